@@ -1,0 +1,58 @@
+/* arena: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
+ *
+ * The arena only ever hands out; nothing is given back. A heap is a two-level segregated-fit allocator (Masmano et al.,
+ * "TLSF", ECRTS 2004): alloc, realloc and free take a bounded number of steps whatever the history. Each heap has its own limit
+ * and high-water mark; exhaustion answers NULL and changes nothing.
+ *
+ * Invariants of a heap (wfi_heap_check proves them):
+ *   1. The blocks tile the region: each begins where the one before it ends, the last is a sentinel of size 0 in use.
+ *   2. No two neighbours are both free.
+ *   3. A block is free if and only if it is on exactly one free list, the one of its size class.
+ *   4. A bitmap bit is set if and only if its list is not empty.
+ *   5. `used` is the sum of the payload sizes of the blocks in use. */
+#ifndef WFI_ARENA_H
+#define WFI_ARENA_H
+
+#include "base.h"
+
+#define WFI_ALIGN ((size_t)(sizeof(void *) > 8 ? sizeof(void *) : 8)) /* of all that arenas and heaps hand out */
+
+typedef struct wfi_arena {
+    uint8_t *base; /* NULL: only counts, for wf_memory_needed */
+    size_t size, used;
+    bool full; /* some take has failed */
+} wfi_arena;
+
+/* A zeroed piece of `count` objects of `size` bytes, or NULL (and `full`). With base NULL: NULL, and `used` grows as it would. */
+WFI void wfi_arena_init(wfi_arena *a, void *base, size_t size);
+WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size);
+WFI size_t wfi_arena_left(const wfi_arena *a);
+
+#define WFI_HEAP_FL 28u /* first level: powers of two; sizes up to 2^(FL+4) */
+#define WFI_HEAP_SL 16u /* second level: linear steps inside a power */
+
+struct wfi_block; /* private to arena.c */
+
+typedef struct wfi_heap {
+    uint8_t *base;     /* first block */
+    size_t size;       /* of the region */
+    size_t used, high; /* payload bytes in use now; at most ever */
+    uint64_t allocs;   /* calls that asked for memory, for tests */
+    uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
+    bool fail_on;      /* tests: and all that follow it */
+    uint32_t fl_map;
+    uint16_t sl_map[WFI_HEAP_FL];
+    struct wfi_block *free[WFI_HEAP_FL][WFI_HEAP_SL];
+} wfi_heap;
+
+/* The least region that can hold one allocation of n bytes. */
+WFI size_t wfi_heap_needed(size_t n);
+/* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
+WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
+WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays. */
+WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
+WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
+WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */
+
+#endif
