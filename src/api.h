@@ -158,7 +158,7 @@ typedef struct wf_response {
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
- * begin, send..., head, recv..., end. `end` may come at any point after `begin` and drops the rest.
+ * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);

@@ -1,0 +1,51 @@
+/* env: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
+ * this step, and what has been spent. One per wf; passed down as a pointer, never kept by what is below. */
+#ifndef WFI_ENV_H
+#define WFI_ENV_H
+
+#include "arena.h"
+#include "log.h"
+#include "records.h"
+
+#define WFI_SCRATCH 16384u /* bytes moved at a time between log, models and heap */
+
+typedef struct wfi_text_slot {
+    uint8_t hash[16];
+    uint64_t at; /* of the text record, 0: free */
+    uint32_t len;
+} wfi_text_slot;
+
+typedef struct wfi_env {
+    wf_config config; /* with defaults filled in */
+    const wf_platform *os;
+    wfi_heap heap;
+    wfi_log log;
+    uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
+    wfi_text_slot *texts;
+    uint32_t text_mask;
+    uint64_t now;        /* monotonic, taken once a step */
+    uint64_t rng;        /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;      /* by all replies, from the log and in this process */
+    uint64_t reserved;   /* tokens set aside for requests under way */
+    wf_outcome stop;     /* WF_RUN_OPEN: not stopping */
+    char stop_text[256]; /* why, terminated */
+} wfi_env;
+
+/* A text that others refer to, stored once however often it is used. *len may be NULL. */
+WFI wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at);
+/* Appends a record made of a metadata struct and one payload. */
+WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
+                             uint64_t *end);
+/* Reads a record's metadata into the struct of its type; strings live in buf. */
+WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+/* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
+WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+/* Stops the run for a reason, if none as strong is there. */
+WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
+WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
+WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
+WFI uint64_t wfi_usage_tokens(const wf_usage *u);
+/* 0..below-1, for jitter. */
+WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
+
+#endif

@@ -1,0 +1,234 @@
+/* request: see request.h. The pieces of a body, by number:
+ *
+ *   0 head   1 2 before_system system   3 4 before_tools tools   5 before_items   6+2i 7+2i glue item   6+2n glue */
+#include "request.h"
+
+#define REQUEST_FIRST_ITEM 6u
+
+static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"value\":";
+static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
+
+bool wfi_schema_is_object(wf_str schema) {
+    wf_str type;
+    return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
+}
+
+wf_status wfi_request_text(wfi_env *e, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at) {
+    wf_json_out o;
+    wf_json_out_init(&o, NULL, 0);
+    render(&o, text);
+    size_t cap = o.len;
+    char *buf = wfi_heap_alloc(&e->heap, cap);
+    if (!buf) return WF_E_MEMORY;
+    wf_json_out_init(&o, buf, cap);
+    render(&o, text);
+    wf_status s = wf_json_ok(&o) ? wfi_env_text(e, wf_str_of(buf, o.len), at) : WF_E_INTERNAL;
+    wfi_heap_free(&e->heap, buf);
+    return s;
+}
+
+/* ---- tools ---- */
+
+static bool request_lists(wf_str names, wf_str name) {
+    while (names.len > 0) {
+        size_t n = wfi_str_find(names, ',');
+        if (wfi_str_eq(wfi_str_cut(names, 0, n), name)) return true;
+        names = wfi_str_cut(names, n + 1, names.len);
+    }
+    return false;
+}
+
+static const wf_tool *request_tool(const wf_config *config, wf_str name) {
+    for (uint32_t i = 0; i < config->tool_count; i++)
+        if (wfi_str_eq(config->tools[i].name, name)) return &config->tools[i];
+    return NULL;
+}
+
+static wf_status request_check_names(const wf_config *config, wf_str names, wf_str *unknown) {
+    if (wfi_str_eq(names, WF_STR("none"))) return WF_OK;
+    while (names.len > 0) {
+        size_t n = wfi_str_find(names, ',');
+        *unknown = wfi_str_cut(names, 0, n);
+        if (!request_tool(config, *unknown)) return WF_E_NOT_FOUND;
+        names = wfi_str_cut(names, n + 1, names.len);
+    }
+    return WF_OK;
+}
+
+static void request_put_tools(const wf_config *config, const wfi_codec *codec, wf_json_out *o, wf_str names,
+                              wf_str result_schema) {
+    wf_json_begin(o, false);
+    for (uint32_t i = 0; i < config->tool_count; i++)
+        if (names.len == 0 || request_lists(names, config->tools[i].name)) codec->tool(o, &config->tools[i]);
+    if (result_schema.len > 0) {
+        wf_tool result = {.name = WF_STR("result"),
+                          .description = WF_STR("Hand in the final answer. Call it once, when the work is done."),
+                          .input_schema = result_schema};
+        codec->tool(o, &result);
+    }
+    wf_json_finish(o);
+}
+
+/* The result tool takes the answer as its input, which the wire wants to be an object. */
+static wf_status request_result_schema(wfi_env *e, wf_str schema, char **buf, wf_str *out) {
+    *buf = NULL;
+    *out = schema;
+    if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
+    size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
+    if (!(*buf = wfi_heap_alloc(&e->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    wfi_copy(*buf, request_wrap_head, head);
+    wfi_copy(*buf + head, schema.ptr, schema.len);
+    wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
+    *out = wf_str_of(*buf, head + schema.len + tail);
+    return WF_OK;
+}
+
+wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
+                            wf_str *unknown) {
+    wf_json_out o;
+    wf_str result;
+    char *wrapper, *buf;
+    *at = 0;
+    wf_status s = request_check_names(&e->config, names, unknown);
+    if (s != WF_OK) return s;
+    if ((s = request_result_schema(e, schema, &wrapper, &result)) != WF_OK) return s;
+    wf_json_out_init(&o, NULL, 0);
+    request_put_tools(&e->config, codec, &o, names, result);
+    size_t cap = o.len;
+    if (cap > 2) { /* more than [] */
+        buf = wfi_heap_alloc(&e->heap, cap);
+        wf_json_out_init(&o, buf, buf ? cap : 0);
+        request_put_tools(&e->config, codec, &o, names, result);
+        s = buf ? wfi_env_text(e, wf_str_of(buf, cap), at) : WF_E_MEMORY;
+        wfi_heap_free(&e->heap, buf);
+    }
+    wfi_heap_free(&e->heap, wrapper);
+    return s;
+}
+
+wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, bool *out) {
+    char *text;
+    wf_json j;
+    *out = false;
+    if (tools->offset == 0) return WF_OK;
+    wf_status s = wfi_env_payload(e, tools, 0, &text);
+    if (s != WF_OK) return s;
+    wf_json_init(&j, wf_str_of(text, tools->payload_len));
+    wf_json_token t = wf_json_next(&j);
+    while ((t = wf_json_next(&j)) == WF_JSON_OBJECT) {
+        wf_str tool, offered;
+        if (wf_json_skip(&j, t, &tool) != WF_OK) break;
+        if (wf_json_member_str(tool, WF_STR("name"), &offered) && wf_json_equals(offered, name)) *out = true;
+    }
+    wfi_heap_free(&e->heap, text);
+    return WF_OK;
+}
+
+/* ---- the body ---- */
+
+typedef struct request_piece {
+    wf_str text; /* in memory, or */
+    uint64_t at; /* in the log, if not 0 */
+    uint64_t len;
+} request_piece;
+
+static request_piece request_of_text(wf_str text) {
+    request_piece p = {text, 0, text.len};
+    return p;
+}
+
+static request_piece request_of_log(uint64_t at, uint64_t len) {
+    request_piece p = {{NULL, 0}, at, len};
+    return p;
+}
+
+static wfi_joint request_joint(const wfi_task *t, uint32_t item) {
+    if (item >= t->item_count) return WFI_JOINT_EDGE;
+    return t->items[item].turn ? WFI_JOINT_ASSISTANT : WFI_JOINT_USER;
+}
+
+/* Piece number n; false: there is none. */
+static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out) {
+    const wf_str none = {"", 0};
+    bool system = t->system.offset != 0, tools = t->tools.offset != 0;
+    switch (n) {
+    case 0:
+        *out = request_of_text(wf_str_of(t->head, t->head_len));
+        return true;
+    case 1:
+        *out = request_of_text(system ? t->codec->before_system : none);
+        return true;
+    case 2:
+        *out = request_of_log(t->system.payload, t->system.payload_len);
+        return true;
+    case 3:
+        *out = request_of_text(tools ? t->codec->before_tools : none);
+        return true;
+    case 4:
+        *out = request_of_log(t->tools.payload, t->tools.payload_len);
+        return true;
+    case 5:
+        *out = request_of_text(t->codec->before_items);
+        return true;
+    default:
+        break;
+    }
+    uint32_t item = (n - REQUEST_FIRST_ITEM) / 2;
+    if ((n - REQUEST_FIRST_ITEM) % 2 == 0) {
+        if (item > t->item_count) return false;
+        wfi_joint before = item == 0 ? WFI_JOINT_EDGE : request_joint(t, item - 1);
+        *out = request_of_text(t->codec->glue(before, request_joint(t, item)));
+        return true;
+    }
+    if (item >= t->item_count) return false;
+    *out = request_of_log(t->items[item].at, t->items[item].len);
+    return true;
+}
+
+uint64_t wfi_request_begin(wfi_task *t) {
+    wf_json_out o;
+    request_piece p;
+    uint64_t len = 0;
+    uint32_t max_tokens = t->raised ? t->call.max_tokens * 2 : t->call.max_tokens;
+    wf_json_out_init(&o, t->head, sizeof t->head);
+    t->codec->head(&o, t->model, max_tokens, t->call.effort);
+    WFI_ASSERT(o.len <= sizeof t->head);
+    t->head_len = o.len;
+    t->piece = 0;
+    t->piece_pos = 0;
+    for (uint32_t n = 0; request_piece_get(t, n, &p); n++)
+        len += p.len;
+    return len;
+}
+
+wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
+    request_piece p;
+    uint64_t skip = t->piece_pos;
+    size_t fill = 0;
+    wf_status s = WF_OK;
+    for (uint32_t n = t->piece; s == WF_OK && fill < WFI_SCRATCH && request_piece_get(t, n, &p); n++, skip = 0) {
+        uint64_t left = p.len - skip;
+        size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
+        if (p.at != 0)
+            s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
+        else
+            wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
+        fill += take;
+    }
+    *out = wf_str_of((const char *)e->scratch, fill);
+    return s;
+}
+
+void wfi_request_sent(wfi_task *t, size_t n) {
+    request_piece p;
+    while (n > 0 && request_piece_get(t, t->piece, &p)) {
+        uint64_t left = p.len - t->piece_pos;
+        if (n < left) {
+            t->piece_pos += n;
+            return;
+        }
+        n -= (size_t)left;
+        t->piece++;
+        t->piece_pos = 0;
+    }
+}
