@@ -164,14 +164,13 @@ static struct wfi_block *heap_first_from(const wfi_heap *h, heap_class c) {
     return h->free[c.fl][__builtin_ctz(sl_map)];
 }
 
-/* A free block of at least len. The class that len falls into may hold some that are too small: only its head is
- * looked at, last, so that a heap made for one allocation (wfi_heap_needed) can serve it. */
+/* A free block of at least len. The class that len falls into may hold some that are too small, so only its head is
+ * looked at: what was freed last is often what is wanted next, and a heap made for one allocation can serve it. */
 static struct wfi_block *heap_find(const wfi_heap *h, uint32_t len) {
-    struct wfi_block *b = heap_first_from(h, heap_class_of(heap_class_up(len)));
-    if (b != NULL) return b;
     heap_class own = heap_class_of(len);
-    b = h->free[own.fl][own.sl];
-    return b != NULL && heap_len(b) >= len ? b : NULL;
+    struct wfi_block *b = h->free[own.fl][own.sl];
+    if (b != NULL && heap_len(b) >= len) return b;
+    return heap_first_from(h, heap_class_of(heap_class_up(len)));
 }
 
 /* ---- heap: taking and giving back ---- */

@@ -327,23 +327,22 @@ static uint32_t base_sha_word(const uint32_t w[16], unsigned i) {
     return w[i & 15] + s0 + w[(i + 9) & 15] + s1;
 }
 
-/* v[0..7] are the working variables a..h of the standard. */
-static void base_sha_block(uint32_t h[8], const uint8_t block[64]) {
-    uint32_t w[16], v[8];
-    wfi_copy(v, h, sizeof v);
+/* a..h, t1 and t2 are named as in the standard. */
+static void base_sha_block(uint32_t state[8], const uint8_t block[64]) {
+    uint32_t a = state[0], b = state[1], c = state[2], d = state[3];
+    uint32_t e = state[4], f = state[5], g = state[6], h = state[7];
+    uint32_t w[16];
     for (unsigned i = 0; i < 64; i++) {
         w[i & 15] = i < 16 ? base_get32_be(block + i * 4) : base_sha_word(w, i);
-        uint32_t s1 = base_ror(v[4], 6) ^ base_ror(v[4], 11) ^ base_ror(v[4], 25);
-        uint32_t choice = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t t1 = v[7] + s1 + choice + base_sha_k[i] + w[i & 15];
-        uint32_t s0 = base_ror(v[0], 2) ^ base_ror(v[0], 13) ^ base_ror(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        wfi_move(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+        uint32_t t1 = h + (base_ror(e, 6) ^ base_ror(e, 11) ^ base_ror(e, 25)) + ((e & f) ^ (~e & g));
+        uint32_t t2 = (base_ror(a, 2) ^ base_ror(a, 13) ^ base_ror(a, 22)) + ((a & b) ^ (a & c) ^ (b & c));
+        t1 += base_sha_k[i] + w[i & 15];
+        h = g, g = f, f = e, e = d + t1;
+        d = c, c = b, b = a, a = t1 + t2;
     }
+    const uint32_t add[8] = {a, b, c, d, e, f, g, h};
     for (unsigned i = 0; i < 8; i++)
-        h[i] += v[i];
+        state[i] += add[i];
 }
 
 WFI void wfi_sha256_init(wfi_sha256 *s) {
