@@ -1,0 +1,185 @@
+# Builds wf and its tests. `make help` names the targets; all output goes under build/.
+#
+#   build/wf          the command, from the split tree
+#   build/obj         its objects, optimised
+#   build/san         the same sources and the tests, with the address and undefined-behaviour sanitizers
+#   build/deps        pinned sources, unpacked by .ci/deps; a .mk file there says where Lua is
+
+CC     = cc
+CFLAGS = -O2 -g
+PREFIX = /usr/local
+
+.DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
+.SUFFIXES:
+JOBS ?= 2
+MAKEFLAGS += -j$(JOBS) --no-builtin-rules
+
+# ---- sources: the ordered list in ./amalgamate is the only one ----
+
+PARTS  := $(shell ./amalgamate --list)
+CORE   := $(filter src/core/%.c,$(PARTS))
+PORT   := $(filter src/port/%.c,$(PARTS))
+SCRIPT := $(filter src/script/%.c,$(PARTS))
+CLI    := $(filter cli/%.c,$(PARTS))
+TEXTS  := $(filter %.lua,$(PARTS))
+GEN    := $(patsubst src/script/%.lua,build/gen/%.h,$(TEXTS)) build/gen/workflow.h
+
+# Of Lua, no more than scripts may have: no io, os, package, debug, and so no linit, which would open them all.
+LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopcodes lparser lstate lstring ltable ltm \
+             lundump lvm lzio lauxlib lbaselib lcorolib lmathlib lstrlib ltablib lutf8lib
+
+UNIT_TESTS   := $(wildcard tests/core/test_*.c tests/port/test_*.c tests/script/test_*.c)
+PUBLIC_TESTS := $(wildcard tests/public/test_*.c)
+FAKES        := $(wildcard tests/fake/*.c)
+E2E_TESTS    := $(wildcard tests/e2e/*.sh tests/e2e/*.py)
+CHECKS       := $(wildcard tests/check/*.sh)
+
+# ---- what is missing is fetched first; clean and help need nothing ----
+
+DEPS_MK := build/deps/$(if $(SYSTEM),system,pinned).mk
+ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+include $(DEPS_MK)
+endif
+
+export CC SYSTEM DEPS_DIR
+
+$(DEPS_MK): .ci/deps
+	@.ci/deps build
+
+build/deps/test.ok: .ci/deps $(DEPS_MK)
+	@.ci/deps test
+	@touch $@
+
+# ---- flags ----
+
+WARN  := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+# The same bytes wherever the tree lies; nothing dated.
+HARD  := -fstack-protector-strong -ffile-prefix-map=$(CURDIR)=.
+SAN   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+# gcc says of itself that this warning errs under its sanitizers.
+NOISE := -Wno-maybe-uninitialized -Wno-unknown-warning-option
+# A fixed seed makes the order inside Lua's tables the same in every run.
+LUA_FLAGS := -std=c99 -Wall -D'luai_makeseed()=0x77666cu'
+LIBS  := -lm -pthread
+
+ifdef LUA_DIR
+LUA_CFLAGS := -isystem $(LUA_DIR)/src
+LUA_OBJ    := $(LUA_PARTS:%=build/obj/lua/%.o)
+LUA_SAN    := $(LUA_PARTS:%=build/san/lua/%.o)
+LUA_A      := build/liblua.a
+LUA_SAN_A  := build/san/liblua.a
+LUA_LIBS    = $(LUA_A)
+endif
+LUA_SAN_LIBS := $(or $(LUA_SAN_A),$(LUA_LIBS))
+
+INC     := -Ibuild/gen $(LUA_CFLAGS)
+COMPILE  = $(CC) $(WARN) $(HARD) $(INC) -MMD -MP -c -o $@ $<
+
+# ---- the library and the command, from the split tree ----
+
+LIB_SRC := $(CORE) $(PORT) $(SCRIPT)
+WF      := $(if $(CLI),build/wf)
+
+all: build/libworkflow.a $(WF)
+
+build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A)
+	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
+
+build/libworkflow.a: $(LIB_SRC:%.c=build/obj/%.o)
+build/san/libworkflow.a: $(LIB_SRC:%.c=build/san/%.o)
+build/san/libfake.a: $(FAKES:%.c=build/san/%.o)
+build/liblua.a: $(LUA_OBJ)
+build/san/liblua.a: $(LUA_SAN)
+%.a:
+	@mkdir -p $(@D) && rm -f $@
+	$(AR) rcs $@ $^
+
+build/obj/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(COMPILE) $(CFLAGS)
+
+build/san/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	$(COMPILE) $(SAN) $(NOISE)
+
+build/obj/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	$(CC) $(LUA_FLAGS) $(HARD) $(CFLAGS) -c -o $@ $<
+
+# With Lua's own checks of how its API is called.
+build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
+
+build/gen/%.h: src/script/%.lua amalgamate
+	@mkdir -p $(@D)
+	./amalgamate --text $< wfi_$* >$@
+
+# What the tests use. The committed workflow.h is written by ./amalgamate alone; `make check` compares.
+build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))
+	@mkdir -p $(@D)
+	./amalgamate --print >$@
+
+# ---- tests: the split tree's units; the public tests on the split tree and on workflow.h; the command ----
+
+UNIT_BIN    := $(UNIT_TESTS:%.c=build/san/%)
+SPLIT_BIN   := $(PUBLIC_TESTS:%.c=build/san/%)
+PRODUCT_BIN := $(PUBLIC_TESTS:%.c=build/san/%.product)
+TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN)
+FAKE_A      := $(if $(FAKES),build/san/libfake.a)
+LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) -lcmocka $(LIBS)
+
+$(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A)
+	$(LINK_TEST)
+
+$(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A)
+	$(LINK_TEST)
+
+build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
+	@mkdir -p $(@D)
+	$(COMPILE) $(SAN) $(NOISE)
+
+# For the checks that compile by themselves.
+export WARN INC
+
+test: all $(TEST_BIN) build/deps/test.ok
+	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
+
+check: all build/deps/test.ok
+	@tests/run $(CHECKS)
+
+crash: all $(TEST_BIN) build/deps/test.ok
+	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
+
+# ---- the rest ----
+
+run: all
+	build/wf run examples/audit/audit.lua --model rules:examples/audit/model.lua --yes --root . -- dir=src
+
+deps:
+	@.ci/deps test
+
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
+	install -m 755 build/wf $(DESTDIR)$(PREFIX)/bin/wf
+	install -m 644 workflow.h $(DESTDIR)$(PREFIX)/include/workflow.h
+
+clean:
+	rm -rf build
+
+help:
+	@echo 'make            build build/wf'
+	@echo 'make run        build it and audit this project with it, offline'
+	@echo 'make test       every test and check; the last line counts them'
+	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
+	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
+	@echo 'make deps       get what is missing: tools, pinned sources'
+	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
+	@echo 'make clean      remove build/'
+	@echo
+	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua. DEPS_DIR=DIR: where the pinned tarballs lie.'
+
+.PHONY: all run test check crash deps install clean help
+
+-include $(shell find build/obj build/san -name '*.d' 2>/dev/null)
