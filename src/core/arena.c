@@ -349,3 +349,28 @@ WFI bool wfi_heap_check(const wfi_heap *h) {
     }
     return left == 0 && h->fl_map >> WFI_HEAP_FL == 0;
 }
+
+/* ---- the public face of a heap ---- */
+
+struct wf_heap {
+    wfi_heap heap;
+};
+
+wf_heap *wf_heap_open(void *memory, size_t size) {
+    wfi_arena a;
+    wfi_arena_init(&a, memory, size);
+    wf_heap *h = wfi_arena_take(&a, 1, sizeof *h);
+    if (!h) return NULL;
+    size_t left = wfi_arena_left(&a);
+    return wfi_heap_init(&h->heap, wfi_arena_take(&a, 1, left), left) == WF_OK ? h : NULL;
+}
+
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {
+    return wfi_heap_realloc(&heap->heap, p, n);
+}
+
+void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high) {
+    *limit = heap->heap.size;
+    *used = heap->heap.used;
+    *high = heap->heap.high;
+}
