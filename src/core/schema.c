@@ -850,6 +850,7 @@ static bool schema_load(schema_run *r, wf_str *schema) {
     r->walking = true;
     bool ok = schema_walk(r, *schema);
     r->walking = false;
+    r->path_len = 0;
     return ok;
 }
 

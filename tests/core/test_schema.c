@@ -405,6 +405,18 @@ static void test_limits(void **state) {
     len += 2;
     assert_int_equal(check_slices(wf_str_of(big, len), wf_str_of(big + 9, len - 10), &e), WF_E_LIMIT);
     free(big);
+    /* and in one long number looked at again and again */
+    size_t digits = 1000000;
+    char *number = malloc(digits);
+    memset(number, '7', digits);
+    char many[3000] = "{\"allOf\":[true";
+    for (int i = 0; i < 100; i++)
+        strcat(many, i & 1 ? ",{\"type\":\"integer\"}" : ",{\"minimum\":7}");
+    strcat(many, "]}");
+    assert_int_equal(check_slices(wfi_str_z(many), wf_str_of(number, digits), &e), WF_E_LIMIT);
+    assert_string_equal(e.path, "");
+    assert_int_equal(check_slices(wfi_str_z(many), wf_str_of(number, 1000), &e), WF_OK);
+    free(number);
     /* deep value, deep schema */
     char deep[600];
     memset(deep, '[', 129);
