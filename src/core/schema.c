@@ -72,7 +72,7 @@ typedef struct schema_word {
     const char *name;
     bool (*check)(schema_run *r, const schema_at *at); /* NULL: says nothing about values */
     uint8_t form;
-    char on;          /* of limits: the first letter of the type they concern */
+    char on;          /* of limits: how the values they concern begin; '0' for all numbers */
     int8_t sign;      /* of limits: 1 is a lower bound, -1 an upper bound */
     bool strict;      /* of limits: the bound itself is outside */
     const char *text; /* of limits: the reason */
@@ -580,12 +580,14 @@ static bool schema_check_limit(schema_run *r, const schema_at *at) {
     wf_str measure = at->value;
     char digits[20];
     uint64_t n = 0;
-    if (schema_type_of(at->value)[0] != word->on || !schema_spend(r, at->value.len)) return true;
-    if (word->on == 's')
+    if ((word->on == '0' ? !schema_is_number(at->value) : at->value.ptr[0] != word->on) ||
+        !schema_spend(r, at->value.len))
+        return true;
+    if (word->on == '"')
         for (size_t i = 1; i < at->value.len - 1; n++)
             wfi_json_char(at->value, &i);
-    if (word->on == 'a') n = schema_count(r, at->value);
-    if (word->on != 'n') measure = wf_str_of(digits, wfi_u64_str(n, digits));
+    if (word->on == '[') n = schema_count(r, at->value);
+    if (word->on != '0') measure = wf_str_of(digits, wfi_u64_str(n, digits));
     int order = schema_compare(measure, at->arg) * word->sign;
     if (order > 0 || (order == 0 && !word->strict)) return true;
     return schema_miss(r, word->text, measure, at->arg);
@@ -657,14 +659,14 @@ static const schema_word schema_words[] = {
     SCHEMA_WORD("allOf", SCHEMA_NODES, schema_check_all),
     SCHEMA_WORD("anyOf", SCHEMA_NODES, schema_check_branches),
     {"oneOf", schema_check_branches, SCHEMA_NODES, 0, 0, true, ""},
-    SCHEMA_LIMIT("minimum", SCHEMA_NUMBER, 'n', 1, false, "%v is less than the minimum %v"),
-    SCHEMA_LIMIT("maximum", SCHEMA_NUMBER, 'n', -1, false, "%v is greater than the maximum %v"),
-    SCHEMA_LIMIT("exclusiveMinimum", SCHEMA_NUMBER, 'n', 1, true, "%v is not greater than %v"),
-    SCHEMA_LIMIT("exclusiveMaximum", SCHEMA_NUMBER, 'n', -1, true, "%v is not less than %v"),
-    SCHEMA_LIMIT("minLength", SCHEMA_COUNT, 's', 1, false, "the string has %v characters, fewer than the minimum %v"),
-    SCHEMA_LIMIT("maxLength", SCHEMA_COUNT, 's', -1, false, "the string has %v characters, more than the maximum %v"),
-    SCHEMA_LIMIT("minItems", SCHEMA_COUNT, 'a', 1, false, "the array has %v items, fewer than the minimum %v"),
-    SCHEMA_LIMIT("maxItems", SCHEMA_COUNT, 'a', -1, false, "the array has %v items, more than the maximum %v"),
+    SCHEMA_LIMIT("minimum", SCHEMA_NUMBER, '0', 1, false, "%v is less than the minimum %v"),
+    SCHEMA_LIMIT("maximum", SCHEMA_NUMBER, '0', -1, false, "%v is greater than the maximum %v"),
+    SCHEMA_LIMIT("exclusiveMinimum", SCHEMA_NUMBER, '0', 1, true, "%v is not greater than %v"),
+    SCHEMA_LIMIT("exclusiveMaximum", SCHEMA_NUMBER, '0', -1, true, "%v is not less than %v"),
+    SCHEMA_LIMIT("minLength", SCHEMA_COUNT, '"', 1, false, "the string has %v characters, fewer than the minimum %v"),
+    SCHEMA_LIMIT("maxLength", SCHEMA_COUNT, '"', -1, false, "the string has %v characters, more than the maximum %v"),
+    SCHEMA_LIMIT("minItems", SCHEMA_COUNT, '[', 1, false, "the array has %v items, fewer than the minimum %v"),
+    SCHEMA_LIMIT("maxItems", SCHEMA_COUNT, '[', -1, false, "the array has %v items, more than the maximum %v"),
     SCHEMA_WORD("$defs", SCHEMA_MAP, NULL),
     SCHEMA_WORD("definitions", SCHEMA_MAP, NULL),
     SCHEMA_WORD("title", SCHEMA_ANY, NULL),
