@@ -10,7 +10,7 @@ void rig_init(rig *r, uint64_t seed, const void *log, size_t size) {
     r->config.max_agents = 64;
     r->config.max_calls = 128;
     r->config.lanes = 4;
-    r->size = (size_t)2 << 20;
+    r->size = (size_t)768 << 10;
 }
 
 void rig_block(rig *r) {

@@ -14,7 +14,7 @@ typedef struct rig {
     wf_config config; /* to be changed before rig_start */
     wf *w;
     void *block;
-    size_t size; /* of the block; default 2 MiB */
+    size_t size; /* of the block; default 768 KiB */
 } rig;
 
 /* A fake with these bytes as its log (none: empty), and a small config. */
