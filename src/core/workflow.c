@@ -28,6 +28,7 @@ struct wf {
     bool replacing;     /* the run goes on with another script or args */
     wf_usage delivered; /* usage of delivered results */
     char *header;       /* heap: payload of the header record */
+    char *old_header;   /* heap: of the one that another script replaced */
     wfi_meta_run header_meta;
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
@@ -156,6 +157,11 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    wfi_heap_free(&w->env.heap, w->old_header);
+    wfi_heap_free(&w->env.heap, w->header);
+    wfi_heap_free(&w->env.heap, w->value);
+    wfi_heap_free(&w->env.heap, w->info);
+    w->old_header = w->header = w->value = w->info = NULL;
     w->stage = STAGE_ENDED;
 }
 
@@ -231,7 +237,7 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     if (s != WF_OK) return s;
     if (whole) {
         w->run.header = at;
-        wfi_heap_free(&w->env.heap, w->header);
+        w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
     if (type == WFI_REC_RUN) w->run.started = meta.wall;
