@@ -219,7 +219,7 @@ end
 
 local function is_call(c, i)
   local prev = c.s[i - 1]
-  if c.s[i + 1] ~= "(" or prev == "." or prev == "->" then return false end
+  if c.s[i + 1] ~= "(" or not c.pair[i + 1] or prev == "." or prev == "->" then return false end
   return not (is_name(prev) or (prev == "*" and is_name(c.s[i - 2]))) -- else a declaration
 end
 
@@ -728,7 +728,8 @@ RULES["format-string"] = {
       local rest = text:match("#%s*define%s+" .. name .. "%s+(.*)") or text:match(name .. "%s*%[[^%]]*%]%s*=%s*(.*)")
       return rest and rest:find('^"')
     end)
-    return hit and ("%s is a literal: %s:%d"):format(name, hit.path, hit.line)
+    if hit then return ("%s is a literal: %s:%d"):format(name, hit.path, hit.line) end
+    return is_constant(name) and ("%s is a macro of another library"):format(name) or nil
   end,
   reachability = function(c, f, i, world, path)
     local arg = format_argument(c, i)
@@ -884,6 +885,16 @@ RULES["alloc-overflow"] = {
   end,
 }
 
+-- The lines of a macro whose #define grep has found.
+local function macro_text(world, hit)
+  local parts = {}
+  for _, line in ipairs(world.read(hit.path, hit.line, hit.line + 30)) do
+    parts[#parts + 1] = line
+    if line:sub(-1) ~= "\\" then break end
+  end
+  return table.concat(parts, "\n")
+end
+
 RULES["fall-through"] = {
   severity = "medium",
   starts = set "case default",
@@ -917,7 +928,11 @@ RULES["fall-through"] = {
     local name = c.s[k + 1]
     if not is_name(name) or c.s[k + 2] ~= "(" then return nil end
     local hit = grep_any(world, name, function(text) return text:lower():find("noreturn", 1, true) end)
-    return hit and ("%s() does not return: %s:%d"):format(name, hit.path, hit.line)
+    if hit then return ("%s() does not return: %s:%d"):format(name, hit.path, hit.line) end
+    hit = grep_any(world, name, function(text) return text:find("^%s*#%s*define%s+" .. name .. "%(") end)
+    local leaves = false
+    for word in (hit and macro_text(world, hit) or ""):gmatch("[%w_]+") do leaves = leaves or JUMP[word] end
+    return leaves and ("the macro %s leaves: %s:%d"):format(name, hit.path, hit.line) or nil
   end,
 }
 
@@ -1000,6 +1015,7 @@ RULES["off-by-one"] = {
   starts = set "for",
   at = function(c, f, i)
     local open = i + 1
+    if c.s[open] ~= "(" or not c.pair[open] then return nil end
     local head = text_of(c, open + 1, after(c, open) - 2)
     local name, limit = head:match(";([%a_][%w_]*)<=([%w_]+);")
     if not name then return nil end
@@ -1105,12 +1121,16 @@ local function grep_hits(text)
   return hits
 end
 
--- The rest of the tree, as far as grep shows it: grep(name, path) finds lines with that word.
+-- The rest of the tree: grep(pattern, path) finds lines, read(path, from, to) is a list of them.
 local function open_world(chat)
   return {
     grep = function(pattern, path)
       local answer = ask(chat, "grep", { pattern = pattern, path = path })
       return answer and not answer.failed and grep_hits(answer.text) or {}
+    end,
+    read = function(path, from, to)
+      local lines = read_lines(chat, path, from, to)
+      return lines and table.move(lines, from, to, 1, {}) or {}
     end,
   }
 end
