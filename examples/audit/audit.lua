@@ -23,18 +23,21 @@ meta = {
   },
 }
 
+local given = args ~= null and args or {}
 local SEVERITIES = { "high", "medium", "low" }
 local LENSES = { "correctness", "reachability" }
 
 -- Rule and what counts as its violation, in the words that the finder and the refuters are given.
 local RULES = {
-  { "banned-call", "gets, strcpy, strcat, stpcpy, sprintf, vsprintf, tmpnam, tempnam, mktemp, when the write is not bounded" },
-  { "unbounded-copy", "memcpy, memmove, strncpy, read, recv or a copying loop into a buffer of fixed size whose length nothing limits; scanf %s or %[ without a width" },
-  { "format-string", "a printf-like call whose format is not a literal, unless the function only passes on its caller's format" },
-  { "alloc-unchecked", "the result of malloc, calloc, realloc, strdup and the like is used before it is tested for NULL" },
-  { "null-unchecked", "the result of another function that may return NULL (fopen, getenv, strchr, ...) is used before it is tested" },
+  { "banned-call", "gets, strcpy, strcat, stpcpy, sprintf, vsprintf whose write is not bounded; tmpnam, tempnam, mktemp" },
+  { "unbounded-copy", "memcpy, memmove, strncpy, read, recv or a copying loop into a buffer of fixed size, when nothing "
+    .. "limits the length; scanf with %s or %[ and no width" },
+  { "format-string", "a printf-like call whose format is not a literal, unless it only passes on its caller's format" },
+  { "alloc-unchecked", "the result of malloc, calloc, realloc, strdup and the like is used before it is tested" },
+  { "null-unchecked", "the result of another function that may return NULL (fopen, getenv, strchr, ...) is used before "
+    .. "it is tested" },
   { "realloc-lost", "p = realloc(p, n): the old block is lost when it fails and the program goes on" },
-  { "alloc-overflow", "the size of an allocation is a product or sum that can overflow" },
+  { "alloc-overflow", "the size of an allocation is a product that can overflow" },
   { "fall-through", "a case runs into the next one, and neither a comment nor an attribute says that it should" },
   { "assign-in-condition", "= where == was meant" },
   { "sizeof-pointer", "the size of a pointer is taken where the size of what it points to was meant" },
@@ -162,7 +165,8 @@ end
 
 -- Gathers the outcomes of all files, in the order of the files.
 local function gather(paths, errors, stopped)
-  local all = { files = #paths, found = 0, findings = {}, refuted = {}, unverified = {}, failed = {} }
+  local all = { files = #paths, found = 0, findings = json.array {}, refuted = json.array {},
+    unverified = json.array {}, failed = json.array {} }
   for index, path in ipairs(paths) do
     local outcome = outcomes[index]
     if outcome then
@@ -218,9 +222,9 @@ local function as_text(all)
 end
 
 local function globs()
-  if args.globs then return args.globs end
+  if given.globs then return given.globs end
   local list = {}
-  for dir in (args.dir or "src"):gmatch("[^,]+") do list[#list + 1] = dir:gsub("/+$", "") .. "/**/*.c" end
+  for dir in (given.dir or "src"):gmatch("[^,]+") do list[#list + 1] = dir:gsub("/+$", "") .. "/**/*.c" end
   return list
 end
 
@@ -232,5 +236,5 @@ local ran, results, failures = pcall(pipeline, paths, find, check)
 phase("Report")
 local all = gather(paths, ran and failures.at or {}, not ran and results or nil)
 log("%d found, %d refuted, %d kept", all.found, #all.refuted, #all.findings)
-if args.format == "json" then return all end
+if given.format == "json" then return all end
 return as_text(all)

@@ -11,7 +11,7 @@
 -- The work is linear in the size of the file: one pass for the tokens, one for the rules; what a rule scans beyond
 -- its token is the rest of one statement, or of one function up to the first use of one variable.
 
--- ---- words -----------------------------------------------------------------------------------------------------
+-- ---- words ------------------------------------------------------------------------------------------------------
 
 local function set(words)
   local t = {}
@@ -21,7 +21,8 @@ end
 
 local KEYWORD = set [[return goto break continue if else for while do switch case default sizeof typedef]]
 local JUMP = set [[return goto break continue]]
-local EXIT = set [[exit _exit _Exit abort quick_exit longjmp siglongjmp __builtin_unreachable __builtin_trap unreachable]]
+local EXIT = set [[exit _exit _Exit abort quick_exit longjmp siglongjmp __builtin_unreachable __builtin_trap
+  unreachable]]
 local COMPARE = set [[< > <= >=]]
 local OP3 = set [[<<= >>= ...]]
 local OP2 = set [[-> ++ -- << >> <= >= == != && || += -= *= /= %= &= |= ^= ##]]
@@ -50,8 +51,8 @@ local COPY = { memcpy = { 1, 3 }, memmove = { 1, 3 }, strncpy = { 1, 3 }, read =
 -- Library functions that follow the pointers they are given.
 local FOLLOWS = set [[strlen strnlen strcpy strncpy strcat strncat strcmp strncmp strcasecmp strncasecmp strchr strrchr
   strstr strdup strndup strtol strtoul strtoll strtoull strtod strtok atoi atol atoll atof memcpy memmove memset memcmp
-  memchr sprintf snprintf puts fputs fgets fgetc getc fputc putc fread fwrite fseek ftell fprintf fscanf sscanf fclose fflush
-  fileno feof ferror rewind readdir closedir pclose qsort]]
+  memchr sprintf snprintf puts fputs fgets fgetc getc fputc putc fread fwrite fseek ftell fprintf fscanf sscanf fclose
+  fflush fileno feof ferror rewind readdir closedir pclose qsort]]
 
 -- A name like xassert, CHECK_PTR, die_unless: a call that is there to test its argument.
 local function is_guard(name)
@@ -70,7 +71,7 @@ local function is_constant(s) -- a number, or a name that by custom is a macro o
   return s:find("^%d") ~= nil or s:find("^[%u_][%u%d_]*$") ~= nil
 end
 
--- ---- tokens ----------------------------------------------------------------------------------------------------
+-- ---- tokens -----------------------------------------------------------------------------------------------------
 
 -- The end of a string or character literal that opens at `from`.
 local function literal_end(line, from)
@@ -166,7 +167,7 @@ local function lex(lines, first, last, in_comment)
   return c
 end
 
--- ---- shapes over tokens ------------------------------------------------------------------------------------------
+-- ---- shapes over tokens -----------------------------------------------------------------------------------------
 
 local function text_of(c, lo, hi)
   return table.concat(c.s, "", lo, hi)
@@ -371,7 +372,7 @@ local function unchecked_use(c, f, k, range)
   return nil
 end
 
--- ---- statements ----------------------------------------------------------------------------------------------------
+-- ---- statements -------------------------------------------------------------------------------------------------
 
 local pass -- pass(c, k, hi): the token after the statement at k, and whether control can run on past it
 
@@ -429,7 +430,7 @@ function pass(c, k, hi)
   return statement_end(c, k) + 1, not (JUMP[word] or EXIT[word])
 end
 
--- ---- rules -----------------------------------------------------------------------------------------------------------
+-- ---- rules ------------------------------------------------------------------------------------------------------
 -- Each rule: severity; starts: the tokens at which it looks; at(c, f, i): the sentence about token i of function f,
 -- or nil; and the doubts, one per lens, that a refuter has about a claim: each answers a reason to refute, or nil.
 -- Finding is eager on purpose: it looks at shapes. Doubting looks at declarations, guards, and the rest of the tree.
@@ -546,7 +547,7 @@ local function is_literal(s)
   return s:sub(1, 1) == '"'
 end
 
--- Does the tree itself define or declare something by this pattern?
+-- The first hit of a grep over the tree whose text passes the test.
 local function grep_any(world, pattern, test)
   for _, hit in ipairs(world.grep(pattern)) do
     if test(hit.text, hit) then return hit end
@@ -667,17 +668,19 @@ local function format_argument(c, i)
   return arg
 end
 
--- Are all values that f gives to the variable `name` literals?
+-- Are all values that f gives to the variable `name` literals, or a choice between two?
 local function only_literals(c, f, name)
   local var, seen = variables(c, f)[name], false
   if not var or var.param then return false end
   for k = f.lo, f.hi do
-    if c.s[k] == name and (c.s[k + 1] == "=" or c.s[k + 2] == "=" or c.s[k + 3] == "=") and c.s[k + 1] ~= ";" then
-      local eq = k + 1
-      while c.s[eq] ~= "=" do eq = eq + 1 end
-      for j = eq + 1, statement_end(c, k) - 1 do
-        local choice = c.s[j] == "?" or c.s[j] == ":" or is_literal(c.s[j])
-        if not choice and has_token(c, j, statement_end(c, k) - 1, { ["?"] = true }) == false then return false end
+    local eq = c.s[k + 1] == "[" and after(c, k + 1) or k + 1
+    if c.s[k] == name and c.s[eq] == "=" then
+      local stop, from = statement_end(c, k), eq + 1
+      for j = from, stop - 1 do
+        if c.s[j] == "?" then from = j + 1 end
+      end
+      for j = from, stop - 1 do
+        if not (is_literal(c.s[j]) or c.s[j] == ":") then return false end
       end
       seen = true
     end
@@ -832,7 +835,8 @@ RULES["realloc-lost"] = {
     local range = lost_by_realloc(c, i)
     local stop = statement_end(c, i)
     for k = stop, math.min(stop + 40, f.hi) do
-      if EXIT[c.s[k]] or (is_guard(c.s[k]) and c.s[k + 1] == "(") then return "the process ends when realloc() fails" end
+      local ends = EXIT[c.s[k]] or (is_guard(c.s[k]) and c.s[k + 1] == "(")
+      if ends then return "the process ends when realloc() fails" end
       if c.s[k] == "}" or JUMP[c.s[k]] then break end
       if same(c, k, range) and meaning(c, k, k + range[2] - range[1]) == "use" then break end
     end
@@ -1043,7 +1047,7 @@ for name, rule in pairs(RULES) do
   end
 end
 
--- ---- the conversation ----------------------------------------------------------------------------------------------
+-- ---- the conversation -------------------------------------------------------------------------------------------
 
 local function plain_text(content)
   if type(content) == "string" then return content end
@@ -1142,7 +1146,7 @@ local function finish(request, value)
   return { text = json.encode(value) }
 end
 
--- ---- the finder -------------------------------------------------------------------------------------------------------
+-- ---- the finder -------------------------------------------------------------------------------------------------
 
 local function trimmed(line)
   local text = (line or ""):match("^%s*(.-)%s*$")
@@ -1178,7 +1182,7 @@ local function find(request, chat, path)
   return finish(request, { findings = json.array(findings_of(lex(lines, 1, last, false), path)) })
 end
 
--- ---- the refuter ------------------------------------------------------------------------------------------------------
+-- ---- the refuter ------------------------------------------------------------------------------------------------
 
 local BEFORE, BEHIND = 200, 120 -- how many lines around a claim are read at first
 
@@ -1211,14 +1215,13 @@ local function claim_in(text)
   return nil
 end
 
--- The lens: the first of the two names in the prompt, if possible one that follows the word "lens".
+-- The lens: the name that the prompt says more often (the script explains both of them once).
 local function lens_in(text)
   local low = text:lower()
-  local from = low:find("lens", 1, true) or 1
-  local correctness = low:find("%f[%a]correctness%f[%A]", from)
-  local reachability = low:find("%f[%a]reachability%f[%A]", from)
-  if reachability and (not correctness or reachability < correctness) then return "reachability" end
-  return "correctness"
+  local function mentions(name)
+    return select(2, low:gsub("%f[%a]" .. name .. "%f[%A]", ""))
+  end
+  return mentions("reachability") > mentions("correctness") and "reachability" or "correctness"
 end
 
 -- Does the text begin inside a comment? It does when the first comment mark in it is a closing one.

@@ -49,7 +49,7 @@ def key(finding):
 
 
 def keys(findings):
-    return {key(f) for f in findings or []}
+    return {key(f) for f in findings}
 
 
 def line_of(tree, path, number):
@@ -84,7 +84,7 @@ def check_files(expected, kept):
 
 def check_report(expected, result, tree, big):
     kept = keys(result["findings"])
-    refuted = {key(entry["claim"]) for entry in result["refuted"] or []}
+    refuted = {key(entry["claim"]) for entry in result["refuted"]}
     defects, decoys, hard = (keys(expected[kind]) for kind in ("defects", "decoys", "hard"))
     check_files(expected, kept)
     extra = kept - defects - hard - {big}
@@ -96,7 +96,7 @@ def check_report(expected, result, tree, big):
           % (len(refuted & decoys), len(decoys)))
     check(not result["unverified"] and not result["failed"], "every file was audited, every finding verified",
           result["unverified"], result["failed"])
-    total = len(result["findings"]) + len(result["refuted"] or [])
+    total = len(result["findings"]) + len(result["refuted"])
     check(result["found"] == total, "found = kept + refuted", result["found"], total)
     misquoted = [f for f in result["findings"] if f["evidence"] != line_of(tree, f["file"], f["line"])]
     check(not misquoted, "every finding quotes its line", misquoted)
