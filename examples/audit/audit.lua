@@ -29,9 +29,9 @@ local LENSES = { "correctness", "reachability" }
 
 -- Rule and what counts as its violation, in the words that the finder and the refuters are given.
 local RULES = {
-  { "banned-call", "gets, strcpy, strcat, stpcpy, sprintf, vsprintf whose write is not bounded; tmpnam, tempnam, mktemp" },
-  { "unbounded-copy", "memcpy, memmove, strncpy, read, recv or a copying loop into a buffer of fixed size, when nothing "
-    .. "limits the length; scanf with %s or %[ and no width" },
+  { "banned-call", "gets; strcpy, strcat, stpcpy, sprintf, vsprintf without a bound; tmpnam, tempnam, mktemp" },
+  { "unbounded-copy", "memcpy, memmove, strncpy, read, recv or a copying loop into a buffer of fixed size, when "
+    .. "nothing limits the length; scanf with %s or %[ and no width" },
   { "format-string", "a printf-like call whose format is not a literal, unless it only passes on its caller's format" },
   { "alloc-unchecked", "the result of malloc, calloc, realloc, strdup and the like is used before it is tested" },
   { "null-unchecked", "the result of another function that may return NULL (fopen, getenv, strchr, ...) is used before "

@@ -695,8 +695,9 @@ local function callers_pass_literals(c, f, name, world, path)
     if c.s[arg[2]] == name then place = n end
   end
   if not (f.static and place) then return false end
-  local calls = 0
-  for _, hit in ipairs(world.grep(f.name, path)) do
+  local hits, calls = world.grep(f.name, path), 0
+  if hits.cut then return false end
+  for _, hit in ipairs(hits) do
     local code = lex({ hit.text }, 1, 1, false)
     for i = 1, code.n do
       if code.s[i] == f.name and is_call(code, i) then
@@ -1122,14 +1123,15 @@ local function grep_hits(text)
   for path, line, rest in text:gmatch("%f[^\n\0]([^\n:]+):(%d+):([^\n]*)") do
     hits[#hits + 1] = { path = path, line = tonumber(line), text = rest }
   end
+  hits.cut = text:find("%f[^\n\0]%.%.%. cut at") ~= nil
   return hits
 end
 
--- The rest of the tree: grep(pattern, path) finds lines, read(path, from, to) is a list of them.
+-- The rest of the tree: grep(pattern, path) finds lines (`cut`: and there are more), read(path, from, to) is a list.
 local function open_world(chat)
   return {
     grep = function(pattern, path)
-      local answer = ask(chat, "grep", { pattern = pattern, path = path })
+      local answer = ask(chat, "grep", { pattern = pattern, path = path, glob = not path and "*.[ch]" or nil })
       return answer and not answer.failed and grep_hits(answer.text) or {}
     end,
     read = function(path, from, to)
@@ -1260,8 +1262,9 @@ end
 
 -- The directive that switches the line off: `#if 0` around it, or the #else of an `#if 1`.
 local function switched_off(world, claim)
-  local open = {}
-  for _, hit in ipairs(world.grep("# *(if|el|end)", claim.file)) do
+  local hits, open = world.grep("^\\s*#\\s*(if|el|end)", claim.file), {}
+  if hits.cut and hits[#hits].line < claim.line then return nil end -- cannot tell
+  for _, hit in ipairs(hits) do
     local word, condition = hit.text:match("^%s*#%s*(%a+)%s*(%w*)")
     if hit.line >= claim.line or not word then break end
     if word:find("^if") then
