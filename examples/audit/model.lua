@@ -1101,12 +1101,14 @@ local function add_lines(lines, text)
   return last
 end
 
+local PIECE = 4000 -- lines asked for at once: more than one answer holds, so that its size is the only limit
+
 -- The lines first..to of a file (to the end when `to` is nil), read in as many pieces as the tool makes of them.
 -- Answers lines and the last number; nil while a piece is missing; nil and a reason when it cannot be read.
 local function read_lines(chat, path, first, to)
   local pieces, from = {}, first
   while from do
-    local answer = ask(chat, "read", { path = path, from = from, to = to })
+    local answer = ask(chat, "read", { path = path, from = from, to = to or from + PIECE })
     if not answer then return nil end
     if answer.failed then return nil, answer.text end
     pieces[#pieces + 1] = answer.text
