@@ -13,7 +13,7 @@ meta = {
   description = "Find defects in C sources, try to refute each one, report what survives",
   phases = { { title = "Find" }, { title = "Verify" }, { title = "Report" } },
   args = {
-    type = "object",
+    type = { "object", "null" },
     properties = {
       dir = { type = "string", description = "directories with C sources, comma-separated; default: src" },
       globs = { type = "array", items = { type = "string" }, description = "which files, instead of dir" },
@@ -200,7 +200,7 @@ end
 
 local function add_unverified(lines, entry)
   add_finding(lines, entry.claim)
-  for _, reason in ipairs(entry.reasons or {}) do add(lines, "      not checked: %s", reason_of(reason)) end
+  for _, reason in ipairs(entry.reasons) do add(lines, "      not checked: %s", reason_of(reason)) end
 end
 
 local function as_text(all)
