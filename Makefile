@@ -39,6 +39,7 @@ CHECKS       := $(wildcard tests/check/*.sh)
 
 DEPS_MK := build/deps/$(if $(SYSTEM),system,pinned).mk
 ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+$(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
 include $(DEPS_MK)
 endif
 
