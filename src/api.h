@@ -387,7 +387,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out);
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
 
 /* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out.
- * Then call wf_step until it answers WF_END: the end is durable. Answers at once if the log holds this same end. */
+ * Then call wf_step until it answers WF_END: the end is durable. */
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped);
 
 /* The value of a finished run (from this process or from the log). Lives until wf_close. WF_E_NOT_FOUND: not finished. */
@@ -565,6 +565,74 @@ uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
 /* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
+
+/* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
+
+/* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
+typedef struct wf_heap wf_heap;
+wf_heap *wf_heap_open(void *memory, size_t size);       /* NULL: too small */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n); /* as realloc: p NULL allocates, n 0 frees */
+void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high);
+
+/* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
+
+/* A workflow script over an open run. It is stepped next to wf_step and never blocks:
+ *
+ *     while ((s = wf_script_step(script)) != WF_END) {
+ *         if (wf_step(w, 64, &wait_ms) < 0) ...the run cannot go on...
+ *         if (s == WF_AGAIN && wait_ms > 0) ...sleep until something is ready, at most wait_ms...
+ *     }
+ *     wf_script_result_get(script, &result);
+ *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped); */
+typedef struct wf_script wf_script;
+
+typedef struct wf_script_config {
+    wf *run;            /* open; outlives the script */
+    wf_str source;      /* Lua text; outlives the script */
+    wf_str name;        /* the file's name, for messages */
+    wf_str args;        /* JSON; empty: null */
+    void *memory;       /* all that the script may use; outlives it */
+    size_t memory_size; /* at least 256 KiB */
+    uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+} wf_script_config;
+
+typedef struct wf_script_result {
+    bool failed;
+    wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
+    bool json;
+    uint32_t dropped; /* branches that dropped out on purpose */
+} wf_script_result;
+
+/* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
+wf_status wf_script_open(wf_script **out, const wf_script_config *config);
+/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on. */
+wf_status wf_script_step(wf_script *script);
+/* After WF_END; lives as long as the script's memory. */
+void wf_script_result_get(const wf_script *script, wf_script_result *out);
+/* The script's `meta` as JSON, as soon as it is set (in the middle of the run too); false: not yet. */
+bool wf_script_meta(wf_script *script, wf_str *json);
+void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high);
+/* Whether a text is a program at all; if not, error (lives in buf) names file and line and shows the line. Nothing is run. */
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
+
+/* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
+ * returns function(request), a pure function of the request (PRODUCT: Models). Each file has its own Lua state and heap. */
+typedef struct wf_rules wf_rules;
+
+typedef struct wf_rules_config {
+    uint64_t (*now_ms)(void *ctx); /* the platform's clock, for delays */
+    void *ctx;
+    uint32_t lanes;     /* as in the wf's config */
+    void *memory;       /* shared evenly by at most 4 files; outlives it */
+    size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
+    uint64_t max_steps; /* Lua instructions for one request; default 2 x 10^8 */
+} wf_rules_config;
+
+wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
+/* Loads FILE.lua beforehand, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
+wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
+const wf_model_ops *wf_rules_ops(void);
+void wf_rules_close(wf_rules *rules);
 
 #ifdef __cplusplus
 }

@@ -3,6 +3,7 @@
 #include "request.h"
 
 #define AGENT_NUDGES             2u     /* reminders to call the result tool */
+#define AGENT_USES_MAX           128u   /* tool calls in one reply */
 #define AGENT_REPLY_FIRST        8192u  /* bytes of the first reply buffer */
 #define AGENT_ERROR_MAX          65536u /* of an unsuccessful response's body that are kept */
 #define AGENT_BACKOFF_CAP_MS     8000u
@@ -25,7 +26,9 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 /* ---- the end of a task ---- */
 
 static void agent_settle(wfi_env *e, wfi_task *t) {
+    if (t->reserved == 0) return;
     e->reserved -= t->reserved;
+    e->settles++;
     t->reserved = 0;
 }
 

@@ -23,12 +23,13 @@ typedef struct wfi_arena {
     bool full; /* some take has failed */
 } wfi_arena;
 
-/* A zeroed piece of `count` objects of `size` bytes, or NULL (and `full`). With base NULL: NULL, and `used` grows as it would. */
+/* With base NULL the arena only counts, without limit: `used` ends as the least size that is enough at any alignment. */
 WFI void wfi_arena_init(wfi_arena *a, void *base, size_t size);
+/* A zeroed piece of `count` objects of `size` bytes, or NULL (and `full`). With base NULL: NULL, and `used` grows. */
 WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size);
-WFI size_t wfi_arena_left(const wfi_arena *a);
+WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take can give */
 
-#define WFI_HEAP_FL 28u /* first level: powers of two; sizes up to 2^(FL+4) */
+#define WFI_HEAP_FL 28u /* first level: powers of two; sizes below 2^(FL+3) units of WFI_ALIGN */
 #define WFI_HEAP_SL 16u /* second level: linear steps inside a power */
 
 struct wfi_block; /* private to arena.c */
@@ -37,7 +38,7 @@ typedef struct wfi_heap {
     uint8_t *base;     /* first block */
     size_t size;       /* of the region */
     size_t used, high; /* payload bytes in use now; at most ever */
-    uint64_t allocs;   /* calls that asked for memory, for tests */
+    uint64_t allocs;   /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
     uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
     bool fail_on;      /* tests: and all that follow it */
     uint32_t fl_map;
@@ -45,12 +46,13 @@ typedef struct wfi_heap {
     struct wfi_block *free[WFI_HEAP_FL][WFI_HEAP_SL];
 } wfi_heap;
 
-/* The least region that can hold one allocation of n bytes. */
+/* The least region that can hold one allocation of n bytes, if it begins aligned; SIZE_MAX: none can. */
 WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
-WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays. */
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays.
+                                                              Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
 WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */

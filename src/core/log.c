@@ -29,7 +29,7 @@
  *   text                                                          the text
  *   call     path hash effect label phase model effort system     an effect's input
  *            tools schema prompt (offsets of text records)
- *            limits miss
+ *            limits replaces miss
  *   turn     prev stop usage attempts                             the reply's content array, as it goes on the wire
  *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   prev id name                                         the effect's input
@@ -251,21 +251,21 @@ wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *meta
     return s;
 }
 
-/* ---- scanning: buf is a window of `fill` bytes of the file, from `flushed` on ---- */
+/* ---- scanning: nothing waits to be written, so buf is free to be a window of the file ---- */
 
 /* Makes the n bytes at `at` visible; n is at most the buffer's size and the bytes are inside the file. */
 static wf_status log_window(wfi_log *l, uint64_t at, size_t n, const uint8_t **out) {
-    WFI_ASSERT(n <= l->cap && at + n <= l->file_size);
-    if (at < l->flushed || at + n > l->flushed + l->fill) {
+    WFI_ASSERT(n <= l->cap && at + n <= l->file_size && l->fill == 0);
+    if (at < l->window || at + n > l->window + l->window_len) {
         uint64_t left = l->file_size - at;
         size_t take = left < l->cap ? (size_t)left : l->cap;
-        l->fill = 0;
+        l->window_len = 0;
         wf_status s = log_read_file(l, at, l->buf, take);
         if (s != WF_OK) return s;
-        l->flushed = at;
-        l->fill = take;
+        l->window = at;
+        l->window_len = take;
     }
-    *out = l->buf + (at - l->flushed);
+    *out = l->buf + (at - l->window);
     return WF_OK;
 }
 
@@ -274,7 +274,7 @@ wf_status wfi_log_load(wfi_log *l) {
     wf_status s = l->ops->size(l->ctx, &l->file_size);
     if (s != WF_OK) return log_fail(l, WF_E_IO, "the log's size could not be read", 0);
     if (l->file_size == 0) return WF_END;
-    l->fill = 0;
+    l->flushed = l->file_size;
     size_t n = l->file_size < WFI_LOG_FIRST ? (size_t)l->file_size : WFI_LOG_FIRST;
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
@@ -354,7 +354,7 @@ wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->flushed = end;
-    l->fill = 0;
+    l->window_len = 0;
     l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
     wfi_log_want(l);
     return WF_OK;

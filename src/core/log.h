@@ -30,9 +30,10 @@ typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
-    uint8_t *buf; /* while appending: bytes not yet written; while scanning: a window of the file */
-    size_t cap, fill;
-    uint64_t flushed;   /* bytes handed to the platform; while scanning: where the window begins */
+    uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
+    size_t cap, fill, window_len;
+    uint64_t window;    /* offset of the window */
+    uint64_t flushed;   /* bytes handed to the platform */
     uint64_t synced;    /* bytes known durable */
     uint64_t wanted;    /* somebody waits until this many are */
     uint64_t target;    /* what the sync under way will have made durable */

@@ -43,6 +43,10 @@ uint32_t wfi_table_next(const wfi_table *t, uint32_t row) {
     return table_same_place(t, t->rows[row].next_place, t->rows[row].place);
 }
 
+bool wfi_row_unasked(const wfi_row *row) {
+    return row->state == WFI_CALL_LOGGED && row->finished && !row->moved && !row->replaced;
+}
+
 wf_call wfi_table_handle(const wfi_table *t, uint32_t row) {
     wf_call call = {(uint64_t)t->rows[row].generation << 32 | (row + 1)};
     return call;

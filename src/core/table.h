@@ -27,10 +27,11 @@ typedef struct wfi_row {
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
     uint64_t order;                                            /* of delivery: smaller first */
+    uint64_t wall;                                             /* of the delivery, if delivered */
     uint64_t reserved; /* tokens set aside by a reserve record that no reply has settled */
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */
-    uint32_t next_queued;
+    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint16_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
@@ -38,6 +39,7 @@ typedef struct wfi_row {
     bool finished;
     bool hit;       /* answered from the log */
     bool moved;     /* its answer was given to another place: not to be matched by content again */
+    bool replaced;  /* asked anew from the start, as another row: not to be matched again */
     bool delivered; /* order is that of a deliver record */
     bool started;   /* was given a lane, in this process or an earlier one */
 } wfi_row;
@@ -54,6 +56,9 @@ WFI void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap);
 WFI uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect);
 WFI uint32_t wfi_table_first(const wfi_table *t, uint64_t place); /* rows of a place, newest first; WFI_NO_ROW ends */
 WFI uint32_t wfi_table_next(const wfi_table *t, uint32_t row);
+
+/* Whether the log has an answer of this row that its place has yet to ask for. */
+WFI bool wfi_row_unasked(const wfi_row *row);
 
 WFI wf_call wfi_table_handle(const wfi_table *t, uint32_t row);
 WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: stale */

@@ -1,0 +1,224 @@
+/* replay: see replay.h. */
+#include "replay.h"
+
+void wfi_replay_identity(const wf_str *parts, size_t count, uint8_t out[32]) {
+    wfi_sha256 sha;
+    uint8_t len[8];
+    wfi_sha256_init(&sha);
+    for (size_t i = 0; i < count; i++) {
+        wfi_put64(len, parts[i].len);
+        wfi_sha256_add(&sha, len, sizeof len);
+        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
+    }
+    wfi_sha256_end(&sha, out);
+}
+
+uint64_t wfi_replay_place(wf_str path) {
+    uint8_t hash[32];
+    wfi_replay_identity(&path, 1, hash);
+    return wfi_get64(hash);
+}
+
+/* ---- the log, record by record ---- */
+
+static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
+    if (hex.len < 2 * n) return false;
+    for (size_t i = 0; i < 2 * n; i++) {
+        char c = hex.ptr[i];
+        uint8_t digit = (uint8_t)(c >= 'a' ? c - 'a' + 10 : c - '0');
+        if (digit > 15) return false;
+        out[i / 2] = (uint8_t)(out[i / 2] << 4 | digit);
+    }
+    return true;
+}
+
+static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta) {
+    uint8_t content[16] = {0};
+    if (rec->call != s->table.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
+    uint32_t row = wfi_table_add(&s->table, wfi_replay_place(meta->path), content, meta->effect.len > 0);
+    if (row == WFI_NO_ROW) return WF_E_LIMIT;
+    s->table.rows[row].call_at = rec->offset;
+    if (meta->replaces > row) return WF_E_CORRUPT;
+    if (meta->replaces > 0) s->table.rows[meta->replaces - 1].replaced = true;
+    return WF_OK;
+}
+
+static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
+    wfi_usage_add(&e->spent, &meta->usage);
+    r->reserved = 0;
+    r->started = true;
+    r->finished = r->delivered = false;
+    if (meta->stop > WFI_STOP_TOOL && meta->stop != WFI_STOP_PAUSE) return; /* no part of the conversation */
+    r->last_item = rec->offset;
+    r->turns++;
+}
+
+static wf_status replay_moved(wfi_sched *s, wfi_row *r, const wfi_meta_moved *meta) {
+    if (meta->from == 0 || meta->from > s->table.count) return WF_E_CORRUPT;
+    wfi_row *old = &s->table.rows[meta->from - 1];
+    old->moved = true;
+    r->finished = true;
+    r->delivered = false;
+    r->kind = old->kind;
+    r->done_at = old->done_at;
+    return WF_OK;
+}
+
+/* A record that belongs to a call which the table has. */
+static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_rec *rec, const wfi_meta *meta) {
+    switch (rec->type) {
+    case WFI_REC_TURN:
+        replay_turn(e, r, rec, &meta->turn);
+        return WF_OK;
+    case WFI_REC_BLOCK:
+        r->last_item = rec->offset;
+        r->intent_at = 0;
+        return WF_OK;
+    case WFI_REC_INTENT:
+        r->intent_at = rec->offset;
+        return WF_OK;
+    case WFI_REC_RESERVE:
+        r->reserved = wfi_add_sat(r->reserved, meta->reserve.tokens);
+        return WF_OK;
+    case WFI_REC_DONE:
+        r->finished = r->started = true;
+        r->delivered = false;
+        r->kind = meta->done.kind < WF_KIND_COUNT ? (uint8_t)meta->done.kind : WF_KIND_PROVIDER;
+        r->done_at = rec->offset;
+        r->done_end = rec->next;
+        return WF_OK;
+    case WFI_REC_MOVED:
+        return replay_moved(s, r, &meta->moved);
+    case WFI_REC_DELIVER:
+        r->delivered = true;
+        r->order = ++s->deliveries;
+        r->wall = meta->deliver.wall;
+        return WF_OK;
+    default:
+        return WF_E_CORRUPT;
+    }
+}
+
+static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi_log_rec *rec, const wfi_meta *meta) {
+    run->end = 0;
+    run->outcome = WF_RUN_OPEN;
+    switch (rec->type) {
+    case WFI_REC_RUN:
+        if (rec->offset != WFI_LOG_FIRST) return WF_E_CORRUPT;
+        run->header = rec->offset;
+        run->started = meta->run.wall;
+        return WF_OK;
+    case WFI_REC_RESUME:
+        if (meta->run.script > 0) run->header = rec->offset;
+        return WF_OK;
+    case WFI_REC_TEXT:
+        return WF_OK;
+    case WFI_REC_CALL:
+        return replay_call(s, rec, &meta->call);
+    case WFI_REC_NOTE:
+        run->notes++;
+        return WF_OK;
+    case WFI_REC_END:
+        run->end = rec->offset;
+        run->census = meta->end;
+        run->outcome = meta->end.outcome <= WF_RUN_CANCELLED ? (wf_outcome)meta->end.outcome : WF_RUN_FAILED;
+        return WF_OK;
+    default:
+        break;
+    }
+    if (rec->call == 0 || rec->call > s->table.count) return WF_E_CORRUPT;
+    return replay_row(e, s, &s->table.rows[rec->call - 1], rec, meta);
+}
+
+static wf_status replay_fail(wfi_env *e, wf_status code, uint64_t offset) {
+    e->log.error.code = code;
+    e->log.error.offset = offset;
+    e->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
+                                           : "a record of the log contradicts those before it";
+    return code;
+}
+
+wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
+    wfi_log_rec rec;
+    wf_status status = wfi_log_load(&e->log);
+    uint64_t at = WFI_LOG_FIRST;
+    while (status == WF_OK && (status = wfi_log_scan(&e->log, at, &rec)) == WF_OK) {
+        char json[WFI_LOG_META_MAX];
+        wfi_meta meta;
+        wfi_copy(json, rec.meta.ptr, rec.meta.len);
+        if (rec.type != WFI_REC_TEXT && wfi_meta_get(rec.type, json, rec.meta.len, &meta) != WF_OK)
+            return replay_fail(e, WF_E_CORRUPT, at);
+        status = replay_record(e, s, run, &rec, &meta);
+        if (status != WF_OK) return replay_fail(e, status, at);
+        at = rec.next;
+    }
+    if (status != WF_END || e->log.file_size == 0) return status;
+    if (run->header == 0) return replay_fail(e, WF_E_CORRUPT, WFI_LOG_FIRST);
+    run->valid = at;
+    for (uint32_t i = 0; i < s->table.count; i++) {
+        wfi_row *r = &s->table.rows[i];
+        s->unasked += wfi_row_unasked(r);
+        e->spent.input = wfi_add_sat(e->spent.input, r->reserved); /* sent or not, nobody can tell */
+        r->reserved = 0;
+    }
+    return WF_OK;
+}
+
+/* ---- matching ---- */
+
+/* Failures that a new try may cure are asked again. */
+static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_NONE:
+        return true;
+    case WF_KIND_SCHEMA:
+    case WF_KIND_REFUSED:
+    case WF_KIND_TURNS:
+    case WF_KIND_TOOL:
+    case WF_KIND_CANCELLED:
+    case WF_KIND_SKIPPED:
+        return !e->config.retry_failed;
+    default:
+        return false;
+    }
+}
+
+static int replay_rank(const wfi_env *e, const wfi_row *r) {
+    if (!r->finished) return 2;
+    return replay_answers(e, r) ? 3 : 1;
+}
+
+wfi_match wfi_replay_match(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                           uint32_t *row, const char **why) {
+    const wfi_table *t = &s->table;
+    uint32_t best = WFI_NO_ROW;
+    *why = "";
+    for (uint32_t i = wfi_table_first(t, place); i != WFI_NO_ROW; i = wfi_table_next(t, i)) {
+        const wfi_row *r = &t->rows[i];
+        if (r->state != WFI_CALL_LOGGED || r->replaced) continue;
+        if (wfi_compare(r->content, content, sizeof r->content) != 0) {
+            *why = "prompt or options differ from the log's at this place";
+            continue;
+        }
+        /* rows come newest first; of equals the oldest is taken, as it was asked for first */
+        if (best == WFI_NO_ROW || replay_rank(e, r) >= replay_rank(e, &t->rows[best])) best = i;
+    }
+    *row = best;
+    if (best == WFI_NO_ROW) return WFI_MATCH_NONE;
+    const wfi_row *r = &t->rows[best];
+    if (!r->finished) return WFI_MATCH_OPEN;
+    if (replay_answers(e, r)) return WFI_MATCH_HIT;
+    *why = wf_kind_name((wf_kind)r->kind);
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_BUDGET:
+    case WF_KIND_MEMORY:
+        return WFI_MATCH_OPEN;
+    default:
+        return WFI_MATCH_NONE; /* its conversation came to an end: a fresh one */
+    }
+}

@@ -1,0 +1,733 @@
+/* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
+ * notes, the delivery in the caller's hands, the end. */
+#include "replay.h"
+#include "request.h"
+
+#define WORKFLOW_PATH_MAX  512u
+#define WORKFLOW_LABEL_MAX 160u
+#define WORKFLOW_MODEL_MAX 160u
+
+typedef enum workflow_stage {
+    STAGE_NEW,    /* initialised */
+    STAGE_LOADED, /* the log was read */
+    STAGE_HEADER, /* its header, or the recovered prefix, becomes durable */
+    STAGE_RUNNING,
+    STAGE_ENDING, /* the end becomes durable */
+    STAGE_ENDED
+} workflow_stage;
+
+struct wf {
+    wfi_env env;
+    wfi_sched sched;
+    wfi_run run;
+    workflow_stage stage;
+    wf_memory memory;
+    wf_error error;
+    uint32_t notes;     /* made by this process's run of the script */
+    uint32_t pathless;  /* calls without a path of their own */
+    bool replacing;     /* the run goes on with another script or args */
+    wf_usage delivered; /* usage of delivered results */
+    char *header;       /* heap: payload of the header record */
+    wfi_meta_run header_meta;
+    char header_json[WFI_LOG_META_MAX];
+    char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
+    char *info;  /* heap */
+};
+
+static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
+    w->error = (wf_error){code, text, WF_NO_OFFSET};
+    return code;
+}
+
+/* A status of a part below: if it is the log's, so are its words. */
+static wf_status workflow_below(wf *w, wf_status code) {
+    if (code >= 0) return code;
+    if (w->env.log.error.code == code)
+        w->error = w->env.log.error;
+    else
+        workflow_fail(w, code, wf_status_text(code));
+    return code;
+}
+
+/* ---- configuration and memory ---- */
+
+static uint32_t workflow_default(uint32_t value, uint32_t standard) {
+    return value == 0 ? standard : value;
+}
+
+static void workflow_defaults(wf_config *c) {
+    c->lanes = workflow_default(c->lanes, 16);
+    c->max_agents = workflow_default(c->max_agents, 1000);
+    c->max_calls = workflow_default(c->max_calls, c->max_agents < 1u << 24 ? c->max_agents * 16 : UINT32_MAX);
+    c->effects = workflow_default(c->effects, 8);
+    c->max_turns = workflow_default(c->max_turns, 50);
+    c->max_tokens = workflow_default(c->max_tokens, 16000);
+    c->retries = workflow_default(c->retries, 5);
+    c->agent_ms = workflow_default(c->agent_ms, 30 * 60 * 1000);
+    c->stall_ms = workflow_default(c->stall_ms, 180000);
+    c->tool_output_max = workflow_default(c->tool_output_max, 32768);
+    c->schema_tries = workflow_default(c->schema_tries, 5);
+    c->reply_max = workflow_default(c->reply_max, 4u << 20);
+    c->log_buffer = workflow_default(c->log_buffer, 64u << 10);
+}
+
+static const char *workflow_check(const wf_config *c) {
+    const wf_platform *p = c->platform;
+    if (!p || p->version != WF_PLATFORM_VERSION) return "config.platform: missing, or of another version";
+    if (!p->now_ms || !p->wall_ms || !p->random || !p->log) return "config.platform: a hook is missing";
+    if (c->lanes > 1000) return "config.lanes: 1 to 1000";
+    if (c->effects > 1000) return "config.effects: 1 to 1000";
+    if (c->max_calls > 1u << 26 || c->max_calls < c->max_agents) return "config.max_calls: max_agents to 2^26";
+    if (c->tool_count > 32) return "config.tools: at most 32";
+    if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
+    if (c->max_tokens > 1u << 30) return "config.max_tokens: at most 2^30";
+    if (c->model.len > WORKFLOW_MODEL_MAX) return "config.model: too long";
+    return NULL;
+}
+
+#define WORKFLOW_HEAP_MIN 4096u
+
+static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
+    uint32_t texts = 16;
+    while (texts < c->max_agents && texts < 4096)
+        texts *= 2;
+    wf *w = wfi_arena_take(a, 1, sizeof *w);
+    wf scratch; /* for counting: a wf that is not there cannot be filled in */
+    wf *to = w ? w : &scratch;
+    if (!w) wfi_zero(&scratch, sizeof scratch);
+    wfi_sched_carve(&to->sched, a, c);
+    to->env.scratch = wfi_arena_take(a, 1, WFI_SCRATCH);
+    to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
+    to->env.text_mask = texts - 1;
+    uint8_t *log = wfi_arena_take(a, 1, c->log_buffer);
+    if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    return w;
+}
+
+size_t wf_memory_needed(const wf_config *config) {
+    wf_config c = *config;
+    wfi_arena a;
+    workflow_defaults(&c);
+    if (workflow_check(&c)) return 0;
+    wfi_arena_init(&a, NULL, 0);
+    workflow_carve(&a, &c);
+    (void)wfi_arena_take(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
+    return a.full ? 0 : a.used;
+}
+
+wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, wf_error *error) {
+    wf_config c = *config;
+    wfi_arena a;
+    uint64_t seed = 0;
+    workflow_defaults(&c);
+    const char *why = workflow_check(&c);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    *out = NULL;
+    if (s == WF_OK && (!memory || size < wf_memory_needed(&c))) {
+        why = "the block is too small: wf_memory_needed says how much this config takes";
+        s = WF_E_MEMORY;
+    }
+    if (s == WF_OK && c.platform->random(c.platform->ctx, &seed, sizeof seed) != WF_OK) {
+        why = "the platform has no random bytes";
+        s = WF_E_IO;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_arena_init(&a, memory, size);
+    wf *w = workflow_carve(&a, &c);
+    w->memory.block = size;
+    w->memory.fixed = a.used;
+    w->memory.heap = c.heap ? c.heap : wfi_arena_left(&a);
+    WFI_ASSERT(!a.full);
+    (void)wfi_heap_init(&w->env.heap, wfi_arena_take(&a, 1, w->memory.heap), w->memory.heap);
+    w->env.config = c;
+    w->env.os = c.platform;
+    w->env.rng = seed | 1;
+    *out = w;
+    return WF_OK;
+}
+
+const wf_config *wf_settings(const wf *w) {
+    return &w->env.config;
+}
+
+void wf_close(wf *w) {
+    wfi_sched_drop_all(&w->env, &w->sched);
+    w->stage = STAGE_ENDED;
+}
+
+void wf_last_error(const wf *w, wf_error *out) {
+    *out = w->error;
+}
+
+void wf_memory_stats(const wf *w, wf_memory *out) {
+    *out = w->memory;
+    out->heap_used = w->env.heap.used;
+    out->heap_high = w->env.heap.high;
+}
+
+/* ---- the run ---- */
+
+wf_status wf_run_load(wf *w) {
+    if (w->stage != STAGE_NEW) return workflow_fail(w, WF_E_CONFIG, "the log was loaded already");
+    wf_status s = wfi_replay_load(&w->env, &w->sched, &w->run);
+    if (s != WF_OK) return workflow_below(w, s);
+    w->stage = STAGE_LOADED;
+    return WF_OK;
+}
+
+/* Loads the header in force once, for as long as the wf lives. */
+static wf_status workflow_header(wf *w) {
+    wfi_log_rec rec;
+    if (w->header) return WF_OK;
+    wf_status s = wfi_env_meta(&w->env, w->run.header, &rec, w->header_json, &w->header_meta);
+    if (s != WF_OK) return s;
+    const wfi_meta_run *m = &w->header_meta;
+    if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
+        m->settings > rec.payload_len - m->script - m->args)
+        return WF_E_CORRUPT;
+    return wfi_env_payload(&w->env, &rec, 1, &w->header);
+}
+
+wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
+    if (w->run.header == 0) return workflow_fail(w, WF_E_NOT_FOUND, "there is no run yet");
+    wf_status s = workflow_header(w);
+    if (s != WF_OK) return workflow_below(w, s);
+    const wfi_meta_run *m = &w->header_meta;
+    out->name = m->name;
+    out->script = wf_str_of(w->header, (size_t)m->script);
+    out->args = wf_str_of(w->header + m->script, (size_t)m->args);
+    out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
+    if (started_wall_ms) *started_wall_ms = w->run.started;
+    return WF_OK;
+}
+
+/* Writes the run or resume record. */
+static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bool whole) {
+    char hex[64], buf[WFI_LOG_META_MAX];
+    uint8_t hash[32];
+    uint64_t at;
+    wf_str meta_text;
+    const wf_str none = {"", 0};
+    wf_str parts[3] = {whole ? spec->script : none, whole ? spec->args : none, spec ? spec->settings : none};
+    wfi_sha256 sha;
+    wfi_sha256_init(&sha);
+    wfi_sha256_add(&sha, parts[0].ptr, parts[0].len);
+    wfi_sha256_end(&sha, hash);
+    wfi_hex(hash, sizeof hash, hex);
+    wfi_meta_run meta = {.wall = w->env.os->wall_ms(w->env.os->ctx),
+                         .script = parts[0].len,
+                         .args = parts[1].len,
+                         .settings = parts[2].len};
+    if (whole) {
+        meta.name = wfi_utf8_clip(spec->name, WORKFLOW_LABEL_MAX);
+        meta.sha256 = wf_str_of(hex, sizeof hex);
+    }
+    wf_status s = wfi_meta_put(type, &meta, buf, &meta_text);
+    if (s == WF_OK) s = wfi_log_append(&w->env.log, type, 0, meta_text, parts, 3, &at, NULL);
+    if (s != WF_OK) return s;
+    if (whole) {
+        w->run.header = at;
+        wfi_heap_free(&w->env.heap, w->header);
+        w->header = NULL;
+    }
+    if (type == WFI_REC_RUN) w->run.started = meta.wall;
+    return WF_OK;
+}
+
+static wf_status workflow_differs(wf *w, const wf_run_spec *spec, bool *out) {
+    wf_run_spec old;
+    *out = false;
+    if (!spec) return WF_OK;
+    wf_status s = wf_run_header(w, &old, NULL);
+    if (s == WF_OK) *out = !wfi_str_eq(old.script, spec->script) || !wfi_str_eq(old.args, spec->args);
+    return s;
+}
+
+static wf_status workflow_open(wf *w, const wf_run_spec *spec) {
+    wf_status s = WF_OK;
+    if (w->stage == STAGE_NEW) {
+        s = wf_run_load(w);
+        if (s == WF_END) {
+            uint32_t salt;
+            if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
+            if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK) return WF_E_IO;
+            s = wfi_log_create(&w->env.log, salt);
+            if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
+            wfi_log_want(&w->env.log);
+            w->stage = STAGE_HEADER;
+            w->sched.started = w->env.os->now_ms(w->env.os->ctx);
+            w->sched.clock = w->run.started;
+            return s;
+        }
+        if (s != WF_OK) return s;
+    }
+    if (w->stage != STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
+    s = wfi_log_resume(&w->env.log, w->run.valid);
+    if (s == WF_OK) s = workflow_differs(w, spec, &w->replacing);
+    w->sched.by_content = w->replacing;
+    w->stage = STAGE_HEADER;
+    w->sched.started = w->env.os->now_ms(w->env.os->ctx);
+    w->sched.clock = w->run.started;
+    w->run.outcome = WF_RUN_OPEN;
+    return s;
+}
+
+wf_status wf_run_open(wf *w, const wf_run_spec *spec) {
+    wf_status s = WF_OK;
+    bool resumed = w->stage == STAGE_LOADED || w->run.valid > 0;
+    if (w->stage != STAGE_HEADER) s = workflow_open(w, spec);
+    if (s == WF_OK) s = wfi_log_pump(&w->env.log);
+    if (s != WF_OK) return workflow_below(w, s);
+    resumed = resumed || w->run.valid > 0;
+    /* only now is the recovered prefix known durable, and may records say so */
+    if (resumed) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
+    if (s != WF_OK) return workflow_below(w, s);
+    w->stage = STAGE_RUNNING;
+    return WF_OK;
+}
+
+const char *wf_outcome_name(wf_outcome outcome) {
+    static const char *const names[] = {"open",     "done",   "failed",  "budget",
+                                        "deadline", "paused", "refused", "cancelled"};
+    return (size_t)outcome < WFI_COUNT(names) ? names[outcome] : "?";
+}
+
+static void workflow_census(const wf *w, wf_run_status *out) {
+    const wfi_table *t = &w->sched.table;
+    for (uint32_t i = 0; i < t->count; i++) {
+        const wfi_row *r = &t->rows[i];
+        if (r->effect || r->state == WFI_CALL_LOGGED) continue;
+        out->running += r->state == WFI_CALL_RUNNING;
+        out->queued += r->state == WFI_CALL_QUEUED;
+        if (!r->finished) {
+            out->census.cancelled += r->state == WFI_CALL_GONE && r->started;
+            out->census.not_run += r->state == WFI_CALL_GONE && !r->started;
+        } else if (r->kind == WF_KIND_CANCELLED) {
+            out->census.cancelled++;
+        } else {
+            out->census.done += r->kind == WF_KIND_NONE;
+            out->census.failed += r->kind != WF_KIND_NONE;
+            out->census.cached += r->hit;
+        }
+    }
+}
+
+void wf_run_status_get(const wf *w, wf_run_status *out) {
+    wfi_zero(out, sizeof *out);
+    out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
+    if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
+        const wfi_meta_end *m = &w->run.census;
+        out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
+    } else {
+        workflow_census(w, out);
+        out->census.dropped = w->run.census.dropped;
+    }
+    out->usage = w->env.spent;
+    out->delivered = w->delivered;
+    out->agents = w->sched.agents;
+    out->now_ms = w->sched.clock;
+    out->started_ms = w->run.started;
+    out->log_bytes = wfi_log_end(&w->env.log);
+    out->synced_bytes = w->env.log.synced;
+    out->syncs = w->env.log.syncs;
+    out->text = wfi_str_z(w->env.stop_text);
+}
+
+void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
+    wfi_env_stop(&w->env, reason, text);
+}
+
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
+    wf_run_status status;
+    uint64_t at;
+    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    wfi_sched_drop_all(&w->env, &w->sched);
+    for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
+        if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
+    w->run.census.dropped = dropped;
+    w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
+    wf_run_status_get(w, &status);
+    const wf_census *c = &status.census;
+    wfi_meta_end meta = {.outcome = w->run.outcome,
+                         .json = json,
+                         .done = c->done,
+                         .failed = c->failed,
+                         .cached = c->cached,
+                         .dropped = dropped,
+                         .cancelled = c->cancelled,
+                         .not_run = c->not_run,
+                         .usage = status.usage,
+                         .wall = w->env.os->wall_ms(w->env.os->ctx)};
+    wf_status s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
+    if (s != WF_OK) return workflow_below(w, s);
+    w->run.end = at;
+    wfi_log_want(&w->env.log);
+    w->stage = STAGE_ENDING;
+    return WF_OK;
+}
+
+wf_status wf_run_value(wf *w, wf_str *value, bool *json) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    if (w->run.end == 0) return workflow_fail(w, WF_E_NOT_FOUND, "the run has not finished");
+    wfi_heap_free(&w->env.heap, w->value);
+    w->value = NULL;
+    wf_status s = wfi_env_meta(&w->env, w->run.end, &rec, buf, &meta);
+    if (s == WF_OK) s = wfi_env_payload(&w->env, &rec, 1, &w->value);
+    if (s != WF_OK) return workflow_below(w, s);
+    *value = wf_str_of(w->value, rec.payload_len);
+    *json = meta.end.json;
+    return WF_OK;
+}
+
+/* ---- calls ---- */
+
+/* A call's place and identity, as match and record need them. */
+typedef struct workflow_id {
+    char path[WORKFLOW_PATH_MAX];
+    wf_str path_text;
+    uint64_t place;
+    uint8_t hash[32];
+    char hex[64];
+} workflow_id;
+
+static wf_status workflow_identify(wf *w, workflow_id *id, wf_str path, const wf_str *parts, size_t count) {
+    if (path.len > sizeof id->path) return workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
+    if (path.len == 0) {
+        id->path[0] = '#';
+        path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
+    }
+    id->path_text = path;
+    id->place = wfi_replay_place(path);
+    wfi_replay_identity(parts, count, id->hash);
+    wfi_hex(id->hash, sizeof id->hash, id->hex);
+    return WF_OK;
+}
+
+static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool effect) {
+    wf_trace event = {
+        .type = WF_TRACE_MISS, .effect = effect, .label = meta->label, .phase = meta->phase, .text = meta->miss};
+    wfi_env_trace(&w->env, &event);
+}
+
+/* A new row, with its record. replaced: the row that it is a fresh try of, or WFI_NO_ROW. */
+static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
+                                  uint32_t *row) {
+    wfi_sched *s = &w->sched;
+    bool effect = meta->effect.len > 0;
+    uint64_t at;
+    if (s->table.count == s->table.cap)
+        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    meta->path = id->path_text;
+    meta->hash = wf_str_of(id->hex, sizeof id->hex);
+    meta->replaces = replaced == WFI_NO_ROW ? 0 : replaced + 1;
+    if (w->run.valid == 0) meta->miss = wf_str_of("", 0); /* in a first run everything is new */
+    wf_status status = wfi_env_record(&w->env, WFI_REC_CALL, s->table.count + 1, meta, input, &at, NULL);
+    if (status != WF_OK) return workflow_below(w, status);
+    *row = wfi_table_add(&s->table, id->place, id->hash, effect);
+    s->table.rows[*row].call_at = at;
+    if (replaced != WFI_NO_ROW) {
+        s->unasked -= wfi_row_unasked(&s->table.rows[replaced]);
+        s->table.rows[replaced].replaced = true;
+    }
+    if (meta->miss.len > 0) workflow_trace_miss(w, meta, effect);
+    return WF_OK;
+}
+
+/* The texts of an agent, into the log; the call record refers to them. */
+static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
+    const wfi_codec *codec = wfi_messages_codec();
+    wfi_env *e = &w->env;
+    wf_str unknown;
+    wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
+    if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
+    if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
+    if (s == WF_OK) s = wfi_request_tools(e, codec, spec->tools, spec->schema, &meta->tools, &unknown);
+    if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
+    return workflow_below(w, s);
+}
+
+static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
+    wf_schema_error error;
+    if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
+    if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
+    if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
+        return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+    if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
+    if (spec->schema.len > 0 && wf_schema_check(spec->schema, WF_STR("null"), &error) == WF_E_SYNTAX)
+        return workflow_fail(w, WF_E_CONFIG, "the schema is not a valid JSON Schema");
+    return WF_OK;
+}
+
+static wf_status workflow_may_start(wf *w, bool effect) {
+    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
+    if (!effect && w->sched.agents >= w->env.config.max_agents) {
+        return workflow_fail(w, WF_E_LIMIT,
+                             "the run's agent cap is reached; resume with a higher --agents or fan out less");
+    }
+    return WF_OK;
+}
+
+/* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
+static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
+                                uint32_t *replaced) {
+    const char *why;
+    wfi_match match = wfi_replay_match(&w->env, &w->sched, id->place, id->hash, row, &why);
+    *replaced = WFI_NO_ROW;
+    if (match == WFI_MATCH_HIT && no_cache) {
+        why = "the script says cache = false";
+        match = WFI_MATCH_NONE;
+    }
+    if (match == WFI_MATCH_HIT) {
+        wfi_sched_hit(&w->env, &w->sched, *row);
+        return WF_OK;
+    }
+    if (match == WFI_MATCH_OPEN) {
+        wfi_sched_queue(&w->sched, *row);
+        return WF_OK;
+    }
+    *replaced = *row;
+    *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
+    return WF_END;
+}
+
+wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
+    const wf_config *c = &w->env.config;
+    workflow_id id;
+    uint32_t row, replaced;
+    wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
+    wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
+    bool own = spec->identity.len > 0;
+    wf_status s = workflow_may_start(w, false);
+    if (s == WF_OK) s = workflow_check_spec(w, spec, model);
+    if (s == WF_OK)
+        s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    if (s != WF_OK) return s;
+    wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
+                          .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
+                          .model = model,
+                          .effort = spec->effort.len ? spec->effort : c->effort,
+                          .max_turns = workflow_default(spec->max_turns, c->max_turns),
+                          .max_tokens = workflow_default(spec->max_tokens, c->max_tokens),
+                          .retries = workflow_default(spec->retries, c->retries),
+                          .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
+                          .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
+    s = workflow_match(w, &id, spec->no_cache, &row, &meta.miss, &replaced);
+    if (s == WF_END) {
+        s = workflow_texts(w, spec, system, &meta);
+        if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, row);
+    }
+    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
+    return s;
+}
+
+wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
+    workflow_id id;
+    uint32_t row, replaced;
+    wf_str parts[] = {name, input};
+    wfi_meta_call meta = {.effect = name, .agent_ms = w->env.config.agent_ms};
+    wf_status s = workflow_may_start(w, true);
+    if (s == WF_OK && !w->env.os->tool_ops)
+        s = workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
+    if (s == WF_OK && (name.len == 0 || name.len > 64))
+        s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
+    if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
+    if (s != WF_OK) return s;
+    s = workflow_match(w, &id, false, &row, &meta.miss, &replaced);
+    if (s == WF_END) {
+        s = workflow_add_row(w, &id, &meta, input, replaced, &row);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, row);
+    }
+    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
+    return s;
+}
+
+wf_status wf_call_cancel(wf *w, wf_call call) {
+    uint32_t row = wfi_table_find(&w->sched.table, call);
+    if (row == WFI_NO_ROW) return WF_E_STALE;
+    return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
+}
+
+wf_status wf_note(wf *w, bool phase, wf_str text) {
+    wfi_meta_note meta = {.phase = phase};
+    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    if (++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    wf_trace event = {.type = phase ? WF_TRACE_PHASE : WF_TRACE_NOTE, .text = text};
+    wfi_env_trace(&w->env, &event);
+    return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
+}
+
+wf_status wf_step(wf *w, uint32_t max_work, uint32_t *wait_ms) {
+    wf_status s;
+    *wait_ms = 0;
+    if (w->stage == STAGE_RUNNING) return workflow_below(w, wfi_sched_step(&w->env, &w->sched, max_work, wait_ms));
+    if (w->stage == STAGE_ENDED) return WF_END;
+    if (w->stage != STAGE_ENDING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    s = wfi_log_pump(&w->env.log);
+    if (s == WF_AGAIN) {
+        *wait_ms = UINT32_MAX;
+        return WF_OK;
+    }
+    if (s != WF_OK) return workflow_below(w, s);
+    w->stage = STAGE_ENDED;
+    return WF_END;
+}
+
+/* ---- deliveries ---- */
+
+static void workflow_deliver_stopped(const wf *w, uint32_t row, wf_delivery *out) {
+    static const wf_kind kinds[] = {WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
+                                    WF_KIND_DEADLINE,  WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
+    out->id = row + 1;
+    out->kind = kinds[w->env.stop];
+    out->value = wfi_str_z(w->env.stop_text);
+    out->stopped = true;
+}
+
+/* Reads the answer; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
+static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_row *r = &w->sched.table.rows[row];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    wf_status s = wfi_env_meta(&w->env, r->done_at, &rec, buf, &meta);
+    if (s != WF_OK) return s;
+    if (!r->delivered) {
+        wfi_meta_deliver deliver = {.wall = w->env.os->wall_ms(w->env.os->ctx)};
+        s = wfi_env_record(&w->env, WFI_REC_DELIVER, row + 1, &deliver, wf_str_of("", 0), NULL, NULL);
+        if (s != WF_OK) return s;
+        r->delivered = true;
+        r->order = ++w->sched.deliveries;
+        r->wall = deliver.wall;
+    }
+    if (r->wall > w->sched.clock) w->sched.clock = r->wall;
+    out->id = row + 1;
+    out->kind = (wf_kind)r->kind;
+    out->json = meta.done.json;
+    out->cached = r->hit;
+    out->attempts = meta.done.attempts;
+    out->turns = meta.done.turns;
+    out->usage = meta.done.usage;
+    wfi_usage_add(&w->delivered, &meta.done.usage);
+    s = wfi_env_payload(&w->env, &rec, 1, &w->value);
+    if (s == WF_E_MEMORY) {
+        out->kind = WF_KIND_MEMORY;
+        out->json = false;
+        out->value = WF_STR("the answer does not fit the message heap; give more --memory");
+        return WF_OK;
+    }
+    if (s == WF_OK) out->value = wf_str_of(w->value, rec.payload_len);
+    return s;
+}
+
+wf_status wf_deliver(wf *w, wf_delivery *out) {
+    wfi_zero(out, sizeof *out);
+    wfi_heap_free(&w->env.heap, w->value);
+    w->value = NULL;
+    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    uint32_t row = wfi_sched_take(&w->sched);
+    bool stopped = row == WFI_NO_ROW;
+    if (stopped) row = wfi_sched_take_stopped(&w->env, &w->sched);
+    if (row == WFI_NO_ROW) {
+        w->sched.settled = true;
+        return w->sched.waiting > 0 ? WF_AGAIN : WF_END;
+    }
+    w->sched.settled = false;
+    out->call = wfi_table_handle(&w->sched.table, row);
+    out->call.bits -= UINT64_C(1) << 32; /* the generation under which the caller knows it */
+    if (stopped) {
+        workflow_deliver_stopped(w, row, out);
+        return WF_OK;
+    }
+    return workflow_below(w, workflow_deliver_row(w, row, out));
+}
+
+/* ---- looking at a run ---- */
+
+/* Shows a text that a wire block holds: {"type":"text","text":"..."} */
+static wf_str workflow_prompt(wf *w, uint64_t at, char *buf, size_t cap) {
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    char *block;
+    wf_str text = {"", 0};
+    if (at == 0 || wfi_log_peek(&w->env.log, at, &rec, &meta_len) != WF_OK) return text;
+    if (wfi_env_payload(&w->env, &rec, 1, &block) != WF_OK) return text;
+    wf_str escaped;
+    if (wf_json_member_str(wf_str_of(block, rec.payload_len), WF_STR("text"), &escaped)) {
+        size_t n = wf_json_unescape(escaped, block); /* in place: never longer */
+        text = wfi_utf8_clip(wf_str_of(block, n), cap);
+        wfi_copy(buf, text.ptr, text.len);
+        text.ptr = buf;
+    }
+    wfi_heap_free(&w->env.heap, block);
+    return text;
+}
+
+#define WORKFLOW_SHOWN 4096u /* bytes of a prompt or message */
+
+wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    wfi_zero(out, sizeof *out);
+    if (number >= w->sched.table.count) return WF_END;
+    const wfi_row *r = &w->sched.table.rows[number];
+    wfi_heap_free(&w->env.heap, w->info);
+    w->info = wfi_heap_alloc(&w->env.heap, WFI_LOG_META_MAX + 2 * WORKFLOW_SHOWN);
+    if (!w->info) return workflow_fail(w, WF_E_MEMORY, "the message heap is exhausted");
+    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, w->info, &meta);
+    if (s != WF_OK) return workflow_below(w, s);
+    char *prompt = w->info + WFI_LOG_META_MAX, *message = prompt + WORKFLOW_SHOWN;
+    out->id = number + 1;
+    out->effect = r->effect;
+    out->turns = r->turns;
+    out->path = meta.call.path;
+    out->label = r->effect ? meta.call.effect : meta.call.label;
+    out->phase = meta.call.phase;
+    out->model = meta.call.model;
+    out->prompt = workflow_prompt(w, meta.call.prompt, prompt, WORKFLOW_SHOWN);
+    out->finished = r->finished;
+    out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
+    out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
+    if (!r->finished) return WF_OK;
+    s = wfi_env_meta(&w->env, r->done_at, &rec, buf, &meta);
+    if (s != WF_OK) return workflow_below(w, s);
+    out->attempts = meta.done.attempts;
+    out->turns = meta.done.turns;
+    out->ms = meta.done.ms;
+    out->usage = meta.done.usage;
+    if (r->kind != WF_KIND_NONE) {
+        size_t n = rec.payload_len < WORKFLOW_SHOWN ? rec.payload_len : WORKFLOW_SHOWN;
+        s = wfi_log_read(&w->env.log, rec.payload, message, n);
+        out->message = wfi_utf8_clip(wf_str_of(message, n), n);
+    }
+    return workflow_below(w, s);
+}
+
+wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
+    wfi_log_rec rec;
+    if (w->stage != STAGE_LOADED)
+        return workflow_fail(w, WF_E_CONFIG, "records are read from a log that is only loaded");
+    if (*at == 0) *at = WFI_LOG_FIRST;
+    wf_status s = wfi_log_scan(&w->env.log, *at, &rec);
+    if (s != WF_OK) return workflow_below(w, s);
+    wfi_heap_free(&w->env.heap, w->info);
+    w->info = wfi_heap_alloc(&w->env.heap, rec.meta.len + rec.payload_len + 1);
+    if (!w->info) return workflow_fail(w, WF_E_MEMORY, "a record is larger than the message heap; give more --memory");
+    s = wfi_log_read(&w->env.log, rec.offset + WFI_LOG_HEAD, w->info, rec.meta.len + rec.payload_len);
+    if (s != WF_OK) return workflow_below(w, s);
+    *out = (wf_record){.offset = rec.offset,
+                       .type = wfi_rec_name(rec.type),
+                       .call = rec.call,
+                       .synced = rec.synced,
+                       .json = wf_str_of(w->info, rec.meta.len),
+                       .payload = wf_str_of(w->info + rec.meta.len, rec.payload_len)};
+    *at = rec.next;
+    return WF_OK;
+}
