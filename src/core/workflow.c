@@ -96,10 +96,10 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wf *to = w ? w : &scratch;
     if (!w) wfi_zero(&scratch, sizeof scratch);
     wfi_sched_carve(&to->sched, a, c);
-    to->env.scratch = wfi_arena_take(a, 1, WFI_SCRATCH);
+    to->env.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
-    uint8_t *log = wfi_arena_take(a, 1, c->log_buffer);
+    uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
     return w;
 }
@@ -111,7 +111,7 @@ size_t wf_memory_needed(const wf_config *config) {
     if (workflow_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
     workflow_carve(&a, &c);
-    (void)wfi_arena_take(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
+    (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
     return a.full ? 0 : a.used;
 }
 
@@ -141,7 +141,7 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     w->memory.fixed = a.used;
     w->memory.heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take(&a, 1, w->memory.heap), w->memory.heap);
+    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, w->memory.heap), w->memory.heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;

@@ -596,6 +596,9 @@ static void script_resume(wf_script *s, script_branch *b) {
     s->current = NULL;
     if (status == LUA_YIELD) {
         if (results == 0) script_enqueue(s, b, true);
+        if (results == 0 && s->looks < SCRIPT_SLICE)
+            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->steps > s->config.max_steps;
         lua_pop(b->co, results);
         if (s->endless)
             script_fail(
