@@ -19,6 +19,7 @@
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
 #define RULES_HOOK      10000
+#define RULES_SEARCH    200000     /* steps of a search in a string between two yields */
 #define RULES_SLICE     20         /* hooks before the pump has its turn */
 #define RULES_STEPS     200000000u /* default of max_steps */
 

@@ -21,6 +21,7 @@
 
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
+#define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
