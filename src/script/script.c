@@ -202,7 +202,6 @@ static const char *script_stop_kind(wf_outcome outcome) {
 /* What follows a start: wait for the call, or answer in its stead. */
 static int script_started(lua_State *L, const char *what, wf_status status, wf_call call) {
     wf_script *s = script_of(L);
-    wf_run_status run;
     wf_error error;
     if (status == WF_OK) {
         s->current->call = call;
@@ -214,8 +213,7 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
     wf_last_error(s->config.run, &error);
     switch (status) {
     case WF_E_STOPPED:
-        wf_run_status_get(s->config.run, &run);
-        lua_pushstring(L, script_stop_kind(run.outcome));
+        lua_pushstring(L, script_stop_kind(wf_run_stopping(s->config.run)));
         lua_pushstring(L, error.text);
         return 2;
     case WF_E_LIMIT:
@@ -660,9 +658,7 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
 
 /* A run that stops gives the script a last, short time to return what it has. */
 static void script_mind_stop(wf_script *s) {
-    wf_run_status run;
-    wf_run_status_get(s->config.run, &run);
-    if (run.outcome != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
+    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
         s->config.max_steps = SCRIPT_STOPPED_STEPS;
 }
 
