@@ -1,7 +1,7 @@
 /* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
  *
- * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The exit
- * status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
+ * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
+ * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
