@@ -51,7 +51,7 @@ WFI int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t ti
                        uint32_t tool_ms);
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
-WFI bool wfi_tools_have_news(const wfi_tools *t);
+WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
 WFI const wf_tool *wfi_tools_list(uint32_t *count);
 
