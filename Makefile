@@ -73,7 +73,6 @@ LUA_A      := build/liblua.a
 LUA_SAN_A  := build/san/liblua.a
 LUA_LIBS    = $(LUA_A)
 endif
-LUA_SAN_LIBS := $(or $(LUA_SAN_A),$(LUA_LIBS))
 
 INC     := -Ibuild/gen $(LUA_CFLAGS)
 # Tests may look inside.
