@@ -39,10 +39,12 @@ CHECKS       := $(wildcard tests/check/*.sh)
 
 DEPS_MK := build/deps/$(if $(SYSTEM),system,pinned).mk
 ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+$(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
 include $(DEPS_MK)
 endif
 
 export CC SYSTEM DEPS_DIR
+Q := $(if $(V),,@)
 
 $(DEPS_MK): .ci/deps
 	@.ci/deps build
@@ -58,9 +60,9 @@ WARN  := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 HARD  := -fstack-protector-strong -ffile-prefix-map=$(CURDIR)=.
 SAN   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # gcc says of itself that this warning errs under its sanitizers.
-NOISE := -Wno-maybe-uninitialized -Wno-unknown-warning-option
+NOISE := $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized)
 # A fixed seed makes the order inside Lua's tables the same in every run.
-LUA_FLAGS := -std=c99 -Wall -D'luai_makeseed()=0x77666cu'
+LUA_FLAGS := -std=c99 -Wall -D'luai_makeseed(L)=0x77666cu'
 LIBS  := -lm -pthread
 
 ifdef LUA_DIR
@@ -74,6 +76,8 @@ endif
 LUA_SAN_LIBS := $(or $(LUA_SAN_A),$(LUA_LIBS))
 
 INC     := -Ibuild/gen $(LUA_CFLAGS)
+# Tests may look inside.
+TEST_INC := -Isrc -Isrc/core -Isrc/port -Isrc/script -Itests/fake
 COMPILE  = $(CC) $(WARN) $(HARD) $(INC) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----
@@ -84,7 +88,8 @@ WF      := $(if $(CLI),build/wf)
 all: build/libworkflow.a $(WF)
 
 build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
+	@echo '  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
 
 build/libworkflow.a: $(LIB_SRC:%.c=build/obj/%.o)
 build/san/libworkflow.a: $(LIB_SRC:%.c=build/san/%.o)
@@ -93,33 +98,40 @@ build/liblua.a: $(LUA_OBJ)
 build/san/liblua.a: $(LUA_SAN)
 %.a:
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcs $@ $^
+	@echo '  $@'
+	$(Q)$(AR) rcs $@ $^
 
 build/obj/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(CFLAGS)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(CFLAGS)
 
 build/san/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(SAN) $(NOISE)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(SAN) $(NOISE)
 
 build/obj/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
-	$(CC) $(LUA_FLAGS) $(HARD) $(CFLAGS) -c -o $@ $<
+	@echo '  $@'
+	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(CFLAGS) -c -o $@ $<
 
 # With Lua's own checks of how its API is called.
 build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
-	$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
+	@echo '  $@'
+	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
 build/gen/%.h: src/script/%.lua amalgamate
 	@mkdir -p $(@D)
-	./amalgamate --text $< wfi_$* >$@
+	@echo '  $@'
+	$(Q)./amalgamate --text $< wfi_$* >$@
 
 # What the tests use. The committed workflow.h is written by ./amalgamate alone; `make check` compares.
 build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))
 	@mkdir -p $(@D)
-	./amalgamate --print >$@
+	@echo '  $@'
+	$(Q)./amalgamate --print >$@
 
 # ---- tests: the split tree's units; the public tests on the split tree and on workflow.h; the command ----
 
@@ -131,14 +143,17 @@ FAKE_A      := $(if $(FAKES),build/san/libfake.a)
 LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) -lcmocka $(LIBS)
 
 $(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A)
-	$(LINK_TEST)
+	@echo '  $@'
+	$(Q)$(LINK_TEST)
 
 $(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A)
-	$(LINK_TEST)
+	@echo '  $@'
+	$(Q)$(LINK_TEST)
 
 build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(SAN) $(NOISE)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(TEST_INC) $(SAN) $(NOISE)
 
 # For the checks that compile by themselves.
 export WARN INC
@@ -179,6 +194,7 @@ help:
 	@echo 'make clean      remove build/'
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua. DEPS_DIR=DIR: where the pinned tarballs lie.'
+	@echo 'V=1: print the commands.'
 
 .PHONY: all run test check crash deps install clean help
 
