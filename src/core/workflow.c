@@ -453,12 +453,14 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
     wf_schema_error error;
+    wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
-    if (spec->schema.len > 0 && wf_schema_check(spec->schema, WF_STR("null"), &error) == WF_E_SYNTAX)
+    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
+        s != WF_E_SCHEMA)
         return workflow_fail(w, WF_E_CONFIG, "the schema is not a valid JSON Schema");
     return WF_OK;
 }

@@ -411,7 +411,7 @@ static void match_sequence(match_parser *p) {
         match_atom(p);
         while (match_more(p) && match_quantifier(p, &least, &most)) {
             if (p->error == NULL) match_repeat(p, at, least, most);
-            if (!match_take(p, '?')) match_take(p, '+'); /* lazy, possessive: which lines match stays the same */
+            match_take(p, '?'); /* lazy: finds the same lines */
         }
     }
 }

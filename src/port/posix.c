@@ -13,6 +13,7 @@
 #include "posix.h"
 #include "logfile.h"
 #include "sys.h"
+#include "tools.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -26,9 +27,14 @@
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
+    wfi_tools tools; /* if there is a root */
     int wake[2];
     char error[1024];
 };
+
+static size_t posix_fixed(void) {
+    return (sizeof(wf_posix) + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+}
 
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (config == NULL) return false;
@@ -43,7 +49,7 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
 size_t wf_posix_size(const wf_posix_config *config) {
     wf_posix_config c;
     if (!posix_settle(config, &c)) return 0;
-    return sizeof(wf_posix) + POSIX_ALIGN - 1;
+    return posix_fixed() + (c.root != NULL ? wfi_tools_size(c.tickets) : 0) + POSIX_ALIGN - 1;
 }
 
 static wf_status posix_open_wake(wf_posix *p) {
@@ -52,12 +58,30 @@ static wf_status posix_open_wake(wf_posix *p) {
     return WF_E_IO;
 }
 
-static wf_status posix_open_parts(wf_posix *p) {
-    wf_status status = posix_open_wake(p);
-    if (status == WF_OK) status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
-    if (status == WF_OK) return WF_OK;
+static wf_status posix_open_root(wf_posix *p) {
+    const wf_posix_config *c = &p->config;
+    if (c->root == NULL) return WF_OK;
+    int error = wfi_tools_init(&p->tools, (char *)p + posix_fixed(), c->root, c->tickets, c->children, c->tool_ms);
+    if (error == 0) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
+    return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+}
+
+static void posix_close_wake(wf_posix *p) {
     wfi_sys_close(&p->wake[0]);
     wfi_sys_close(&p->wake[1]);
+}
+
+static wf_status posix_open_parts(wf_posix *p) {
+    wf_status status = posix_open_wake(p);
+    if (status != WF_OK) return status;
+    status = posix_open_root(p);
+    if (status == WF_OK) {
+        status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
+        if (status == WF_OK) return WF_OK;
+        if (p->config.root != NULL) wfi_tools_close(&p->tools);
+    }
+    posix_close_wake(p);
     return status;
 }
 
@@ -88,9 +112,9 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
 }
 
 void wf_posix_close(wf_posix *p) {
+    if (p->config.root != NULL) wfi_tools_close(&p->tools);
     wfi_logfile_close(&p->log);
-    wfi_sys_close(&p->wake[0]);
-    wfi_sys_close(&p->wake[1]);
+    posix_close_wake(p);
 }
 
 /* ---- clock, random ---- */
@@ -124,6 +148,9 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
     out->random = posix_random;
     out->log = wfi_logfile_ops();
     out->log_ctx = &p->log;
+    if (p->config.root == NULL) return;
+    out->tool_ops = wfi_tools_ops();
+    out->tool_ctx = &p->tools;
 }
 
 const char *wf_posix_error(const wf_posix *p) {
@@ -145,11 +172,27 @@ static void posix_drain_wake(wf_posix *p) {
         continue;
 }
 
-static int posix_timeout(uint32_t ms) {
-    return ms == UINT32_MAX ? -1 : ms > INT_MAX ? INT_MAX : (int)ms;
+/* Milliseconds for poll: until `ms` are over or a child needs attention, whichever is first. */
+static int posix_timeout(const wf_posix *p, uint32_t ms) {
+    uint64_t now = wfi_sys_now_ms();
+    uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
+    if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
+    return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
-    struct pollfd fds[1] = {{.fd = p->wake[0], .events = POLLIN}};
-    if (poll(fds, 1, posix_timeout(ms)) > 0) posix_drain_wake(p);
+    struct pollfd fds[1 + WFI_CHILD_MAX];
+    int children[WFI_CHILD_MAX];
+    uint32_t n = 0;
+    if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
+    fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
+    for (uint32_t i = 0; i < n; i++)
+        fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
+    if (poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+}
+
+const wf_tool *wf_posix_tools(uint32_t *count) {
+    return wfi_tools_list(count);
 }

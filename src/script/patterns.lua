@@ -56,6 +56,8 @@ local function poll(n, ask, is_yes)
             heard = heard + 1
             if is_yes(votes[i]) then yes = yes + 1 end
             reasons[#reasons + 1] = tostring(votes[i].reason)
+        elseif failures.at[i] then
+            reasons[#reasons + 1] = "not heard: " .. tostring(failures.at[i])
         end
     end
     local verdict = heard == 0 and "not run" or yes * 2 > heard and "yes" or "no"

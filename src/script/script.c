@@ -10,7 +10,7 @@
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
  *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
-#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "sandbox.h"
@@ -22,6 +22,8 @@
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
+#define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
+#define SCRIPT_FRAMES        20          /* shown of a traceback */
 #define SCRIPT_RESUMES       256         /* branches resumed in one step */
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
@@ -455,49 +457,56 @@ static int script_setup(lua_State *L) {
 
 /* ---- the end ---- */
 
-/* Pushes the text of an error as people should see it: the message, the line that it names, the traceback without our own
- * frames. */
-static int script_report(lua_State *L) {
-    wf_script *s = script_of(L);
-    lua_State *co = lua_touserdata(L, 2);
-    const char *message = lua_tostring(L, 1), *colon, *line = s->config.source.ptr;
+/* Adds "\nNUMBER | the line" for the line that a message of the form "NAME:NUMBER: ..." names. */
+static void script_add_line(luaL_Buffer *out, const wf_script *s, const char *message) {
+    const char *name = s->config.name.ptr, *line = s->config.source.ptr, *end = line + s->config.source.len;
     unsigned long number = 0;
+    if (!name || strncmp(message, name, s->config.name.len) != 0) return;
+    if (message[s->config.name.len] == ':') number = strtoul(message + s->config.name.len + 1, NULL, 10);
+    if (number == 0) return;
+    for (unsigned long i = 1; i < number; i++) {
+        const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+        if (!newline) return;
+        line = newline + 1;
+    }
+    const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+    size_t n = (size_t)((newline ? newline : end) - line);
+    lua_pushfstring(out->L, "\n%I | ", (LUAI_UACINT)number);
+    luaL_addvalue(out);
+    luaL_addlstring(out, line, n < SCRIPT_LINE_MAX ? n : SCRIPT_LINE_MAX);
+}
+
+/* Adds the traceback of a dead branch, without our own frames. */
+static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
+    lua_Debug frame;
+    for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
+        lua_getinfo(co, "Sln", &frame);
+        if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
+                        frame.name ? frame.name : "");
+        luaL_addvalue(out);
+        shown++;
+    }
+}
+
+/* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
+static int script_report(lua_State *L) {
+    lua_State *co = lua_touserdata(L, 2);
+    const char *message = lua_tostring(L, 1);
     luaL_Buffer out;
     if (!message && lua_istable(L, 1)) {
-        lua_getfield(L, 1, "kind");
-        lua_getfield(L, 1, "message");
-        message = lua_pushfstring(L, "%s: %s", luaL_tolstring(L, -2, NULL), luaL_tolstring(L, -1, NULL));
+        lua_pushliteral(L, "kind");
+        lua_rawget(L, 1);
+        lua_pushliteral(L, "message");
+        lua_rawget(L, 1);
+        if (lua_isstring(L, -1) && lua_isstring(L, -2))
+            message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
-    if (!message) message = "the script raised a value that is no text";
+    if (!message) message = "the script raised a value that is neither a text nor an error";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
-    colon = strncmp(message, s->config.name.ptr ? s->config.name.ptr : "", s->config.name.len) == 0
-                ? message + s->config.name.len
-                : "";
-    if (*colon == ':') number = strtoul(colon + 1, NULL, 10);
-    const char *end = s->config.source.ptr + s->config.source.len;
-    for (unsigned long i = 1; i < number && line && line < end; i++) {
-        line = memchr(line, '\n', (size_t)(end - line));
-        if (line) line++;
-    }
-    if (number > 0 && line && line < end) {
-        const char *stop = memchr(line, '\n', (size_t)(end - line));
-        size_t n = (size_t)((stop ? stop : end) - line);
-        lua_pushfstring(L, "\n%I | ", (LUAI_UACINT)number);
-        luaL_addvalue(&out);
-        luaL_addlstring(&out, line, n < 200 ? n : 200);
-    }
-    if (co) {
-        lua_Debug frame;
-        for (int level = 0, shown = 0; shown < 20 && lua_getstack(co, level, &frame); level++) {
-            lua_getinfo(co, "Sln", &frame);
-            if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
-            lua_pushfstring(L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
-                            frame.name ? frame.name : "");
-            luaL_addvalue(&out);
-            shown++;
-        }
-    }
+    script_add_line(&out, script_of(L), message);
+    if (co) script_add_traceback(&out, co);
     luaL_pushresult(&out);
     return 1;
 }
