@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #endif
 #include "world.h"
+#include "logs.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -32,38 +33,46 @@ static bool world_allocate(cli_world *w, size_t size) {
 
 /* ---- what is wrong with a log ---- */
 
-cli_exit cli_world_fail(const cli_world *w, wf_status status) {
-    wf_error e = {status, wf_status_text(status), WF_NO_OFFSET};
-    const char *log = w->log ? w->log : "the temporary log";
-    const char *why = w->posix ? wf_posix_error(w->posix) : "";
-    if (w->run) wf_last_error(w->run, &e);
-    switch (status) {
+static cli_exit world_fail_io(const char *log, const char *why) {
+    if (!cli_logs_exists(log)) return cli_fail(CLI_IO, "%s; nothing was run", why);
+    return cli_fail(CLI_IO, "%s; mend that, then: wf resume %s", why, log);
+}
+
+static cli_exit world_fail(const char *log, const wf_error *e, const char *why) {
+    const char *text = why[0] ? why : e->text;
+    switch (e->code) {
     case WF_E_IO:
-        if (why[0]) return cli_fail(CLI_IO, "%s; mend that, then: wf resume %s", why, log);
-        return cli_fail(CLI_IO, "%s: %s; mend that, then: wf resume %s", log, e.text, log);
+        return world_fail_io(log, text);
     case WF_END:
-        return cli_fail(CLI_IO, "%s: the file is empty, so there is no run to go on with; start one: wf run SCRIPT",
-                        log);
+        return cli_fail(CLI_IO, "%s: the file is empty, so it holds no run; start one: wf run SCRIPT", log);
     case WF_E_FOREIGN:
         return cli_fail(CLI_IO, "%s: not a workflow log; name a file that wf run has written", log);
     case WF_E_CORRUPT:
         return cli_fail(CLI_IO,
                         "%s: damaged at byte %" PRIu64
-                        " (%s); it was left as it is: restore a copy of it, or start anew "
-                        "with another --log",
-                        log, e.offset, e.text);
+                        " (%s); it was left as it is: restore a copy, or start anew with "
+                        "another --log",
+                        log, e->offset, e->text);
     case WF_E_FUTURE:
-        return cli_fail(CLI_IO, "%s: %s, at byte %" PRIu64 "; use a newer wf", log, e.text, e.offset);
+        return cli_fail(CLI_IO, "%s: %s, at byte %" PRIu64 "; use a newer wf", log, e->text, e->offset);
     case WF_E_BUSY:
-        return cli_fail(CLI_IO, "%s", why);
+        return cli_fail(CLI_IO, "%s", text);
     case WF_E_NOT_FOUND:
-        return cli_fail(CLI_USAGE, "%s", why[0] ? why : e.text);
+        return cli_fail(CLI_USAGE, "%s", text);
     case WF_E_LIMIT:
     case WF_E_CONFIG:
-        return cli_fail(CLI_USAGE, "%s: %s", log, why[0] ? why : e.text);
+        return cli_fail(CLI_USAGE, "%s: %s", log, text);
     default:
-        return cli_fail(CLI_INTERNAL, "%s: %s", log, e.text);
+        return cli_fail(CLI_INTERNAL, "%s: %s", log, e->text);
     }
+}
+
+cli_exit cli_world_fail(const cli_world *w, wf_status status) {
+    wf_error e = {status, wf_status_text(status), WF_NO_OFFSET};
+    if (w->quiet) return CLI_IO;
+    if (w->run) wf_last_error(w->run, &e);
+    if (e.code != status) e = (wf_error){status, wf_status_text(status), WF_NO_OFFSET};
+    return world_fail(w->log ? w->log : "the temporary log", &e, w->posix ? wf_posix_error(w->posix) : "");
 }
 
 static cli_exit world_give_up(cli_world *w, cli_exit code) {
@@ -239,10 +248,11 @@ static cli_exit world_open_reader(cli_world *w, uint64_t log_size) {
     return status == WF_OK ? CLI_OK : cli_world_fail(w, status);
 }
 
-cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix) {
+cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet) {
     uint64_t log_size = 0;
     memset(w, 0, sizeof *w);
     w->log = log;
+    w->quiet = quiet;
     if (!world_allocate(w, WORLD_READER)) return CLI_INTERNAL;
     cli_exit code = world_open_posix(w, WF_POSIX_READ, NULL);
     if (code != CLI_OK) return world_give_up(w, code);

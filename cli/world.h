@@ -22,6 +22,7 @@ typedef struct cli_world {
     const wf_log_ops *log_ops; /* behind a bounded look */
     void *log_ctx;
     uint64_t prefix;
+    bool quiet; /* says nothing about errors */
 } cli_world;
 
 /* Opens all that a run needs, up to an initialised wf. stub: answers in every provider's place, on a temporary log, within
@@ -30,8 +31,8 @@ typedef struct cli_world {
 cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
                         const wf_provider *stub, void (*trace)(void *, const wf_trace *));
 /* Opens a log for a look: loads it and writes nothing. prefix: how many bytes of it are looked at, for a log's prefix is a
- * log; 0: all. Errors as above. */
-cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix);
+ * log; 0: all. Errors as above; a quiet look answers with the code alone. */
+cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet);
 void cli_world_close(cli_world *w);
 
 /* Says what is wrong with the log, and the mend. */
