@@ -382,6 +382,9 @@ typedef struct wf_run_status {
 } wf_run_status;
 void wf_run_status_get(const wf *w, wf_run_status *out);
 
+/* Why the run is stopping; WF_RUN_OPEN: it is not. Unlike wf_run_status_get, which counts, this costs nothing. */
+wf_outcome wf_run_stopping(const wf *w);
+
 /* Stops the run for a reason: nothing more is sent; waiting calls are answered by wf_deliver with WF_E_STOPPED, once
  * each. A later, stronger reason replaces a weaker one. */
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text);

@@ -5,10 +5,11 @@
  *
  * Invariants:
  *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
- *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap gets SIGKILL.
+ *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
+ *      gets SIGKILL.
  *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
- *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and keeps its
- *      place until it is reaped.
+ *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
+ *      keeps its place until it is reaped.
  *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
  *      no malloc, no stdio. The function gets no signal handler of ours and none of our descriptors but `keep`. */
 #ifndef WFI_CHILD_H

@@ -1,5 +1,6 @@
-/* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for the common case, and
- * a walk of our own that also follows absolute links into the root and works everywhere. No malloc: it runs in forked children. */
+/* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for
+ * the common case, and a walk of our own that also follows absolute links into the root and works everywhere. No
+ * malloc: it runs in forked children. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -72,7 +73,8 @@ int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CONFINE
 
 /* ---- the walk ---- */
 
-/* Where a walk stands: `at` is open and is the directory `done` (no links, no dots, "" is the root); `todo` is what is left. */
+/* Where a walk stands: `at` is open and is the directory `done` (no links, no dots, "" is the root); `todo` is what
+ * is left. */
 typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
@@ -209,7 +211,8 @@ static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path) 
 #else
 #define CONFINE_OPENAT2 SYS_openat2
 #endif
-/* The kernel answers EXDEV for absolute links too, which may well lead inside: then, as where it cannot, the walk decides. */
+/* The kernel answers EXDEV for absolute links too, which may well lead inside: then, as where it cannot, the walk
+ * decides. */
 static int confine_kernel_open(int dirfd, const char *path) {
     const uint64_t beneath_no_magic = 0x08 | 0x02; /* RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS */
     const uint64_t how[3] = {CONFINE_FLAGS, 0, beneath_no_magic};

@@ -1,8 +1,8 @@
 /* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say.
  *
  * Invariants:
- *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative to an open
- *      directory and follows no link by itself.
+ *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
+ *      to an open directory and follows no link by itself.
  *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread. */
 #ifndef WFI_CONFINE_H

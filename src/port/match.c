@@ -1,8 +1,8 @@
 /* match: see match.h.
  *
  * A recursive-descent compiler writes steps into `code`. Jumps are relative to their own step, so that a piece of
- * code can be moved and copied, which is how x{2,5} is made. Invariants of a finished program: every jump lands inside of it, and its
- * last step is END.
+ * code can be moved and copied, which is how x{2,5} is made. Invariants of a finished program: every jump lands
+ * inside of it, and its last step is END.
  *
  *   CHAR a        the character a                  SPLIT a b    go on at +a and at +b (both signed)
  *   ANY           any character                    JUMP a       go on at +a
@@ -83,7 +83,8 @@ static uint32_t match_emit(match_parser *p, uint8_t op, uint32_t a, uint32_t b) 
     return p->m->code_len++;
 }
 
-/* Makes room for one step before the code at `at`. Jumps are relative, and none leads from before `at` into what moves. */
+/* Makes room for one step before the code at `at`. Jumps are relative, and none leads from before `at` into what
+ * moves. */
 static void match_insert(match_parser *p, uint32_t at, uint8_t op, uint32_t a, uint32_t b) {
     wfi_match *m = p->m;
     match_emit(p, op, a, b);
@@ -416,8 +417,8 @@ static void match_sequence(match_parser *p) {
     }
 }
 
-/* Opens one more alternative behind the code from `at` on: SPLIT to it and past it, and a JUMP from its end to the end of the
- * new one. Answers where the JUMP is, for match_join. */
+/* Opens one more alternative behind the code from `at` on: SPLIT to it and past it, and a JUMP from its end to the
+ * end of the new one. Answers where the JUMP is, for match_join. */
 static uint32_t match_fork(match_parser *p, uint32_t at) {
     match_insert(p, at, MATCH_SPLIT, 1, p->m->code_len - at + 2);
     return match_emit(p, MATCH_JUMP, 0, 0);
@@ -555,8 +556,8 @@ static bool match_passes(uint8_t op, wf_str text, size_t pos) {
     }
 }
 
-/* Adds a thread at step `pc`, and all that it reaches without a character. In the set are only steps that take one, and END.
- * Each step enters at most once a turn, so the stack cannot overflow. Answers whether END was reached. */
+/* Adds a thread at step `pc`, and all that it reaches without a character. In the set are only steps that take one,
+ * and END. Each step enters at most once a turn, so the stack cannot overflow. Answers whether END was reached. */
 static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text, size_t pos) {
     uint32_t depth = 0;
     bool end = false;

@@ -1,12 +1,12 @@
 /* match: regular expressions and file globs, matched in linear time.
  *
- * Both compile to one program for a set of threads that advance together over the text (K. Thompson, "Regular expression
- * search algorithm", CACM 11(6), 1968). Work is bounded by program length times text length whatever the pattern; nothing
- * backtracks and nothing is allocated, so it may run in a forked child.
+ * Both compile to one program for a set of threads that advance together over the text (K. Thompson, "Regular
+ * expression search algorithm", CACM 11(6), 1968). Work is bounded by program length times text length whatever the
+ * pattern; nothing backtracks and nothing is allocated, so it may run in a forked child.
  *
- * Patterns are POSIX extended ones: . [] [^] [:class:] * + ? {m,n} | () ^ $, plus \d \w \s \D \W \S \b \B \n \t \xHH, backslash
- * escapes inside of [] too, (?:...) and (?i) at the front. Lazy quantifiers are accepted; they find the same lines.
- * Globs: * ? [..] [!..] {a,b}, and ** as a whole name for any number of directories.
+ * Patterns are POSIX extended ones: . [] [^] [:class:] * + ? {m,n} | () ^ $, plus \d \w \s \D \W \S \b \B \n \t
+ * \xHH, backslash escapes inside of [] too, (?:...) and (?i) at the front. Lazy quantifiers are accepted; they find
+ * the same lines. Globs: * ? [..] [!..] {a,b}, and ** as a whole name for any number of directories.
  * Text is UTF-8; a byte that is not part of it counts as one character of its own. */
 #ifndef WFI_MATCH_H
 #define WFI_MATCH_H

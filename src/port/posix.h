@@ -44,8 +44,8 @@ typedef struct wf_posix wf_posix; /* lives in the caller's block */
 /* Bytes that wf_posix_open needs, at any alignment. 0: the config is not valid. */
 size_t wf_posix_size(const wf_posix_config *config);
 
-/* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why (*out is
- * NULL if the block is too small or the config not valid); it needs no wf_posix_close.
+/* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
+ * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
  * WF_E_CONFIG, WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
  * writes this log; WF_E_IO: anything else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
@@ -56,7 +56,8 @@ void wf_posix_close(wf_posix *p);
 /* Fills in all of *out but `trace`, which becomes NULL. */
 void wf_posix_platform(wf_posix *p, wf_platform *out);
 
-/* Sleeps until a sync or a child has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was called. */
+/* Sleeps until a sync or a child has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
+ * called. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);
 
 /* Ends the present or the next wf_posix_wait. For signal handlers and other threads. */

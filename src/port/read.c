@@ -1,5 +1,6 @@
-/* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told how to
- * get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the file's size. */
+/* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
+ * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
+ * file's size. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -181,7 +182,8 @@ static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
 
 /* ---- for scripts ---- */
 
-/* Appends text to the open JSON string at the output's end: the writer puts its quotes over the byte before and the one behind. */
+/* Appends text to the open JSON string at the output's end: the writer puts its quotes over the byte before and the
+ * one behind. */
 static bool read_escape(wfi_work *w, wf_str text) {
     wf_json_out o;
     char before = w->out[w->len - 1];

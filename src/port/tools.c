@@ -1,7 +1,7 @@
 /* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
  *
- * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The exit
- * status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
+ * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
+ * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -218,8 +218,15 @@ void wfi_tools_pump(wfi_tools *t) {
     tools_start_waiting(t);
 }
 
-bool wfi_tools_have_news(const wfi_tools *t) {
-    return t->done.count > 0;
+/* Tickets that were ended before they were named are dropped here: they must not keep anybody awake. */
+bool wfi_tools_have_news(wfi_tools *t) {
+    while (t->done.count > 0) {
+        uint32_t ticket = t->done.at[t->done.head];
+        if (t->ticket[ticket].state == WFI_TICKET_DONE) return true;
+        t->ticket[ticket].in_done = false;
+        tools_pop(t, &t->done);
+    }
+    return false;
 }
 
 /* ---- the ops ---- */
@@ -292,10 +299,9 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
     wfi_tools *t = ctx;
     uint32_t n = 0;
     wfi_tools_pump(t);
-    while (n < max && t->done.count > 0) {
-        uint32_t ticket = tools_pop(t, &t->done);
-        t->ticket[ticket].in_done = false;
-        if (t->ticket[ticket].state == WFI_TICKET_DONE) tickets[n++] = ticket;
+    while (n < max && wfi_tools_have_news(t)) {
+        tickets[n] = tools_pop(t, &t->done);
+        t->ticket[tickets[n++]].in_done = false;
     }
     return n;
 }
@@ -303,7 +309,7 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
 static uint64_t tools_due(void *ctx) {
     wfi_tools *t = ctx;
     uint64_t now = wfi_sys_now_ms();
-    return t->done.count > 0 ? now : wfi_children_due(&t->children, now);
+    return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
 }
 
 const wf_tool_ops *wfi_tools_ops(void) {

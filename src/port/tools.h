@@ -1,10 +1,10 @@
-/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE -> FREE,
- * or straight to DONE when the work is small.
+/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
+ * -> FREE, or straight to DONE when the work is small.
  *
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
- *   2. A WAITING ticket stands in `waiting`, a DONE one that was not yet named stands in `done`, each at most once; what else
- *      stands there was ended meanwhile and is passed over.
+ *   2. A WAITING ticket stands in `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
+ *      what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came. */
 #ifndef WFI_TOOLS_H
 #define WFI_TOOLS_H
@@ -51,7 +51,7 @@ WFI int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t ti
                        uint32_t tool_ms);
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
-WFI bool wfi_tools_have_news(const wfi_tools *t);
+WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
 WFI const wf_tool *wfi_tools_list(uint32_t *count);
 

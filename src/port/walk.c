@@ -1,7 +1,9 @@
-/* walk: see walk.h. A directory is read whole, sorted, then worked through; its names lie on the stack `room` while that goes on.
- * A directory sorts as its name with '/' behind it: then the files come out in the order of their whole paths.
+/* walk: see walk.h. A directory is read whole, sorted, then worked through; its names lie on the stack `room` while
+ * that goes on. A directory sorts as its name with '/' behind it: then the files come out in the order of their
+ * whole paths.
  *
- * Layout of a directory's piece of room: records of a type byte, a name, a zero; behind them, aligned, the array of their offsets. */
+ * Layout of a directory's piece of room: records of a type byte, a name, a zero; behind them, aligned, the array of
+ * their offsets. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif

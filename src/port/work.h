@@ -1,8 +1,10 @@
-/* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the workspace, and leaves a
- * text in one buffer. What several tools need is here; read.c and find.c hold the tools themselves.
+/* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c and find.c hold the tools
+ * themselves.
  *
- * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio, takes
- * memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's deadline. */
+ * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
+ * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
+ * deadline. */
 #ifndef WFI_WORK_H
 #define WFI_WORK_H
 
@@ -51,7 +53,8 @@ WFI void wfi_work_path_error(wfi_work *w, int error, wf_str path);
 /* The longest part of text up to max bytes that does not cut a UTF-8 sequence. */
 WFI wf_str wfi_work_clip(wf_str text, size_t max);
 
-/* ---- input. False: an error was set. An absent or null member leaves *out alone; `needed` makes that an error. ---- */
+/* ---- input. False: an error was set. An absent or null member leaves *out alone; `needed` makes that an error.
+ * ---- */
 WFI bool wfi_work_str(wfi_work *w, const char *key, bool needed, wf_str *out); /* lives in room */
 WFI bool wfi_work_u64(wfi_work *w, const char *key, uint64_t least, uint64_t most, uint64_t *out);
 WFI bool wfi_work_bool(wfi_work *w, const char *key, bool *out);
@@ -60,7 +63,8 @@ WFI bool wfi_work_path(wfi_work *w, bool needed, char path[WFI_CONFINE_PATH]);
 
 WFI void *wfi_work_take(wfi_work *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
 
-/* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters. ---- */
+/* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters.
+ * ---- */
 #define WFI_LINES_WINDOW 65536u
 
 typedef struct wfi_lines {

@@ -217,9 +217,13 @@ local function judge(ok, value, e)
     return "dropped"
 end
 
+-- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
+local function failure_list(list, at, dropped)
+    return setmetatable(list, { __index = { at = at, dropped = dropped } })
+end
+
 local function collect(n, body)
-    local results, failures = array({}), array({})
-    local at, dropped = {}, {}
+    local results, failures, at, dropped = array({}), {}, {}, {}
     for i = 1, n do results[i] = false end
     fan_out(n, body, function(i, ...)
         local how, what = judge(...)
@@ -235,7 +239,7 @@ local function collect(n, body)
     for i = 1, n do
         if at[i] then failures[#failures + 1] = { index = i, error = at[i] } end
     end
-    return results, host.annotate(failures, at, dropped)
+    return results, failure_list(failures, at, dropped)
 end
 
 function env.parallel(fns)
@@ -261,7 +265,7 @@ end
 function env.race(fns)
     local n = check_functions(fns, "race")
     local winner, index
-    local failures, at, dropped = array({}), {}, {}
+    local failures, at, dropped = {}, {}, {}
     fan_out(n, function(i) return fns[i]() end, function(i, ...)
         local how, what = judge(...)
         if how == "value" then
@@ -276,7 +280,7 @@ function env.race(fns)
         end
     end)
     if index then return winner, index end
-    return nil, host.annotate(failures, at, dropped)
+    return nil, failure_list(failures, at, dropped)
 end
 
 ---- effects and the rest ---------------------------------------------------------------------------------------------------------
@@ -340,6 +344,8 @@ function env.random(m, n)
     if span <= 0 then return random_bits() end -- the whole range of integers
     return m + (random_bits() & env.math.maxinteger) % span
 end
-env.math.random = env.random
 
-host.check_meta, host.failure, host.judge = check_meta, failure, judge
+for _, name in pairs({ "agent", "parallel", "pipeline", "race", "files", "read", "phase", "log", "random" }) do
+    env[name] = host.front(env[name])
+end
+env.math.random = env.random

@@ -127,3 +127,5 @@ function env.vote(question, opts)
         return agent(prompt, agent_options(opts, VOTE, format("vote %d: %s", i, opts.label or question)))
     end, function(vote) return vote.answer == "yes" end)
 end
+
+env.verify, env.vote = host.front(env.verify), host.front(env.vote)

@@ -5,11 +5,14 @@
 -- `fail`, which puts the script's line before them.
 
 local host, env = ...
-local fail, metamethod, less, join, unpack, scan = host.fail, host.metamethod, host.less, host.join, host.unpack, host.scan
-local front, pcall, stop, emit = host.front, host.pcall, host.stop, host.print
-local error, rawequal, select, tonumber, tostring, type = env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type
+local fail, front, metamethod, less = host.fail, host.front, host.metamethod, host.less
+local join, unpack, scan = host.join, host.unpack, host.scan
+local pcall, stop, emit = host.pcall, host.stop, host.print
+local error, rawequal, select, tonumber, tostring, type =
+    env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type
 local byte, find, format, sub = env.string.byte, env.string.find, env.string.format, env.string.sub
-local math_type, maxinteger, min, tointeger, ult = env.math.type, env.math.maxinteger, env.math.min, env.math.tointeger, env.math.ult
+local math_type, maxinteger, min, tointeger, ult =
+    env.math.type, env.math.maxinteger, env.math.min, env.math.tointeger, env.math.ult
 local pack, each = env.table.pack, env.pairs
 local _ENV = nil
 

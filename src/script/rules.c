@@ -19,6 +19,7 @@
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
 #define RULES_HOOK      10000
+#define RULES_SEARCH    200000     /* steps of a search in a string between two yields */
 #define RULES_SLICE     20         /* hooks before the pump has its turn */
 #define RULES_STEPS     200000000u /* default of max_steps */
 
@@ -58,6 +59,8 @@ struct wf_rules {
     lua_State *co;     /* the coroutine that does it */
 };
 
+#define RULES_ENDLESS "the model ran more Lua instructions than one request may take: an endless loop?"
+
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
 static wf_rules *rules_of(lua_State *L) {
@@ -82,7 +85,7 @@ static void rules_hook(lua_State *L, lua_Debug *frame) {
     }
     if (!over) return;
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1); /* no pcall gets far */
-    luaL_error(L, "the model ran more Lua instructions than one request may take: an endless loop?");
+    luaL_error(L, RULES_ENDLESS);
 }
 
 static int rules_print(lua_State *L) {
@@ -289,7 +292,9 @@ static void rules_think(wf_rules *r) {
     int status = lua_resume(r->co, L, args, &results);
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        return;
+        if (r->looks < RULES_SLICE) r->steps += RULES_SEARCH; /* a long search yielded, not the hook */
+        if (r->steps <= r->config.max_steps) return;
+        lua_pushstring(r->co, RULES_ENDLESS);
     }
     if (status == LUA_OK) {
         rules_take_answer(r, l);

@@ -246,7 +246,7 @@ static unsigned sandbox_distance(wf_str a, wf_str b) {
     return rows[a.len % 3][b.len];
 }
 
-/* Pushes the name in env (at 1) nearest to the one at 2, or answers false if none is near. */
+/* Pushes the key of the table (at 1) nearest to the one at 2, or answers false if none is near. */
 static bool sandbox_suggest(lua_State *L) {
     wf_str name, other;
     unsigned least = 3, distance;
@@ -265,6 +265,19 @@ static bool sandbox_suggest(lua_State *L) {
         lua_replace(L, best);
     }
     return !lua_isnil(L, best);
+}
+
+/* near(name, table): " (did you mean 'key'?)" for the key nearest to the name, or "". */
+static int sandbox_near(lua_State *L) {
+    luaL_checkstring(L, 1);
+    luaL_checktype(L, 2, LUA_TTABLE);
+    lua_settop(L, 2);
+    lua_rotate(L, 1, 1);
+    if (sandbox_suggest(L))
+        lua_pushfstring(L, " (did you mean '%s'?)", lua_tostring(L, -1));
+    else
+        lua_pushliteral(L, "");
+    return 1;
 }
 
 /* What scripts of other hosts look for, and what there is in its place. */
@@ -352,13 +365,10 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 }
 
 WFI void wfi_sandbox_open(lua_State *L) {
-    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},
-                                        {"front", sandbox_front},
-                                        {"metamethod", sandbox_metamethod},
-                                        {"less", sandbox_less},
-                                        {"join", sandbox_join},
-                                        {"unpack", sandbox_unpack},
-                                        {NULL, NULL}};
+    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},     {"front", sandbox_front},
+                                        {"near", sandbox_near},     {"metamethod", sandbox_metamethod},
+                                        {"less", sandbox_less},     {"join", sandbox_join},
+                                        {"unpack", sandbox_unpack}, {NULL, NULL}};
     static const luaL_Reg for_env[] = {{"tostring", sandbox_tostring},
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},

@@ -7,6 +7,10 @@
  *     wfi_sandbox_load(L, chunk)     runs our own Lua code with (host, env), once for each chunk
  *     wfi_sandbox_seal(L)            pops both; env becomes the table of globals of every chunk loaded from then on
  *
+ * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
+ * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
+ * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall, stock's; stop.
+ *
  * What the scheduler must know:
  *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.
  *   - Everything that calls back into the script can yield. Where it yields inside a call of pcall or of a metamethod

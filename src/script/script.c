@@ -21,6 +21,7 @@
 
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
+#define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
@@ -201,7 +202,6 @@ static const char *script_stop_kind(wf_outcome outcome) {
 /* What follows a start: wait for the call, or answer in its stead. */
 static int script_started(lua_State *L, const char *what, wf_status status, wf_call call) {
     wf_script *s = script_of(L);
-    wf_run_status run;
     wf_error error;
     if (status == WF_OK) {
         s->current->call = call;
@@ -213,8 +213,7 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
     wf_last_error(s->config.run, &error);
     switch (status) {
     case WF_E_STOPPED:
-        wf_run_status_get(s->config.run, &run);
-        lua_pushstring(L, script_stop_kind(run.outcome));
+        lua_pushstring(L, script_stop_kind(wf_run_stopping(s->config.run)));
         lua_pushstring(L, error.text);
         return 2;
     case WF_E_LIMIT:
@@ -596,6 +595,9 @@ static void script_resume(wf_script *s, script_branch *b) {
     s->current = NULL;
     if (status == LUA_YIELD) {
         if (results == 0) script_enqueue(s, b, true);
+        if (results == 0 && s->looks < SCRIPT_SLICE)
+            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->steps > s->config.max_steps;
         lua_pop(b->co, results);
         if (s->endless)
             script_fail(
@@ -656,9 +658,7 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
 
 /* A run that stops gives the script a last, short time to return what it has. */
 static void script_mind_stop(wf_script *s) {
-    wf_run_status run;
-    wf_run_status_get(s->config.run, &run);
-    if (run.outcome != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
+    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
         s->config.max_steps = SCRIPT_STOPPED_STEPS;
 }
 

@@ -571,6 +571,21 @@ static void test_many_tickets(void **state) {
     assert_int_equal(errno, ECHILD);
 }
 
+/* A ticket that nobody asked `ready` about, ended since, must not keep the wait from sleeping. */
+static void test_wait_sleeps(void **state) {
+    (void)state;
+    wf_tool_result r;
+    start(0, "read", false, "{\"path\":\"README.md\"}", 0);
+    uint64_t before = pl.now_ms(pl.ctx);
+    wf_posix_wait(posix, 5000); /* news: it is done */
+    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 1000);
+    assert_int_equal(pl.tool_ops->result(pl.tool_ctx, 0, &r), WF_OK);
+    pl.tool_ops->end(pl.tool_ctx, 0);
+    before = pl.now_ms(pl.ctx);
+    wf_posix_wait(posix, 50);
+    assert_in_range(pl.now_ms(pl.ctx) - before, 49, 1000);
+}
+
 static void test_close_kills(void **state) {
     (void)state;
     int fds = open_fds();
@@ -647,13 +662,12 @@ static void test_tool_list(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_read),         CASE(test_read_refusals), CASE(test_read_windows),
-        CASE(test_escapes),      CASE(test_swapped_links), CASE(test_grep),
-        CASE(test_grep_context), CASE(test_grep_caps),     CASE(test_grep_is_linear),
-        CASE(test_glob),         CASE(test_files_effect),  CASE(test_order),
-        CASE(test_read_effect),  CASE(test_deep_tree),     CASE(test_unreadable),
-        CASE(test_many_tickets), CASE(test_close_kills),   CASE(test_sigchld_ignored),
-        CASE(test_deadline),     CASE(test_no_root),       CASE(test_tool_list),
+        CASE(test_read),           CASE(test_read_refusals), CASE(test_read_windows),    CASE(test_escapes),
+        CASE(test_swapped_links),  CASE(test_grep),          CASE(test_grep_context),    CASE(test_grep_caps),
+        CASE(test_grep_is_linear), CASE(test_glob),          CASE(test_files_effect),    CASE(test_order),
+        CASE(test_read_effect),    CASE(test_deep_tree),     CASE(test_unreadable),      CASE(test_many_tickets),
+        CASE(test_wait_sleeps),    CASE(test_close_kills),   CASE(test_sigchld_ignored), CASE(test_deadline),
+        CASE(test_no_root),        CASE(test_tool_list),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
