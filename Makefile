@@ -28,6 +28,8 @@ GEN    := $(patsubst src/script/%.lua,build/gen/%.h,$(TEXTS)) build/gen/workflow
 # Of Lua, no more than scripts may have: no io, os, package, debug, and so no linit, which would open them all.
 LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopcodes lparser lstate lstring ltable ltm \
              lundump lvm lzio lauxlib lbaselib lcorolib lmathlib lstrlib ltablib lutf8lib
+# Tests compare with stock Lua, which has all of them.
+LUA_STOCK := $(LUA_PARTS) linit ldblib liolib loadlib loslib
 
 UNIT_TESTS   := $(wildcard tests/core/test_*.c tests/port/test_*.c tests/script/test_*.c)
 PUBLIC_TESTS := $(wildcard tests/public/test_*.c)
@@ -68,16 +70,15 @@ LIBS  := -lm -pthread
 ifdef LUA_DIR
 LUA_CFLAGS := -isystem $(LUA_DIR)/src
 LUA_OBJ    := $(LUA_PARTS:%=build/obj/lua/%.o)
-LUA_SAN    := $(LUA_PARTS:%=build/san/lua/%.o)
+LUA_SAN    := $(LUA_STOCK:%=build/san/lua/%.o)
 LUA_A      := build/liblua.a
 LUA_SAN_A  := build/san/liblua.a
 LUA_LIBS    = $(LUA_A)
 endif
-LUA_SAN_LIBS := $(or $(LUA_SAN_A),$(LUA_LIBS))
 
 INC     := -Ibuild/gen $(LUA_CFLAGS)
-# Tests may look inside.
-TEST_INC := -Isrc -Isrc/core -Isrc/port -Isrc/script -Itests/fake
+# Tests may look inside. Quoted includes only: the core has a sched.h, and so has the system.
+TEST_INC := -D_GNU_SOURCE $(addprefix -iquote ,src src/core src/port src/script tests/fake)
 COMPILE  = $(CC) $(WARN) $(HARD) $(INC) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----

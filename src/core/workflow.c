@@ -506,17 +506,17 @@ static wf_status workflow_may_start(wf *w, bool effect) {
 static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_match match = wfi_replay_match(&w->env, &w->sched, id->place, id->hash, row, &why);
+    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_MATCH_HIT && no_cache) {
+    if (match == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_MATCH_NONE;
+        match = WFI_RECALL_NONE;
     }
-    if (match == WFI_MATCH_HIT) {
+    if (match == WFI_RECALL_ANSWER) {
         wfi_sched_hit(&w->env, &w->sched, *row);
         return WF_OK;
     }
-    if (match == WFI_MATCH_OPEN) {
+    if (match == WFI_RECALL_OPEN) {
         wfi_sched_queue(&w->sched, *row);
         return WF_OK;
     }

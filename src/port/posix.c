@@ -181,6 +181,21 @@ static int posix_timeout(const wf_posix *p, uint32_t ms) {
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
 }
 
+/* poll, up to the tick of now_ms at which `ms` are over: whole milliseconds from here would come up to one too late. */
+static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
+#if defined(__linux__) && !defined(WFI_PLAIN_POSIX)
+    struct timespec t;
+    if (ms > 0) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        int64_t left = (int64_t)ms * 1000000 - t.tv_nsec % 1000000;
+        t.tv_sec = (time_t)(left / 1000000000);
+        t.tv_nsec = (long)(left % 1000000000);
+        return ppoll(fds, n, &t, NULL);
+    }
+#endif
+    return poll(fds, n, ms);
+}
+
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd fds[1 + WFI_CHILD_MAX];
     int children[WFI_CHILD_MAX];
@@ -190,7 +205,7 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    if (poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    if (posix_poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
 const wf_tool *wf_posix_tools(uint32_t *count) {

@@ -14,7 +14,7 @@ if [ "$version" != $want ]; then
 elif log=$($format --dry-run -Werror $files 2>&1); then
     echo "ok 1 - clang-format"
 else
-    printf '%s\n' "$log" | grep 'error:' | head -n 20 | sed 's/^/#   /'
+    printf '%s\n' "$log" | grep -E '^[^ ]+:[0-9]+:[0-9]+: error' | head -n 20 | sed 's/^/#   /'
     echo "not ok 1 - clang-format (mend: $format -i FILE)"
 fi
 
