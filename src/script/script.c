@@ -10,6 +10,7 @@
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
  *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -421,6 +422,18 @@ static void script_open_host(lua_State *L, int host) {
     lua_pop(L, 1);
 }
 
+/* Loads the source: its function, or why it is none, on the stack. */
+static int script_load(lua_State *L) {
+    const wf_script *s = script_of(L);
+    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -443,8 +456,7 @@ static int script_setup(lua_State *L) {
     wfi_sandbox_load(L, wfi_patterns);
     wfi_sandbox_seal(L);
 
-    const char *chunk = lua_pushfstring(L, "@%s", s->config.name.len > 0 ? s->config.name.ptr : "script");
-    if (luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, chunk, "t") != LUA_OK) {
+    if (script_load(L) != LUA_OK) {
         s->result.failed = true;
         return 1;
     }
@@ -747,6 +759,30 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     }
     *json = wf_str_of(s->meta, s->meta_len);
     return s->meta != NULL;
+}
+
+/* Protected: nothing if the source compiles, else the report. */
+static int script_try_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_call(L, 1, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s = {.config = {.source = source, .name = name}};
+    wf_heap *heap = wf_heap_open(memory, size);
+    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    if (!L) return WF_E_MEMORY;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_try_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    const char *report = lua_tostring(L, -1);
+    if (cap > 0) snprintf(buf, cap, "%s", report ? report : "");
+    bool fine = status == LUA_OK && !report;
+    lua_close(L);
+    return fine ? WF_OK : status == LUA_ERRMEM ? WF_E_MEMORY : WF_E_SYNTAX;
 }
 
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
