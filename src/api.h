@@ -456,6 +456,7 @@ typedef struct wf_call_info {
     uint32_t id;
     bool effect;
     bool finished, cancelled;
+    bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */

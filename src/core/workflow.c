@@ -722,6 +722,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->model = meta.call.model;
     out->prompt = workflow_prompt(w, meta.call.prompt, prompt, WORKFLOW_SHOWN);
     out->finished = r->finished;
+    out->superseded = r->replaced || r->moved;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;
