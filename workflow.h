@@ -14104,7 +14104,6 @@ WFI void wfi_sandbox_seal(lua_State *L) {
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
  *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14824,6 +14823,35 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     return WF_OK;
 }
 
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    wf_heap *heap = wf_heap_open(memory, size);
+    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    memset(&s, 0, sizeof s);
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
+}
+
 void wf_script_result_get(const wf_script *script, wf_script_result *out) {
     *out = script->result;
 }
@@ -14849,30 +14877,6 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     }
     *json = wf_str_of(s->meta, s->meta_len);
     return s->meta != NULL;
-}
-
-/* Protected: nothing if the source compiles, else the report. */
-static int script_try_compile(lua_State *L) {
-    if (script_load(L) == LUA_OK) return 0;
-    lua_pushcfunction(L, script_report);
-    lua_insert(L, -2);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
-    wf_script s = {.config = {.source = source, .name = name}};
-    wf_heap *heap = wf_heap_open(memory, size);
-    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
-    if (!L) return WF_E_MEMORY;
-    *(wf_script **)lua_getextraspace(L) = &s;
-    lua_pushcfunction(L, script_try_compile);
-    int status = lua_pcall(L, 0, 1, 0);
-    const char *report = lua_tostring(L, -1);
-    if (cap > 0) snprintf(buf, cap, "%s", report ? report : "");
-    bool fine = status == LUA_OK && !report;
-    lua_close(L);
-    return fine ? WF_OK : status == LUA_ERRMEM ? WF_E_MEMORY : WF_E_SYNTAX;
 }
 
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
