@@ -243,8 +243,8 @@ void fake_directed(fake *f, const fake_request *r, fake_answer *out) {
         fake_reply(
             out, "tool_use",
             "[{\"type\":\"text\",\"text\":\"let me see\"},{\"type\":\"tool_use\",\"id\":\"use_%u\",\"name\":\"%s\","
-            "\"input\":{\"turn\":%u}}]",
-            r->turns, text, r->turns);
+            "\"input\":{\"turn\":%u,\"by\":\"%016llx\"}}]",
+            r->turns, text, r->turns, (unsigned long long)fake_hash(0, r->prompt, strlen(r->prompt)));
     } else if (fake_directive(r->prompt, "result=", text, sizeof text)) {
         fake_reply(out, "tool_use", "[{\"type\":\"tool_use\",\"id\":\"use_r\",\"name\":\"result\",\"input\":%s}]",
                    text);
