@@ -421,11 +421,16 @@ static void script_open_host(lua_State *L, int host) {
     lua_pop(L, 1);
 }
 
-/* Pushes the source as a function, LUA_OK, or the message why it is none. */
+/* Loads the source: its function, or why it is none, on the stack. */
 static int script_load(lua_State *L) {
-    const wf_script_config *c = &script_of(L)->config;
-    const char *chunk = lua_pushfstring(L, "@%s", c->name.len > 0 ? c->name.ptr : "script");
-    return luaL_loadbufferx(L, c->source.ptr, c->source.len, chunk, "t");
+    const wf_script *s = script_of(L);
+    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
 }
 
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
