@@ -109,23 +109,6 @@ static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str v
 
 /* ---- what is said at the end ---- */
 
-static const char *run_mend(wf_outcome outcome) {
-    switch (outcome) {
-    case WF_RUN_BUDGET:
-        return " with a higher --budget-usd or --budget-tokens";
-    case WF_RUN_DEADLINE:
-        return " with a later --deadline";
-    case WF_RUN_PAUSED:
-        return " later";
-    case WF_RUN_REFUSED:
-        return " once key, permission or model name are mended";
-    case WF_RUN_FAILED:
-        return " after mending the script: wf run SCRIPT --log of the same log";
-    default:
-        return "";
-    }
-}
-
 static void run_put_failures(cli_world *w, const run_job *job) {
     uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids);
     for (uint32_t i = 0; i < count && i < CLI_FAILURES; i++) {
@@ -147,10 +130,12 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->outcome != WF_RUN_DONE && s->outcome != WF_RUN_FAILED) {
+    if (s->outcome == WF_RUN_FAILED) {
+        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
+    } else if (s->outcome != WF_RUN_DONE) {
         fprintf(stderr, "stopped: ");
         cli_put(stderr, s->text, RUN_MESSAGE);
-        fprintf(stderr, "; wf resume %s goes on%s\n", job->log, run_mend(s->outcome));
+        fprintf(stderr, "\ngo on: wf resume %s\n", job->log);
     }
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
