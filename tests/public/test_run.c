@@ -343,7 +343,7 @@ static void test_lanes_work_at_once(void **state) {
     o->delay = 50;
     world_open(o);
     for (int i = 0; i < 8; i++) {
-        char prompt[16];
+        char prompt[24];
         snprintf(prompt, sizeof prompt, "agent %d", i);
         world_ask(o, prompt);
     }
