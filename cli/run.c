@@ -323,15 +323,16 @@ static cli_exit run_open_and_go(run_job *job) {
     return run_close_out(job, code);
 }
 
-/* A log that --log names may be there already: then its run goes on, or is completed. */
-static cli_exit run_look_at_log(run_job *job, bool *again) {
+/* A log that --log names may be there already: then its run goes on with its settings, or is completed. */
+static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     wf_run_spec past;
     *again = false;
     job->mode = WF_POSIX_CREATE;
-    job->log = job->options->text[OPT_LOG];
+    job->log = o->text[OPT_LOG];
     if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
     job->mode = WF_POSIX_OPEN;
-    return run_look_back(job, &job->spec, &past, again);
+    cli_exit code = run_look_back(job, &job->spec, &past, again);
+    return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
 }
 
 /* Unless others were named, --yes stands for a budget as well. */
@@ -347,11 +348,11 @@ cli_exit cli_run(cli_options *o) {
     bool again = false;
     run_default_budget(o);
     cli_exit code = cli_script_read(o, &job.spec);
-    if (code == CLI_OK) code = cli_world_check_model(o->text[OPT_MODEL]);
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
-    if (code == CLI_OK) code = run_look_at_log(&job, &again);
+    if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = run_confirm(&job);
+    code = cli_world_check_model(o->text[OPT_MODEL]);
+    if (code == CLI_OK) code = run_confirm(&job);
     if (code == CLI_OK && !job.log) {
         code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
         job.log = path;

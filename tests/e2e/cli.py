@@ -212,7 +212,7 @@ def an_edited_script_goes_on_with_the_log(b):
     b.run("hello.lua", "--log", "x.wflog")
     b.write("model.lua", "return function() error('asked again') end")
     b.write("hello.lua", HELLO.replace("return a\n", "return a .. '!'\n"))
-    code, out, err = b.run("hello.lua", "--log", "x.wflog")
+    code, out, err = b.wf("run", "hello.lua", "--yes", "--log", "x.wflog") # the model is the log's
     want("result", (code, out), (0, "did: greet world!\n"))
     has("stderr", err, "1 cached")
 
