@@ -530,6 +530,11 @@ def a_closed_stdout_is_named(b):
         want("exit", code, 74)
         has("stderr", err, "standard output")
         want("help", b.wf("help", stdout=full)[0], 74)
+    code, _, err = b.run(preexec_fn=lambda: os.close(1))
+    want("closed", code, 74)
+    has("closed", err, "standard output")
+    b.run("hello.lua", "-o", "r.txt", preexec_fn=lambda: os.close(2))
+    want("nothing but the result in it", b.read("r.txt"), b"did: greet world")
     r, w = os.pipe()
     os.close(r)
     code, _, err = b.run(stdout=w)
@@ -578,6 +583,12 @@ def limits_set_the_code(b):
     code, out, err = b.run("t.lua", "--budget-tokens", "10", "--log", "b.wflog")
     want("budget, though caught", (code, out), (5, "caught\n"))
     want("raised", b.wf("resume", "b.wflog", "--budget-tokens", "100000000")[0], 0)
+    b.write("model.lua", "return function() return { text = 'dear', usage = { usd = 6 } } end")
+    b.write("t.lua", META + "local t = {} for i = 1, 9 do t[i] = agent('x' .. i) end return 'all'")
+    code, out, err = b.run("t.lua", "--log", "u.wflog")
+    want("10 USD, as --yes stands for", (code, out), (5, ""))
+    has("stderr", err, "--budget-usd", "wf resume u.wflog")
+    want("raised", b.wf("resume", "u.wflog", "--budget-usd", "1000")[:2], (0, "all\n"))
 
 
 @case
