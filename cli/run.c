@@ -109,23 +109,6 @@ static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str v
 
 /* ---- what is said at the end ---- */
 
-static const char *run_mend(wf_outcome outcome) {
-    switch (outcome) {
-    case WF_RUN_BUDGET:
-        return " with a higher --budget-usd or --budget-tokens";
-    case WF_RUN_DEADLINE:
-        return " with a later --deadline";
-    case WF_RUN_PAUSED:
-        return " later";
-    case WF_RUN_REFUSED:
-        return " once key, permission or model name are mended";
-    case WF_RUN_FAILED:
-        return " after mending the script: wf run SCRIPT --log of the same log";
-    default:
-        return "";
-    }
-}
-
 static void run_put_failures(cli_world *w, const run_job *job) {
     uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids);
     for (uint32_t i = 0; i < count && i < CLI_FAILURES; i++) {
@@ -147,10 +130,12 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->outcome != WF_RUN_DONE && s->outcome != WF_RUN_FAILED) {
+    if (s->outcome == WF_RUN_FAILED) {
+        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
+    } else if (s->outcome != WF_RUN_DONE) {
         fprintf(stderr, "stopped: ");
         cli_put(stderr, s->text, RUN_MESSAGE);
-        fprintf(stderr, "; wf resume %s goes on%s\n", job->log, run_mend(s->outcome));
+        fprintf(stderr, "\ngo on: wf resume %s\n", job->log);
     }
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
@@ -338,15 +323,16 @@ static cli_exit run_open_and_go(run_job *job) {
     return run_close_out(job, code);
 }
 
-/* A log that --log names may be there already: then its run goes on, or is completed. */
-static cli_exit run_look_at_log(run_job *job, bool *again) {
+/* A log that --log names may be there already: then its run goes on with its settings, or is completed. */
+static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     wf_run_spec past;
     *again = false;
     job->mode = WF_POSIX_CREATE;
-    job->log = job->options->text[OPT_LOG];
+    job->log = o->text[OPT_LOG];
     if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
     job->mode = WF_POSIX_OPEN;
-    return run_look_back(job, &job->spec, &past, again);
+    cli_exit code = run_look_back(job, &job->spec, &past, again);
+    return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
 }
 
 /* Unless others were named, --yes stands for a budget as well. */
@@ -362,11 +348,11 @@ cli_exit cli_run(cli_options *o) {
     bool again = false;
     run_default_budget(o);
     cli_exit code = cli_script_read(o, &job.spec);
-    if (code == CLI_OK) code = cli_world_check_model(o->text[OPT_MODEL]);
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
-    if (code == CLI_OK) code = run_look_at_log(&job, &again);
+    if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = run_confirm(&job);
+    code = cli_world_check_model(o->text[OPT_MODEL]);
+    if (code == CLI_OK) code = run_confirm(&job);
     if (code == CLI_OK && !job.log) {
         code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
         job.log = path;
