@@ -57,13 +57,18 @@ end
 
 ---- options --------------------------------------------------------------------------------------------------------------------
 
+local DURATION_MAX = 4000000 -- seconds; a little less than 2^32 ms
+
 local function duration(v, name)
-    if type(v) == "number" and v > 0 and v < 4e6 then return floor(v * 1000) end
+    if type(v) == "number" and v >= 0.001 and v < DURATION_MAX then return floor(v * 1000) end
     local n, unit
     if type(v) == "string" then n, unit = env.string.match(v, "^(%d+)(m?[smh])$") end
     local scale = unit and ({ ms = 1, s = 1000, m = 60000, h = 3600000 })[unit]
-    if not scale then fail(format("agent: %s takes seconds, or a text such as \"90s\", \"5m\" or \"2h\"", name)) end
-    return env.math.tointeger(n) * scale
+    n = scale and tointeger(n)
+    if not n or n < 1 or n * scale > DURATION_MAX * 1000 then
+        fail(format("agent: %s takes seconds up to %d, or a text such as \"90s\", \"5m\" or \"2h\"", name, DURATION_MAX))
+    end
+    return n * scale
 end
 
 local function count(v, name)
@@ -84,7 +89,9 @@ end
 
 local function names(v, name)
     if type(v) == "string" then return v end
-    if type(v) ~= "table" then fail(format("agent: %s takes a list of names", name)) end
+    local fine = type(v) == "table"
+    for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == "string" end
+    if not fine then fail(format("agent: %s takes a list of names", name)) end
     return #v == 0 and "none" or concat(v, ",")
 end
 
@@ -147,7 +154,8 @@ function env.agent(prompt, opts)
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do
         value, e = ask(question, o, phase)
-        if e or not o.check then return value, e end
+        if e then return nil, e end
+        if not o.check then return value end
         local fine, reason = o.check(value)
         if fine then return value end
         reason = tostring(reason or "the answer was rejected")
@@ -163,6 +171,7 @@ end
 local function check_list(t, name)
     if type(t) ~= "table" then fail(format("%s takes a list, got %s", name, type(t))) end
     local n = #t
+    if math_type(n) ~= "integer" then fail(format("%s: the length of the list is no whole number", name)) end
     if n > ITEMS_MAX then fail(format("%s: %d items, more than the limit of %d for one fan-out", name, n, ITEMS_MAX)) end
     return n
 end
@@ -178,8 +187,14 @@ end
 -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
 -- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled.
 local function fan_out(n, body, done)
-    local me, place, live, begun, over = self(), scope(), {}, 0, false
-    local running = 0
+    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
+    local function cancel_rest()
+        over = true
+        for _, branch in pairs(live) do
+            phases[branch] = nil
+            kill(branch)
+        end
+    end
     local function launch()
         while not over and running < LIVE_MAX and begun < n do
             begun = begun + 1
@@ -191,7 +206,7 @@ local function fan_out(n, body, done)
                 phases[live[i]] = nil
                 live[i] = nil
                 running = running - 1
-                if not over and done(i, unpack(result, 1, result.n)) then over = true end
+                if done(i, unpack(result, 1, result.n)) then cancel_rest() end
                 wake(me)
             end)
             live[i] = branch
@@ -202,10 +217,6 @@ local function fan_out(n, body, done)
     while running > 0 and not over do
         block()
         launch()
-    end
-    for _, branch in pairs(live) do
-        phases[branch] = nil
-        kill(branch)
     end
 end
 
@@ -219,32 +230,37 @@ end
 
 -- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
 local function failure_list(list, at, dropped)
-    return setmetatable(list, { __index = { at = at, dropped = dropped } })
+    return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))
 end
 
-local function collect(n, body)
-    local results, failures, at, dropped = array({}), {}, {}, {}
-    for i = 1, n do results[i] = false end
+-- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
+-- Answers the failures.
+local function collect(n, body, value)
+    local failures, at, dropped = {}, {}, {}
     fan_out(n, body, function(i, ...)
         local how, what = judge(...)
-        if how == "value" then
-            results[i] = what
-        elseif how == "failed" then
+        if how == "value" then return value(i, what) end
+        if how == "failed" then
             at[i] = what
         else
             dropped[i] = true
             drop()
         end
     end)
-    for i = 1, n do
-        if at[i] then failures[#failures + 1] = { index = i, error = at[i] } end
-    end
-    return results, failure_list(failures, at, dropped)
+    for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end
+    return failure_list(failures, at, dropped)
+end
+
+local function collect_all(n, body)
+    local results = array({})
+    for i = 1, n do results[i] = false end
+    local failures = collect(n, body, function(i, v) results[i] = v end)
+    return results, failures
 end
 
 function env.parallel(fns)
     local n = check_functions(fns, "parallel")
-    return collect(n, function(i) return fns[i]() end)
+    return collect_all(n, function(i) return fns[i]() end)
 end
 
 function env.pipeline(items, ...)
@@ -252,7 +268,7 @@ function env.pipeline(items, ...)
     for s = 1, stages.n do
         if type(stages[s]) ~= "function" then fail(format("pipeline: stage %d is no function but a %s", s, type(stages[s]))) end
     end
-    return collect(n, function(i)
+    return collect_all(n, function(i)
         local item, value, e = items[i], items[i], nil
         for s = 1, stages.n do
             value, e = stages[s](value, item, i)
@@ -265,22 +281,12 @@ end
 function env.race(fns)
     local n = check_functions(fns, "race")
     local winner, index
-    local failures, at, dropped = {}, {}, {}
-    fan_out(n, function(i) return fns[i]() end, function(i, ...)
-        local how, what = judge(...)
-        if how == "value" then
-            winner, index = what, i
-            return true
-        elseif how == "failed" then
-            at[i] = what
-            failures[#failures + 1] = { index = i, error = what }
-        else
-            dropped[i] = true
-            drop()
-        end
+    local failures = collect(n, function(i) return fns[i]() end, function(i, v)
+        winner, index = v, i
+        return true
     end)
     if index then return winner, index end
-    return nil, failure_list(failures, at, dropped)
+    return nil, failures
 end
 
 ---- effects and the rest ---------------------------------------------------------------------------------------------------------
@@ -321,7 +327,7 @@ end
 env.budget = {}
 for name, index in pairs({ total = 1, spent = 2, remaining = 3 }) do
     env.budget[name] = function(unit)
-        local total, spent = status(unit or "")
+        local total, spent = status(type(unit) == "string" and unit or "")
         if not spent then fail(format("budget.%s takes \"usd\", \"tokens\" or \"seconds\"", name)) end
         if index == 1 then return total end
         if index == 2 then return spent end

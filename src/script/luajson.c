@@ -18,12 +18,17 @@ WFI void wfi_luajson_mark(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &luajson_mark_key);
 }
 
+/* Its metatable is the mark, or is itself marked: so our own lists can have a metatable and be arrays. */
 static bool luajson_marked(lua_State *L, int index) {
-    if (!lua_getmetatable(L, index)) return false;
+    int top = lua_gettop(L);
+    bool marked = false;
     wfi_luajson_mark(L);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
+    if (lua_getmetatable(L, index)) {
+        marked = lua_rawequal(L, -1, top + 1);
+        if (!marked && lua_getmetatable(L, -1)) marked = lua_rawequal(L, -1, top + 1);
+    }
+    lua_settop(L, top);
+    return marked;
 }
 
 /* ---- reading ---- */

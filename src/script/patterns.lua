@@ -84,12 +84,18 @@ local function check_options(opts, known, name)
     return opts
 end
 
+local function check_lenses(lenses)
+    local fine = type(lenses) == "table" and #lenses > 0
+    for i = 1, fine and #lenses or 0 do fine = fine and type(lenses[i]) == "string" end
+    if not fine then fail("verify: lenses takes a list of at least one text") end
+end
+
 -- verify(claim, opts): "yes", "no" or "not run", and a table of details.
 -- verify(claims, opts): the claims that stood, and a list of { claim, verdict, reasons } for the rest.
 function env.verify(claims, opts)
     opts = check_options(opts, VERIFY_OPTIONS, "verify")
     local lenses = opts.lenses or LENSES
-    if type(lenses) ~= "table" or #lenses == 0 then fail("verify: lenses takes a list of at least one text") end
+    check_lenses(lenses)
     if type(claims) == "string" then return verify_one(claims, lenses, opts) end
     if type(claims) ~= "table" then fail("verify takes a claim or a list of claims, got " .. type(claims)) end
     if #claims == 0 and env.next(claims) ~= nil then return verify_one(claims, lenses, opts) end
