@@ -168,6 +168,9 @@ check: all build/deps/test.ok
 crash: all $(TEST_BIN) build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
+bench: all
+	@python3 tests/bench/bench.py
+
 # ---- the rest ----
 
 run: all
@@ -190,6 +193,7 @@ help:
 	@echo 'make test       every test and check; the last line counts them'
 	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
+	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
 	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
 	@echo 'make clean      remove build/'
@@ -197,6 +201,6 @@ help:
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua. DEPS_DIR=DIR: where the pinned tarballs lie.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all run test check crash deps install clean help
+.PHONY: all run test check crash bench deps install clean help
 
 -include $(shell find build/obj build/san -name '*.d' 2>/dev/null)

@@ -472,6 +472,7 @@ typedef struct wf_call_info {
     uint32_t id;
     bool effect;
     bool finished, cancelled;
+    bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */
@@ -3459,6 +3460,11 @@ typedef enum wfi_call_state {
 
 #define WFI_NO_ROW UINT32_MAX
 
+/* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
+typedef struct wfi_limits {
+    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+} wfi_limits;
+
 typedef struct wfi_row {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
@@ -3466,10 +3472,11 @@ typedef struct wfi_row {
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     uint64_t reserved; /* tokens set aside by a reserve record that no reply has settled */
+    wfi_limits limits;
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */
     uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
-    uint16_t turns;
+    uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
     bool effect;
@@ -3693,12 +3700,13 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   call     path hash effect label phase model effort system     an effect's input
  *            tools schema prompt (offsets of text records)
  *            limits replaces miss
- *   turn     prev stop usage attempts                             the reply's content array, as it goes on the wire
- *   block    prev why id error                                    one content block of a user message, likewise
- *   intent   prev id name                                         the effect's input
- *   reserve  tokens usd
+ *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *                                                                 empty if it has no block
+ *   block    prev why id                                          one content block of a user message, likewise
+ *   intent   id name                                              the effect's input
+ *   reserve  tokens
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
- *   moved    to (offset of the done record that answers)
+ *   moved    from (number of the call whose answer it is)
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
@@ -3707,7 +3715,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
  *   2. Whatever a record refers to by offset or number stands before it in the file.
  *   3. What the outside has seen of a run (an answer delivered, an effect started, an end reported) was durable before.
- *   4. A record's `synced` is not above its own offset and never falls from one record to the next.
+ *   4. A record's `synced` is not above its own offset, and no more than a sync has confirmed (0 where none is asked for).
  *   5. The first record is `run`; there is no other `run`.
  *   6. The valid log is the longest prefix of whole, valid records. What follows it is either a torn tail, which was never
  *      known durable: it is cut; or damage: some record after it, valid by its CRC, says `synced` beyond the first bad
@@ -3820,7 +3828,7 @@ wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, c
     head[4] = (uint8_t)type;
     wfi_put16(head + 6, (uint16_t)meta.len);
     wfi_put32(head + 8, call);
-    wfi_put64(head + 16, l->synced);
+    wfi_put64(head + 16, l->mode == WF_SYNC_OFF ? 0 : l->synced);
     uint32_t crc = wfi_crc32c(log_crc_head(l, head), meta.ptr, meta.len);
     for (size_t i = 0; i < count; i++)
         crc = wfi_crc32c(crc, parts[i].ptr, parts[i].len);
@@ -3842,20 +3850,21 @@ void wfi_log_want(wfi_log *l) {
     l->wanted = wfi_log_end(l);
 }
 
-/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
+/* Group commit: one sync at a time; whoever asks while it runs is served by the next. All that was appended is written out
+ * even if nobody waits for it, so that a process that is killed loses nothing of it. */
 wf_status wfi_log_pump(wfi_log *l) {
     if (l->error.code != WF_OK) return l->error.code;
+    wf_status s = log_flush(l);
+    if (s != WF_OK) return s;
     while (l->syncing || l->wanted > l->synced) {
         if (!l->syncing) {
-            wf_status s = log_flush(l);
-            if (s != WF_OK) return s;
             l->target = l->flushed;
             l->syncing = true;
             l->syncs += l->mode != WF_SYNC_OFF || l->synced == 0;
         }
         /* with syncs off, one is still made: a new file gets its name by it */
         bool skip = l->mode == WF_SYNC_OFF && l->synced > 0;
-        wf_status s = skip ? WF_OK : l->ops->sync(l->ctx);
+        s = skip ? WF_OK : l->ops->sync(l->ctx);
         if (s == WF_AGAIN) return WF_AGAIN;
         if (s != WF_OK)
             return log_fail(l, WF_E_IO, "the log could not be synced; what it holds on disk is unknown", l->target);
@@ -3881,7 +3890,8 @@ static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
 
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
-    if (at + n > wfi_log_end(l)) return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+    if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
+        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
     if (at < l->flushed) {
         uint64_t part = l->flushed - at;
         size_t take = part < n ? (size_t)part : n;
@@ -4325,6 +4335,7 @@ typedef struct wfi_env {
     uint64_t rng;        /* jitter only: nothing that a replay must repeat */
     wf_usage spent;      /* by all replies, from the log and in this process */
     uint64_t reserved;   /* tokens set aside for requests under way */
+    uint64_t lost;       /* tokens of reservations whose requests were cut off: paid for or not, nobody can tell */
     uint64_t settles;    /* how often a reservation was given back, so that those who wait for one look again */
     wf_outcome stop;     /* WF_RUN_OPEN: not stopping */
     char stop_text[256]; /* why, terminated */
@@ -4468,12 +4479,23 @@ typedef enum wfi_stop {
     WFI_STOP_OTHER    /* unknown to us */
 } wfi_stop;
 
+/* Whether such a reply, unless it is empty, belongs to the conversation. */
+static inline bool wfi_stop_continues(wfi_stop stop) {
+    return stop == WFI_STOP_END || stop == WFI_STOP_TOOL || stop == WFI_STOP_PAUSE;
+}
+
 typedef struct wfi_reply {
     wf_str content; /* exact JSON of the content, as it goes back on the wire */
     wf_str reason;  /* the stop reason's own word */
     wfi_stop stop;
     wf_usage usage;
 } wfi_reply;
+
+/* What the body of an unsuccessful response says. */
+typedef struct wfi_fault {
+    wf_str message; /* still escaped; empty: it says nothing */
+    bool spent;     /* a limit is used up that waiting does not cure */
+} wfi_fault;
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
@@ -4497,8 +4519,7 @@ typedef struct wfi_codec {
     void (*text_block)(wf_json_out *o, wf_str text);
     void (*result_block)(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error);
     wf_status (*parse)(wf_str body, wfi_reply *out);
-    /* The error's type and message (escaped) in the body of an unsuccessful response; empty where it says none. */
-    void (*error)(wf_str body, wf_str *type, wf_str *message);
+    void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
 } wfi_codec;
@@ -4683,12 +4704,17 @@ static wf_status messages_parse(wf_str body, wfi_reply *out) {
     return WF_OK;
 }
 
-static void messages_error(wf_str body, wf_str *type, wf_str *message) {
-    wf_str error;
-    *type = *message = wf_str_of("", 0);
+static void messages_fault(wf_str body, wfi_fault *out) {
+    static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
+                                        "ramp_limit_exceeded"};
+    wf_str error, details, code;
+    wfi_zero(out, sizeof *out);
     if (!wf_json_member(body, WF_STR("error"), &error)) return;
-    (void)wf_json_member_str(error, WF_STR("type"), type);
-    (void)wf_json_member_str(error, WF_STR("message"), message);
+    (void)wf_json_member_str(error, WF_STR("message"), &out->message);
+    if (!wf_json_member(error, WF_STR("details"), &details)) return;
+    if (!wf_json_member_str(details, WF_STR("error_code"), &code)) return;
+    for (size_t i = 0; i < WFI_COUNT(spent); i++)
+        out->spent |= wf_json_equals(code, wfi_str_z(spent[i]));
 }
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
@@ -4724,7 +4750,7 @@ const wfi_codec *wfi_messages_codec(void) {
         .text_block = messages_text_block,
         .result_block = messages_result_block,
         .parse = messages_parse,
-        .error = messages_error,
+        .fault = messages_fault,
         .block = messages_block,
     };
     return &codec;
@@ -4827,7 +4853,7 @@ WFI wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_
 /* One bounded piece of work. */
 WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
 /* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
-WFI uint64_t wfi_task_due(const wfi_env *e, const wfi_task *t);
+WFI uint64_t wfi_task_due(const wfi_task *t);
 /* Ends it where it is, unfinished; frees all it holds. */
 WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
 
@@ -4860,7 +4886,7 @@ WFI wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str na
 /* Whether a schema's answers are objects, which a result tool can take as its input without a wrapper. */
 WFI bool wfi_schema_is_object(wf_str schema);
 
-/* Renders the head for the task's next request and answers the body's length. */
+/* Renders the head for the task's next request and answers the body's length; 0: the head does not fit. */
 WFI uint64_t wfi_request_begin(wfi_task *t);
 /* The next bytes of the body, in the scratch buffer; empty when all is sent. */
 WFI wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out);
@@ -5063,10 +5089,10 @@ uint64_t wfi_request_begin(wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    uint32_t max_tokens = t->raised ? t->call.max_tokens * 2 : t->call.max_tokens;
+    uint32_t max_tokens = t->raised ? t->row->limits.max_tokens * 2 : t->row->limits.max_tokens;
     wf_json_out_init(&o, t->head, sizeof t->head);
     t->codec->head(&o, t->model, max_tokens, t->call.effort);
-    WFI_ASSERT(o.len <= sizeof t->head);
+    if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;
     t->piece_pos = 0;
@@ -5115,10 +5141,11 @@ void wfi_request_sent(wfi_task *t, size_t n) {
 
 #define AGENT_NUDGES             2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX           128u   /* tool calls in one reply */
+#define AGENT_ID_MAX             256u   /* bytes of a tool call's id */
 #define AGENT_REPLY_FIRST        8192u  /* bytes of the first reply buffer */
 #define AGENT_ERROR_MAX          65536u /* of an unsuccessful response's body that are kept */
 #define AGENT_BACKOFF_CAP_MS     8000u
-#define AGENT_RETRY_AFTER_CAP_MS 600000u
+#define AGENT_RETRY_AFTER_MAX_MS 600000 /* who is asked to wait longer gives up */
 
 static wfi_pace agent_request(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t);
@@ -5136,9 +5163,11 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* Gives the reservation back; but that of a request which went out and got no answer stays spent, since it may be billed. */
 static void agent_settle(wfi_env *e, wfi_task *t) {
     if (t->reserved == 0) return;
     e->reserved -= t->reserved;
+    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) e->lost = wfi_add_sat(e->lost, t->reserved);
     e->settles++;
     t->reserved = 0;
 }
@@ -5191,6 +5220,8 @@ static wfi_pace agent_finish(wfi_env *e, wfi_task *t, wf_kind kind, wf_str value
     event.ms = done.ms;
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
+    if (kind == WF_KIND_QUOTA) wfi_env_stop(e, WF_RUN_PAUSED, value);
+    if (kind == WF_KIND_AUTH) wfi_env_stop(e, WF_RUN_REFUSED, value);
     if (wfi_row_finish(e, t->row, t->row_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_env_trace(e, &event);
     wfi_task_drop(e, t);
@@ -5279,8 +5310,11 @@ static wf_status agent_load_items(wfi_env *e, wfi_task *t) {
     wfi_log_rec rec;
     wfi_meta meta;
     wf_status s = WF_OK;
-    for (uint64_t at = t->row->last_item; at != 0 && s == WF_OK;) {
+    for (uint64_t at = t->row->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_env_meta(e, at, &rec, buf, &meta)) != WF_OK) return s;
+        if (at >= after || rec.call != t->row_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
+            return WF_E_CORRUPT; /* only in a log that was not written by us */
+        after = at;
         s = agent_add_item(e, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {
             t->turns++;
@@ -5383,7 +5417,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     event.n = t->turns;
     event.text = row->effect ? t->call.effect : t->call.model;
     wfi_env_trace(e, &event);
-    if (t->call.agent_ms != WF_NONE && t->call.agent_ms != 0) t->deadline = e->now + t->call.agent_ms;
+    if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
     if (row->effect) return agent_start_effect(e, t);
 
     t->codec = wfi_messages_codec();
@@ -5400,14 +5434,14 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
 
 /* ---- request ---- */
 
-/* Appends a content block of ours to the conversation. */
+/* Appends a content block of ours to the conversation; without an id it is text. */
 static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
     wf_json_out o;
     char *buf = NULL;
     size_t cap = 0;
     for (;;) { /* once to measure, once to write */
         wf_json_out_init(&o, buf, cap);
-        if (id.len > 0)
+        if (id.ptr)
             t->codec->result_block(&o, id, text, is_error);
         else
             t->codec->text_block(&o, text);
@@ -5435,13 +5469,14 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
 
 /* Sets budget aside for the worst case of the next request: a token is at least a byte. */
 static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t max_tokens = (uint64_t)t->call.max_tokens * (t->raised ? 2 : 1), need = wfi_add_sat(body_len, max_tokens);
-    uint64_t spent = wfi_usage_tokens(&e->spent);
+    uint64_t max_tokens = (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1), need = body_len + max_tokens;
+    uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
     if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
         wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
         return WFI_PACE_STOPPED;
     }
-    if (e->config.budget_tokens == 0) return WFI_PACE_MORE;
+    if (e->config.budget_tokens == 0 || t->reserved >= need) return WFI_PACE_MORE; /* a retry keeps what it has */
+    agent_settle(e, t);
     if (wfi_add_sat(wfi_add_sat(spent, e->reserved), need) > e->config.budget_tokens) {
         if (e->reserved > 0) return WFI_PACE_BUDGET;
         wfi_env_stop(e, WF_RUN_BUDGET,
@@ -5475,15 +5510,16 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
         wfi_task_drop(e, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->turns >= t->call.max_turns)
+    if (t->turns >= t->row->limits.max_turns)
         return agent_fail(e, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(e, t)) {
         t->hurried = true;
-        wf_status s = agent_block(e, t, "hurry", wf_str_of("", 0),
+        wf_status s = agent_block(e, t, "hurry", wf_str_of(NULL, 0),
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(e, t, s);
     }
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     t->state = WFI_TASK_RESERVE;
     wfi_pace pace = agent_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
@@ -5492,17 +5528,18 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
 
 /* A request failed in a way that sending it again may cure. */
 static wfi_pace agent_retry(wfi_env *e, wfi_task *t, wf_kind kind, wf_str why, int64_t retry_after_ms) {
+    uint32_t retries = t->row->limits.retries;
     agent_end_exchange(t);
-    agent_settle(e, t);
+    if (t->state != WFI_TASK_BACKOFF) agent_settle(e, t);
     if (e->stop != WF_RUN_OPEN) {
         wfi_task_drop(e, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->attempt >= t->call.retries || t->call.retries == WF_NONE) return agent_finish(e, t, kind, why, false);
+    if (t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS)
+        return agent_finish(e, t, kind, why, false);
     uint64_t wait = t->attempt < 4 ? 500u << t->attempt : AGENT_BACKOFF_CAP_MS;
     wait -= wfi_env_random(e, wait / 4 + 1);
-    if (retry_after_ms > 0)
-        wait = retry_after_ms < AGENT_RETRY_AFTER_CAP_MS ? (uint64_t)retry_after_ms : AGENT_RETRY_AFTER_CAP_MS;
+    if (retry_after_ms > 0) wait = (uint64_t)retry_after_ms;
     t->attempt++;
     t->wake = e->now + wait;
     t->state = WFI_TASK_BACKOFF;
@@ -5549,58 +5586,62 @@ static wfi_pace agent_step_head(wfi_env *e, wfi_task *t) {
 
 /* ---- reply ---- */
 
-/* What an unsuccessful response means for the agent and the run. */
+/* What an unsuccessful response means for the agent; quota and auth stop the run too. */
+static wf_kind agent_kind_of(uint32_t status, bool spent) {
+    if (spent || status == 402 || status == 429) return WF_KIND_QUOTA;
+    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
+    return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     const wf_response *r = &t->response;
-    wf_str type, message;
-    t->codec->error(wf_str_of(t->reply, t->reply_len), &type, &message);
-    bool escaped = message.len > 0;
-    if (!escaped) message = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
+    wf_str body = wf_str_of(t->reply, t->reply_len);
+    wfi_fault fault;
+    t->codec->fault(body, &fault);
+    bool escaped = fault.message.len > 0;
+    wf_str message = escaped ? fault.message : wfi_str_cut(body, 0, 200);
     char head[48] = "the provider answered ";
     size_t n = 22 + wfi_u64_str(r->status, head + 22);
     head[n] = 0;
     wf_str why = agent_message(e, head, message, escaped, r->request_id);
-    bool again =
-        r->should_retry == 1 ||
-        (r->should_retry != 0 && (r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500));
-    if (again) return agent_retry(e, t, WF_KIND_PROVIDER, why, r->retry_after_ms);
-    agent_end_exchange(t);
-    agent_settle(e, t);
-    switch (r->status) {
-    case 401:
-    case 403:
-    case 404:
-        wfi_env_stop(e, WF_RUN_REFUSED, why);
-        return agent_finish(e, t, WF_KIND_AUTH, why, false);
-    case 402:
-    case 429:
-        wfi_env_stop(e, WF_RUN_PAUSED, why);
-        return agent_finish(e, t, WF_KIND_QUOTA, why, false);
-    case 413:
-        return agent_finish(e, t, WF_KIND_CONTEXT, why, false);
-    default:
-        return agent_finish(e, t, WF_KIND_PROVIDER, why, false);
-    }
+    wf_kind kind = agent_kind_of(r->status, fault.spent);
+    bool again = r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500;
+    if (r->should_retry >= 0) again = r->should_retry == 1;
+    t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
+    if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
+    return agent_finish(e, t, kind, why, false);
 }
 
-/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it. */
+static bool agent_is_empty(const wfi_task *t) {
+    wf_json j;
+    wfi_block_view block;
+    wf_json_init(&j, t->turn.content);
+    return t->codec->block(&j, &block) == WF_END;
+}
+
+/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
+ * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
-    agent_end_exchange(t);
     if (t->codec->parse(wf_str_of(t->reply, t->reply_len), &t->turn) != WF_OK) {
         wf_str start = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
         wf_str why = agent_message(e, "the reply is no message of this API", start, false, t->response.request_id);
         return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
     }
-    bool item = t->turn.stop == WFI_STOP_END || t->turn.stop == WFI_STOP_TOOL || t->turn.stop == WFI_STOP_PAUSE;
+    bool empty = agent_is_empty(t);
+    if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
+    bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->row->last_item,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
     uint64_t at;
-    wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, t->turn.content, &at, NULL);
+    wf_str content = empty ? wf_str_of("", 0) : t->turn.content;
+    wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log); /* it is paid for */
+    agent_end_exchange(t);
+    t->state = WFI_TASK_TURN;
     agent_settle(e, t);
-    t->row->reserved = 0;
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&e->spent, &t->turn.usage);
     t->attempt = 0;
@@ -5609,7 +5650,7 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
         uint32_t meta_len;
         if (wfi_log_peek(&e->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
         t->row->last_item = at;
-        t->row->turns = (uint16_t)++t->turns;
+        t->row->turns = ++t->turns;
         if ((s = agent_add_item(e, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(e, t, s);
     }
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -5672,13 +5713,12 @@ static wfi_pace agent_answer_text(wfi_env *e, wfi_task *t) {
 
 /* The model has ended its turn without asking for a tool. */
 static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
-    if (t->use > 0) return agent_request(e, t); /* resumed: it was reminded already */
     if (t->schema.len == 0) return agent_answer_text(e, t);
     if (t->nudges >= AGENT_NUDGES)
         return agent_fail(e, t, WF_KIND_SCHEMA, "the agent never called the result tool, though reminded of it");
     t->nudges++;
     wf_status s =
-        agent_block(e, t, "nudge", wf_str_of("", 0),
+        agent_block(e, t, "nudge", wf_str_of(NULL, 0),
                     WF_STR("Call the tool `result` now with your final answer; text alone is not seen."), false);
     return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
 }
@@ -5689,9 +5729,8 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
     switch (t->turn.stop) {
     case WFI_STOP_TOOL:
+    case WFI_STOP_END: /* whatever it says, a tool call wants its answer */
         return agent_next_tool(e, t);
-    case WFI_STOP_END:
-        return agent_ended(e, t);
     case WFI_STOP_PAUSE:
         return agent_request(e, t);
     case WFI_STOP_CUT:
@@ -5707,10 +5746,10 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(e, t, WF_KIND_PROVIDER,
-                        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true,
-                                      t->response.request_id),
-                        false);
+    return agent_finish(
+        e, t, WF_KIND_PROVIDER,
+        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true, wf_str_of("", 0)),
+        false);
 }
 
 /* ---- tools ---- */
@@ -5738,7 +5777,7 @@ static wfi_pace agent_tool_answer(wfi_env *e, wfi_task *t, const char *why, wf_s
 /* The result tool: a value that fits ends the agent; a misfit goes back with place and reason. */
 static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
     wf_str value = use->input, text;
-    wf_schema_error error;
+    wf_schema_error error = {0};
     wf_status s;
     if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
         s = WF_E_SCHEMA;
@@ -5779,9 +5818,12 @@ static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, c
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     bool offered = false;
+    /* on a resume t->use also counts blocks of ours that follow the tools' results */
+    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
     if (t->use >= AGENT_USES_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
-    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
+    if (use.id.len > AGENT_ID_MAX)
+        return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (t->schema.len > 0 && wf_json_equals(use.name, WF_STR("result"))) return agent_result(e, t, &use);
     const wf_tool *tool = agent_tool_named(e, use.name);
     if (tool && e->os->tool_ops) {
@@ -5836,16 +5878,14 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 }
 
 static bool agent_may_stall(const wfi_task *t) {
-    return t->call.stall_ms != 0 && t->call.stall_ms != WF_NONE &&
-           (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY ||
-            t->state == WFI_TASK_TOOL);
+    return t->row->limits.stall_ms != WF_NONE && (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD ||
+                                                  t->state == WFI_TASK_BODY || t->state == WFI_TASK_TOOL);
 }
 
-uint64_t wfi_task_due(const wfi_env *e, const wfi_task *t) {
+uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
-    (void)e;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
-    if (agent_may_stall(t) && t->progress + t->call.stall_ms < due) due = t->progress + t->call.stall_ms;
+    if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
     return due;
 }
 
@@ -5853,7 +5893,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (e->now >= t->deadline)
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
-    if (agent_may_stall(t) && e->now - t->progress >= t->call.stall_ms) return agent_stalled(e, t);
+    if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
         if (t->reserved == 0) return agent_request(e, t);
@@ -5916,6 +5956,7 @@ typedef struct wfi_sched {
     wfi_queue due;           /* tasks by time */
     wfi_queue ready;         /* rows by order */
     wfi_list queued_agents, queued_effects, sealing;
+    wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
@@ -5940,7 +5981,7 @@ WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
 /* The row to deliver next, taken out; WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
-/* While the run stops: a row that will never be answered, taken out. */
+/* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);
 /* Ends all tasks where they are. */
 WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);
@@ -5969,7 +6010,7 @@ void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     s->lanes = s->free_lanes = config->lanes;
     s->free_effects = config->effects;
     s->task_count = n;
-    s->queued_agents.first = s->queued_effects.first = s->sealing.first = WFI_NO_ROW;
+    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_ROW;
     if (a->full || !a->base) return;
     for (uint32_t i = 0; i < n; i++) {
         s->tasks[i].lane = i;
@@ -6044,14 +6085,20 @@ uint32_t wfi_sched_take(wfi_sched *s) {
 }
 
 uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s) {
+    wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (e->stop == WF_RUN_OPEN) return WFI_NO_ROW;
-    for (uint32_t i = 0; i < s->table.count; i++) {
-        wfi_row *r = &s->table.rows[i];
-        if (r->state != WFI_CALL_QUEUED) continue;
+    for (size_t i = 0; i < WFI_COUNT(lists);) {
+        if (lists[i]->first == WFI_NO_ROW) {
+            i++;
+            continue;
+        }
+        uint32_t row = sched_pop(s, lists[i]);
+        wfi_row *r = &s->table.rows[row];
+        if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
         r->generation++;
         s->waiting--;
-        return i;
+        return row;
     }
     return WFI_NO_ROW;
 }
@@ -6064,6 +6111,12 @@ static void sched_activate(wfi_sched *s, uint32_t task) {
     s->active[(s->active_at + s->active_count++) % s->task_count] = task;
 }
 
+/* A row whose task ended unfinished: the script is yet to be told. */
+static void sched_stop_row(wfi_sched *s, uint32_t row) {
+    s->table.rows[row].state = WFI_CALL_QUEUED;
+    sched_append(s, &s->stopped, row);
+}
+
 static void sched_free_task(wfi_sched *s, uint32_t task) {
     wfi_queue_remove(&s->due, task);
     if (task < s->lanes)
@@ -6074,7 +6127,7 @@ static void sched_free_task(wfi_sched *s, uint32_t task) {
 
 /* Acts on what a step of a task said. */
 static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_pace pace) {
-    wfi_task *t = &s->tasks[task];
+    const wfi_task *t = &s->tasks[task];
     switch (pace) {
     case WFI_PACE_MORE:
         sched_activate(s, task);
@@ -6082,17 +6135,17 @@ static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_
     case WFI_PACE_DURABLE:
     case WFI_PACE_BUDGET:
         s->blocked++;
-        wfi_queue_set(&s->due, task, wfi_task_due(e, t));
+        wfi_queue_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_WAIT:
-        wfi_queue_set(&s->due, task, wfi_task_due(e, t));
+        wfi_queue_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_DONE:
         sched_append(s, &s->sealing, t->row_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_STOPPED:
-        t->row->state = WFI_CALL_QUEUED; /* unfinished; wfi_sched_take_stopped tells the script */
+        sched_stop_row(s, t->row_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_BROKEN:
@@ -6105,7 +6158,7 @@ void wfi_sched_drop_all(wfi_env *e, wfi_sched *s) {
     for (uint32_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].state == WFI_TASK_FREE) continue;
         wfi_task_drop(e, &s->tasks[i]);
-        s->tasks[i].row->state = WFI_CALL_QUEUED;
+        sched_stop_row(s, s->tasks[i].row_index);
         sched_free_task(s, i);
     }
 }
@@ -6119,8 +6172,13 @@ wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row) {
         s->hits_ready -= r->hit;
     }
     for (uint32_t i = 0; r->state == WFI_CALL_RUNNING && i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE || s->tasks[i].row != r) continue;
-        wfi_task_drop(e, &s->tasks[i]);
+        wfi_task *t = &s->tasks[i];
+        if (t->state == WFI_TASK_FREE || t->row != r) continue;
+        done.attempts = t->attempts;
+        done.turns = t->turns;
+        done.ms = e->now - t->started;
+        done.usage = t->usage;
+        wfi_task_drop(e, t);
         sched_free_task(s, i);
         break;
     }
@@ -6254,16 +6312,19 @@ static void sched_unseal(const wfi_env *e, wfi_sched *s) {
 static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
+    bool stopped = e->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_ROW || s->queued_agents.first != WFI_NO_ROW ||
+                                              s->queued_effects.first != WFI_NO_ROW);
     bool room = (s->queued_agents.first != WFI_NO_ROW && s->free_lanes > 0) ||
                 (s->queued_effects.first != WFI_NO_ROW && s->free_effects > 0);
-    if (s->active_count > 0 || s->ready.count > 0 || (room && sched_may_send(e, s))) return 0;
+    if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(e, s))) return 0;
     if (wfi_queue_first(&s->due, &id, &at)) due = at;
     for (uint32_t p = 0; p < e->config.provider_count; p++) {
         at = e->config.providers[p].ops->due(e->config.providers[p].ctx);
         if (at < due) due = at;
     }
     if (e->os->tool_ops && (at = e->os->tool_ops->due(e->os->tool_ctx)) < due) due = at;
-    if (e->config.run_ms > 0 && s->started + e->config.run_ms < due) due = s->started + e->config.run_ms;
+    if (e->config.run_ms > 0 && e->stop == WF_RUN_OPEN && s->started + e->config.run_ms < due)
+        due = s->started + e->config.run_ms;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= e->now) return 0;
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
@@ -6287,7 +6348,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
-    *wait_ms = sched_wait(e, s);
+    *wait_ms = work > 0 ? sched_wait(e, s) : 0;
     return WF_OK;
 }
 
@@ -6369,6 +6430,8 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
 
 static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta) {
     uint8_t content[16] = {0};
+    uint64_t at = rec->offset;
+    if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
     if (rec->call != s->table.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
     uint32_t row = wfi_table_add(&s->table, wfi_replay_place(meta->path), content, meta->effect.len > 0);
     if (row == WFI_NO_ROW) return WF_E_LIMIT;
@@ -6383,7 +6446,7 @@ static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wf
     r->reserved = 0;
     r->started = true;
     r->finished = r->delivered = false;
-    if (meta->stop > WFI_STOP_TOOL && meta->stop != WFI_STOP_PAUSE) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -6413,7 +6476,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        r->reserved = wfi_add_sat(r->reserved, meta->reserve.tokens);
+        e->lost = wfi_add_sat(e->lost, r->reserved); /* that of an earlier try, which got no answer */
+        r->reserved = meta->reserve.tokens;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -6493,7 +6557,7 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        e->spent.input = wfi_add_sat(e->spent.input, r->reserved); /* sent or not, nobody can tell */
+        e->lost = wfi_add_sat(e->lost, r->reserved);
         r->reserved = 0;
     }
     return WF_OK;
@@ -6639,6 +6703,8 @@ static void workflow_defaults(wf_config *c) {
     c->log_buffer = workflow_default(c->log_buffer, 64u << 10);
 }
 
+#define WORKFLOW_HEAP_MIN 4096u
+
 static const char *workflow_check(const wf_config *c) {
     const wf_platform *p = c->platform;
     if (!p || p->version != WF_PLATFORM_VERSION) return "config.platform: missing, or of another version";
@@ -6648,12 +6714,11 @@ static const char *workflow_check(const wf_config *c) {
     if (c->max_calls > 1u << 26 || c->max_calls < c->max_agents) return "config.max_calls: max_agents to 2^26";
     if (c->tool_count > 32) return "config.tools: at most 32";
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
+    if (c->heap > 0 && c->heap < wfi_heap_needed(WORKFLOW_HEAP_MIN)) return "config.heap: room for at least 4096 bytes";
     if (c->max_tokens > 1u << 30) return "config.max_tokens: at most 2^30";
     if (c->model.len > WORKFLOW_MODEL_MAX) return "config.model: too long";
     return NULL;
 }
-
-#define WORKFLOW_HEAP_MIN 4096u
 
 static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     uint32_t texts = 16;
@@ -6814,44 +6879,45 @@ static wf_status workflow_differs(wf *w, const wf_run_spec *spec, bool *out) {
     return s;
 }
 
+static wf_status workflow_open_new(wf *w, const wf_run_spec *spec) {
+    uint32_t salt;
+    if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
+    if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK)
+        return workflow_fail(w, WF_E_IO, "the platform has no random bytes");
+    wf_status s = wfi_log_create(&w->env.log, salt);
+    if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
+    return workflow_below(w, s);
+}
+
+static wf_status workflow_open_again(wf *w, const wf_run_spec *spec) {
+    wf_status s = workflow_differs(w, spec, &w->replacing);
+    if (s == WF_OK) s = wfi_log_resume(&w->env.log, w->run.valid);
+    /* a run whose script was replaced once may have answers left over that no place of the new one has taken yet */
+    w->sched.by_content = w->replacing || w->run.header != WFI_LOG_FIRST;
+    w->run.outcome = WF_RUN_OPEN;
+    return workflow_below(w, s);
+}
+
 static wf_status workflow_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    if (w->stage == STAGE_NEW) {
-        s = wf_run_load(w);
-        if (s == WF_END) {
-            uint32_t salt;
-            if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
-            if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK) return WF_E_IO;
-            s = wfi_log_create(&w->env.log, salt);
-            if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
-            wfi_log_want(&w->env.log);
-            w->stage = STAGE_HEADER;
-            w->sched.started = w->env.os->now_ms(w->env.os->ctx);
-            w->sched.clock = w->run.started;
-            return s;
-        }
-        if (s != WF_OK) return s;
-    }
-    if (w->stage != STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
-    s = wfi_log_resume(&w->env.log, w->run.valid);
-    if (s == WF_OK) s = workflow_differs(w, spec, &w->replacing);
-    w->sched.by_content = w->replacing;
+    if (w->stage > STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
+    if (w->stage == STAGE_NEW) s = wf_run_load(w);
+    if (s < 0) return s;
+    s = s == WF_END ? workflow_open_new(w, spec) : workflow_open_again(w, spec);
+    if (s != WF_OK) return s;
+    wfi_log_want(&w->env.log);
     w->stage = STAGE_HEADER;
     w->sched.started = w->env.os->now_ms(w->env.os->ctx);
     w->sched.clock = w->run.started;
-    w->run.outcome = WF_RUN_OPEN;
-    return s;
+    return WF_OK;
 }
 
 wf_status wf_run_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    bool resumed = w->stage == STAGE_LOADED || w->run.valid > 0;
-    if (w->stage != STAGE_HEADER) s = workflow_open(w, spec);
-    if (s == WF_OK) s = wfi_log_pump(&w->env.log);
-    if (s != WF_OK) return workflow_below(w, s);
-    resumed = resumed || w->run.valid > 0;
+    if (w->stage != STAGE_HEADER && (s = workflow_open(w, spec)) != WF_OK) return s;
+    s = wfi_log_pump(&w->env.log);
     /* only now is the recovered prefix known durable, and may records say so */
-    if (resumed) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
+    if (s == WF_OK && w->run.valid > 0) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
     if (s != WF_OK) return workflow_below(w, s);
     w->stage = STAGE_RUNNING;
     return WF_OK;
@@ -6863,11 +6929,14 @@ const char *wf_outcome_name(wf_outcome outcome) {
     return (size_t)outcome < WFI_COUNT(names) ? names[outcome] : "?";
 }
 
+/* Of a log that is only looked at, what it holds; of a run, what the script has asked for. */
 static void workflow_census(const wf *w, wf_run_status *out) {
     const wfi_table *t = &w->sched.table;
+    bool looking = w->stage <= STAGE_LOADED;
     for (uint32_t i = 0; i < t->count; i++) {
         const wfi_row *r = &t->rows[i];
-        if (r->effect || r->state == WFI_CALL_LOGGED) continue;
+        if (r->effect || (looking ? r->replaced || r->moved : r->state == WFI_CALL_LOGGED)) continue;
+        out->agents++;
         out->running += r->state == WFI_CALL_RUNNING;
         out->queued += r->state == WFI_CALL_QUEUED;
         if (!r->finished) {
@@ -6886,16 +6955,14 @@ static void workflow_census(const wf *w, wf_run_status *out) {
 void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
+    workflow_census(w, out);
+    out->census.dropped = w->run.census.dropped;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
-    } else {
-        workflow_census(w, out);
-        out->census.dropped = w->run.census.dropped;
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;
-    out->agents = w->sched.agents;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->env.log);
@@ -6909,7 +6976,7 @@ wf_outcome wf_run_stopping(const wf *w) {
 }
 
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
-    wfi_env_stop(&w->env, reason, text);
+    if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
 }
 
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
@@ -6992,13 +7059,13 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
     wfi_sched *s = &w->sched;
     bool effect = meta->effect.len > 0;
     uint64_t at;
-    if (s->table.count == s->table.cap)
-        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     meta->path = id->path_text;
     meta->hash = wf_str_of(id->hex, sizeof id->hex);
     meta->replaces = replaced == WFI_NO_ROW ? 0 : replaced + 1;
     if (w->run.valid == 0) meta->miss = wf_str_of("", 0); /* in a first run everything is new */
     wf_status status = wfi_env_record(&w->env, WFI_REC_CALL, s->table.count + 1, meta, input, &at, NULL);
+    if (status == WF_E_LIMIT)
+        return workflow_fail(w, WF_E_CONFIG, "the call's path, label, phase and model are too long taken together");
     if (status != WF_OK) return workflow_below(w, status);
     *row = wfi_table_add(&s->table, id->place, id->hash, effect);
     s->table.rows[*row].call_at = at;
@@ -7082,6 +7149,8 @@ static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uin
         wfi_sched_queue(&w->sched, *row);
         return WF_OK;
     }
+    if (w->sched.table.count == w->sched.table.cap)
+        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
     *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
     return WF_END;
@@ -7114,8 +7183,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
-    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
-    return s;
+    if (s != WF_OK) return s;
+    w->sched.table.rows[row].limits =
+        (wfi_limits){meta.max_turns, meta.max_tokens, meta.retries, meta.agent_ms, meta.stall_ms};
+    *out = wfi_table_handle(&w->sched.table, row);
+    return WF_OK;
 }
 
 wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
@@ -7135,12 +7207,14 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
-    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
-    return s;
+    if (s != WF_OK) return s;
+    w->sched.table.rows[row].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
+    *out = wfi_table_handle(&w->sched.table, row);
+    return WF_OK;
 }
 
 wf_status wf_call_cancel(wf *w, wf_call call) {
-    uint32_t row = wfi_table_find(&w->sched.table, call);
+    uint32_t row = w->stage == STAGE_RUNNING ? wfi_table_find(&w->sched.table, call) : WFI_NO_ROW;
     if (row == WFI_NO_ROW) return WF_E_STALE;
     return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
 }
@@ -7284,6 +7358,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->model = meta.call.model;
     out->prompt = workflow_prompt(w, meta.call.prompt, prompt, WORKFLOW_SHOWN);
     out->finished = r->finished;
+    out->superseded = r->replaced || r->moved;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;
@@ -14436,6 +14511,18 @@ static void script_open_host(lua_State *L, int host) {
     lua_pop(L, 1);
 }
 
+/* Loads the source: its function, or why it is none, on the stack. */
+static int script_load(lua_State *L) {
+    const wf_script *s = script_of(L);
+    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -14458,8 +14545,7 @@ static int script_setup(lua_State *L) {
     wfi_sandbox_load(L, wfi_patterns);
     wfi_sandbox_seal(L);
 
-    const char *chunk = lua_pushfstring(L, "@%s", s->config.name.len > 0 ? s->config.name.ptr : "script");
-    if (luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, chunk, "t") != LUA_OK) {
+    if (script_load(L) != LUA_OK) {
         s->result.failed = true;
         return 1;
     }
@@ -14735,6 +14821,35 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     else
         script_fail(s, "the script does not compile");
     return WF_OK;
+}
+
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    wf_heap *heap = wf_heap_open(memory, size);
+    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    memset(&s, 0, sizeof s);
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
 }
 
 void wf_script_result_get(const wf_script *script, wf_script_result *out) {

@@ -57,9 +57,10 @@ static cli_exit logs_make_folder(const char *root, char path[CLI_PATH]) {
     return code == CLI_OK ? logs_path(path, root, ".wf/runs") : code;
 }
 
-/* A run's name as part of a file name. */
+/* A run's name as part of a file name, without the ending .lua. */
 static void logs_plain(wf_str name, char out[LOGS_NAME_MAX + 1]) {
     size_t n = 0;
+    if (name.len > 4 && memcmp(name.ptr + name.len - 4, ".lua", 4) == 0) name.len -= 4;
     for (size_t i = 0; i < name.len && n < LOGS_NAME_MAX; i++) {
         char c = name.ptr[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';

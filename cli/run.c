@@ -97,10 +97,12 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
 /* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
 static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
     cli_exit code = cli_exit_of(s->outcome, s->census.failed), written = CLI_OK;
-    if (failed)
-        cli_fail(code, "the script failed: %.*s", value.len < INT_MAX ? (int)value.len : INT_MAX, value.ptr);
-    else
+    if (failed) {
+        fputs("wf: the script failed: ", stderr);
+        cli_put_lines(stderr, value);
+    } else {
         written = run_put_result(job, value);
+    }
     code = run_put_event(job, s, value, json, code);
     return written != CLI_OK ? written : code;
 }
@@ -336,37 +338,39 @@ static cli_exit run_open_and_go(run_job *job) {
     return run_close_out(job, code);
 }
 
-/* The log to write: the one that was named, which may be there already, or a new one. */
-static cli_exit run_choose_log(run_job *job, char path[CLI_PATH], bool *again) {
-    const cli_options *o = job->options;
+/* A log that --log names may be there already: then its run goes on, or is completed. */
+static cli_exit run_look_at_log(run_job *job, bool *again) {
     wf_run_spec past;
     *again = false;
     job->mode = WF_POSIX_CREATE;
-    job->log = o->text[OPT_LOG];
-    if (!job->log) {
-        job->log = path;
-        return cli_logs_new_path(o->text[OPT_ROOT], job->spec.name, path);
-    }
-    if (!cli_logs_exists(job->log)) return CLI_OK;
+    job->log = job->options->text[OPT_LOG];
+    if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
     job->mode = WF_POSIX_OPEN;
     return run_look_back(job, &job->spec, &past, again);
 }
 
-cli_exit cli_run(const cli_options *options) {
-    cli_options o = *options;
-    run_job job = {.options = &o, .out = -1};
+/* Unless others were named, --yes stands for a budget as well. */
+static void run_default_budget(cli_options *o) {
+    if (!o->number[OPT_YES] || o->text[OPT_BUDGET_USD] || o->text[OPT_BUDGET_TOKENS]) return;
+    o->text[OPT_BUDGET_USD] = "10";
+    o->number[OPT_BUDGET_USD] = UINT64_C(10000000000);
+}
+
+cli_exit cli_run(cli_options *o) {
+    run_job job = {.options = o, .out = -1};
     char path[CLI_PATH];
-    bool again;
-    if (o.number[OPT_YES] && !o.text[OPT_BUDGET_USD] && !o.text[OPT_BUDGET_TOKENS]) {
-        o.text[OPT_BUDGET_USD] = "10";
-        o.number[OPT_BUDGET_USD] = UINT64_C(10000000000);
-    }
-    cli_exit code = cli_script_read(&o, &job.spec);
-    if (code == CLI_OK) code = cli_world_check_model(o.text[OPT_MODEL]);
+    bool again = false;
+    run_default_budget(o);
+    cli_exit code = cli_script_read(o, &job.spec);
+    if (code == CLI_OK) code = cli_world_check_model(o->text[OPT_MODEL]);
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
-    if (code == CLI_OK) code = run_choose_log(&job, path, &again);
+    if (code == CLI_OK) code = run_look_at_log(&job, &again);
     if (code != CLI_OK || again) return code;
     code = run_confirm(&job);
+    if (code == CLI_OK && !job.log) {
+        code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
+        job.log = path;
+    }
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }
 

@@ -4,10 +4,11 @@
 
 #define AGENT_NUDGES             2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX           128u   /* tool calls in one reply */
+#define AGENT_ID_MAX             256u   /* bytes of a tool call's id */
 #define AGENT_REPLY_FIRST        8192u  /* bytes of the first reply buffer */
 #define AGENT_ERROR_MAX          65536u /* of an unsuccessful response's body that are kept */
 #define AGENT_BACKOFF_CAP_MS     8000u
-#define AGENT_RETRY_AFTER_CAP_MS 600000u
+#define AGENT_RETRY_AFTER_MAX_MS 600000 /* who is asked to wait longer gives up */
 
 static wfi_pace agent_request(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t);
@@ -25,9 +26,11 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* Gives the reservation back; but that of a request which went out and got no answer stays spent, since it may be billed. */
 static void agent_settle(wfi_env *e, wfi_task *t) {
     if (t->reserved == 0) return;
     e->reserved -= t->reserved;
+    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) e->lost = wfi_add_sat(e->lost, t->reserved);
     e->settles++;
     t->reserved = 0;
 }
@@ -80,6 +83,8 @@ static wfi_pace agent_finish(wfi_env *e, wfi_task *t, wf_kind kind, wf_str value
     event.ms = done.ms;
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
+    if (kind == WF_KIND_QUOTA) wfi_env_stop(e, WF_RUN_PAUSED, value);
+    if (kind == WF_KIND_AUTH) wfi_env_stop(e, WF_RUN_REFUSED, value);
     if (wfi_row_finish(e, t->row, t->row_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_env_trace(e, &event);
     wfi_task_drop(e, t);
@@ -168,8 +173,11 @@ static wf_status agent_load_items(wfi_env *e, wfi_task *t) {
     wfi_log_rec rec;
     wfi_meta meta;
     wf_status s = WF_OK;
-    for (uint64_t at = t->row->last_item; at != 0 && s == WF_OK;) {
+    for (uint64_t at = t->row->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_env_meta(e, at, &rec, buf, &meta)) != WF_OK) return s;
+        if (at >= after || rec.call != t->row_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
+            return WF_E_CORRUPT; /* only in a log that was not written by us */
+        after = at;
         s = agent_add_item(e, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {
             t->turns++;
@@ -272,7 +280,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     event.n = t->turns;
     event.text = row->effect ? t->call.effect : t->call.model;
     wfi_env_trace(e, &event);
-    if (t->call.agent_ms != WF_NONE && t->call.agent_ms != 0) t->deadline = e->now + t->call.agent_ms;
+    if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
     if (row->effect) return agent_start_effect(e, t);
 
     t->codec = wfi_messages_codec();
@@ -289,14 +297,14 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
 
 /* ---- request ---- */
 
-/* Appends a content block of ours to the conversation. */
+/* Appends a content block of ours to the conversation; without an id it is text. */
 static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
     wf_json_out o;
     char *buf = NULL;
     size_t cap = 0;
     for (;;) { /* once to measure, once to write */
         wf_json_out_init(&o, buf, cap);
-        if (id.len > 0)
+        if (id.ptr)
             t->codec->result_block(&o, id, text, is_error);
         else
             t->codec->text_block(&o, text);
@@ -324,13 +332,14 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
 
 /* Sets budget aside for the worst case of the next request: a token is at least a byte. */
 static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t max_tokens = (uint64_t)t->call.max_tokens * (t->raised ? 2 : 1), need = wfi_add_sat(body_len, max_tokens);
-    uint64_t spent = wfi_usage_tokens(&e->spent);
+    uint64_t max_tokens = (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1), need = body_len + max_tokens;
+    uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
     if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
         wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
         return WFI_PACE_STOPPED;
     }
-    if (e->config.budget_tokens == 0) return WFI_PACE_MORE;
+    if (e->config.budget_tokens == 0 || t->reserved >= need) return WFI_PACE_MORE; /* a retry keeps what it has */
+    agent_settle(e, t);
     if (wfi_add_sat(wfi_add_sat(spent, e->reserved), need) > e->config.budget_tokens) {
         if (e->reserved > 0) return WFI_PACE_BUDGET;
         wfi_env_stop(e, WF_RUN_BUDGET,
@@ -364,15 +373,16 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
         wfi_task_drop(e, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->turns >= t->call.max_turns)
+    if (t->turns >= t->row->limits.max_turns)
         return agent_fail(e, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(e, t)) {
         t->hurried = true;
-        wf_status s = agent_block(e, t, "hurry", wf_str_of("", 0),
+        wf_status s = agent_block(e, t, "hurry", wf_str_of(NULL, 0),
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(e, t, s);
     }
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     t->state = WFI_TASK_RESERVE;
     wfi_pace pace = agent_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
@@ -381,17 +391,18 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
 
 /* A request failed in a way that sending it again may cure. */
 static wfi_pace agent_retry(wfi_env *e, wfi_task *t, wf_kind kind, wf_str why, int64_t retry_after_ms) {
+    uint32_t retries = t->row->limits.retries;
     agent_end_exchange(t);
-    agent_settle(e, t);
+    if (t->state != WFI_TASK_BACKOFF) agent_settle(e, t);
     if (e->stop != WF_RUN_OPEN) {
         wfi_task_drop(e, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->attempt >= t->call.retries || t->call.retries == WF_NONE) return agent_finish(e, t, kind, why, false);
+    if (t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS)
+        return agent_finish(e, t, kind, why, false);
     uint64_t wait = t->attempt < 4 ? 500u << t->attempt : AGENT_BACKOFF_CAP_MS;
     wait -= wfi_env_random(e, wait / 4 + 1);
-    if (retry_after_ms > 0)
-        wait = retry_after_ms < AGENT_RETRY_AFTER_CAP_MS ? (uint64_t)retry_after_ms : AGENT_RETRY_AFTER_CAP_MS;
+    if (retry_after_ms > 0) wait = (uint64_t)retry_after_ms;
     t->attempt++;
     t->wake = e->now + wait;
     t->state = WFI_TASK_BACKOFF;
@@ -438,58 +449,62 @@ static wfi_pace agent_step_head(wfi_env *e, wfi_task *t) {
 
 /* ---- reply ---- */
 
-/* What an unsuccessful response means for the agent and the run. */
+/* What an unsuccessful response means for the agent; quota and auth stop the run too. */
+static wf_kind agent_kind_of(uint32_t status, bool spent) {
+    if (spent || status == 402 || status == 429) return WF_KIND_QUOTA;
+    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
+    return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     const wf_response *r = &t->response;
-    wf_str type, message;
-    t->codec->error(wf_str_of(t->reply, t->reply_len), &type, &message);
-    bool escaped = message.len > 0;
-    if (!escaped) message = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
+    wf_str body = wf_str_of(t->reply, t->reply_len);
+    wfi_fault fault;
+    t->codec->fault(body, &fault);
+    bool escaped = fault.message.len > 0;
+    wf_str message = escaped ? fault.message : wfi_str_cut(body, 0, 200);
     char head[48] = "the provider answered ";
     size_t n = 22 + wfi_u64_str(r->status, head + 22);
     head[n] = 0;
     wf_str why = agent_message(e, head, message, escaped, r->request_id);
-    bool again =
-        r->should_retry == 1 ||
-        (r->should_retry != 0 && (r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500));
-    if (again) return agent_retry(e, t, WF_KIND_PROVIDER, why, r->retry_after_ms);
-    agent_end_exchange(t);
-    agent_settle(e, t);
-    switch (r->status) {
-    case 401:
-    case 403:
-    case 404:
-        wfi_env_stop(e, WF_RUN_REFUSED, why);
-        return agent_finish(e, t, WF_KIND_AUTH, why, false);
-    case 402:
-    case 429:
-        wfi_env_stop(e, WF_RUN_PAUSED, why);
-        return agent_finish(e, t, WF_KIND_QUOTA, why, false);
-    case 413:
-        return agent_finish(e, t, WF_KIND_CONTEXT, why, false);
-    default:
-        return agent_finish(e, t, WF_KIND_PROVIDER, why, false);
-    }
+    wf_kind kind = agent_kind_of(r->status, fault.spent);
+    bool again = r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500;
+    if (r->should_retry >= 0) again = r->should_retry == 1;
+    t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
+    if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
+    return agent_finish(e, t, kind, why, false);
 }
 
-/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it. */
+static bool agent_is_empty(const wfi_task *t) {
+    wf_json j;
+    wfi_block_view block;
+    wf_json_init(&j, t->turn.content);
+    return t->codec->block(&j, &block) == WF_END;
+}
+
+/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
+ * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
-    agent_end_exchange(t);
     if (t->codec->parse(wf_str_of(t->reply, t->reply_len), &t->turn) != WF_OK) {
         wf_str start = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
         wf_str why = agent_message(e, "the reply is no message of this API", start, false, t->response.request_id);
         return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
     }
-    bool item = t->turn.stop == WFI_STOP_END || t->turn.stop == WFI_STOP_TOOL || t->turn.stop == WFI_STOP_PAUSE;
+    bool empty = agent_is_empty(t);
+    if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
+    bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->row->last_item,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
     uint64_t at;
-    wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, t->turn.content, &at, NULL);
+    wf_str content = empty ? wf_str_of("", 0) : t->turn.content;
+    wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log); /* it is paid for */
+    agent_end_exchange(t);
+    t->state = WFI_TASK_TURN;
     agent_settle(e, t);
-    t->row->reserved = 0;
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&e->spent, &t->turn.usage);
     t->attempt = 0;
@@ -498,7 +513,7 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
         uint32_t meta_len;
         if (wfi_log_peek(&e->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
         t->row->last_item = at;
-        t->row->turns = (uint16_t)++t->turns;
+        t->row->turns = ++t->turns;
         if ((s = agent_add_item(e, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(e, t, s);
     }
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -561,13 +576,12 @@ static wfi_pace agent_answer_text(wfi_env *e, wfi_task *t) {
 
 /* The model has ended its turn without asking for a tool. */
 static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
-    if (t->use > 0) return agent_request(e, t); /* resumed: it was reminded already */
     if (t->schema.len == 0) return agent_answer_text(e, t);
     if (t->nudges >= AGENT_NUDGES)
         return agent_fail(e, t, WF_KIND_SCHEMA, "the agent never called the result tool, though reminded of it");
     t->nudges++;
     wf_status s =
-        agent_block(e, t, "nudge", wf_str_of("", 0),
+        agent_block(e, t, "nudge", wf_str_of(NULL, 0),
                     WF_STR("Call the tool `result` now with your final answer; text alone is not seen."), false);
     return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
 }
@@ -578,9 +592,8 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
     switch (t->turn.stop) {
     case WFI_STOP_TOOL:
+    case WFI_STOP_END: /* whatever it says, a tool call wants its answer */
         return agent_next_tool(e, t);
-    case WFI_STOP_END:
-        return agent_ended(e, t);
     case WFI_STOP_PAUSE:
         return agent_request(e, t);
     case WFI_STOP_CUT:
@@ -596,10 +609,10 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(e, t, WF_KIND_PROVIDER,
-                        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true,
-                                      t->response.request_id),
-                        false);
+    return agent_finish(
+        e, t, WF_KIND_PROVIDER,
+        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true, wf_str_of("", 0)),
+        false);
 }
 
 /* ---- tools ---- */
@@ -627,7 +640,7 @@ static wfi_pace agent_tool_answer(wfi_env *e, wfi_task *t, const char *why, wf_s
 /* The result tool: a value that fits ends the agent; a misfit goes back with place and reason. */
 static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
     wf_str value = use->input, text;
-    wf_schema_error error;
+    wf_schema_error error = {0};
     wf_status s;
     if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
         s = WF_E_SCHEMA;
@@ -668,9 +681,12 @@ static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, c
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     bool offered = false;
+    /* on a resume t->use also counts blocks of ours that follow the tools' results */
+    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
     if (t->use >= AGENT_USES_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
-    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
+    if (use.id.len > AGENT_ID_MAX)
+        return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (t->schema.len > 0 && wf_json_equals(use.name, WF_STR("result"))) return agent_result(e, t, &use);
     const wf_tool *tool = agent_tool_named(e, use.name);
     if (tool && e->os->tool_ops) {
@@ -725,16 +741,14 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 }
 
 static bool agent_may_stall(const wfi_task *t) {
-    return t->call.stall_ms != 0 && t->call.stall_ms != WF_NONE &&
-           (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY ||
-            t->state == WFI_TASK_TOOL);
+    return t->row->limits.stall_ms != WF_NONE && (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD ||
+                                                  t->state == WFI_TASK_BODY || t->state == WFI_TASK_TOOL);
 }
 
-uint64_t wfi_task_due(const wfi_env *e, const wfi_task *t) {
+uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
-    (void)e;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
-    if (agent_may_stall(t) && t->progress + t->call.stall_ms < due) due = t->progress + t->call.stall_ms;
+    if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
     return due;
 }
 
@@ -742,7 +756,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (e->now >= t->deadline)
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
-    if (agent_may_stall(t) && e->now - t->progress >= t->call.stall_ms) return agent_stalled(e, t);
+    if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
         if (t->reserved == 0) return agent_request(e, t);

@@ -94,7 +94,7 @@ WFI wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_
 /* One bounded piece of work. */
 WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
 /* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
-WFI uint64_t wfi_task_due(const wfi_env *e, const wfi_task *t);
+WFI uint64_t wfi_task_due(const wfi_task *t);
 /* Ends it where it is, unfinished; frees all it holds. */
 WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
 

@@ -27,6 +27,7 @@ typedef struct wfi_env {
     uint64_t rng;        /* jitter only: nothing that a replay must repeat */
     wf_usage spent;      /* by all replies, from the log and in this process */
     uint64_t reserved;   /* tokens set aside for requests under way */
+    uint64_t lost;       /* tokens of reservations whose requests were cut off: paid for or not, nobody can tell */
     uint64_t settles;    /* how often a reservation was given back, so that those who wait for one look again */
     wf_outcome stop;     /* WF_RUN_OPEN: not stopping */
     char stop_text[256]; /* why, terminated */

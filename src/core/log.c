@@ -30,12 +30,13 @@
  *   call     path hash effect label phase model effort system     an effect's input
  *            tools schema prompt (offsets of text records)
  *            limits replaces miss
- *   turn     prev stop usage attempts                             the reply's content array, as it goes on the wire
- *   block    prev why id error                                    one content block of a user message, likewise
- *   intent   prev id name                                         the effect's input
- *   reserve  tokens usd
+ *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *                                                                 empty if it has no block
+ *   block    prev why id                                          one content block of a user message, likewise
+ *   intent   id name                                              the effect's input
+ *   reserve  tokens
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
- *   moved    to (offset of the done record that answers)
+ *   moved    from (number of the call whose answer it is)
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
@@ -44,7 +45,7 @@
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
  *   2. Whatever a record refers to by offset or number stands before it in the file.
  *   3. What the outside has seen of a run (an answer delivered, an effect started, an end reported) was durable before.
- *   4. A record's `synced` is not above its own offset and never falls from one record to the next.
+ *   4. A record's `synced` is not above its own offset, and no more than a sync has confirmed (0 where none is asked for).
  *   5. The first record is `run`; there is no other `run`.
  *   6. The valid log is the longest prefix of whole, valid records. What follows it is either a torn tail, which was never
  *      known durable: it is cut; or damage: some record after it, valid by its CRC, says `synced` beyond the first bad
@@ -158,7 +159,7 @@ wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, c
     head[4] = (uint8_t)type;
     wfi_put16(head + 6, (uint16_t)meta.len);
     wfi_put32(head + 8, call);
-    wfi_put64(head + 16, l->synced);
+    wfi_put64(head + 16, l->mode == WF_SYNC_OFF ? 0 : l->synced);
     uint32_t crc = wfi_crc32c(log_crc_head(l, head), meta.ptr, meta.len);
     for (size_t i = 0; i < count; i++)
         crc = wfi_crc32c(crc, parts[i].ptr, parts[i].len);
@@ -180,20 +181,21 @@ void wfi_log_want(wfi_log *l) {
     l->wanted = wfi_log_end(l);
 }
 
-/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
+/* Group commit: one sync at a time; whoever asks while it runs is served by the next. All that was appended is written out
+ * even if nobody waits for it, so that a process that is killed loses nothing of it. */
 wf_status wfi_log_pump(wfi_log *l) {
     if (l->error.code != WF_OK) return l->error.code;
+    wf_status s = log_flush(l);
+    if (s != WF_OK) return s;
     while (l->syncing || l->wanted > l->synced) {
         if (!l->syncing) {
-            wf_status s = log_flush(l);
-            if (s != WF_OK) return s;
             l->target = l->flushed;
             l->syncing = true;
             l->syncs += l->mode != WF_SYNC_OFF || l->synced == 0;
         }
         /* with syncs off, one is still made: a new file gets its name by it */
         bool skip = l->mode == WF_SYNC_OFF && l->synced > 0;
-        wf_status s = skip ? WF_OK : l->ops->sync(l->ctx);
+        s = skip ? WF_OK : l->ops->sync(l->ctx);
         if (s == WF_AGAIN) return WF_AGAIN;
         if (s != WF_OK)
             return log_fail(l, WF_E_IO, "the log could not be synced; what it holds on disk is unknown", l->target);
@@ -219,7 +221,8 @@ static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
 
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
-    if (at + n > wfi_log_end(l)) return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+    if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
+        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
     if (at < l->flushed) {
         uint64_t part = l->flushed - at;
         size_t take = part < n ? (size_t)part : n;

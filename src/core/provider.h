@@ -20,12 +20,23 @@ typedef enum wfi_stop {
     WFI_STOP_OTHER    /* unknown to us */
 } wfi_stop;
 
+/* Whether such a reply, unless it is empty, belongs to the conversation. */
+static inline bool wfi_stop_continues(wfi_stop stop) {
+    return stop == WFI_STOP_END || stop == WFI_STOP_TOOL || stop == WFI_STOP_PAUSE;
+}
+
 typedef struct wfi_reply {
     wf_str content; /* exact JSON of the content, as it goes back on the wire */
     wf_str reason;  /* the stop reason's own word */
     wfi_stop stop;
     wf_usage usage;
 } wfi_reply;
+
+/* What the body of an unsuccessful response says. */
+typedef struct wfi_fault {
+    wf_str message; /* still escaped; empty: it says nothing */
+    bool spent;     /* a limit is used up that waiting does not cure */
+} wfi_fault;
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
@@ -49,8 +60,7 @@ typedef struct wfi_codec {
     void (*text_block)(wf_json_out *o, wf_str text);
     void (*result_block)(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error);
     wf_status (*parse)(wf_str body, wfi_reply *out);
-    /* The error's type and message (escaped) in the body of an unsuccessful response; empty where it says none. */
-    void (*error)(wf_str body, wf_str *type, wf_str *message);
+    void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
 } wfi_codec;

@@ -170,12 +170,17 @@ static wf_status messages_parse(wf_str body, wfi_reply *out) {
     return WF_OK;
 }
 
-static void messages_error(wf_str body, wf_str *type, wf_str *message) {
-    wf_str error;
-    *type = *message = wf_str_of("", 0);
+static void messages_fault(wf_str body, wfi_fault *out) {
+    static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
+                                        "ramp_limit_exceeded"};
+    wf_str error, details, code;
+    wfi_zero(out, sizeof *out);
     if (!wf_json_member(body, WF_STR("error"), &error)) return;
-    (void)wf_json_member_str(error, WF_STR("type"), type);
-    (void)wf_json_member_str(error, WF_STR("message"), message);
+    (void)wf_json_member_str(error, WF_STR("message"), &out->message);
+    if (!wf_json_member(error, WF_STR("details"), &details)) return;
+    if (!wf_json_member_str(details, WF_STR("error_code"), &code)) return;
+    for (size_t i = 0; i < WFI_COUNT(spent); i++)
+        out->spent |= wf_json_equals(code, wfi_str_z(spent[i]));
 }
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
@@ -211,7 +216,7 @@ const wfi_codec *wfi_messages_codec(void) {
         .text_block = messages_text_block,
         .result_block = messages_result_block,
         .parse = messages_parse,
-        .error = messages_error,
+        .fault = messages_fault,
         .block = messages_block,
     };
     return &codec;

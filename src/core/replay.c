@@ -34,6 +34,8 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
 
 static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta) {
     uint8_t content[16] = {0};
+    uint64_t at = rec->offset;
+    if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
     if (rec->call != s->table.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
     uint32_t row = wfi_table_add(&s->table, wfi_replay_place(meta->path), content, meta->effect.len > 0);
     if (row == WFI_NO_ROW) return WF_E_LIMIT;
@@ -48,7 +50,7 @@ static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wf
     r->reserved = 0;
     r->started = true;
     r->finished = r->delivered = false;
-    if (meta->stop > WFI_STOP_TOOL && meta->stop != WFI_STOP_PAUSE) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -78,7 +80,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        r->reserved = wfi_add_sat(r->reserved, meta->reserve.tokens);
+        e->lost = wfi_add_sat(e->lost, r->reserved); /* that of an earlier try, which got no answer */
+        r->reserved = meta->reserve.tokens;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -158,7 +161,7 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        e->spent.input = wfi_add_sat(e->spent.input, r->reserved); /* sent or not, nobody can tell */
+        e->lost = wfi_add_sat(e->lost, r->reserved);
         r->reserved = 0;
     }
     return WF_OK;

@@ -189,10 +189,10 @@ uint64_t wfi_request_begin(wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    uint32_t max_tokens = t->raised ? t->call.max_tokens * 2 : t->call.max_tokens;
+    uint32_t max_tokens = t->raised ? t->row->limits.max_tokens * 2 : t->row->limits.max_tokens;
     wf_json_out_init(&o, t->head, sizeof t->head);
     t->codec->head(&o, t->model, max_tokens, t->call.effort);
-    WFI_ASSERT(o.len <= sizeof t->head);
+    if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;
     t->piece_pos = 0;

@@ -17,7 +17,7 @@ void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     s->lanes = s->free_lanes = config->lanes;
     s->free_effects = config->effects;
     s->task_count = n;
-    s->queued_agents.first = s->queued_effects.first = s->sealing.first = WFI_NO_ROW;
+    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_ROW;
     if (a->full || !a->base) return;
     for (uint32_t i = 0; i < n; i++) {
         s->tasks[i].lane = i;
@@ -92,14 +92,20 @@ uint32_t wfi_sched_take(wfi_sched *s) {
 }
 
 uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s) {
+    wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (e->stop == WF_RUN_OPEN) return WFI_NO_ROW;
-    for (uint32_t i = 0; i < s->table.count; i++) {
-        wfi_row *r = &s->table.rows[i];
-        if (r->state != WFI_CALL_QUEUED) continue;
+    for (size_t i = 0; i < WFI_COUNT(lists);) {
+        if (lists[i]->first == WFI_NO_ROW) {
+            i++;
+            continue;
+        }
+        uint32_t row = sched_pop(s, lists[i]);
+        wfi_row *r = &s->table.rows[row];
+        if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
         r->generation++;
         s->waiting--;
-        return i;
+        return row;
     }
     return WFI_NO_ROW;
 }
@@ -112,6 +118,12 @@ static void sched_activate(wfi_sched *s, uint32_t task) {
     s->active[(s->active_at + s->active_count++) % s->task_count] = task;
 }
 
+/* A row whose task ended unfinished: the script is yet to be told. */
+static void sched_stop_row(wfi_sched *s, uint32_t row) {
+    s->table.rows[row].state = WFI_CALL_QUEUED;
+    sched_append(s, &s->stopped, row);
+}
+
 static void sched_free_task(wfi_sched *s, uint32_t task) {
     wfi_queue_remove(&s->due, task);
     if (task < s->lanes)
@@ -122,7 +134,7 @@ static void sched_free_task(wfi_sched *s, uint32_t task) {
 
 /* Acts on what a step of a task said. */
 static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_pace pace) {
-    wfi_task *t = &s->tasks[task];
+    const wfi_task *t = &s->tasks[task];
     switch (pace) {
     case WFI_PACE_MORE:
         sched_activate(s, task);
@@ -130,17 +142,17 @@ static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_
     case WFI_PACE_DURABLE:
     case WFI_PACE_BUDGET:
         s->blocked++;
-        wfi_queue_set(&s->due, task, wfi_task_due(e, t));
+        wfi_queue_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_WAIT:
-        wfi_queue_set(&s->due, task, wfi_task_due(e, t));
+        wfi_queue_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_DONE:
         sched_append(s, &s->sealing, t->row_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_STOPPED:
-        t->row->state = WFI_CALL_QUEUED; /* unfinished; wfi_sched_take_stopped tells the script */
+        sched_stop_row(s, t->row_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_BROKEN:
@@ -153,7 +165,7 @@ void wfi_sched_drop_all(wfi_env *e, wfi_sched *s) {
     for (uint32_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].state == WFI_TASK_FREE) continue;
         wfi_task_drop(e, &s->tasks[i]);
-        s->tasks[i].row->state = WFI_CALL_QUEUED;
+        sched_stop_row(s, s->tasks[i].row_index);
         sched_free_task(s, i);
     }
 }
@@ -167,8 +179,13 @@ wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row) {
         s->hits_ready -= r->hit;
     }
     for (uint32_t i = 0; r->state == WFI_CALL_RUNNING && i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE || s->tasks[i].row != r) continue;
-        wfi_task_drop(e, &s->tasks[i]);
+        wfi_task *t = &s->tasks[i];
+        if (t->state == WFI_TASK_FREE || t->row != r) continue;
+        done.attempts = t->attempts;
+        done.turns = t->turns;
+        done.ms = e->now - t->started;
+        done.usage = t->usage;
+        wfi_task_drop(e, t);
         sched_free_task(s, i);
         break;
     }
@@ -302,16 +319,19 @@ static void sched_unseal(const wfi_env *e, wfi_sched *s) {
 static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
+    bool stopped = e->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_ROW || s->queued_agents.first != WFI_NO_ROW ||
+                                              s->queued_effects.first != WFI_NO_ROW);
     bool room = (s->queued_agents.first != WFI_NO_ROW && s->free_lanes > 0) ||
                 (s->queued_effects.first != WFI_NO_ROW && s->free_effects > 0);
-    if (s->active_count > 0 || s->ready.count > 0 || (room && sched_may_send(e, s))) return 0;
+    if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(e, s))) return 0;
     if (wfi_queue_first(&s->due, &id, &at)) due = at;
     for (uint32_t p = 0; p < e->config.provider_count; p++) {
         at = e->config.providers[p].ops->due(e->config.providers[p].ctx);
         if (at < due) due = at;
     }
     if (e->os->tool_ops && (at = e->os->tool_ops->due(e->os->tool_ctx)) < due) due = at;
-    if (e->config.run_ms > 0 && s->started + e->config.run_ms < due) due = s->started + e->config.run_ms;
+    if (e->config.run_ms > 0 && e->stop == WF_RUN_OPEN && s->started + e->config.run_ms < due)
+        due = s->started + e->config.run_ms;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= e->now) return 0;
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
@@ -335,6 +355,6 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
-    *wait_ms = sched_wait(e, s);
+    *wait_ms = work > 0 ? sched_wait(e, s) : 0;
     return WF_OK;
 }

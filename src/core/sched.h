@@ -29,6 +29,7 @@ typedef struct wfi_sched {
     wfi_queue due;           /* tasks by time */
     wfi_queue ready;         /* rows by order */
     wfi_list queued_agents, queued_effects, sealing;
+    wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
@@ -53,7 +54,7 @@ WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
 /* The row to deliver next, taken out; WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
-/* While the run stops: a row that will never be answered, taken out. */
+/* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);
 /* Ends all tasks where they are. */
 WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);

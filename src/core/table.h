@@ -22,6 +22,11 @@ typedef enum wfi_call_state {
 
 #define WFI_NO_ROW UINT32_MAX
 
+/* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
+typedef struct wfi_limits {
+    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+} wfi_limits;
+
 typedef struct wfi_row {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
@@ -29,10 +34,11 @@ typedef struct wfi_row {
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     uint64_t reserved; /* tokens set aside by a reserve record that no reply has settled */
+    wfi_limits limits;
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */
     uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
-    uint16_t turns;
+    uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
     bool effect;

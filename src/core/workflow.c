@@ -77,6 +77,8 @@ static void workflow_defaults(wf_config *c) {
     c->log_buffer = workflow_default(c->log_buffer, 64u << 10);
 }
 
+#define WORKFLOW_HEAP_MIN 4096u
+
 static const char *workflow_check(const wf_config *c) {
     const wf_platform *p = c->platform;
     if (!p || p->version != WF_PLATFORM_VERSION) return "config.platform: missing, or of another version";
@@ -86,12 +88,11 @@ static const char *workflow_check(const wf_config *c) {
     if (c->max_calls > 1u << 26 || c->max_calls < c->max_agents) return "config.max_calls: max_agents to 2^26";
     if (c->tool_count > 32) return "config.tools: at most 32";
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
+    if (c->heap > 0 && c->heap < wfi_heap_needed(WORKFLOW_HEAP_MIN)) return "config.heap: room for at least 4096 bytes";
     if (c->max_tokens > 1u << 30) return "config.max_tokens: at most 2^30";
     if (c->model.len > WORKFLOW_MODEL_MAX) return "config.model: too long";
     return NULL;
 }
-
-#define WORKFLOW_HEAP_MIN 4096u
 
 static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     uint32_t texts = 16;
@@ -252,44 +253,45 @@ static wf_status workflow_differs(wf *w, const wf_run_spec *spec, bool *out) {
     return s;
 }
 
+static wf_status workflow_open_new(wf *w, const wf_run_spec *spec) {
+    uint32_t salt;
+    if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
+    if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK)
+        return workflow_fail(w, WF_E_IO, "the platform has no random bytes");
+    wf_status s = wfi_log_create(&w->env.log, salt);
+    if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
+    return workflow_below(w, s);
+}
+
+static wf_status workflow_open_again(wf *w, const wf_run_spec *spec) {
+    wf_status s = workflow_differs(w, spec, &w->replacing);
+    if (s == WF_OK) s = wfi_log_resume(&w->env.log, w->run.valid);
+    /* a run whose script was replaced once may have answers left over that no place of the new one has taken yet */
+    w->sched.by_content = w->replacing || w->run.header != WFI_LOG_FIRST;
+    w->run.outcome = WF_RUN_OPEN;
+    return workflow_below(w, s);
+}
+
 static wf_status workflow_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    if (w->stage == STAGE_NEW) {
-        s = wf_run_load(w);
-        if (s == WF_END) {
-            uint32_t salt;
-            if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
-            if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK) return WF_E_IO;
-            s = wfi_log_create(&w->env.log, salt);
-            if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
-            wfi_log_want(&w->env.log);
-            w->stage = STAGE_HEADER;
-            w->sched.started = w->env.os->now_ms(w->env.os->ctx);
-            w->sched.clock = w->run.started;
-            return s;
-        }
-        if (s != WF_OK) return s;
-    }
-    if (w->stage != STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
-    s = wfi_log_resume(&w->env.log, w->run.valid);
-    if (s == WF_OK) s = workflow_differs(w, spec, &w->replacing);
-    w->sched.by_content = w->replacing;
+    if (w->stage > STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
+    if (w->stage == STAGE_NEW) s = wf_run_load(w);
+    if (s < 0) return s;
+    s = s == WF_END ? workflow_open_new(w, spec) : workflow_open_again(w, spec);
+    if (s != WF_OK) return s;
+    wfi_log_want(&w->env.log);
     w->stage = STAGE_HEADER;
     w->sched.started = w->env.os->now_ms(w->env.os->ctx);
     w->sched.clock = w->run.started;
-    w->run.outcome = WF_RUN_OPEN;
-    return s;
+    return WF_OK;
 }
 
 wf_status wf_run_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    bool resumed = w->stage == STAGE_LOADED || w->run.valid > 0;
-    if (w->stage != STAGE_HEADER) s = workflow_open(w, spec);
-    if (s == WF_OK) s = wfi_log_pump(&w->env.log);
-    if (s != WF_OK) return workflow_below(w, s);
-    resumed = resumed || w->run.valid > 0;
+    if (w->stage != STAGE_HEADER && (s = workflow_open(w, spec)) != WF_OK) return s;
+    s = wfi_log_pump(&w->env.log);
     /* only now is the recovered prefix known durable, and may records say so */
-    if (resumed) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
+    if (s == WF_OK && w->run.valid > 0) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
     if (s != WF_OK) return workflow_below(w, s);
     w->stage = STAGE_RUNNING;
     return WF_OK;
@@ -301,11 +303,14 @@ const char *wf_outcome_name(wf_outcome outcome) {
     return (size_t)outcome < WFI_COUNT(names) ? names[outcome] : "?";
 }
 
+/* Of a log that is only looked at, what it holds; of a run, what the script has asked for. */
 static void workflow_census(const wf *w, wf_run_status *out) {
     const wfi_table *t = &w->sched.table;
+    bool looking = w->stage <= STAGE_LOADED;
     for (uint32_t i = 0; i < t->count; i++) {
         const wfi_row *r = &t->rows[i];
-        if (r->effect || r->state == WFI_CALL_LOGGED) continue;
+        if (r->effect || (looking ? r->replaced || r->moved : r->state == WFI_CALL_LOGGED)) continue;
+        out->agents++;
         out->running += r->state == WFI_CALL_RUNNING;
         out->queued += r->state == WFI_CALL_QUEUED;
         if (!r->finished) {
@@ -324,16 +329,14 @@ static void workflow_census(const wf *w, wf_run_status *out) {
 void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
+    workflow_census(w, out);
+    out->census.dropped = w->run.census.dropped;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
-    } else {
-        workflow_census(w, out);
-        out->census.dropped = w->run.census.dropped;
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;
-    out->agents = w->sched.agents;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->env.log);
@@ -347,7 +350,7 @@ wf_outcome wf_run_stopping(const wf *w) {
 }
 
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
-    wfi_env_stop(&w->env, reason, text);
+    if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
 }
 
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
@@ -430,13 +433,13 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
     wfi_sched *s = &w->sched;
     bool effect = meta->effect.len > 0;
     uint64_t at;
-    if (s->table.count == s->table.cap)
-        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     meta->path = id->path_text;
     meta->hash = wf_str_of(id->hex, sizeof id->hex);
     meta->replaces = replaced == WFI_NO_ROW ? 0 : replaced + 1;
     if (w->run.valid == 0) meta->miss = wf_str_of("", 0); /* in a first run everything is new */
     wf_status status = wfi_env_record(&w->env, WFI_REC_CALL, s->table.count + 1, meta, input, &at, NULL);
+    if (status == WF_E_LIMIT)
+        return workflow_fail(w, WF_E_CONFIG, "the call's path, label, phase and model are too long taken together");
     if (status != WF_OK) return workflow_below(w, status);
     *row = wfi_table_add(&s->table, id->place, id->hash, effect);
     s->table.rows[*row].call_at = at;
@@ -520,6 +523,8 @@ static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uin
         wfi_sched_queue(&w->sched, *row);
         return WF_OK;
     }
+    if (w->sched.table.count == w->sched.table.cap)
+        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
     *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
     return WF_END;
@@ -552,8 +557,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
-    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
-    return s;
+    if (s != WF_OK) return s;
+    w->sched.table.rows[row].limits =
+        (wfi_limits){meta.max_turns, meta.max_tokens, meta.retries, meta.agent_ms, meta.stall_ms};
+    *out = wfi_table_handle(&w->sched.table, row);
+    return WF_OK;
 }
 
 wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
@@ -573,12 +581,14 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
-    if (s == WF_OK) *out = wfi_table_handle(&w->sched.table, row);
-    return s;
+    if (s != WF_OK) return s;
+    w->sched.table.rows[row].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
+    *out = wfi_table_handle(&w->sched.table, row);
+    return WF_OK;
 }
 
 wf_status wf_call_cancel(wf *w, wf_call call) {
-    uint32_t row = wfi_table_find(&w->sched.table, call);
+    uint32_t row = w->stage == STAGE_RUNNING ? wfi_table_find(&w->sched.table, call) : WFI_NO_ROW;
     if (row == WFI_NO_ROW) return WF_E_STALE;
     return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
 }

@@ -421,6 +421,18 @@ static void script_open_host(lua_State *L, int host) {
     lua_pop(L, 1);
 }
 
+/* Loads the source: its function, or why it is none, on the stack. */
+static int script_load(lua_State *L) {
+    const wf_script *s = script_of(L);
+    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -443,8 +455,7 @@ static int script_setup(lua_State *L) {
     wfi_sandbox_load(L, wfi_patterns);
     wfi_sandbox_seal(L);
 
-    const char *chunk = lua_pushfstring(L, "@%s", s->config.name.len > 0 ? s->config.name.ptr : "script");
-    if (luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, chunk, "t") != LUA_OK) {
+    if (script_load(L) != LUA_OK) {
         s->result.failed = true;
         return 1;
     }
@@ -720,6 +731,35 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     else
         script_fail(s, "the script does not compile");
     return WF_OK;
+}
+
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    wf_heap *heap = wf_heap_open(memory, size);
+    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    memset(&s, 0, sizeof s);
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
 }
 
 void wf_script_result_get(const wf_script *script, wf_script_result *out) {

@@ -31,7 +31,7 @@ return function() return { text = "ok", delay = %s, usage = { input_tokens = 10,
 def run(args, cwd):
     """Wall seconds, CPU seconds, peak memory in KiB."""
     began = time.perf_counter()
-    process = subprocess.Popen([WF, *args, "--quiet"], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    process = subprocess.Popen([WF, *args], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     error = process.stderr.read()
     _, status, usage = os.wait4(process.pid, 0)
     wall = time.perf_counter() - began
@@ -61,7 +61,7 @@ def main():
     log = os.path.join(work, "log.wflog")
 
     def start(n, lanes, model):
-        return ["run", "run.lua", "--yes", "--log", log, "--lanes", str(lanes), "--model", "rules:" + model, "--", "n=%d" % n]
+        return ["run", "run.lua", "--quiet", "--yes", "--log", log, "--lanes", str(lanes), "--model", "rules:" + model, "--", "n=%d" % n]
 
     for lanes in (16, 250):
         ideal = -(-1000 // lanes) * 0.05
@@ -83,7 +83,7 @@ def main():
         shutil.copy(ended, log)
         with open(log, "r+b") as f:
             f.truncate(os.path.getsize(log) - 8)
-        rows.append(run(["resume", log], work)[0])
+        rows.append(run(["resume", log, "--quiet"], work)[0])
     show("resume of 1,000 finished agents, to the end", statistics.median(rows) * 1e3, "ms", (min(rows) * 1e3, max(rows) * 1e3))
     rows = [run(["version"], work)[0] for _ in range(RUNS * 4)]
     show("start of the process alone (wf version)", statistics.median(rows) * 1e3, "ms", (min(rows) * 1e3, max(rows) * 1e3))
