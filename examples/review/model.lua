@@ -47,8 +47,10 @@ local function proof_read(request, path)
   local lines, from, broken = lines_read(request.messages)
   if broken then return { text = broken } end
   if from then return { tool = { name = "read", input = { path = path, from = from } } } end
-  local remarks = json.array {}
-  for number, line in ipairs(lines) do remarks_on(line, number, remarks) end
+  local remarks, code = json.array {}, false
+  for number, line in ipairs(lines) do -- what stands between ``` and ``` is code
+    if line:find("^%s*```") then code = not code elseif not code then remarks_on(line, number, remarks) end
+  end
   return result { remarks = remarks }
 end
 
