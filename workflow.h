@@ -583,7 +583,7 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error);
  * terminated). Answers how many there are. */
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
-/* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
+/* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
@@ -2244,12 +2244,13 @@ bool wf_json_ok(const wf_json_out *o) {
  *   3. depth <= WF_JSON_DEPTH, $ref cycles included, and nothing large lives on the stack of a recursive function.
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 
-#define SCHEMA_WORK      (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP      16u                 /* what a step costs besides its bytes */
-#define SCHEMA_REF_MAX   256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN     60u                 /* bytes of a value quoted in a reason */
-#define SCHEMA_MADE_DEEP 24u                 /* nesting of a made value, $ref cycles included */
-#define SCHEMA_PICKS     4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_WORK        (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP        16u                 /* what a step costs besides its bytes */
+#define SCHEMA_REF_MAX     256u                /* bytes of a $ref */
+#define SCHEMA_SHOWN       60u                 /* bytes of a value quoted in a reason */
+#define SCHEMA_MADE_DEEP   24u                 /* nesting of a made value, $ref cycles included */
+#define SCHEMA_PICKS       4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_SPARE_DEPTH 6u                  /* nesting up to which a made array has an item that it does not need */
 
 typedef struct schema_run {
     wf_str root; /* the schema, where $ref begins */
@@ -3222,6 +3223,19 @@ static bool schema_make_number(schema_maker *m, wf_str node) {
     return schema_make_if(m, node, WF_STR("0.5"));
 }
 
+/* One item though none is needed, so that a dry run has something to go on with; not deep inside, where schemas that
+ * contain themselves would never end. False, and nothing written: [] it is. */
+static bool schema_make_spare_item(schema_maker *m, wf_str node, wf_str items) {
+    wf_json_out before = m->out;
+    uint64_t most;
+    wf_str max;
+    if (items.ptr[0] != '{' || before.depth > SCHEMA_SPARE_DEPTH) return false;
+    if (schema_find(m, node, "\"maxItems\"", NULL, &max) && wfi_str_u64(max, &most) && most == 0) return false;
+    if (schema_make(m, items)) return true;
+    m->out = before;
+    return false;
+}
+
 static bool schema_make_array(schema_maker *m, wf_str node) {
     uint64_t n;
     wf_str items = {"true", 4}, prefix = {"", 0}, item;
@@ -3236,6 +3250,7 @@ static bool schema_make_array(schema_maker *m, wf_str node) {
     wf_json_begin(&m->out, false);
     for (uint64_t i = 0; i < n; i++)
         if (!schema_make(m, schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
+    if (n == 0 && prefix.len == 0) (void)schema_make_spare_item(m, node, items);
     wf_json_finish(&m->out);
     return true;
 }

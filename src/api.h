@@ -567,7 +567,7 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error);
  * terminated). Answers how many there are. */
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
-/* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
+/* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
