@@ -2691,12 +2691,13 @@ static size_t schema_unescape(char *s, size_t len, char escape) {
 /* The child of a container that one decoded token of a JSON Pointer names. */
 static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *out) {
     wf_str key, value, rest = schema_open(container, '{');
-    uint64_t index;
+    uint64_t index = 0;
     while (schema_next(r, &rest, &key, &value)) {
         *out = value;
         if (wf_json_equals(schema_inside(key), token)) return true;
     }
-    rest = wfi_str_u64(token, &index) ? schema_open(container, '[') : rest;
+    if (!wfi_str_u64(token, &index)) return false;
+    rest = schema_open(container, '[');
     while (schema_next(r, &rest, NULL, &value)) {
         *out = value;
         if (index-- == 0) return true;
