@@ -28,6 +28,8 @@ GEN    := $(patsubst src/script/%.lua,build/gen/%.h,$(TEXTS)) build/gen/workflow
 # Of Lua, no more than scripts may have: no io, os, package, debug, and so no linit, which would open them all.
 LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopcodes lparser lstate lstring ltable ltm \
              lundump lvm lzio lauxlib lbaselib lcorolib lmathlib lstrlib ltablib lutf8lib
+# Tests compare with stock Lua, which has all of them.
+LUA_STOCK := $(LUA_PARTS) linit ldblib liolib loadlib loslib
 
 UNIT_TESTS   := $(wildcard tests/core/test_*.c tests/port/test_*.c tests/script/test_*.c)
 PUBLIC_TESTS := $(wildcard tests/public/test_*.c)
@@ -39,10 +41,12 @@ CHECKS       := $(wildcard tests/check/*.sh)
 
 DEPS_MK := build/deps/$(if $(SYSTEM),system,pinned).mk
 ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+$(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
 include $(DEPS_MK)
 endif
 
 export CC SYSTEM DEPS_DIR
+Q := $(if $(V),,@)
 
 $(DEPS_MK): .ci/deps
 	@.ci/deps build
@@ -58,22 +62,23 @@ WARN  := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
 HARD  := -fstack-protector-strong -ffile-prefix-map=$(CURDIR)=.
 SAN   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # gcc says of itself that this warning errs under its sanitizers.
-NOISE := -Wno-maybe-uninitialized -Wno-unknown-warning-option
+NOISE := $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized)
 # A fixed seed makes the order inside Lua's tables the same in every run.
-LUA_FLAGS := -std=c99 -Wall -D'luai_makeseed()=0x77666cu'
+LUA_FLAGS := -std=c99 -Wall -D'luai_makeseed(L)=0x77666cu'
 LIBS  := -lm -pthread
 
 ifdef LUA_DIR
 LUA_CFLAGS := -isystem $(LUA_DIR)/src
 LUA_OBJ    := $(LUA_PARTS:%=build/obj/lua/%.o)
-LUA_SAN    := $(LUA_PARTS:%=build/san/lua/%.o)
+LUA_SAN    := $(LUA_STOCK:%=build/san/lua/%.o)
 LUA_A      := build/liblua.a
 LUA_SAN_A  := build/san/liblua.a
 LUA_LIBS    = $(LUA_A)
 endif
-LUA_SAN_LIBS := $(or $(LUA_SAN_A),$(LUA_LIBS))
 
 INC     := -Ibuild/gen $(LUA_CFLAGS)
+# Tests may look inside. Quoted includes only: the core has a sched.h, and so has the system.
+TEST_INC := -D_GNU_SOURCE $(addprefix -iquote ,src src/core src/port src/script tests/fake)
 COMPILE  = $(CC) $(WARN) $(HARD) $(INC) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----
@@ -84,7 +89,8 @@ WF      := $(if $(CLI),build/wf)
 all: build/libworkflow.a $(WF)
 
 build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A)
-	$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
+	@echo '  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
 
 build/libworkflow.a: $(LIB_SRC:%.c=build/obj/%.o)
 build/san/libworkflow.a: $(LIB_SRC:%.c=build/san/%.o)
@@ -93,33 +99,40 @@ build/liblua.a: $(LUA_OBJ)
 build/san/liblua.a: $(LUA_SAN)
 %.a:
 	@mkdir -p $(@D) && rm -f $@
-	$(AR) rcs $@ $^
+	@echo '  $@'
+	$(Q)$(AR) rcs $@ $^
 
 build/obj/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(CFLAGS)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(CFLAGS)
 
 build/san/%.o: %.c | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(SAN) $(NOISE)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(SAN) $(NOISE)
 
 build/obj/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
-	$(CC) $(LUA_FLAGS) $(HARD) $(CFLAGS) -c -o $@ $<
+	@echo '  $@'
+	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(CFLAGS) -c -o $@ $<
 
 # With Lua's own checks of how its API is called.
 build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
-	$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
+	@echo '  $@'
+	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
 build/gen/%.h: src/script/%.lua amalgamate
 	@mkdir -p $(@D)
-	./amalgamate --text $< wfi_$* >$@
+	@echo '  $@'
+	$(Q)./amalgamate --text $< wfi_$* >$@
 
 # What the tests use. The committed workflow.h is written by ./amalgamate alone; `make check` compares.
 build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))
 	@mkdir -p $(@D)
-	./amalgamate --print >$@
+	@echo '  $@'
+	$(Q)./amalgamate --print >$@
 
 # ---- tests: the split tree's units; the public tests on the split tree and on workflow.h; the command ----
 
@@ -131,14 +144,17 @@ FAKE_A      := $(if $(FAKES),build/san/libfake.a)
 LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) -lcmocka $(LIBS)
 
 $(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A)
-	$(LINK_TEST)
+	@echo '  $@'
+	$(Q)$(LINK_TEST)
 
 $(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A)
-	$(LINK_TEST)
+	@echo '  $@'
+	$(Q)$(LINK_TEST)
 
 build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 	@mkdir -p $(@D)
-	$(COMPILE) $(SAN) $(NOISE)
+	@echo '  $@'
+	$(Q)$(COMPILE) $(TEST_INC) $(SAN) $(NOISE)
 
 # For the checks that compile by themselves.
 export WARN INC
@@ -151,6 +167,9 @@ check: all build/deps/test.ok
 
 crash: all $(TEST_BIN) build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
+
+bench: all
+	@python3 tests/bench/bench.py
 
 # ---- the rest ----
 
@@ -174,12 +193,14 @@ help:
 	@echo 'make test       every test and check; the last line counts them'
 	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
+	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
 	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
 	@echo 'make clean      remove build/'
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua. DEPS_DIR=DIR: where the pinned tarballs lie.'
+	@echo 'V=1: print the commands.'
 
-.PHONY: all run test check crash deps install clean help
+.PHONY: all run test check crash bench deps install clean help
 
 -include $(shell find build/obj build/san -name '*.d' 2>/dev/null)

@@ -382,6 +382,9 @@ typedef struct wf_run_status {
 } wf_run_status;
 void wf_run_status_get(const wf *w, wf_run_status *out);
 
+/* Why the run is stopping; WF_RUN_OPEN: it is not. Unlike wf_run_status_get, which counts, this costs nothing. */
+wf_outcome wf_run_stopping(const wf *w);
+
 /* Stops the run for a reason: nothing more is sent; waiting calls are answered by wf_deliver with WF_E_STOPPED, once
  * each. A later, stronger reason replaces a weaker one. */
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
@@ -453,6 +456,7 @@ typedef struct wf_call_info {
     uint32_t id;
     bool effect;
     bool finished, cancelled;
+    bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */
@@ -563,7 +567,7 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error);
  * terminated). Answers how many there are. */
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
-/* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
+/* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */

@@ -33,7 +33,7 @@ WFI size_t wfi_arena_left(const wfi_arena *a) {
     return left > pad ? left - pad : 0;
 }
 
-WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size) {
+WFI void *wfi_arena_take_raw(wfi_arena *a, size_t count, size_t size) {
     size_t bytes, pad = arena_pad(a);
     if (!wfi_mul_size(count, size, &bytes) || bytes > wfi_arena_left(a) || pad > a->size - a->used) {
         a->full = true;
@@ -41,9 +41,13 @@ WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size) {
     }
     size_t at = a->used + pad;
     a->used = at + bytes;
-    if (a->base == NULL) return NULL;
-    wfi_zero(a->base + at, bytes);
-    return a->base + at;
+    return a->base == NULL ? NULL : a->base + at;
+}
+
+WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size) {
+    void *p = wfi_arena_take_raw(a, count, size);
+    if (p) wfi_zero(p, count * size);
+    return p;
 }
 
 /* ---- heap: blocks ---- */
@@ -362,7 +366,7 @@ wf_heap *wf_heap_open(void *memory, size_t size) {
     wf_heap *h = wfi_arena_take(&a, 1, sizeof *h);
     if (!h) return NULL;
     size_t left = wfi_arena_left(&a);
-    return wfi_heap_init(&h->heap, wfi_arena_take(&a, 1, left), left) == WF_OK ? h : NULL;
+    return wfi_heap_init(&h->heap, wfi_arena_take_raw(&a, 1, left), left) == WF_OK ? h : NULL;
 }
 
 void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {

@@ -27,6 +27,8 @@ typedef struct wfi_arena {
 WFI void wfi_arena_init(wfi_arena *a, void *base, size_t size);
 /* A zeroed piece of `count` objects of `size` bytes, or NULL (and `full`). With base NULL: NULL, and `used` grows. */
 WFI void *wfi_arena_take(wfi_arena *a, size_t count, size_t size);
+/* The same, not zeroed: for large regions whose pages should stay untouched until they are used. */
+WFI void *wfi_arena_take_raw(wfi_arena *a, size_t count, size_t size);
 WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take can give */
 
 #define WFI_HEAP_FL 28u /* first level: powers of two; sizes below 2^(FL+3) units of WFI_ALIGN */

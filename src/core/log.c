@@ -191,9 +191,11 @@ wf_status wfi_log_pump(wfi_log *l) {
         if (!l->syncing) {
             l->target = l->flushed;
             l->syncing = true;
-            l->syncs += l->mode != WF_SYNC_OFF;
+            l->syncs += l->mode != WF_SYNC_OFF || l->synced == 0;
         }
-        s = l->mode == WF_SYNC_OFF ? WF_OK : l->ops->sync(l->ctx);
+        /* with syncs off, one is still made: a new file gets its name by it */
+        bool skip = l->mode == WF_SYNC_OFF && l->synced > 0;
+        s = skip ? WF_OK : l->ops->sync(l->ctx);
         if (s == WF_AGAIN) return WF_AGAIN;
         if (s != WF_OK)
             return log_fail(l, WF_E_IO, "the log could not be synced; what it holds on disk is unknown", l->target);

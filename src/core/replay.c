@@ -191,8 +191,8 @@ static int replay_rank(const wfi_env *e, const wfi_row *r) {
     return replay_answers(e, r) ? 3 : 1;
 }
 
-wfi_match wfi_replay_match(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                           uint32_t *row, const char **why) {
+wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                             uint32_t *row, const char **why) {
     const wfi_table *t = &s->table;
     uint32_t best = WFI_NO_ROW;
     *why = "";
@@ -207,10 +207,10 @@ wfi_match wfi_replay_match(const wfi_env *e, const wfi_sched *s, uint64_t place,
         if (best == WFI_NO_ROW || replay_rank(e, r) >= replay_rank(e, &t->rows[best])) best = i;
     }
     *row = best;
-    if (best == WFI_NO_ROW) return WFI_MATCH_NONE;
+    if (best == WFI_NO_ROW) return WFI_RECALL_NONE;
     const wfi_row *r = &t->rows[best];
-    if (!r->finished) return WFI_MATCH_OPEN;
-    if (replay_answers(e, r)) return WFI_MATCH_HIT;
+    if (!r->finished) return WFI_RECALL_OPEN;
+    if (replay_answers(e, r)) return WFI_RECALL_ANSWER;
     *why = wf_kind_name((wf_kind)r->kind);
     switch ((wf_kind)r->kind) {
     case WF_KIND_DEADLINE:
@@ -220,8 +220,8 @@ wfi_match wfi_replay_match(const wfi_env *e, const wfi_sched *s, uint64_t place,
     case WF_KIND_AUTH:
     case WF_KIND_BUDGET:
     case WF_KIND_MEMORY:
-        return WFI_MATCH_OPEN;
+        return WFI_RECALL_OPEN;
     default:
-        return WFI_MATCH_NONE; /* its conversation came to an end: a fresh one */
+        return WFI_RECALL_NONE; /* its conversation came to an end: a fresh one */
     }
 }

@@ -24,12 +24,12 @@ WFI void wfi_replay_identity(const wf_str *parts, size_t count, uint8_t out[32])
 WFI uint64_t wfi_replay_place(wf_str path);
 
 /* How the log stands to a call. */
-typedef enum wfi_match {
-    WFI_MATCH_NONE, /* it is new here; *why says what is different from the log */
-    WFI_MATCH_HIT,  /* it has the answer */
-    WFI_MATCH_OPEN, /* it has the call, unfinished or to be asked again: go on with its conversation */
-} wfi_match;
-WFI wfi_match wfi_replay_match(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                               uint32_t *row, const char **why);
+typedef enum wfi_recall {
+    WFI_RECALL_NONE,   /* it is new here; *why says what is different from the log */
+    WFI_RECALL_ANSWER, /* it has the answer */
+    WFI_RECALL_OPEN,   /* it has the call, unfinished or to be asked again: go on with its conversation */
+} wfi_recall;
+WFI wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                                 uint32_t *row, const char **why);
 
 #endif

@@ -27,8 +27,14 @@ struct wf {
     uint32_t pathless;  /* calls without a path of their own */
     bool replacing;     /* the run goes on with another script or args */
     wf_usage delivered; /* usage of delivered results */
-    char *header;       /* heap: payload of the header record */
-    char *old_header;   /* heap: of the one that another script replaced */
+    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+        char names[64];
+        size_t names_len;
+        uint64_t schema, at;
+        bool known;
+    } tools;
+    char *header;     /* heap: payload of the header record */
+    char *old_header; /* heap: of the one that another script replaced */
     wfi_meta_run header_meta;
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
@@ -98,10 +104,10 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wf *to = w ? w : &scratch;
     if (!w) wfi_zero(&scratch, sizeof scratch);
     wfi_sched_carve(&to->sched, a, c);
-    to->env.scratch = wfi_arena_take(a, 1, WFI_SCRATCH);
+    to->env.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
-    uint8_t *log = wfi_arena_take(a, 1, c->log_buffer);
+    uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
     return w;
 }
@@ -113,7 +119,7 @@ size_t wf_memory_needed(const wf_config *config) {
     if (workflow_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
     workflow_carve(&a, &c);
-    (void)wfi_arena_take(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
+    (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
     return a.full ? 0 : a.used;
 }
 
@@ -143,7 +149,7 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     w->memory.fixed = a.used;
     w->memory.heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take(&a, 1, w->memory.heap), w->memory.heap);
+    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, w->memory.heap), w->memory.heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;
@@ -345,6 +351,10 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->text = wfi_str_z(w->env.stop_text);
 }
 
+wf_outcome wf_run_stopping(const wf *w) {
+    return w->env.stop;
+}
+
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
     if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
 }
@@ -447,27 +457,46 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
     return WF_OK;
 }
 
+/* The tools of an agent, made anew only if they are not those of the agent before. */
+static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *meta) {
+    wf_str unknown;
+    if (w->tools.known && w->tools.schema == meta->schema &&
+        wfi_str_eq(names, wf_str_of(w->tools.names, w->tools.names_len))) {
+        meta->tools = w->tools.at;
+        return WF_OK;
+    }
+    wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
+    if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
+    w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
+    if (!w->tools.known) return s;
+    wfi_copy(w->tools.names, names.ptr, names.len);
+    w->tools.names_len = names.len;
+    w->tools.schema = meta->schema;
+    w->tools.at = meta->tools;
+    return WF_OK;
+}
+
 /* The texts of an agent, into the log; the call record refers to them. */
 static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
     const wfi_codec *codec = wfi_messages_codec();
     wfi_env *e = &w->env;
-    wf_str unknown;
     wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    if (s == WF_OK) s = wfi_request_tools(e, codec, spec->tools, spec->schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
-    return workflow_below(w, s);
+    if (s == WF_OK) s = workflow_tools(w, spec->tools, spec->schema, meta);
+    return w->error.code == s ? s : workflow_below(w, s);
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
     wf_schema_error error;
+    wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
-    if (spec->schema.len > 0 && wf_schema_check(spec->schema, WF_STR("null"), &error) == WF_E_SYNTAX)
+    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
+        s != WF_E_SCHEMA)
         return workflow_fail(w, WF_E_CONFIG, "the schema is not a valid JSON Schema");
     return WF_OK;
 }
@@ -486,17 +515,17 @@ static wf_status workflow_may_start(wf *w, bool effect) {
 static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_match match = wfi_replay_match(&w->env, &w->sched, id->place, id->hash, row, &why);
+    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_MATCH_HIT && no_cache) {
+    if (match == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_MATCH_NONE;
+        match = WFI_RECALL_NONE;
     }
-    if (match == WFI_MATCH_HIT) {
+    if (match == WFI_RECALL_ANSWER) {
         wfi_sched_hit(&w->env, &w->sched, *row);
         return WF_OK;
     }
-    if (match == WFI_MATCH_OPEN) {
+    if (match == WFI_RECALL_OPEN) {
         wfi_sched_queue(&w->sched, *row);
         return WF_OK;
     }
@@ -709,6 +738,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->model = meta.call.model;
     out->prompt = workflow_prompt(w, meta.call.prompt, prompt, WORKFLOW_SHOWN);
     out->finished = r->finished;
+    out->superseded = r->replaced || r->moved;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;

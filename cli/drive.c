@@ -1,0 +1,102 @@
+/* drive: see drive.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "drive.h"
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#define DRIVE_WORK 256u /* pieces of work in a turn of the pump */
+
+/* A handler can be reached by nothing but what is static. */
+static volatile sig_atomic_t drive_signals;
+static wf_posix *volatile drive_posix;
+
+static void drive_on_signal(int number) {
+    (void)number;
+    if (drive_signals > 0) _exit(CLI_CANCELLED);
+    drive_signals = 1;
+    if (drive_posix) wf_posix_wake(drive_posix);
+}
+
+static void drive_catch(wf_posix *posix) {
+    struct sigaction action;
+    memset(&action, 0, sizeof action);
+    sigemptyset(&action.sa_mask);
+    action.sa_handler = drive_on_signal;
+    drive_signals = 0;
+    drive_posix = posix;
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
+}
+
+static void drive_let_go(void) {
+    signal(SIGINT, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    drive_posix = NULL;
+}
+
+static void drive_check_stop(wf *run) {
+    if (drive_signals > 0) wf_run_stop(run, WF_RUN_CANCELLED, WF_STR("cancelled by a signal"));
+}
+
+static wf_status drive_open(cli_world *w, const wf_run_spec *spec) {
+    wf_status status;
+    while ((status = wf_run_open(w->run, spec)) == WF_AGAIN)
+        wf_posix_wait(w->posix, 1000);
+    return status;
+}
+
+static wf_status drive_script(cli_world *w, wf_script *script) {
+    for (;;) {
+        uint32_t wait_ms = 0;
+        drive_check_stop(w->run);
+        wf_status state = wf_script_step(script);
+        if (state < 0 || state == WF_END) return state < 0 ? state : WF_OK;
+        wf_status status = wf_step(w->run, DRIVE_WORK, &wait_ms);
+        if (status < 0) return status;
+        if (state == WF_AGAIN && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+    }
+}
+
+static wf_status drive_finish(cli_world *w, const wf_script_result *result) {
+    wf_outcome outcome = result->failed ? WF_RUN_FAILED : WF_RUN_DONE;
+    wf_status status = wf_run_finish(w->run, outcome, result->value, result->json, result->dropped);
+    while (status == WF_OK) {
+        uint32_t wait_ms = 0;
+        status = wf_step(w->run, DRIVE_WORK, &wait_ms);
+        if (status == WF_OK && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+    }
+    return status == WF_END ? WF_OK : status;
+}
+
+static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
+    wf_status status = drive_open(w, spec);
+    if (status != WF_OK) return cli_world_fail(w, status);
+    wf_script_config config = {.run = w->run,
+                               .source = spec->script,
+                               .name = spec->name,
+                               .args = spec->args,
+                               .memory = w->script,
+                               .memory_size = w->script_size};
+    if (wf_script_open(&out->script, &config) != WF_OK)
+        return cli_fail(CLI_USAGE, "--memory %s: a quarter of it is too small for a script; give more",
+                        w->options->text[OPT_MEMORY]);
+    status = drive_script(w, out->script);
+    if (status == WF_OK) {
+        wf_script_result_get(out->script, &out->result);
+        status = drive_finish(w, &out->result);
+    }
+    if (status != WF_OK) return cli_world_fail(w, status);
+    wf_run_status_get(w->run, &out->status);
+    return CLI_OK;
+}
+
+cli_exit cli_drive(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
+    memset(out, 0, sizeof *out);
+    drive_catch(w->posix);
+    cli_exit code = drive_run(w, spec, out);
+    drive_let_go();
+    return code;
+}

@@ -1,0 +1,17 @@
+/* drive: drives a script over an open world to its durable end. */
+#ifndef CLI_DRIVE_H
+#define CLI_DRIVE_H
+
+#include "world.h"
+
+typedef struct cli_drive_end {
+    wf_script *script;
+    wf_script_result result; /* lives as long as the world */
+    wf_run_status status;    /* after the end */
+} cli_drive_end;
+
+/* CLI_OK: the run has ended, as out->status says. Else the log or the memory gave out, and a line on stderr said so.
+ * SIGINT and SIGTERM stop the run cleanly; the second one ends the process at once. */
+cli_exit cli_drive(cli_world *w, const wf_run_spec *spec, cli_drive_end *out);
+
+#endif

@@ -1,0 +1,183 @@
+/* help: the texts. */
+#include "commands.h"
+#include <string.h>
+
+/* Texts are arrays of lines, which no compiler finds too long. */
+static void help_put(const char *const *lines) {
+    for (; *lines; lines++)
+        puts(*lines);
+}
+
+static const char *const help_general[] = {
+    "wf runs workflows of model agents, written as Lua scripts, from one log that survives a crash.",
+    "",
+    "  wf run SCRIPT [--args JSON|@FILE] [-- k=v ...]   run a script",
+    "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, tokens",
+    "  wf resume [LOG]                                  go on with an interrupted run (the last one)",
+    "  wf runs                                          list the runs of this folder",
+    "  wf show LOG                                      one run: status, phases, agents, failures, spend",
+    "  wf log LOG [--json]                              its raw records, one a line",
+    "  wf version",
+    "  wf help [COMMAND|script]                         a command's options; the script API",
+    "",
+    "First steps, offline: a script, and a model written in Lua.",
+    "",
+    "  hello.lua   meta = { name = \"hello\", description = \"Say it\" }",
+    "              return agent(\"Say hello to \" .. (args and args.who or \"the world\"))",
+    "  model.lua   return function(request) return { text = \"hello\" } end",
+    "",
+    "  wf run hello.lua --model rules:model.lua --yes -- who=you",
+    NULL};
+
+static const char *const help_run[] = {
+    "wf run SCRIPT [options] [-- key=value ...]",
+    "",
+    "Runs a Lua script (`-` reads it from standard input). Its result goes to stdout, text as it is and tables as",
+    "JSON, and into the log; everything else goes to stderr. A script that was not run here before is shown and asked",
+    "about first, unless --yes. `wf help script` is what scripts can do.",
+    "",
+    "After -- stand the script's args as key=value. Numbers, true, false and null are themselves, all else is a",
+    "string. Together with --args they go into its object.",
+    "",
+    "An agent's model can be written in Lua: --model rules:FILE.lua, a file that returns function(request). It gets "
+    "the",
+    "request as the Messages API shapes it (model, system, messages, tools) and answers one of {text=...},",
+    "{tool={name=..., input={...}}}, {tools={...}} or {error={status=529, message=..., retry_after=...}}, each with",
+    "optional delay (seconds) and usage. It must be a pure function of the request.",
+    NULL};
+
+static const char *const help_check[] = {
+    "wf check SCRIPT [options] [-- key=value ...]", "",
+    "Loads the script and runs it dry: every agent is answered at once by a stub, with a dull value that fits its "
+    "schema",
+    "or a few words. Prints phases, agents and an estimate of tokens. Nothing is sent, nothing is kept.", NULL};
+
+static const char *const help_resume[] = {
+    "wf resume [LOG] [options]",
+    "",
+    "Goes on with a run: what had finished is answered from the log and never asked of a model again. Without LOG it "
+    "takes",
+    "the last run of this folder. Script, args and settings come from the log; options given here override settings.",
+    "A completed run prints its result again, with its exit code. To go on with an edited script: wf run SCRIPT --log "
+    "LOG.",
+    NULL};
+
+static const char *const help_runs[] = {
+    "wf runs [options]", "",
+    "Lists the runs in DIR/.wf/runs, the last touched first: when started, status, size, name, agents.", NULL};
+
+static const char *const help_show[] = {
+    "wf show LOG", "",
+    "Prints a run: status, phases, agents with turns and tokens, failures with their causes, spend, result.", NULL};
+
+static const char *const help_log[] = {"wf log LOG [--json]", "",
+                                       "Prints the log's records, one a line: offset, type, number of the call, "
+                                       "metadata, payload. With --json whole, as one",
+                                       "object a line; without it the payload is cut.", NULL};
+
+static const char *const help_version[] = {"wf version", "", "Prints the version.", NULL};
+static const char *const help_help[] = {"wf help [COMMAND|script]", "", "Explains a command, or what scripts can do.",
+                                        NULL};
+
+static const char *const help_exits[] = {"",
+                                         "Exit codes: 0 completed, every agent well; 2 usage, nothing was run; 3 "
+                                         "completed, some agents failed; 4 the script",
+                                         "failed; 5 budget spent; 6 cancelled; 7 deadline; 70 internal error; 74 log "
+                                         "or result could not be written or read;",
+                                         "75 paused, resume later; 78 key, permission or model name refused.", NULL};
+
+/* clang-format off */
+static const char *const help_script[] = {
+    "Scripts are Lua 5.4. A script sets meta, calls agents, and returns its result: a text, or a table, which becomes JSON.",
+    "nil and an error returned make the run fail, as an error raised does.",
+    "",
+    "  meta = { name = \"audit\", description = \"Find defects, then refute them\",     -- both needed",
+    "           phases = { {title=\"Find\"}, {title=\"Verify\"} } }                     -- optional, as is args, a JSON Schema",
+    "",
+    "  local found = pipeline(files(\"src/**/*.c\"),",
+    "    function(path) return agent(\"Audit \" .. path, { label = path, phase = \"Find\", schema = FINDINGS }) end,",
+    "    function(r, path) return { path = path, kept = verify(r.findings, { phase = \"Verify\" }) } end)",
+    "  return found",
+    "",
+    "Agents",
+    "  agent(prompt, opts)         its text, or with opts.schema a table that fits it; or nil and an error. opts:",
+    "    label, phase              for people",
+    "    schema                    a JSON Schema as a table; json.array{...} makes a list that may be empty",
+    "    model, effort, system     instead of the run's",
+    "    tools                     a list of names, of read, grep, glob; {} for none",
+    "    max_turns, max_tokens     turns of the agent (50); tokens of one reply (16000)",
+    "    deadline, stall           seconds, or \"90s\", \"5m\", \"2h\" (30m, 180s)",
+    "    retries                   of a request that failed (5); 0 for none",
+    "    cache = false             never answered from the log",
+    "    check                     function(result): true, or false and a reason; then it is asked again, twice at most",
+    "",
+    "Fan-outs: every branch is a function, all run at once, as far as --lanes allow",
+    "  parallel(fns)               results in the order of fns, and failures. A branch that raises, or returns nil and an",
+    "                              error, failed; one that returns a bare nil dropped out on purpose; both leave false",
+    "  pipeline(items, stage...)   the same for items that go through stages, each as soon as it can; a stage gets",
+    "                              (result of the stage before, item, index)",
+    "  race(fns)                   the first result that neither failed nor dropped, and its index; the others are cancelled.",
+    "                              None: nil and failures",
+    "  failures                    a list of {index=, error=}; failures.at[i], failures.dropped[i] tell of branch i",
+    "",
+    "Patterns",
+    "  verify(claim, opts)         \"yes\", \"no\" or \"not run\", and details: an agent for each of opts.lenses (\"correctness\",",
+    "                              \"reachability\") tries to refute the claim; most of those heard decide",
+    "  verify(claims, opts)        the claims that stood, and a list of {claim=, verdict=, reasons=} of the rest",
+    "  vote(question, opts)        \"yes\", \"no\" or \"not run\", and details: opts.voters (3) agents answer",
+    "                              opts of both: context label phase model effort tools",
+    "",
+    "The workspace and the run",
+    "  files(glob, ...)            paths, sorted: \"src/**/*.{c,h}\"",
+    "  read(path, from, to)        a file's text, or its lines from..to; or nil and an error",
+    "  phase(title)                groups the agents that follow in this branch",
+    "  log(fmt, ...)               a line for people",
+    "  budget.total(u), .spent(u), .remaining(u)    u: \"usd\", \"tokens\", \"seconds\"",
+    "  now()                       the run's clock: the same again on a replay",
+    "  random(), random(n), random(m, n)            likewise",
+    "  args                        what --args and -- key=value gave, parsed",
+    "  json.encode, json.decode, json.array, null   lists and objects stay apart; null is JSON's",
+    "  string table math utf8, assert error pcall select type tostring tonumber pairs ipairs ... as in Lua",
+    "",
+    "Errors of agents are tables: kind, message, agent, attempts. Kinds: schema deadline stall refused provider quota auth",
+    "context budget tool turns cancelled skipped memory. When the run stops (budget, agent cap, cancel) calls raise; pcall",
+    "them to return what there is.",
+    "",
+    "The same run each time: results arrive in the log's order, live and in a replay; pairs and json.encode go in the order",
+    "of keys; table.sort is stable. There is no io, os, require, debug, coroutine, collectgarbage. An undefined global is an",
+    "error that names the near one. Endless code, wild patterns and greedy memory are stopped, pcall or not.",
+    "",
+    "Not in this build yet: exec, ask, apply, workflow; judge, until_dry, tournament, critic, repair_loop, sweep; and of",
+    "agent's options agent_type, isolation, budget, cwd.",
+    NULL};
+/* clang-format on */
+
+static const char *const *const help_texts[CLI_COMMANDS] = {
+    [CLI_RUN] = help_run,   [CLI_CHECK] = help_check, [CLI_RESUME] = help_resume,   [CLI_RUNS] = help_runs,
+    [CLI_SHOW] = help_show, [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
+};
+
+cli_exit cli_help(const char *topic) {
+    if (!topic) {
+        help_put(help_general);
+        return CLI_OK;
+    }
+    if (strcmp(topic, "script") == 0) {
+        help_put(help_script);
+        return CLI_OK;
+    }
+    cli_command command = cli_command_find(topic);
+    if (command == CLI_COMMANDS) return cli_command_unknown(topic);
+    help_put(help_texts[command]);
+    if (command <= CLI_RUNS || command == CLI_LOG) {
+        puts("");
+        cli_options_list(command, stdout);
+    }
+    if (command == CLI_RUN || command == CLI_RESUME) help_put(help_exits);
+    return CLI_OK;
+}
+
+cli_exit cli_version(void) {
+    puts("wf " WF_VERSION);
+    return CLI_OK;
+}

@@ -1,0 +1,140 @@
+/* logs: see logs.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "logs.h"
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOGS_SUFFIX   ".wflog"
+#define LOGS_NAME_MAX 60
+#define LOGS_TRIES    1000
+#define LOGS_MOST     100000
+
+bool cli_logs_exists(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0;
+}
+
+static cli_exit logs_cannot(const char *what, const char *path) {
+    return cli_fail(CLI_IO, "cannot %s %s: %s; mend that, or name another place with --log FILE", what, path,
+                    strerror(errno));
+}
+
+static cli_exit logs_make_dir(const char *path) {
+    return mkdir(path, 0777) == 0 || errno == EEXIST ? CLI_OK : logs_cannot("create", path);
+}
+
+static cli_exit logs_make_ignore(const char *path) {
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+    if (fd < 0) return errno == EEXIST ? CLI_OK : logs_cannot("create", path);
+    bool ok = write(fd, "*\n", 2) == 2;
+    if (close(fd) != 0 || !ok) return logs_cannot("write", path);
+    return CLI_OK;
+}
+
+static cli_exit logs_path(char path[CLI_PATH], const char *root, const char *rest) {
+    int n = snprintf(path, CLI_PATH, "%s/%s", root, rest);
+    if (n > 0 && n < CLI_PATH - 256) return CLI_OK;
+    return cli_fail(CLI_USAGE, "--root %.40s...: the path is too long", root);
+}
+
+static cli_exit logs_make_folder(const char *root, char path[CLI_PATH]) {
+    static const char *const dirs[] = {".wf", ".wf/runs"};
+    cli_exit code = CLI_OK;
+    for (int i = 0; i < 2 && code == CLI_OK; i++) {
+        code = logs_path(path, root, dirs[i]);
+        if (code == CLI_OK) code = logs_make_dir(path);
+    }
+    if (code == CLI_OK) code = logs_path(path, root, ".wf/.gitignore");
+    if (code == CLI_OK) code = logs_make_ignore(path);
+    return code == CLI_OK ? logs_path(path, root, ".wf/runs") : code;
+}
+
+/* A run's name as part of a file name, without the ending .lua. */
+static void logs_plain(wf_str name, char out[LOGS_NAME_MAX + 1]) {
+    size_t n = 0;
+    if (name.len > 4 && memcmp(name.ptr + name.len - 4, ".lua", 4) == 0) name.len -= 4;
+    for (size_t i = 0; i < name.len && n < LOGS_NAME_MAX; i++) {
+        char c = name.ptr[i];
+        bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
+        out[n++] = plain ? c : '-';
+    }
+    out[n] = '\0';
+}
+
+cli_exit cli_logs_new_path(const char *root, wf_str name, char path[CLI_PATH]) {
+    char folder[CLI_PATH], plain[LOGS_NAME_MAX + 1], stamp[32];
+    time_t now = time(NULL);
+    struct tm tm;
+    if (!cli_logs_exists(root)) return cli_fail(CLI_USAGE, "--root %s: %s", root, strerror(errno));
+    cli_exit code = logs_make_folder(root, folder);
+    if (code != CLI_OK) return code;
+    logs_plain(name, plain);
+    if (!localtime_r(&now, &tm) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm) == 0) strcpy(stamp, "0");
+    const char *dir = strncmp(folder, "./", 2) == 0 ? folder + 2 : folder;
+    for (int i = 1; i < LOGS_TRIES; i++) {
+        char again[16] = "";
+        if (i > 1) snprintf(again, sizeof again, "-%d", i);
+        snprintf(path, CLI_PATH, "%.3900s/%s-%s%s" LOGS_SUFFIX, dir, stamp, plain, again);
+        if (!cli_logs_exists(path)) return CLI_OK;
+    }
+    return cli_fail(CLI_IO, "%s: no free name for a log; name one with --log FILE", folder);
+}
+
+/* ---- listing ---- */
+
+static int logs_newer(const void *a, const void *b) {
+    const cli_log_entry *x = a, *y = b;
+    if (x->touched != y->touched) return x->touched < y->touched ? 1 : -1;
+    return strcmp(y->path, x->path);
+}
+
+static bool logs_is_log(const char *name) {
+    size_t n = strlen(name), suffix = sizeof LOGS_SUFFIX - 1;
+    return n > suffix && strcmp(name + n - suffix, LOGS_SUFFIX) == 0;
+}
+
+static void logs_add(cli_log_list *list, size_t *room, const char *folder, const char *name) {
+    struct stat st;
+    size_t size = strlen(folder) + strlen(name) + 2;
+    char *path = cli_take(size);
+    snprintf(path, size, "%s/%s", folder, name);
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        free(path);
+        return;
+    }
+    if (list->count == *room) {
+        cli_log_entry *more = cli_take((*room * 2 + 16) * sizeof *more);
+        if (list->count > 0) memcpy(more, list->entries, list->count * sizeof *more);
+        free(list->entries);
+        list->entries = more;
+        *room = *room * 2 + 16;
+    }
+    uint64_t touched = (uint64_t)st.st_mtim.tv_sec * 1000000000u + (uint64_t)st.st_mtim.tv_nsec;
+    list->entries[list->count++] = (cli_log_entry){path, (uint64_t)st.st_size, touched};
+}
+
+cli_exit cli_logs_list(const char *root, cli_log_list *out) {
+    char folder[CLI_PATH];
+    size_t room = 0;
+    memset(out, 0, sizeof *out);
+    cli_exit code = logs_path(folder, root, ".wf/runs");
+    if (code != CLI_OK) return code;
+    DIR *dir = opendir(folder);
+    if (!dir && errno == ENOENT) return CLI_OK;
+    if (!dir) return cli_fail(CLI_IO, "cannot read %s: %s", folder, strerror(errno));
+    const char *shown = strncmp(folder, "./", 2) == 0 ? folder + 2 : folder;
+    const struct dirent *e;
+    while ((e = readdir(dir)) && out->count < LOGS_MOST)
+        if (logs_is_log(e->d_name)) logs_add(out, &room, shown, e->d_name);
+    closedir(dir);
+    if (out->count > 0) qsort(out->entries, out->count, sizeof *out->entries, logs_newer);
+    return CLI_OK;
+}

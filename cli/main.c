@@ -1,0 +1,77 @@
+/* main: finds the command, lets its room do the work, and sees to it that what was printed has arrived.
+ *
+ *   options    the table of options: parse, check, record in a log, restore from it
+ *   script     a script and its args from the command line
+ *   world      memory, port, models and the wf, opened for a run or for a look at a log
+ *   drive      a script over an open world, to its durable end
+ *   run        run and resume; progress shows what goes on; check is the dry run
+ *   runs       runs, show, log; logs knows where logs lie
+ *   help       the texts */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "commands.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+static cli_exit main_dispatch(cli_options *o) {
+    switch (o->command) {
+    case CLI_RUN:
+        return cli_run(o);
+    case CLI_CHECK:
+        return cli_check(o);
+    case CLI_RESUME:
+        return cli_resume(o);
+    case CLI_RUNS:
+        return cli_runs(o);
+    case CLI_SHOW:
+        return cli_show(o);
+    case CLI_LOG:
+        return cli_log(o);
+    case CLI_VERSION:
+        return cli_version();
+    case CLI_HELP:
+        return cli_help(o->operand);
+    case CLI_COMMANDS:
+        break;
+    }
+    return CLI_INTERNAL;
+}
+
+static cli_exit main_run(int argc, char **argv) {
+    static cli_options options;
+    const char *name = argc > 1 ? argv[1] : "";
+    if (argc < 2) return cli_fail(CLI_USAGE, "no command; `wf help` lists them");
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return cli_help(NULL);
+    if (strcmp(name, "--version") == 0) return cli_version();
+    options.command = cli_command_find(name);
+    if (options.command == CLI_COMMANDS) return cli_command_unknown(name);
+    cli_exit code = cli_options_parse(&options, argc - 2, argv + 2);
+    if (code != CLI_OK) return code;
+    return options.help ? cli_help(name) : main_dispatch(&options);
+}
+
+/* A file of ours must not become a closed stdout or stderr. What stands in for these cannot be written, so that a lost
+ * result is still an error. */
+static void main_hold_descriptors(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0) close(fd);
+}
+
+int main(int argc, char **argv) {
+    main_hold_descriptors();
+    /* a closed pipe and a full file are errors to report, not deaths */
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN);
+    cli_exit code = main_run(argc, argv);
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));
+        if (code == CLI_OK) code = lost;
+    }
+    return (int)code;
+}

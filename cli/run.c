@@ -1,0 +1,383 @@
+/* run: `wf run` and `wf resume`: from a script or a log to a result on stdout, a census on stderr and an exit code. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "check.h"
+#include "commands.h"
+#include "drive.h"
+#include "logs.h"
+#include "progress.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#define RUN_SETTINGS 16384
+#define RUN_LARGE    100 /* agents of a dry run from which a known script is asked about as well */
+#define RUN_SEEN     200 /* logs that are looked through for a known script */
+#define RUN_PREFIX   (UINT64_C(1) << 20)
+#define RUN_MESSAGE  1000
+
+typedef struct run_job {
+    const cli_options *options;
+    wf_run_spec spec;
+    const char *log;
+    wf_posix_mode mode;
+    int out; /* descriptor of -o, or -1 */
+    uint64_t began;
+} run_job;
+
+/* ---- the result ---- */
+
+static bool run_write(int fd, wf_str text) {
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return false;
+        text.ptr += n;
+        text.len -= (size_t)n;
+    }
+    return true;
+}
+
+static cli_exit run_cannot_write(const run_job *job, int error) {
+    const char *where = job->out >= 0 ? job->options->text[OPT_OUT] : "standard output";
+    return cli_fail(CLI_IO, "cannot write the result to %s: %s; it is in the log: wf resume %s prints it again", where,
+                    strerror(error), job->log);
+}
+
+/* Text as it is, with a newline at its end; a file gets no more than the text. */
+static cli_exit run_put_result(const run_job *job, wf_str value) {
+    bool ok = true;
+    if (job->out >= 0) {
+        ok = ftruncate(job->out, 0) == 0 || errno == EINVAL; /* a pipe or device has no length */
+        ok = ok && run_write(job->out, value);
+    } else if (!job->options->number[OPT_JSON]) {
+        ok = run_write(STDOUT_FILENO, value);
+        if (ok && value.len > 0 && value.ptr[value.len - 1] != '\n') ok = run_write(STDOUT_FILENO, WF_STR("\n"));
+    }
+    return ok ? CLI_OK : run_cannot_write(job, errno);
+}
+
+/* The last event of --json carries all that the end has. */
+static void run_event(wf_json_out *out, const run_job *job, const wf_run_status *s, wf_str value, bool json, int code) {
+    wf_json_begin(out, true);
+    cli_json_text(out, "event", WF_STR("end"));
+    cli_json_text(out, "outcome", cli_str(wf_outcome_name(s->outcome)));
+    cli_json_member(out, "exit", (uint64_t)code);
+    cli_json_text(out, "log", cli_str(job->log));
+    if (s->text.len > 0) cli_json_text(out, "text", s->text);
+    cli_json_census(out, &s->census);
+    cli_json_usage(out, &s->usage);
+    wf_json_key(out, s->outcome == WF_RUN_FAILED ? WF_STR("error") : WF_STR("value"));
+    if (json)
+        wf_json_raw(out, value);
+    else
+        wf_json_str(out, value);
+    wf_json_finish(out);
+}
+
+static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str value, bool json, cli_exit code) {
+    wf_json_out out;
+    if (!job->options->number[OPT_JSON]) return code;
+    wf_json_out_init(&out, NULL, 0);
+    run_event(&out, job, s, value, json, (int)code);
+    size_t size = out.len;
+    char *text = cli_take(size);
+    wf_json_out_init(&out, text, size);
+    run_event(&out, job, s, value, json, (int)code);
+    cli_progress_line(&out);
+    free(text);
+    return cli_progress_error() ? run_cannot_write(job, cli_progress_error()) : code;
+}
+
+/* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
+static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
+    cli_exit code = cli_exit_of(s->outcome, s->census.failed), written = CLI_OK;
+    if (failed) {
+        fputs("wf: the script failed: ", stderr);
+        cli_put_lines(stderr, value);
+    } else {
+        written = run_put_result(job, value);
+    }
+    code = run_put_event(job, s, value, json, code);
+    return written != CLI_OK ? written : code;
+}
+
+/* ---- what is said at the end ---- */
+
+static void run_put_failures(cli_world *w, const run_job *job) {
+    uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids);
+    for (uint32_t i = 0; i < count && i < CLI_FAILURES; i++) {
+        wf_call_info call;
+        if (wf_call_get(w->run, ids[i] - 1, &call) != WF_OK) continue;
+        fprintf(stderr, "  failed: ");
+        cli_put(stderr, call.label.len > 0 ? call.label : call.path, 160);
+        fprintf(stderr, ": %s: ", wf_kind_name(call.kind));
+        cli_put(stderr, call.message, RUN_MESSAGE);
+        fputc('\n', stderr);
+    }
+    if (count > CLI_FAILURES) fprintf(stderr, "  %" PRIu32 " more: wf show %s\n", count - CLI_FAILURES, job->log);
+}
+
+static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
+    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0;
+    if (job->options->number[OPT_QUIET] && well) return;
+    fprintf(stderr, "%s: ", wf_outcome_name(s->outcome));
+    cli_put_census(stderr, &s->census);
+    fputc('\n', stderr);
+    run_put_failures(w, job);
+    if (s->outcome == WF_RUN_FAILED) {
+        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
+    } else if (s->outcome != WF_RUN_DONE) {
+        fprintf(stderr, "stopped: ");
+        cli_put(stderr, s->text, RUN_MESSAGE);
+        fprintf(stderr, "\ngo on: wf resume %s\n", job->log);
+    }
+    fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
+}
+
+static double run_seconds(struct timeval t) {
+    return (double)t.tv_sec + (double)t.tv_usec / 1e6;
+}
+
+static void run_put_stats(const cli_world *w, const run_job *job, const cli_drive_end *end) {
+    wf_memory memory;
+    struct rusage used;
+    size_t limit, now, high;
+    cli_amount a, b, c;
+    uint64_t wall = w->platform.now_ms(w->platform.ctx) - job->began;
+    wf_memory_stats(w->run, &memory);
+    wf_script_memory(end->script, &limit, &now, &high);
+    getrusage(RUSAGE_SELF, &used);
+    fprintf(stderr, "memory: tables %s, messages %s at most, script %s at most", cli_bytes(&a, memory.fixed),
+            cli_bytes(&b, memory.heap_high), cli_bytes(&c, high));
+    fprintf(stderr, ", process %s at most\n", cli_bytes(&a, (uint64_t)used.ru_maxrss * 1024));
+    fprintf(stderr, "log: %s, %" PRIu64 " syncs\n", cli_bytes(&a, end->status.log_bytes), end->status.syncs);
+    fprintf(stderr, "time: %s, processor %.3f s user, %.3f s system\n", cli_time(&a, wall), run_seconds(used.ru_utime),
+            run_seconds(used.ru_stime));
+    fprintf(stderr, "tokens: %s in, %s out", cli_count(&a, end->status.usage.input),
+            cli_count(&b, end->status.usage.output));
+    fprintf(stderr, ", %s\n", end->status.usage.nano_usd ? cli_money(&a, end->status.usage.nano_usd) : "USD unknown");
+}
+
+/* ---- the run ---- */
+
+static wf_str run_settings(const cli_options *o) {
+    wf_json_out out;
+    char *text = cli_take(RUN_SETTINGS);
+    wf_json_out_init(&out, text, RUN_SETTINGS);
+    cli_options_record(o, &out);
+    return wf_json_ok(&out) ? wf_str_of(text, out.len) : WF_STR("{}");
+}
+
+/* Found out now, while nothing has been run. */
+static cli_exit run_open_out(run_job *job) {
+    const char *path = job->options->text[OPT_OUT];
+    job->out = -1;
+    if (!path) return CLI_OK;
+    job->out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
+    return job->out >= 0 ? CLI_OK : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s", path, strerror(errno));
+}
+
+static cli_exit run_close_out(const run_job *job, cli_exit code) {
+    if (job->out < 0 || close(job->out) == 0 || errno == EINTR) return code;
+    return run_cannot_write(job, errno);
+}
+
+static void run_announce(const run_job *job) {
+    char buf[CLI_PATH * 2];
+    wf_json_out out;
+    if (!job->options->number[OPT_JSON]) return;
+    wf_json_out_init(&out, buf, sizeof buf);
+    wf_json_begin(&out, true);
+    cli_json_text(&out, "event", WF_STR("run"));
+    cli_json_text(&out, "name", wf_str_of(job->spec.name.ptr, job->spec.name.len < 200 ? job->spec.name.len : 200));
+    cli_json_text(&out, "log", cli_str(job->log));
+    wf_json_finish(&out);
+    if (wf_json_ok(&out)) cli_progress_line(&out);
+}
+
+static cli_exit run_go(run_job *job, cli_world *w) {
+    cli_drive_end end;
+    job->spec.settings = run_settings(job->options);
+    job->began = w->platform.now_ms(w->platform.ctx);
+    cli_progress_begin(job->options);
+    run_announce(job);
+    cli_exit code = cli_drive(w, &job->spec, &end);
+    if (code != CLI_OK) return code;
+    code = run_put_end(job, &end.status, end.result.value, end.result.json, end.result.failed);
+    run_put_summary(w, job, &end.status);
+    if (job->options->number[OPT_STATS]) run_put_stats(w, job, &end);
+    return code;
+}
+
+/* ---- a log that is there already ---- */
+
+/* Copies a slice for the life of the process. */
+static wf_str run_keep(wf_str text) {
+    char *copy = cli_take(text.len + 1);
+    if (text.len > 0) memcpy(copy, text.ptr, text.len);
+    return wf_str_of(copy, text.len);
+}
+
+static bool run_same(const wf_run_spec *a, const wf_run_spec *b) {
+    return cli_same(a->script, b->script) && cli_same(a->args, b->args);
+}
+
+static cli_exit run_print_again(const run_job *job, cli_world *w, const wf_run_status *status) {
+    wf_str value;
+    bool json;
+    wf_status s = wf_run_value(w->run, &value, &json);
+    if (s != WF_OK) return cli_world_fail(w, s);
+    cli_progress_begin(job->options);
+    run_announce(job);
+    cli_exit code = run_put_end(job, status, value, json, false);
+    if (!job->options->number[OPT_QUIET]) {
+        fprintf(stderr, "completed before: ");
+        cli_put_census(stderr, &status->census);
+        fprintf(stderr, "\nlog: %s (wf show %s)\n", job->log, job->log);
+    }
+    return code;
+}
+
+/* Reads the log's past. If it is completed by what is asked for now (spec NULL: by whatever it ran), prints its result again:
+ * *again, and the answer is the exit code. */
+static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec *past, bool *again) {
+    cli_world w;
+    wf_run_status status;
+    cli_exit code = cli_world_read(&w, job->log, 0, false);
+    *again = false;
+    if (code != CLI_OK) return code;
+    wf_status s = wf_run_header(w.run, past, NULL);
+    if (s != WF_OK) code = cli_world_fail(&w, s);
+    wf_run_status_get(w.run, &status);
+    bool retry = job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    if (code == CLI_OK && status.outcome == WF_RUN_DONE && !retry && (!spec || run_same(spec, past))) {
+        *again = true;
+        code = run_open_out(job);
+        if (code == CLI_OK) code = run_close_out(job, run_print_again(job, &w, &status));
+    } else if (code == CLI_OK) {
+        past->name = run_keep(past->name);
+        past->script = run_keep(past->script);
+        past->args = run_keep(past->args);
+        past->settings = run_keep(past->settings);
+    }
+    cli_world_close(&w);
+    return code;
+}
+
+/* ---- may it run? ---- */
+
+static bool run_seen_in(const char *log, wf_str script) {
+    cli_world w;
+    wf_run_spec old;
+    if (cli_world_read(&w, log, RUN_PREFIX + script.len, true) != CLI_OK) return false;
+    bool same = wf_run_header(w.run, &old, NULL) == WF_OK && cli_same(old.script, script);
+    cli_world_close(&w);
+    return same;
+}
+
+static bool run_seen(const run_job *job) {
+    cli_log_list list;
+    if (job->mode == WF_POSIX_OPEN && run_seen_in(job->log, job->spec.script)) return true;
+    if (cli_logs_list(job->options->text[OPT_ROOT], &list) != CLI_OK) return false;
+    for (size_t i = 0; i < list.count && i < RUN_SEEN; i++)
+        if (run_seen_in(list.entries[i].path, job->spec.script)) return true;
+    return false;
+}
+
+/* A new script, or a large run, is shown first. */
+static cli_exit run_confirm(const run_job *job) {
+    cli_preview preview = {0};
+    const cli_options *o = job->options;
+    if (o->number[OPT_YES]) return CLI_OK;
+    bool seen = run_seen(job), terminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+    if (!seen && !terminal)
+        return cli_fail(CLI_USAGE,
+                        "%s: a new script, and this is not a terminal: pass --yes to run it without a preview",
+                        o->operand);
+    if (!terminal) return CLI_OK;
+    cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
+    if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
+    if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
+    fprintf(stderr, "Run it? [y/N] ");
+    char line[16] = "";
+    if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
+    return cli_fail(CLI_CANCELLED, "not run");
+}
+
+/* ---- the commands ---- */
+
+static cli_exit run_open_and_go(run_job *job) {
+    cli_world w;
+    cli_exit code = run_open_out(job);
+    if (code != CLI_OK) return code;
+    code = cli_world_open(&w, job->options, job->mode, job->log, NULL, cli_progress_trace);
+    if (code != CLI_OK) return run_close_out(job, code);
+    code = run_go(job, &w);
+    cli_world_close(&w);
+    return run_close_out(job, code);
+}
+
+/* A log that --log names may be there already: then its run goes on with its settings, or is completed. */
+static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
+    wf_run_spec past;
+    *again = false;
+    job->mode = WF_POSIX_CREATE;
+    job->log = o->text[OPT_LOG];
+    if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
+    job->mode = WF_POSIX_OPEN;
+    cli_exit code = run_look_back(job, &job->spec, &past, again);
+    return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
+}
+
+/* Unless others were named, --yes stands for a budget as well. */
+static void run_default_budget(cli_options *o) {
+    if (!o->number[OPT_YES] || o->text[OPT_BUDGET_USD] || o->text[OPT_BUDGET_TOKENS]) return;
+    o->text[OPT_BUDGET_USD] = "10";
+    o->number[OPT_BUDGET_USD] = UINT64_C(10000000000);
+}
+
+cli_exit cli_run(cli_options *o) {
+    run_job job = {.options = o, .out = -1};
+    char path[CLI_PATH];
+    bool again = false;
+    run_default_budget(o);
+    cli_exit code = cli_script_read(o, &job.spec);
+    if (code == CLI_OK) code = cli_check_compile(&job.spec);
+    if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
+    if (code != CLI_OK || again) return code;
+    code = cli_world_check_model(o->text[OPT_MODEL]);
+    if (code == CLI_OK) code = run_confirm(&job);
+    if (code == CLI_OK && !job.log) {
+        code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
+        job.log = path;
+    }
+    return code == CLI_OK ? run_open_and_go(&job) : code;
+}
+
+cli_exit cli_resume(cli_options *o) {
+    run_job job = {.options = o, .log = o->operand, .mode = WF_POSIX_OPEN, .out = -1};
+    wf_run_spec past;
+    bool again;
+    if (!job.log) {
+        cli_log_list list;
+        cli_exit code = cli_logs_list(o->text[OPT_ROOT], &list);
+        if (code != CLI_OK) return code;
+        if (list.count == 0)
+            return cli_fail(CLI_USAGE,
+                            "resume: there is no log in %s/.wf/runs; start a run: wf run SCRIPT, or name a log",
+                            o->text[OPT_ROOT]);
+        job.log = list.entries[0].path;
+    }
+    cli_exit code = run_look_back(&job, NULL, &past, &again);
+    if (code != CLI_OK || again) return code;
+    job.spec = past;
+    code = cli_options_restore(o, past.settings);
+    if (code == CLI_OK) code = cli_world_check_model(o->text[OPT_MODEL]);
+    return code == CLI_OK ? run_open_and_go(&job) : code;
+}

@@ -1,0 +1,221 @@
+/* text: how the command speaks: errors, amounts, other people's text; and how it reads files. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "cli.h"
+#include <errno.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
+    switch (outcome) {
+    case WF_RUN_OPEN:
+    case WF_RUN_DONE:
+        return failed > 0 ? CLI_SOME_FAILED : CLI_OK;
+    case WF_RUN_FAILED:
+        return CLI_SCRIPT;
+    case WF_RUN_BUDGET:
+        return CLI_BUDGET;
+    case WF_RUN_DEADLINE:
+        return CLI_DEADLINE;
+    case WF_RUN_PAUSED:
+        return CLI_PAUSED;
+    case WF_RUN_REFUSED:
+        return CLI_REFUSED;
+    case WF_RUN_CANCELLED:
+        return CLI_CANCELLED;
+    }
+    return CLI_INTERNAL;
+}
+
+cli_exit cli_fail(cli_exit code, const char *format, ...) {
+    va_list args;
+    va_start(args, format);
+    fputs("wf: ", stderr);
+    vfprintf(stderr, format, args);
+    fputc('\n', stderr);
+    va_end(args);
+    return code;
+}
+
+/* Length of the longest prefix of at most max bytes that ends between two characters. */
+static size_t text_clip(wf_str text, size_t max) {
+    size_t n = max;
+    if (text.len <= max) return text.len;
+    while (n > 0 && ((unsigned char)text.ptr[n] & 0xc0) == 0x80)
+        n--;
+    return n;
+}
+
+/* A C1 control as UTF-8 (C2 80..9F) can drive a terminal just like ESC. */
+static bool text_is_c1(wf_str text, size_t i) {
+    return (unsigned char)text.ptr[i] == 0xc2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xa0;
+}
+
+/* One character of other people's text; answers how many bytes it took. */
+static size_t text_put_char(FILE *to, wf_str text, size_t i, bool lines) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if (text_is_c1(text, i)) {
+        fputc('?', to);
+        return 2;
+    }
+    if (c == '\n' || c == '\t')
+        fputc(lines ? c : ' ', to);
+    else
+        fputc(c < 0x20 || c == 0x7f ? '?' : c, to);
+    return 1;
+}
+
+void cli_put(FILE *to, wf_str text, size_t max) {
+    size_t n = text_clip(text, max);
+    for (size_t i = 0; i < n;)
+        i += text_put_char(to, text, i, false);
+    if (n < text.len) fputs("...", to);
+}
+
+void cli_put_lines(FILE *to, wf_str text) {
+    for (size_t i = 0; i < text.len;)
+        i += text_put_char(to, text, i, true);
+    fputc('\n', to);
+}
+
+/* ---- amounts ---- */
+
+const char *cli_count(cli_amount *a, uint64_t n) {
+    char digits[24];
+    size_t len = (size_t)snprintf(digits, sizeof digits, "%" PRIu64, n), at = 0;
+    for (size_t i = 0; i < len; i++) {
+        if (i > 0 && (len - i) % 3 == 0) a->text[at++] = ',';
+        a->text[at++] = digits[i];
+    }
+    a->text[at] = '\0';
+    return a->text;
+}
+
+const char *cli_bytes(cli_amount *a, uint64_t n) {
+    static const char *const units[] = {"B", "KB", "MB", "GB", "TB"};
+    double v = (double)n;
+    size_t unit = 0;
+    while (v >= 1024 && unit + 1 < sizeof units / sizeof *units) {
+        v /= 1024;
+        unit++;
+    }
+    snprintf(a->text, sizeof a->text, unit == 0 ? "%.0f %s" : "%.1f %s", v, units[unit]);
+    return a->text;
+}
+
+const char *cli_time(cli_amount *a, uint64_t ms) {
+    uint64_t s = ms / 1000;
+    if (ms < 1000)
+        snprintf(a->text, sizeof a->text, "%" PRIu64 " ms", ms);
+    else if (s < 120)
+        snprintf(a->text, sizeof a->text, "%.1f s", (double)ms / 1000);
+    else if (s < 7200)
+        snprintf(a->text, sizeof a->text, "%" PRIu64 " min %" PRIu64 " s", s / 60, s % 60);
+    else
+        snprintf(a->text, sizeof a->text, "%" PRIu64 " h %" PRIu64 " min", s / 3600, s / 60 % 60);
+    return a->text;
+}
+
+const char *cli_money(cli_amount *a, uint64_t nano_usd) {
+    snprintf(a->text, sizeof a->text, "%" PRIu64 ".%04" PRIu64 " USD", nano_usd / 1000000000u,
+             nano_usd % 1000000000u / 100000u);
+    return a->text;
+}
+
+const char *cli_date(cli_amount *a, uint64_t wall_ms) {
+    time_t t = (time_t)(wall_ms / 1000);
+    struct tm tm;
+    if (!localtime_r(&t, &tm) || strftime(a->text, sizeof a->text, "%Y-%m-%d %H:%M:%S", &tm) == 0) strcpy(a->text, "?");
+    return a->text;
+}
+
+uint64_t cli_tokens(const wf_usage *usage) {
+    return usage->input + usage->output + usage->cache_read + usage->cache_write;
+}
+
+void cli_put_census(FILE *to, const wf_census *c) {
+    fprintf(to,
+            "%" PRIu32 " done, %" PRIu32 " failed, %" PRIu32 " cached, %" PRIu32 " dropped, %" PRIu32
+            " cancelled, %" PRIu32 " not run",
+            c->done, c->failed, c->cached, c->dropped, c->cancelled, c->not_run);
+}
+
+/* ---- JSON ---- */
+
+void cli_json_member(wf_json_out *out, const char *key, uint64_t n) {
+    wf_json_key(out, cli_str(key));
+    wf_json_u64(out, n);
+}
+
+void cli_json_text(wf_json_out *out, const char *key, wf_str text) {
+    wf_json_key(out, cli_str(key));
+    wf_json_str(out, text);
+}
+
+void cli_json_census(wf_json_out *out, const wf_census *c) {
+    wf_json_key(out, WF_STR("census"));
+    wf_json_begin(out, true);
+    cli_json_member(out, "done", c->done);
+    cli_json_member(out, "failed", c->failed);
+    cli_json_member(out, "cached", c->cached);
+    cli_json_member(out, "dropped", c->dropped);
+    cli_json_member(out, "cancelled", c->cancelled);
+    cli_json_member(out, "not_run", c->not_run);
+    wf_json_finish(out);
+}
+
+void cli_json_usage(wf_json_out *out, const wf_usage *usage) {
+    wf_json_key(out, WF_STR("usage"));
+    wf_json_begin(out, true);
+    cli_json_member(out, "input", usage->input);
+    cli_json_member(out, "output", usage->output);
+    cli_json_member(out, "cache_read", usage->cache_read);
+    cli_json_member(out, "cache_write", usage->cache_write);
+    cli_json_member(out, "nano_usd", usage->nano_usd);
+    wf_json_finish(out);
+}
+
+/* ---- slices, memory, files ---- */
+
+wf_str cli_str(const char *text) {
+    return wf_str_of(text, text ? strlen(text) : 0);
+}
+
+bool cli_same(wf_str a, wf_str b) {
+    return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
+}
+
+void *cli_take(size_t n) {
+    void *p = calloc(1, n ? n : 1);
+    if (!p) exit((int)cli_fail(CLI_INTERNAL, "the system has no %zu bytes of memory left", n));
+    return p;
+}
+
+static bool text_read_all(FILE *f, const char *path, size_t max, wf_str *out) {
+    size_t cap = 65536, len = 0;
+    char *text = malloc(cap);
+    while (text) {
+        len += fread(text + len, 1, cap - len, f);
+        if (len < cap || len > max) break;
+        char *more = realloc(text, cap *= 2);
+        if (!more) free(text);
+        text = more;
+    }
+    if (!text) return cli_fail(CLI_USAGE, "cannot read %s: no memory", path), false;
+    if (ferror(f)) return cli_fail(CLI_USAGE, "cannot read %s: %s", path, strerror(errno)), free(text), false;
+    if (len > max) return cli_fail(CLI_USAGE, "%s: larger than %zu bytes", path, max), free(text), false;
+    *out = wf_str_of(text, len);
+    return true;
+}
+
+bool cli_read_file(const char *path, size_t max, wf_str *out) {
+    bool standard = strcmp(path, "-") == 0;
+    FILE *f = standard ? stdin : fopen(path, "rb");
+    if (!f) return cli_fail(CLI_USAGE, "cannot read %s: %s; check the path", path, strerror(errno)), false;
+    bool ok = text_read_all(f, standard ? "standard input" : path, max, out);
+    if (!standard) fclose(f);
+    return ok;
+}

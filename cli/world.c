@@ -1,0 +1,275 @@
+/* world: see world.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "world.h"
+#include "logs.h"
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define WORLD_RULES_MAX  ((size_t)16 << 20)
+#define WORLD_DRY_MS     60000u
+#define WORLD_READER     ((size_t)1 << 20)
+#define WORLD_CALL_LEAST 128u /* no record of a call is shorter */
+#define WORLD_CALLS_MOST (1u << 24)
+
+/* ---- the block ---- */
+
+/* The next n bytes of the block, 64-aligned; NULL: there are not so many. */
+static void *world_carve(cli_world *w, size_t n) {
+    size_t at = (w->used + 63) & ~(size_t)63;
+    if (at > w->size || n > w->size - at) return NULL;
+    w->used = at + n;
+    return (char *)w->block + at;
+}
+
+static bool world_allocate(cli_world *w, size_t size) {
+    w->block = malloc(size);
+    w->size = size;
+    if (!w->block) cli_fail(CLI_INTERNAL, "the system does not give %zu bytes; use a smaller --memory", size);
+    return w->block != NULL;
+}
+
+/* ---- what is wrong with a log ---- */
+
+static cli_exit world_fail_io(const char *log, const char *why) {
+    if (!cli_logs_exists(log)) return cli_fail(CLI_IO, "%s; nothing was run", why);
+    return cli_fail(CLI_IO, "%s; mend that, then: wf resume %s", why, log);
+}
+
+/* text: the port's sentence with the system's reason, or the wf's. */
+static cli_exit world_fail(const char *log, const wf_error *e, const char *text) {
+    switch (e->code) {
+    case WF_E_IO:
+        return world_fail_io(log, text);
+    case WF_END:
+        return cli_fail(CLI_IO, "%s: the file is empty, so it holds no run; start one: wf run SCRIPT", log);
+    case WF_E_FOREIGN:
+        return cli_fail(CLI_IO, "%s: not a workflow log; name a file that wf run has written", log);
+    case WF_E_CORRUPT:
+        return cli_fail(CLI_IO,
+                        "%s: damaged at byte %" PRIu64
+                        " (%s); it was left as it is: restore a copy, or start anew with "
+                        "another --log",
+                        log, e->offset, e->text);
+    case WF_E_FUTURE:
+        return cli_fail(CLI_IO, "%s: %s, at byte %" PRIu64 "; use a newer wf", log, e->text, e->offset);
+    case WF_E_BUSY:
+        return cli_fail(CLI_IO, "%s", text);
+    case WF_E_NOT_FOUND:
+        return cli_fail(CLI_USAGE, "%s", text);
+    case WF_E_LIMIT:
+    case WF_E_CONFIG:
+        return cli_fail(CLI_USAGE, "%s: %s", log, text);
+    default:
+        return cli_fail(CLI_INTERNAL, "%s: %s", log, e->text);
+    }
+}
+
+cli_exit cli_world_fail(const cli_world *w, wf_status status) {
+    wf_error e = {status, wf_status_text(status), WF_NO_OFFSET};
+    if (w->quiet) return CLI_IO;
+    if (w->run) wf_last_error(w->run, &e);
+    if (e.code != status) e = (wf_error){status, wf_status_text(status), WF_NO_OFFSET};
+    const char *why = w->posix && (!w->run || status == WF_E_IO) ? wf_posix_error(w->posix) : "";
+    return world_fail(w->log ? w->log : "the temporary log", &e, why[0] ? why : e.text);
+}
+
+static cli_exit world_give_up(cli_world *w, cli_exit code) {
+    cli_world_close(w);
+    return code;
+}
+
+/* ---- opening for a run ---- */
+
+cli_exit cli_world_check_model(const char *model) {
+    if (!model)
+        return cli_fail(CLI_USAGE,
+                        "no model: give --model rules:FILE.lua (a model written in Lua, offline). Builds with network "
+                        "providers will also take ANTHROPIC_API_KEY from the environment, or --model "
+                        "openai:NAME with a local server; this one does not have them yet");
+    if (strncmp(model, "rules:", 6) == 0 && model[6]) return CLI_OK;
+    return cli_fail(CLI_USAGE, "--model %s: this build serves rules:FILE.lua models only; network providers come later",
+                    model);
+}
+
+static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root) {
+    wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
+    if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
+        config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
+        config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
+    }
+    size_t size = wf_posix_size(&config);
+    void *memory = world_carve(w, size);
+    if (size == 0 || !memory)
+        return cli_fail(CLI_USAGE, "--memory is too small for so many --lanes; give more, or fewer");
+    wf_status status = wf_posix_open(&w->posix, memory, size, &config, NULL);
+    if (status == WF_OK) {
+        wf_posix_platform(w->posix, &w->platform);
+        return CLI_OK;
+    }
+    cli_exit code = cli_world_fail(w, status);
+    w->posix = NULL; /* it closed itself */
+    return code;
+}
+
+static cli_exit world_open_rules(cli_world *w) {
+    const cli_options *o = w->options;
+    wf_str why = {"", 0};
+    size_t size = w->size / 4 < WORLD_RULES_MAX ? w->size / 4 : WORLD_RULES_MAX;
+    wf_rules_config config = {.now_ms = w->platform.now_ms,
+                              .ctx = w->platform.ctx,
+                              .lanes = (uint32_t)o->number[OPT_LANES],
+                              .memory = world_carve(w, size),
+                              .memory_size = size};
+    wf_status status = config.memory ? wf_rules_open(&w->rules, &config) : WF_E_MEMORY;
+    if (status != WF_OK) {
+        w->rules = NULL;
+        return cli_fail(CLI_USAGE, "--memory %s: too small for a model of rules; give more", o->text[OPT_MEMORY]);
+    }
+    const char *file = o->text[OPT_MODEL] + strlen("rules:");
+    if (wf_rules_load(w->rules, cli_str(file), &why) == WF_OK) return CLI_OK;
+    return cli_fail(CLI_USAGE, "--model rules:%s: %.*s", file, (int)why.len, why.ptr);
+}
+
+static uint32_t world_ms(uint64_t ms) {
+    return ms < WF_NONE ? (uint32_t)ms : WF_NONE;
+}
+
+static void world_config(const cli_world *w, wf_config *c) {
+    static const wf_str efforts[] = {{"low", 3}, {"medium", 6}, {"high", 4}, {"xhigh", 5}, {"max", 3}};
+    const cli_options *o = w->options;
+    c->model = cli_str(o->text[OPT_MODEL]);
+    if (o->text[OPT_EFFORT]) c->effort = efforts[o->number[OPT_EFFORT]];
+    c->lanes = (uint32_t)o->number[OPT_LANES];
+    c->agent_ms = world_ms(o->number[OPT_AGENT_DEADLINE]);
+    c->stall_ms = world_ms(o->number[OPT_STALL]);
+    c->run_ms = o->number[OPT_DEADLINE] == WF_NONE ? 0 : o->number[OPT_DEADLINE];
+    c->budget_tokens = o->number[OPT_BUDGET_TOKENS];
+    c->budget_nano_usd = o->number[OPT_BUDGET_USD];
+    c->sync = (wf_sync)o->number[OPT_SYNC];
+    c->retry_failed = o->number[OPT_RETRY_FAILED] != 0;
+}
+
+/* Nothing is sent and nothing kept: one lane, and no more time than somebody would wait for a preview. */
+static void world_config_dry(wf_config *c) {
+    c->model = WF_STR("stub:stub");
+    c->lanes = 1;
+    c->run_ms = WORLD_DRY_MS;
+    c->sync = WF_SYNC_OFF;
+}
+
+/* The wf takes what the others leave. */
+static cli_exit world_open_wf(cli_world *w, wf_config *c) {
+    wf_error error;
+    size_t needed = wf_memory_needed(c), left = w->size - w->used;
+    cli_amount amount;
+    if (needed == 0 || needed + 64 > left)
+        return cli_fail(CLI_USAGE, "--memory %s: too small for these --lanes and --agents; give %s more",
+                        w->options->text[OPT_MEMORY], cli_bytes(&amount, needed + 64 - left));
+    wf_status status = wf_init(&w->run, world_carve(w, left - 64), left - 64, c, &error);
+    if (status == WF_OK) return CLI_OK;
+    w->run = NULL;
+    return cli_fail(CLI_INTERNAL, "%s", error.text);
+}
+
+/* The stub answers for everybody. */
+static void world_serve(cli_world *w, const wf_provider *stub, wf_config *c) {
+    static const char *const names[CLI_PROVIDERS] = {"rules",  "stub",    "anthropic", "bedrock",
+                                                     "vertex", "foundry", "openai",    "exec"};
+    c->providers = w->providers;
+    c->provider_count = stub ? CLI_PROVIDERS : 1;
+    for (uint32_t i = 0; i < c->provider_count; i++) {
+        w->providers[i] = stub ? *stub : (wf_provider){.ops = wf_rules_ops(), .ctx = w->rules};
+        w->providers[i].name = cli_str(names[i]);
+    }
+}
+
+cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
+                        const wf_provider *stub, void (*trace)(void *, const wf_trace *)) {
+    memset(w, 0, sizeof *w);
+    w->options = options;
+    w->log = log;
+    if (!world_allocate(w, (size_t)options->number[OPT_MEMORY])) return CLI_INTERNAL;
+    cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT]);
+    w->platform.trace = trace;
+    w->script_size = w->size / 4;
+    w->script = world_carve(w, w->script_size);
+    if (code == CLI_OK && !stub) code = world_open_rules(w);
+    if (code == CLI_OK) {
+        wf_config config = {.platform = &w->platform, .max_agents = (uint32_t)options->number[OPT_AGENTS]};
+        config.tools = wf_posix_tools(&config.tool_count);
+        world_serve(w, stub, &config);
+        if (stub)
+            world_config_dry(&config);
+        else
+            world_config(w, &config);
+        code = world_open_wf(w, &config);
+    }
+    return code == CLI_OK ? code : world_give_up(w, code);
+}
+
+/* ---- opening for a look ---- */
+
+/* The log's ops with a bound on its size. */
+static wf_status world_prefix_size(void *ctx, uint64_t *out) {
+    cli_world *w = ctx;
+    wf_status status = w->log_ops->size(w->log_ctx, out);
+    if (status == WF_OK && *out > w->prefix) *out = w->prefix;
+    return status;
+}
+
+static wf_status world_prefix_read(void *ctx, uint64_t at, void *buf, size_t n, size_t *got) {
+    cli_world *w = ctx;
+    return w->log_ops->read(w->log_ctx, at, buf, n, got);
+}
+
+static void world_bound(cli_world *w, uint64_t prefix) {
+    static const wf_log_ops bounded = {world_prefix_size, world_prefix_read, NULL, NULL, NULL};
+    w->log_ops = w->platform.log;
+    w->log_ctx = w->platform.log_ctx;
+    w->prefix = prefix;
+    w->platform.log = &bounded;
+    w->platform.log_ctx = w;
+}
+
+/* Room for whatever the log can hold: as many calls as records fit in it, and its largest record. */
+static cli_exit world_open_reader(cli_world *w, uint64_t log_size) {
+    wf_config config = {.platform = &w->platform, .lanes = 1, .effects = 1, .max_agents = 1, .log_buffer = 1u << 20};
+    uint64_t calls = log_size / WORLD_CALL_LEAST + 16;
+    config.max_calls = calls < WORLD_CALLS_MOST ? (uint32_t)calls : WORLD_CALLS_MOST;
+    size_t size =
+        wf_memory_needed(&config) + (log_size < SIZE_MAX / 4 ? (size_t)log_size * 2 : SIZE_MAX / 4) + (1u << 20);
+    void *memory = malloc(size);
+    if (!memory) return cli_fail(CLI_INTERNAL, "%s: the system does not give the %zu bytes to read it", w->log, size);
+    w->run_block = memory;
+    wf_status status = wf_init(&w->run, memory, size, &config, NULL);
+    if (status == WF_OK) status = wf_run_load(w->run);
+    return status == WF_OK ? CLI_OK : cli_world_fail(w, status);
+}
+
+cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet) {
+    uint64_t log_size = 0;
+    memset(w, 0, sizeof *w);
+    w->log = log;
+    w->quiet = quiet;
+    if (!world_allocate(w, WORLD_READER)) return CLI_INTERNAL;
+    cli_exit code = world_open_posix(w, WF_POSIX_READ, NULL);
+    if (code != CLI_OK) return world_give_up(w, code);
+    if (prefix > 0) world_bound(w, prefix);
+    if (w->platform.log->size(w->platform.log_ctx, &log_size) != WF_OK)
+        code = cli_world_fail(w, WF_E_IO);
+    else
+        code = world_open_reader(w, log_size);
+    return code == CLI_OK ? code : world_give_up(w, code);
+}
+
+void cli_world_close(cli_world *w) {
+    if (w->run) wf_close(w->run);
+    if (w->rules) wf_rules_close(w->rules);
+    if (w->posix) wf_posix_close(w->posix);
+    free(w->run_block);
+    free(w->block);
+    memset(w, 0, sizeof *w);
+}

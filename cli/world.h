@@ -1,0 +1,44 @@
+/* world: all that a run stands on, in one block of memory: the POSIX port, the models, the wf, the script's heap. */
+#ifndef CLI_WORLD_H
+#define CLI_WORLD_H
+
+#include "options.h"
+
+#define CLI_PROVIDERS 8
+
+typedef struct cli_world {
+    const cli_options *options; /* NULL: for a look */
+    const char *log;            /* path; NULL: a temporary log */
+    void *block;
+    size_t size, used;
+    wf_posix *posix;
+    wf_platform platform;
+    wf_provider providers[CLI_PROVIDERS];
+    wf_rules *rules;
+    wf *run;
+    void *run_block; /* of a look's wf, which is as large as the log wants */
+    void *script;
+    size_t script_size;
+    const wf_log_ops *log_ops; /* behind a bounded look */
+    void *log_ctx;
+    uint64_t prefix;
+    bool quiet; /* says nothing about errors */
+} cli_world;
+
+/* Opens all that a run needs, up to an initialised wf. stub: answers in every provider's place, on a temporary log, within
+ * the bounds of a dry run; NULL: real models, and one of rules is loaded now, to find its mistakes. trace may be NULL.
+ * Not CLI_OK: a line on stderr said why, and all is closed again. */
+cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
+                        const wf_provider *stub, void (*trace)(void *, const wf_trace *));
+/* Opens a log for a look: loads it and writes nothing. prefix: how many bytes of it are looked at, for a log's prefix is a
+ * log; 0: all. Errors as above; a quiet look answers with the code alone. */
+cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet);
+void cli_world_close(cli_world *w);
+
+/* Says what is wrong with the log, and the mend. */
+cli_exit cli_world_fail(const cli_world *w, wf_status status);
+
+/* Whether this build serves the model (NULL: none was named); says so if not. */
+cli_exit cli_world_check_model(const char *model);
+
+#endif

@@ -1,0 +1,234 @@
+/* child: see child.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "child.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define CHILD_GRACE_MS 500u
+#define CHILD_REAP_MS  1u    /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16    /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536 /* highest descriptor closed one by one */
+
+void wfi_children_init(wfi_children *cs, uint32_t count) {
+    memset(cs, 0, sizeof *cs);
+    cs->count = count;
+    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
+        cs->at[i].fd = -1;
+}
+
+/* ---- in the child ---- */
+
+static void child_default_signals(void) {
+    struct sigaction sa;
+    sigset_t none;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = SIG_DFL;
+    for (int s = 1; s < NSIG; s++)
+        sigaction(s, &sa, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child_close_from(int first) {
+#if WFI_LINUX && defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
+#endif
+    long max = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
+        close(fd);
+}
+
+static struct rlimit child_lower(struct rlimit r, uint64_t value) {
+    if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
+    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
+    return r;
+}
+
+/* A macro, because systems disagree on the type of a resource's number. */
+#define CHILD_LIMIT(resource, value)                                                                                   \
+    do {                                                                                                               \
+        struct rlimit limit;                                                                                           \
+        if (getrlimit((resource), &limit) == 0) {                                                                      \
+            limit = child_lower(limit, (value));                                                                       \
+            setrlimit((resource), &limit);                                                                             \
+        }                                                                                                              \
+    } while (0)
+
+/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
+ * what they take themselves. */
+static void child_main(const wfi_child_job *job, int out, long parent) {
+    setpgid(0, 0);
+    child_default_signals();
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
+    if (dup2(out, 1) != 1) _exit(1);
+    if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
+    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
+    CHILD_LIMIT(RLIMIT_CPU, job->cpu_s);
+    CHILD_LIMIT(RLIMIT_CORE, 0);
+    CHILD_LIMIT(RLIMIT_FSIZE, 0);
+    job->run(job->arg);
+    _exit(0);
+}
+
+/* ---- starting ---- */
+
+/* All signals wait while the child still has the parent's handlers. */
+static pid_t child_fork(const wfi_child_job *job, int out) {
+    sigset_t all, old;
+    long parent = (long)getpid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = fork();
+    if (pid == 0) child_main(job, out, parent);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    return pid;
+}
+
+wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
+    uint32_t i = 0;
+    int fds[2];
+    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
+        i++;
+    if (i == cs->count) return WF_AGAIN;
+    if (!wfi_sys_pipe(fds)) return WF_E_IO;
+    pid_t pid = child_fork(job, fds[1]);
+    int saved = errno;
+    wfi_sys_close(&fds[1]);
+    if (pid < 0) {
+        wfi_sys_close(&fds[0]);
+        errno = saved;
+        return WF_E_IO;
+    }
+    setpgid(pid, pid); /* the child does the same: whoever comes first */
+    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
+    c.cap = job->cap;
+    c.deadline = job->deadline;
+    cs->at[i] = c;
+    *place = i;
+    return WF_OK;
+}
+
+/* ---- supervising ---- */
+
+static void child_signal(wfi_child *c, int signal, uint64_t again) {
+    kill((pid_t)-c->pid, signal);
+    c->signal = signal;
+    c->deadline = again;
+}
+
+static void child_overdue(wfi_child *c, uint64_t now) {
+    if (now < c->deadline) return;
+    if (c->signal == 0) {
+        c->timed_out = true;
+        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
+    } else {
+        child_signal(c, SIGKILL, UINT64_MAX);
+    }
+}
+
+/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
+static bool child_read_once(wfi_child *c) {
+    char aside;
+    bool full = c->len == c->cap || c->given_up;
+    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) {
+        wfi_sys_close(&c->fd);
+        c->state = WFI_CHILD_DRAINED;
+        return false;
+    }
+    if (!full) {
+        c->len += (size_t)n;
+        return true;
+    }
+    c->overflow = true;
+    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    return false;
+}
+
+static void child_reap(wfi_child *c) {
+    int status = 0;
+    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
+    c->status = pid > 0 ? status : -1;
+    wfi_sys_close(&c->fd);
+    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
+}
+
+void wfi_children_pump(wfi_children *cs, uint64_t now) {
+    for (uint32_t i = 0; i < cs->count; i++) {
+        wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
+            if (!child_read_once(c)) break;
+        child_overdue(c, now);
+        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
+        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
+    }
+}
+
+void wfi_child_release(wfi_children *cs, uint32_t place) {
+    wfi_child *c = &cs->at[place];
+    c->given_up = true;
+    c->out = NULL;
+    if (c->state == WFI_CHILD_DONE) {
+        c->state = WFI_CHILD_FREE;
+    } else if (c->state != WFI_CHILD_FREE) {
+        child_signal(c, SIGKILL, UINT64_MAX);
+        wfi_sys_close(&c->fd);
+        c->state = WFI_CHILD_DRAINED;
+        child_reap(c);
+    }
+}
+
+uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < cs->count; i++) {
+        const wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
+        uint64_t next = reaping ? now + CHILD_REAP_MS : c->deadline;
+        if (next < due) due = next;
+    }
+    return due;
+}
+
+uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cs->count; i++)
+        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
+    return n;
+}
+
+void wfi_children_close(wfi_children *cs) {
+    for (uint32_t i = 0; i < cs->count; i++)
+        wfi_child_release(cs, i);
+    for (uint32_t i = 0; i < cs->count; i++) {
+        wfi_child *c = &cs->at[i];
+        if (c->state == WFI_CHILD_FREE) continue;
+        while (waitpid((pid_t)c->pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+        c->state = WFI_CHILD_FREE;
+    }
+}

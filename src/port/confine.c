@@ -1,0 +1,248 @@
+/* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for
+ * the common case, and a walk of our own that also follows absolute links into the root and works everywhere. No
+ * malloc: it runs in forked children. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "confine.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#define CONFINE_FLAGS (O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)
+#if defined(O_PATH)
+#define CONFINE_STEP O_PATH
+#elif defined(O_SEARCH)
+#define CONFINE_STEP O_SEARCH
+#else
+#define CONFINE_STEP O_RDONLY
+#endif
+
+int wfi_confine_init(wfi_confine *c, const char *root) {
+    memset(c, 0, sizeof *c);
+    c->fd = wfi_sys_high(open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (c->fd < 0) return errno;
+    if (realpath(root, c->root) == NULL) c->root[0] = '\0';
+    return 0;
+}
+
+void wfi_confine_close(wfi_confine *c) {
+    wfi_sys_close(&c->fd);
+}
+
+/* What is left of the absolute path after the root, or NULL if it lies outside. The root "/" leaves all of it. */
+static const char *confine_inside(const wfi_confine *c, const char *path) {
+    size_t n = strlen(c->root);
+    if (n == 0) return NULL;
+    if (n == 1) n = 0;
+    if (strncmp(path, c->root, n) != 0 || (path[n] != '/' && path[n] != '\0')) return NULL;
+    path += n;
+    while (*path == '/')
+        path++;
+    return path;
+}
+
+int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CONFINE_PATH]) {
+    char given[WFI_CONFINE_PATH];
+    if (path.len >= sizeof given) return ENAMETOOLONG;
+    if (path.len > 0 && memchr(path.ptr, '\0', path.len) != NULL) return EINVAL;
+    if (path.len > 0) memcpy(given, path.ptr, path.len);
+    given[path.len] = '\0';
+    const char *from = given[0] == '/' ? confine_inside(c, given) : given;
+    if (from == NULL) return EXDEV;
+    while (from[0] == '.' && from[1] == '/') {
+        from++;
+        while (*from == '/')
+            from++;
+    }
+    if (from[0] == '\0') from = ".";
+    memcpy(out, from, strlen(from) + 1);
+    return 0;
+}
+
+#if defined(PATH_MAX) && PATH_MAX > WFI_CONFINE_PATH
+#error "realpath may need more room than WFI_CONFINE_PATH"
+#endif
+
+/* ---- the walk ---- */
+
+/* Where a walk stands: `at` is open and is the directory `done` (no links, no dots, "" is the root); `todo` is what
+ * is left. */
+typedef struct confine_walk {
+    const wfi_confine *c;
+    int dirfd, at;
+    uint32_t links;
+    char done[WFI_CONFINE_PATH];
+    char todo[WFI_CONFINE_PATH];
+} confine_walk;
+
+/* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
+static int confine_step(int at, const char *name, bool last) {
+    int flags = last ? CONFINE_FLAGS : CONFINE_STEP | O_DIRECTORY | O_CLOEXEC;
+    int fd = openat(at, name, flags | O_NOFOLLOW);
+    return fd >= 0 ? fd : -errno;
+}
+
+static int confine_push(confine_walk *w, const char *name) {
+    size_t n = strlen(w->done), m = strlen(name);
+    if (n + m + 2 > sizeof w->done) return ENAMETOOLONG;
+    if (n > 0) w->done[n++] = '/';
+    memcpy(w->done + n, name, m + 1);
+    return 0;
+}
+
+/* Opens the directory `done` again from the root. */
+static int confine_reopen(confine_walk *w) {
+    char name[WFI_CONFINE_PATH];
+    const char *from = w->done;
+    wfi_sys_close(&w->at);
+    w->at = fcntl(w->dirfd, F_DUPFD_CLOEXEC, 3);
+    if (w->at < 0) return errno;
+    while (*from != '\0') {
+        size_t n = strcspn(from, "/");
+        memcpy(name, from, n);
+        name[n] = '\0';
+        int fd = confine_step(w->at, name, false);
+        if (fd < 0) return -fd;
+        wfi_sys_close(&w->at);
+        w->at = fd;
+        from += n + (from[n] == '/');
+    }
+    return 0;
+}
+
+static int confine_up(confine_walk *w) {
+    if (w->done[0] == '\0') return EXDEV;
+    char *slash = strrchr(w->done, '/');
+    *(slash != NULL ? slash : w->done) = '\0';
+    return confine_reopen(w);
+}
+
+/* Takes the first name off `todo`. */
+static void confine_shift(confine_walk *w, char *name) {
+    char *from = w->todo;
+    size_t n = strcspn(from, "/");
+    memcpy(name, from, n);
+    name[n] = '\0';
+    from += n;
+    while (*from == '/')
+        from++;
+    memmove(w->todo, from, strlen(from) + 1);
+}
+
+/* Puts a link's target before what is left. */
+static int confine_follow(confine_walk *w, const char *target) {
+    char rest[WFI_CONFINE_PATH];
+    if (++w->links > WFI_CONFINE_LINKS) return ELOOP;
+    if (target[0] == '/') {
+        target = confine_inside(w->c, target);
+        if (target == NULL) return EXDEV;
+        w->done[0] = '\0';
+        int error = confine_reopen(w);
+        if (error != 0) return error;
+    }
+    size_t n = strlen(target), m = strlen(w->todo);
+    if (n + m + 2 > sizeof rest) return ENAMETOOLONG;
+    memcpy(rest, w->todo, m + 1);
+    memcpy(w->todo, target, n + 1);
+    if (m > 0) {
+        w->todo[n] = '/';
+        memcpy(w->todo + n + 1, rest, m + 1);
+    }
+    return 0;
+}
+
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno. */
+static int confine_next(confine_walk *w, int *out) {
+    char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
+    confine_shift(w, name);
+    bool last = w->todo[0] == '\0';
+    if (strcmp(name, "..") == 0) {
+        int error = confine_up(w);
+        if (error != 0) return error;
+        name[0] = '\0';
+    }
+    if (name[0] == '\0' || strcmp(name, ".") == 0) {
+        if (!last) return 0;
+        *out = openat(w->at, ".", CONFINE_FLAGS);
+        return *out >= 0 ? 0 : errno;
+    }
+    ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
+    if (n >= 0) {
+        target[n] = '\0';
+        return n == 0 ? ENOENT : confine_follow(w, target);
+    }
+    int fd = confine_step(w->at, name, last);
+    if (fd < 0) return -fd;
+    if (last) {
+        *out = fd;
+        return 0;
+    }
+    wfi_sys_close(&w->at);
+    w->at = fd;
+    return confine_push(w, name);
+}
+
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
+    int out = -1;
+    w.done[0] = '\0';
+    memcpy(w.todo, path, strlen(path) + 1);
+    int error = confine_reopen(&w);
+    /* Each round takes a name off todo or follows one of the few links: it ends. */
+    while (error == 0 && out < 0)
+        error = confine_next(&w, &out);
+    wfi_sys_close(&w.at);
+    return error == 0 ? out : -error;
+}
+
+/* ---- opening ---- */
+
+#if WFI_LINUX
+#if !defined(SYS_openat2)
+#define CONFINE_OPENAT2 437
+#else
+#define CONFINE_OPENAT2 SYS_openat2
+#endif
+/* The kernel answers EXDEV for absolute links too, which may well lead inside: then, as where it cannot, the walk
+ * decides. */
+static int confine_kernel_open(int dirfd, const char *path) {
+    const uint64_t beneath_no_magic = 0x08 | 0x02; /* RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS */
+    const uint64_t how[3] = {CONFINE_FLAGS, 0, beneath_no_magic};
+    long fd = syscall(CONFINE_OPENAT2, dirfd, path, how, sizeof how);
+    return fd >= 0 ? (int)fd : -errno;
+}
+#endif
+
+int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
+    if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
+#if WFI_LINUX
+    int fd = confine_kernel_open(dirfd, path);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path);
+#else
+    int fd = confine_walk_open(c, dirfd, path);
+#endif
+    if (fd < 0) return fd;
+    if (wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
+    close(fd);
+    return -ENXIO;
+}
+
+bool wfi_confine_is_file(int fd, uint64_t *size) {
+    struct stat st;
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) return false;
+    if (size != NULL) *size = (uint64_t)st.st_size;
+    return true;
+}
+
+bool wfi_confine_is_dir(int fd) {
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}

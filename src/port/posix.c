@@ -1,0 +1,213 @@
+/* posix: puts the parts of the hosted port together: clock, random, log file, tools, and the one wait for all of them.
+ *
+ * Invariants:
+ *   1. Everything lives in the caller's block: this struct, then what its config makes variable.
+ *   2. Every descriptor is close-on-exec and at least 3.
+ *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "posix.h"
+#include "logfile.h"
+#include "sys.h"
+#include "tools.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#define POSIX_ALIGN ((size_t)16)
+
+struct wf_posix {
+    wf_posix_config config; /* with its defaults */
+    wfi_logfile log;
+    wfi_tools tools; /* if there is a root */
+    int wake[2];
+    char error[1024];
+};
+
+static size_t posix_fixed(void) {
+    return (sizeof(wf_posix) + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+}
+
+static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
+    if (config == NULL) return false;
+    *out = *config;
+    if (out->tickets == 0) out->tickets = 24;
+    if (out->children == 0) out->children = 8;
+    if (out->tool_ms == 0) out->tool_ms = 60000;
+    if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
+    return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
+}
+
+size_t wf_posix_size(const wf_posix_config *config) {
+    wf_posix_config c;
+    if (!posix_settle(config, &c)) return 0;
+    return posix_fixed() + (c.root != NULL ? wfi_tools_size(c.tickets) : 0) + POSIX_ALIGN - 1;
+}
+
+static wf_status posix_open_wake(wf_posix *p) {
+    if (wfi_sys_pipe(p->wake) && fcntl(p->wake[1], F_SETFL, O_NONBLOCK) == 0) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot make a pipe: %s", strerror(errno));
+    return WF_E_IO;
+}
+
+static wf_status posix_open_root(wf_posix *p) {
+    const wf_posix_config *c = &p->config;
+    if (c->root == NULL) return WF_OK;
+    int error = wfi_tools_init(&p->tools, (char *)p + posix_fixed(), c->root, c->tickets, c->children, c->tool_ms);
+    if (error == 0) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
+    return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+}
+
+static void posix_close_wake(wf_posix *p) {
+    wfi_sys_close(&p->wake[0]);
+    wfi_sys_close(&p->wake[1]);
+}
+
+static wf_status posix_open_parts(wf_posix *p) {
+    wf_status status = posix_open_wake(p);
+    if (status != WF_OK) return status;
+    status = posix_open_root(p);
+    if (status == WF_OK) {
+        status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
+        if (status == WF_OK) return WF_OK;
+        if (p->config.root != NULL) wfi_tools_close(&p->tools);
+    }
+    posix_close_wake(p);
+    return status;
+}
+
+static wf_status posix_answer(wf_error *error, wf_status status, const char *text) {
+    if (error != NULL) {
+        error->code = status;
+        error->text = text;
+        error->offset = WF_NO_OFFSET;
+    }
+    return status;
+}
+
+wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error) {
+    size_t needed = wf_posix_size(config);
+    *out = NULL;
+    if (needed == 0)
+        return posix_answer(error, WF_E_CONFIG,
+                            "posix: a log needs a mode, and only a temporary one has no path; "
+                            "tickets are at most 65536, children 64");
+    if (memory == NULL || size < needed)
+        return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
+    wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
+    memset(p, 0, sizeof *p);
+    posix_settle(config, &p->config);
+    *out = p;
+    wf_status status = posix_open_parts(p);
+    return posix_answer(error, status, status == WF_OK ? "" : wf_status_text(status));
+}
+
+void wf_posix_close(wf_posix *p) {
+    if (p->config.root != NULL) wfi_tools_close(&p->tools);
+    wfi_logfile_close(&p->log);
+    posix_close_wake(p);
+}
+
+/* ---- clock, random ---- */
+
+static uint64_t posix_now_ms(void *ctx) {
+    (void)ctx;
+    return wfi_sys_now_ms();
+}
+
+static uint64_t posix_wall_ms(void *ctx) {
+    struct timespec t;
+    (void)ctx;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return t.tv_sec < 0 ? 0 : (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+static wf_status posix_random(void *ctx, void *buf, size_t n) {
+    wf_posix *p = ctx;
+    if (wfi_sys_random(buf, n)) return WF_OK;
+    snprintf(p->error, sizeof p->error,
+             "cannot get random bytes: the system offers neither getrandom nor /dev/urandom");
+    return WF_E_IO;
+}
+
+void wf_posix_platform(wf_posix *p, wf_platform *out) {
+    memset(out, 0, sizeof *out);
+    out->version = WF_PLATFORM_VERSION;
+    out->ctx = p;
+    out->now_ms = posix_now_ms;
+    out->wall_ms = posix_wall_ms;
+    out->random = posix_random;
+    out->log = wfi_logfile_ops();
+    out->log_ctx = &p->log;
+    if (p->config.root == NULL) return;
+    out->tool_ops = wfi_tools_ops();
+    out->tool_ctx = &p->tools;
+}
+
+const char *wf_posix_error(const wf_posix *p) {
+    return p->error;
+}
+
+/* ---- waiting ---- */
+
+void wf_posix_wake(wf_posix *p) {
+    int saved = errno;
+    ssize_t ignored = write(p->wake[1], "", 1); /* full: the wait ends anyway */
+    (void)ignored;
+    errno = saved;
+}
+
+static void posix_drain_wake(wf_posix *p) {
+    char bytes[64];
+    while (read(p->wake[0], bytes, sizeof bytes) == (ssize_t)sizeof bytes)
+        continue;
+}
+
+/* Milliseconds for poll: until `ms` are over or a child needs attention, whichever is first. */
+static int posix_timeout(const wf_posix *p, uint32_t ms) {
+    uint64_t now = wfi_sys_now_ms();
+    uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
+    if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
+    return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
+}
+
+/* poll, up to the tick of now_ms at which `ms` are over: whole milliseconds from here would come up to one too late. */
+static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
+#if defined(__linux__) && !defined(WFI_PLAIN_POSIX)
+    struct timespec t;
+    if (ms > 0) {
+        clock_gettime(CLOCK_MONOTONIC, &t);
+        int64_t left = (int64_t)ms * 1000000 - t.tv_nsec % 1000000;
+        t.tv_sec = (time_t)(left / 1000000000);
+        t.tv_nsec = (long)(left % 1000000000);
+        return ppoll(fds, n, &t, NULL);
+    }
+#endif
+    return poll(fds, n, ms);
+}
+
+void wf_posix_wait(wf_posix *p, uint32_t ms) {
+    struct pollfd fds[1 + WFI_CHILD_MAX];
+    int children[WFI_CHILD_MAX];
+    uint32_t n = 0;
+    if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
+    fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
+    for (uint32_t i = 0; i < n; i++)
+        fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
+    if (posix_poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+}
+
+const wf_tool *wf_posix_tools(uint32_t *count) {
+    return wfi_tools_list(count);
+}

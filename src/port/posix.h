@@ -1,0 +1,76 @@
+/* posix: the hosted platform for Linux and other POSIX systems. Opt-in: define WF_PORT_POSIX before including.
+ *
+ *     wf_posix_config pc = {.root = ".", .log = "run.wflog", .mode = WF_POSIX_CREATE, .tickets = 24};
+ *     wf_posix *posix;
+ *     wf_posix_open(&posix, memory, wf_posix_size(&pc), &pc, &error);
+ *     wf_posix_platform(posix, &platform);                      hand this to wf_init
+ *     while (wf_step(w, 64, &wait_ms) == WF_OK) ... wf_posix_wait(posix, wait_ms);
+ *     wf_close(w);
+ *     wf_posix_close(posix);
+ *
+ * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
+ * (grep, glob), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
+ * file is an error and not its death. */
+#ifndef WF_POSIX_H
+#define WF_POSIX_H
+
+#include "../api.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef enum wf_posix_mode {
+    WF_POSIX_TEMPORARY = 0, /* a file without a name that ends with the process; `log` must be NULL */
+    WF_POSIX_CREATE,        /* a new log; its name appears when the first sync is done, and must be free until then */
+    WF_POSIX_OPEN,          /* an existing log, read and written */
+    WF_POSIX_READ           /* an existing log, only read; no lock, so a live one may be watched */
+} wf_posix_mode;
+
+/* The strings must outlive the wf_posix. Zero means the default. */
+typedef struct wf_posix_config {
+    const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
+    const char *log;
+    wf_posix_mode mode;
+    bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
+    uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
+    uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
+    uint32_t tool_ms;  /* longest work of one child; default 60000 */
+} wf_posix_config;
+
+typedef struct wf_posix wf_posix; /* lives in the caller's block */
+
+/* Bytes that wf_posix_open needs, at any alignment. 0: the config is not valid. */
+size_t wf_posix_size(const wf_posix_config *config);
+
+/* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
+ * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
+ * WF_E_CONFIG, WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
+ * writes this log; WF_E_IO: anything else. error may be NULL. */
+wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
+
+/* Kills children, waits for a sync under way, closes all. A new log that never got its name is removed. */
+void wf_posix_close(wf_posix *p);
+
+/* Fills in all of *out but `trace`, which becomes NULL. */
+void wf_posix_platform(wf_posix *p, wf_platform *out);
+
+/* Sleeps until a sync or a child has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
+ * called. */
+void wf_posix_wait(wf_posix *p, uint32_t ms);
+
+/* Ends the present or the next wf_posix_wait. For signal handlers and other threads. */
+void wf_posix_wake(wf_posix *p);
+
+/* What went wrong last, as a sentence with the path and the system's reason. "" if nothing did. */
+const char *wf_posix_error(const wf_posix *p);
+
+/* The tools for agents: read, grep, glob. Scripts have the effects `read` and `files`, which need no entry here. */
+const wf_tool *wf_posix_tools(uint32_t *count);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

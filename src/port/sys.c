@@ -1,0 +1,91 @@
+/* sys: see sys.h. Nothing here keeps state or calls malloc. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "sys.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#if defined(MAP_NORESERVE)
+#define SYS_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE)
+#else
+#define SYS_MAP_FLAGS (MAP_PRIVATE | MAP_ANONYMOUS)
+#endif
+
+int wfi_sys_high(int fd) {
+    if (fd < 0 || fd > 2) return fd;
+    int high = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    int saved = errno;
+    close(fd);
+    errno = saved;
+    return high;
+}
+
+void wfi_sys_close(int *fd) {
+    if (*fd >= 0) close(*fd);
+    *fd = -1;
+}
+
+bool wfi_sys_pipe(int fds[2]) {
+    int raw[2];
+    fds[0] = fds[1] = -1;
+    if (pipe(raw) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(raw[i], F_SETFD, FD_CLOEXEC);
+        fds[i] = wfi_sys_high(raw[i]);
+    }
+    if (fds[0] >= 0 && fds[1] >= 0 && fcntl(fds[0], F_SETFL, O_NONBLOCK) == 0) return true;
+    wfi_sys_close(&fds[0]);
+    wfi_sys_close(&fds[1]);
+    return false;
+}
+
+static bool sys_urandom(char *buf, size_t n) {
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return false;
+    while (n > 0) {
+        ssize_t got = read(fd, buf, n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        buf += got;
+        n -= (size_t)got;
+    }
+    close(fd);
+    return n == 0;
+}
+
+bool wfi_sys_random(void *buf, size_t n) {
+    char *to = buf;
+#if WFI_LINUX && defined(SYS_getrandom)
+    while (n > 0) {
+        long got = syscall(SYS_getrandom, to, n, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        to += got;
+        n -= (size_t)got;
+    }
+#endif
+    return n == 0 || sys_urandom(to, n);
+}
+
+uint64_t wfi_sys_now_ms(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
+}
+
+void *wfi_sys_pages(size_t n) {
+    void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, SYS_MAP_FLAGS, -1, 0);
+    return p == MAP_FAILED ? NULL : p;
+}
+
+void wfi_sys_pages_end(void *p, size_t n) {
+    if (p != NULL) munmap(p, n);
+}

@@ -1,0 +1,318 @@
+/* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
+ *
+ * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
+ * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "tools.h"
+#include "work.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define TOOLS_GOOD '+'
+#define TOOLS_BAD  '-'
+
+#define TOOLS_STR(text)                                                                                                \
+    { (text), sizeof(text) - 1 }
+#define TOOLS_STRING "{\"type\":\"string\"}"
+#define TOOLS_NUMBER "{\"type\":\"integer\",\"minimum\":1}"
+#define TOOLS_OBJECT(members, needed)                                                                                  \
+    "{\"type\":\"object\",\"properties\":{" members "},\"required\":[\"" needed "\"],\"additionalProperties\":false}"
+
+/* These texts go into every request: each word costs. */
+static const wf_tool tools_list[] = {
+    {TOOLS_STR("read"),
+     TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
+     TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
+     false},
+    {TOOLS_STR("grep"),
+     TOOLS_STR(
+         "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
+         "directory; `glob`: only such files, e.g. *.c; `max` lines: 100."),
+     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING ",\"glob\":" TOOLS_STRING
+                            ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
+                            "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
+                            "pattern")),
+     false},
+    {TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
+     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
+};
+
+const wf_tool *wfi_tools_list(uint32_t *count) {
+    *count = (uint32_t)(sizeof tools_list / sizeof tools_list[0]);
+    return tools_list;
+}
+
+/* What each tool is called, who may call it, and what does it. */
+static const struct {
+    const char *name;
+    bool model, script;
+    wfi_work_fn work;
+} tools_kinds[] = {
+    {"read", true, true, wfi_work_read},
+    {"grep", true, false, wfi_work_grep},
+    {"glob", true, false, wfi_work_glob},
+    {"files", false, true, wfi_work_files},
+};
+#define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
+
+/* ---- rings ---- */
+
+static void tools_push(const wfi_tools *t, wfi_ring *r, uint32_t ticket) {
+    r->at[(r->head + r->count++) % t->tickets] = ticket;
+}
+
+static uint32_t tools_pop(const wfi_tools *t, wfi_ring *r) {
+    uint32_t ticket = r->at[r->head];
+    r->head = (r->head + 1) % t->tickets;
+    r->count--;
+    return ticket;
+}
+
+/* ---- life ---- */
+
+size_t wfi_tools_size(uint32_t tickets) {
+    size_t one = sizeof(wfi_ticket) + 2 * sizeof(uint32_t);
+    return (tickets * one + 15) & ~(size_t)15;
+}
+
+int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
+                   uint32_t tool_ms) {
+    memset(t, 0, sizeof *t);
+    memset(tables, 0, wfi_tools_size(tickets));
+    t->tickets = tickets;
+    t->tool_ms = tool_ms;
+    t->ticket = tables;
+    t->waiting.at = (uint32_t *)(void *)(t->ticket + tickets);
+    t->done.at = t->waiting.at + tickets;
+    wfi_children_init(&t->children, children);
+    return wfi_confine_init(&t->root, root);
+}
+
+static void tools_end(void *ctx, uint32_t ticket);
+
+void wfi_tools_close(wfi_tools *t) {
+    for (uint32_t i = 0; i < t->tickets; i++)
+        tools_end(t, i);
+    wfi_children_close(&t->children);
+    wfi_confine_close(&t->root);
+}
+
+/* ---- answers ---- */
+
+static void tools_done(wfi_tools *t, uint32_t ticket, wf_str text, bool is_error) {
+    wfi_ticket *k = &t->ticket[ticket];
+    k->state = WFI_TICKET_DONE;
+    k->result.text = text;
+    k->result.is_error = is_error;
+    if (!k->in_done) tools_push(t, &t->done, ticket);
+    k->in_done = true;
+}
+
+static void tools_fail(wfi_tools *t, uint32_t ticket, const char *text) {
+    tools_done(t, ticket, wf_str_of(text, strlen(text)), true);
+}
+
+/* The answer's place in a ticket's pages: what the work may fill, its last line, and the byte behind. */
+static size_t tools_cap(const wf_tool_call *call) {
+    if (call->script) return WFI_WORK_SCRIPT_MAX;
+    size_t max = call->output_max == 0 ? WFI_WORK_OUT : call->output_max;
+    return (max < WFI_WORK_OUT_MIN ? WFI_WORK_OUT_MIN : max) - WFI_WORK_FOOT;
+}
+
+static size_t tools_answer_size(const wf_tool_call *call) {
+    return (tools_cap(call) + WFI_WORK_FOOT + 1 + 7) & ~(size_t)7;
+}
+
+static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
+    wfi_work w;
+    memset(&w, 0, sizeof w);
+    w.root = &t->root;
+    w.dirfd = t->root.fd;
+    w.tool = k->call.name;
+    w.input = k->call.input;
+    w.script = k->call.script;
+    w.out = k->pages;
+    w.cap = tools_cap(&k->call);
+    w.room = k->pages + tools_answer_size(&k->call);
+    w.size = WFI_WORK_ROOM;
+    return w;
+}
+
+/* ---- in a child ---- */
+
+typedef struct tools_job {
+    const wfi_tools *t;
+    const wfi_ticket *k;
+} tools_job;
+
+static void tools_child(void *arg) {
+    const tools_job *job = arg;
+    wfi_work w = tools_work(job->t, job->k);
+    w.dirfd = WFI_CHILD_KEEP;
+    w.size = WFI_WORK_FIND_ROOM;
+    w.room = wfi_sys_pages(w.size);
+    if (w.room == NULL) return;
+    tools_kinds[job->k->kind].work(&w);
+    w.out[w.len++] = w.is_error ? TOOLS_BAD : TOOLS_GOOD;
+    while (w.len > 0) {
+        ssize_t n = write(1, w.out, w.len);
+        if (n < 0 && errno == EINTR) continue;
+        if (n <= 0) return;
+        w.out += n;
+        w.len -= (size_t)n;
+    }
+}
+
+static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    tools_job job = {t, k};
+    uint64_t now = wfi_sys_now_ms(), limit = now + t->tool_ms;
+    wfi_child_job c = {.run = tools_child, .arg = &job, .keep = t->root.fd, .out = k->pages};
+    c.cap = tools_answer_size(&k->call);
+    c.deadline = k->call.deadline < limit ? k->call.deadline : limit;
+    c.cpu_s = t->tool_ms / 1000 + 2;
+    wf_status status = wfi_child_start(&t->children, &c, &k->place);
+    if (status != WF_OK) return status;
+    t->owner[k->place] = ticket;
+    k->state = WFI_TICKET_RUNNING;
+    return WF_OK;
+}
+
+/* A child has ended: takes its answer, or says why there is none. */
+static void tools_harvest(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    const wfi_child *c = &t->children.at[k->place];
+    char last = c->len > 0 && !c->overflow ? c->out[c->len - 1] : '\0';
+    if (last == TOOLS_GOOD || last == TOOLS_BAD) {
+        tools_done(t, ticket, wf_str_of(c->out, c->len - 1), last == TOOLS_BAD);
+    } else if (c->timed_out) {
+        tools_fail(t, ticket, "stopped: it took too long; narrow the pattern, the path or the glob");
+    } else {
+        tools_fail(t, ticket, "the process that did the work died; try once more, with less to look at");
+    }
+    wfi_child_release(&t->children, k->place);
+}
+
+static void tools_start_waiting(wfi_tools *t) {
+    while (t->waiting.count > 0) {
+        uint32_t ticket = t->waiting.at[t->waiting.head];
+        wfi_ticket *k = &t->ticket[ticket];
+        wf_status status = k->state == WFI_TICKET_WAITING ? tools_spawn(t, ticket) : WF_OK;
+        if (status == WF_AGAIN) return;
+        k->in_waiting = false;
+        tools_pop(t, &t->waiting);
+        if (status != WF_OK) tools_fail(t, ticket, "the system has no process to spare; try again later");
+    }
+}
+
+void wfi_tools_pump(wfi_tools *t) {
+    wfi_children_pump(&t->children, wfi_sys_now_ms());
+    for (uint32_t i = 0; i < t->children.count; i++)
+        if (t->children.at[i].state == WFI_CHILD_DONE) tools_harvest(t, t->owner[i]);
+    tools_start_waiting(t);
+}
+
+/* Tickets that were ended before they were named are dropped here: they must not keep anybody awake. */
+bool wfi_tools_have_news(wfi_tools *t) {
+    while (t->done.count > 0) {
+        uint32_t ticket = t->done.at[t->done.head];
+        if (t->ticket[ticket].state == WFI_TICKET_DONE) return true;
+        t->ticket[ticket].in_done = false;
+        tools_pop(t, &t->done);
+    }
+    return false;
+}
+
+/* ---- the ops ---- */
+
+static uint32_t tools_find(const wf_tool_call *call) {
+    for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
+        size_t n = strlen(tools_kinds[i].name);
+        bool allowed = call->script ? tools_kinds[i].script : tools_kinds[i].model;
+        if (allowed && n == call->name.len && memcmp(tools_kinds[i].name, call->name.ptr, n) == 0) return i;
+    }
+    return TOOLS_KINDS;
+}
+
+static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_work w = tools_work(t, k);
+    if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
+        wfi_work_read(&w);
+        tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
+        return;
+    }
+    k->state = WFI_TICKET_WAITING;
+    if (!k->in_waiting) tools_push(t, &t->waiting, ticket);
+    k->in_waiting = true;
+    tools_start_waiting(t);
+}
+
+static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
+    wfi_ticket *k = &t->ticket[ticket];
+    k->call = *call;
+    k->kind = tools_find(call);
+    if (k->kind == TOOLS_KINDS) {
+        tools_fail(t, ticket,
+                   call->script ? "there is no such effect; there are read and files"
+                                : "there is no such tool; there are read, grep and glob");
+        return WF_OK;
+    }
+    k->size = tools_answer_size(call) + WFI_WORK_ROOM;
+    k->pages = wfi_sys_pages(k->size);
+    if (k->pages == NULL) {
+        tools_fail(t, ticket, "the system has no memory to spare; try again later");
+    } else {
+        tools_dispatch(t, ticket);
+    }
+    return WF_OK;
+}
+
+static wf_status tools_result(void *ctx, uint32_t ticket, wf_tool_result *out) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets || t->ticket[ticket].state == WFI_TICKET_FREE) return WF_E_STALE;
+    if (t->ticket[ticket].state != WFI_TICKET_DONE) wfi_tools_pump(t);
+    if (t->ticket[ticket].state != WFI_TICKET_DONE) return WF_AGAIN;
+    *out = t->ticket[ticket].result;
+    return WF_OK;
+}
+
+static void tools_end(void *ctx, uint32_t ticket) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets) return;
+    wfi_ticket *k = &t->ticket[ticket];
+    if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&t->children, k->place);
+    wfi_sys_pages_end(k->pages, k->size);
+    k->pages = NULL;
+    k->state = WFI_TICKET_FREE;
+}
+
+static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
+    wfi_tools *t = ctx;
+    uint32_t n = 0;
+    wfi_tools_pump(t);
+    while (n < max && wfi_tools_have_news(t)) {
+        tickets[n] = tools_pop(t, &t->done);
+        t->ticket[tickets[n++]].in_done = false;
+    }
+    return n;
+}
+
+static uint64_t tools_due(void *ctx) {
+    wfi_tools *t = ctx;
+    uint64_t now = wfi_sys_now_ms();
+    return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
+}
+
+const wf_tool_ops *wfi_tools_ops(void) {
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due};
+    return &ops;
+}

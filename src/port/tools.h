@@ -1,0 +1,58 @@
+/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
+ * -> FREE, or straight to DONE when the work is small.
+ *
+ * Invariants:
+ *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
+ *   2. A WAITING ticket stands in `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
+ *      what else stands there was ended meanwhile and is passed over.
+ *   3. Waiting tickets start in the order in which they came. */
+#ifndef WFI_TOOLS_H
+#define WFI_TOOLS_H
+
+#include "child.h"
+#include "confine.h"
+
+typedef enum wfi_ticket_state {
+    WFI_TICKET_FREE = 0,
+    WFI_TICKET_WAITING,
+    WFI_TICKET_RUNNING,
+    WFI_TICKET_DONE
+} wfi_ticket_state;
+
+typedef struct wfi_ticket {
+    wfi_ticket_state state;
+    uint32_t kind;  /* which tool */
+    uint32_t place; /* of its child */
+    wf_tool_call call;
+    char *pages; /* the answer, then room */
+    size_t size;
+    wf_tool_result result;
+    bool in_waiting, in_done;
+} wfi_ticket;
+
+typedef struct wfi_ring {
+    uint32_t *at; /* `tickets` of them */
+    uint32_t head, count;
+} wfi_ring;
+
+typedef struct wfi_tools {
+    wfi_confine root;
+    wfi_children children;
+    uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
+    uint32_t tickets, tool_ms;
+    wfi_ticket *ticket;
+    wfi_ring waiting, done;
+} wfi_tools;
+
+/* Bytes that the tables need, 16-aligned. */
+WFI size_t wfi_tools_size(uint32_t tickets);
+/* 0 or an errno: the root cannot be opened. */
+WFI int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
+                       uint32_t tool_ms);
+WFI void wfi_tools_close(wfi_tools *t);
+WFI void wfi_tools_pump(wfi_tools *t);
+WFI bool wfi_tools_have_news(wfi_tools *t);
+WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
+WFI const wf_tool *wfi_tools_list(uint32_t *count);
+
+#endif

@@ -1,0 +1,37 @@
+/* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
+ * nobody; .git and .wf are passed over. Memory is one block of the caller's, used as a stack; no malloc where the
+ * system lets us read directories without it (Linux), so it may run in a forked child. */
+#ifndef WFI_WALK_H
+#define WFI_WALK_H
+
+#include "sys.h"
+
+#define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
+#define WFI_WALK_DEPTH 128u
+
+typedef enum wfi_entry_type { WFI_ENTRY_OTHER, WFI_ENTRY_FILE, WFI_ENTRY_DIR } wfi_entry_type;
+
+/* Calls back for each entry but . and ..; false from it ends the matter. room: at least 4 KiB, 8-aligned. 0 or an
+ * errno. */
+typedef bool (*wfi_entry_fn)(void *ctx, const char *name, wfi_entry_type type);
+WFI int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx);
+
+typedef struct wfi_walk {
+    /* in */
+    bool (*enter)(void *ctx, wf_str dir); /* dir ends with '/'; false: pass it over; may be NULL */
+    bool (*file)(void *ctx, wf_str path, int dirfd, const char *name); /* false: end the walk */
+    void *ctx;
+    char *room; /* 8-aligned */
+    size_t size;
+    /* out */
+    uint32_t unreadable; /* directories, and what did not fit */
+    /* own */
+    size_t used;
+    char path[WFI_WALK_PATH];
+    size_t path_len;
+} wfi_walk;
+
+/* Walks the open directory fd, which stays open. Paths begin with `prefix` ("" or ending with '/'). */
+WFI void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix);
+
+#endif

@@ -1,0 +1,357 @@
+-- The part of the script API that starts work and waits for it: agent, parallel, pipeline, race, files, read, phase, log,
+-- budget, now. Runs once, before the script, with two tables: `host`, private, and `env`, the script's globals.
+--
+-- A branch is a coroutine of the host's. It has a path, its logical place in the script: every call, effect and fan-out in it
+-- takes the next number of the branch (1, 2, ...), and branch i of fan-out n has the path "n[i]" below its parent's. So a
+-- place is the same in every run of the same script, whatever finishes when.
+
+local host, env = ...
+local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
+local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note
+local status, check_schema, random_bits = host.status, host.check_schema, host.random
+local pcall, stop = host.pcall, host.stop
+local error, rawequal, rawget, setmetatable, tostring, type = env.error, env.rawequal, env.rawget, env.setmetatable, env.tostring, env.type
+local select, pairs, next, null = env.select, env.pairs, env.next, env.null
+local format, sub = env.string.format, env.string.sub
+local encode, decode, array = env.json.encode, env.json.decode, env.json.array
+local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
+local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
+
+local ITEMS_MAX = 100000 -- of one fan-out
+local LIVE_MAX = 1024 -- branches of one fan-out that have begun and not ended: they cost memory
+
+---- errors ---------------------------------------------------------------------------------------------------------------
+
+local failure_meta = {
+    __tostring = function(e) return tostring(e.kind) .. ": " .. tostring(e.message) end,
+    __name = "error",
+}
+
+local function failure(kind, message, agent, attempts)
+    return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, failure_meta)
+end
+
+-- What a branch raised or returned, as the table that scripts are promised.
+local function as_failure(e)
+    if type(e) == "table" and e.kind ~= nil then return e end
+    return failure("script", tostring(e))
+end
+
+---- meta and args ------------------------------------------------------------------------------------------------------------
+
+local meta_checked = false
+
+local function check_meta()
+    if meta_checked then return end
+    local meta = rawget(env, "meta")
+    if type(meta) ~= "table" or type(meta.name) ~= "string" or type(meta.description) ~= "string" then
+        fail('the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
+    end
+    if meta.budget ~= nil then fail("meta.budget is not in this build yet: give --budget-tokens or --budget-usd") end
+    if meta.args ~= nil then
+        local why = check_schema(encode(meta.args), encode(rawget(env, "args")))
+        if why then fail("args do not match meta.args: " .. why) end
+    end
+    meta_checked = true
+end
+
+---- options --------------------------------------------------------------------------------------------------------------------
+
+local DURATION_MAX = 4000000 -- seconds; a little less than 2^32 ms
+
+local function duration(v, name)
+    if type(v) == "number" and v >= 0.001 and v < DURATION_MAX then return floor(v * 1000) end
+    local n, unit
+    if type(v) == "string" then n, unit = env.string.match(v, "^(%d+)(m?[smh])$") end
+    local scale = unit and ({ ms = 1, s = 1000, m = 60000, h = 3600000 })[unit]
+    n = scale and tointeger(n)
+    if not n or n < 1 or n * scale > DURATION_MAX * 1000 then
+        fail(format("agent: %s takes seconds up to %d, or a text such as \"90s\", \"5m\" or \"2h\"", name, DURATION_MAX))
+    end
+    return n * scale
+end
+
+local function count(v, name)
+    local n = math_type(v) and tointeger(v)
+    if not n or n < 1 or n > 1 << 30 then fail(format("agent: %s takes a whole number from 1 up", name)) end
+    return n
+end
+
+local function retries(v, name)
+    if v == 0 then return 0xffffffff end -- none; the host takes 0 for "as the run"
+    return count(v, name)
+end
+
+local function text(v, name)
+    if type(v) ~= "string" then fail(format("agent: %s takes a text, got %s", name, type(v))) end
+    return v
+end
+
+local function names(v, name)
+    if type(v) == "string" then return v end
+    local fine = type(v) == "table"
+    for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == "string" end
+    if not fine then fail(format("agent: %s takes a list of names", name)) end
+    return #v == 0 and "none" or concat(v, ",")
+end
+
+local function schema_text(v)
+    if type(v) ~= "table" then fail("agent: schema takes a table") end
+    return encode(v)
+end
+
+local function boolean(v, name)
+    if type(v) ~= "boolean" then fail(format("agent: %s takes true or false", name)) end
+    return v
+end
+
+local function callback(v, name)
+    if type(v) ~= "function" then fail(format("agent: %s takes a function", name)) end
+    return v
+end
+
+local AGENT_OPTIONS = {
+    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
+    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
+    cache = boolean, check = callback,
+}
+local LATER_OPTIONS = { agent_type = true, isolation = true, budget = true, cwd = true }
+
+local function agent_options(opts)
+    local out = {}
+    if opts == nil then return out end
+    if type(opts) ~= "table" then fail("agent: options take a table, got " .. type(opts)) end
+    for name, value in pairs(opts) do
+        local read = AGENT_OPTIONS[name]
+        if LATER_OPTIONS[name] then fail(format("agent: the option '%s' is not in this build yet", name)) end
+        if not read then fail(format("agent: there is no option '%s'%s", tostring(name), host.near(tostring(name), AGENT_OPTIONS))) end
+        out[name] = read(value, name)
+    end
+    return out
+end
+
+---- agent ------------------------------------------------------------------------------------------------------------------------
+
+local phases = {} -- title in force, by branch
+local REJECTIONS_MAX = 2
+
+local function ask(prompt, o, phase)
+    -- what makes the call the same call again; limits, labels and phases do not
+    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null }))
+    local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
+        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false)
+    if kind == "none" then return value end
+    local e = failure(kind, value, agent, attempts)
+    if attempts == nil then error(e, 0) end -- a stop of the run
+    return nil, e
+end
+
+function env.agent(prompt, opts)
+    if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
+    check_meta()
+    local o = agent_options(opts)
+    local phase = o.phase or phases[self()]
+    local question, value, e = prompt, nil, nil
+    for _ = 0, REJECTIONS_MAX do
+        value, e = ask(question, o, phase)
+        if e then return nil, e end
+        if not o.check then return value end
+        local fine, reason = o.check(value)
+        if fine then return value end
+        reason = tostring(reason or "the answer was rejected")
+        e = failure("schema", "rejected by check: " .. reason, o.label)
+        question = format("%s\n\nAn earlier answer was rejected: %s\nThat answer was: %s", prompt, reason,
+            type(value) == "string" and value or encode(value))
+    end
+    return nil, e
+end
+
+---- fan-outs -----------------------------------------------------------------------------------------------------------------------
+
+local function check_list(t, name)
+    if type(t) ~= "table" then fail(format("%s takes a list, got %s", name, type(t))) end
+    local n = #t
+    if math_type(n) ~= "integer" then fail(format("%s: the length of the list is no whole number", name)) end
+    if n > ITEMS_MAX then fail(format("%s: %d items, more than the limit of %d for one fan-out", name, n, ITEMS_MAX)) end
+    return n
+end
+
+local function check_functions(t, name)
+    local n = check_list(t, name)
+    for i = 1, n do
+        if type(t[i]) ~= "function" then fail(format("%s: item %d is no function but a %s", name, i, type(t[i]))) end
+    end
+    return n
+end
+
+-- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
+-- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled.
+local function fan_out(n, body, done)
+    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
+    local function cancel_rest()
+        over = true
+        for _, branch in pairs(live) do
+            phases[branch] = nil
+            kill(branch)
+        end
+    end
+    local function launch()
+        while not over and running < LIVE_MAX and begun < n do
+            begun = begun + 1
+            running = running + 1
+            local i = begun
+            local branch = spawn(place, i, function()
+                local result = pack(pcall(body, i))
+                if not result[1] and rawequal(result[2], stop) then error(stop, 0) end
+                phases[live[i]] = nil
+                live[i] = nil
+                running = running - 1
+                if done(i, unpack(result, 1, result.n)) then cancel_rest() end
+                wake(me)
+            end)
+            live[i] = branch
+            phases[branch] = phases[me]
+        end
+    end
+    launch()
+    while running > 0 and not over do
+        block()
+        launch()
+    end
+end
+
+-- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
+local function judge(ok, value, e)
+    if not ok then return "failed", as_failure(value) end
+    if value ~= nil then return "value", value end
+    if e ~= nil then return "failed", as_failure(e) end
+    return "dropped"
+end
+
+-- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
+local function failure_list(list, at, dropped)
+    return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))
+end
+
+-- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
+-- Answers the failures.
+local function collect(n, body, value)
+    local failures, at, dropped = {}, {}, {}
+    fan_out(n, body, function(i, ...)
+        local how, what = judge(...)
+        if how == "value" then return value(i, what) end
+        if how == "failed" then
+            at[i] = what
+        else
+            dropped[i] = true
+            drop()
+        end
+    end)
+    for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end
+    return failure_list(failures, at, dropped)
+end
+
+local function collect_all(n, body)
+    local results = array({})
+    for i = 1, n do results[i] = false end
+    local failures = collect(n, body, function(i, v) results[i] = v end)
+    return results, failures
+end
+
+function env.parallel(fns)
+    local n = check_functions(fns, "parallel")
+    return collect_all(n, function(i) return fns[i]() end)
+end
+
+function env.pipeline(items, ...)
+    local n, stages = check_list(items, "pipeline"), pack(...)
+    for s = 1, stages.n do
+        if type(stages[s]) ~= "function" then fail(format("pipeline: stage %d is no function but a %s", s, type(stages[s]))) end
+    end
+    return collect_all(n, function(i)
+        local item, value, e = items[i], items[i], nil
+        for s = 1, stages.n do
+            value, e = stages[s](value, item, i)
+            if value == nil then return nil, e end
+        end
+        return value
+    end)
+end
+
+function env.race(fns)
+    local n = check_functions(fns, "race")
+    local winner, index
+    local failures = collect(n, function(i) return fns[i]() end, function(i, v)
+        winner, index = v, i
+        return true
+    end)
+    if index then return winner, index end
+    return nil, failures
+end
+
+---- effects and the rest ---------------------------------------------------------------------------------------------------------
+
+local function effect(name, input)
+    check_meta()
+    local kind, value, agent, attempts = branch_effect(name, encode(input))
+    if kind == "none" then return value end
+    local e = failure(kind, value, agent, attempts)
+    if attempts == nil then error(e, 0) end
+    return nil, e
+end
+
+function env.files(...)
+    local globs = array({ ... })
+    if #globs == 0 then fail('files takes at least one glob, such as "src/**/*.c"') end
+    for i = 1, #globs do
+        if type(globs[i]) ~= "string" then fail(format("files: argument %d is no text but a %s", i, type(globs[i]))) end
+    end
+    return effect("files", { globs = globs })
+end
+
+function env.read(path, from, to)
+    if type(path) ~= "string" then fail("read: the path takes a text, got " .. type(path)) end
+    return effect("read", { path = path, from = from, to = to })
+end
+
+function env.phase(title)
+    if type(title) ~= "string" then fail("phase: the title takes a text, got " .. type(title)) end
+    phases[self()] = title
+    note(true, title)
+end
+
+function env.log(fmt, ...)
+    note(false, select("#", ...) > 0 and format(fmt, ...) or tostring(fmt))
+end
+
+env.budget = {}
+for name, index in pairs({ total = 1, spent = 2, remaining = 3 }) do
+    env.budget[name] = function(unit)
+        local total, spent = status(type(unit) == "string" and unit or "")
+        if not spent then fail(format("budget.%s takes \"usd\", \"tokens\" or \"seconds\"", name)) end
+        if index == 1 then return total end
+        if index == 2 then return spent end
+        return total and total - spent or huge
+    end
+end
+
+function env.now()
+    local _, _, now = status("seconds")
+    return now
+end
+
+-- As math.random of the standard library, but the same again on every replay.
+function env.random(m, n)
+    if m == nil then return (random_bits() >> 11) * (0.5 ^ 53) end
+    if n == nil then m, n = 1, m end
+    m, n = tointeger(m), tointeger(n)
+    if not m or not n or m > n then fail("random takes whole numbers m and n with m <= n") end
+    local span = n - m + 1
+    if span <= 0 then return random_bits() end -- the whole range of integers
+    return m + (random_bits() & env.math.maxinteger) % span
+end
+
+for _, name in pairs({ "agent", "parallel", "pipeline", "race", "files", "read", "phase", "log", "random" }) do
+    env[name] = host.front(env[name])
+end
+env.math.random = env.random

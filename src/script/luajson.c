@@ -1,0 +1,393 @@
+/* luajson: owns the mapping between Lua values and JSON. Metamethods play no part in it; work and memory are linear
+ * in the size of the value (keys are sorted), depth is at most WF_JSON_DEPTH.
+ *
+ * A table becomes an array if it is marked as one, or has the keys 1..n and n > 0; else an object, whose keys must be
+ * strings and are written in byte order. Floats are written with the fewest digits that read back equal. */
+#include "luajson.h"
+
+#include <locale.h>
+#include <math.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "order.h"
+
+static const char luajson_mark_key = 0; /* its address is the mark's key in the registry */
+
+WFI void wfi_luajson_mark(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &luajson_mark_key);
+}
+
+/* Its metatable is the mark, or is itself marked: so our own lists can have a metatable and be arrays. */
+static bool luajson_marked(lua_State *L, int index) {
+    int top = lua_gettop(L);
+    bool marked = false;
+    wfi_luajson_mark(L);
+    if (lua_getmetatable(L, index)) {
+        marked = lua_rawequal(L, -1, top + 1);
+        if (!marked && lua_getmetatable(L, -1)) marked = lua_rawequal(L, -1, top + 1);
+    }
+    lua_settop(L, top);
+    return marked;
+}
+
+/* ---- reading ---- */
+
+typedef struct luajson_frame {
+    bool object;
+    lua_Integer count;
+} luajson_frame;
+
+static void luajson_bad(lua_State *L, const wf_json *j, size_t offset, const char *text) {
+    lua_Integer line = 1, column = 1;
+    for (size_t i = 0; i < offset && i < j->text.len; i++) {
+        if (j->text.ptr[i] == '\n') {
+            line++;
+            column = 1;
+        } else if (((uint8_t)j->text.ptr[i] & 0xC0) != 0x80) {
+            column++;
+        }
+    }
+    wfi_lua_error(L, "bad JSON at line %I, column %I: %s", line, column, text);
+}
+
+static void luajson_push_string(lua_State *L, const wf_json *j) {
+    if (!j->escaped) {
+        lua_pushlstring(L, j->raw.ptr, j->raw.len);
+        return;
+    }
+    luaL_Buffer buffer;
+    char *out = luaL_buffinitsize(L, &buffer, j->raw.len);
+    luaL_pushresultsize(&buffer, wf_json_unescape(j->raw, out));
+}
+
+/* An integer if it is written as one and fits, else a float. */
+static void luajson_push_number(lua_State *L, const wf_json *j) {
+    lua_pushlstring(L, j->raw.ptr, j->raw.len);
+    if (lua_stringtonumber(L, lua_tostring(L, -1)) == 0 || isinf(lua_tonumber(L, -1))) {
+        luajson_bad(L, j, (size_t)(j->raw.ptr - j->text.ptr), "the number is out of range");
+    }
+    lua_remove(L, -2);
+}
+
+static void luajson_push_scalar(lua_State *L, const wf_json *j, wf_json_token token) {
+    switch (token) {
+    case WF_JSON_STRING:
+        luajson_push_string(L, j);
+        break;
+    case WF_JSON_NUMBER:
+        luajson_push_number(L, j);
+        break;
+    case WF_JSON_NULL:
+        wfi_lua_push_null(L);
+        break;
+    default:
+        lua_pushboolean(L, token == WF_JSON_TRUE);
+    }
+}
+
+/* Pops a finished value into the container (and, in an object, the key) below it. */
+static void luajson_store(lua_State *L, luajson_frame *frame) {
+    if (frame->object) {
+        lua_rawset(L, -3);
+    } else {
+        lua_rawseti(L, -2, ++frame->count);
+    }
+}
+
+WFI void wfi_lua_push_json(lua_State *L, wf_str json) {
+    luajson_frame frames[WF_JSON_DEPTH];
+    size_t depth = 0;
+    wf_json j;
+    wf_json_init(&j, json);
+    luaL_checkstack(L, 2 * WF_JSON_DEPTH + 8, "JSON");
+    for (;;) {
+        wf_json_token token = wf_json_next(&j);
+        switch (token) {
+        case WF_JSON_END:
+            return;
+        case WF_JSON_ERROR:
+            luajson_bad(L, &j, (size_t)j.error.offset, j.error.text);
+            return;
+        case WF_JSON_KEY:
+            luajson_push_string(L, &j);
+            continue;
+        case WF_JSON_OBJECT:
+        case WF_JSON_ARRAY:
+            if (depth == WF_JSON_DEPTH) luajson_bad(L, &j, j.pos, "nested too deeply");
+            frames[depth++] = (luajson_frame){.object = token == WF_JSON_OBJECT};
+            lua_newtable(L);
+            if (token == WF_JSON_ARRAY) {
+                wfi_luajson_mark(L);
+                lua_setmetatable(L, -2);
+            }
+            continue;
+        case WF_JSON_OBJECT_END:
+        case WF_JSON_ARRAY_END:
+            depth--;
+            break;
+        default:
+            luajson_push_scalar(L, &j, token);
+        }
+        if (depth > 0) luajson_store(L, &frames[depth - 1]);
+    }
+}
+
+/* ---- writing ---- */
+
+typedef struct luajson_writer {
+    lua_State *L;
+    const char *what;
+    wf_json_out out;
+    int buffer; /* stack index of the userdata that out.buf lies in */
+    uint32_t depth;
+    struct {
+        int key;           /* stack index of the member's key; 0: an element */
+        lua_Integer index; /* of the element */
+    } path[WF_JSON_DEPTH];
+} luajson_writer;
+
+/* Raises "what: PATH reason". */
+static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
+    lua_State *L = w->L;
+    luaL_Buffer path;
+    va_list args;
+    luaL_checkstack(L, 16, "JSON");
+    va_start(args, reason);
+    lua_pushvfstring(L, reason, args);
+    va_end(args);
+    luaL_buffinit(L, &path);
+    for (uint32_t i = 0; i < w->depth; i++) {
+        if (i >= 8) {
+            luaL_addstring(&path, "...");
+            break;
+        }
+        if (w->path[i].key) {
+            lua_pushfstring(L, ".%s", lua_tostring(L, w->path[i].key));
+        } else {
+            lua_pushfstring(L, "[%I]", w->path[i].index);
+        }
+        luaL_addvalue(&path);
+    }
+    luaL_pushresult(&path);
+    const char *where = lua_rawlen(L, -1) > 0 ? lua_tostring(L, -1) : "the value";
+    wfi_lua_error(L, "%s: %s %s", w->what, where, lua_tostring(L, -2));
+}
+
+static void luajson_grow(luajson_writer *w, size_t needed) {
+    size_t cap = w->out.cap > SIZE_MAX / 2 || needed > 2 * w->out.cap ? needed : 2 * w->out.cap;
+    char *buf = lua_newuserdatauv(w->L, cap, 0);
+    memcpy(buf, w->out.buf, w->out.len);
+    w->out.buf = buf;
+    w->out.cap = cap;
+    lua_replace(w->L, w->buffer);
+}
+
+/* What a token is made of, so that it can be written again after the buffer has grown. */
+typedef enum luajson_kind {
+    LUAJSON_BEGIN_ARRAY,
+    LUAJSON_BEGIN_OBJECT,
+    LUAJSON_FINISH,
+    LUAJSON_KEY,
+    LUAJSON_STRING,
+    LUAJSON_RAW
+} luajson_kind;
+
+static void luajson_put(luajson_writer *w, luajson_kind kind, wf_str text) {
+    for (;;) {
+        wf_json_out out = w->out;
+        switch (kind) {
+        case LUAJSON_BEGIN_ARRAY:
+            wf_json_begin(&out, false);
+            break;
+        case LUAJSON_BEGIN_OBJECT:
+            wf_json_begin(&out, true);
+            break;
+        case LUAJSON_FINISH:
+            wf_json_finish(&out);
+            break;
+        case LUAJSON_KEY:
+            wf_json_key(&out, text);
+            break;
+        case LUAJSON_STRING:
+            wf_json_str(&out, text);
+            break;
+        case LUAJSON_RAW:
+            wf_json_raw(&out, text);
+            break;
+        }
+        if (out.len <= out.cap) {
+            w->out = out;
+            return;
+        }
+        luajson_grow(w, out.len);
+    }
+}
+
+static wf_str luajson_slice(lua_State *L, int index) {
+    wf_str s;
+    s.ptr = lua_tolstring(L, index, &s.len);
+    return s;
+}
+
+static void luajson_number(luajson_writer *w, int index) {
+    char text[48];
+    int n = 0;
+    if (lua_isinteger(w->L, index)) {
+        n = snprintf(text, sizeof text, LUA_INTEGER_FMT, lua_tointeger(w->L, index));
+    } else {
+        lua_Number x = lua_tonumber(w->L, index), back = 0;
+        if (!isfinite(x)) luajson_refuse(w, "is %s, which JSON cannot say; use null", isnan(x) ? "NaN" : "infinite");
+        for (int digits = 15; digits <= 17; digits++) {
+            n = snprintf(text, sizeof text, "%.*g", digits, x);
+            char *point = strchr(text, localeconv()->decimal_point[0]);
+            if (point) *point = '.';
+            if (lua_stringtonumber(w->L, text) == 0) continue;
+            back = lua_tonumber(w->L, -1);
+            lua_pop(w->L, 1);
+            if (back == x) break;
+        }
+    }
+    luajson_put(w, LUAJSON_RAW, wf_str_of(text, (size_t)n));
+}
+
+static void luajson_value(luajson_writer *w, int index);
+
+static void luajson_array(luajson_writer *w, int index, lua_Integer n) {
+    luajson_put(w, LUAJSON_BEGIN_ARRAY, wf_str_of(NULL, 0));
+    w->path[w->depth++].key = 0;
+    for (lua_Integer i = 1; i <= n; i++) {
+        w->path[w->depth - 1].index = i;
+        lua_rawgeti(w->L, index, i);
+        luajson_value(w, lua_gettop(w->L));
+        lua_pop(w->L, 1);
+    }
+    w->depth--;
+    luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
+}
+
+static void luajson_bad_key(luajson_writer *w, int key) {
+    lua_State *L = w->L;
+    if (lua_type(L, key) == LUA_TNUMBER) {
+        luajson_refuse(w,
+                       "has the number %s among its keys, and they are not 1..n without holes: for an object use "
+                       "strings as keys, for an array put null into the holes",
+                       lua_tostring(L, key));
+    }
+    luajson_refuse(w, "has a key that is a %s; JSON's keys are strings", luaL_typename(L, key));
+}
+
+/* The keys are a list on the top of the stack. */
+static void luajson_object(luajson_writer *w, int index) {
+    lua_State *L = w->L;
+    int keys = lua_gettop(L), key = keys + 1;
+    luajson_put(w, LUAJSON_BEGIN_OBJECT, wf_str_of(NULL, 0));
+    for (lua_Integer i = 1; lua_rawgeti(L, keys, i) != LUA_TNIL; i++) {
+        if (lua_type(L, key) != LUA_TSTRING) luajson_bad_key(w, key);
+        luajson_put(w, LUAJSON_KEY, luajson_slice(L, key));
+        lua_pushvalue(L, key);
+        lua_rawget(L, index);
+        w->path[w->depth++].key = key;
+        luajson_value(w, key + 1);
+        w->depth--;
+        lua_settop(L, keys);
+    }
+    lua_settop(L, keys);
+    luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
+}
+
+static void luajson_table(luajson_writer *w, int index) {
+    lua_State *L = w->L;
+    int top = lua_gettop(L);
+    luaL_checkstack(L, 12, "JSON");
+    if (w->depth == WF_JSON_DEPTH) luajson_refuse(w, "is nested deeper than 128 (a cycle?)");
+    bool marked = luajson_marked(L, index);
+    wfi_order_keys(L, index);
+    lua_Integer n = lua_tointeger(L, -1);
+    if (lua_isinteger(L, -1) && (n > 0 || marked)) {
+        luajson_array(w, index, n);
+    } else if (lua_isinteger(L, -1)) {
+        luajson_put(w, LUAJSON_BEGIN_OBJECT, wf_str_of(NULL, 0));
+        luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
+    } else if (marked) {
+        luajson_refuse(w, "is marked as an array, but its keys are not 1..n: put null into holes, or copy it into a "
+                          "fresh table");
+    } else {
+        luajson_object(w, index);
+    }
+    lua_settop(L, top);
+}
+
+static void luajson_value(luajson_writer *w, int index) {
+    lua_State *L = w->L;
+    switch (lua_type(L, index)) {
+    case LUA_TNIL:
+        luajson_put(w, LUAJSON_RAW, WF_STR("null"));
+        return;
+    case LUA_TBOOLEAN:
+        luajson_put(w, LUAJSON_RAW, lua_toboolean(L, index) ? WF_STR("true") : WF_STR("false"));
+        return;
+    case LUA_TNUMBER:
+        luajson_number(w, index);
+        return;
+    case LUA_TSTRING:
+        luajson_put(w, LUAJSON_STRING, luajson_slice(L, index));
+        return;
+    case LUA_TTABLE:
+        luajson_table(w, index);
+        return;
+    default:
+        break;
+    }
+    if (!wfi_lua_is_null(L, index)) luajson_refuse(w, "is a %s, which has no JSON form", luaL_typename(L, index));
+    luajson_put(w, LUAJSON_RAW, WF_STR("null"));
+}
+
+WFI void wfi_lua_encode(lua_State *L, int index, const char *what) {
+    luajson_writer w = {.L = L, .what = what};
+    index = lua_absindex(L, index);
+    luaL_checkstack(L, 16, "JSON");
+    wf_json_out_init(&w.out, lua_newuserdatauv(L, 256, 0), 256);
+    w.buffer = lua_gettop(L);
+    lua_pushvalue(L, index);
+    luajson_value(&w, lua_gettop(L));
+    lua_pop(L, 1);
+    lua_pushlstring(L, w.out.buf, w.out.len);
+    lua_replace(L, w.buffer);
+}
+
+/* ---- the script's functions ---- */
+
+static int luajson_encode(lua_State *L) {
+    luaL_checkany(L, 1);
+    wfi_lua_encode(L, 1, "json.encode");
+    return 1;
+}
+
+static int luajson_decode(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TSTRING);
+    wfi_lua_push_json(L, luajson_slice(L, 1));
+    return 1;
+}
+
+static int luajson_mark_array(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 1);
+    if (lua_getmetatable(L, 1) && !luajson_marked(L, 1)) {
+        return wfi_lua_error(L, "json.array: the table has a metatable already; mark a plain copy");
+    }
+    wfi_luajson_mark(L);
+    lua_setmetatable(L, 1);
+    lua_settop(L, 1);
+    return 1;
+}
+
+WFI void wfi_luajson_open(lua_State *L, int json) {
+    static const luaL_Reg own[] = {
+        {"encode", luajson_encode}, {"decode", luajson_decode}, {"array", luajson_mark_array}, {NULL, NULL}};
+    lua_pushvalue(L, json);
+    luaL_setfuncs(L, own, 0);
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &luajson_mark_key);
+}

@@ -1,0 +1,428 @@
+/* rules: models written in Lua, as a transport behind the Messages codec: exact request JSON in, response JSON out.
+ *
+ * Each file has its own Lua state, in the sandbox that scripts have. Its function is a pure function of the request, so the
+ * requests of a file are answered one after the other (one decoded request in memory at a time), in slices, so that a slow
+ * model does not hold up the pump; each has a budget of Lua instructions. An answer that asks for a delay waits on a timer.
+ *
+ * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
+ * message, so the agent fails at once: a pure function would only fail again. */
+#include <stdio.h>
+#include <string.h>
+
+#include "sandbox.h"
+
+#include "answer.h"
+#include "prelude.h"
+
+#define RULES_FILES     4u
+#define RULES_FILE_MAX  (1u << 20)
+#define RULES_NAME_MAX  256u
+#define RULES_ERROR_MAX 512u
+#define RULES_HOOK      10000
+#define RULES_SEARCH    200000     /* steps of a search in a string between two yields */
+#define RULES_SLICE     20         /* hooks before the pump has its turn */
+#define RULES_STEPS     200000000u /* default of max_steps */
+
+typedef struct rules_file {
+    char name[RULES_NAME_MAX]; /* terminated; empty: free */
+    lua_State *L;
+    char error[RULES_ERROR_MAX]; /* why it could not be loaded */
+    wf_rules *owner;
+} rules_file;
+
+typedef enum rules_state {
+    RULES_IDLE,
+    RULES_FILLING,  /* the body comes in */
+    RULES_WAITING,  /* it is there; another request is being answered */
+    RULES_THINKING, /* the model's function runs */
+    RULES_ANSWERED  /* the response is there, from `due` on */
+} rules_state;
+
+typedef struct rules_lane {
+    rules_state state;
+    rules_file *file;
+    char *body, *reply;
+    size_t body_len, got, reply_len, sent;
+    uint64_t arrival, due;
+    uint32_t status;
+    int64_t retry_after;
+} rules_lane;
+
+struct wf_rules {
+    wf_rules_config config;
+    wf_heap *heap;
+    rules_lane *lanes;
+    rules_file files[RULES_FILES];
+    uint64_t arrivals, steps;
+    uint32_t looks, stuck;
+    uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
+    lua_State *co;     /* the coroutine that does it */
+};
+
+#define RULES_ENDLESS "the model ran more Lua instructions than one request may take: an endless loop?"
+
+static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
+
+static wf_rules *rules_of(lua_State *L) {
+    return *(wf_rules **)lua_getextraspace(L);
+}
+
+static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
+    (void)old;
+    return wf_heap_resize(heap, p, n);
+}
+
+/* ---- files ---- */
+
+static void rules_hook(lua_State *L, lua_Debug *frame) {
+    wf_rules *r = rules_of(L);
+    (void)frame;
+    r->steps += RULES_HOOK;
+    bool over = r->steps > r->config.max_steps;
+    if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
+        lua_yield(L, 0);
+        return;
+    }
+    if (!over) return;
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1); /* no pcall gets far */
+    luaL_error(L, RULES_ENDLESS);
+}
+
+static int rules_print(lua_State *L) {
+    (void)L; /* a pure function has nothing to say but its answer */
+    return 0;
+}
+
+/* Protected: (text, chunk name) -> sets the state up and runs the file, which returns the model's function. */
+static int rules_setup(lua_State *L) {
+    size_t n;
+    const char *text = lua_tolstring(L, 1, &n), *chunk = lua_tostring(L, 2);
+    wfi_sandbox_open(L);
+    lua_pushcfunction(L, rules_print);
+    lua_setfield(L, -3, "print");
+    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_answer);
+    lua_getfield(L, -2, "answer");
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
+    wfi_sandbox_seal(L);
+    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK) return lua_error(L);
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
+    lua_call(L, 0, 1);
+    if (!lua_isfunction(L, -1))
+        return luaL_error(L, "the file must return function(request), it returned a %s", luaL_typename(L, -1));
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_model);
+    return 0;
+}
+
+static void rules_set_error(rules_file *f, const char *what, const char *why) {
+    snprintf(f->error, sizeof f->error, "%s: %s", what, why);
+}
+
+/* Reads the whole file into the heap. */
+static char *rules_read(wf_rules *r, rules_file *f, size_t *len) {
+    FILE *in = fopen(f->name, "rb");
+    char *text = in ? wf_heap_resize(r->heap, NULL, RULES_FILE_MAX) : NULL;
+    *len = text ? fread(text, 1, RULES_FILE_MAX, in) : 0;
+    bool bad = !in || !text || ferror(in) || *len == RULES_FILE_MAX;
+    if (!in)
+        rules_set_error(f, f->name, "the rules file cannot be read; check the path");
+    else if (!text)
+        rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
+    else if (bad)
+        rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
+    if (in) fclose(in);
+    if (!bad) return text;
+    wf_heap_resize(r->heap, text, 0);
+    return NULL;
+}
+
+static bool rules_open_file(wf_rules *r, rules_file *f) {
+    size_t n;
+    char *text = rules_read(r, f, &n), chunk[RULES_NAME_MAX + 1];
+    if (!text) return false;
+    f->L = lua_newstate(rules_alloc, r->heap);
+    if (f->L) {
+        lua_State *L = f->L;
+        *(wf_rules **)lua_getextraspace(L) = r;
+        snprintf(chunk, sizeof chunk, "@%s", f->name);
+        r->steps = 0;
+        lua_pushcfunction(L, rules_setup);
+        lua_pushlstring(L, text, n); /* unprotected, as is the next: a new state has room, or lua_newstate had failed */
+        lua_pushstring(L, chunk);
+        if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
+            wf_heap_resize(r->heap, text, 0);
+            return true;
+        }
+        const char *why = lua_tostring(L, -1);
+        rules_set_error(f, "the rules model does not load", why ? why : "it raised a value that is no text");
+        lua_close(L);
+        f->L = NULL;
+    } else {
+        rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
+    }
+    wf_heap_resize(r->heap, text, 0);
+    return false;
+}
+
+/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
+static rules_file *rules_find(wf_rules *r, wf_str name) {
+    rules_file *f = NULL;
+    if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
+    for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
+        size_t n = strlen(r->files[i].name);
+        if (n == 0 || (n == name.len && memcmp(r->files[i].name, name.ptr, n) == 0)) f = &r->files[i];
+    }
+    if (f && !f->name[0]) {
+        memcpy(f->name, name.ptr, name.len);
+        rules_open_file(r, f);
+    }
+    return f;
+}
+
+wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
+    rules_file *f = rules_find(r, file);
+    if (!f) {
+        *why = WF_STR("the rules file's name is empty, too long, or the fifth of one run");
+        return WF_E_LIMIT;
+    }
+    *why = wf_str_of(f->error, strlen(f->error));
+    return f->L ? WF_OK : WF_E_CONFIG;
+}
+
+/* ---- answering ---- */
+
+static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
+    wf_heap_resize(r->heap, l->body, 0);
+    l->body = NULL;
+    l->status = status;
+    l->due = r->config.now_ms(r->config.ctx) + delay;
+    l->state = RULES_ANSWERED;
+    l->sent = 0;
+}
+
+/* An answer that tells of a mistake. The text is quoted as JSON. */
+static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *why) {
+    wf_json_out o;
+    for (int pass = 0; pass < 2; pass++) {
+        wf_json_out_init(&o, l->reply, pass ? l->reply_len : 0);
+        wf_json_begin(&o, true);
+        wf_json_key(&o, WF_STR("error"));
+        wf_json_begin(&o, true);
+        wf_json_key(&o, WF_STR("message"));
+        wf_json_str(&o, wf_str_of(why, strlen(why)));
+        wf_json_finish(&o);
+        wf_json_finish(&o);
+        if (pass == 0) l->reply = wf_heap_resize(r->heap, NULL, o.len);
+        l->reply_len = l->reply ? o.len : 0;
+        if (!l->reply) break;
+    }
+    l->retry_after = -1;
+    rules_answered(r, l, status, 0);
+}
+
+/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, request, bytes). */
+static int rules_prepare(lua_State *L) {
+    wf_rules *r = rules_of(L);
+    const rules_lane *l = lua_touserdata(L, 1);
+    r->co = lua_newthread(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
+    luaL_checkstack(r->co, 10, "request");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
+    wfi_lua_push_json(L, wf_str_of(l->body, l->body_len));
+    lua_pushinteger(L, (lua_Integer)l->body_len);
+    lua_xmove(L, r->co, 4);
+    return 0;
+}
+
+static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
+    rules_lane *l = &r->lanes[lane];
+    lua_State *L = l->file->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, rules_prepare);
+    lua_pushlightuserdata(L, l);
+    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
+        const char *why = lua_tostring(L, -1);
+        rules_fail(r, l, 400, why ? why : "not enough memory for the request");
+        return;
+    }
+    r->steps = 0;
+    r->thinking = lane;
+    l->state = RULES_THINKING;
+}
+
+/* The oldest request that waits goes next. */
+static void rules_next(wf_rules *r) {
+    uint32_t next = r->config.lanes;
+    for (uint32_t i = 0; i < r->config.lanes; i++) {
+        if (r->lanes[i].state != RULES_WAITING) continue;
+        if (next == r->config.lanes || r->lanes[i].arrival < r->lanes[next].arrival) next = i;
+    }
+    if (next < r->config.lanes) rules_begin_thinking(r, next);
+}
+
+static void rules_take_answer(wf_rules *r, rules_lane *l) {
+    size_t n;
+    const char *body = lua_tolstring(r->co, 4, &n);
+    l->reply = wf_heap_resize(r->heap, NULL, n);
+    if (!l->reply) {
+        rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
+        return;
+    }
+    memcpy(l->reply, body, n);
+    l->reply_len = n;
+    l->retry_after = (int64_t)lua_tointeger(r->co, 3);
+    rules_answered(r, l, (uint32_t)lua_tointeger(r->co, 1), (uint64_t)lua_tointeger(r->co, 2));
+}
+
+/* Drops the coroutine; garbage is collected now, while nothing else of this file is in memory. */
+static void rules_stop_thinking(wf_rules *r, lua_State *L) {
+    lua_pushnil(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
+    r->co = NULL;
+    r->thinking = r->config.lanes;
+}
+
+/* One slice of the request that is being answered. */
+static void rules_think(wf_rules *r) {
+    rules_lane *l = &r->lanes[r->thinking];
+    lua_State *L = l->file->L;
+    int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
+    r->looks = 0;
+    int status = lua_resume(r->co, L, args, &results);
+    if (status == LUA_YIELD) {
+        lua_pop(r->co, results);
+        if (r->looks < RULES_SLICE) r->steps += RULES_SEARCH; /* a long search yielded, not the hook */
+        if (r->steps <= r->config.max_steps) return;
+        lua_pushstring(r->co, RULES_ENDLESS);
+    }
+    if (status == LUA_OK) {
+        rules_take_answer(r, l);
+    } else {
+        const char *why = lua_tostring(r->co, -1);
+        rules_fail(r, l, 400, why ? why : "the model raised a value that is no text");
+    }
+    rules_stop_thinking(r, L);
+    rules_next(r);
+}
+
+/* ---- the transport ---- */
+
+static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request) {
+    wf_rules *r = ctx;
+    rules_lane *l = &r->lanes[lane];
+    memset(l, 0, sizeof *l);
+    l->state = RULES_FILLING;
+    l->body_len = (size_t)request->body_len;
+    l->file = rules_find(r, request->model);
+    if (!l->file || !l->file->L) {
+        rules_fail(r, l, 404,
+                   l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");
+        return WF_OK;
+    }
+    l->body = wf_heap_resize(r->heap, NULL, l->body_len ? l->body_len : 1);
+    if (!l->body) rules_fail(r, l, 413, "the request does not fit the memory of rules models; give more --memory");
+    return WF_OK;
+}
+
+static wf_status rules_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wf_rules *r = ctx;
+    rules_lane *l = &r->lanes[lane];
+    *sent = n;
+    if (l->state != RULES_FILLING) return WF_OK; /* the answer is known already */
+    if (n > l->body_len - l->got) return WF_E_IO;
+    memcpy(l->body + l->got, buf, n);
+    l->got += n;
+    if (l->got < l->body_len) return WF_OK;
+    l->state = RULES_WAITING;
+    l->arrival = ++r->arrivals;
+    if (r->thinking == r->config.lanes) rules_next(r);
+    return WF_OK;
+}
+
+static wf_status rules_head(void *ctx, uint32_t lane, wf_response *out) {
+    wf_rules *r = ctx;
+    rules_lane *l = &r->lanes[lane];
+    if (l->state == RULES_THINKING) rules_think(r);
+    if (l->state != RULES_ANSWERED || r->config.now_ms(r->config.ctx) < l->due) return WF_AGAIN;
+    *out = (wf_response){.status = l->status, .retry_after_ms = l->retry_after, .should_retry = -1};
+    return WF_OK;
+}
+
+static wf_status rules_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+    rules_lane *l = &((wf_rules *)ctx)->lanes[lane];
+    size_t left = l->reply_len - l->sent;
+    if (left == 0) return WF_END;
+    *got = left < n ? left : n;
+    memcpy(buf, l->reply + l->sent, *got);
+    l->sent += *got;
+    return WF_OK;
+}
+
+static void rules_end(void *ctx, uint32_t lane) {
+    wf_rules *r = ctx;
+    rules_lane *l = &r->lanes[lane];
+    bool thinking = l->state == RULES_THINKING;
+    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->heap, l->reply, 0);
+    lua_State *L = thinking ? l->file->L : NULL;
+    memset(l, 0, sizeof *l);
+    if (!thinking) return;
+    rules_stop_thinking(r, L);
+    rules_next(r);
+}
+
+static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+    wf_rules *r = ctx;
+    uint64_t now = r->config.now_ms(r->config.ctx);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < r->config.lanes && n < max; i++) {
+        const rules_lane *l = &r->lanes[i];
+        if (l->state == RULES_THINKING || (l->state == RULES_ANSWERED && l->due <= now)) lanes[n++] = i;
+    }
+    return n;
+}
+
+static uint64_t rules_due(void *ctx) {
+    wf_rules *r = ctx;
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < r->config.lanes; i++) {
+        const rules_lane *l = &r->lanes[i];
+        if (l->state == RULES_THINKING) return 0;
+        if (l->state == RULES_ANSWERED && l->due < due) due = l->due;
+    }
+    return due;
+}
+
+const wf_model_ops *wf_rules_ops(void) {
+    static const wf_model_ops ops = {.begin = rules_begin,
+                                     .send = rules_send,
+                                     .head = rules_head,
+                                     .recv = rules_recv,
+                                     .end = rules_end,
+                                     .ready = rules_ready,
+                                     .due = rules_due};
+    return &ops;
+}
+
+wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
+    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_rules *r = heap ? wf_heap_resize(heap, NULL, sizeof *r) : NULL;
+    *out = NULL;
+    if (!r) return WF_E_MEMORY;
+    memset(r, 0, sizeof *r);
+    r->config = *config;
+    r->heap = heap;
+    if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
+    r->thinking = r->config.lanes;
+    r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);
+    if (!r->lanes) return WF_E_MEMORY;
+    memset(r->lanes, 0, r->config.lanes * sizeof *r->lanes);
+    *out = r;
+    return WF_OK;
+}
+
+void wf_rules_close(wf_rules *r) {
+    for (uint32_t i = 0; i < RULES_FILES; i++)
+        if (r->files[i].L) lua_close(r->files[i].L);
+}

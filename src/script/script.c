@@ -1,0 +1,794 @@
+/* script: Lua as the orchestration language, over the public API and Lua's public C API.
+ *
+ * A script is a tree of branches, each a coroutine; the script's main chunk is the root. Branches that can go on stand in one
+ * queue, first come first served. They all run until they block; then exactly one result is delivered (wf_deliver), and the
+ * branch that waited for it runs on. So the order of things is a function of the order of deliveries, which is the log's.
+ *
+ * Invariants:
+ *   1. A branch is in the queue, or blocked (in block() or on a call), or the current one; never two of these.
+ *   2. A pre-empted branch goes to the front of the queue, so pre-emption changes nothing that the script can see.
+ *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
+ *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
+ *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
+#include <stdlib.h>
+#include <string.h>
+
+#include "sandbox.h"
+
+#include "flow.h"
+#include "patterns.h"
+#include "prelude.h"
+
+#define SCRIPT_HOOK          10000       /* instructions between two looks */
+#define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
+#define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
+#define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
+#define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
+#define SCRIPT_FRAMES        20          /* shown of a traceback */
+#define SCRIPT_RESUMES       256         /* branches resumed in one step */
+#define SCRIPT_STEPS         1000000000u /* default of max_steps */
+#define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
+#define SCRIPT_PATH_MAX      400u
+
+typedef struct script_branch {
+    lua_State *co;
+    struct script_branch *parent, *child, *older, *younger; /* the tree: first child, its siblings */
+    struct script_branch *next;                             /* in the queue */
+    wf_call call;                                           /* waited for; bits 0: none */
+    uint64_t random;
+    uint32_t counter; /* of calls and fan-outs made here */
+    int args;         /* on co's stack, for the next resume */
+    bool queued, blocked, dead;
+} script_branch;
+
+struct wf_script {
+    wf_script_config config;
+    wf_heap *heap;
+    lua_State *L;
+    script_branch *main, *current, *first, *last;
+    uint64_t seed, steps;
+    uint32_t looks, stuck, dropped;
+    wf_status broken; /* of the run, met inside a call of the script */
+    bool endless, ended;
+    wf_script_result result;
+    const char *meta; /* JSON, anchored in the registry */
+    size_t meta_len;
+};
+
+/* Keys of the registry, by their addresses. */
+static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e';
+
+static wf_script *script_of(lua_State *L) {
+    return *(wf_script **)lua_getextraspace(L);
+}
+
+static void script_anchor(lua_State *L, const char *key) {
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
+/* ---- branches ---- */
+
+static void script_enqueue(wf_script *s, script_branch *b, bool front) {
+    b->queued = true;
+    b->blocked = false;
+    b->next = front ? s->first : NULL;
+    if (front || !s->first) {
+        s->first = b;
+        if (!b->next) s->last = b;
+    } else {
+        s->last->next = b;
+        s->last = b;
+    }
+}
+
+/* Lets go of a branch that has ended or was killed. */
+static void script_release(wf_script *s, script_branch *b) {
+    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_branches);
+    lua_pushnil(s->L);
+    lua_rawsetp(s->L, -2, b); /* an existing key: nothing is allocated */
+    lua_pop(s->L, 1);
+}
+
+static void script_unlink(script_branch *b) {
+    if (b->older) b->older->younger = b->younger;
+    if (b->younger) b->younger->older = b->older;
+    if (b->parent && b->parent->child == b) b->parent->child = b->older;
+    b->parent = b->older = b->younger = NULL;
+}
+
+static uint64_t script_fnv(const char *p) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    while (*p)
+        h = (h ^ (uint8_t)*p++) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+/* Pops a function and makes a branch of it, with the path on top of the stack below it. Pushes nothing. */
+static script_branch *script_new_branch(lua_State *L, const char *path) {
+    wf_script *s = script_of(L);
+    script_branch *b = lua_newuserdatauv(L, sizeof *b, 2);
+    memset(b, 0, sizeof *b);
+    b->random = s->seed ^ script_fnv(path);
+    b->co = lua_newthread(L);
+    lua_setiuservalue(L, -2, 1);
+    lua_pushstring(L, path);
+    lua_setiuservalue(L, -2, 2);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_insert(L, -2);
+    lua_rawsetp(L, -2, b);
+    lua_pop(L, 1);
+    lua_xmove(L, b->co, 1);
+    b->parent = s->current;
+    if (b->parent) {
+        b->older = b->parent->child;
+        if (b->older) b->older->younger = b;
+        b->parent->child = b;
+    }
+    script_enqueue(s, b, false);
+    return b;
+}
+
+/* The path of a branch; lives as long as the branch. */
+static const char *script_path(lua_State *L, const script_branch *b) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_rawgetp(L, -1, b);
+    lua_getiuservalue(L, -1, 2);
+    const char *path = lua_tostring(L, -1);
+    lua_pop(L, 3);
+    return path;
+}
+
+/* Pushes the next place in the current branch: "3", or "2[7]/3". */
+static const char *script_next_place(lua_State *L) {
+    script_branch *b = script_of(L)->current;
+    const char *path = script_path(L, b);
+    if (strlen(path) > SCRIPT_PATH_MAX)
+        wfi_lua_error(L, "fan-outs are nested too deep: the place has no room for more");
+    return lua_pushfstring(L, "%s%s%I", path, *path ? "/" : "", (LUAI_UACINT)++b->counter);
+}
+
+static void script_forget_call(wf_script *s, script_branch *b) {
+    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_calls);
+    lua_pushnil(s->L);
+    lua_rawseti(s->L, -2, (lua_Integer)b->call.bits);
+    lua_pop(s->L, 1);
+    b->call.bits = 0;
+}
+
+/* Cancels a branch with all below it. Depth is bounded by the length of paths. */
+static void script_kill(wf_script *s, script_branch *b) {
+    while (b->child)
+        script_kill(s, b->child);
+    script_unlink(b);
+    b->dead = true;
+    if (b->call.bits != 0) {
+        wf_status status = wf_call_cancel(s->config.run, b->call);
+        if (status < 0 && status != WF_E_STALE) s->broken = status;
+        script_forget_call(s, b);
+    }
+    if (!b->queued) script_release(s, b); /* else when it comes out of the queue */
+}
+
+/* ---- what our own Lua code calls ---- */
+
+static int script_block_here(lua_State *L) {
+    lua_pushboolean(L, true); /* a yield of no values would be a pre-emption */
+    return lua_yield(L, 1);
+}
+
+static void script_check_yieldable(lua_State *L, const char *what) {
+    if (!lua_isyieldable(L))
+        wfi_lua_error(L,
+                      "%s cannot be called here: a function that cannot wait is in between (a metamethod or a callback "
+                      "called from C)",
+                      what);
+}
+
+static const char *script_stop_kind(wf_outcome outcome) {
+    switch (outcome) {
+    case WF_RUN_BUDGET:
+        return "budget";
+    case WF_RUN_DEADLINE:
+        return "deadline";
+    case WF_RUN_PAUSED:
+        return "quota";
+    case WF_RUN_REFUSED:
+        return "auth";
+    default:
+        return "cancelled";
+    }
+}
+
+/* What follows a start: wait for the call, or answer in its stead. */
+static int script_started(lua_State *L, const char *what, wf_status status, wf_call call) {
+    wf_script *s = script_of(L);
+    wf_error error;
+    if (status == WF_OK) {
+        s->current->call = call;
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
+        lua_pushlightuserdata(L, s->current);
+        lua_rawseti(L, -2, (lua_Integer)call.bits);
+        return script_block_here(L);
+    }
+    wf_last_error(s->config.run, &error);
+    switch (status) {
+    case WF_E_STOPPED:
+        lua_pushstring(L, script_stop_kind(wf_run_stopping(s->config.run)));
+        lua_pushstring(L, error.text);
+        return 2;
+    case WF_E_LIMIT:
+        lua_pushliteral(L, "budget");
+        lua_pushstring(L, error.text);
+        return 2;
+    case WF_E_MEMORY:
+        lua_pushliteral(L, "memory");
+        lua_pushstring(L, error.text);
+        lua_pushnil(L);
+        lua_pushinteger(L, 0);
+        return 4;
+    case WF_E_CONFIG:
+        return wfi_lua_error(L, "%s: %s", what, error.text);
+    default:
+        s->broken = status;
+        return script_block_here(L);
+    }
+}
+
+static wf_str script_arg(lua_State *L, int arg) {
+    size_t n = 0;
+    const char *p = lua_isnoneornil(L, arg) ? NULL : luaL_checklstring(L, arg, &n);
+    return wf_str_of(p, n);
+}
+
+static uint32_t script_arg_u32(lua_State *L, int arg) {
+    return (uint32_t)luaL_optinteger(L, arg, 0);
+}
+
+static int script_agent(lua_State *L) {
+    wf_agent_spec spec = {.prompt = script_arg(L, 1),
+                          .identity = script_arg(L, 2),
+                          .label = script_arg(L, 3),
+                          .phase = script_arg(L, 4),
+                          .schema = script_arg(L, 5),
+                          .model = script_arg(L, 6),
+                          .effort = script_arg(L, 7),
+                          .system = script_arg(L, 8),
+                          .tools = script_arg(L, 9),
+                          .max_turns = script_arg_u32(L, 10),
+                          .max_tokens = script_arg_u32(L, 11),
+                          .retries = script_arg_u32(L, 12),
+                          .agent_ms = script_arg_u32(L, 13),
+                          .stall_ms = script_arg_u32(L, 14),
+                          .no_cache = lua_toboolean(L, 15)};
+    wf_call call = {0};
+    script_check_yieldable(L, "agent");
+    const char *place = script_next_place(L);
+    spec.path = wf_str_of(place, strlen(place));
+    return script_started(L, "agent", wf_agent_start(script_of(L)->config.run, &spec, &call), call);
+}
+
+static int script_effect(lua_State *L) {
+    wf_str name = script_arg(L, 1), input = script_arg(L, 2);
+    wf_call call = {0};
+    script_check_yieldable(L, name.ptr);
+    const char *place = script_next_place(L);
+    wf_status status = wf_effect_start(script_of(L)->config.run, wf_str_of(place, strlen(place)), name, input, &call);
+    return script_started(L, name.ptr, status, call);
+}
+
+static int script_spawn(lua_State *L) {
+    const char *place = luaL_checkstring(L, 1);
+    lua_Integer i = luaL_checkinteger(L, 2);
+    luaL_checktype(L, 3, LUA_TFUNCTION);
+    const char *path = lua_pushfstring(L, "%s[%I]", place, (LUAI_UACINT)i);
+    lua_pushvalue(L, 3);
+    lua_pushlightuserdata(L, script_new_branch(L, path));
+    return 1;
+}
+
+static int script_scope(lua_State *L) {
+    script_check_yieldable(L, "a fan-out");
+    script_next_place(L);
+    return 1;
+}
+
+static int script_self(lua_State *L) {
+    lua_pushlightuserdata(L, script_of(L)->current);
+    return 1;
+}
+
+static int script_block(lua_State *L) {
+    script_of(L)->current->blocked = true;
+    return script_block_here(L);
+}
+
+static int script_wake(lua_State *L) {
+    script_branch *b = lua_touserdata(L, 1);
+    if (b->blocked) script_enqueue(script_of(L), b, false);
+    return 0;
+}
+
+static int script_kill_branch(lua_State *L) {
+    script_kill(script_of(L), lua_touserdata(L, 1));
+    return 0;
+}
+
+static int script_drop(lua_State *L) {
+    script_of(L)->dropped++;
+    return 0;
+}
+
+static int script_note(lua_State *L) {
+    wf_script *s = script_of(L);
+    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
+    if (status < 0) s->broken = status;
+    return 0;
+}
+
+static int script_print(lua_State *L) {
+    lua_settop(L, 1);
+    lua_pushboolean(L, false);
+    lua_insert(L, 1);
+    return script_note(L);
+}
+
+/* status(unit): the total or nil, what is spent or nil for an unknown unit, and the run's clock in seconds. */
+static int script_status(lua_State *L) {
+    const char *unit = luaL_checkstring(L, 1);
+    wf_run_status run;
+    wf_run_status_get(script_of(L)->config.run, &run);
+    const wf_config *c = wf_settings(script_of(L)->config.run);
+    const wf_usage *u = &run.delivered;
+    lua_settop(L, 0);
+    if (strcmp(unit, "tokens") == 0) {
+        if (c->budget_tokens > 0) lua_pushinteger(L, (lua_Integer)c->budget_tokens);
+        lua_settop(L, 1);
+        lua_pushinteger(L, (lua_Integer)(u->input + u->output + u->cache_read + u->cache_write));
+    } else if (strcmp(unit, "usd") == 0) {
+        if (c->budget_nano_usd > 0) lua_pushnumber(L, (lua_Number)c->budget_nano_usd / 1e9);
+        lua_settop(L, 1);
+        lua_pushnumber(L, (lua_Number)u->nano_usd / 1e9);
+    } else if (strcmp(unit, "seconds") == 0) {
+        if (c->run_ms > 0) lua_pushnumber(L, (lua_Number)c->run_ms / 1e3);
+        lua_settop(L, 1);
+        lua_pushnumber(L, (lua_Number)(run.now_ms - run.started_ms) / 1e3);
+    }
+    lua_settop(L, 2);
+    lua_pushnumber(L, (lua_Number)run.now_ms / 1e3);
+    return 3;
+}
+
+static int script_check_schema(lua_State *L) {
+    wf_schema_error error;
+    wf_status status = wf_schema_check(script_arg(L, 1), script_arg(L, 2), &error);
+    if (status == WF_OK) return 0;
+    lua_pushfstring(L, "%s%s%s", error.path, *error.path ? ": " : "", error.reason);
+    return 1;
+}
+
+/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
+static int script_random(lua_State *L) {
+    uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    lua_pushinteger(L, (lua_Integer)(z ^ z >> 31));
+    return 1;
+}
+
+/* ---- opening ---- */
+
+static void *script_alloc(void *heap, void *p, size_t old, size_t n) {
+    (void)old;
+    return wf_heap_resize(heap, p, n);
+}
+
+/* Looks at running code now and then: pre-empts it, and ends what takes too long. */
+static void script_hook(lua_State *L, lua_Debug *frame) {
+    wf_script *s = script_of(L);
+    (void)frame;
+    s->steps += SCRIPT_HOOK;
+    s->endless = s->steps > s->config.max_steps;
+    if (lua_isyieldable(L)) {
+        if (s->stuck > SCRIPT_STUCK) lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
+        s->stuck = 0;
+        if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
+        return;
+    }
+    if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
+    s->stuck = SCRIPT_STUCK + 1;
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
+    luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
+}
+
+static void script_open_host(lua_State *L, int host) {
+    static const luaL_Reg functions[] = {{"agent", script_agent},
+                                         {"effect", script_effect},
+                                         {"spawn", script_spawn},
+                                         {"scope", script_scope},
+                                         {"self", script_self},
+                                         {"block", script_block},
+                                         {"wake", script_wake},
+                                         {"kill", script_kill_branch},
+                                         {"drop", script_drop},
+                                         {"note", script_note},
+                                         {"print", script_print},
+                                         {"status", script_status},
+                                         {"check_schema", script_check_schema},
+                                         {"random", script_random},
+                                         {NULL, NULL}};
+    lua_pushvalue(L, host);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
+
+/* Loads the source: its function, or why it is none, on the stack. */
+static int script_load(lua_State *L) {
+    const wf_script *s = script_of(L);
+    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
+/* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
+static int script_setup(lua_State *L) {
+    wf_script *s = script_of(L);
+    lua_settop(L, 0);
+    lua_newtable(L);
+    script_anchor(L, &script_branches);
+    lua_newtable(L);
+    script_anchor(L, &script_calls);
+    wfi_sandbox_open(L);
+    script_open_host(L, 1);
+    lua_pushvalue(L, 2);
+    script_anchor(L, &script_env);
+    if (s->config.args.len > 0)
+        wfi_lua_push_json(L, s->config.args);
+    else
+        lua_newtable(L);
+    lua_setfield(L, 2, "args");
+    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_flow);
+    wfi_sandbox_load(L, wfi_patterns);
+    wfi_sandbox_seal(L);
+
+    if (script_load(L) != LUA_OK) {
+        s->result.failed = true;
+        return 1;
+    }
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK); /* branches inherit it */
+    s->main = script_new_branch(L, "");
+    lua_sethook(L, NULL, 0, 0);
+    return 0;
+}
+
+/* ---- the end ---- */
+
+/* Adds "\nNUMBER | the line" for the line that a message of the form "NAME:NUMBER: ..." names. */
+static void script_add_line(luaL_Buffer *out, const wf_script *s, const char *message) {
+    const char *name = s->config.name.ptr, *line = s->config.source.ptr, *end = line + s->config.source.len;
+    unsigned long number = 0;
+    if (!name || strncmp(message, name, s->config.name.len) != 0) return;
+    if (message[s->config.name.len] == ':') number = strtoul(message + s->config.name.len + 1, NULL, 10);
+    if (number == 0) return;
+    for (unsigned long i = 1; i < number; i++) {
+        const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+        if (!newline) return;
+        line = newline + 1;
+    }
+    const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+    size_t n = (size_t)((newline ? newline : end) - line);
+    lua_pushfstring(out->L, "\n%I | ", (LUAI_UACINT)number);
+    luaL_addvalue(out);
+    luaL_addlstring(out, line, n < SCRIPT_LINE_MAX ? n : SCRIPT_LINE_MAX);
+}
+
+/* Adds the traceback of a dead branch, without our own frames. */
+static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
+    lua_Debug frame;
+    for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
+        lua_getinfo(co, "Sln", &frame);
+        if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
+                        frame.name ? frame.name : "");
+        luaL_addvalue(out);
+        shown++;
+    }
+}
+
+/* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
+static int script_report(lua_State *L) {
+    lua_State *co = lua_touserdata(L, 2);
+    const char *message = lua_tostring(L, 1);
+    luaL_Buffer out;
+    if (!message && lua_istable(L, 1)) {
+        lua_pushliteral(L, "kind");
+        lua_rawget(L, 1);
+        lua_pushliteral(L, "message");
+        lua_rawget(L, 1);
+        if (lua_isstring(L, -1) && lua_isstring(L, -2))
+            message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
+    }
+    if (!message) message = "the script raised a value that is neither a text nor an error";
+    luaL_buffinit(L, &out);
+    luaL_addstring(&out, message);
+    script_add_line(&out, script_of(L), message);
+    if (co) script_add_traceback(&out, co);
+    luaL_pushresult(&out);
+    return 1;
+}
+
+static void script_finish(wf_script *s, bool failed, const char *text, size_t len, bool json) {
+    s->ended = true;
+    s->result.failed = failed;
+    s->result.value = wf_str_of(text, len);
+    s->result.json = json;
+    s->result.dropped = s->dropped;
+}
+
+static void script_fail(wf_script *s, const char *text) {
+    script_finish(s, true, text, strlen(text), false);
+}
+
+/* Ends the script with the text on top of the main state's stack. */
+static void script_finish_top(wf_script *s, bool failed, bool json) {
+    size_t n;
+    const char *text = lua_tolstring(s->L, -1, &n);
+    lua_pushvalue(s->L, -1);
+    lua_rawsetp(s->L, LUA_REGISTRYINDEX, &script_result); /* the key was made at the start: nothing is allocated */
+    script_finish(s, failed, text, n, json);
+}
+
+static void script_fail_error(wf_script *s, lua_State *co) {
+    lua_State *L = s->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, script_report);
+    lua_xmove(co, L, 1);
+    lua_pushlightuserdata(L, co);
+    if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
+        script_fail(s, "the script failed, and there is not enough memory to say how; give more --memory");
+        return;
+    }
+    script_finish_top(s, true, false);
+}
+
+/* Protected: the main chunk's first result as text or JSON; nil and an error as a failure. */
+static int script_take_value(lua_State *L) {
+    wf_script *s = script_of(L);
+    lua_State *co = s->main->co;
+    int n = lua_gettop(co);
+    lua_settop(co, 2);
+    lua_xmove(co, L, 2);
+    if (n >= 2 && lua_isnil(L, -2) && !lua_isnil(L, -1)) {
+        lua_pushcfunction(L, script_report);
+        lua_insert(L, -2);
+        lua_pushlightuserdata(L, NULL);
+        lua_call(L, 2, 1);
+        lua_pushinteger(L, 2);
+        return 2;
+    }
+    lua_pop(L, 1);
+    if (lua_isnil(L, -1)) {
+        lua_pushliteral(L, "");
+        lua_pushinteger(L, 0);
+        return 2;
+    }
+    bool text = lua_type(L, -1) == LUA_TSTRING;
+    if (!text) wfi_lua_encode(L, -1, "the script's result");
+    lua_pushinteger(L, text ? 0 : 1);
+    return 2;
+}
+
+static void script_ended(wf_script *s) {
+    lua_State *L = s->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, script_take_value);
+    if (lua_pcall(L, 0, 2, 0) != LUA_OK) {
+        script_finish_top(s, true, false);
+        return;
+    }
+    lua_Integer how = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    script_finish_top(s, how == 2, how == 1);
+}
+
+/* ---- running ---- */
+
+static void script_resume(wf_script *s, script_branch *b) {
+    int results = 0, args = b->args;
+    s->current = b;
+    s->looks = 0;
+    b->args = 0;
+    int status = lua_resume(b->co, s->L, args, &results);
+    s->current = NULL;
+    if (status == LUA_YIELD) {
+        if (results == 0) script_enqueue(s, b, true);
+        if (results == 0 && s->looks < SCRIPT_SLICE)
+            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->steps > s->config.max_steps;
+        lua_pop(b->co, results);
+        if (s->endless)
+            script_fail(
+                s, "the script ran too long without waiting for anything: an endless loop? (the limit is counted in "
+                   "Lua instructions between two results)");
+        return;
+    }
+    if (status != LUA_OK) {
+        script_fail_error(s, b->co);
+    } else if (b == s->main) {
+        script_ended(s);
+    } else {
+        script_unlink(b);
+        script_release(s, b);
+    }
+}
+
+/* Protected: puts a delivery's values on the stack of the branch that waits for it. */
+static int script_hand_over(lua_State *L) {
+    const wf_delivery *d = lua_touserdata(L, 1);
+    script_branch *b = lua_touserdata(L, 2);
+    if (d->kind == WF_KIND_NONE && d->json)
+        wfi_lua_push_json(L, d->value);
+    else
+        lua_pushlstring(L, d->value.ptr, d->value.len);
+    luaL_checkstack(b->co, 8, "delivery");
+    lua_pushstring(L, wf_kind_name(d->kind));
+    lua_insert(L, -2);
+    lua_pushinteger(L, d->id);
+    if (d->stopped)
+        lua_pushnil(L);
+    else
+        lua_pushinteger(L, d->attempts);
+    lua_xmove(L, b->co, 4);
+    b->args = 4;
+    return 0;
+}
+
+static void script_deliver(wf_script *s, const wf_delivery *d) {
+    lua_State *L = s->L;
+    lua_settop(L, 0);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
+    lua_rawgeti(L, -1, (lua_Integer)d->call.bits);
+    script_branch *b = lua_touserdata(L, -1);
+    lua_settop(L, 0);
+    if (!b) return; /* given up meanwhile */
+    script_forget_call(s, b);
+    lua_pushcfunction(L, script_hand_over);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
+    lua_pushlightuserdata(L, b);
+    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
+        script_finish_top(s, true, false);
+        return;
+    }
+    script_enqueue(s, b, false);
+    s->steps = 0;
+}
+
+/* A run that stops gives the script a last, short time to return what it has. */
+static void script_mind_stop(wf_script *s) {
+    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
+        s->config.max_steps = SCRIPT_STOPPED_STEPS;
+}
+
+wf_status wf_script_step(wf_script *s) {
+    wf_delivery delivery;
+    if (s->ended) return WF_END;
+    script_mind_stop(s);
+    for (int i = 0; s->first && i < SCRIPT_RESUMES && !s->ended; i++) {
+        script_branch *b = s->first;
+        s->first = b->next;
+        b->queued = false;
+        if (b->dead) {
+            script_release(s, b);
+            continue;
+        }
+        script_resume(s, b);
+        if (s->broken != WF_OK) return s->broken;
+        if (s->first == b) return WF_OK; /* pre-empted: now it is I/O's turn */
+    }
+    if (s->ended) return WF_END;
+    if (s->first) return WF_OK;
+    wf_status status = wf_deliver(s->config.run, &delivery);
+    if (status == WF_OK) script_deliver(s, &delivery);
+    if (status == WF_END) script_fail(s, "internal error: the script waits for nothing; please report it");
+    return s->ended ? WF_END : status;
+}
+
+wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
+    wf_run_spec spec;
+    uint64_t started = 0;
+    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_script *s = heap ? wf_heap_resize(heap, NULL, sizeof *s) : NULL;
+    *out = NULL;
+    if (!s) return WF_E_MEMORY;
+    memset(s, 0, sizeof *s);
+    s->config = *config;
+    if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
+    s->heap = heap;
+    if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
+    s->L = lua_newstate(script_alloc, heap);
+    if (!s->L) return WF_E_MEMORY;
+    *(wf_script **)lua_getextraspace(s->L) = s;
+    lua_pushcfunction(s->L, script_setup);
+    int status = lua_pcall(s->L, 0, 1, 0);
+    if (status == LUA_ERRMEM) return WF_E_MEMORY;
+    *out = s;
+    lua_State *L = s->L;
+    if (status == LUA_OK && !s->result.failed) {
+        lua_settop(L, 0);
+        return WF_OK;
+    }
+    s->result.failed = false;
+    lua_State *holder = L; /* the message is on its stack; script_fail_error takes it from there */
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    if (lua_pcall(holder, 2, 1, 0) == LUA_OK)
+        script_finish_top(s, true, false);
+    else
+        script_fail(s, "the script does not compile");
+    return WF_OK;
+}
+
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    wf_heap *heap = wf_heap_open(memory, size);
+    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    memset(&s, 0, sizeof s);
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
+}
+
+void wf_script_result_get(const wf_script *script, wf_script_result *out) {
+    *out = script->result;
+}
+
+/* Protected: the script's meta as JSON, anchored; false while there is none. */
+static int script_encode_meta(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_env);
+    lua_pushliteral(L, "meta");
+    if (lua_rawget(L, -2) != LUA_TTABLE) return 0;
+    wfi_lua_encode(L, -1, "meta");
+    lua_pushvalue(L, -1);
+    script_anchor(L, &script_meta);
+    return 1;
+}
+
+bool wf_script_meta(wf_script *s, wf_str *json) {
+    lua_State *L = s->L;
+    if (!s->meta) {
+        lua_settop(L, 0);
+        lua_pushcfunction(L, script_encode_meta);
+        if (lua_pcall(L, 0, 1, 0) == LUA_OK && lua_isstring(L, -1)) s->meta = lua_tolstring(L, -1, &s->meta_len);
+        lua_settop(L, 0);
+    }
+    *json = wf_str_of(s->meta, s->meta_len);
+    return s->meta != NULL;
+}
+
+void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
+    wf_heap_stats(script->heap, limit, used, high);
+}

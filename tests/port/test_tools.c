@@ -1,0 +1,674 @@
+/* test_tools: read, grep, glob, files through the public platform, and the confinement under them. */
+#define _GNU_SOURCE 1
+#include "../../src/port/confine.h"
+#include "../../src/port/posix.h"
+#include <setjmp.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+static char base[64], root[80]; /* base holds the root and what must stay out of reach */
+static void *block;
+static wf_posix *posix;
+static wf_platform pl;
+static char answer[1 << 20];
+static bool answer_is_error;
+
+static char *at(const char *format, ...) {
+    static char out[8][4500];
+    static int turn;
+    turn = (turn + 1) % 8;
+    int n = snprintf(out[turn], sizeof out[turn], "%s/", root);
+    va_list args;
+    va_start(args, format);
+    vsnprintf(out[turn] + n, sizeof out[turn] - (size_t)n, format, args);
+    va_end(args);
+    return out[turn];
+}
+
+static void put_bytes(const char *name, const void *bytes, size_t n) {
+    FILE *f = fopen(at("%s", name), "w");
+    assert_non_null(f);
+    assert_int_equal(fwrite(bytes, 1, n, f), n);
+    fclose(f);
+}
+
+static void put(const char *name, const char *text) {
+    put_bytes(name, text, strlen(text));
+}
+
+static void open_posix(uint32_t tickets, uint32_t children, uint32_t tool_ms) {
+    wf_posix_config c = {.root = root, .tickets = tickets, .children = children, .tool_ms = tool_ms};
+    block = malloc(wf_posix_size(&c));
+    assert_int_equal(wf_posix_open(&posix, block, wf_posix_size(&c), &c, NULL), WF_OK);
+    wf_posix_platform(posix, &pl);
+}
+
+static void close_posix(void) {
+    if (block == NULL) return;
+    wf_posix_close(posix);
+    free(block);
+    block = NULL;
+}
+
+static int setup(void **state) {
+    (void)state;
+    strcpy(base, "/tmp/wf-tools-XXXXXX");
+    if (mkdtemp(base) == NULL) return -1;
+    snprintf(root, sizeof root, "%s/root", base);
+    mkdir(root, 0755);
+    mkdir(at("src"), 0755);
+    mkdir(at("src/deep"), 0755);
+    mkdir(at(".git"), 0755);
+    mkdir(at(".wf"), 0755);
+    put("../secret", "outside\n");
+    put("README.md", "hello\nworld\n");
+    put("src/main.c", "int main(void) {\n    return strcpy(a, b);\n}\n");
+    put("src/util.h", "#define STRCPY\n");
+    put("src/deep/util.c", "// strcpy in a comment\nstrcpy(x, y);\n");
+    put(".git/config", "strcpy\n");
+    put(".wf/log", "strcpy\n");
+    open_posix(0, 0, 0);
+    return 0;
+}
+
+static int teardown(void **state) {
+    char command[200];
+    (void)state;
+    close_posix();
+    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", base, base);
+    return system(command);
+}
+
+static void start(uint32_t ticket, const char *tool, bool script, const char *input, uint32_t output_max) {
+    wf_tool_call call = {.name = wf_str_of(tool, strlen(tool)),
+                         .input = wf_str_of(input, strlen(input)),
+                         .script = script,
+                         .deadline = UINT64_MAX,
+                         .output_max = output_max};
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, ticket, &call), WF_OK);
+}
+
+/* Waits for a ticket as the core would, and keeps its answer. */
+static const char *finish(uint32_t ticket) {
+    wf_tool_result r;
+    wf_status status;
+    uint32_t ready[8];
+    while ((status = pl.tool_ops->result(pl.tool_ctx, ticket, &r)) == WF_AGAIN) {
+        wf_posix_wait(posix, 10000);
+        pl.tool_ops->ready(pl.tool_ctx, ready, 8);
+    }
+    assert_int_equal(status, WF_OK);
+    assert_true(r.text.len < sizeof answer);
+    memcpy(answer, r.text.ptr, r.text.len);
+    answer[r.text.len] = '\0';
+    answer_is_error = r.is_error;
+    pl.tool_ops->end(pl.tool_ctx, ticket);
+    return answer;
+}
+
+static const char *ask(const char *tool, const char *input) {
+    start(0, tool, false, input, 0);
+    return finish(0);
+}
+
+static const char *effect(const char *tool, const char *input) {
+    start(0, tool, true, input, 0);
+    return finish(0);
+}
+
+static void good(const char *text, const char *expected) {
+    assert_string_equal(text, expected);
+    assert_false(answer_is_error);
+}
+
+static void bad(const char *text, const char *part) {
+    if (strstr(text, part) == NULL) print_error("wanted \"%s\" in: %s\n", part, text);
+    assert_non_null(strstr(text, part));
+    assert_true(answer_is_error);
+}
+
+static void has(const char *text, const char *part) {
+    if (strstr(text, part) == NULL) print_error("wanted \"%s\" in: %s\n", part, text);
+    assert_non_null(strstr(text, part));
+    assert_false(answer_is_error);
+}
+
+static int open_fds(void) {
+    int n = 0;
+    DIR *d = opendir("/proc/self/fd");
+    while (readdir(d) != NULL)
+        n++;
+    closedir(d);
+    return n;
+}
+
+/* ---- read ---- */
+
+static void test_read(void **state) {
+    (void)state;
+    good(ask("read", "{\"path\":\"README.md\"}"), "    1\thello\n    2\tworld\n");
+    good(ask("read", "{\"path\":\"./src/../README.md\",\"from\":2}"), "    2\tworld\n");
+    good(ask("read", "{\"path\":\"README.md\",\"from\":1,\"to\":1}"),
+         "    1\thello\n... 1 more lines; read again with from=2");
+    char input[300];
+    snprintf(input, sizeof input, "{\"path\":\"%s/README.md\",\"from\":null,\"to\":2}", root);
+    good(ask("read", input), "    1\thello\n    2\tworld\n");
+    put("tail", "a\nb");
+    good(ask("read", "{\"path\":\"tail\"}"), "    1\ta\n    2\tb\n");
+    put("crlf", "a\r\nb\r\n");
+    good(ask("read", "{\"path\":\"crlf\"}"), "    1\ta\n    2\tb\n(lines end with CRLF)\n");
+    put("empty", "");
+    good(ask("read", "{\"path\":\"empty\"}"), "(the file is empty)");
+    put("blank", "\n");
+    good(ask("read", "{\"path\":\"blank\"}"), "    1\t\n");
+}
+
+static void test_read_refusals(void **state) {
+    (void)state;
+    bad(ask("read", "{}"), "read: \"path\" is missing");
+    bad(ask("read", "{\"path\":7}"), "read: \"path\" must be a string");
+    bad(ask("read", "[]"), "\"path\" is missing");
+    bad(ask("read", "{\"path\":\"README.md\",\"from\":0}"), "\"from\" must be a whole number from 1");
+    bad(ask("read", "{\"path\":\"README.md\",\"from\":\"x\"}"), "\"from\" must be a whole number from 1");
+    bad(ask("read", "{\"path\":\"README.md\",\"from\":3,\"to\":2}"), "\"to\" comes before \"from\"");
+    bad(ask("read", "{\"path\":\"README.md\",\"from\":3}"), "beyond the end: the file has 2 lines");
+    bad(ask("read", "{\"path\":\"readme.mod\"}"), "no such file or directory: readme.mod; there is README.md");
+    bad(ask("read", "{\"path\":\"src/mein.c\"}"), "; there is src/main.c");
+    bad(ask("read", "{\"path\":\"src\"}"), "list it with glob");
+    bad(ask("read", "{\"path\":\"README.md/x\"}"), "not a directory");
+    bad(ask("read", "{\"path\":\"a\\u0000b\"}"), "zero byte");
+    put_bytes("binary", "ab\0cd", 5);
+    bad(ask("read", "{\"path\":\"binary\"}"), "binary file, not text: binary");
+    assert_int_equal(mkfifo(at("fifo"), 0644), 0);
+    bad(ask("read", "{\"path\":\"fifo\"}"), "neither a regular file nor a directory");
+    bad(ask("grep", "{\"pattern\":\"x\",\"path\":\"fifo\"}"), "neither a regular file nor a directory");
+    char input[6000] = "{\"path\":\"", *end = input + strlen(input);
+    memset(end, 'p', 5000);
+    strcpy(end + 5000, "\"}");
+    bad(ask("read", input), "path is too long");
+    bad(ask("nothing", "{}"), "no such tool");
+    bad(ask("files", "{\"globs\":[\"*\"]}"), "no such tool");
+    bad(effect("grep", "{\"pattern\":\"x\"}"), "no such effect");
+}
+
+static void test_read_windows(void **state) {
+    (void)state;
+    FILE *f = fopen(at("big"), "w");
+    for (int i = 1; i <= 200000; i++)
+        fprintf(f, "line %d of many\n", i); /* more than a child's threshold */
+    fclose(f);
+    ask("read", "{\"path\":\"big\"}");
+    has(answer, "    1\tline 1 of many\n");
+    has(answer, "  400\tline 400 of many\n... 199600 more lines; read again with from=401");
+    assert_null(strstr(answer, "line 401"));
+    ask("read", "{\"path\":\"big\",\"from\":150000,\"to\":150001}");
+    good(answer, "150000\tline 150000 of many\n150001\tline 150001 of many\n"
+                 "... 49999 more lines; read again with from=150002");
+    start(0, "read", false, "{\"path\":\"big\"}", 1000);
+    finish(0);
+    assert_true(strlen(answer) <= 1000);
+    unsigned long shown = 0, next = 0;
+    for (char *p = answer; (p = strchr(p, '\t')) != NULL; p++)
+        shown++;
+    assert_int_equal(sscanf(strstr(answer, "from="), "from=%lu", &next), 1);
+    assert_int_equal(next, shown + 1);
+    char *line = malloc(300001);
+    memset(line, 'x', 300000);
+    line[300000] = '\0';
+    memcpy(line + 299990, "\nend\n", 6);
+    put("long", line);
+    free(line);
+    ask("read", "{\"path\":\"long\"}");
+    has(answer, " ... (long line, cut)\n    2\tend\n");
+    assert_true(strlen(answer) < 3000);
+}
+
+/* ---- confinement ---- */
+
+static void test_escapes(void **state) {
+    (void)state;
+    char input[300];
+    const char *out = "path leads outside the workspace: ";
+    bad(ask("read", "{\"path\":\"../secret\"}"), out);
+    bad(ask("read", "{\"path\":\"src/../../secret\"}"), out);
+    bad(ask("read", "{\"path\":\"/etc/passwd\"}"), out);
+    bad(ask("read", "{\"path\":\"/\"}"), out);
+    snprintf(input, sizeof input, "{\"path\":\"%s/../secret\"}", root);
+    bad(ask("read", input), out);
+    snprintf(input, sizeof input, "{\"path\":\"%sx/secret\"}", root); /* shares only the beginning of its name */
+    bad(ask("read", input), out);
+    assert_int_equal(symlink("/etc/passwd", at("abs")), 0);
+    assert_int_equal(symlink("../secret", at("rel")), 0);
+    assert_int_equal(symlink("..", at("up")), 0);
+    assert_int_equal(symlink("up", at("up2")), 0);
+    assert_int_equal(symlink("src/main.c", at("inside")), 0);
+    assert_int_equal(symlink(root, at("absroot")), 0);
+    assert_int_equal(symlink("loop", at("loop")), 0);
+    assert_int_equal(symlink("/proc/self/root", at("proc")), 0);
+    assert_int_equal(symlink("../../root/src", at("src/round")), 0); /* leaves and comes back: refused */
+    bad(ask("read", "{\"path\":\"abs\"}"), out);
+    bad(ask("read", "{\"path\":\"rel\"}"), out);
+    bad(ask("read", "{\"path\":\"up/secret\"}"), out);
+    bad(ask("read", "{\"path\":\"up2/secret\"}"), out);
+    bad(ask("read", "{\"path\":\"proc/etc/passwd\"}"), out);
+    bad(ask("read", "{\"path\":\"src/round/main.c\"}"), out);
+    bad(ask("read", "{\"path\":\"loop\"}"), "too many symbolic links");
+    has(ask("read", "{\"path\":\"inside\"}"), "int main");
+    has(ask("read", "{\"path\":\"absroot/src/main.c\"}"), "int main");
+    has(ask("read", "{\"path\":\"absroot/absroot/src/deep/../main.c\"}"), "int main");
+    bad(ask("grep", "{\"pattern\":\"x\",\"path\":\"..\"}"), out);
+    bad(ask("grep", "{\"pattern\":\"x\",\"path\":\"up\"}"), out);
+    bad(ask("glob", "{\"pattern\":\"*\",\"path\":\"/etc\"}"), out);
+    bad(ask("glob", "{\"pattern\":\"../*\"}"), "outside the workspace");
+    bad(ask("glob", "{\"pattern\":\"/etc/*\"}"), "outside the workspace");
+    bad(effect("files", "{\"globs\":[\"src/../../*\"]}"), "outside the workspace");
+    bad(effect("read", "{\"path\":\"rel\"}"), out);
+    assert_null(strstr(ask("glob", "{\"pattern\":\"**\"}"), "passwd"));
+    assert_null(strstr(ask("grep", "{\"pattern\":\"outside|root:\"}"), "secret"));
+}
+
+/* While a directory is swapped for a link that leads out, and back, no open may ever show the file outside. */
+static volatile bool swapping;
+static void *swap_loop(void *arg) {
+    (void)arg;
+    while (swapping) {
+        if (rename(at("sub"), at("sub.real")) != 0 || symlink("..", at("sub")) != 0) break;
+        if (unlink(at("sub")) != 0 || rename(at("sub.real"), at("sub")) != 0) break;
+    }
+    return NULL;
+}
+
+static void test_swapped_links(void **state) {
+    (void)state;
+    wfi_confine c;
+    pthread_t thread;
+    char buf[8];
+    int opened = 0, refused = 0;
+    mkdir(at("sub"), 0755);
+    put("sub/secret", "inside\n");
+    assert_int_equal(wfi_confine_init(&c, root), 0);
+    swapping = true;
+    assert_int_equal(pthread_create(&thread, NULL, swap_loop, NULL), 0);
+    for (int i = 0; i < 20000; i++) {
+        int fd = wfi_confine_open(&c, c.fd, "sub/secret");
+        refused += fd < 0;
+        if (fd < 0) continue;
+        opened++;
+        assert_int_equal(read(fd, buf, 6), 6);
+        assert_memory_equal(buf, "inside", 6);
+        close(fd);
+    }
+    swapping = false;
+    pthread_join(thread, NULL);
+    wfi_confine_close(&c);
+    assert_true(opened > 0 && refused > 0);
+}
+
+/* ---- grep ---- */
+
+static void test_grep(void **state) {
+    (void)state;
+    good(ask("grep", "{\"pattern\":\"strcpy\"}"), "src/deep/util.c:1:// strcpy in a comment\n"
+                                                  "src/deep/util.c:2:strcpy(x, y);\n"
+                                                  "src/main.c:2:    return strcpy(a, b);\n");
+    good(ask("grep", "{\"pattern\":\"^strcpy\\\\(\"}"), "src/deep/util.c:2:strcpy(x, y);\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"glob\":\"*.h\",\"ignore_case\":true}"),
+         "src/util.h:1:#define STRCPY\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"glob\":\"src/*.c\"}"), "src/main.c:2:    return strcpy(a, b);\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"path\":\"src\",\"glob\":\"deep/*\",\"max\":1}"),
+         "src/deep/util.c:1:// strcpy in a comment\n... cut at 1 matches; narrow pattern, path or glob, or raise max");
+    good(ask("grep", "{\"pattern\":\"return\",\"path\":\"src/main.c\",\"context\":1}"),
+         "src/main.c-1-int main(void) {\nsrc/main.c:2:    return strcpy(a, b);\nsrc/main.c-3-}\n");
+    good(ask("grep", "{\"pattern\":\"nowhere to be found\"}"), "no match\n");
+    bad(ask("grep", "{\"pattern\":\"a(b\"}"), "pattern, at character 2: a ( is never closed");
+    bad(ask("grep", "{\"pattern\":\"x\",\"path\":\"missing\"}"), "no such file or directory: missing");
+    bad(ask("grep", "{}"), "grep: \"pattern\" is missing");
+    bad(ask("grep", "{\"pattern\":\"x\",\"max\":1001}"), "\"max\" must be a whole number from 1 to 1000");
+    bad(ask("grep", "{\"pattern\":\"x\",\"ignore_case\":1}"), "\"ignore_case\" must be true or false");
+}
+
+static void test_grep_context(void **state) {
+    (void)state;
+    put("ctx", "1\n2\nhit\n4\n5\n6\n7\nhit\nhit\n10\n11\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"ctx\",\"context\":2}"),
+         "ctx-1-1\nctx-2-2\nctx:3:hit\nctx-4-4\nctx-5-5\nctx-6-6\nctx-7-7\nctx:8:hit\nctx:9:hit\nctx-10-10\nctx-11-"
+         "11\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"ctx\",\"context\":1}"),
+         "ctx-2-2\nctx:3:hit\nctx-4-4\n--\nctx-7-7\nctx:8:hit\nctx:9:hit\nctx-10-10\n");
+    FILE *f = fopen(at("full"), "w");
+    for (int i = 0; i < 300; i++)
+        fprintf(f, "%s\n", i % 4 == 0 ? "hit" : "context");
+    fclose(f);
+    for (uint32_t max = 512; max < 560; max++) { /* whichever line is the first that does not fit */
+        unsigned long hits = 0, said = 0;
+        start(0, "grep", false, "{\"pattern\":\"hit\",\"path\":\"full\",\"context\":1,\"max\":1000}", max);
+        finish(0);
+        for (char *p = answer; (p = strstr(p, ":hit")) != NULL; p++)
+            hits++;
+        assert_int_equal(sscanf(strstr(answer, "cut at"), "cut at %lu", &said), 1);
+        assert_int_equal(said, hits);
+        assert_true(strlen(answer) <= max);
+    }
+}
+
+static void test_grep_caps(void **state) {
+    (void)state;
+    FILE *f = fopen(at("many"), "w");
+    for (int i = 0; i < 5000; i++)
+        fprintf(f, "needle %d\n", i);
+    fclose(f);
+    put_bytes("bin", "needle\0needle", 13);
+    ask("grep", "{\"pattern\":\"needle\"}");
+    has(answer, "many:100:needle 99\n... cut at 100 matches");
+    assert_null(strstr(answer, "bin"));
+    start(0, "grep", false, "{\"pattern\":\"needle\",\"max\":1000}", 700);
+    finish(0);
+    has(answer, "the answer is full");
+    assert_true(strlen(answer) <= 700);
+    unsigned long lines = 0, said = 0;
+    for (char *p = answer; (p = strstr(p, "many:")) != NULL; p++)
+        lines++;
+    assert_int_equal(sscanf(strstr(answer, "cut at"), "cut at %lu", &said), 1);
+    assert_int_equal(said, lines);
+    char *line = malloc(200001);
+    memset(line, 'x', 200000);
+    memcpy(line + 100, "needle", 6);
+    memcpy(line + 199990, "\nneedle\n", 9);
+    put("long", line);
+    free(line);
+    ask("grep", "{\"pattern\":\"needle\",\"path\":\"long\"}");
+    has(answer, "...\nlong:2:needle\n");
+    assert_true(strlen(answer) < 400);
+}
+
+static void test_grep_is_linear(void **state) {
+    (void)state;
+    char *line = malloc(1000002);
+    memset(line, 'a', 1000000);
+    for (int i = 60000; i < 1000000; i += 60001)
+        line[i] = '\n';
+    memcpy(line + 1000000, "\n", 2);
+    put("aaa", line);
+    free(line);
+    uint64_t before = pl.now_ms(pl.ctx);
+    good(ask("grep", "{\"pattern\":\"(a*)*b\",\"path\":\"aaa\"}"), "no match\n");
+    good(ask("grep", "{\"pattern\":\"(a|a|aa)*(a+)+[^ab]$\",\"path\":\"aaa\"}"), "no match\n");
+    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 10000);
+}
+
+/* ---- glob, files ---- */
+
+static void test_glob(void **state) {
+    (void)state;
+    good(ask("glob", "{\"pattern\":\"**\"}"), "README.md\nsrc/deep/util.c\nsrc/main.c\nsrc/util.h\n");
+    good(ask("glob", "{\"pattern\":\"**/*.c\"}"), "src/deep/util.c\nsrc/main.c\n");
+    good(ask("glob", "{\"pattern\":\"*.{c,h}\",\"path\":\"src/\"}"), "src/main.c\nsrc/util.h\n");
+    good(ask("glob", "{\"pattern\":\"./src/[mu]*.?\"}"), "src/main.c\nsrc/util.h\n");
+    good(ask("glob", "{\"pattern\":\"*.py\"}"), "no file matches\n");
+    bad(ask("glob", "{\"pattern\":\"a{b\"}"), "glob \"a{b\": a { is never closed");
+    bad(ask("glob", "{\"pattern\":\"\"}"), "it is empty");
+    bad(ask("glob", "{\"pattern\":\"*\",\"path\":\"README.md\"}"), "not a directory");
+    bad(ask("glob", "{\"pattern\":\"*\",\"path\":\"nope\"}"), "no such file or directory: nope");
+    for (int i = 0; i < 300; i++)
+        put(at("f%03d", i) + strlen(root) + 1, "");
+    start(0, "glob", false, "{\"pattern\":\"f*\"}", 600);
+    finish(0);
+    assert_true(strlen(answer) <= 600);
+    unsigned long more = 0, lines = 0;
+    for (char *p = answer; (p = strchr(p, '\n')) != NULL; p++)
+        lines++;
+    assert_int_equal(sscanf(strstr(answer, "... "), "... %lu more", &more), 1);
+    assert_int_equal(lines + more, 300);
+}
+
+static void test_files_effect(void **state) {
+    (void)state;
+    put("quo\"te\xff", "x");
+    good(effect("files", "{\"globs\":[\"src/**/*.c\",\"**/*.c\",\"src/util.h\"]}"),
+         "[\"src/deep/util.c\",\"src/main.c\",\"src/util.h\"]");
+    good(effect("files", "{\"globs\":[\"quo*\"]}"), "[\"quo\\\"te\xef\xbf\xbd\"]");
+    good(effect("files", "{\"globs\":[\"none\"]}"), "[]");
+    bad(effect("files", "{\"globs\":[]}"), "at least one string");
+    bad(effect("files", "{\"globs\":[7]}"), "at least one string");
+    bad(effect("files", "{}"), "at least one string");
+    bad(effect("files", "{\"globs\":[\"[z\"]}"), "glob \"[z\": a [ is never closed");
+}
+
+/* Paths come in the order of their bytes, where '.' < '/' < '0', whatever the directory says. */
+static void test_order(void **state) {
+    (void)state;
+    mkdir(at("o"), 0755);
+    mkdir(at("o/a"), 0755);
+    put("o/a/x", "");
+    put("o/a.c", "");
+    put("o/a0", "");
+    put("o/B", "");
+    good(ask("glob", "{\"pattern\":\"o/**\"}"), "o/B\no/a.c\no/a/x\no/a0\n");
+}
+
+static void test_read_effect(void **state) {
+    (void)state;
+    good(effect("read", "{\"path\":\"README.md\"}"), "\"hello\\nworld\\n\"");
+    good(effect("read", "{\"path\":\"README.md\",\"from\":2,\"to\":2}"), "\"world\\n\"");
+    good(effect("read", "{\"path\":\"README.md\",\"from\":9}"), "\"\"");
+    put_bytes("odd", "a\xff\r\nb\0\"\\", 8);
+    good(effect("read", "{\"path\":\"odd\"}"), "\"a\xef\xbf\xbd\\r\\nb\\u0000\\\"\\\\\"");
+    put("empty", "");
+    good(effect("read", "{\"path\":\"empty\"}"), "\"\"");
+    bad(effect("read", "{\"path\":\"nothing.md\"}"), "no such file or directory: nothing.md");
+    bad(effect("read", "{\"path\":\"src\"}"), "list it with files()");
+    char *text = malloc(200001); /* characters across the window's edge stay whole */
+    for (int i = 0; i < 100000; i++)
+        memcpy(text + 2 * i, "\xc3\xa9", 2);
+    memmove(text + 1, text, 199998);
+    text[0] = 'x';
+    text[199999] = '\0';
+    put("wide", text);
+    effect("read", "{\"path\":\"wide\"}");
+    assert_false(answer_is_error);
+    assert_int_equal(strlen(answer), 200001);
+    assert_memory_equal(answer + 1, text, 199999);
+    free(text);
+    int fd = open(at("huge"), O_CREAT | O_RDWR, 0644);
+    assert_int_equal(ftruncate(fd, (4 << 20) + 1), 0);
+    close(fd);
+    bad(effect("read", "{\"path\":\"huge\"}"), "more than 4 MiB");
+}
+
+/* ---- trees ---- */
+
+static void test_deep_tree(void **state) {
+    (void)state;
+    char path[4500] = "";
+    for (int i = 0; i < 200; i++) {
+        strcat(path, i == 0 ? "d" : "/d");
+        assert_int_equal(mkdir(at("%s", path), 0755), 0);
+    }
+    strcat(path, "/leaf");
+    put(path, "needle\n");
+    ask("grep", "{\"pattern\":\"needle\"}");
+    has(answer, "(1 files or directories could not be read)");
+    char input[4600];
+    snprintf(input, sizeof input, "{\"pattern\":\"needle\",\"path\":\"%s\"}", path);
+    has(ask("grep", input), "leaf:1:needle");
+    uint64_t before = pl.now_ms(pl.ctx);
+    ask("glob", "{\"pattern\":\"**/**/**/**/**/**/leaf\"}");
+    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 5000);
+}
+
+/* Root reads everything: then the test goes on as nobody. */
+static bool as_nobody(bool on) {
+    static bool was_root;
+    if (on) was_root = geteuid() == 0;
+    if (!was_root) return true;
+    return on ? setegid(65534) == 0 && seteuid(65534) == 0 : seteuid(0) == 0 && setegid(0) == 0;
+}
+
+static void test_unreadable(void **state) {
+    (void)state;
+    mkdir(at("closed"), 0);
+    put("mute", "strcpy\n");
+    chmod(at("mute"), 0);
+    chmod(base, 0755);
+    bool nobody = as_nobody(true);
+    ask("grep", "{\"pattern\":\"world\"}");
+    const char *found = strstr(answer, "README.md:2:world\n(2 files or directories could not be read)");
+    ask("read", "{\"path\":\"mute\"}");
+    const char *refused = strstr(answer, "no permission to read: mute");
+    assert_true(as_nobody(false));
+    if (!nobody) skip();
+    assert_non_null(found);
+    assert_non_null(refused);
+}
+
+/* ---- tickets ---- */
+
+static void test_many_tickets(void **state) {
+    (void)state;
+    int fds = open_fds();
+    close_posix();
+    open_posix(50, 4, 0);
+    assert_int_equal(open_fds(), fds);
+    for (uint32_t i = 0; i < 50; i++)
+        start(i, "grep", false, "{\"pattern\":\"int main\"}", 0);
+    wf_tool_call call = {.name = WF_STR("read"), .input = WF_STR("{}")};
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 3, &call), WF_E_CONFIG);  /* taken */
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 50, &call), WF_E_CONFIG); /* none such */
+    for (uint32_t i = 0; i < 10; i++)
+        pl.tool_ops->end(pl.tool_ctx, i * 5); /* running and waiting ones */
+    for (uint32_t i = 0; i < 10; i++)
+        start(i * 5, "glob", false, "{\"pattern\":\"*.md\"}", 0);
+    bool named[50] = {false};
+    for (int left = 50; left > 0;) {
+        uint32_t ready[7];
+        uint32_t n = pl.tool_ops->ready(pl.tool_ctx, ready, 7);
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t k = ready[i];
+            assert_false(named[k]);
+            named[k] = true;
+            good(finish(k), k % 5 == 0 ? "README.md\n" : "src/main.c:1:int main(void) {\n");
+            left--;
+        }
+        if (n == 0) wf_posix_wait(posix, 10000);
+    }
+    wf_tool_result r;
+    assert_int_equal(pl.tool_ops->result(pl.tool_ctx, 1, &r), WF_E_STALE);
+    assert_int_equal(pl.tool_ops->due(pl.tool_ctx), UINT64_MAX);
+    assert_int_equal(open_fds(), fds);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no zombie, no runaway */
+    assert_int_equal(errno, ECHILD);
+}
+
+/* A ticket that nobody asked `ready` about, ended since, must not keep the wait from sleeping. */
+static void test_wait_sleeps(void **state) {
+    (void)state;
+    wf_tool_result r;
+    start(0, "read", false, "{\"path\":\"README.md\"}", 0);
+    uint64_t before = pl.now_ms(pl.ctx);
+    wf_posix_wait(posix, 5000); /* news: it is done */
+    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 1000);
+    assert_int_equal(pl.tool_ops->result(pl.tool_ctx, 0, &r), WF_OK);
+    pl.tool_ops->end(pl.tool_ctx, 0);
+    before = pl.now_ms(pl.ctx);
+    wf_posix_wait(posix, 50);
+    assert_in_range(pl.now_ms(pl.ctx) - before, 49, 1000);
+}
+
+static void test_close_kills(void **state) {
+    (void)state;
+    int fds = open_fds();
+    for (uint32_t i = 0; i < 20; i++)
+        start(i, "grep", false, "{\"pattern\":\"x\"}", 0);
+    close_posix();
+    assert_int_equal(open_fds(), fds - 5); /* log and its directory, the root, the wake pipe */
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+/* An embedder that ignores SIGCHLD makes exit statuses disappear: answers arrive all the same. */
+static void test_sigchld_ignored(void **state) {
+    (void)state;
+    signal(SIGCHLD, SIG_IGN);
+    good(ask("glob", "{\"pattern\":\"*.md\"}"), "README.md\n");
+    signal(SIGCHLD, SIG_DFL);
+}
+
+static void test_deadline(void **state) {
+    (void)state;
+    FILE *f = fopen(at("slow"), "w");
+    for (int i = 0; i < 2000000; i++)
+        fputs("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", f);
+    fclose(f);
+    close_posix();
+    open_posix(4, 1, 200);
+    uint64_t before = pl.now_ms(pl.ctx);
+    bad(ask("grep", "{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}"), "it took too long");
+    assert_in_range(pl.now_ms(pl.ctx) - before, 200, 5000);
+    close_posix();
+    open_posix(4, 1, 0);
+    wf_tool_call call = {.name = WF_STR("grep"), .deadline = pl.now_ms(pl.ctx) + 100};
+    call.input = WF_STR("{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}");
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 0, &call), WF_OK);
+    bad(finish(0), "it took too long");
+}
+
+static void test_no_root(void **state) {
+    (void)state;
+    wf_posix_config c = {.root = "/no/such/place"};
+    static char memory[65536];
+    wf_posix *p;
+    wf_platform q;
+    assert_int_equal(wf_posix_open(&p, memory, sizeof memory, &c, NULL), WF_E_NOT_FOUND);
+    assert_non_null(strstr(wf_posix_error(p), "/no/such/place"));
+    c.root = NULL;
+    assert_int_equal(wf_posix_open(&p, memory, sizeof memory, &c, NULL), WF_OK);
+    wf_posix_platform(p, &q);
+    assert_null(q.tool_ops);
+    wf_posix_close(p);
+}
+
+/* Every schema is JSON and every description short: they are in each request. */
+static void test_tool_list(void **state) {
+    (void)state;
+    uint32_t count = 0;
+    size_t bytes = 0;
+    const wf_tool *tools = wf_posix_tools(&count);
+    assert_int_equal(count, 3);
+    for (uint32_t i = 0; i < count; i++) {
+        wf_json j;
+        wf_json_token t;
+        wf_json_init(&j, tools[i].input_schema);
+        do
+            t = wf_json_next(&j);
+        while (t != WF_JSON_END && t != WF_JSON_ERROR);
+        assert_int_equal(t, WF_JSON_END);
+        assert_false(tools[i].effect);
+        bytes += tools[i].name.len + tools[i].description.len + tools[i].input_schema.len;
+    }
+    assert_true(bytes < 1100);
+}
+
+int main(void) {
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_read),           CASE(test_read_refusals), CASE(test_read_windows),    CASE(test_escapes),
+        CASE(test_swapped_links),  CASE(test_grep),          CASE(test_grep_context),    CASE(test_grep_caps),
+        CASE(test_grep_is_linear), CASE(test_glob),          CASE(test_files_effect),    CASE(test_order),
+        CASE(test_read_effect),    CASE(test_deep_tree),     CASE(test_unreadable),      CASE(test_many_tickets),
+        CASE(test_wait_sleeps),    CASE(test_close_kills),   CASE(test_sigchld_ignored), CASE(test_deadline),
+        CASE(test_no_root),        CASE(test_tool_list),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
