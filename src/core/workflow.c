@@ -468,7 +468,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
     if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
-    if (!w->tools.known) return s;
+    if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
     w->tools.names_len = names.len;
     w->tools.schema = meta->schema;
@@ -483,8 +483,7 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
     wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    if (s == WF_OK) s = workflow_tools(w, spec->tools, spec->schema, meta);
-    return w->error.code == s ? s : workflow_below(w, s);
+    return s == WF_OK ? workflow_tools(w, spec->tools, spec->schema, meta) : workflow_below(w, s);
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
