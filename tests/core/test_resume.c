@@ -181,6 +181,100 @@ static void test_changed_prompt(void **state) {
     rig_end(&r);
 }
 
+/* ---- what is sent, and when ---- */
+
+static void steps(rig *r, uint32_t n) {
+    uint32_t wait;
+    while (n-- > 0)
+        assert_int_equal(wf_step(r->w, 64, &wait), WF_OK);
+}
+
+static wf_call ask_at(rig *r, const char *path, const char *prompt) {
+    wf_agent_spec spec = {.path = rig_str(path), .prompt = rig_str(prompt)};
+    wf_call call;
+    assert_int_equal(wf_agent_start(r->w, &spec, &call), WF_OK);
+    return call;
+}
+
+/* While a recorded answer waits nothing new is sent: the script may be about to give it up. */
+static void test_nothing_is_sent_before_recorded_answers(void **state) {
+    rig r;
+    wf_delivery d;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    at_place(&r, "a", "one");
+    at_place(&r, "b", "two");
+    rig_crash(&r, FAKE_SYNCED);
+    ask_at(&r, "new", "three");
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 0); /* the log has answers that the script may yet ask for */
+    ask_at(&r, "a", "one");
+    ask_at(&r, "b", "two");
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 0);
+    assert_int_equal(wf_deliver(r.w, &d), WF_OK);
+    assert_true(d.cached);
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 0);
+    assert_int_equal(wf_deliver(r.w, &d), WF_OK);
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 1); /* all were asked for and told */
+    rig_crash(&r, FAKE_ALL);
+    ask_at(&r, "a", "one");
+    assert_true(rig_take(&r).cached);
+    ask_at(&r, "new", "four");
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 0);
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN); /* it goes no further, so "b" will not be asked for */
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 1);
+    rig_end(&r);
+}
+
+static void test_a_moved_answer_goes_first(void **state) {
+    rig r;
+    wf_delivery d;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    at_place(&r, "a", "one");
+    edit(&r, "script 2");
+    wf_call moved = ask_at(&r, "x", "one");
+    ask_at(&r, "y", "fresh");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    steps(&r, 20);
+    assert_int_equal(r.f->requests, 0);
+    assert_int_equal(wf_deliver(r.w, &d), WF_OK);
+    assert_int_equal(d.call.bits, moved.bits);
+    assert_int_equal(rig_take(&r).kind, WF_KIND_NONE);
+    rig_end(&r);
+}
+
+static void slow_tool(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    (void)call;
+    out->due = f->now + 9;
+    strcpy(out->text, "slow");
+}
+
+/* A turn is paid for when it has come, so it is made durable then, not when the agent ends. */
+static void test_a_turn_is_durable_soon(void **state) {
+    rig r;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.f->tool = slow_tool;
+    rig_start(&r);
+    rig_ask(&r, "tools=1;");
+    while (r.f->tool_starts == 0)
+        steps(&r, 1);
+    steps(&r, 1);
+    rig_crash(&r, FAKE_SYNCED);
+    wf_delivery d = rig_do(&r, "tools=1;");
+    assert_int_equal(d.turns, 2);
+    assert_int_equal(r.f->requests, 1);
+    rig_end(&r);
+}
+
 /* ---- the end, and looking at logs ---- */
 
 static void test_completed_log(void **state) {
@@ -370,6 +464,9 @@ int main(void) {
         cmocka_unit_test(test_same_script_moves_nothing),
         cmocka_unit_test(test_places_come_first),
         cmocka_unit_test(test_changed_prompt),
+        cmocka_unit_test(test_nothing_is_sent_before_recorded_answers),
+        cmocka_unit_test(test_a_moved_answer_goes_first),
+        cmocka_unit_test(test_a_turn_is_durable_soon),
         cmocka_unit_test(test_completed_log),
         cmocka_unit_test(test_looking_at_a_killed_run),
         cmocka_unit_test(test_empty_and_foreign_logs),
