@@ -355,6 +355,6 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
-    *wait_ms = work > 0 ? sched_wait(e, s) : 0;
+    *wait_ms = sched_wait(e, s);
     return WF_OK;
 }

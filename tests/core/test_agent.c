@@ -119,16 +119,17 @@ static void test_first_request(void **state) {
 }
 
 static void test_tool_turn(void **state) {
-    static const line lines[] = {{"tool_use", "[" USE("a\\\"1", "look", "{\"x\":1}") "," USE(
-                                                  "b2", "nothing", "{}") "," USE("c3", "change", "{}") "]"},
-                                 {"end_turn", TEXT("done")}};
+    static const line lines[] = {
+        {"tool_use", "[" USE("a\\\"1", "look", "{\"x\":1}") "," USE("b2", "nothing", "{}") "," USE(
+                         "c3", "change", "{}") "," USE("d4", "change", "{}") "]"},
+        {"end_turn", TEXT("done")}};
     rig r;
     (void)state;
     BEGIN(&r, lines);
     wf_delivery d = rig_do(&r, "go");
     assert_text(d.value, "done");
     assert_int_equal(d.turns, 2);
-    assert_string_equal(play.tool_log, "look {\"x\":1}\nchange {}\n");
+    assert_string_equal(play.tool_log, "look {\"x\":1}\nchange {}\nchange {}\n");
     assert_non_null(strstr(
         play.last,
         ",\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"go\"}]},{\"role\":\"assistant\","
@@ -540,6 +541,31 @@ static void test_deadline_and_hurry(void **state) {
 
 /* ---- crashes ---- */
 
+static void test_hurried_once_over_a_crash(void **state) {
+    static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "]", .delay_ms = 900},
+                                 {"end_turn", TEXT("x"), .drop = FAKE_HANG},
+                                 {"tool_use", "[" USE("b", "look", "{}") "]", .delay_ms = 900},
+                                 {"end_turn", TEXT("ok")}};
+    rig r;
+    uint32_t wait;
+    (void)state;
+    begin(&r, lines, 4);
+    r.config.agent_ms = 1000;
+    rig_start(&r);
+    rig_ask(&r, "go");
+    while (play.next < 2) {
+        assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+        if (wait) fake_sleep(r.f, wait);
+    }
+    assert_non_null(strstr(play.last, "Time is nearly up"));
+    rig_crash(&r, FAKE_ALL);
+    assert_text(rig_do(&r, "go").value, "ok");
+    const char *first = strstr(play.last, "Time is nearly up");
+    assert_non_null(first);
+    assert_null(strstr(first + 1, "Time is nearly up"));
+    rig_end(&r);
+}
+
 static void test_resume_in_the_middle(void **state) {
     static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "," USE("b", "change", "{\"q\":1}") "]"},
                                  {"end_turn", TEXT("x"), .delay_ms = 1000000},
@@ -674,6 +700,7 @@ int main(void) {
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_tool_stall),
         cmocka_unit_test(test_deadline_and_hurry),
+        cmocka_unit_test(test_hurried_once_over_a_crash),
         cmocka_unit_test(test_resume_in_the_middle),
         cmocka_unit_test(test_effect_is_never_repeated),
         cmocka_unit_test(test_bad_specs),

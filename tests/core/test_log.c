@@ -364,6 +364,32 @@ static void test_sync_off(void **state) {
     assert_int_equal(count, 3);
 }
 
+/* A process was killed, the system lives: what it wrote is there, but nobody knows that it is on the disk. */
+static void test_recovered_bytes_are_synced_first(void **state) {
+    fake *f = fake_new(1, NULL, 0);
+    wfi_log l;
+    uint32_t count;
+    uint64_t end;
+    (void)state;
+    f->sync_ms = 5;
+    wfi_log_init(&l, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_BATCH);
+    assert_int_equal(wfi_log_create(&l, 1), WF_OK);
+    put_record(&l, 0, NULL);
+    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(f->disk.synced, 0);
+    wfi_log_init(&l, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_BATCH);
+    assert_int_equal(recover(&l, &count, &end), WF_END);
+    assert_int_equal(count, 1);
+    assert_int_equal(wfi_log_resume(&l, end), WF_OK);
+    assert_false(wfi_log_durable(&l, end));
+    assert_int_equal(wfi_log_pump(&l), WF_AGAIN);
+    f->now += 5;
+    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_true(wfi_log_durable(&l, end));
+    assert_int_equal(f->disk.synced, end);
+    fake_free(f);
+}
+
 /* ---- limits and references ---- */
 
 static void test_large_records(void **state) {
@@ -445,6 +471,7 @@ int main(void) {
         cmocka_unit_test(test_cut_twice_at_every_byte),
         cmocka_unit_test(test_crashed_disk),
         cmocka_unit_test(test_sync_off),
+        cmocka_unit_test(test_recovered_bytes_are_synced_first),
         cmocka_unit_test(test_large_records),
         cmocka_unit_test(test_failures_stick),
     };

@@ -124,6 +124,7 @@ static void test_moved_calls(void **state) {
     assert_true(at_place(&r, "a", "one").cached);
     edit(&r, "script 3");
     assert_true(at_place(&r, "q", "one").cached);
+    assert_false(at_place(&r, "s", "fresh").cached); /* by which the edit is durable */
     edit(&r, "script 3"); /* killed, and started again unchanged: what was not taken yet may still be */
     assert_true(at_place(&r, "q", "one").cached);
     d = at_place(&r, "w", "two");
