@@ -129,7 +129,7 @@ static void test_cancel_everywhere(void **state) {
         wf_run_status s = status_of(&r);
         assert_in_range(s.census.cancelled + s.census.done, 1, 2);
         assert_true(s.running <= 1); /* the other one */
-        d = rig_take(&r); /* the lane is free for the other one */
+        d = rig_take(&r);            /* the lane is free for the other one */
         assert_int_equal(d.call.bits, other.bits);
         assert_int_equal(d.kind, WF_KIND_NONE);
         assert_int_equal(wf_call_cancel(r.w, other), WF_E_STALE);
@@ -205,7 +205,7 @@ static void test_stop_is_told_once_each(void **state) {
         assert_int_equal(st.census.done, 1);
         assert_int_equal(st.census.cancelled + st.census.not_run, 5);
         assert_int_equal(st.census.not_run, 4); /* one more had a lane */
-        rig_crash(&r, FAKE_ALL);                           /* and the run goes on from there */
+        rig_crash(&r, FAKE_ALL);                /* and the run goes on from there */
         for (int n = 0; n < 6; n++)
             rig_ask(&r, n == 0 ? "first" : "delay=100;tools=1;");
         assert_int_equal(take_all(&r), 6);
