@@ -14674,7 +14674,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
-    if (strcmp(message, "not enough memory") == 0) message = "not enough memory for the script: let it keep less, or give more --memory";
+    if (strcmp(message, "not enough memory") == 0)
+        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);
@@ -14907,11 +14908,11 @@ static int script_compile(lua_State *L) {
 
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
     wf_script s;
-    wf_heap *heap = wf_heap_open(memory, size);
-    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    memset(&s, 0, sizeof s);
+    s.heap = wf_heap_open(memory, size);
+    lua_State *L = s.heap ? lua_newstate(script_alloc, &s) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
-    memset(&s, 0, sizeof s);
     s.config.source = source;
     s.config.name = name;
     *(wf_script **)lua_getextraspace(L) = &s;
@@ -14951,34 +14952,6 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     return s->meta != NULL;
 }
 
-<<<<<<< HEAD
-=======
-/* Protected: nothing if the source compiles, else the report. */
-static int script_try_compile(lua_State *L) {
-    if (script_load(L) == LUA_OK) return 0;
-    lua_pushcfunction(L, script_report);
-    lua_insert(L, -2);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
-    wf_script s = {.config = {.source = source, .name = name}};
-    wf_heap *heap = wf_heap_open(memory, size);
-    s.heap = heap;
-    lua_State *L = heap ? lua_newstate(script_alloc, &s) : NULL;
-    if (!L) return WF_E_MEMORY;
-    *(wf_script **)lua_getextraspace(L) = &s;
-    lua_pushcfunction(L, script_try_compile);
-    int status = lua_pcall(L, 0, 1, 0);
-    const char *report = lua_tostring(L, -1);
-    if (cap > 0) snprintf(buf, cap, "%s", report ? report : "");
-    bool fine = status == LUA_OK && !report;
-    lua_close(L);
-    return fine ? WF_OK : status == LUA_ERRMEM ? WF_E_MEMORY : WF_E_SYNTAX;
-}
-
->>>>>>> scripttest
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
     wf_heap_stats(script->heap, limit, used, high);
 }
