@@ -272,6 +272,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     t->row_index = row_index;
     t->started = t->progress = e->now;
     t->deadline = UINT64_MAX;
+    t->state = WFI_TASK_TURN;
     row->started = true;
     row->state = WFI_CALL_RUNNING;
     wf_status s = agent_load(e, t);

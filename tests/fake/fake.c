@@ -147,7 +147,7 @@ uint8_t *fake_crash(const fake *f, fake_survival how, uint64_t seed, size_t *siz
     uint8_t *out = fake_grow(NULL, d->size);
     size_t n = d->size;
     uint64_t rng = seed;
-    memcpy(out, d->data, d->size);
+    if (d->size > 0) memcpy(out, d->data, d->size);
     if (how == FAKE_SYNCED) n = d->synced;
     if (how == FAKE_TORN) n = d->synced + (size_t)fake_below(&rng, d->size - d->synced + 1);
     for (size_t i = 0; (how == FAKE_DROPPED || how == FAKE_GARBLED) && i < d->unsynced_count; i++) {

@@ -1,6 +1,8 @@
 /* rig: see rig.h. */
 #include "rig.h"
 
+#include "../../src/core/env.h"
+
 static const wf_run_spec rig_spec = {{"test", 4}, {"script", 6}, {"null", 4}, {"{}", 2}};
 
 void rig_init(rig *r, uint64_t seed, const void *log, size_t size) {
@@ -28,7 +30,12 @@ void rig_start(rig *r) {
 }
 
 void rig_end(rig *r) {
-    if (r->w) wf_close(r->w);
+    if (r->w) {
+        const wfi_env *env = (const wfi_env *)(const void *)r->w; /* a wf begins with it */
+        wf_close(r->w);
+        assert_true(wfi_heap_check(&env->heap));
+        assert_int_equal(env->heap.used, 0);
+    }
     assert_int_equal(r->f->open_lanes, 0);
     assert_int_equal(r->f->open_tickets, 0);
     free(r->block);
