@@ -232,7 +232,7 @@ typedef struct wf_usage {
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
 typedef enum wf_trace_type {
-    WF_TRACE_START,  /* a call was given a lane; text: the prompt's first bytes, or the effect's name */
+    WF_TRACE_START,  /* a call was given a lane; text: the model, or the effect's name */
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
@@ -5127,7 +5127,7 @@ wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
         size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
         if (p.at != 0)
             s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
-        else
+        else if (take > 0)
             wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
         fill += take;
     }
@@ -5990,7 +5990,7 @@ WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
 /* Puts a row into the queue that is new, unfinished, or to be asked again. */
 WFI void wfi_sched_queue(wfi_sched *s, uint32_t row);
 /* The log has the answer of this row: it waits to be delivered. */
-WFI void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row);
+WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
 /* Gives a row up. */
 WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
@@ -6075,17 +6075,11 @@ static void sched_make_ready(wfi_sched *s, uint32_t row) {
     s->hits_ready += r->hit;
 }
 
-static void sched_trace_hit(const wfi_env *e, uint32_t row, const wfi_row *r) {
-    wf_trace event = {.type = WF_TRACE_HIT, .id = row + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
-    wfi_env_trace(e, &event);
-}
-
-void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row) {
+void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     wfi_row *r = &s->table.rows[row];
     sched_claim(s, r);
     r->hit = true;
     sched_make_ready(s, row);
-    sched_trace_hit(e, row, r);
 }
 
 uint32_t wfi_sched_take(wfi_sched *s) {
@@ -6233,7 +6227,8 @@ static wf_status sched_move(wfi_env *e, wfi_sched *s, uint32_t to, uint32_t from
     r->kind = old->kind;
     r->done_at = old->done_at;
     sched_make_ready(s, to);
-    sched_trace_hit(e, to, r);
+    wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
+    wfi_env_trace(e, &event);
     return WF_OK;
 }
 
@@ -6645,6 +6640,7 @@ wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t plac
 /* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
  * notes, the delivery in the caller's hands, the end. */
 
+#define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
 #define WORKFLOW_MODEL_MAX 160u
@@ -6666,6 +6662,7 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;     /* made by this process's run of the script */
+    uint32_t refused;   /* agents beyond the cap: the run goes on without them, but is not well */
     uint32_t pathless;  /* calls without a path of their own */
     bool replacing;     /* the run goes on with another script or args */
     wf_usage delivered; /* usage of delivered results */
@@ -6973,6 +6970,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
     out->census.dropped = w->run.census.dropped;
+    out->census.not_run += w->refused;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -6984,7 +6982,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->refused > 0 ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -7003,6 +7001,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    if (w->refused > 0 && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -7066,6 +7065,17 @@ static wf_status workflow_identify(wf *w, workflow_id *id, wf_str path, const wf
 static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool effect) {
     wf_trace event = {
         .type = WF_TRACE_MISS, .effect = effect, .label = meta->label, .phase = meta->phase, .text = meta->miss};
+    wfi_env_trace(&w->env, &event);
+}
+
+static void workflow_trace_hit(const wf *w, uint32_t row, const wfi_meta_call *meta) {
+    const wfi_row *r = &w->sched.table.rows[row];
+    wf_trace event = {.type = WF_TRACE_HIT,
+                      .id = row + 1,
+                      .effect = r->effect,
+                      .kind = (wf_kind)r->kind,
+                      .label = meta->label,
+                      .phase = meta->phase};
     wfi_env_trace(&w->env, &event);
 }
 
@@ -7140,35 +7150,52 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
 static wf_status workflow_may_start(wf *w, bool effect) {
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
-    if (!effect && w->sched.agents >= w->env.config.max_agents) {
-        return workflow_fail(w, WF_E_LIMIT,
-                             "the run's agent cap is reached; resume with a higher --agents or fan out less");
-    }
+    if (!effect && w->sched.agents >= w->env.config.max_agents) return workflow_fail(w, WF_E_LIMIT, WORKFLOW_CAP);
     return WF_OK;
 }
 
+/* Whether an agent that has not yet said a word is to ask another model now. */
+static wf_status workflow_model_differs(wf *w, const wfi_row *r, const wfi_meta_call *meta, bool *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta old;
+    *out = false;
+    if (r->effect || r->turns > 0) return WF_OK;
+    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, buf, &old);
+    if (s == WF_OK) *out = !wfi_str_eq(old.call.model, meta->model) || !wfi_str_eq(old.call.effort, meta->effort);
+    return workflow_below(w, s);
+}
+
 /* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
-static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
+static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wfi_meta_call *meta,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
+    bool differs = false;
+    wfi_recall recall = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_RECALL_ANSWER && no_cache) {
+    if (recall == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_RECALL_NONE;
+        recall = WFI_RECALL_NONE;
     }
-    if (match == WFI_RECALL_ANSWER) {
-        wfi_sched_hit(&w->env, &w->sched, *row);
+    if (recall == WFI_RECALL_ANSWER) {
+        wfi_sched_hit(&w->sched, *row);
+        workflow_trace_hit(w, *row, meta);
         return WF_OK;
     }
-    if (match == WFI_RECALL_OPEN) {
-        wfi_sched_queue(&w->sched, *row);
-        return WF_OK;
+    if (recall == WFI_RECALL_OPEN) {
+        wf_status s = workflow_model_differs(w, &w->sched.table.rows[*row], meta, &differs);
+        if (s != WF_OK) return s;
+        if (!differs) {
+            wfi_sched_queue(&w->sched, *row);
+            return WF_OK;
+        }
     }
     if (w->sched.table.count == w->sched.table.cap)
         return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
-    *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
+    /* with the script as it was, a place that the log does not have is simply one that it had not reached */
+    if (!why[0] && w->replacing) why = "the log has no call at this place";
+    meta->miss = wfi_str_z(why);
     return WF_END;
 }
 
@@ -7180,6 +7207,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
+    w->refused += s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
@@ -7193,7 +7221,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .retries = workflow_default(spec->retries, c->retries),
                           .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
-    s = workflow_match(w, &id, spec->no_cache, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, spec->no_cache, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_texts(w, spec, system, &meta);
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
@@ -7218,7 +7246,7 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
     if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
-    s = workflow_match(w, &id, false, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
@@ -11474,8 +11502,8 @@ static const char *const wfi_flow[] = {
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
     "local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note\n",
     "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
-    "local pcall, stop = host.pcall, host.stop\n",
-    "local error, rawequal, rawget, setmetatable, tostring, type = env.error, env.rawequal, env.rawget, env.setmetatable, env.tostring, env.type\n",
+    "local pcall = host.pcall\n",
+    "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
     "local select, pairs, next, null = env.select, env.pairs, env.next, env.null\n",
     "local format, sub = env.string.format, env.string.sub\n",
     "local encode, decode, array = env.json.encode, env.json.decode, env.json.array\n",
@@ -11498,8 +11526,9 @@ static const char *const wfi_flow[] = {
     "\n",
     "-- What a branch raised or returned, as the table that scripts are promised.\n",
     "local function as_failure(e)\n",
-    "    if type(e) == \"table\" and e.kind ~= nil then return e end\n",
-    "    return failure(\"script\", tostring(e))\n",
+    "    if type(e) == \"table\" and rawget(e, \"kind\") ~= nil then return e end\n",
+    "    local ok, message = pcall(tostring, e)\n",
+    "    return failure(\"script\", ok and message or \"an error whose __tostring raises an error\")\n",
     "end\n",
     "\n",
     "---- meta and args ------------------------------------------------------------------------------------------------------------\n",
@@ -11667,7 +11696,6 @@ static const char *const wfi_flow[] = {
     "            local i = begun\n",
     "            local branch = spawn(place, i, function()\n",
     "                local result = pack(pcall(body, i))\n",
-    "                if not result[1] and rawequal(result[2], stop) then error(stop, 0) end\n",
     "                phases[live[i]] = nil\n",
     "                live[i] = nil\n",
     "                running = running - 1\n",
@@ -14145,6 +14173,8 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
 #define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
+#define SCRIPT_DEAR          65536u      /* bytes of an allocation from which on its work counts */
+#define SCRIPT_BYTES         16          /* that are as dear as one instruction */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
@@ -14500,27 +14530,35 @@ static int script_random(lua_State *L) {
 
 /* ---- opening ---- */
 
-static void *script_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
-}
-
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
     (void)frame;
     s->steps += SCRIPT_HOOK;
     s->endless = s->steps > s->config.max_steps;
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
     if (lua_isyieldable(L)) {
-        if (s->stuck > SCRIPT_STUCK) lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
         s->stuck = 0;
         if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
         return;
     }
     if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
-    s->stuck = SCRIPT_STUCK + 1;
+    s->stuck = SCRIPT_STUCK;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
+}
+
+/* Whoever makes long strings or tables, or fills the memory (every allocation that fails has Lua collect all garbage and try
+ * again), works longer than its instructions tell: that counts as instructions, and the hook looks at once. */
+static void *script_alloc(void *ctx, void *p, size_t old, size_t n) {
+    wf_script *s = ctx;
+    void *q = wf_heap_resize(s->heap, p, n);
+    size_t limit, high, work = n;
+    if (n == 0 || (q && (n < SCRIPT_DEAR || (p && n <= old)))) return q;
+    if (!q) wf_heap_stats(s->heap, &limit, &work, &high);
+    s->steps += work / SCRIPT_BYTES;
+    if (s->current) lua_sethook(s->current->co, script_hook, LUA_MASKCOUNT, 1);
+    return q;
 }
 
 static void script_open_host(lua_State *L, int host) {
@@ -14636,6 +14674,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
+    if (strcmp(message, "not enough memory") == 0)
+        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);
@@ -14832,7 +14872,7 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
     s->heap = heap;
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
-    s->L = lua_newstate(script_alloc, heap);
+    s->L = lua_newstate(script_alloc, s);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
     lua_pushcfunction(s->L, script_setup);
@@ -14868,11 +14908,11 @@ static int script_compile(lua_State *L) {
 
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
     wf_script s;
-    wf_heap *heap = wf_heap_open(memory, size);
-    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    memset(&s, 0, sizeof s);
+    s.heap = wf_heap_open(memory, size);
+    lua_State *L = s.heap ? lua_newstate(script_alloc, &s) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
-    memset(&s, 0, sizeof s);
     s.config.source = source;
     s.config.name = name;
     *(wf_script **)lua_getextraspace(L) = &s;

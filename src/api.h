@@ -216,7 +216,7 @@ typedef struct wf_usage {
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
 typedef enum wf_trace_type {
-    WF_TRACE_START,  /* a call was given a lane; text: the prompt's first bytes, or the effect's name */
+    WF_TRACE_START,  /* a call was given a lane; text: the model, or the effect's name */
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */

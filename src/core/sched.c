@@ -66,17 +66,11 @@ static void sched_make_ready(wfi_sched *s, uint32_t row) {
     s->hits_ready += r->hit;
 }
 
-static void sched_trace_hit(const wfi_env *e, uint32_t row, const wfi_row *r) {
-    wf_trace event = {.type = WF_TRACE_HIT, .id = row + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
-    wfi_env_trace(e, &event);
-}
-
-void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row) {
+void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     wfi_row *r = &s->table.rows[row];
     sched_claim(s, r);
     r->hit = true;
     sched_make_ready(s, row);
-    sched_trace_hit(e, row, r);
 }
 
 uint32_t wfi_sched_take(wfi_sched *s) {
@@ -224,7 +218,8 @@ static wf_status sched_move(wfi_env *e, wfi_sched *s, uint32_t to, uint32_t from
     r->kind = old->kind;
     r->done_at = old->done_at;
     sched_make_ready(s, to);
-    sched_trace_hit(e, to, r);
+    wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
+    wfi_env_trace(e, &event);
     return WF_OK;
 }
 

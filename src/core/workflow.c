@@ -3,6 +3,7 @@
 #include "replay.h"
 #include "request.h"
 
+#define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
 #define WORKFLOW_MODEL_MAX 160u
@@ -24,6 +25,7 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;     /* made by this process's run of the script */
+    uint32_t refused;   /* agents beyond the cap: the run goes on without them, but is not well */
     uint32_t pathless;  /* calls without a path of their own */
     bool replacing;     /* the run goes on with another script or args */
     wf_usage delivered; /* usage of delivered results */
@@ -337,6 +339,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
     out->census.dropped = w->run.census.dropped;
+    out->census.not_run += w->refused;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -348,7 +351,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->refused > 0 ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -367,6 +370,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    if (w->refused > 0 && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -430,6 +434,17 @@ static wf_status workflow_identify(wf *w, workflow_id *id, wf_str path, const wf
 static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool effect) {
     wf_trace event = {
         .type = WF_TRACE_MISS, .effect = effect, .label = meta->label, .phase = meta->phase, .text = meta->miss};
+    wfi_env_trace(&w->env, &event);
+}
+
+static void workflow_trace_hit(const wf *w, uint32_t row, const wfi_meta_call *meta) {
+    const wfi_row *r = &w->sched.table.rows[row];
+    wf_trace event = {.type = WF_TRACE_HIT,
+                      .id = row + 1,
+                      .effect = r->effect,
+                      .kind = (wf_kind)r->kind,
+                      .label = meta->label,
+                      .phase = meta->phase};
     wfi_env_trace(&w->env, &event);
 }
 
@@ -503,35 +518,52 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
 static wf_status workflow_may_start(wf *w, bool effect) {
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
-    if (!effect && w->sched.agents >= w->env.config.max_agents) {
-        return workflow_fail(w, WF_E_LIMIT,
-                             "the run's agent cap is reached; resume with a higher --agents or fan out less");
-    }
+    if (!effect && w->sched.agents >= w->env.config.max_agents) return workflow_fail(w, WF_E_LIMIT, WORKFLOW_CAP);
     return WF_OK;
 }
 
+/* Whether an agent that has not yet said a word is to ask another model now. */
+static wf_status workflow_model_differs(wf *w, const wfi_row *r, const wfi_meta_call *meta, bool *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta old;
+    *out = false;
+    if (r->effect || r->turns > 0) return WF_OK;
+    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, buf, &old);
+    if (s == WF_OK) *out = !wfi_str_eq(old.call.model, meta->model) || !wfi_str_eq(old.call.effort, meta->effort);
+    return workflow_below(w, s);
+}
+
 /* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
-static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
+static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wfi_meta_call *meta,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
+    bool differs = false;
+    wfi_recall recall = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_RECALL_ANSWER && no_cache) {
+    if (recall == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_RECALL_NONE;
+        recall = WFI_RECALL_NONE;
     }
-    if (match == WFI_RECALL_ANSWER) {
-        wfi_sched_hit(&w->env, &w->sched, *row);
+    if (recall == WFI_RECALL_ANSWER) {
+        wfi_sched_hit(&w->sched, *row);
+        workflow_trace_hit(w, *row, meta);
         return WF_OK;
     }
-    if (match == WFI_RECALL_OPEN) {
-        wfi_sched_queue(&w->sched, *row);
-        return WF_OK;
+    if (recall == WFI_RECALL_OPEN) {
+        wf_status s = workflow_model_differs(w, &w->sched.table.rows[*row], meta, &differs);
+        if (s != WF_OK) return s;
+        if (!differs) {
+            wfi_sched_queue(&w->sched, *row);
+            return WF_OK;
+        }
     }
     if (w->sched.table.count == w->sched.table.cap)
         return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
-    *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
+    /* with the script as it was, a place that the log does not have is simply one that it had not reached */
+    if (!why[0] && w->replacing) why = "the log has no call at this place";
+    meta->miss = wfi_str_z(why);
     return WF_END;
 }
 
@@ -543,6 +575,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
+    w->refused += s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
@@ -556,7 +589,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .retries = workflow_default(spec->retries, c->retries),
                           .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
-    s = workflow_match(w, &id, spec->no_cache, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, spec->no_cache, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_texts(w, spec, system, &meta);
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
@@ -581,7 +614,7 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
     if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
-    s = workflow_match(w, &id, false, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);

@@ -9,8 +9,8 @@ local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
 local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note
 local status, check_schema, random_bits = host.status, host.check_schema, host.random
-local pcall, stop = host.pcall, host.stop
-local error, rawequal, rawget, setmetatable, tostring, type = env.error, env.rawequal, env.rawget, env.setmetatable, env.tostring, env.type
+local pcall = host.pcall
+local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
 local select, pairs, next, null = env.select, env.pairs, env.next, env.null
 local format, sub = env.string.format, env.string.sub
 local encode, decode, array = env.json.encode, env.json.decode, env.json.array
@@ -33,8 +33,9 @@ end
 
 -- What a branch raised or returned, as the table that scripts are promised.
 local function as_failure(e)
-    if type(e) == "table" and e.kind ~= nil then return e end
-    return failure("script", tostring(e))
+    if type(e) == "table" and rawget(e, "kind") ~= nil then return e end
+    local ok, message = pcall(tostring, e)
+    return failure("script", ok and message or "an error whose __tostring raises an error")
 end
 
 ---- meta and args ------------------------------------------------------------------------------------------------------------
@@ -202,7 +203,6 @@ local function fan_out(n, body, done)
             local i = begun
             local branch = spawn(place, i, function()
                 local result = pack(pcall(body, i))
-                if not result[1] and rawequal(result[2], stop) then error(stop, 0) end
                 phases[live[i]] = nil
                 live[i] = nil
                 running = running - 1

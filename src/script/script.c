@@ -22,6 +22,8 @@
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
 #define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
+#define SCRIPT_DEAR          65536u      /* bytes of an allocation from which on its work counts */
+#define SCRIPT_BYTES         16          /* that are as dear as one instruction */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
@@ -377,27 +379,35 @@ static int script_random(lua_State *L) {
 
 /* ---- opening ---- */
 
-static void *script_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
-}
-
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
     (void)frame;
     s->steps += SCRIPT_HOOK;
     s->endless = s->steps > s->config.max_steps;
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
     if (lua_isyieldable(L)) {
-        if (s->stuck > SCRIPT_STUCK) lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
         s->stuck = 0;
         if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
         return;
     }
     if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
-    s->stuck = SCRIPT_STUCK + 1;
+    s->stuck = SCRIPT_STUCK;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
+}
+
+/* Whoever makes long strings or tables, or fills the memory (every allocation that fails has Lua collect all garbage and try
+ * again), works longer than its instructions tell: that counts as instructions, and the hook looks at once. */
+static void *script_alloc(void *ctx, void *p, size_t old, size_t n) {
+    wf_script *s = ctx;
+    void *q = wf_heap_resize(s->heap, p, n);
+    size_t limit, high, work = n;
+    if (n == 0 || (q && (n < SCRIPT_DEAR || (p && n <= old)))) return q;
+    if (!q) wf_heap_stats(s->heap, &limit, &work, &high);
+    s->steps += work / SCRIPT_BYTES;
+    if (s->current) lua_sethook(s->current->co, script_hook, LUA_MASKCOUNT, 1);
+    return q;
 }
 
 static void script_open_host(lua_State *L, int host) {
@@ -513,6 +523,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
+    if (strcmp(message, "not enough memory") == 0)
+        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);
@@ -709,7 +721,7 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
     s->heap = heap;
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
-    s->L = lua_newstate(script_alloc, heap);
+    s->L = lua_newstate(script_alloc, s);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
     lua_pushcfunction(s->L, script_setup);
@@ -745,11 +757,11 @@ static int script_compile(lua_State *L) {
 
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
     wf_script s;
-    wf_heap *heap = wf_heap_open(memory, size);
-    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
+    memset(&s, 0, sizeof s);
+    s.heap = wf_heap_open(memory, size);
+    lua_State *L = s.heap ? lua_newstate(script_alloc, &s) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
-    memset(&s, 0, sizeof s);
     s.config.source = source;
     s.config.name = name;
     *(wf_script **)lua_getextraspace(L) = &s;

@@ -213,6 +213,10 @@ static void test_retries_then_fails(void **state) {
     assert_true(o->now - before >= 1000); /* it waited in between */
     assert_true(world_has(d.value, "529"));
     assert_true(world_has(d.value, "too \"many\""));
+    wf_call_info info;
+    assert_int_equal(wf_call_get(o->w, 0, &info), WF_OK);
+    assert_true(info.finished && info.kind == WF_KIND_PROVIDER && info.attempts == 3);
+    assert_true(world_has(info.message, "529"));
     world_finish(o, WF_RUN_DONE, "");
     assert_int_equal(status_of(o).census.failed, 1);
     world_close(o);
@@ -446,6 +450,12 @@ static void test_stop(void **state) {
     world_close(o);
 
     world_kill(o);
+    world_init(o);
+    assert_int_equal(wf_run_load(o->w), WF_OK);
+    assert_int_equal(status_of(o).outcome, WF_RUN_CANCELLED); /* in the log, too */
+    assert_int_equal(status_of(o).census.cancelled + status_of(o).census.not_run, 2);
+    world_kill(o);
+
     world_open(o); /* a stopped run goes on where it was */
     o->delay = 0;
     world_ask(o, "one");

@@ -204,7 +204,7 @@ static void stage_run_text(stage *s, wf_str source) {
     stage_finish(s);
 }
 
-static void stage_run(stage *s, const char *source) {
+static inline void stage_run(stage *s, const char *source) {
     stage_run_text(s, wf_str_of(source, strlen(source)));
 }
 
