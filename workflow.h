@@ -5425,6 +5425,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     t->row_index = row_index;
     t->started = t->progress = e->now;
     t->deadline = UINT64_MAX;
+    t->state = WFI_TASK_TURN;
     row->started = true;
     row->state = WFI_CALL_RUNNING;
     wf_status s = agent_load(e, t);
@@ -6359,7 +6360,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
-    *wait_ms = work > 0 ? sched_wait(e, s) : 0;
+    *wait_ms = sched_wait(e, s);
     return WF_OK;
 }
 
@@ -6672,7 +6673,8 @@ struct wf {
         uint64_t schema, at;
         bool known;
     } tools;
-    char *header; /* heap: payload of the header record */
+    char *header;     /* heap: payload of the header record */
+    char *old_header; /* heap: of the one that another script replaced */
     wfi_meta_run header_meta;
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
@@ -6801,6 +6803,11 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    wfi_heap_free(&w->env.heap, w->old_header);
+    wfi_heap_free(&w->env.heap, w->header);
+    wfi_heap_free(&w->env.heap, w->value);
+    wfi_heap_free(&w->env.heap, w->info);
+    w->old_header = w->header = w->value = w->info = NULL;
     w->stage = STAGE_ENDED;
 }
 
@@ -6876,7 +6883,7 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     if (s != WF_OK) return s;
     if (whole) {
         w->run.header = at;
-        wfi_heap_free(&w->env.heap, w->header);
+        w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
     if (type == WFI_REC_RUN) w->run.started = meta.wall;
@@ -7114,7 +7121,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
     if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
-    if (!w->tools.known) return s;
+    if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
     w->tools.names_len = names.len;
     w->tools.schema = meta->schema;
@@ -7129,8 +7136,7 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
     wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    if (s == WF_OK) s = workflow_tools(w, spec->tools, spec->schema, meta);
-    return w->error.code == s ? s : workflow_below(w, s);
+    return s == WF_OK ? workflow_tools(w, spec->tools, spec->schema, meta) : workflow_below(w, s);
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
