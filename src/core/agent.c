@@ -769,7 +769,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_BODY:
         return agent_step_body(e, t);
     case WFI_TASK_BACKOFF:
-        return e->now >= t->wake ? agent_request(e, t) : WFI_PACE_WAIT;
+        return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
