@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN_SETTINGS 16384
@@ -174,11 +175,21 @@ static wf_str run_settings(const cli_options *o) {
     return wf_json_ok(&out) ? wf_str_of(text, out.len) : WF_STR("{}");
 }
 
+static bool run_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    if (!a || !b) return false;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Found out now, while nothing has been run. */
 static cli_exit run_open_out(run_job *job) {
     const char *path = job->options->text[OPT_OUT];
     job->out = -1;
     if (!path) return CLI_OK;
+    if (run_same_file(path, job->log) || run_same_file(path, job->options->operand))
+        return cli_fail(CLI_USAGE, "-o %s: the result would overwrite the run's own log or script; name another file",
+                        path);
     job->out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return job->out >= 0 ? CLI_OK : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s", path, strerror(errno));
 }
