@@ -513,6 +513,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
+    if (strcmp(message, "not enough memory") == 0) /* Lua's words */
+        message = "not enough memory for the script; give more --memory, or keep less in its variables";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);
