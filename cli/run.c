@@ -97,7 +97,7 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
 
 /* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
 static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
-    cli_exit code = cli_exit_of(s->outcome, s->census.failed), written = CLI_OK;
+    cli_exit code = cli_exit_of(s->outcome, s->census.failed + s->census.not_run), written = CLI_OK;
     if (failed) {
         fputs("wf: the script failed: ", stderr);
         cli_put_lines(stderr, value);
@@ -125,7 +125,7 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 }
 
 static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
-    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0;
+    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0 && s->census.not_run == 0;
     if (job->options->number[OPT_QUIET] && well) return;
     fprintf(stderr, "%s: ", wf_outcome_name(s->outcome));
     cli_put_census(stderr, &s->census);
@@ -266,7 +266,7 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
     wf_status s = wf_run_header(w.run, past, NULL);
     if (s != WF_OK) code = cli_world_fail(&w, s);
     wf_run_status_get(w.run, &status);
-    bool retry = job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    bool retry = (job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0) || status.census.not_run > 0;
     if (code == CLI_OK && status.outcome == WF_RUN_DONE && !retry && (!spec || run_same(spec, past))) {
         *again = true;
         code = run_open_out(job);

@@ -23,11 +23,12 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;     /* made by this process's run of the script */
-    uint32_t pathless;  /* calls without a path of their own */
-    bool replacing;     /* the run goes on with another script or args */
-    wf_usage delivered; /* usage of delivered results */
-    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t pathless;    /* calls without a path of their own */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    bool replacing;       /* the run goes on with another script or args */
+    wf_usage delivered;   /* usage of delivered results */
+    struct {              /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
@@ -330,6 +331,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
+    out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
@@ -541,6 +543,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) w->turned_away++;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
