@@ -316,6 +316,7 @@ static cli_exit run_confirm(const run_job *job) {
     if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
     if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
     fprintf(stderr, "Run it? [y/N] ");
+    fflush(stderr);
     char line[16] = "";
     if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
     return cli_fail(CLI_CANCELLED, "not run");

@@ -195,6 +195,13 @@ def test_memory_message():
     case(code == 4 and "--memory" in err, "a script out of memory is told what to do", err[-300:])
 
 
+def test_huge_error():
+    folder = workspace('error(string.rep("e", 3000000))')
+    code, _, err, seconds = wf(folder, arguments("--quiet"))
+    case(code == 4 and len(err) < 100000 and seconds < 5, "an error of megabytes is cut and does not take seconds to say",
+         "%d bytes, %.1f s" % (len(err), seconds))
+
+
 def main():
     for name, test in sorted(globals().items()):
         if name.startswith("test_"):
