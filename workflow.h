@@ -380,7 +380,7 @@ typedef struct wf_census {
     uint32_t cached;    /* of done and failed: answered from the log */
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane */
+    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -3720,7 +3720,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens
+ *   reserve  tokens (0: what was reserved cost nothing)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -5610,6 +5610,13 @@ static wf_kind agent_kind_of(uint32_t status, bool spent) {
     return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
+static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {.tokens = 0};
+    if (t->reserved == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply, t->reply_len);
@@ -5626,6 +5633,7 @@ static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     if (r->should_retry >= 0) again = r->should_retry == 1;
     t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
     if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
+    if (agent_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
     return agent_finish(e, t, kind, why, false);
 }
 
@@ -5923,7 +5931,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_BODY:
         return agent_step_body(e, t);
     case WFI_TASK_BACKOFF:
-        return e->now >= t->wake ? agent_request(e, t) : WFI_PACE_WAIT;
+        return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
@@ -6298,6 +6306,12 @@ static void sched_wake_blocked(const wfi_env *e, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_RESERVE || s->tasks[i].state == WFI_TASK_INTENT) sched_activate(s, i);
 }
 
+/* A run that stops sends nothing again: what waits to do so need not wait its time. */
+static void sched_wake_backoffs(const wfi_env *e, wfi_sched *s) {
+    for (uint32_t i = 0; e->stop != WF_RUN_OPEN && i < s->task_count; i++)
+        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+}
+
 static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
     while (s->active_count > 0 && *work > 0) {
         uint32_t task = s->active[s->active_at];
@@ -6356,6 +6370,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
         status = sched_dispatch(e, s, &s->queued_agents, &s->free_lanes, &work);
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
+    sched_wake_backoffs(e, s);
     status = wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);
@@ -6488,7 +6503,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        e->lost = wfi_add_sat(e->lost, r->reserved); /* that of an earlier try, which got no answer */
+        if (meta->reserve.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
+            e->lost = wfi_add_sat(e->lost, r->reserved);
         r->reserved = meta->reserve.tokens;
         return WF_OK;
     case WFI_REC_DONE:
@@ -6662,12 +6678,13 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;     /* made by this process's run of the script */
-    uint32_t refused;   /* agents beyond the cap: the run goes on without them, but is not well */
-    uint32_t pathless;  /* calls without a path of their own */
-    bool replacing;     /* the run goes on with another script or args */
-    wf_usage delivered; /* usage of delivered results */
-    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t pathless;    /* calls without a path of their own */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
+    bool replacing;       /* the run goes on with another script or args */
+    wf_usage delivered;   /* usage of delivered results */
+    struct {              /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
@@ -6976,8 +6993,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
+    out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
-    out->census.not_run += w->refused;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -6989,7 +7006,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->refused > 0 ? WORKFLOW_CAP : w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->capped ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -7008,7 +7025,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
-    if (w->refused > 0 && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
+    if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -7213,10 +7230,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
-    w->refused += s == WF_E_LIMIT;
+    w->capped |= s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
@@ -11690,9 +11708,12 @@ static const char *const wfi_flow[] = {
     "    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false\n",
     "    local function cancel_rest()\n",
     "        over = true\n",
-    "        for _, branch in pairs(live) do\n",
-    "            phases[branch] = nil\n",
-    "            kill(branch)\n",
+    "        for i = 1, begun do -- nothing here allocates: memory may be what ran out\n",
+    "            local branch = live[i]\n",
+    "            if branch then\n",
+    "                phases[branch] = nil\n",
+    "                kill(branch)\n",
+    "            end\n",
     "        end\n",
     "    end\n",
     "    local function launch()\n",
@@ -11700,6 +11721,7 @@ static const char *const wfi_flow[] = {
     "            begun = begun + 1\n",
     "            running = running + 1\n",
     "            local i = begun\n",
+    "            live[i] = false -- room for it, before there is something to lose\n",
     "            local branch = spawn(place, i, function()\n",
     "                local result = pack(pcall(body, i))\n",
     "                phases[live[i]] = nil\n",
@@ -11712,11 +11734,16 @@ static const char *const wfi_flow[] = {
     "            phases[branch] = phases[me]\n",
     "        end\n",
     "    end\n",
-    "    launch()\n",
-    "    while running > 0 and not over do\n",
-    "        block()\n",
+    "    local ok, e = pcall(function()\n",
     "        launch()\n",
-    "    end\n",
+    "        while running > 0 and not over do\n",
+    "            block()\n",
+    "            launch()\n",
+    "        end\n",
+    "    end)\n",
+    "    if ok then return end\n",
+    "    cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them\n",
+    "    error(e, 0)\n",
     "end\n",
     "\n",
     "-- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.\n",
@@ -14790,6 +14817,8 @@ static void script_resume(wf_script *s, script_branch *b) {
     } else if (b == s->main) {
         script_ended(s);
     } else {
+        while (b->child) /* none, unless its fan-out broke off in the middle */
+            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
@@ -15200,7 +15229,8 @@ static int rules_prepare(lua_State *L) {
     return 0;
 }
 
-static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
+/* False: it was answered at once, with a mistake. */
+static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_lane *l = &r->lanes[lane];
     lua_State *L = l->file->L;
     lua_settop(L, 0);
@@ -15209,21 +15239,29 @@ static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         const char *why = lua_tostring(L, -1);
         rules_fail(r, l, 400, why ? why : "not enough memory for the request");
-        return;
+        return false;
     }
     r->steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
+    return true;
 }
 
-/* The oldest request that waits goes next. */
-static void rules_next(wf_rules *r) {
-    uint32_t next = r->config.lanes;
+static uint32_t rules_oldest(const wf_rules *r) {
+    uint32_t oldest = r->config.lanes;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         if (r->lanes[i].state != RULES_WAITING) continue;
-        if (next == r->config.lanes || r->lanes[i].arrival < r->lanes[next].arrival) next = i;
+        if (oldest == r->config.lanes || r->lanes[i].arrival < r->lanes[oldest].arrival) oldest = i;
     }
-    if (next < r->config.lanes) rules_begin_thinking(r, next);
+    return oldest;
+}
+
+/* The oldest request that waits goes next; one that cannot be taken up does not keep the others waiting. */
+static void rules_next(wf_rules *r) {
+    uint32_t next;
+    do
+        next = rules_oldest(r);
+    while (next < r->config.lanes && !rules_begin_thinking(r, next));
 }
 
 static void rules_take_answer(wf_rules *r, rules_lane *l) {

@@ -22,7 +22,7 @@ typedef enum cli_exit {
 } cli_exit;
 
 /* A run's code, from how it ended and how many agents failed. */
-cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed);
+cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed); /* failed: agents that gave no answer, not run included */
 
 #if defined(__GNUC__)
 #define CLI_PRINTF(at, first) __attribute__((format(printf, at, first)))

@@ -68,6 +68,8 @@ int main(int argc, char **argv) {
     /* a closed pipe and a full file are errors to report, not deaths */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    /* unbuffered, as it comes, it would take a system call for every character put to it */
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     cli_exit code = main_run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN_SETTINGS 16384
@@ -96,7 +97,7 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
 
 /* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
 static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
-    cli_exit code = cli_exit_of(s->outcome, s->census.failed), written = CLI_OK;
+    cli_exit code = cli_exit_of(s->outcome, s->census.failed + s->census.not_run), written = CLI_OK;
     if (failed) {
         fputs("wf: the script failed: ", stderr);
         cli_put_lines(stderr, value);
@@ -124,7 +125,7 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 }
 
 static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
-    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0;
+    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0 && s->census.not_run == 0;
     if (job->options->number[OPT_QUIET] && well) return;
     fprintf(stderr, "%s: ", wf_outcome_name(s->outcome));
     cli_put_census(stderr, &s->census);
@@ -174,11 +175,21 @@ static wf_str run_settings(const cli_options *o) {
     return wf_json_ok(&out) ? wf_str_of(text, out.len) : WF_STR("{}");
 }
 
+static bool run_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    if (!a || !b) return false;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Found out now, while nothing has been run. */
 static cli_exit run_open_out(run_job *job) {
     const char *path = job->options->text[OPT_OUT];
     job->out = -1;
     if (!path) return CLI_OK;
+    if (run_same_file(path, job->log) || run_same_file(path, job->options->operand))
+        return cli_fail(CLI_USAGE, "-o %s: the result would overwrite the run's own log or script; name another file",
+                        path);
     job->out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return job->out >= 0 ? CLI_OK : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s", path, strerror(errno));
 }
@@ -255,7 +266,7 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
     wf_status s = wf_run_header(w.run, past, NULL);
     if (s != WF_OK) code = cli_world_fail(&w, s);
     wf_run_status_get(w.run, &status);
-    bool retry = job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    bool retry = (job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0) || status.census.not_run > 0;
     if (code == CLI_OK && status.outcome == WF_RUN_DONE && !retry && (!spec || run_same(spec, past))) {
         *again = true;
         code = run_open_out(job);
@@ -305,6 +316,7 @@ static cli_exit run_confirm(const run_job *job) {
     if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
     if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
     fprintf(stderr, "Run it? [y/N] ");
+    fflush(stderr);
     char line[16] = "";
     if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
     return cli_fail(CLI_CANCELLED, "not run");

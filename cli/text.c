@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define TEXT_LINES 16384 /* bytes shown of an error */
+
 cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
     switch (outcome) {
     case WF_RUN_OPEN:
@@ -76,9 +78,10 @@ void cli_put(FILE *to, wf_str text, size_t max) {
 }
 
 void cli_put_lines(FILE *to, wf_str text) {
-    for (size_t i = 0; i < text.len;)
+    size_t n = text_clip(text, TEXT_LINES);
+    for (size_t i = 0; i < n;)
         i += text_put_char(to, text, i, true);
-    fputc('\n', to);
+    fputs(n < text.len ? "... (wf log prints it all)\n" : "\n", to);
 }
 
 /* ---- amounts ---- */

@@ -364,7 +364,7 @@ typedef struct wf_census {
     uint32_t cached;    /* of done and failed: answered from the log */
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane */
+    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
 } wf_census;
 
 typedef struct wf_run_status {

@@ -288,6 +288,12 @@ static void sched_wake_blocked(const wfi_env *e, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_RESERVE || s->tasks[i].state == WFI_TASK_INTENT) sched_activate(s, i);
 }
 
+/* A run that stops sends nothing again: what waits to do so need not wait its time. */
+static void sched_wake_backoffs(const wfi_env *e, wfi_sched *s) {
+    for (uint32_t i = 0; e->stop != WF_RUN_OPEN && i < s->task_count; i++)
+        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+}
+
 static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
     while (s->active_count > 0 && *work > 0) {
         uint32_t task = s->active[s->active_at];
@@ -346,6 +352,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
         status = sched_dispatch(e, s, &s->queued_agents, &s->free_lanes, &work);
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
+    sched_wake_backoffs(e, s);
     status = wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);

@@ -24,12 +24,13 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;     /* made by this process's run of the script */
-    uint32_t refused;   /* agents beyond the cap: the run goes on without them, but is not well */
-    uint32_t pathless;  /* calls without a path of their own */
-    bool replacing;     /* the run goes on with another script or args */
-    wf_usage delivered; /* usage of delivered results */
-    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t pathless;    /* calls without a path of their own */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
+    bool replacing;       /* the run goes on with another script or args */
+    wf_usage delivered;   /* usage of delivered results */
+    struct {              /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
@@ -338,8 +339,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
+    out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
-    out->census.not_run += w->refused;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -351,7 +352,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->refused > 0 ? WORKFLOW_CAP : w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->capped ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -370,7 +371,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
-    if (w->refused > 0 && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
+    if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -575,10 +576,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
-    w->refused += s == WF_E_LIMIT;
+    w->capped |= s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),

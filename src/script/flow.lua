@@ -191,9 +191,12 @@ local function fan_out(n, body, done)
     local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
     local function cancel_rest()
         over = true
-        for _, branch in pairs(live) do
-            phases[branch] = nil
-            kill(branch)
+        for i = 1, begun do -- nothing here allocates: memory may be what ran out
+            local branch = live[i]
+            if branch then
+                phases[branch] = nil
+                kill(branch)
+            end
         end
     end
     local function launch()
@@ -201,6 +204,7 @@ local function fan_out(n, body, done)
             begun = begun + 1
             running = running + 1
             local i = begun
+            live[i] = false -- room for it, before there is something to lose
             local branch = spawn(place, i, function()
                 local result = pack(pcall(body, i))
                 phases[live[i]] = nil
@@ -213,11 +217,16 @@ local function fan_out(n, body, done)
             phases[branch] = phases[me]
         end
     end
-    launch()
-    while running > 0 and not over do
-        block()
+    local ok, e = pcall(function()
         launch()
-    end
+        while running > 0 and not over do
+            block()
+            launch()
+        end
+    end)
+    if ok then return end
+    cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them
+    error(e, 0)
 end
 
 -- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.

@@ -633,6 +633,8 @@ static void script_resume(wf_script *s, script_branch *b) {
     } else if (b == s->main) {
         script_ended(s);
     } else {
+        while (b->child) /* none, unless its fan-out broke off in the middle */
+            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
