@@ -5515,6 +5515,7 @@ static wfi_pace agent_send(wfi_env *e, wfi_task *t, uint64_t body_len) {
     t->attempts++;
     t->progress = e->now;
     t->reply_len = 0;
+    wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     t->state = WFI_TASK_SEND;
     if (t->provider->ops->begin(t->provider->ctx, t->lane, &request) != WF_OK) return agent_lost(e, t);
@@ -5543,17 +5544,27 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
     return pace == WFI_PACE_MORE ? agent_send(e, t, body_len) : pace;
 }
 
+/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
+static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {.tokens = 0};
+    if (t->reserved == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
 /* A request failed in a way that sending it again may cure. */
 static wfi_pace agent_retry(wfi_env *e, wfi_task *t, wf_kind kind, wf_str why, int64_t retry_after_ms) {
     uint32_t retries = t->row->limits.retries;
     agent_end_exchange(t);
-    if (t->state != WFI_TASK_BACKOFF) agent_settle(e, t);
+    bool last = t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS;
+    if (t->state != WFI_TASK_BACKOFF)
+        agent_settle(e, t);
+    else if ((last || e->stop != WF_RUN_OPEN) && agent_unreserve(e, t) != WF_OK)
+        return WFI_PACE_BROKEN;
     if (e->stop != WF_RUN_OPEN) {
         wfi_task_drop(e, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS)
-        return agent_finish(e, t, kind, why, false);
+    if (last) return agent_finish(e, t, kind, why, false);
     uint64_t wait = t->attempt < 4 ? 500u << t->attempt : AGENT_BACKOFF_CAP_MS;
     wait -= wfi_env_random(e, wait / 4 + 1);
     if (retry_after_ms > 0) wait = (uint64_t)retry_after_ms;
@@ -5608,13 +5619,6 @@ static wf_kind agent_kind_of(uint32_t status, bool spent) {
     if (spent || status == 402 || status == 429) return WF_KIND_QUOTA;
     if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
     return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-}
-
-/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
-static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
-    wfi_meta_reserve none = {.tokens = 0};
-    if (t->reserved == 0) return WF_OK;
-    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
 }
 
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {

@@ -365,6 +365,17 @@ static void test_retries_cure(void **state) {
     rig_end(&r);
 }
 
+/* What the last exchange said is gone with it: the next one fails before it has said anything. */
+static void test_lost_after_a_refusal(void **state) {
+    static const line lines[] = {{.status = 529}, {"end_turn", TEXT("x"), .drop = FAKE_DROP_HEAD}};
+    rig r;
+    (void)state;
+    BEGIN(&r, lines);
+    wf_agent_spec spec = {.prompt = WF_STR("go"), .retries = 1};
+    assert_text(ask(&r, &spec).value, "the request got no whole answer: the fake dropped it");
+    rig_end(&r);
+}
+
 static void test_retries_end(void **state) {
     static const line lines[] = {{.status = 529}, {.status = 529}, {.status = 529}, {.status = 529}};
     rig r;
@@ -691,6 +702,7 @@ int main(void) {
         cmocka_unit_test(test_stop_reasons),
         cmocka_unit_test(test_turns_run_out),
         cmocka_unit_test(test_retries_cure),
+        cmocka_unit_test(test_lost_after_a_refusal),
         cmocka_unit_test(test_retries_end),
         cmocka_unit_test(test_retry_after),
         cmocka_unit_test(test_error_kinds),

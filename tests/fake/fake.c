@@ -371,10 +371,13 @@ static wf_status fake_head(void *ctx, uint32_t lane, wf_response *out) {
         return WF_AGAIN;
     }
     if (x->answer.drop == FAKE_DROP_BEGIN || x->answer.drop == FAKE_DROP_HEAD) return WF_E_IO;
+    free(x->id);
+    x->id = fake_grow(NULL, 5);
+    memcpy(x->id, "req_1", 5);
     *out = (wf_response){.status = x->answer.status,
                          .retry_after_ms = x->answer.retry_after_ms,
                          .should_retry = x->answer.should_retry,
-                         .request_id = WF_STR("req_1")};
+                         .request_id = wf_str_of(x->id, 5)};
     return WF_OK;
 }
 
@@ -402,6 +405,7 @@ static void fake_end(void *ctx, uint32_t lane) {
     if (!x->open) abort();
     free(x->body);
     free(x->answer.body);
+    free(x->id);
     memset(x, 0, sizeof *x);
     f->open_lanes--;
 }
@@ -550,6 +554,7 @@ void fake_free(fake *f) {
     for (uint32_t i = 0; i < FAKE_LANES; i++) {
         free(f->lanes[i].body);
         free(f->lanes[i].answer.body);
+        free(f->lanes[i].id);
     }
     for (uint32_t i = 0; i < FAKE_TICKETS; i++)
         free(f->tickets[i].text);

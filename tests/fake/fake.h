@@ -110,6 +110,7 @@ typedef struct fake_exchange {
     fake_answer answer;
     size_t sent; /* of the answer's body */
     uint64_t calls;
+    char *id; /* of the response; freed with the exchange, so that a late look at it is seen */
 } fake_exchange;
 
 typedef struct fake_ticket {
