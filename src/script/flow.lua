@@ -7,7 +7,7 @@
 
 local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
-local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note
+local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase
 local status, check_schema, random_bits = host.status, host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
@@ -133,7 +133,6 @@ end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
 
-local phases = {} -- title in force, by branch
 local REJECTIONS_MAX = 2
 
 local function ask(prompt, o, phase)
@@ -151,7 +150,7 @@ function env.agent(prompt, opts)
     if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
     check_meta()
     local o = agent_options(opts)
-    local phase = o.phase or phases[self()]
+    local phase = o.phase or phase_now()
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do
         value, e = ask(question, o, phase)
@@ -191,9 +190,8 @@ local function fan_out(n, body, done)
     local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
     local function cancel_rest()
         over = true
-        for _, branch in pairs(live) do
-            phases[branch] = nil
-            kill(branch)
+        for i = 1, begun do -- memory may be out: nothing here takes any
+            if live[i] then kill(live[i]) end
         end
     end
     local function launch()
@@ -201,22 +199,23 @@ local function fan_out(n, body, done)
             begun = begun + 1
             running = running + 1
             local i = begun
-            local branch = spawn(place, i, function()
+            live[i] = spawn(place, i, function()
                 local result = pack(pcall(body, i))
-                phases[live[i]] = nil
                 live[i] = nil
                 running = running - 1
                 if done(i, unpack(result, 1, result.n)) then cancel_rest() end
                 wake(me)
             end)
-            live[i] = branch
-            phases[branch] = phases[me]
         end
     end
-    launch()
-    while running > 0 and not over do
+    while true do
+        local ok, e = pcall(launch)
+        if not ok then
+            cancel_rest()
+            error(e, 0)
+        end
+        if running == 0 or over then return end
         block()
-        launch()
     end
 end
 
@@ -316,7 +315,7 @@ end
 
 function env.phase(title)
     if type(title) ~= "string" then fail("phase: the title takes a text, got " .. type(title)) end
-    phases[self()] = title
+    phase_now(title)
     note(true, title)
 end
 
