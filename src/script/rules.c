@@ -25,7 +25,7 @@
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
-    char *text; /* while it is being loaded */
+    char *text;                /* while it is being loaded */
     size_t text_len;
     lua_State *L;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */

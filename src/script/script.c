@@ -426,22 +426,14 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
 }
 
 static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},
-                                         {"effect", script_effect},
-                                         {"spawn", script_spawn},
-                                         {"scope", script_scope},
-                                         {"self", script_self},
-                                         {"block", script_block},
-                                         {"wake", script_wake},
-                                         {"kill", script_kill_branch},
-                                         {"phase", script_phase},
-                                         {"drop", script_drop},
-                                         {"note", script_note},
-                                         {"print", script_print},
-                                         {"status", script_status},
-                                         {"check_schema", script_check_schema},
-                                         {"random", script_random},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"agent", script_agent},   {"effect", script_effect},
+                                         {"spawn", script_spawn},   {"scope", script_scope},
+                                         {"self", script_self},     {"block", script_block},
+                                         {"wake", script_wake},     {"kill", script_kill_branch},
+                                         {"phase", script_phase},   {"drop", script_drop},
+                                         {"note", script_note},     {"print", script_print},
+                                         {"status", script_status}, {"check_schema", script_check_schema},
+                                         {"random", script_random}, {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
@@ -539,7 +531,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
-    if (strcmp(message, "not enough memory") == 0) message = "not enough memory for the script: let it keep less, or give more --memory";
+    if (strcmp(message, "not enough memory") == 0)
+        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);

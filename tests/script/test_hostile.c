@@ -5,10 +5,10 @@
 
 #include "stage.h"
 
-#define META       "meta = { name = 't', description = 'd' } "
-#define COUNT(a)   (sizeof(a) / sizeof *(a))
-#define SECONDS    20.0 /* for one case, with sanitizers on a busy machine */
-#define FEW_STEPS  4000000u
+#define META      "meta = { name = 't', description = 'd' } "
+#define COUNT(a)  (sizeof(a) / sizeof *(a))
+#define SECONDS   20.0 /* for one case, with sanitizers on a busy machine */
+#define FEW_STEPS 4000000u
 
 typedef struct hostile_case {
     const char *source;
@@ -34,8 +34,8 @@ static bool run_bytes(stage *s, const char *name, wf_str source, const char *wan
     double took = seconds() - start;
     bool failure = want[0] == '!';
     const wf_script_result *r = &s->result;
-    bool fine = r->failed == failure && (failure ? holds(r->value, want + 1)
-                                                 : r->value.len == strlen(want) && holds(r->value, want));
+    bool fine = r->failed == failure &&
+                (failure ? holds(r->value, want + 1) : r->value.len == strlen(want) && holds(r->value, want));
     if (!fine)
         print_error("%s\n  wanted: %s\n  got:    %s%.*s\n", name, want, r->failed ? "!" : "", (int)r->value.len,
                     r->value.ptr);
@@ -84,7 +84,9 @@ static void endless_loops_end(void **state) {
         {"local t = setmetatable({}, { __newindex = function() while true do end end }) t.x = 1", ENDLESS},
         {"local t = setmetatable({}, { __lt = function() while true do end end }) return t < t", ENDLESS},
         {"local t = setmetatable({}, { __le = function() while true do end end }) return t <= t", ENDLESS},
-        {"local t = setmetatable({}, { __eq = function() while true do end end }) return t == setmetatable({}, getmetatable(t))", ENDLESS},
+        {"local t = setmetatable({}, { __eq = function() while true do end end }) return t == setmetatable({}, "
+         "getmetatable(t))",
+         ENDLESS},
         {"local t = setmetatable({}, { __concat = function() while true do end end }) return t .. t", ENDLESS},
         {"local t = setmetatable({}, { __len = function() while true do end end }) return #t", ENDLESS},
         {"local t = setmetatable({}, { __len = function() while true do end end }) parallel(t)", ENDLESS},
@@ -93,13 +95,17 @@ static void endless_loops_end(void **state) {
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) return tostring(t)", ENDLESS},
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) print(t)", ENDLESS},
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) log(t)", ENDLESS},
-        {"local t = setmetatable({}, { __tostring = function() while true do end end }) return ('%s'):format(t)", ENDLESS},
-        {"local t = setmetatable({}, { __pairs = function() while true do end end }) for _ in pairs(t) do end", ENDLESS},
+        {"local t = setmetatable({}, { __tostring = function() while true do end end }) return ('%s'):format(t)",
+         ENDLESS},
+        {"local t = setmetatable({}, { __pairs = function() while true do end end }) for _ in pairs(t) do end",
+         ENDLESS},
         {"local t = setmetatable({}, { __close = function() while true do end end }) local _ <close> = t", ENDLESS},
-        {"local t = setmetatable({}, { __close = function() while true do end end }) pcall(function() local _ <close> = t error() end)",
+        {"local t = setmetatable({}, { __close = function() while true do end end }) pcall(function() local _ <close> "
+         "= t error() end)",
          ENDLESS},
         {"local t = setmetatable({}, { __close = function() while true do end end })"
-         " race({ function() local _ <close> = t agent('wait=100 say a') return 1 end, function() return 2 end }) return 'unharmed'",
+         " race({ function() local _ <close> = t agent('wait=100 say a') return 1 end, function() return 2 end }) "
+         "return 'unharmed'",
          "unharmed"},
         {"for _ in function() return 1 end do end", ENDLESS},
         {"::top:: goto top", ENDLESS},
@@ -130,20 +136,25 @@ static void memory_is_bounded(void **state) {
         {"while true do pcall(string.rep, 'x', 1 << 22) end", ENDLESS},
         {"local s = 'x' while true do s = s .. s end", MEMORY},
         {"local t = {} while true do t[#t + 1] = {} end", MEMORY},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] = {} end) end",
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] "
+         "= {} end) end",
          ENDLESS},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) return parallel({ function() end })", MEMORY},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) local n = #t t = nil return n > 1000", "true"},
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) return parallel({ function() end })",
+         MEMORY},
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) local n = #t t = nil return n > 1000",
+         "true"},
         {"local function f() return 1 + f() end f()", MEMORY},
         {"local function f() f() f() end f()", MEMORY},
         {"local function f(...) f(1, ...) end f()", "!"},
-        {"local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k + 1] end return t[1]", "!overflow"},
+        {"local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k + 1] end return t[1]",
+         "!overflow"},
         {"local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x", "!loop"},
         {"local t = {} for i = 1, 300 do t = setmetatable({}, { __index = t }) end return t.x == nil", "true"},
         {"local s = ('('):rep(300) .. (')'):rep(300) return ('x'):find(s)", "!"},
         {"table.concat(setmetatable({}, { __len = function() return 1 << 40 end }))", "!"},
         {"table.concat({}, 'x', 1, 1 << 40)", "!"},
-        {"table.concat(setmetatable({}, { __index = function() return 'xxxxxxxxxxxxxxxx' end }), ' ', 1, 1 << 40)", "!"},
+        {"table.concat(setmetatable({}, { __index = function() return 'xxxxxxxxxxxxxxxx' end }), ' ', 1, 1 << 40)",
+         "!"},
         {"table.move({}, 1, 1 << 40, 2)", ENDLESS},
         {"table.move({}, 1, math.maxinteger, 2)", "!"},
         {"return table.unpack({}, 1, 1 << 40)", "!too many results to unpack"},
@@ -166,14 +177,16 @@ static void memory_is_bounded(void **state) {
 static void fan_outs_cannot_explode(void **state) {
     (void)state;
     static const hostile_case cases[] = {
-        {"local depth, why = 0 local function f() depth = depth + 1 local _, e = parallel({ f }) if #e > 0 then why = e[1].error.message end end"
+        {"local depth, why = 0 local function f() depth = depth + 1 local _, e = parallel({ f }) if #e > 0 then why = "
+         "e[1].error.message end end"
          " f() return { depth < 200, why:match('nested too deep') }",
          "[true,\"nested too deep\"]"},
         {"local function f() parallel({ f, f }) end f()", "!"},
         {"local function f() parallel({ f, f }) end while true do pcall(f) end", "!"},
         {"local function f() pipeline({ 1, 2, 3 }, f) end f()", "!"},
         {"local function f() return (race({ f, f })) end f()", "!"},
-        {"local function f() parallel({ f }) end parallel({ f, f, f })  return 'caught by the fan-out'", "caught by the fan-out"},
+        {"local function f() parallel({ f }) end parallel({ f, f, f })  return 'caught by the fan-out'",
+         "caught by the fan-out"},
         {"local fns = {} for i = 1, 100000 do fns[i] = function() return agent('say x') end end parallel(fns)", "!"},
         {"local items = {} for i = 1, 1e6 do items[i] = i end pipeline(items, agent)", "!1000000 items"},
     };
@@ -201,15 +214,22 @@ static void errors_of_any_kind_are_shown(void **state) {
         {"error(null)", "!neither a text nor an error"},
         {"error('a\\0b')", "!a"},
         {"error(('x'):rep(1e6))", "!xxx"},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() error('again') end })) end }) return #f", "1"},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() while true do end end })) end }) return #f",
+        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() error('again') end })) "
+         "end }) return #f",
+         "1"},
+        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() while true do end end "
+         "})) end }) return #f",
          ENDLESS},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __index = function() error('again') end })) end }) return #f", "1"},
-        {"local _, f = parallel({ function() error(setmetatable({ kind = 'k' }, { __index = function() error('again') end })) end })"
+        {"local _, f = parallel({ function() error(setmetatable({}, { __index = function() error('again') end })) end "
+         "}) return #f",
+         "1"},
+        {"local _, f = parallel({ function() error(setmetatable({ kind = 'k' }, { __index = function() error('again') "
+         "end })) end })"
          " return f[1].error.kind",
          "k"},
         {"local ok, e = pcall(error, setmetatable({}, { __eq = function() return true end })) return type(e)", "table"},
-        {"return nil, setmetatable({}, { __tostring = function() while true do end end })", "!neither a text nor an error"},
+        {"return nil, setmetatable({}, { __tostring = function() while true do end end })",
+         "!neither a text nor an error"},
         {"local function f() local ok = pcall(f) error(ok) end f()", "!"},
     };
     run_all(cases, COUNT(cases));
@@ -236,7 +256,9 @@ static void the_sandbox_holds(void **state) {
         {"return tostring(print):find('0x') == nil and tostring({}):find('0x') == nil", "true"},
         {"setmetatable({}, { __gc = print })", "!__gc is not allowed here"},
         {"setmetatable({}, { __mode = 'k' })", "!__mode is not allowed here"},
-        {"local e = select(2, agent('refuse')) getmetatable(e).__tostring = error return (select(2, agent('refuse'))).kind", "refused"},
+        {"local e = select(2, agent('refuse')) getmetatable(e).__tostring = error return (select(2, "
+         "agent('refuse'))).kind",
+         "refused"},
         {"host = 1 return host", "1"},
         {"local f = select(2, parallel({})) f.at[1] = 2 f.dropped = 3 f[1] = 4 return #f", "1"},
         {"meta = setmetatable({}, { __index = function() while true do end end }) agent('x')", ENDLESS},
@@ -244,7 +266,8 @@ static void the_sandbox_holds(void **state) {
         {"args = print return agent('say x')", "x"},
         {"args = print meta.args = { type = 'object' } return agent('say x')", "!"},
         {"return agent('say x', setmetatable({}, { __pairs = function() while true do end end }))", ENDLESS},
-        {"return agent('say x', setmetatable({}, { __pairs = function() return function(_, k) if not k then return 'label', 'l' end end end }))",
+        {"return agent('say x', setmetatable({}, { __pairs = function() return function(_, k) if not k then return "
+         "'label', 'l' end end end }))",
          "x"},
     };
     run_all(cases, COUNT(cases));
@@ -255,11 +278,14 @@ static void strange_texts_are_taken_or_refused(void **state) {
     static const hostile_case cases[] = {
         {"return agent('say \\xff\\xfe')", "\xef\xbf\xbd\xef\xbf\xbd"},
         {"return agent('say a\\0b') == 'a\\0b'", "true"},
-        {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })", "x"},
+        {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })",
+         "x"},
         {"return agent('say x', { model = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
         {"return agent('say x', { effort = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
         {"return agent('say x', { schema = { pattern = ('('):rep(1e5) } })", "!schema"},
-        {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema = s })", "!"},
+        {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema "
+         "= s })",
+         "!"},
         {"local s = {} s.s = s return agent('say x', { schema = s })", "!nested deeper than 128"},
         {"return files(('*'):rep(1e5))", "~"},
         {"return '\\xff'", "\xff"},
@@ -346,8 +372,8 @@ static void args_of_any_kind(void **state) {
     assert_non_null(deep);
     memset(deep, '[', 200000);
     deep[200000] = 0;
-    const char *const bad[] = {"{",    "{\"a\":}", "nul",      "[1,]", "01",   "\"\\ud800",  "\xff",
-                               "1 2", "",        "[1e99999]", "{1:2}", "'x'", "\"a\nb\"", deep};
+    const char *const bad[] = {"{",   "{\"a\":}", "nul",       "[1,]",  "01",  "\"\\ud800", "\xff",
+                               "1 2", "",         "[1e99999]", "{1:2}", "'x'", "\"a\nb\"",  deep};
     for (size_t i = 0; i < COUNT(bad); i++) {
         stage *s = stage_new(1, NULL, 0);
         s->args = bad[i];
@@ -386,8 +412,10 @@ static void too_little_memory_is_told_at_once(void **state) {
 static void memory_runs_out_anywhere(void **state) {
     (void)state;
     static const char source[] =
-        META "local function job(i) local r, f = parallel({ function() return agent('say a' .. i) end, function() error('x') end,"
-             " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type = 'object' } }).n end) end })"
+        META "local function job(i) local r, f = parallel({ function() return agent('say a' .. i) end, function() "
+             "error('x') end,"
+             " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type "
+             "= 'object' } }).n end) end })"
              " return { r, #f } end"
              " local kept, jobs = {}, {} for i = 1, 600 do kept[i] = ('k'):rep(100) .. i end"
              " for i = 1, 4 do jobs[i] = function() return job(i) end end return { parallel(jobs) }";
@@ -407,7 +435,8 @@ static void memory_runs_out_anywhere(void **state) {
             }
             stage_finish(s);
             if (s->result.failed) {
-                if (!holds(s->result.value, "memory") && !holds(s->result.value, "stack overflow")) fail_msg("%.*s", (int)s->result.value.len, s->result.value.ptr);
+                if (!holds(s->result.value, "memory") && !holds(s->result.value, "stack overflow"))
+                    fail_msg("%.*s", (int)s->result.value.len, s->result.value.ptr);
                 failed++;
             } else {
                 done++;

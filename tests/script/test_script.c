@@ -4,12 +4,13 @@
 
 #include "stage.h"
 
-#define META  "meta = { name = 't', description = 'd' } "
+#define META         "meta = { name = 't', description = 'd' } "
 #define COUNT(array) (sizeof(array) / sizeof *(array))
 
 typedef struct run_case {
     const char *source; /* META is put before it, on the same line */
-    const char *want;   /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT */
+    const char
+        *want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT */
 } run_case;
 
 static char *with_meta(const char *source) {
@@ -31,8 +32,8 @@ static char *result_text(const stage *w) {
 static bool result_is(const stage *w, const char *source, const char *want) {
     char *got = result_text(w);
     bool failure = want[0] == '!', part = want[0] == '~';
-    bool fine = w->result.failed == failure &&
-                (failure || part ? strstr(got, want + 1) != NULL : strcmp(got, want) == 0);
+    bool fine =
+        w->result.failed == failure && (failure || part ? strstr(got, want + 1) != NULL : strcmp(got, want) == 0);
     if (!fine) print_error("%s\n  wanted: %s\n  got:    %s%s\n", source, want, w->result.failed ? "!" : "", got);
     free(got);
     return fine;
@@ -63,10 +64,13 @@ static void agent_answers_with_text_or_table(void **state) {
         {"return agent('say hello')", "hello"},
         {"return agent('hello')", "re: hello"},
         {"return { agent('say a'), agent('say b') }", "[\"a\",\"b\"]"},
-        {"return agent('json {\"n\": 3}', { schema = { type = 'object', properties = { n = { type = 'integer' } } } }).n", "3"},
+        {"return agent('json {\"n\": 3}', { schema = { type = 'object', properties = { n = { type = 'integer' } } } "
+         "}).n",
+         "3"},
         {"local t = agent('json {\"list\": []}', { schema = { type = 'object' } }) return t", "{\"list\":[]}"},
         {"return select('#', agent('say x'))", "1"},
-        {"return agent('say x', { label = 'l', phase = 'p', model = 'fake:other', effort = 'low', system = 's', max_turns = 3,"
+        {"return agent('say x', { label = 'l', phase = 'p', model = 'fake:other', effort = 'low', system = 's', "
+         "max_turns = 3,"
          " max_tokens = 100, deadline = '5m', stall = 2.5, retries = 0, cache = true, tools = {} })",
          "x"},
     };
@@ -81,7 +85,8 @@ static void agent_fails_with_an_error_table(void **state) {
         {"local v, e = agent('status=500 say x') return { e.kind, e.attempts }", "[\"provider\",2]"},
         {"return agent('status=500 times=1 say x')", "x"},
         {"local v, e = agent('refuse') return e.kind", "refused"},
-        {"local v, e = agent('json {\"n\":\"x\"}', { schema = { type = 'object', properties = { n = { type = 'integer' } } } })"
+        {"local v, e = agent('json {\"n\":\"x\"}', { schema = { type = 'object', properties = { n = { type = 'integer' "
+         "} } } })"
          " return { e.kind, type(e.message) }",
          "[\"schema\",\"string\"]"},
         {"local v, e = agent('wait=9000 say x', { deadline = 1 }) return e.kind", "deadline"},
@@ -123,8 +128,10 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"agent('x', { tools = 1 })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = { print } })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = { 'raed' } })", "!tools: names a tool that this run does not have"},
-        {"\n\nlocal function ask() return agent('x', { modle = 1 }) end\nreturn ask()", "!t.lua:3: agent: there is no option"},
-        {"\n\nlocal function ask()\n return agent('x', { modle = 1 }) end\nreturn ask()", "!\n4 |  return agent('x', { modle = 1 }) end"},
+        {"\n\nlocal function ask() return agent('x', { modle = 1 }) end\nreturn ask()",
+         "!t.lua:3: agent: there is no option"},
+        {"\n\nlocal function ask()\n return agent('x', { modle = 1 }) end\nreturn ask()",
+         "!\n4 |  return agent('x', { modle = 1 }) end"},
         {"agent('x', { model = 'nobody:m' })", ""},
         {"local v, e = agent('x', { model = 'nobody:m' }) return e.kind", "provider"},
     };
@@ -135,7 +142,8 @@ static void check_rejects_with_a_reason(void **state) {
     (void)state;
     static const run_case cases[] = {
         {"return agent('say x', { check = function(v) return v == 'x' end })", "x"},
-        {"local n = 0 local v = agent('say x', { check = function(v) n = n + 1 return n == 3, 'no ' .. n end }) return { n, v }",
+        {"local n = 0 local v = agent('say x', { check = function(v) n = n + 1 return n == 3, 'no ' .. n end }) return "
+         "{ n, v }",
          "~[3,"},
         {"local v, e = agent('say x', { label = 'l', check = function() return false, 'too short' end })"
          " return { e.kind, e.message }",
@@ -144,7 +152,8 @@ static void check_rejects_with_a_reason(void **state) {
          "rejected by check: the answer was rejected"},
         {"return agent('say x', { check = function() error('oops') end })", "!t.lua:1: oops"},
         {"return agent('say x', { check = function(v) return agent('say ' .. v .. '?') end })", "x"},
-        {"local seen = {} agent('say x', { check = function(v) seen[#seen + 1] = v return #seen == 2, 'why' end }) return seen[2]",
+        {"local seen = {} agent('say x', { check = function(v) seen[#seen + 1] = v return #seen == 2, 'why' end }) "
+         "return seen[2]",
          "x\n\nAn earlier answer was rejected: why\nThat answer was: x"},
     };
     run_cases(cases, COUNT(cases));
@@ -181,9 +190,11 @@ static void parallel_keeps_the_order_of_its_input(void **state) {
 static void parallel_tells_failed_from_dropped(void **state) {
     (void)state;
     static const run_case cases[] = {
-        {"local r, f = parallel({ function() return nil end, function() return nil, 'bad' end, function() error('oops') end,"
+        {"local r, f = parallel({ function() return nil end, function() return nil, 'bad' end, function() "
+         "error('oops') end,"
          " function() return false end, function() return agent('refuse') end })"
-         " return { r = r, n = #f, i = { f[1].index, f[2].index, f[3].index }, k = { f[1].error.kind, f[2].error.kind, f[3].error.kind },"
+         " return { r = r, n = #f, i = { f[1].index, f[2].index, f[3].index }, k = { f[1].error.kind, f[2].error.kind, "
+         "f[3].error.kind },"
          " m = { f[1].error.message, f[2].error.message },"
          " d = { f.dropped[1] or false, f.dropped[2] or false, f.dropped[4] or false },"
          " at = { f.at[1] or 0, f.at[2] == f[1].error, f.at[3] == f[2].error, f.at[4] or 0 } }",
@@ -196,7 +207,8 @@ static void parallel_tells_failed_from_dropped(void **state) {
         {"local _, f = parallel({ function() error() end }) return tostring(f[1].error)", "script: nil"},
         {"local _, f = parallel({ function() end }) return { f, json.encode(f) }", "[[],\"[]\"]"},
         {"local _, f = parallel({ function() end }) return #f == 0 and next(f) == nil and f.dropped[1]", "true"},
-        {"local _, f = parallel({ function() return nil, false end }) return { #f, f[1].error.message }", "[1,\"false\"]"},
+        {"local _, f = parallel({ function() return nil, false end }) return { #f, f[1].error.message }",
+         "[1,\"false\"]"},
         {"local _, f = parallel({ function() agent('x')() end }) return tostring(f[1].error)",
          "script: t.lua:1: attempt to call a string value"},
     };
@@ -225,16 +237,20 @@ static void pipeline_has_no_barrier(void **state) {
          " function(prev, item, i) return { prev[1], item, i, #prev } end)",
          "[[\"a\",\"a\",1,3],[\"b\",\"b\",2,3]]"},
         /* the slow first stage of one item does not hold up the second stage of another */
-        {"local order = {} pipeline({ 90, 10, 50 }, function(ms) agent('wait=' .. ms .. ' say x') order[#order + 1] = -ms return ms end,"
+        {"local order = {} pipeline({ 90, 10, 50 }, function(ms) agent('wait=' .. ms .. ' say x') order[#order + 1] = "
+         "-ms return ms end,"
          " function(ms) agent('wait=20 say y') order[#order + 1] = ms return ms end) return order",
          "[-10,10,-50,50,-90,90]"},
-        {"local ran = {} local r, f = pipeline({ 1, 2, 3 }, function(x) if x == 1 then return nil end if x == 2 then return nil, 'e' end"
+        {"local ran = {} local r, f = pipeline({ 1, 2, 3 }, function(x) if x == 1 then return nil end if x == 2 then "
+         "return nil, 'e' end"
          " return x end, function(x) ran[#ran + 1] = x return x * 10 end)"
          " return { r, ran, #f, f[1].index, f.dropped[1], f.at[2].message }",
          "[[false,false,30],[3],1,2,true,\"e\"]"},
-        {"return pipeline({ 1, 2 }, function() return false end, function(prev) return { prev } end)", "[[false],[false]]"},
+        {"return pipeline({ 1, 2 }, function() return false end, function(prev) return { prev } end)",
+         "[[false],[false]]"},
         {"local _, f = pipeline({ 1 }, function() error('oops') end) return f[1].error.message", "t.lua:1: oops"},
-        {"local _, f = pipeline({ 1 }, function() return agent('refuse') end, error) return f[1].error.kind", "refused"},
+        {"local _, f = pipeline({ 1 }, function() return agent('refuse') end, error) return f[1].error.kind",
+         "refused"},
         {"return pipeline({ 1 }, 'x')", "!t.lua:1: pipeline: stage 1 is no function but a string"},
         {"return pipeline(nil, print)", "!t.lua:1: pipeline takes a list, got nil"},
         {"return pipeline('x', print)", "!t.lua:1: pipeline takes a list, got string"},
@@ -249,16 +265,19 @@ static void pipeline_has_no_barrier(void **state) {
 static void race_takes_the_first_value(void **state) {
     (void)state;
     static const run_case cases[] = {
-        {"return { race({ function() return agent('wait=50 say slow') end, function() return agent('wait=10 say fast') end }) }",
+        {"return { race({ function() return agent('wait=50 say slow') end, function() return agent('wait=10 say fast') "
+         "end }) }",
          "[\"fast\",2]"},
         {"local v, i = race({ function() return nil end, function() return nil, 'e' end, function() error('x') end,"
          " function() return agent('wait=10 say v') end }) return { v, i }",
          "[\"v\",4]"},
-        {"local v, f = race({ function() end, function() return nil, 'e' end }) return { v == nil, #f, f[1].index, f.dropped[1], f.at[2].message }",
+        {"local v, f = race({ function() end, function() return nil, 'e' end }) return { v == nil, #f, f[1].index, "
+         "f.dropped[1], f.at[2].message }",
          "[true,1,2,true,\"e\"]"},
         {"local v, f = race({}) return { v == nil, f }", "[true,[]]"},
         {"return { race({ function() return false end, function() return 1 end }) }", "[false,1]"},
-        {"local seen = {} race({ function() agent('wait=20 say x') seen[#seen + 1] = 'loser' return 1 end, function() return 2 end })"
+        {"local seen = {} race({ function() agent('wait=20 say x') seen[#seen + 1] = 'loser' return 1 end, function() "
+         "return 2 end })"
          " agent('wait=90 say y') return #seen",
          "0"},
         /* the losers go with all that is below them */
@@ -267,20 +286,23 @@ static void race_takes_the_first_value(void **state) {
          " function() return agent('wait=10 say w') end }) agent('wait=200 say z') return next(seen) == nil",
          "true"},
         /* a branch that was to run next is killed by the one before it */
-        {"local seen = {} local v, i = race({ function() return 1 end, function() seen[1] = 1 return 2 end }) return { v, i, #seen }",
+        {"local seen = {} local v, i = race({ function() return 1 end, function() seen[1] = 1 return 2 end }) return { "
+         "v, i, #seen }",
          "[1,1,0]"},
         {"race({ 1 })", "!t.lua:1: race: item 1 is no function but a number"},
         {"race()", "!t.lua:1: race takes a list, got nil"},
         /* failures come in the order of their indexes */
-        {"local _, f = race({ function() agent('wait=50 say a') return nil, 'late' end, function() return nil, 'soon' end })"
+        {"local _, f = race({ function() agent('wait=50 say a') return nil, 'late' end, function() return nil, 'soon' "
+         "end })"
          " return { f[1].index, f[2].index }",
          "[1,2]"},
     };
     run_cases(cases, COUNT(cases));
     stage *w = stage_new(1, NULL, 0);
-    char *source = with_meta("race({ function() return agent('wait=500 say a') end, function() return parallel({ function()"
-                             " return agent('wait=500 say b') end }) end, function() return agent('wait=10 say c') end })"
-                             " agent('wait=600 say d')");
+    char *source =
+        with_meta("race({ function() return agent('wait=500 say a') end, function() return parallel({ function()"
+                  " return agent('wait=500 say b') end }) end, function() return agent('wait=10 say c') end })"
+                  " agent('wait=600 say d')");
     stage_run(w, source);
     wf_run_status status;
     wf_run_status_get(w->wf, &status);
@@ -298,7 +320,8 @@ static void effects_phases_and_notes(void **state) {
     static const run_case cases[] = {
         {"return files('a.c', 'b.c')", "[\"a.c\",\"b.c\"]"},
         {"return read('a.c')", "text of a.c"},
-        {"local v, e = read('missing') return { v == nil, e.kind, e.message }", "[true,\"tool\",\"missing: no such file\"]"},
+        {"local v, e = read('missing') return { v == nil, e.kind, e.message }",
+         "[true,\"tool\",\"missing: no such file\"]"},
         {"files()", "!t.lua:1: files takes at least one glob"},
         {"files('a', 3)", "!t.lua:1: files: argument 2 is no text but a number"},
         {"read()", "!t.lua:1: read: the path takes a text, got nil"},
@@ -318,8 +341,9 @@ static void effects_phases_and_notes(void **state) {
 static void phases_are_each_branchs_own(void **state) {
     (void)state;
     stage *w = stage_new(1, NULL, 0);
-    char *source = with_meta("phase('A') agent('1') parallel({ function() agent('2') phase('B') agent('wait=9 3') agent('4') end,"
-                             " function() agent('wait=5 5') end, function() agent('6', { phase = 'C' }) end }) agent('7')");
+    char *source =
+        with_meta("phase('A') agent('1') parallel({ function() agent('2') phase('B') agent('wait=9 3') agent('4') end,"
+                  " function() agent('wait=5 5') end, function() agent('6', { phase = 'C' }) end }) agent('7')");
     static const char *const want[] = {"A", "A", "A", "C", "B", "B", "A"};
     wf_call_info info;
     stage_run(w, source);
@@ -346,9 +370,11 @@ static void args_arrive_parsed(void **state) {
         {"null", "return args == null", "true"},
         {"\"text\"", "return args", "text"},
         {"7", "return args + 1", "8"},
-        {"{\"dir\": 3}", "meta.args = { type = 'object', properties = { dir = { type = 'string' } } } return agent('x')",
+        {"{\"dir\": 3}",
+         "meta.args = { type = 'object', properties = { dir = { type = 'string' } } } return agent('x')",
          "!args do not match meta.args: /dir: "},
-        {"{\"dir\": \"a\"}", "meta.args = { type = 'object', properties = { dir = { type = 'string' } } } return agent('say x')", "x"},
+        {"{\"dir\": \"a\"}",
+         "meta.args = { type = 'object', properties = { dir = { type = 'string' } } } return agent('say x')", "x"},
         {"{", "return 1", "!bad JSON"},
         {"[1e999]", "return 1", "!bad JSON"},
     };
@@ -380,7 +406,8 @@ static void meta_is_required_where_work_begins(void **state) {
         {"meta = { name = 'x', description = 3 } agent('x')", "!the script has no meta"},
         {"meta = { name = 'x', description = 'd', budget = {} } agent('x')", "!meta.budget is not in this build yet"},
         {"meta = { name = 'x', description = 'd', args = 3 } agent('x')", "!meta.args"},
-        {"meta = { name = 'x', description = 'd', args = { f = print } } agent('x')", "!.f is a function, which has no JSON form"},
+        {"meta = { name = 'x', description = 'd', args = { f = print } } agent('x')",
+         "!.f is a function, which has no JSON form"},
         {"meta = { name = 'x', description = 'd' } return agent('say x')", "x"},
         {"meta = { name = 'x', description = 'd', phases = { { title = 'A' } } } return 1", "1"},
     };
@@ -393,7 +420,8 @@ static void meta_is_required_where_work_begins(void **state) {
 static void meta_can_be_read_as_json(void **state) {
     (void)state;
     stage *w = stage_new(1, NULL, 0);
-    const char *source = "meta = { name = 'n', description = 'd', phases = { { title = 'A' } } } agent('wait=10 say x')";
+    const char *source =
+        "meta = { name = 'n', description = 'd', phases = { { title = 'A' } } } agent('wait=10 say x')";
     wf_str json = {"", 0};
     stage_open_run(w, wf_str_of(source, strlen(source)));
     assert_int_equal(stage_open_script(w, wf_str_of(source, strlen(source))), WF_OK);
@@ -409,10 +437,14 @@ static void meta_can_be_read_as_json(void **state) {
 static void budget_counts_what_was_delivered(void **state) {
     (void)state;
     static const run_case cases[] = {
-        {"local a = budget.spent('tokens') agent('usage=40 say x') return { a, budget.spent('tokens'), budget.spent('usd') }", "[0,41,0]"},
-        {"return { budget.total('tokens') == nil, budget.remaining('tokens') == math.huge, budget.remaining('usd') == math.huge }",
+        {"local a = budget.spent('tokens') agent('usage=40 say x') return { a, budget.spent('tokens'), "
+         "budget.spent('usd') }",
+         "[0,41,0]"},
+        {"return { budget.total('tokens') == nil, budget.remaining('tokens') == math.huge, budget.remaining('usd') == "
+         "math.huge }",
          "[true,true,true]"},
-        {"local a = budget.spent('seconds') agent('wait=2500 say x') return { a, budget.spent('seconds'), budget.total('seconds') == nil }",
+        {"local a = budget.spent('seconds') agent('wait=2500 say x') return { a, budget.spent('seconds'), "
+         "budget.total('seconds') == nil }",
          "[0,2.5,true]"},
         {"budget.spent('euros')", "!t.lua:1: budget.spent takes \"usd\", \"tokens\" or \"seconds\""},
         {"budget.total()", "!t.lua:1: budget.total takes"},
@@ -444,9 +476,10 @@ static void random_and_now_come_from_the_log(void **state) {
     };
     run_cases(cases, COUNT(cases));
     /* a resumed run sees the same numbers and times again, though its clock stands elsewhere */
-    char *source = with_meta("local t = {} for i = 1, 3 do t[i] = random(1000000) agent('wait=70 say x') t[i + 3] = now() end"
-                             " parallel({ function() t[7] = random(1000000) end, function() t[8] = random(1000000) end })"
-                             " t[9] = now() return t");
+    char *source =
+        with_meta("local t = {} for i = 1, 3 do t[i] = random(1000000) agent('wait=70 say x') t[i + 3] = now() end"
+                  " parallel({ function() t[7] = random(1000000) end, function() t[8] = random(1000000) end })"
+                  " t[9] = now() return t");
     stage *w = stage_new(1, NULL, 0);
     stage_run(w, source);
     char *first = result_text(w);
@@ -505,7 +538,8 @@ static void results_keep_their_shape(void **state) {
         {"error()", "!neither a text nor an error"},
         {"error(setmetatable({}, { __tostring = function() error('x') end }))", "!neither a text nor an error"},
         {"\nlocal function f() error('deep') end\nlocal function g() f() end\n g()",
-         "!t.lua:2: deep\n2 | local function f() error('deep') end\n  at t.lua:2 in f\n  at t.lua:3 in g\n  at t.lua:4"},
+         "!t.lua:2: deep\n2 | local function f() error('deep') end\n  at t.lua:2 in f\n  at t.lua:3 in g\n  at "
+         "t.lua:4"},
         {"parallel({ function() local x = nil; x.y = 1 end }) return unknwon", "!undefined global 'unknwon'"},
         {"return prallel", "!undefined global 'prallel' (did you mean 'parallel'?)"},
     };
@@ -518,10 +552,12 @@ static void fan_outs_are_windowed_and_bounded(void **state) {
     (void)state;
     static const run_case cases[] = {
         {"local n, most, live = 0, 0, 0 local fns = {} for i = 1, 3000 do fns[i] = function() live = live + 1"
-         " if live > most then most = live end n = n + 1 if i % 500 == 0 then agent('say x') end live = live - 1 return i end end"
+         " if live > most then most = live end n = n + 1 if i % 500 == 0 then agent('say x') end live = live - 1 "
+         "return i end end"
          " local r = parallel(fns) return { n, r[3000], #r, most <= 1024 }",
          "[3000,3000,3000,true]"},
-        {"local items = {} for i = 1, 100000 do items[i] = i end local r = pipeline(items, function(x) return x * 2 end)"
+        {"local items = {} for i = 1, 100000 do items[i] = i end local r = pipeline(items, function(x) return x * 2 "
+         "end)"
          " return { #r, r[100000] }",
          "[100000,200000]"},
         {"local items = {} for i = 1, 100001 do items[i] = i end pipeline(items, function(x) return x end)",
@@ -529,7 +565,8 @@ static void fan_outs_are_windowed_and_bounded(void **state) {
         {"local f, items = function() end, {} for i = 1, 1000000 do items[i] = f end parallel(items)",
          "!parallel: 1000000 items, more than the limit of 100000"},
         {"local live, most = 0, 0 local items = {} for i = 1, 2500 do items[i] = i end"
-         " pipeline(items, function(x) live = live + 1 most = math.max(most, live) read('x') live = live - 1 return x end) return most",
+         " pipeline(items, function(x) live = live + 1 most = math.max(most, live) read('x') live = live - 1 return x "
+         "end) return most",
          "1024"},
         {"local t = setmetatable({}, { __len = function() return 1 << 60 end }) parallel(t)", "!more than the limit"},
         {"local t = setmetatable({}, { __len = function() return 'x' end }) parallel(t)", "!parallel"},
@@ -550,10 +587,12 @@ static void fan_outs_are_windowed_and_bounded(void **state) {
 static void stops_raise_and_partial_results_come_out(void **state) {
     (void)state;
     static const run_case capped[] = {
-        {"local n = 0 local ok, e = pcall(function() while true do agent('say x') n = n + 1 end end) return { n, ok, e.kind, e.attempts == nil }",
+        {"local n = 0 local ok, e = pcall(function() while true do agent('say x') n = n + 1 end end) return { n, ok, "
+         "e.kind, e.attempts == nil }",
          "[3,false,\"budget\",true]"},
         {"for i = 1, 9 do agent('say x') end", "!budget: the run's agent cap is reached"},
-        {"local fns = {} for i = 1, 5 do fns[i] = function() return agent('say ' .. i) end end local r, f = parallel(fns)"
+        {"local fns = {} for i = 1, 5 do fns[i] = function() return agent('say ' .. i) end end local r, f = "
+         "parallel(fns)"
          " return { r, #f, f[1].error.kind, f[2].index }",
          "[[\"1\",\"2\",\"3\",false,false],2,\"budget\",5]"},
         {"while true do pcall(agent, 'say x') end", "!ran too long"},
@@ -566,12 +605,14 @@ static void stops_raise_and_partial_results_come_out(void **state) {
         fine &= run_in(w, capped[i].source, capped[i].want);
     }
     static const run_case spent[] = {
-        {"local r, f = parallel({ function() return agent('usage=900 say a') end, function() return agent('wait=50 say b') end })"
+        {"local r, f = parallel({ function() return agent('usage=900 say a') end, function() return agent('wait=50 say "
+         "b') end })"
          " local ok, e = pcall(agent, 'say c') return { ok, e.kind }",
          "[false,\"budget\"]"},
         {"while true do pcall(agent, 'say x') end", "!ran too long"},
         {"while true do agent('usage=900 say x') end", "!budget: "},
-        {"local function loop() while true do local ok, e = pcall(agent, 'usage=900 say x') if not ok then pcall(loop) end end end loop()",
+        {"local function loop() while true do local ok, e = pcall(agent, 'usage=900 say x') if not ok then pcall(loop) "
+         "end end end loop()",
          "!ran too long"},
     };
     for (size_t i = 0; i < COUNT(spent); i++) {
@@ -611,7 +652,8 @@ static void a_cancelled_run_wakes_all_that_wait(void **state) {
                   3, "[50,\"cancelled\"]");
     run_cancelled("while true do pcall(agent, 'wait=900000 say x') end", 3, "!ran too long");
     run_cancelled("while true do parallel({ function() agent('wait=900000 say x') end }) end", 3, "!ran too long");
-    run_cancelled("local r = race({ function() return agent('wait=900000 say x') end }) return { r == nil }", 3, "[true]");
+    run_cancelled("local r = race({ function() return agent('wait=900000 say x') end }) return { r == nil }", 3,
+                  "[true]");
     run_cancelled("pcall(agent, 'wait=900000 say x') while true do end", 3, "!ran too long");
 }
 
@@ -625,7 +667,8 @@ static void verify_and_vote_never_answer_a_bare_false(void **state) {
         {"local kept, rest = verify({}) return { kept, rest }", "[[],[]]"},
         {"local v, d = verify('no model answers this with a verdict') return { v, d.heard, d.asked, #d.failures }",
          "[\"not run\",0,2,2]"},
-        {"local kept, rest = verify({ 'a', 'b' }) return { #kept, #rest, rest[1].verdict, rest[2].claim }", "[0,2,\"not run\",\"b\"]"},
+        {"local kept, rest = verify({ 'a', 'b' }) return { #kept, #rest, rest[1].verdict, rest[2].claim }",
+         "[0,2,\"not run\",\"b\"]"},
         {"local v, d = vote('q', { voters = 5 }) return { v, d.asked }", "[\"not run\",5]"},
         {"verify()", "!verify takes a claim or a list of claims, got nil"},
         {"verify('x', { lens = {} })", "!verify: there is no option 'lens' (did you mean 'lenses'?)"},
@@ -655,7 +698,8 @@ static void long_answer(fake *f, const fake_request *request, fake_answer *out) 
 static void answers_that_cannot_be_had(void **state) {
     (void)state;
     static const run_case cases[] = {
-        {"local v, e = agent('json {\"n\":1e999}', { schema = { type = 'object' } }) return { v == nil, e.kind, e.message }",
+        {"local v, e = agent('json {\"n\":1e999}', { schema = { type = 'object' } }) return { v == nil, e.kind, "
+         "e.message }",
          "[true,\"schema\",\"bad JSON at line 1, column 6: the number is out of range\"]"},
         {"local r, f = parallel({ function() return agent('json {\"n\":1e999}', { schema = { type = 'object' } }) end,"
          " function() return agent('say fine') end }) return { r, f[1].error.kind }",
