@@ -232,7 +232,7 @@ typedef struct wf_usage {
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
 typedef enum wf_trace_type {
-    WF_TRACE_START,  /* a call was given a lane; text: the prompt's first bytes, or the effect's name */
+    WF_TRACE_START,  /* a call was given a lane; text: the model, or the effect's name */
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
@@ -380,7 +380,7 @@ typedef struct wf_census {
     uint32_t cached;    /* of done and failed: answered from the log */
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane */
+    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -583,7 +583,7 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error);
  * terminated). Answers how many there are. */
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
-/* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
+/* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
@@ -2244,12 +2244,13 @@ bool wf_json_ok(const wf_json_out *o) {
  *   3. depth <= WF_JSON_DEPTH, $ref cycles included, and nothing large lives on the stack of a recursive function.
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 
-#define SCHEMA_WORK      (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP      16u                 /* what a step costs besides its bytes */
-#define SCHEMA_REF_MAX   256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN     60u                 /* bytes of a value quoted in a reason */
-#define SCHEMA_MADE_DEEP 24u                 /* nesting of a made value, $ref cycles included */
-#define SCHEMA_PICKS     4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_WORK        (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP        16u                 /* what a step costs besides its bytes */
+#define SCHEMA_REF_MAX     256u                /* bytes of a $ref */
+#define SCHEMA_SHOWN       60u                 /* bytes of a value quoted in a reason */
+#define SCHEMA_MADE_DEEP   24u                 /* nesting of a made value, $ref cycles included */
+#define SCHEMA_PICKS       4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_SPARE_DEPTH 6u                  /* nesting up to which a made array has an item that it does not need */
 
 typedef struct schema_run {
     wf_str root; /* the schema, where $ref begins */
@@ -2690,12 +2691,13 @@ static size_t schema_unescape(char *s, size_t len, char escape) {
 /* The child of a container that one decoded token of a JSON Pointer names. */
 static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *out) {
     wf_str key, value, rest = schema_open(container, '{');
-    uint64_t index;
+    uint64_t index = 0;
     while (schema_next(r, &rest, &key, &value)) {
         *out = value;
         if (wf_json_equals(schema_inside(key), token)) return true;
     }
-    rest = wfi_str_u64(token, &index) ? schema_open(container, '[') : rest;
+    if (!wfi_str_u64(token, &index)) return false;
+    rest = schema_open(container, '[');
     while (schema_next(r, &rest, NULL, &value)) {
         *out = value;
         if (index-- == 0) return true;
@@ -3222,6 +3224,19 @@ static bool schema_make_number(schema_maker *m, wf_str node) {
     return schema_make_if(m, node, WF_STR("0.5"));
 }
 
+/* One item though none is needed, so that a dry run has something to go on with; not deep inside, where schemas that
+ * contain themselves would never end. False, and nothing written: [] it is. */
+static bool schema_make_spare_item(schema_maker *m, wf_str node, wf_str items) {
+    wf_json_out before = m->out;
+    uint64_t most;
+    wf_str max;
+    if (items.ptr[0] != '{' || before.depth > SCHEMA_SPARE_DEPTH) return false;
+    if (schema_find(m, node, "\"maxItems\"", NULL, &max) && wfi_str_u64(max, &most) && most == 0) return false;
+    if (schema_make(m, items)) return true;
+    m->out = before;
+    return false;
+}
+
 static bool schema_make_array(schema_maker *m, wf_str node) {
     uint64_t n;
     wf_str items = {"true", 4}, prefix = {"", 0}, item;
@@ -3236,6 +3251,7 @@ static bool schema_make_array(schema_maker *m, wf_str node) {
     wf_json_begin(&m->out, false);
     for (uint64_t i = 0; i < n; i++)
         if (!schema_make(m, schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
+    if (n == 0 && prefix.len == 0) (void)schema_make_spare_item(m, node, items);
     wf_json_finish(&m->out);
     return true;
 }
@@ -3704,7 +3720,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens
+ *   reserve  tokens (0: what was reserved cost nothing)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -5111,7 +5127,7 @@ wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
         size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
         if (p.at != 0)
             s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
-        else
+        else if (take > 0)
             wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
         fill += take;
     }
@@ -5409,6 +5425,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     t->row_index = row_index;
     t->started = t->progress = e->now;
     t->deadline = UINT64_MAX;
+    t->state = WFI_TASK_TURN;
     row->started = true;
     row->state = WFI_CALL_RUNNING;
     wf_status s = agent_load(e, t);
@@ -5593,6 +5610,13 @@ static wf_kind agent_kind_of(uint32_t status, bool spent) {
     return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
+static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {.tokens = 0};
+    if (t->reserved == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply, t->reply_len);
@@ -5609,6 +5633,7 @@ static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     if (r->should_retry >= 0) again = r->should_retry == 1;
     t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
     if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
+    if (agent_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
     return agent_finish(e, t, kind, why, false);
 }
 
@@ -5906,7 +5931,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_BODY:
         return agent_step_body(e, t);
     case WFI_TASK_BACKOFF:
-        return e->now >= t->wake ? agent_request(e, t) : WFI_PACE_WAIT;
+        return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
@@ -5974,7 +5999,7 @@ WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
 /* Puts a row into the queue that is new, unfinished, or to be asked again. */
 WFI void wfi_sched_queue(wfi_sched *s, uint32_t row);
 /* The log has the answer of this row: it waits to be delivered. */
-WFI void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row);
+WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
 /* Gives a row up. */
 WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
@@ -6059,17 +6084,11 @@ static void sched_make_ready(wfi_sched *s, uint32_t row) {
     s->hits_ready += r->hit;
 }
 
-static void sched_trace_hit(const wfi_env *e, uint32_t row, const wfi_row *r) {
-    wf_trace event = {.type = WF_TRACE_HIT, .id = row + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
-    wfi_env_trace(e, &event);
-}
-
-void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row) {
+void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     wfi_row *r = &s->table.rows[row];
     sched_claim(s, r);
     r->hit = true;
     sched_make_ready(s, row);
-    sched_trace_hit(e, row, r);
 }
 
 uint32_t wfi_sched_take(wfi_sched *s) {
@@ -6217,7 +6236,8 @@ static wf_status sched_move(wfi_env *e, wfi_sched *s, uint32_t to, uint32_t from
     r->kind = old->kind;
     r->done_at = old->done_at;
     sched_make_ready(s, to);
-    sched_trace_hit(e, to, r);
+    wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
+    wfi_env_trace(e, &event);
     return WF_OK;
 }
 
@@ -6286,6 +6306,12 @@ static void sched_wake_blocked(const wfi_env *e, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_RESERVE || s->tasks[i].state == WFI_TASK_INTENT) sched_activate(s, i);
 }
 
+/* A run that stops sends nothing again: what waits to do so need not wait its time. */
+static void sched_wake_backoffs(const wfi_env *e, wfi_sched *s) {
+    for (uint32_t i = 0; e->stop != WF_RUN_OPEN && i < s->task_count; i++)
+        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+}
+
 static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
     while (s->active_count > 0 && *work > 0) {
         uint32_t task = s->active[s->active_at];
@@ -6344,6 +6370,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
         status = sched_dispatch(e, s, &s->queued_agents, &s->free_lanes, &work);
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
+    sched_wake_backoffs(e, s);
     status = wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);
@@ -6476,7 +6503,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        e->lost = wfi_add_sat(e->lost, r->reserved); /* that of an earlier try, which got no answer */
+        if (meta->reserve.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
+            e->lost = wfi_add_sat(e->lost, r->reserved);
         r->reserved = meta->reserve.tokens;
         return WF_OK;
     case WFI_REC_DONE:
@@ -6629,6 +6657,7 @@ wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t plac
 /* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
  * notes, the delivery in the caller's hands, the end. */
 
+#define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
 #define WORKFLOW_MODEL_MAX 160u
@@ -6649,17 +6678,20 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;     /* made by this process's run of the script */
-    uint32_t pathless;  /* calls without a path of their own */
-    bool replacing;     /* the run goes on with another script or args */
-    wf_usage delivered; /* usage of delivered results */
-    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t pathless;    /* calls without a path of their own */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
+    bool replacing;       /* the run goes on with another script or args */
+    wf_usage delivered;   /* usage of delivered results */
+    struct {              /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
         bool known;
     } tools;
-    char *header; /* heap: payload of the header record */
+    char *header;     /* heap: payload of the header record */
+    char *old_header; /* heap: of the one that another script replaced */
     wfi_meta_run header_meta;
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
@@ -6788,6 +6820,11 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    wfi_heap_free(&w->env.heap, w->old_header);
+    wfi_heap_free(&w->env.heap, w->header);
+    wfi_heap_free(&w->env.heap, w->value);
+    wfi_heap_free(&w->env.heap, w->info);
+    w->old_header = w->header = w->value = w->info = NULL;
     w->stage = STAGE_ENDED;
 }
 
@@ -6863,7 +6900,7 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     if (s != WF_OK) return s;
     if (whole) {
         w->run.header = at;
-        wfi_heap_free(&w->env.heap, w->header);
+        w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
     if (type == WFI_REC_RUN) w->run.started = meta.wall;
@@ -6956,6 +6993,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
+    out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
@@ -6968,7 +7006,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->capped ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -6987,6 +7025,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -7053,6 +7092,17 @@ static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool eff
     wfi_env_trace(&w->env, &event);
 }
 
+static void workflow_trace_hit(const wf *w, uint32_t row, const wfi_meta_call *meta) {
+    const wfi_row *r = &w->sched.table.rows[row];
+    wf_trace event = {.type = WF_TRACE_HIT,
+                      .id = row + 1,
+                      .effect = r->effect,
+                      .kind = (wf_kind)r->kind,
+                      .label = meta->label,
+                      .phase = meta->phase};
+    wfi_env_trace(&w->env, &event);
+}
+
 /* A new row, with its record. replaced: the row that it is a fresh try of, or WFI_NO_ROW. */
 static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
                                   uint32_t *row) {
@@ -7088,7 +7138,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
     if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
-    if (!w->tools.known) return s;
+    if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
     w->tools.names_len = names.len;
     w->tools.schema = meta->schema;
@@ -7103,8 +7153,7 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
     wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    if (s == WF_OK) s = workflow_tools(w, spec->tools, spec->schema, meta);
-    return w->error.code == s ? s : workflow_below(w, s);
+    return s == WF_OK ? workflow_tools(w, spec->tools, spec->schema, meta) : workflow_below(w, s);
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
@@ -7124,35 +7173,52 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
 static wf_status workflow_may_start(wf *w, bool effect) {
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
-    if (!effect && w->sched.agents >= w->env.config.max_agents) {
-        return workflow_fail(w, WF_E_LIMIT,
-                             "the run's agent cap is reached; resume with a higher --agents or fan out less");
-    }
+    if (!effect && w->sched.agents >= w->env.config.max_agents) return workflow_fail(w, WF_E_LIMIT, WORKFLOW_CAP);
     return WF_OK;
 }
 
+/* Whether an agent that has not yet said a word is to ask another model now. */
+static wf_status workflow_model_differs(wf *w, const wfi_row *r, const wfi_meta_call *meta, bool *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta old;
+    *out = false;
+    if (r->effect || r->turns > 0) return WF_OK;
+    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, buf, &old);
+    if (s == WF_OK) *out = !wfi_str_eq(old.call.model, meta->model) || !wfi_str_eq(old.call.effort, meta->effort);
+    return workflow_below(w, s);
+}
+
 /* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
-static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
+static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wfi_meta_call *meta,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
+    bool differs = false;
+    wfi_recall recall = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_RECALL_ANSWER && no_cache) {
+    if (recall == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_RECALL_NONE;
+        recall = WFI_RECALL_NONE;
     }
-    if (match == WFI_RECALL_ANSWER) {
-        wfi_sched_hit(&w->env, &w->sched, *row);
+    if (recall == WFI_RECALL_ANSWER) {
+        wfi_sched_hit(&w->sched, *row);
+        workflow_trace_hit(w, *row, meta);
         return WF_OK;
     }
-    if (match == WFI_RECALL_OPEN) {
-        wfi_sched_queue(&w->sched, *row);
-        return WF_OK;
+    if (recall == WFI_RECALL_OPEN) {
+        wf_status s = workflow_model_differs(w, &w->sched.table.rows[*row], meta, &differs);
+        if (s != WF_OK) return s;
+        if (!differs) {
+            wfi_sched_queue(&w->sched, *row);
+            return WF_OK;
+        }
     }
     if (w->sched.table.count == w->sched.table.cap)
         return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
-    *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
+    /* with the script as it was, a place that the log does not have is simply one that it had not reached */
+    if (!why[0] && w->replacing) why = "the log has no call at this place";
+    meta->miss = wfi_str_z(why);
     return WF_END;
 }
 
@@ -7164,9 +7230,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
+    w->capped |= s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
@@ -7177,7 +7245,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .retries = workflow_default(spec->retries, c->retries),
                           .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
-    s = workflow_match(w, &id, spec->no_cache, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, spec->no_cache, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_texts(w, spec, system, &meta);
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
@@ -7202,7 +7270,7 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
     if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
-    s = workflow_match(w, &id, false, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
@@ -11456,10 +11524,10 @@ static const char *const wfi_flow[] = {
     "\n",
     "local host, env = ...\n",
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
-    "local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note\n",
+    "local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase\n",
     "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
-    "local pcall, stop = host.pcall, host.stop\n",
-    "local error, rawequal, rawget, setmetatable, tostring, type = env.error, env.rawequal, env.rawget, env.setmetatable, env.tostring, env.type\n",
+    "local pcall = host.pcall\n",
+    "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
     "local select, pairs, next, null = env.select, env.pairs, env.next, env.null\n",
     "local format, sub = env.string.format, env.string.sub\n",
     "local encode, decode, array = env.json.encode, env.json.decode, env.json.array\n",
@@ -11482,8 +11550,9 @@ static const char *const wfi_flow[] = {
     "\n",
     "-- What a branch raised or returned, as the table that scripts are promised.\n",
     "local function as_failure(e)\n",
-    "    if type(e) == \"table\" and e.kind ~= nil then return e end\n",
-    "    return failure(\"script\", tostring(e))\n",
+    "    if type(e) == \"table\" and rawget(e, \"kind\") ~= nil then return e end\n",
+    "    local ok, message = pcall(tostring, e)\n",
+    "    return failure(\"script\", ok and message or \"an error whose __tostring raises an error\")\n",
     "end\n",
     "\n",
     "---- meta and args ------------------------------------------------------------------------------------------------------------\n",
@@ -11506,13 +11575,18 @@ static const char *const wfi_flow[] = {
     "\n",
     "---- options --------------------------------------------------------------------------------------------------------------------\n",
     "\n",
+    "local DURATION_MAX = 4000000 -- seconds; a little less than 2^32 ms\n",
+    "\n",
     "local function duration(v, name)\n",
-    "    if type(v) == \"number\" and v > 0 and v < 4e6 then return floor(v * 1000) end\n",
+    "    if type(v) == \"number\" and v >= 0.001 and v < DURATION_MAX then return floor(v * 1000) end\n",
     "    local n, unit\n",
     "    if type(v) == \"string\" then n, unit = env.string.match(v, \"^(%d+)(m\?[smh])$\") end\n",
     "    local scale = unit and ({ ms = 1, s = 1000, m = 60000, h = 3600000 })[unit]\n",
-    "    if not scale then fail(format(\"agent: %s takes seconds, or a text such as \\\"90s\\\", \\\"5m\\\" or \\\"2h\\\"\", name)) end\n",
-    "    return env.math.tointeger(n) * scale\n",
+    "    n = scale and tointeger(n)\n",
+    "    if not n or n < 1 or n * scale > DURATION_MAX * 1000 then\n",
+    "        fail(format(\"agent: %s takes seconds up to %d, or a text such as \\\"90s\\\", \\\"5m\\\" or \\\"2h\\\"\", name, DURATION_MAX))\n",
+    "    end\n",
+    "    return n * scale\n",
     "end\n",
     "\n",
     "local function count(v, name)\n",
@@ -11533,7 +11607,9 @@ static const char *const wfi_flow[] = {
     "\n",
     "local function names(v, name)\n",
     "    if type(v) == \"string\" then return v end\n",
-    "    if type(v) ~= \"table\" then fail(format(\"agent: %s takes a list of names\", name)) end\n",
+    "    local fine = type(v) == \"table\"\n",
+    "    for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == \"string\" end\n",
+    "    if not fine then fail(format(\"agent: %s takes a list of names\", name)) end\n",
     "    return #v == 0 and \"none\" or concat(v, \",\")\n",
     "end\n",
     "\n",
@@ -11574,7 +11650,6 @@ static const char *const wfi_flow[] = {
     "\n",
     "---- agent ------------------------------------------------------------------------------------------------------------------------\n",
     "\n",
-    "local phases = {} -- title in force, by branch\n",
     "local REJECTIONS_MAX = 2\n",
     "\n",
     "local function ask(prompt, o, phase)\n",
@@ -11592,11 +11667,12 @@ static const char *const wfi_flow[] = {
     "    if type(prompt) ~= \"string\" then fail(\"agent: the prompt takes a text, got \" .. type(prompt)) end\n",
     "    check_meta()\n",
     "    local o = agent_options(opts)\n",
-    "    local phase = o.phase or phases[self()]\n",
+    "    local phase = o.phase or phase_now()\n",
     "    local question, value, e = prompt, nil, nil\n",
     "    for _ = 0, REJECTIONS_MAX do\n",
     "        value, e = ask(question, o, phase)\n",
-    "        if e or not o.check then return value, e end\n",
+    "        if e then return nil, e end\n",
+    "        if not o.check then return value end\n",
     "        local fine, reason = o.check(value)\n",
     "        if fine then return value end\n",
     "        reason = tostring(reason or \"the answer was rejected\")\n",
@@ -11612,6 +11688,7 @@ static const char *const wfi_flow[] = {
     "local function check_list(t, name)\n",
     "    if type(t) ~= \"table\" then fail(format(\"%s takes a list, got %s\", name, type(t))) end\n",
     "    local n = #t\n",
+    "    if math_type(n) ~= \"integer\" then fail(format(\"%s: the length of the list is no whole number\", name)) end\n",
     "    if n > ITEMS_MAX then fail(format(\"%s: %d items, more than the limit of %d for one fan-out\", name, n, ITEMS_MAX)) end\n",
     "    return n\n",
     "end\n",
@@ -11627,34 +11704,36 @@ static const char *const wfi_flow[] = {
     "-- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.\n",
     "-- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled.\n",
     "local function fan_out(n, body, done)\n",
-    "    local me, place, live, begun, over = self(), scope(), {}, 0, false\n",
-    "    local running = 0\n",
+    "    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false\n",
+    "    local function cancel_rest()\n",
+    "        over = true\n",
+    "        for i = 1, begun do -- nothing here allocates: memory may be what ran out\n",
+    "            if live[i] then kill(live[i]) end\n",
+    "        end\n",
+    "    end\n",
     "    local function launch()\n",
     "        while not over and running < LIVE_MAX and begun < n do\n",
     "            begun = begun + 1\n",
     "            running = running + 1\n",
     "            local i = begun\n",
-    "            local branch = spawn(place, i, function()\n",
+    "            live[i] = false -- room for it, before there is something to lose\n",
+    "            live[i] = spawn(place, i, function()\n",
     "                local result = pack(pcall(body, i))\n",
-    "                if not result[1] and rawequal(result[2], stop) then error(stop, 0) end\n",
-    "                phases[live[i]] = nil\n",
     "                live[i] = nil\n",
     "                running = running - 1\n",
-    "                if not over and done(i, unpack(result, 1, result.n)) then over = true end\n",
+    "                if done(i, unpack(result, 1, result.n)) then cancel_rest() end\n",
     "                wake(me)\n",
     "            end)\n",
-    "            live[i] = branch\n",
-    "            phases[branch] = phases[me]\n",
     "        end\n",
     "    end\n",
-    "    launch()\n",
-    "    while running > 0 and not over do\n",
+    "    while true do\n",
+    "        local ok, e = pcall(launch)\n",
+    "        if not ok then\n",
+    "            cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them\n",
+    "            error(e, 0)\n",
+    "        end\n",
+    "        if running == 0 or over then return end\n",
     "        block()\n",
-    "        launch()\n",
-    "    end\n",
-    "    for _, branch in pairs(live) do\n",
-    "        phases[branch] = nil\n",
-    "        kill(branch)\n",
     "    end\n",
     "end\n",
     "\n",
@@ -11668,32 +11747,37 @@ static const char *const wfi_flow[] = {
     "\n",
     "-- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.\n",
     "local function failure_list(list, at, dropped)\n",
-    "    return setmetatable(list, { __index = { at = at, dropped = dropped } })\n",
+    "    return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))\n",
     "end\n",
     "\n",
-    "local function collect(n, body)\n",
-    "    local results, failures, at, dropped = array({}), {}, {}, {}\n",
-    "    for i = 1, n do results[i] = false end\n",
+    "-- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.\n",
+    "-- Answers the failures.\n",
+    "local function collect(n, body, value)\n",
+    "    local failures, at, dropped = {}, {}, {}\n",
     "    fan_out(n, body, function(i, ...)\n",
     "        local how, what = judge(...)\n",
-    "        if how == \"value\" then\n",
-    "            results[i] = what\n",
-    "        elseif how == \"failed\" then\n",
+    "        if how == \"value\" then return value(i, what) end\n",
+    "        if how == \"failed\" then\n",
     "            at[i] = what\n",
     "        else\n",
     "            dropped[i] = true\n",
     "            drop()\n",
     "        end\n",
     "    end)\n",
-    "    for i = 1, n do\n",
-    "        if at[i] then failures[#failures + 1] = { index = i, error = at[i] } end\n",
-    "    end\n",
-    "    return results, failure_list(failures, at, dropped)\n",
+    "    for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end\n",
+    "    return failure_list(failures, at, dropped)\n",
+    "end\n",
+    "\n",
+    "local function collect_all(n, body)\n",
+    "    local results = array({})\n",
+    "    for i = 1, n do results[i] = false end\n",
+    "    local failures = collect(n, body, function(i, v) results[i] = v end)\n",
+    "    return results, failures\n",
     "end\n",
     "\n",
     "function env.parallel(fns)\n",
     "    local n = check_functions(fns, \"parallel\")\n",
-    "    return collect(n, function(i) return fns[i]() end)\n",
+    "    return collect_all(n, function(i) return fns[i]() end)\n",
     "end\n",
     "\n",
     "function env.pipeline(items, ...)\n",
@@ -11701,7 +11785,7 @@ static const char *const wfi_flow[] = {
     "    for s = 1, stages.n do\n",
     "        if type(stages[s]) ~= \"function\" then fail(format(\"pipeline: stage %d is no function but a %s\", s, type(stages[s]))) end\n",
     "    end\n",
-    "    return collect(n, function(i)\n",
+    "    return collect_all(n, function(i)\n",
     "        local item, value, e = items[i], items[i], nil\n",
     "        for s = 1, stages.n do\n",
     "            value, e = stages[s](value, item, i)\n",
@@ -11714,22 +11798,12 @@ static const char *const wfi_flow[] = {
     "function env.race(fns)\n",
     "    local n = check_functions(fns, \"race\")\n",
     "    local winner, index\n",
-    "    local failures, at, dropped = {}, {}, {}\n",
-    "    fan_out(n, function(i) return fns[i]() end, function(i, ...)\n",
-    "        local how, what = judge(...)\n",
-    "        if how == \"value\" then\n",
-    "            winner, index = what, i\n",
-    "            return true\n",
-    "        elseif how == \"failed\" then\n",
-    "            at[i] = what\n",
-    "            failures[#failures + 1] = { index = i, error = what }\n",
-    "        else\n",
-    "            dropped[i] = true\n",
-    "            drop()\n",
-    "        end\n",
+    "    local failures = collect(n, function(i) return fns[i]() end, function(i, v)\n",
+    "        winner, index = v, i\n",
+    "        return true\n",
     "    end)\n",
     "    if index then return winner, index end\n",
-    "    return nil, failure_list(failures, at, dropped)\n",
+    "    return nil, failures\n",
     "end\n",
     "\n",
     "---- effects and the rest ---------------------------------------------------------------------------------------------------------\n",
@@ -11759,7 +11833,7 @@ static const char *const wfi_flow[] = {
     "\n",
     "function env.phase(title)\n",
     "    if type(title) ~= \"string\" then fail(\"phase: the title takes a text, got \" .. type(title)) end\n",
-    "    phases[self()] = title\n",
+    "    phase_now(title)\n",
     "    note(true, title)\n",
     "end\n",
     "\n",
@@ -11770,7 +11844,7 @@ static const char *const wfi_flow[] = {
     "env.budget = {}\n",
     "for name, index in pairs({ total = 1, spent = 2, remaining = 3 }) do\n",
     "    env.budget[name] = function(unit)\n",
-    "        local total, spent = status(unit or \"\")\n",
+    "        local total, spent = status(type(unit) == \"string\" and unit or \"\")\n",
     "        if not spent then fail(format(\"budget.%s takes \\\"usd\\\", \\\"tokens\\\" or \\\"seconds\\\"\", name)) end\n",
     "        if index == 1 then return total end\n",
     "        if index == 2 then return spent end\n",
@@ -11891,12 +11965,18 @@ static const char *const wfi_patterns[] = {
     "    return opts\n",
     "end\n",
     "\n",
+    "local function check_lenses(lenses)\n",
+    "    local fine = type(lenses) == \"table\" and #lenses > 0\n",
+    "    for i = 1, fine and #lenses or 0 do fine = fine and type(lenses[i]) == \"string\" end\n",
+    "    if not fine then fail(\"verify: lenses takes a list of at least one text\") end\n",
+    "end\n",
+    "\n",
     "-- verify(claim, opts): \"yes\", \"no\" or \"not run\", and a table of details.\n",
     "-- verify(claims, opts): the claims that stood, and a list of { claim, verdict, reasons } for the rest.\n",
     "function env.verify(claims, opts)\n",
     "    opts = check_options(opts, VERIFY_OPTIONS, \"verify\")\n",
     "    local lenses = opts.lenses or LENSES\n",
-    "    if type(lenses) ~= \"table\" or #lenses == 0 then fail(\"verify: lenses takes a list of at least one text\") end\n",
+    "    check_lenses(lenses)\n",
     "    if type(claims) == \"string\" then return verify_one(claims, lenses, opts) end\n",
     "    if type(claims) ~= \"table\" then fail(\"verify takes a claim or a list of claims, got \" .. type(claims)) end\n",
     "    if #claims == 0 and env.next(claims) ~= nil then return verify_one(claims, lenses, opts) end\n",
@@ -11989,7 +12069,10 @@ static const char *const wfi_answer[] = {
     "    local usage = answer.usage or {}\n",
     "    if type(usage) ~= \"table\" then bad(\"usage must be a table\") end\n",
     "    local out = {}\n",
-    "    for name, value in pairs(usage) do out[name] = number(value, \"usage.\" .. tostring(name), 1 << 40) end\n",
+    "    for name, value in pairs(usage) do\n",
+    "        out[name] = number(value, \"usage.\" .. tostring(name), 1 << 40)\n",
+    "        if name ~= \"usd\" and math_type(value) ~= \"integer\" then bad(format(\"usage.%s must be a whole number\", tostring(name))) end\n",
+    "    end\n",
     "    if not out.input_tokens then out.input_tokens = request_bytes // 4 end\n",
     "    if not out.output_tokens then out.output_tokens = #encode(content) // 4 end\n",
     "    return out\n",
@@ -12012,6 +12095,7 @@ static const char *const wfi_answer[] = {
     "        local body = { type = \"error\", error = { type = \"api_error\", message = tostring(e.message or \"an error of the rules model\") } }\n",
     "        return status, delay, after, encode(body)\n",
     "    end\n",
+    "    if answer.stop_reason ~= nil and type(answer.stop_reason) ~= \"string\" then bad(\"stop_reason must be a text\") end\n",
     "    local content, tools = content_of(answer, request)\n",
     "    local body = {\n",
     "        id = \"msg_rules\", type = \"message\", role = \"assistant\", model = request.model, content = content,\n",
@@ -12058,6 +12142,18 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 WFI bool wfi_lua_text(lua_State *L, int index);
 WFI void wfi_lua_text_check(lua_State *L);
 
+/* Counts the work of a state. One instruction is a step; the hook counts them. The allocator (meter as its context) counts what
+ * instructions do not tell: long strings and tables, and full memory, where every allocation that fails has Lua collect all
+ * garbage and try again. Then the hook of the running coroutine looks at once. */
+typedef struct wfi_meter {
+    wf_heap *heap;
+    uint64_t steps;
+    lua_State *running; /* NULL: none */
+    lua_Hook hook;
+} wfi_meter;
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
+
 /* JSON's null, a light userdata with no address. */
 WFI void wfi_lua_push_null(lua_State *L);
 WFI bool wfi_lua_is_null(lua_State *L, int index);
@@ -12077,7 +12173,9 @@ WFI void wfi_lua_push_stop(lua_State *L);
 #include <math.h>
 #include <string.h>
 
-#define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
+#define LUAAUX_DEAR   65536u /* bytes of an allocation from which on its work counts */
+#define LUAAUX_BYTES  16u    /* that are as dear as one instruction */
+#define LUAAUX_FRAMES 64     /* looked at for the script's line; our own never nest that deep */
 
 static const char luaaux_stop = 0; /* its address is the value */
 
@@ -12162,6 +12260,17 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
 
 WFI void wfi_lua_push_stop(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&luaaux_stop);
+}
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
+    wfi_meter *m = meter;
+    void *q = wf_heap_resize(m->heap, p, n);
+    size_t limit, high, work = n;
+    if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
+    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
+    m->steps += work / LUAAUX_BYTES;
+    if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    return q;
 }
 
 /* ==== end src/script/luaaux.c ==== */
@@ -12908,12 +13017,17 @@ WFI void wfi_luajson_mark(lua_State *L) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &luajson_mark_key);
 }
 
+/* Its metatable is the mark, or is itself marked: so our own lists can have a metatable and be arrays. */
 static bool luajson_marked(lua_State *L, int index) {
-    if (!lua_getmetatable(L, index)) return false;
+    int top = lua_gettop(L);
+    bool marked = false;
     wfi_luajson_mark(L);
-    bool same = lua_rawequal(L, -1, -2);
-    lua_pop(L, 2);
-    return same;
+    if (lua_getmetatable(L, index)) {
+        marked = lua_rawequal(L, -1, top + 1);
+        if (!marked && lua_getmetatable(L, -1)) marked = lua_rawequal(L, -1, top + 1);
+    }
+    lua_settop(L, top);
+    return marked;
 }
 
 /* ---- reading ---- */
@@ -14104,7 +14218,6 @@ WFI void wfi_sandbox_seal(lua_State *L) {
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
  *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14121,6 +14234,8 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
 
+#define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
+
 typedef struct script_branch {
     lua_State *co;
     struct script_branch *parent, *child, *older, *younger; /* the tree: first child, its siblings */
@@ -14134,10 +14249,10 @@ typedef struct script_branch {
 
 struct wf_script {
     wf_script_config config;
-    wf_heap *heap;
+    wfi_meter meter;
     lua_State *L;
     script_branch *main, *current, *first, *last;
-    uint64_t seed, steps;
+    uint64_t seed;
     uint32_t looks, stuck, dropped;
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
@@ -14194,16 +14309,31 @@ static uint64_t script_fnv(const char *p) {
     return h;
 }
 
-/* Pops a function and makes a branch of it, with the path on top of the stack below it. Pushes nothing. */
+/* User values of a branch's userdata. */
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_VALUES = SCRIPT_PHASE };
+
+static void script_push_branch(lua_State *L, const script_branch *b) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_rawgetp(L, -1, b);
+    lua_remove(L, -2);
+}
+
+/* Pops a function and makes a branch of it, in the phase of the current one. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
-    script_branch *b = lua_newuserdatauv(L, sizeof *b, 2);
+    script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
     memset(b, 0, sizeof *b);
     b->random = s->seed ^ script_fnv(path);
     b->co = lua_newthread(L);
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, SCRIPT_THREAD);
     lua_pushstring(L, path);
-    lua_setiuservalue(L, -2, 2);
+    lua_setiuservalue(L, -2, SCRIPT_PATH);
+    if (s->current) {
+        script_push_branch(L, s->current);
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        lua_setiuservalue(L, -3, SCRIPT_PHASE);
+        lua_pop(L, 1);
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, b);
@@ -14221,11 +14351,10 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
 
 /* The path of a branch; lives as long as the branch. */
 static const char *script_path(lua_State *L, const script_branch *b) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
-    lua_rawgetp(L, -1, b);
-    lua_getiuservalue(L, -1, 2);
+    script_push_branch(L, b);
+    lua_getiuservalue(L, -1, SCRIPT_PATH);
     const char *path = lua_tostring(L, -1);
-    lua_pop(L, 3);
+    lua_pop(L, 2);
     return path;
 }
 
@@ -14404,6 +14533,19 @@ static int script_kill_branch(lua_State *L) {
     return 0;
 }
 
+/* phase(title): sets the phase of the current branch; phase(): what it is. */
+static int script_phase(lua_State *L) {
+    bool ask = lua_gettop(L) == 0;
+    script_push_branch(L, script_of(L)->current);
+    if (ask) {
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        return 1;
+    }
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, SCRIPT_PHASE);
+    return 0;
+}
+
 static int script_drop(lua_State *L) {
     script_of(L)->dropped++;
     return 0;
@@ -14468,45 +14610,33 @@ static int script_random(lua_State *L) {
 
 /* ---- opening ---- */
 
-static void *script_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
-}
-
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
     (void)frame;
-    s->steps += SCRIPT_HOOK;
-    s->endless = s->steps > s->config.max_steps;
+    s->meter.steps += SCRIPT_HOOK;
+    s->endless = s->meter.steps > s->config.max_steps;
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
     if (lua_isyieldable(L)) {
-        if (s->stuck > SCRIPT_STUCK) lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
         s->stuck = 0;
         if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
         return;
     }
     if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
-    s->stuck = SCRIPT_STUCK + 1;
+    s->stuck = SCRIPT_STUCK;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
 static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},
-                                         {"effect", script_effect},
-                                         {"spawn", script_spawn},
-                                         {"scope", script_scope},
-                                         {"self", script_self},
-                                         {"block", script_block},
-                                         {"wake", script_wake},
-                                         {"kill", script_kill_branch},
-                                         {"drop", script_drop},
-                                         {"note", script_note},
-                                         {"print", script_print},
-                                         {"status", script_status},
-                                         {"check_schema", script_check_schema},
-                                         {"random", script_random},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"agent", script_agent},   {"effect", script_effect},
+                                         {"spawn", script_spawn},   {"scope", script_scope},
+                                         {"self", script_self},     {"block", script_block},
+                                         {"wake", script_wake},     {"kill", script_kill_branch},
+                                         {"phase", script_phase},   {"drop", script_drop},
+                                         {"note", script_note},     {"print", script_print},
+                                         {"status", script_status}, {"check_schema", script_check_schema},
+                                         {"random", script_random}, {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
@@ -14604,6 +14734,8 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
+    if (strcmp(message, "not enough memory") == 0)
+        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, script_of(L), message);
@@ -14640,7 +14772,7 @@ static void script_fail_error(wf_script *s, lua_State *co) {
     lua_xmove(co, L, 1);
     lua_pushlightuserdata(L, co);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-        script_fail(s, "the script failed, and there is not enough memory to say how; give more --memory");
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_finish_top(s, true, false);
@@ -14691,15 +14823,17 @@ static void script_ended(wf_script *s) {
 static void script_resume(wf_script *s, script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
+    s->meter.running = b->co;
     s->looks = 0;
     b->args = 0;
     int status = lua_resume(b->co, s->L, args, &results);
     s->current = NULL;
+    s->meter.running = NULL;
     if (status == LUA_YIELD) {
         if (results == 0) script_enqueue(s, b, true);
         if (results == 0 && s->looks < SCRIPT_SLICE)
-            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
-        s->endless = s->steps > s->config.max_steps;
+            s->meter.steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->meter.steps > s->config.max_steps;
         lua_pop(b->co, results);
         if (s->endless)
             script_fail(
@@ -14707,11 +14841,15 @@ static void script_resume(wf_script *s, script_branch *b) {
                    "Lua instructions between two results)");
         return;
     }
+    while (b->child) /* a fan-out that an error ended, for want of memory */
+        script_kill(s, b->child);
     if (status != LUA_OK) {
         script_fail_error(s, b->co);
     } else if (b == s->main) {
         script_ended(s);
     } else {
+        while (b->child) /* none, unless its fan-out broke off in the middle */
+            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
@@ -14738,6 +14876,14 @@ static int script_hand_over(lua_State *L) {
     return 0;
 }
 
+/* Leaves the error on the stack if there is one. */
+static int script_try_hand_over(lua_State *L, const wf_delivery *d, script_branch *b) {
+    lua_pushcfunction(L, script_hand_over);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
+    lua_pushlightuserdata(L, b);
+    return lua_pcall(L, 2, 0, 0);
+}
+
 static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_State *L = s->L;
     lua_settop(L, 0);
@@ -14747,15 +14893,21 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
-    lua_pushcfunction(L, script_hand_over);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
-    lua_pushlightuserdata(L, b);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-        script_finish_top(s, true, false);
+    int status = script_try_hand_over(L, d, b);
+    if (status != LUA_OK) { /* the answer cannot be had: that is a failure of its own */
+        wf_delivery failed = *d;
+        failed.kind = status == LUA_ERRMEM ? WF_KIND_MEMORY : WF_KIND_SCHEMA;
+        failed.json = false;
+        failed.value = WF_STR("the answer does not fit the script's memory; give more --memory");
+        if (status != LUA_ERRMEM) failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
+        status = script_try_hand_over(L, &failed, b);
+    }
+    if (status != LUA_OK) {
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_enqueue(s, b, false);
-    s->steps = 0;
+    s->meter.steps = 0;
 }
 
 /* A run that stops gives the script a last, short time to return what it has. */
@@ -14798,9 +14950,9 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     memset(s, 0, sizeof *s);
     s->config = *config;
     if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
-    s->heap = heap;
+    s->meter = (wfi_meter){.heap = heap, .hook = script_hook};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
-    s->L = lua_newstate(script_alloc, heap);
+    s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
     lua_pushcfunction(s->L, script_setup);
@@ -14822,6 +14974,35 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     else
         script_fail(s, "the script does not compile");
     return WF_OK;
+}
+
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    memset(&s, 0, sizeof s);
+    s.meter.heap = wf_heap_open(memory, size);
+    lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
 }
 
 void wf_script_result_get(const wf_script *script, wf_script_result *out) {
@@ -14851,32 +15032,8 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     return s->meta != NULL;
 }
 
-/* Protected: nothing if the source compiles, else the report. */
-static int script_try_compile(lua_State *L) {
-    if (script_load(L) == LUA_OK) return 0;
-    lua_pushcfunction(L, script_report);
-    lua_insert(L, -2);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
-    wf_script s = {.config = {.source = source, .name = name}};
-    wf_heap *heap = wf_heap_open(memory, size);
-    lua_State *L = heap ? lua_newstate(script_alloc, heap) : NULL;
-    if (!L) return WF_E_MEMORY;
-    *(wf_script **)lua_getextraspace(L) = &s;
-    lua_pushcfunction(L, script_try_compile);
-    int status = lua_pcall(L, 0, 1, 0);
-    const char *report = lua_tostring(L, -1);
-    if (cap > 0) snprintf(buf, cap, "%s", report ? report : "");
-    bool fine = status == LUA_OK && !report;
-    lua_close(L);
-    return fine ? WF_OK : status == LUA_ERRMEM ? WF_E_MEMORY : WF_E_SYNTAX;
-}
-
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
-    wf_heap_stats(script->heap, limit, used, high);
+    wf_heap_stats(script->meter.heap, limit, used, high);
 }
 
 /* ==== end src/script/script.c ==== */
@@ -14907,9 +15064,10 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
+    char *text;                /* while it is being loaded */
+    size_t text_len;
     lua_State *L;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */
-    wf_rules *owner;
 } rules_file;
 
 typedef enum rules_state {
@@ -14932,10 +15090,10 @@ typedef struct rules_lane {
 
 struct wf_rules {
     wf_rules_config config;
-    wf_heap *heap;
+    wfi_meter meter; /* of the request that is being answered, or the file that is being loaded */
     rules_lane *lanes;
     rules_file files[RULES_FILES];
-    uint64_t arrivals, steps;
+    uint64_t arrivals;
     uint32_t looks, stuck;
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
@@ -14949,9 +15107,12 @@ static wf_rules *rules_of(lua_State *L) {
     return *(wf_rules **)lua_getextraspace(L);
 }
 
-static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
+/* Memory for texts. What the models left behind makes room if need be. */
+static char *rules_take(wf_rules *r, size_t n) {
+    char *p = wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    for (uint32_t i = 0; i < RULES_FILES && !p; i++)
+        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
+    return p ? p : wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
@@ -14959,15 +15120,14 @@ static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
 static void rules_hook(lua_State *L, lua_Debug *frame) {
     wf_rules *r = rules_of(L);
     (void)frame;
-    r->steps += RULES_HOOK;
-    bool over = r->steps > r->config.max_steps;
+    r->meter.steps += RULES_HOOK;
+    bool over = r->meter.steps > r->config.max_steps;
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : RULES_HOOK); /* once over, no pcall gets far */
     if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
         lua_yield(L, 0);
         return;
     }
-    if (!over) return;
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1); /* no pcall gets far */
-    luaL_error(L, RULES_ENDLESS);
+    if (over) luaL_error(L, RULES_ENDLESS);
 }
 
 static int rules_print(lua_State *L) {
@@ -14975,10 +15135,10 @@ static int rules_print(lua_State *L) {
     return 0;
 }
 
-/* Protected: (text, chunk name) -> sets the state up and runs the file, which returns the model's function. */
+/* Protected: (file) -> sets the state up and runs the file's text, which returns the model's function. */
 static int rules_setup(lua_State *L) {
-    size_t n;
-    const char *text = lua_tolstring(L, 1, &n), *chunk = lua_tostring(L, 2);
+    const rules_file *f = lua_touserdata(L, 1);
+    const char *chunk = lua_pushfstring(L, "@%s", f->name);
     wfi_sandbox_open(L);
     lua_pushcfunction(L, rules_print);
     lua_setfield(L, -3, "print");
@@ -14987,7 +15147,7 @@ static int rules_setup(lua_State *L) {
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
-    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK) return lua_error(L);
+    if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
     lua_call(L, 0, 1);
     if (!lua_isfunction(L, -1))
@@ -15001,49 +15161,46 @@ static void rules_set_error(rules_file *f, const char *what, const char *why) {
 }
 
 /* Reads the whole file into the heap. */
-static char *rules_read(wf_rules *r, rules_file *f, size_t *len) {
+static bool rules_read(wf_rules *r, rules_file *f) {
     FILE *in = fopen(f->name, "rb");
-    char *text = in ? wf_heap_resize(r->heap, NULL, RULES_FILE_MAX) : NULL;
-    *len = text ? fread(text, 1, RULES_FILE_MAX, in) : 0;
-    bool bad = !in || !text || ferror(in) || *len == RULES_FILE_MAX;
+    f->text = in ? rules_take(r, RULES_FILE_MAX) : NULL;
+    f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
+    bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
     if (!in)
         rules_set_error(f, f->name, "the rules file cannot be read; check the path");
-    else if (!text)
+    else if (!f->text)
         rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
     else if (bad)
         rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
     if (in) fclose(in);
-    if (!bad) return text;
-    wf_heap_resize(r->heap, text, 0);
-    return NULL;
+    return !bad;
 }
 
-static bool rules_open_file(wf_rules *r, rules_file *f) {
-    size_t n;
-    char *text = rules_read(r, f, &n), chunk[RULES_NAME_MAX + 1];
-    if (!text) return false;
-    f->L = lua_newstate(rules_alloc, r->heap);
-    if (f->L) {
-        lua_State *L = f->L;
-        *(wf_rules **)lua_getextraspace(L) = r;
-        snprintf(chunk, sizeof chunk, "@%s", f->name);
-        r->steps = 0;
-        lua_pushcfunction(L, rules_setup);
-        lua_pushlstring(L, text, n); /* unprotected, as is the next: a new state has room, or lua_newstate had failed */
-        lua_pushstring(L, chunk);
-        if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
-            wf_heap_resize(r->heap, text, 0);
-            return true;
-        }
-        const char *why = lua_tostring(L, -1);
-        rules_set_error(f, "the rules model does not load", why ? why : "it raised a value that is no text");
-        lua_close(L);
-        f->L = NULL;
-    } else {
+/* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
+static const char *rules_why(lua_State *L, const char *otherwise) {
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : otherwise;
+}
+
+static void rules_start(wf_rules *r, rules_file *f) {
+    f->L = lua_newstate(wfi_meter_alloc, &r->meter);
+    if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
+        return;
     }
-    wf_heap_resize(r->heap, text, 0);
-    return false;
+    *(wf_rules **)lua_getextraspace(f->L) = r;
+    r->meter.steps = 0;
+    lua_pushcfunction(f->L, rules_setup);
+    lua_pushlightuserdata(f->L, f);
+    if (lua_pcall(f->L, 1, 0, 0) == LUA_OK) return;
+    rules_set_error(f, "the rules model does not load", rules_why(f->L, "it raised a value that is no text"));
+    lua_close(f->L);
+    f->L = NULL;
+}
+
+static void rules_open_file(wf_rules *r, rules_file *f) {
+    if (rules_read(r, f)) rules_start(r, f);
+    wf_heap_resize(r->meter.heap, f->text, 0);
+    f->text = NULL;
 }
 
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
@@ -15074,7 +15231,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
     l->body = NULL;
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
@@ -15094,7 +15251,7 @@ static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *
         wf_json_str(&o, wf_str_of(why, strlen(why)));
         wf_json_finish(&o);
         wf_json_finish(&o);
-        if (pass == 0) l->reply = wf_heap_resize(r->heap, NULL, o.len);
+        if (pass == 0) l->reply = rules_take(r, o.len);
         l->reply_len = l->reply ? o.len : 0;
         if (!l->reply) break;
     }
@@ -15117,36 +15274,44 @@ static int rules_prepare(lua_State *L) {
     return 0;
 }
 
-static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
+/* False: it was answered at once, with a mistake. */
+static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_lane *l = &r->lanes[lane];
     lua_State *L = l->file->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        const char *why = lua_tostring(L, -1);
-        rules_fail(r, l, 400, why ? why : "not enough memory for the request");
-        return;
+        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
+        return false;
     }
-    r->steps = 0;
+    r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
+    return true;
 }
 
-/* The oldest request that waits goes next. */
-static void rules_next(wf_rules *r) {
-    uint32_t next = r->config.lanes;
+static uint32_t rules_oldest(const wf_rules *r) {
+    uint32_t oldest = r->config.lanes;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         if (r->lanes[i].state != RULES_WAITING) continue;
-        if (next == r->config.lanes || r->lanes[i].arrival < r->lanes[next].arrival) next = i;
+        if (oldest == r->config.lanes || r->lanes[i].arrival < r->lanes[oldest].arrival) oldest = i;
     }
-    if (next < r->config.lanes) rules_begin_thinking(r, next);
+    return oldest;
+}
+
+/* The oldest request that waits goes next; one that cannot be taken up does not keep the others waiting. */
+static void rules_next(wf_rules *r) {
+    uint32_t next;
+    do
+        next = rules_oldest(r);
+    while (next < r->config.lanes && !rules_begin_thinking(r, next));
 }
 
 static void rules_take_answer(wf_rules *r, rules_lane *l) {
     size_t n;
     const char *body = lua_tolstring(r->co, 4, &n);
-    l->reply = wf_heap_resize(r->heap, NULL, n);
+    l->reply = rules_take(r, n);
     if (!l->reply) {
         rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
         return;
@@ -15157,7 +15322,7 @@ static void rules_take_answer(wf_rules *r, rules_lane *l) {
     rules_answered(r, l, (uint32_t)lua_tointeger(r->co, 1), (uint64_t)lua_tointeger(r->co, 2));
 }
 
-/* Drops the coroutine; garbage is collected now, while nothing else of this file is in memory. */
+/* Drops the coroutine. */
 static void rules_stop_thinking(wf_rules *r, lua_State *L) {
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
@@ -15171,18 +15336,18 @@ static void rules_think(wf_rules *r) {
     lua_State *L = l->file->L;
     int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
     r->looks = 0;
+    r->meter.running = r->co;
     int status = lua_resume(r->co, L, args, &results);
+    r->meter.running = NULL;
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        if (r->looks < RULES_SLICE) r->steps += RULES_SEARCH; /* a long search yielded, not the hook */
-        if (r->steps <= r->config.max_steps) return;
-        lua_pushstring(r->co, RULES_ENDLESS);
-    }
-    if (status == LUA_OK) {
+        if (r->looks < RULES_SLICE) r->meter.steps += RULES_SEARCH; /* a long search yielded, not the hook */
+        if (r->meter.steps <= r->config.max_steps) return;
+        rules_fail(r, l, 400, RULES_ENDLESS);
+    } else if (status == LUA_OK) {
         rules_take_answer(r, l);
     } else {
-        const char *why = lua_tostring(r->co, -1);
-        rules_fail(r, l, 400, why ? why : "the model raised a value that is no text");
+        rules_fail(r, l, 400, rules_why(r->co, "the model raised a value that is no text"));
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -15202,7 +15367,7 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");
         return WF_OK;
     }
-    l->body = wf_heap_resize(r->heap, NULL, l->body_len ? l->body_len : 1);
+    l->body = rules_take(r, l->body_len);
     if (!l->body) rules_fail(r, l, 413, "the request does not fit the memory of rules models; give more --memory");
     return WF_OK;
 }
@@ -15245,8 +15410,8 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->heap, l->body, 0);
-    wf_heap_resize(r->heap, l->reply, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->reply, 0);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
@@ -15294,7 +15459,7 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     if (!r) return WF_E_MEMORY;
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->heap = heap;
+    r->meter = (wfi_meter){.heap = heap, .hook = rules_hook};
     if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
     r->thinking = r->config.lanes;
     r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);

@@ -214,7 +214,9 @@ cli_exit cli_check_compile(const wf_run_spec *spec) {
     wf_status status = wf_script_compile(spec->script, spec->name, memory, size, why, sizeof why);
     free(memory);
     if (status == WF_OK) return CLI_OK;
-    return cli_fail(CLI_SCRIPT, "%s", why[0] ? why : wf_status_text(status));
+    fputs("wf: ", stderr);
+    cli_put_lines(stderr, cli_str(why[0] ? why : wf_status_text(status)));
+    return CLI_SCRIPT;
 }
 
 cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *to, cli_preview *out) {
@@ -232,10 +234,11 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
         check_put_preview(to, spec, &end, &sum);
         out->agents = sum.agents;
         code = cli_exit_of(end.status.outcome, 0);
-        if (code == CLI_SCRIPT)
-            cli_fail(code, "on stub answers the script fails: %.*s", (int)end.result.value.len, end.result.value.ptr);
-        else if (code != CLI_OK)
-            cli_fail(code, "the dry run was stopped: %.*s", (int)end.status.text.len, end.status.text.ptr);
+        if (code != CLI_OK) {
+            fputs(code == CLI_SCRIPT ? "wf: on stub answers the script fails: " : "wf: the dry run was stopped: ",
+                  stderr);
+            cli_put_lines(stderr, code == CLI_SCRIPT ? end.result.value : end.status.text);
+        }
     }
     cli_world_close(&world);
     free(check.body);

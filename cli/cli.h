@@ -22,7 +22,7 @@ typedef enum cli_exit {
 } cli_exit;
 
 /* A run's code, from how it ended and how many agents failed. */
-cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed);
+cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed); /* failed: agents that gave no answer, not run included */
 
 #if defined(__GNUC__)
 #define CLI_PRINTF(at, first) __attribute__((format(printf, at, first)))
@@ -35,6 +35,8 @@ cli_exit cli_fail(cli_exit code, const char *format, ...) CLI_PRINTF(2, 3);
 
 /* Prints text that others wrote, on one line and harmless to a terminal, at most `max` bytes of it. */
 void cli_put(FILE *to, wf_str text, size_t max);
+/* The same of a text of many lines, whole, with a newline at its end. */
+void cli_put_lines(FILE *to, wf_str text);
 
 /* Amounts for people; each answers its buffer. */
 typedef struct cli_amount {

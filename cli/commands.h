@@ -4,7 +4,7 @@
 
 #include "options.h"
 
-cli_exit cli_run(const cli_options *options);
+cli_exit cli_run(cli_options *options);
 cli_exit cli_resume(cli_options *options);
 cli_exit cli_check(const cli_options *options);
 cli_exit cli_runs(const cli_options *options);

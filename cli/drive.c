@@ -3,6 +3,7 @@
 #define _GNU_SOURCE 1
 #endif
 #include "drive.h"
+#include "logs.h"
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -73,6 +74,7 @@ static wf_status drive_finish(cli_world *w, const wf_script_result *result) {
 
 static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
     wf_status status = drive_open(w, spec);
+    cli_logs_named();
     if (status != WF_OK) return cli_world_fail(w, status);
     wf_script_config config = {.run = w->run,
                                .source = spec->script,

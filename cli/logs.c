@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
@@ -16,6 +17,10 @@
 #define LOGS_NAME_MAX 60
 #define LOGS_TRIES    1000
 #define LOGS_MOST     100000
+#define LOGS_WAITS    500 /* 10 ms apart, for runs that name their logs now */
+
+/* The folder, open and locked while a name is chosen and not yet given; a process that dies lets go of it. */
+static int logs_naming = -1;
 
 bool cli_logs_exists(const char *path) {
     struct stat st;
@@ -57,15 +62,31 @@ static cli_exit logs_make_folder(const char *root, char path[CLI_PATH]) {
     return code == CLI_OK ? logs_path(path, root, ".wf/runs") : code;
 }
 
-/* A run's name as part of a file name. */
+/* A run's name as part of a file name, without the ending .lua. */
 static void logs_plain(wf_str name, char out[LOGS_NAME_MAX + 1]) {
     size_t n = 0;
+    if (name.len > 4 && memcmp(name.ptr + name.len - 4, ".lua", 4) == 0) name.len -= 4;
     for (size_t i = 0; i < name.len && n < LOGS_NAME_MAX; i++) {
         char c = name.ptr[i];
         bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-';
         out[n++] = plain ? c : '-';
     }
     out[n] = '\0';
+}
+
+/* A folder that cannot be locked is used all the same: at worst a name is taken by then, and that is said. */
+static void logs_begin_naming(const char *folder) {
+    const struct timespec pause = {0, 10 * 1000 * 1000};
+    logs_naming = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < LOGS_WAITS && logs_naming >= 0; i++) {
+        if (flock(logs_naming, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;
+        nanosleep(&pause, NULL);
+    }
+}
+
+void cli_logs_named(void) {
+    if (logs_naming >= 0) close(logs_naming);
+    logs_naming = -1;
 }
 
 cli_exit cli_logs_new_path(const char *root, wf_str name, char path[CLI_PATH]) {
@@ -75,6 +96,7 @@ cli_exit cli_logs_new_path(const char *root, wf_str name, char path[CLI_PATH]) {
     if (!cli_logs_exists(root)) return cli_fail(CLI_USAGE, "--root %s: %s", root, strerror(errno));
     cli_exit code = logs_make_folder(root, folder);
     if (code != CLI_OK) return code;
+    logs_begin_naming(folder);
     logs_plain(name, plain);
     if (!localtime_r(&now, &tm) || strftime(stamp, sizeof stamp, "%Y%m%d-%H%M%S", &tm) == 0) strcpy(stamp, "0");
     const char *dir = strncmp(folder, "./", 2) == 0 ? folder + 2 : folder;

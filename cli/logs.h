@@ -17,8 +17,10 @@ typedef struct cli_log_list {
     size_t count;
 } cli_log_list;
 
-/* Makes the folder, with a .gitignore so that logs stay out of a repository, and a free name in it. */
+/* Makes the folder, with a .gitignore so that logs stay out of a repository, and a free name in it. The name is ours
+ * until cli_logs_named says that the log has it: other runs that start now wait for their turn. */
 cli_exit cli_logs_new_path(const char *root, wf_str name, char path[CLI_PATH]);
+void cli_logs_named(void);
 /* All logs there; none is not an error. Memory is the process's. */
 cli_exit cli_logs_list(const char *root, cli_log_list *out);
 bool cli_logs_exists(const char *path);

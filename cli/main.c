@@ -12,8 +12,10 @@
 #endif
 #include "commands.h"
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 static cli_exit main_dispatch(cli_options *o) {
     switch (o->command) {
@@ -52,10 +54,22 @@ static cli_exit main_run(int argc, char **argv) {
     return options.help ? cli_help(name) : main_dispatch(&options);
 }
 
+/* A file of ours must not become a closed stdout or stderr. What stands in for these cannot be written, so that a lost
+ * result is still an error. */
+static void main_hold_descriptors(void) {
+    int fd = open("/dev/null", O_RDONLY);
+    while (fd >= 0 && fd <= STDERR_FILENO)
+        fd = open("/dev/null", O_RDONLY);
+    if (fd >= 0) close(fd);
+}
+
 int main(int argc, char **argv) {
+    main_hold_descriptors();
     /* a closed pipe and a full file are errors to report, not deaths */
     signal(SIGPIPE, SIG_IGN);
     signal(SIGXFSZ, SIG_IGN);
+    /* unbuffered, as it comes, it would take a system call for every character put to it */
+    setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     cli_exit code = main_run(argc, argv);
     if (fflush(stdout) != 0 || ferror(stdout)) {
         cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));

@@ -55,7 +55,7 @@ static const option_entry option_table[OPT_COUNT] = {
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT, ON_DRY | ON(CLI_RUNS),
                   true, 0, 0},
     [OPT_MEMORY] = {"memory", "SIZE", "64M", "all that a run may use; a quarter of it is the script's", FORM_SIZE,
-                    ON_DRY, true, 4u << 20, UINT64_C(1) << 36},
+                    ON_DRY, true, 8u << 20, UINT64_C(1) << 36},
     [OPT_SYNC] = {"sync", "batch|always|off", "batch", "how results are made durable", FORM_CHOICE, ON_RUNS, true, 0,
                   0},
     [OPT_ARGS] = {"args", "JSON|@FILE", NULL, "the script's args; -- k=v ... adds to them", FORM_TEXT,

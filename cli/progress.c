@@ -98,8 +98,10 @@ static void progress_paint(const char *code, const char *text) {
 static void progress_label(const wf_trace *e) {
     if (e->label.len > 0)
         cli_put(stderr, e->label, PROGRESS_TEXT);
-    else
+    else if (e->id > 0)
         fprintf(stderr, "agent %" PRIu32, e->id);
+    else
+        fputs("an agent", stderr);
 }
 
 static void progress_done(const wf_trace *e) {
@@ -148,7 +150,7 @@ static void progress_print(const wf_trace *e) {
     case WF_TRACE_MISS:
         if (e->effect) return;
         fprintf(stderr, "       asks anew: ");
-        cli_put(stderr, e->label, PROGRESS_TEXT);
+        progress_label(e);
         progress_say(": ", e->text);
         return;
     case WF_TRACE_START:

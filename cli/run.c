@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define RUN_SETTINGS 16384
@@ -96,33 +97,18 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
 
 /* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
 static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
-    cli_exit code = cli_exit_of(s->outcome, s->census.failed), written = CLI_OK;
-    if (failed)
-        cli_fail(code, "the script failed: %.*s", value.len < INT_MAX ? (int)value.len : INT_MAX, value.ptr);
-    else
+    cli_exit code = cli_exit_of(s->outcome, s->census.failed + s->census.not_run), written = CLI_OK;
+    if (failed) {
+        fputs("wf: the script failed: ", stderr);
+        cli_put_lines(stderr, value);
+    } else {
         written = run_put_result(job, value);
+    }
     code = run_put_event(job, s, value, json, code);
     return written != CLI_OK ? written : code;
 }
 
 /* ---- what is said at the end ---- */
-
-static const char *run_mend(wf_outcome outcome) {
-    switch (outcome) {
-    case WF_RUN_BUDGET:
-        return " with a higher --budget-usd or --budget-tokens";
-    case WF_RUN_DEADLINE:
-        return " with a later --deadline";
-    case WF_RUN_PAUSED:
-        return " later";
-    case WF_RUN_REFUSED:
-        return " once key, permission or model name are mended";
-    case WF_RUN_FAILED:
-        return " after mending the script: wf run SCRIPT --log of the same log";
-    default:
-        return "";
-    }
-}
 
 static void run_put_failures(cli_world *w, const run_job *job) {
     uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids);
@@ -139,16 +125,18 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 }
 
 static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
-    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0;
+    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0 && s->census.not_run == 0;
     if (job->options->number[OPT_QUIET] && well) return;
     fprintf(stderr, "%s: ", wf_outcome_name(s->outcome));
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->outcome != WF_RUN_DONE && s->outcome != WF_RUN_FAILED) {
+    if (s->outcome == WF_RUN_FAILED) {
+        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
+    } else if (s->outcome != WF_RUN_DONE) {
         fprintf(stderr, "stopped: ");
         cli_put(stderr, s->text, RUN_MESSAGE);
-        fprintf(stderr, "; wf resume %s goes on%s\n", job->log, run_mend(s->outcome));
+        fprintf(stderr, "\ngo on: wf resume %s\n", job->log);
     }
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
@@ -187,11 +175,21 @@ static wf_str run_settings(const cli_options *o) {
     return wf_json_ok(&out) ? wf_str_of(text, out.len) : WF_STR("{}");
 }
 
+static bool run_same_file(const char *a, const char *b) {
+    struct stat x, y;
+    if (!a || !b) return false;
+    if (strcmp(a, b) == 0) return true;
+    return stat(a, &x) == 0 && stat(b, &y) == 0 && x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+}
+
 /* Found out now, while nothing has been run. */
 static cli_exit run_open_out(run_job *job) {
     const char *path = job->options->text[OPT_OUT];
     job->out = -1;
     if (!path) return CLI_OK;
+    if (run_same_file(path, job->log) || run_same_file(path, job->options->operand))
+        return cli_fail(CLI_USAGE, "-o %s: the result would overwrite the run's own log or script; name another file",
+                        path);
     job->out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
     return job->out >= 0 ? CLI_OK : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s", path, strerror(errno));
 }
@@ -268,7 +266,7 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
     wf_status s = wf_run_header(w.run, past, NULL);
     if (s != WF_OK) code = cli_world_fail(&w, s);
     wf_run_status_get(w.run, &status);
-    bool retry = job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    bool retry = (job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0) || status.census.not_run > 0;
     if (code == CLI_OK && status.outcome == WF_RUN_DONE && !retry && (!spec || run_same(spec, past))) {
         *again = true;
         code = run_open_out(job);
@@ -318,6 +316,7 @@ static cli_exit run_confirm(const run_job *job) {
     if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
     if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
     fprintf(stderr, "Run it? [y/N] ");
+    fflush(stderr);
     char line[16] = "";
     if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
     return cli_fail(CLI_CANCELLED, "not run");
@@ -336,37 +335,40 @@ static cli_exit run_open_and_go(run_job *job) {
     return run_close_out(job, code);
 }
 
-/* The log to write: the one that was named, which may be there already, or a new one. */
-static cli_exit run_choose_log(run_job *job, char path[CLI_PATH], bool *again) {
-    const cli_options *o = job->options;
+/* A log that --log names may be there already: then its run goes on with its settings, or is completed. */
+static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     wf_run_spec past;
     *again = false;
     job->mode = WF_POSIX_CREATE;
     job->log = o->text[OPT_LOG];
-    if (!job->log) {
-        job->log = path;
-        return cli_logs_new_path(o->text[OPT_ROOT], job->spec.name, path);
-    }
-    if (!cli_logs_exists(job->log)) return CLI_OK;
+    if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
     job->mode = WF_POSIX_OPEN;
-    return run_look_back(job, &job->spec, &past, again);
+    cli_exit code = run_look_back(job, &job->spec, &past, again);
+    return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
 }
 
-cli_exit cli_run(const cli_options *options) {
-    cli_options o = *options;
-    run_job job = {.options = &o, .out = -1};
+/* Unless others were named, --yes stands for a budget as well. */
+static void run_default_budget(cli_options *o) {
+    if (!o->number[OPT_YES] || o->text[OPT_BUDGET_USD] || o->text[OPT_BUDGET_TOKENS]) return;
+    o->text[OPT_BUDGET_USD] = "10";
+    o->number[OPT_BUDGET_USD] = UINT64_C(10000000000);
+}
+
+cli_exit cli_run(cli_options *o) {
+    run_job job = {.options = o, .out = -1};
     char path[CLI_PATH];
-    bool again;
-    if (o.number[OPT_YES] && !o.text[OPT_BUDGET_USD] && !o.text[OPT_BUDGET_TOKENS]) {
-        o.text[OPT_BUDGET_USD] = "10";
-        o.number[OPT_BUDGET_USD] = UINT64_C(10000000000);
-    }
-    cli_exit code = cli_script_read(&o, &job.spec);
-    if (code == CLI_OK) code = cli_world_check_model(o.text[OPT_MODEL]);
+    bool again = false;
+    run_default_budget(o);
+    cli_exit code = cli_script_read(o, &job.spec);
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
-    if (code == CLI_OK) code = run_choose_log(&job, path, &again);
+    if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = run_confirm(&job);
+    code = cli_world_check_model(o->text[OPT_MODEL]);
+    if (code == CLI_OK) code = run_confirm(&job);
+    if (code == CLI_OK && !job.log) {
+        code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
+        job.log = path;
+    }
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }
 

@@ -9,7 +9,6 @@
 #define RUNS_LABEL   100
 #define RUNS_PHASES  64
 #define RUNS_MESSAGE 1000
-#define RUNS_VALUE   2000
 #define RUNS_PAYLOAD 100 /* of a record, in the form for people */
 
 /* ---- what a look at the table finds ---- */
@@ -212,8 +211,7 @@ static void runs_show_value(const cli_world *w, const wf_run_status *status) {
         return;
     }
     printf("\n%s (%zu bytes):\n", status->outcome == WF_RUN_FAILED ? "error" : "value", value.len);
-    cli_put(stdout, value, RUNS_VALUE);
-    putchar('\n');
+    cli_put_lines(stdout, value);
 }
 
 cli_exit cli_show(const cli_options *o) {

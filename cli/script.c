@@ -5,13 +5,11 @@
 
 #define SCRIPT_MOST ((size_t)8 << 20)
 
-/* A run's name: the file's, without folders and ending. */
+/* A run's name: the file's, without its folders. */
 static wf_str script_name(const char *path) {
-    const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-    size_t n = strlen(base);
+    const char *slash = strrchr(path, '/');
     if (strcmp(path, "-") == 0) return WF_STR("stdin");
-    if (n > 4 && strcmp(base + n - 4, ".lua") == 0) n -= 4;
-    return wf_str_of(base, n);
+    return cli_str(slash ? slash + 1 : path);
 }
 
 static cli_exit script_check_json(wf_str text) {

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#define TEXT_LINES 16384 /* bytes shown of an error */
+
 cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
     switch (outcome) {
     case WF_RUN_OPEN:
@@ -54,20 +56,32 @@ static bool text_is_c1(wf_str text, size_t i) {
     return (unsigned char)text.ptr[i] == 0xc2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xa0;
 }
 
+/* One character of other people's text; answers how many bytes it took. */
+static size_t text_put_char(FILE *to, wf_str text, size_t i, bool lines) {
+    unsigned char c = (unsigned char)text.ptr[i];
+    if (text_is_c1(text, i)) {
+        fputc('?', to);
+        return 2;
+    }
+    if (c == '\n' || c == '\t')
+        fputc(lines ? c : ' ', to);
+    else
+        fputc(c < 0x20 || c == 0x7f ? '?' : c, to);
+    return 1;
+}
+
 void cli_put(FILE *to, wf_str text, size_t max) {
     size_t n = text_clip(text, max);
-    for (size_t i = 0; i < n; i++) {
-        unsigned char c = (unsigned char)text.ptr[i];
-        if (c == '\n' || c == '\t' || c == '\r') {
-            fputc(' ', to);
-        } else if (text_is_c1(text, i)) {
-            fputc('?', to);
-            i++;
-        } else {
-            fputc(c < 0x20 || c == 0x7f ? '?' : c, to);
-        }
-    }
+    for (size_t i = 0; i < n;)
+        i += text_put_char(to, text, i, false);
     if (n < text.len) fputs("...", to);
+}
+
+void cli_put_lines(FILE *to, wf_str text) {
+    size_t n = text_clip(text, TEXT_LINES);
+    for (size_t i = 0; i < n;)
+        i += text_put_char(to, text, i, true);
+    fputs(n < text.len ? "... (wf log prints it all)\n" : "\n", to);
 }
 
 /* ---- amounts ---- */
@@ -203,7 +217,7 @@ static bool text_read_all(FILE *f, const char *path, size_t max, wf_str *out) {
 bool cli_read_file(const char *path, size_t max, wf_str *out) {
     bool standard = strcmp(path, "-") == 0;
     FILE *f = standard ? stdin : fopen(path, "rb");
-    if (!f) return cli_fail(CLI_USAGE, "cannot read %s: %s", path, strerror(errno)), false;
+    if (!f) return cli_fail(CLI_USAGE, "cannot read %s: %s; check the path", path, strerror(errno)), false;
     bool ok = text_read_all(f, standard ? "standard input" : path, max, out);
     if (!standard) fclose(f);
     return ok;

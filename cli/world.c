@@ -38,8 +38,8 @@ static cli_exit world_fail_io(const char *log, const char *why) {
     return cli_fail(CLI_IO, "%s; mend that, then: wf resume %s", why, log);
 }
 
-static cli_exit world_fail(const char *log, const wf_error *e, const char *why) {
-    const char *text = why[0] ? why : e->text;
+/* text: the port's sentence with the system's reason, or the wf's. */
+static cli_exit world_fail(const char *log, const wf_error *e, const char *text) {
     switch (e->code) {
     case WF_E_IO:
         return world_fail_io(log, text);
@@ -72,7 +72,8 @@ cli_exit cli_world_fail(const cli_world *w, wf_status status) {
     if (w->quiet) return CLI_IO;
     if (w->run) wf_last_error(w->run, &e);
     if (e.code != status) e = (wf_error){status, wf_status_text(status), WF_NO_OFFSET};
-    return world_fail(w->log ? w->log : "the temporary log", &e, w->posix ? wf_posix_error(w->posix) : "");
+    const char *why = w->posix && (!w->run || status == WF_E_IO) ? wf_posix_error(w->posix) : "";
+    return world_fail(w->log ? w->log : "the temporary log", &e, why[0] ? why : e.text);
 }
 
 static cli_exit world_give_up(cli_world *w, cli_exit code) {

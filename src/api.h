@@ -216,7 +216,7 @@ typedef struct wf_usage {
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
 typedef enum wf_trace_type {
-    WF_TRACE_START,  /* a call was given a lane; text: the prompt's first bytes, or the effect's name */
+    WF_TRACE_START,  /* a call was given a lane; text: the model, or the effect's name */
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
@@ -364,7 +364,7 @@ typedef struct wf_census {
     uint32_t cached;    /* of done and failed: answered from the log */
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane */
+    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -567,7 +567,7 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error);
  * terminated). Answers how many there are. */
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 
-/* A self-made value that the schema accepts, as dull as can be: for dry runs. Answers its length, 0: cannot. */
+/* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */

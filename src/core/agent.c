@@ -272,6 +272,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     t->row_index = row_index;
     t->started = t->progress = e->now;
     t->deadline = UINT64_MAX;
+    t->state = WFI_TASK_TURN;
     row->started = true;
     row->state = WFI_CALL_RUNNING;
     wf_status s = agent_load(e, t);
@@ -456,6 +457,13 @@ static wf_kind agent_kind_of(uint32_t status, bool spent) {
     return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
+static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {.tokens = 0};
+    if (t->reserved == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
 static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply, t->reply_len);
@@ -472,6 +480,7 @@ static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
     if (r->should_retry >= 0) again = r->should_retry == 1;
     t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
     if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
+    if (agent_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
     return agent_finish(e, t, kind, why, false);
 }
 
@@ -769,7 +778,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_BODY:
         return agent_step_body(e, t);
     case WFI_TASK_BACKOFF:
-        return e->now >= t->wake ? agent_request(e, t) : WFI_PACE_WAIT;
+        return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;

@@ -80,7 +80,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        e->lost = wfi_add_sat(e->lost, r->reserved); /* that of an earlier try, which got no answer */
+        if (meta->reserve.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
+            e->lost = wfi_add_sat(e->lost, r->reserved);
         r->reserved = meta->reserve.tokens;
         return WF_OK;
     case WFI_REC_DONE:

@@ -211,7 +211,7 @@ wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
         size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
         if (p.at != 0)
             s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
-        else
+        else if (take > 0)
             wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
         fill += take;
     }

@@ -66,17 +66,11 @@ static void sched_make_ready(wfi_sched *s, uint32_t row) {
     s->hits_ready += r->hit;
 }
 
-static void sched_trace_hit(const wfi_env *e, uint32_t row, const wfi_row *r) {
-    wf_trace event = {.type = WF_TRACE_HIT, .id = row + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
-    wfi_env_trace(e, &event);
-}
-
-void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row) {
+void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     wfi_row *r = &s->table.rows[row];
     sched_claim(s, r);
     r->hit = true;
     sched_make_ready(s, row);
-    sched_trace_hit(e, row, r);
 }
 
 uint32_t wfi_sched_take(wfi_sched *s) {
@@ -224,7 +218,8 @@ static wf_status sched_move(wfi_env *e, wfi_sched *s, uint32_t to, uint32_t from
     r->kind = old->kind;
     r->done_at = old->done_at;
     sched_make_ready(s, to);
-    sched_trace_hit(e, to, r);
+    wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
+    wfi_env_trace(e, &event);
     return WF_OK;
 }
 
@@ -293,6 +288,12 @@ static void sched_wake_blocked(const wfi_env *e, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_RESERVE || s->tasks[i].state == WFI_TASK_INTENT) sched_activate(s, i);
 }
 
+/* A run that stops sends nothing again: what waits to do so need not wait its time. */
+static void sched_wake_backoffs(const wfi_env *e, wfi_sched *s) {
+    for (uint32_t i = 0; e->stop != WF_RUN_OPEN && i < s->task_count; i++)
+        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+}
+
 static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
     while (s->active_count > 0 && *work > 0) {
         uint32_t task = s->active[s->active_at];
@@ -351,6 +352,7 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
         status = sched_dispatch(e, s, &s->queued_agents, &s->free_lanes, &work);
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
+    sched_wake_backoffs(e, s);
     status = wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);

@@ -47,7 +47,7 @@ WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
 /* Puts a row into the queue that is new, unfinished, or to be asked again. */
 WFI void wfi_sched_queue(wfi_sched *s, uint32_t row);
 /* The log has the answer of this row: it waits to be delivered. */
-WFI void wfi_sched_hit(wfi_env *e, wfi_sched *s, uint32_t row);
+WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
 /* Gives a row up. */
 WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */

@@ -10,12 +10,13 @@
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 #include "json.h"
 
-#define SCHEMA_WORK      (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP      16u                 /* what a step costs besides its bytes */
-#define SCHEMA_REF_MAX   256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN     60u                 /* bytes of a value quoted in a reason */
-#define SCHEMA_MADE_DEEP 24u                 /* nesting of a made value, $ref cycles included */
-#define SCHEMA_PICKS     4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_WORK        (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP        16u                 /* what a step costs besides its bytes */
+#define SCHEMA_REF_MAX     256u                /* bytes of a $ref */
+#define SCHEMA_SHOWN       60u                 /* bytes of a value quoted in a reason */
+#define SCHEMA_MADE_DEEP   24u                 /* nesting of a made value, $ref cycles included */
+#define SCHEMA_PICKS       4u                  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_SPARE_DEPTH 6u                  /* nesting up to which a made array has an item that it does not need */
 
 typedef struct schema_run {
     wf_str root; /* the schema, where $ref begins */
@@ -456,12 +457,13 @@ static size_t schema_unescape(char *s, size_t len, char escape) {
 /* The child of a container that one decoded token of a JSON Pointer names. */
 static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *out) {
     wf_str key, value, rest = schema_open(container, '{');
-    uint64_t index;
+    uint64_t index = 0;
     while (schema_next(r, &rest, &key, &value)) {
         *out = value;
         if (wf_json_equals(schema_inside(key), token)) return true;
     }
-    rest = wfi_str_u64(token, &index) ? schema_open(container, '[') : rest;
+    if (!wfi_str_u64(token, &index)) return false;
+    rest = schema_open(container, '[');
     while (schema_next(r, &rest, NULL, &value)) {
         *out = value;
         if (index-- == 0) return true;
@@ -988,6 +990,19 @@ static bool schema_make_number(schema_maker *m, wf_str node) {
     return schema_make_if(m, node, WF_STR("0.5"));
 }
 
+/* One item though none is needed, so that a dry run has something to go on with; not deep inside, where schemas that
+ * contain themselves would never end. False, and nothing written: [] it is. */
+static bool schema_make_spare_item(schema_maker *m, wf_str node, wf_str items) {
+    wf_json_out before = m->out;
+    uint64_t most;
+    wf_str max;
+    if (items.ptr[0] != '{' || before.depth > SCHEMA_SPARE_DEPTH) return false;
+    if (schema_find(m, node, "\"maxItems\"", NULL, &max) && wfi_str_u64(max, &most) && most == 0) return false;
+    if (schema_make(m, items)) return true;
+    m->out = before;
+    return false;
+}
+
 static bool schema_make_array(schema_maker *m, wf_str node) {
     uint64_t n;
     wf_str items = {"true", 4}, prefix = {"", 0}, item;
@@ -1002,6 +1017,7 @@ static bool schema_make_array(schema_maker *m, wf_str node) {
     wf_json_begin(&m->out, false);
     for (uint64_t i = 0; i < n; i++)
         if (!schema_make(m, schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
+    if (n == 0 && prefix.len == 0) (void)schema_make_spare_item(m, node, items);
     wf_json_finish(&m->out);
     return true;
 }

@@ -3,6 +3,7 @@
 #include "replay.h"
 #include "request.h"
 
+#define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
 #define WORKFLOW_MODEL_MAX 160u
@@ -23,17 +24,20 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;     /* made by this process's run of the script */
-    uint32_t pathless;  /* calls without a path of their own */
-    bool replacing;     /* the run goes on with another script or args */
-    wf_usage delivered; /* usage of delivered results */
-    struct {            /* the tools text made last: agents of a fan-out mostly share it */
+    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t pathless;    /* calls without a path of their own */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
+    bool replacing;       /* the run goes on with another script or args */
+    wf_usage delivered;   /* usage of delivered results */
+    struct {              /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
         bool known;
     } tools;
-    char *header; /* heap: payload of the header record */
+    char *header;     /* heap: payload of the header record */
+    char *old_header; /* heap: of the one that another script replaced */
     wfi_meta_run header_meta;
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
@@ -162,6 +166,11 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    wfi_heap_free(&w->env.heap, w->old_header);
+    wfi_heap_free(&w->env.heap, w->header);
+    wfi_heap_free(&w->env.heap, w->value);
+    wfi_heap_free(&w->env.heap, w->info);
+    w->old_header = w->header = w->value = w->info = NULL;
     w->stage = STAGE_ENDED;
 }
 
@@ -237,7 +246,7 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     if (s != WF_OK) return s;
     if (whole) {
         w->run.header = at;
-        wfi_heap_free(&w->env.heap, w->header);
+        w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
     if (type == WFI_REC_RUN) w->run.started = meta.wall;
@@ -330,6 +339,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
     out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
     workflow_census(w, out);
+    out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
@@ -342,7 +352,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->env.log);
     out->synced_bytes = w->env.log.synced;
     out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop_text);
+    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->capped ? WORKFLOW_CAP : w->env.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -361,6 +371,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
@@ -427,6 +438,17 @@ static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool eff
     wfi_env_trace(&w->env, &event);
 }
 
+static void workflow_trace_hit(const wf *w, uint32_t row, const wfi_meta_call *meta) {
+    const wfi_row *r = &w->sched.table.rows[row];
+    wf_trace event = {.type = WF_TRACE_HIT,
+                      .id = row + 1,
+                      .effect = r->effect,
+                      .kind = (wf_kind)r->kind,
+                      .label = meta->label,
+                      .phase = meta->phase};
+    wfi_env_trace(&w->env, &event);
+}
+
 /* A new row, with its record. replaced: the row that it is a fresh try of, or WFI_NO_ROW. */
 static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
                                   uint32_t *row) {
@@ -462,7 +484,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
     if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
-    if (!w->tools.known) return s;
+    if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
     w->tools.names_len = names.len;
     w->tools.schema = meta->schema;
@@ -477,8 +499,7 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
     wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    if (s == WF_OK) s = workflow_tools(w, spec->tools, spec->schema, meta);
-    return w->error.code == s ? s : workflow_below(w, s);
+    return s == WF_OK ? workflow_tools(w, spec->tools, spec->schema, meta) : workflow_below(w, s);
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
@@ -498,35 +519,52 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
 static wf_status workflow_may_start(wf *w, bool effect) {
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
-    if (!effect && w->sched.agents >= w->env.config.max_agents) {
-        return workflow_fail(w, WF_E_LIMIT,
-                             "the run's agent cap is reached; resume with a higher --agents or fan out less");
-    }
+    if (!effect && w->sched.agents >= w->env.config.max_agents) return workflow_fail(w, WF_E_LIMIT, WORKFLOW_CAP);
     return WF_OK;
 }
 
+/* Whether an agent that has not yet said a word is to ask another model now. */
+static wf_status workflow_model_differs(wf *w, const wfi_row *r, const wfi_meta_call *meta, bool *out) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta old;
+    *out = false;
+    if (r->effect || r->turns > 0) return WF_OK;
+    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, buf, &old);
+    if (s == WF_OK) *out = !wfi_str_eq(old.call.model, meta->model) || !wfi_str_eq(old.call.effort, meta->effort);
+    return workflow_below(w, s);
+}
+
 /* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
-static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wf_str *miss,
+static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wfi_meta_call *meta,
                                 uint32_t *replaced) {
     const char *why;
-    wfi_recall match = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
+    bool differs = false;
+    wfi_recall recall = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
     *replaced = WFI_NO_ROW;
-    if (match == WFI_RECALL_ANSWER && no_cache) {
+    if (recall == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
-        match = WFI_RECALL_NONE;
+        recall = WFI_RECALL_NONE;
     }
-    if (match == WFI_RECALL_ANSWER) {
-        wfi_sched_hit(&w->env, &w->sched, *row);
+    if (recall == WFI_RECALL_ANSWER) {
+        wfi_sched_hit(&w->sched, *row);
+        workflow_trace_hit(w, *row, meta);
         return WF_OK;
     }
-    if (match == WFI_RECALL_OPEN) {
-        wfi_sched_queue(&w->sched, *row);
-        return WF_OK;
+    if (recall == WFI_RECALL_OPEN) {
+        wf_status s = workflow_model_differs(w, &w->sched.table.rows[*row], meta, &differs);
+        if (s != WF_OK) return s;
+        if (!differs) {
+            wfi_sched_queue(&w->sched, *row);
+            return WF_OK;
+        }
     }
     if (w->sched.table.count == w->sched.table.cap)
         return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
     *replaced = *row;
-    *miss = why[0] ? wfi_str_z(why) : WF_STR("the log has no call at this place");
+    /* with the script as it was, a place that the log does not have is simply one that it had not reached */
+    if (!why[0] && w->replacing) why = "the log has no call at this place";
+    meta->miss = wfi_str_z(why);
     return WF_END;
 }
 
@@ -538,9 +576,11 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
+    w->capped |= s == WF_E_LIMIT;
     if (s == WF_OK) s = workflow_check_spec(w, spec, model);
     if (s == WF_OK)
         s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
@@ -551,7 +591,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .retries = workflow_default(spec->retries, c->retries),
                           .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
-    s = workflow_match(w, &id, spec->no_cache, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, spec->no_cache, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_texts(w, spec, system, &meta);
         if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
@@ -576,7 +616,7 @@ wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
     if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
-    s = workflow_match(w, &id, false, &row, &meta.miss, &replaced);
+    s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
         s = workflow_add_row(w, &id, &meta, input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);

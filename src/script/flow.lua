@@ -190,7 +190,7 @@ local function fan_out(n, body, done)
     local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
     local function cancel_rest()
         over = true
-        for i = 1, begun do -- memory may be out: nothing here takes any
+        for i = 1, begun do -- nothing here allocates: memory may be what ran out
             if live[i] then kill(live[i]) end
         end
     end
@@ -199,6 +199,7 @@ local function fan_out(n, body, done)
             begun = begun + 1
             running = running + 1
             local i = begun
+            live[i] = false -- room for it, before there is something to lose
             live[i] = spawn(place, i, function()
                 local result = pack(pcall(body, i))
                 live[i] = nil
@@ -211,7 +212,7 @@ local function fan_out(n, body, done)
     while true do
         local ok, e = pcall(launch)
         if not ok then
-            cancel_rest()
+            cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them
             error(e, 0)
         end
         if running == 0 or over then return end

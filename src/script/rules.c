@@ -235,7 +235,8 @@ static int rules_prepare(lua_State *L) {
     return 0;
 }
 
-static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
+/* False: it was answered at once, with a mistake. */
+static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_lane *l = &r->lanes[lane];
     lua_State *L = l->file->L;
     lua_settop(L, 0);
@@ -243,21 +244,29 @@ static void rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
         rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
-        return;
+        return false;
     }
     r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
+    return true;
 }
 
-/* The oldest request that waits goes next. */
-static void rules_next(wf_rules *r) {
-    uint32_t next = r->config.lanes;
+static uint32_t rules_oldest(const wf_rules *r) {
+    uint32_t oldest = r->config.lanes;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         if (r->lanes[i].state != RULES_WAITING) continue;
-        if (next == r->config.lanes || r->lanes[i].arrival < r->lanes[next].arrival) next = i;
+        if (oldest == r->config.lanes || r->lanes[i].arrival < r->lanes[oldest].arrival) oldest = i;
     }
-    if (next < r->config.lanes) rules_begin_thinking(r, next);
+    return oldest;
+}
+
+/* The oldest request that waits goes next; one that cannot be taken up does not keep the others waiting. */
+static void rules_next(wf_rules *r) {
+    uint32_t next;
+    do
+        next = rules_oldest(r);
+    while (next < r->config.lanes && !rules_begin_thinking(r, next));
 }
 
 static void rules_take_answer(wf_rules *r, rules_lane *l) {

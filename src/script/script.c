@@ -10,7 +10,6 @@
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
  *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -645,6 +644,8 @@ static void script_resume(wf_script *s, script_branch *b) {
     } else if (b == s->main) {
         script_ended(s);
     } else {
+        while (b->child) /* none, unless its fan-out broke off in the middle */
+            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
@@ -771,6 +772,35 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     return WF_OK;
 }
 
+/* Protected: nothing, or the message why the source is no program. */
+static int script_compile(lua_State *L) {
+    if (script_load(L) == LUA_OK) return 0;
+    lua_pushcfunction(L, script_report);
+    lua_insert(L, -2);
+    lua_pushlightuserdata(L, NULL);
+    lua_call(L, 2, 1);
+    return 1;
+}
+
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
+    wf_script s;
+    memset(&s, 0, sizeof s);
+    s.meter.heap = wf_heap_open(memory, size);
+    lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
+    if (cap > 0) buf[0] = '\0';
+    if (!L) return WF_E_MEMORY;
+    s.config.source = source;
+    s.config.name = name;
+    *(wf_script **)lua_getextraspace(L) = &s;
+    lua_pushcfunction(L, script_compile);
+    int status = lua_pcall(L, 0, 1, 0);
+    wf_status answer = status == LUA_OK && lua_isnil(L, -1) ? WF_OK : WF_E_SYNTAX;
+    if (status == LUA_ERRMEM) answer = WF_E_MEMORY;
+    if (answer == WF_E_SYNTAX && cap > 0) snprintf(buf, cap, "%s", lua_tostring(L, -1));
+    lua_close(L);
+    return answer;
+}
+
 void wf_script_result_get(const wf_script *script, wf_script_result *out) {
     *out = script->result;
 }
@@ -796,31 +826,6 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     }
     *json = wf_str_of(s->meta, s->meta_len);
     return s->meta != NULL;
-}
-
-/* Protected: nothing if the source compiles, else the report. */
-static int script_try_compile(lua_State *L) {
-    if (script_load(L) == LUA_OK) return 0;
-    lua_pushcfunction(L, script_report);
-    lua_insert(L, -2);
-    lua_call(L, 1, 1);
-    return 1;
-}
-
-wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
-    wf_script s = {.config = {.source = source, .name = name}};
-    wf_heap *heap = wf_heap_open(memory, size);
-    s.meter.heap = heap;
-    lua_State *L = heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
-    if (!L) return WF_E_MEMORY;
-    *(wf_script **)lua_getextraspace(L) = &s;
-    lua_pushcfunction(L, script_try_compile);
-    int status = lua_pcall(L, 0, 1, 0);
-    const char *report = lua_tostring(L, -1);
-    if (cap > 0) snprintf(buf, cap, "%s", report ? report : "");
-    bool fine = status == LUA_OK && !report;
-    lua_close(L);
-    return fine ? WF_OK : status == LUA_ERRMEM ? WF_E_MEMORY : WF_E_SYNTAX;
 }
 
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {

@@ -147,7 +147,7 @@ uint8_t *fake_crash(const fake *f, fake_survival how, uint64_t seed, size_t *siz
     uint8_t *out = fake_grow(NULL, d->size);
     size_t n = d->size;
     uint64_t rng = seed;
-    memcpy(out, d->data, d->size);
+    if (d->size > 0) memcpy(out, d->data, d->size);
     if (how == FAKE_SYNCED) n = d->synced;
     if (how == FAKE_TORN) n = d->synced + (size_t)fake_below(&rng, d->size - d->synced + 1);
     for (size_t i = 0; (how == FAKE_DROPPED || how == FAKE_GARBLED) && i < d->unsynced_count; i++) {
@@ -243,8 +243,8 @@ void fake_directed(fake *f, const fake_request *r, fake_answer *out) {
         fake_reply(
             out, "tool_use",
             "[{\"type\":\"text\",\"text\":\"let me see\"},{\"type\":\"tool_use\",\"id\":\"use_%u\",\"name\":\"%s\","
-            "\"input\":{\"turn\":%u}}]",
-            r->turns, text, r->turns);
+            "\"input\":{\"turn\":%u,\"by\":\"%016llx\"}}]",
+            r->turns, text, r->turns, (unsigned long long)fake_hash(0, r->prompt, strlen(r->prompt)));
     } else if (fake_directive(r->prompt, "result=", text, sizeof text)) {
         fake_reply(out, "tool_use", "[{\"type\":\"tool_use\",\"id\":\"use_r\",\"name\":\"result\",\"input\":%s}]",
                    text);

@@ -200,7 +200,7 @@ static uint64_t world_due(void *ctx) {
 /* ---- a test's own words ---- */
 
 /* A new world with an empty log. Static: it is large, and one test runs at a time. */
-static world *world_new(void) {
+static inline world *world_new(void) {
     static const wf_log_ops log = {world_size, world_read, world_write, world_sync, world_cut};
     static const wf_model_ops model = {world_begin, world_send,  world_head, world_recv,
                                        world_end,   world_ready, world_due,  NULL};
@@ -228,14 +228,14 @@ static world *world_new(void) {
     return &o;
 }
 
-static void world_init(world *o) {
+static inline void world_init(world *o) {
     wf_error error;
     o->block = o->memory + 3;
     assert_int_equal(wf_init(&o->w, o->block, sizeof o->memory - 3, &o->config, &error), WF_OK);
 }
 
 /* A wf on the world's log, its run open. */
-static wf *world_open(world *o) {
+static inline wf *world_open(world *o) {
     wf_run_spec spec = {WF_STR("test"), WF_STR("no script"), WF_STR("null"), WF_STR("{}")};
     wf_status s;
     world_init(o);
@@ -246,13 +246,13 @@ static wf *world_open(world *o) {
 }
 
 /* The process dies: the wf is gone, what was written stays. */
-static void world_kill(world *o) {
+static inline void world_kill(world *o) {
     memset(o->memory, 0xa5, sizeof o->memory);
     memset(o->lanes, 0, sizeof o->lanes);
     o->w = NULL;
 }
 
-static wf_call world_ask(world *o, const char *prompt) {
+static inline wf_call world_ask(world *o, const char *prompt) {
     wf_agent_spec spec;
     wf_call call;
     memset(&spec, 0, sizeof spec);
@@ -264,7 +264,7 @@ static wf_call world_ask(world *o, const char *prompt) {
 }
 
 /* Steps until there is a delivery, moving the clock over each wait; else the status that ended it. */
-static wf_status world_next(world *o, wf_delivery *out) {
+static inline wf_status world_next(world *o, wf_delivery *out) {
     uint32_t wait_ms;
     for (int i = 0; i < 100000; i++) {
         wf_status s = wf_deliver(o->w, out);
@@ -276,7 +276,7 @@ static wf_status world_next(world *o, wf_delivery *out) {
     return WF_AGAIN;
 }
 
-static void world_finish(world *o, wf_outcome outcome, const char *value) {
+static inline void world_finish(world *o, wf_outcome outcome, const char *value) {
     uint32_t wait_ms;
     wf_status s = wf_run_finish(o->w, outcome, wf_str_of(value, strlen(value)), false, 0);
     assert_int_equal(s, WF_OK);
@@ -285,15 +285,22 @@ static void world_finish(world *o, wf_outcome outcome, const char *value) {
     assert_int_equal(s, WF_END);
 }
 
-static void world_close(world *o) {
+static inline void world_close(world *o) {
     wf_close(o->w);
     for (uint32_t i = 0; i < WORLD_LANES; i++)
         assert_false(o->lanes[i].open);
 }
 
-static void world_same(wf_str got, const char *want) {
+static inline void world_same(wf_str got, const char *want) {
     assert_int_equal(got.len, strlen(want));
     if (got.len > 0) assert_memory_equal(got.ptr, want, got.len);
+}
+
+static inline bool world_has(wf_str text, const char *part) {
+    size_t n = strlen(part);
+    for (size_t i = 0; i + n <= text.len; i++)
+        if (memcmp(text.ptr + i, part, n) == 0) return true;
+    return false;
 }
 
 #endif

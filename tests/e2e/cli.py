@@ -1,0 +1,626 @@
+"""The command wf, as its users meet it: what it prints, where, and with which exit code; and every kind of bad input.
+WF names the binary; default build/wf."""
+import json
+import os
+import pty
+import resource
+import shutil
+import signal
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+WF = os.path.abspath(os.environ.get("WF", "build/wf"))
+CASES = []
+
+
+def case(function):
+    CASES.append(function)
+    return function
+
+
+class Box:
+    """A folder of its own, and wf run in it."""
+
+    def __init__(self):
+        self.dir = tempfile.mkdtemp(prefix="wf-cli-")
+        self.write("hello.lua", HELLO)
+        self.write("model.lua", MODEL)
+
+    def path(self, name):
+        return os.path.join(self.dir, name)
+
+    def write(self, name, text):
+        with open(self.path(name), "wb") as f:
+            f.write(text if isinstance(text, bytes) else text.encode())
+
+    def read(self, name):
+        with open(self.path(name), "rb") as f:
+            return f.read()
+
+    def start(self, *args, **more):
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("WF_", "NO_COLOR"))}
+        return subprocess.Popen([WF, *args], cwd=self.dir, env=env, stdin=more.pop("stdin", subprocess.DEVNULL),
+                                stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **more)
+
+    def wf(self, *args, input=None, **more):
+        """(exit code, stdout, stderr)"""
+        if input is not None:
+            more["stdin"] = subprocess.PIPE
+        p = self.start(*args, **more)
+        out, err = p.communicate(input, timeout=60)
+        return p.returncode, (out or b"").decode(), err.decode()
+
+    def run(self, script="hello.lua", *args, model="rules:model.lua", **more):
+        return self.wf("run", script, "--model", model, "--yes", *args, **more)
+
+    def logs(self):
+        folder = self.path(".wf/runs")
+        return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
+
+
+HELLO = """meta = { name = "hello", description = "Greets", phases = { { title = "Greet" } } }
+local who = args and args.who or "world"
+local a = agent("greet " .. who, { label = "greeter", phase = "Greet" })
+log("said %s", tostring(a))
+return a
+"""
+MODEL = """return function(request)
+  local text = request.messages[1].content
+  if type(text) == "table" then text = text[1].text end
+  if text:find("slow") then return { text = "slept", delay = 0.2 } end
+  if text:find("sleep") then return { text = "slept", delay = 30 } end
+  if text:find("fail") then return { error = { status = 400, message = "told to fail" } } end
+  return { text = "did: " .. text }
+end
+"""
+META = 'meta = { name = "t", description = "t" }\n'
+
+
+def want(what, got, expected):
+    if got != expected:
+        raise AssertionError("%s: %r, wanted %r" % (what, got, expected))
+
+
+def has(what, text, *parts):
+    for part in parts:
+        if part not in text:
+            raise AssertionError("%s: %r is not in %r" % (what, part, text[-1500:]))
+
+
+def usage(result, *parts):
+    """Exit 2, nothing on stdout, one line that names the thing and the mend."""
+    code, out, err = result
+    want("exit", code, 2)
+    want("stdout", out, "")
+    want("lines", err.count("\n"), 1)
+    has("stderr", err, "wf: ", *parts)
+
+
+def trouble(result, code, *parts):
+    want("exit", result[0], code)
+    want("stdout", result[1], "")
+    has("stderr", result[2], "wf: ", *parts)
+
+
+# ---- what works ----
+
+@case
+def prints_the_result_and_nothing_else_on_stdout(b):
+    code, out, err = b.run("hello.lua", "--", "who=you")
+    want("exit", code, 0)
+    want("stdout", out, "did: greet you\n")
+    has("stderr", err, "greeter", "1 done, 0 failed, 0 cached", "log: .wf/runs/")
+    want("logs", len(b.logs()), 1)
+    want("gitignore", b.read(".wf/.gitignore"), b"*\n")
+
+
+@case
+def tables_come_as_json(b):
+    b.write("t.lua", META + "return { list = { 1, 2 }, text = 'x' }")
+    code, out, _ = b.run("t.lua")
+    want("exit", code, 0)
+    want("value", json.loads(out), {"list": [1, 2], "text": "x"})
+
+
+@case
+def large_results_arrive_whole(b):
+    b.write("t.lua", META + "return ('x'):rep(3000000)")
+    code, out, _ = b.run("t.lua")
+    want("exit", code, 0)
+    want("bytes", len(out), 3000001)
+
+
+@case
+def out_takes_the_result(b):
+    b.write("r.txt", "older and much longer than the result is")
+    code, out, _ = b.run("hello.lua", "-o", "r.txt")
+    want("exit and stdout", (code, out), (0, ""))
+    want("file", b.read("r.txt"), b"did: greet world")
+
+
+@case
+def args_are_json_or_pairs_or_both(b):
+    b.write("t.lua", META + "return args")
+    want("json", json.loads(b.run("t.lua", "--args", '{"a": [1]}')[1]), {"a": [1]})
+    b.write("args.json", '{"a": {"b": null}, "c": 1}')
+    want("file", json.loads(b.run("t.lua", "--args", "@args.json")[1])["c"], 1)
+    pairs = json.loads(b.run("t.lua", "--args", '{"a": 1, "z": "old"}', "--", "n=3", "t=true", "s=x y", "z=new", "e=")[1])
+    want("both", pairs, {"a": 1, "n": 3, "t": True, "s": "x y", "z": "new", "e": ""})
+
+
+@case
+def a_script_comes_from_standard_input(b):
+    code, out, _ = b.run("-", input=(META + "return 'from a pipe'").encode())
+    want("result", (code, out), (0, "from a pipe\n"))
+
+
+@case
+def json_events_are_ndjson_and_end_with_the_value(b):
+    code, out, _ = b.run("hello.lua", "--json")
+    events = [json.loads(line) for line in out.splitlines()]
+    want("exit", code, 0)
+    want("first and last", (events[0]["event"], events[-1]["event"]), ("run", "end"))
+    want("value", events[-1]["value"], "did: greet world")
+    want("census", events[-1]["census"]["done"], 1)
+    want("kinds", {"start", "turn", "done", "note"} <= {e["event"] for e in events}, True)
+
+
+@case
+def quiet_is_quiet_when_all_is_well(b):
+    want("all", b.run("hello.lua", "--quiet"), (0, "did: greet world\n", ""))
+
+
+@case
+def stats_tell_memory_log_and_time(b):
+    has("stderr", b.run("hello.lua", "--stats")[2], "memory:", "syncs", "processor")
+
+
+@case
+def failed_agents_are_counted_even_if_handled(b):
+    b.write("t.lua", META + "local r, e = agent('fail', {label = 'bad one'}) return e.kind")
+    code, out, err = b.run("t.lua")
+    want("result", (code, out), (3, "provider\n"))
+    has("stderr", err, "0 done, 1 failed", "bad one: provider:", "told to fail")
+
+
+@case
+def a_completed_run_prints_its_result_again(b):
+    b.write("t.lua", META + "local r, e = agent('fail') return 'still'")
+    first = b.run("t.lua")
+    again = b.wf("resume")
+    want("code and value", again[:2], first[:2])
+    has("stderr", again[2], "completed before")
+    want("exit of a failed one", again[0], 3)
+    want("by name", b.wf("resume", ".wf/runs/" + b.logs()[0])[:2], first[:2])
+    want("no log more", len(b.logs()), 1)
+
+
+@case
+def retry_failed_asks_again(b):
+    b.write("t.lua", META + "local r, e = agent('fail') return r or 'nothing'")
+    want("first", b.run("t.lua")[:2], (3, "nothing\n"))
+    b.write("model.lua", "return function() return { text = 'mended' } end")
+    want("again", b.wf("resume")[:2], (3, "nothing\n"))
+    want("retried", b.wf("resume", "--retry-failed")[:2], (0, "mended\n"))
+
+
+@case
+def an_edited_script_goes_on_with_the_log(b):
+    b.run("hello.lua", "--log", "x.wflog")
+    b.write("model.lua", "return function() error('asked again') end")
+    b.write("hello.lua", HELLO.replace("return a\n", "return a .. '!'\n"))
+    code, out, err = b.wf("run", "hello.lua", "--yes", "--log", "x.wflog") # the model is the log's
+    want("result", (code, out), (0, "did: greet world!\n"))
+    has("stderr", err, "1 cached")
+
+
+@case
+def runs_show_and_log_look_back(b):
+    b.write("t.lua", META + "agent('fail', {label = 'bad one', phase = 'P'}) return agent('fine', {phase = 'P'})")
+    b.run("t.lua", "--log", "t.wflog")
+    b.run()
+    log = ".wf/runs/" + b.logs()[0]
+    code, out, _ = b.wf("runs")
+    want("exit", code, 0)
+    has("runs", out, "hello.lua", "done", log, "1 done, 0 failed")
+    code, out, _ = b.wf("show", "t.wflog")
+    want("exit", code, 0)
+    has("show", out, "status:   done", "bad one", "told to fail", "1 done, 1 failed", "did: fine", "P")
+    code, out, _ = b.wf("log", log)
+    want("exit", code, 0)
+    has("log", out, "  run  ", "  call  ", "  turn  ", "  done  ", "  end  ")
+    lines = [json.loads(line) for line in b.wf("log", log, "--json")[1].splitlines()]
+    want("records", (lines[0]["type"], lines[-1]["type"], lines[-1]["payload"]), ("run", "end", "did: greet world"))
+    want("script, whole", HELLO in lines[0]["payload"], True)
+
+
+@case
+def check_sends_nothing(b):
+    b.write("t.lua", META + "local s = {type='object', properties={n={type='integer'}}, required={'n'}}\n"
+            "for i = 1, 3 do agent('a' .. i, {phase='Ask', schema=s}) end return agent('b', {phase='Sum'})")
+    code, out, err = b.wf("check", "t.lua")
+    want("exit", code, 0)
+    has("stdout", out, "t: t", "Ask", "Sum", "in all", "Nothing was sent")
+    want("rows", [line.split()[0] for line in out.splitlines()[2:5]], ["3", "1", "4"])
+    want("logs", b.logs(), [])
+
+
+@case
+def help_and_version(b):
+    want("version", b.wf("version")[1][:3], "wf ")
+    has("help", b.wf("help")[1], "wf run", "wf resume")
+    for command in ("run", "check", "resume", "runs", "show", "log", "version", "help"):
+        want("help " + command, b.wf("help", command)[0], 0)
+        want("--help", b.wf(command, "--help")[1], b.wf("help", command)[1])
+    has("help run", b.wf("help", "run")[1], "--lanes N", "(16)", "--memory SIZE", "75 paused")
+    has("help script", b.wf("help", "script")[1], "agent(prompt, opts)", "pipeline", "race", "verify", "json.array")
+
+
+@case
+def a_script_that_is_known_needs_no_yes(b):
+    usage(b.wf("run", "hello.lua", "--model", "rules:model.lua"), "hello.lua", "--yes")
+    want("logs", b.logs(), [])
+    b.run()
+    want("then", b.wf("run", "hello.lua", "--model", "rules:model.lua")[:2], (0, "did: greet world\n"))
+
+
+@case
+def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
+    for answer, code, out in ((b"n\n", 6, b""), (b"y\n", 0, b"did: greet world\n")):
+        master, slave = pty.openpty()
+        p = subprocess.Popen([WF, "run", "hello.lua", "--model", "rules:model.lua"], cwd=b.dir, stdin=slave, stderr=slave,
+                             stdout=subprocess.PIPE)
+        os.close(slave)
+        os.write(master, answer)
+        want("stdout", p.communicate(timeout=10)[0], out)
+        want("exit", p.returncode, code)
+        shown = os.read(master, 65536).decode()
+        has("terminal", shown, "hello: Greets", "Greet", "Run it? [y/N]")
+        os.close(master)
+    want("logs", len(b.logs()), 1)
+
+
+# ---- the command line ----
+
+@case
+def unknown_things_are_named_with_the_near_one(b):
+    usage(b.wf(), "wf help")
+    usage(b.wf("rnu"), "rnu", "`wf run`")
+    usage(b.wf("frobnicate"), "frobnicate", "wf help")
+    usage(b.wf("plan", "x"), "plan", "not in this build")
+    usage(b.wf("run", "hello.lua", "--lane", "3"), "--lane", "--lanes")
+    usage(b.wf("run", "hello.lua", "--frobnicate"), "--frobnicate", "wf help run")
+    usage(b.wf("show", "x", "--lanes", "3"), "--lanes", "wf help show")
+    usage(b.wf("help", "runn"), "runn", "`wf run`")
+
+
+@case
+def operands_are_checked(b):
+    usage(b.wf("run"), "SCRIPT")
+    usage(b.wf("run", "hello.lua", "more"), "more", "--")
+    usage(b.wf("show"), "LOG")
+    usage(b.wf("runs", "x"), "x")
+    usage(b.run("none.lua"), "none.lua", "No such file")
+    usage(b.run("."), ".", "directory")
+    usage(b.wf("show", "none.wflog"), "none.wflog")
+    usage(b.wf("resume", "none.wflog"), "none.wflog")
+    usage(b.wf("resume"), "wf run SCRIPT")
+
+
+@case
+def values_are_checked(b):
+    for option, value, part in (
+            ("--lanes", "0", "1 to 1,000"), ("--lanes", "1001", "1 to 1,000"), ("--lanes", "many", "whole number"),
+            ("--lanes", "99999999999999999999999", "whole number"), ("--agents", "0", "from 1"),
+            ("--budget-usd", "0", "more than 0"), ("--budget-usd", "1.2.3", "dollars"), ("--budget-usd", "-1", "dollars"),
+            ("--deadline", "5", "duration"), ("--deadline", "0s", "from 1ms"), ("--stall", "1y", "duration"),
+            ("--memory", "1K", "from 8.0 MB"), ("--memory", "x", "size"), ("--sync", "maybe", "batch|always|off"),
+            ("--effort", "huge", "low|medium"), ("--allow", "read,bash", "bash"), ("--allow", "fly", "read"),
+            ("--root", "nowhere", "nowhere"), ("-o", "nowhere/x", "nowhere/x"), ("--model", "", "empty")):
+        usage(b.run("hello.lua", option, value) if option != "--model" else b.run(model=value), option, part)
+    want("logs", b.logs(), [])
+
+
+@case
+def options_are_taken_apart(b):
+    usage(b.run("hello.lua", "--lanes"), "--lanes", "missing")
+    usage(b.run("hello.lua", "--lanes=2", "--lanes", "3"), "twice")
+    usage(b.run("hello.lua", "--json=1"), "no value")
+    for later in ("--wait", "--no-workflow", "--deliver", "--ca", "--answers", "--plan-model", "--sample"):
+        usage(b.run("hello.lua", later), later, "not in this build")
+    want("with =", b.run("hello.lua", "--lanes=2", "--stall=none", "--memory=16M", "--budget-usd=0.5")[0], 0)
+
+
+@case
+def args_are_checked(b):
+    usage(b.run("hello.lua", "--args", "{x"), "--args", "JSON", "byte 1")
+    usage(b.run("hello.lua", "--args", "@none.json"), "none.json")
+    usage(b.run("hello.lua", "--args", ""), "--args")
+    usage(b.run("hello.lua", "--args", "[1]", "--", "a=1"), "--args", "object")
+    usage(b.run("hello.lua", "--", "a"), "a", "key=value")
+
+
+# ---- models ----
+
+@case
+def models_are_checked_before_the_run(b):
+    usage(b.wf("run", "hello.lua", "--yes"), "no model", "rules:", "ANTHROPIC_API_KEY", "openai:")
+    usage(b.run(model="claude-x"), "claude-x", "rules:FILE.lua")
+    usage(b.run(model="openai:x"), "openai:x")
+    usage(b.run(model="rules:none.lua"), "none.lua")
+    b.write("bad.lua", "return function(")
+    usage(b.run(model="rules:bad.lua"), "bad.lua")
+    b.write("three.lua", "return 3")
+    usage(b.run(model="rules:three.lua"), "three.lua", "function")
+    want("logs", b.logs(), [])
+
+
+@case
+def rules_that_misbehave_fail_the_agent(b):
+    for text, part in (("return function() error('boom') end", "boom"),
+                       ("return function() while true do end end", "endless"),
+                       ("return function() return 7 end", "model"),
+                       ("return function() return { text = function() end } end", "model"),
+                       ("return function() return { tool = { name = 7 } } end", "model")):
+        b.write("bad.lua", text)
+        code, _, err = b.run("hello.lua", model="rules:bad.lua")
+        want("exit of " + text, code, 3)
+        has(text, err, "greeter: provider:", part, "1 failed")
+
+
+# ---- scripts ----
+
+@case
+def scripts_that_fail_say_where(b):
+    b.write("t.lua", META + "local x = = 3\n")
+    trouble(b.run("t.lua"), 4, "t.lua:2:", "2 | local x = = 3")
+    want("logs", b.logs(), [])
+    trouble(b.wf("check", "t.lua"), 4, "t.lua:2:")
+    b.write("t.lua", META + "local t = nil\nlocal function f() local y = t.x; return y end\nf()\n")
+    trouble(b.run("t.lua"), 4, "t.lua:3:", "3 | local function f()", "at t.lua:4")
+    code, _, err = b.wf("check", "t.lua")
+    want("check", code, 4)
+    has("check", err, "on stub answers the script fails: t.lua:3:")
+    b.write("t.lua", META + "return agnet('x')")
+    trouble(b.run("t.lua"), 4, "agnet", "agent")
+    has("show", b.wf("show", ".wf/runs/" + b.logs()[0])[1], "status:   failed", "t.lua:2:", "\n2 | return agnet")
+
+
+@case
+def hostile_output_does_not_drive_the_terminal(b):
+    b.write("t.lua", META + "log('%s', 'a\\27[31mb\\u{9b}c') agent('fail', {label='x\\27]0;y'}) error('\\27[2J')")
+    code, _, err = b.run("t.lua")
+    want("exit", code, 4)
+    want("escapes", ("\x1b" in err, "\x9b" in err), (False, False))
+
+
+# ---- logs ----
+
+def crc32c(data):
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc ^= byte
+        for _ in range(8):
+            crc = crc >> 1 ^ (0x82F63B78 if crc & 1 else 0)
+    return crc ^ 0xFFFFFFFF
+
+
+def everywhere(b, log, code, *parts):
+    """The same error from whoever opens the log; the file is left as it is."""
+    before = b.read(log)
+    for args in (("resume", log), ("show", log), ("log", log),
+                 ("run", "hello.lua", "--model", "rules:model.lua", "--yes", "--log", log)):
+        trouble(b.wf(*args), code, log, *parts)
+    want("bytes", b.read(log), before)
+
+
+@case
+def logs_that_are_none(b):
+    b.write("empty.wflog", "")
+    everywhere(b, "empty.wflog", 74, "empty")
+    b.write("foreign.wflog", "This is a text and no log at all, whatever its name says.\n" * 9)
+    everywhere(b, "foreign.wflog", 74, "not a workflow log")
+    os.mkdir(b.path("dir.wflog"))
+    for args in (("resume", "dir.wflog"), ("show", "dir.wflog")):
+        trouble(b.wf(*args), 74, "dir.wflog")
+
+
+@case
+def logs_of_the_future(b):
+    b.run("hello.lua", "--log", "x.wflog")
+    data = bytearray(b.read("x.wflog"))
+    data[8:12] = struct.pack("<I", 2)
+    data[28:32] = struct.pack("<I", crc32c(data[:28]))
+    b.write("x.wflog", bytes(data))
+    everywhere(b, "x.wflog", 74, "newer")
+
+
+@case
+def damage_is_refused_with_its_offset(b):
+    b.write("t.lua", META + "for i = 1, 5 do agent('slow ' .. i) end return 'end'")
+    b.run("t.lua", "--log", "x.wflog")
+    good = b.read("x.wflog")
+    records = [json.loads(line)["offset"] for line in b.wf("log", "x.wflog", "--json")[1].splitlines()]
+    at = records[2]
+    data = bytearray(good)
+    data[at + 30] ^= 1
+    b.write("x.wflog", bytes(data))
+    everywhere(b, "x.wflog", 74, "damaged at byte %d" % at, "restore")
+    has("runs", b.wf("runs")[2] + b.wf("runs")[1], "")
+    data = bytearray(good)
+    data[9] ^= 1
+    b.write("x.wflog", bytes(data))
+    trouble(b.wf("resume", "x.wflog"), 74, "damaged at byte 0")
+
+
+@case
+def a_torn_tail_goes_on(b):
+    b.write("t.lua", META + "local t = {} for i = 1, 3 do t[i] = agent('do ' .. i) end return table.concat(t, ',')")
+    _, result, _ = b.run("t.lua", "--log", "x.wflog")
+    good = b.read("x.wflog")
+    header = json.loads(b.wf("log", "x.wflog", "--json")[1].splitlines()[1])["offset"]
+    for cut in list(range(header, len(good), 101)) + [len(good) - 1]:
+        b.write("x.wflog", good[:cut])
+        code, out, err = b.wf("resume", "x.wflog")
+        want("cut at %d" % cut, (code, out), (0, result))
+    for cut in (1, 31, 32, 60, header - 8):
+        b.write("x.wflog", good[:cut])
+        trouble(b.wf("resume", "x.wflog"), 74, "x.wflog")
+
+
+@case
+def a_log_in_use_is_refused(b):
+    b.write("t.lua", META + "return agent('sleep')")
+    p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog")
+    try:
+        wait_for(lambda: os.path.exists(b.path("x.wflog")))
+        trouble(b.wf("resume", "x.wflog"), 74, "x.wflog", "another")
+        has("show", b.wf("show", "x.wflog")[1], "status:   running")
+    finally:
+        p.kill()
+        p.communicate()
+    has("then", b.wf("show", "x.wflog")[1], "status:   interrupted")
+
+
+def wait_for(condition, seconds=10):
+    end = time.time() + seconds
+    while not condition():
+        if time.time() > end:
+            raise AssertionError("nothing happened in %d s" % seconds)
+        time.sleep(0.01)
+
+
+@case
+def folders_that_cannot_be_written(b):
+    b.write(".wf", "a file where the folder should be")
+    trouble(b.run(), 74, ".wf", "--log")
+    usage(b.run("hello.lua", "--log", "nowhere/x.wflog"), "nowhere/x.wflog")
+    if os.geteuid() != 0:
+        os.mkdir(b.path("sealed"), 0o555)
+        trouble(b.run("hello.lua", "--log", "sealed/x.wflog"), 74, "sealed/x.wflog", "ermission")
+
+
+def limited(size):
+    return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+
+
+@case
+def a_full_disk_ends_the_run_and_it_resumes(b):
+    b.write("t.lua", META + "local t = {} for i = 1, 60 do t[i] = agent('say ' .. i .. (' pad'):rep(300)) end return #t")
+    trouble(b.run("t.lua", "--log", "x.wflog", preexec_fn=limited(16)), 74, "x.wflog", "nothing was run")
+    want("no log", os.path.exists(b.path("x.wflog")), False)
+    trouble(b.run("t.lua", "--log", "x.wflog", preexec_fn=limited(65536)), 74, "cannot write x.wflog", "wf resume x.wflog")
+    code, out, err = b.wf("resume", "x.wflog")
+    want("then", (code, out), (0, "60\n"))
+    want("some were there", " 0 cached" in err, False)
+
+
+@case
+def a_closed_stdout_is_named(b):
+    if not os.path.exists("/dev/full"):
+        return
+    with open("/dev/full", "wb") as full:
+        code, _, err = b.run(stdout=full)
+        want("exit", code, 74)
+        has("stderr", err, "cannot write the result to standard output", "wf resume .wf/runs/")
+        code, _, err = b.run("hello.lua", "--json", stdout=full)
+        want("exit", code, 74)
+        has("stderr", err, "standard output")
+        want("help", b.wf("help", stdout=full)[0], 74)
+    code, _, err = b.run(preexec_fn=lambda: os.close(1))
+    want("closed", code, 74)
+    has("closed", err, "standard output")
+    b.run("hello.lua", "-o", "r.txt", preexec_fn=lambda: os.close(2))
+    want("nothing but the result in it", b.read("r.txt"), b"did: greet world")
+    r, w = os.pipe()
+    os.close(r)
+    code, _, err = b.run(stdout=w)
+    os.close(w)
+    want("exit", code, 74)
+    has("stderr", err, "Broken pipe")
+
+
+# ---- stops ----
+
+@case
+def an_interrupt_is_clean_and_resumes(b):
+    b.write("t.lua", META + "local a = agent('quick') return a .. agent('sleep')")
+    p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog")
+    wait_for(lambda: "1 done" in b.wf("show", "x.wflog")[1])
+    p.send_signal(signal.SIGINT)
+    out, err = p.communicate(timeout=10)
+    want("exit", p.returncode, 6)
+    has("stderr", err.decode(), "cancelled", "wf resume x.wflog")
+    has("show", b.wf("show", "x.wflog")[1], "status:   cancelled")
+    b.write("model.lua", "return function() return { text = 'awake' } end")
+    code, out, err = b.wf("resume", "x.wflog")
+    want("resumed", (code, out), (0, "did: quickawake\n"))
+    has("stderr", err, "1 cached")
+
+
+@case
+def a_killed_run_resumes(b):
+    b.write("t.lua", META + "local a = agent('quick') return a .. agent('sleep')")
+    p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes")
+    wait_for(lambda: b.logs() and "1 done" in b.wf("runs")[1])
+    p.kill()
+    p.communicate()
+    has("runs", b.wf("runs")[1], "interrupted")
+    b.write("model.lua", "return function() return { text = 'awake' } end")
+    want("resumed", b.wf("resume")[:2], (0, "did: quickawake\n"))
+
+
+@case
+def limits_set_the_code(b):
+    b.write("t.lua", META + "return agent('sleep')")
+    code, out, err = b.run("t.lua", "--deadline", "200ms", "--log", "d.wflog")
+    want("deadline", code, 7)
+    has("stderr", err, "deadline", "--deadline")
+    b.write("t.lua", META + "return pcall(agent, 'x') and 'caught' or 'caught'")
+    code, out, err = b.run("t.lua", "--budget-tokens", "10", "--log", "b.wflog")
+    want("budget, though caught", (code, out), (5, "caught\n"))
+    want("raised", b.wf("resume", "b.wflog", "--budget-tokens", "100000000")[0], 0)
+    b.write("model.lua", "return function() return { text = 'dear', usage = { usd = 6 } } end")
+    b.write("t.lua", META + "local t = {} for i = 1, 9 do t[i] = agent('x' .. i) end return 'all'")
+    code, out, err = b.run("t.lua", "--log", "u.wflog")
+    want("10 USD, as --yes stands for", (code, out), (5, ""))
+    has("stderr", err, "--budget-usd", "wf resume u.wflog")
+    want("raised", b.wf("resume", "u.wflog", "--budget-usd", "1000")[:2], (0, "all\n"))
+
+
+@case
+def flags_on_resume_override_the_logs(b):
+    b.write("t.lua", META + "local a = agent('sleep') return a .. agent('more')")
+    want("deadline", b.run("t.lua", "--deadline", "200ms", "--lanes", "3", "--log", "x.wflog")[0], 7)
+    want("again", b.wf("resume", "x.wflog")[0], 7)
+    has("settings", b.wf("show", "x.wflog")[1], '"lanes":"3"', '"deadline":"200ms"')
+    b.write("model.lua", "return function() return { text = 'old' } end")
+    b.write("other.lua", "return function() return { text = 'new', delay = 0.3 } end")
+    code, out, _ = b.wf("resume", "x.wflog", "--model", "rules:other.lua", "--deadline", "none")
+    want("exit", code, 0)
+    has("stdout", out, "new\n")
+    usage(b.wf("resume", "x.wflog", "--lanes", "0"), "--lanes")
+
+
+def main():
+    print("1..%d" % len(CASES))
+    failed = 0
+    for number, function in enumerate(CASES, 1):
+        box = Box()
+        try:
+            function(box)
+            print("ok %d - %s" % (number, function.__name__), flush=True)
+        except (AssertionError, subprocess.TimeoutExpired, ValueError, OSError, IndexError, KeyError) as e:
+            failed += 1
+            print("# %s: %s" % (type(e).__name__, str(e).replace("\n", "\n# ")))
+            print("not ok %d - %s" % (number, function.__name__), flush=True)
+        finally:
+            shutil.rmtree(box.dir, ignore_errors=True)
+    return failed > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
