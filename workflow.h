@@ -11528,7 +11528,7 @@ static const char *const wfi_flow[] = {
     "\n",
     "local host, env = ...\n",
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
-    "local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note\n",
+    "local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase\n",
     "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
@@ -11654,7 +11654,6 @@ static const char *const wfi_flow[] = {
     "\n",
     "---- agent ------------------------------------------------------------------------------------------------------------------------\n",
     "\n",
-    "local phases = {} -- title in force, by branch\n",
     "local REJECTIONS_MAX = 2\n",
     "\n",
     "local function ask(prompt, o, phase)\n",
@@ -11672,7 +11671,7 @@ static const char *const wfi_flow[] = {
     "    if type(prompt) ~= \"string\" then fail(\"agent: the prompt takes a text, got \" .. type(prompt)) end\n",
     "    check_meta()\n",
     "    local o = agent_options(opts)\n",
-    "    local phase = o.phase or phases[self()]\n",
+    "    local phase = o.phase or phase_now()\n",
     "    local question, value, e = prompt, nil, nil\n",
     "    for _ = 0, REJECTIONS_MAX do\n",
     "        value, e = ask(question, o, phase)\n",
@@ -11713,11 +11712,7 @@ static const char *const wfi_flow[] = {
     "    local function cancel_rest()\n",
     "        over = true\n",
     "        for i = 1, begun do -- nothing here allocates: memory may be what ran out\n",
-    "            local branch = live[i]\n",
-    "            if branch then\n",
-    "                phases[branch] = nil\n",
-    "                kill(branch)\n",
-    "            end\n",
+    "            if live[i] then kill(live[i]) end\n",
     "        end\n",
     "    end\n",
     "    local function launch()\n",
@@ -11726,28 +11721,24 @@ static const char *const wfi_flow[] = {
     "            running = running + 1\n",
     "            local i = begun\n",
     "            live[i] = false -- room for it, before there is something to lose\n",
-    "            local branch = spawn(place, i, function()\n",
+    "            live[i] = spawn(place, i, function()\n",
     "                local result = pack(pcall(body, i))\n",
-    "                phases[live[i]] = nil\n",
     "                live[i] = nil\n",
     "                running = running - 1\n",
     "                if done(i, unpack(result, 1, result.n)) then cancel_rest() end\n",
     "                wake(me)\n",
     "            end)\n",
-    "            live[i] = branch\n",
-    "            phases[branch] = phases[me]\n",
     "        end\n",
     "    end\n",
-    "    local ok, e = pcall(function()\n",
-    "        launch()\n",
-    "        while running > 0 and not over do\n",
-    "            block()\n",
-    "            launch()\n",
+    "    while true do\n",
+    "        local ok, e = pcall(launch)\n",
+    "        if not ok then\n",
+    "            cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them\n",
+    "            error(e, 0)\n",
     "        end\n",
-    "    end)\n",
-    "    if ok then return end\n",
-    "    cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them\n",
-    "    error(e, 0)\n",
+    "        if running == 0 or over then return end\n",
+    "        block()\n",
+    "    end\n",
     "end\n",
     "\n",
     "-- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.\n",
@@ -11846,7 +11837,7 @@ static const char *const wfi_flow[] = {
     "\n",
     "function env.phase(title)\n",
     "    if type(title) ~= \"string\" then fail(\"phase: the title takes a text, got \" .. type(title)) end\n",
-    "    phases[self()] = title\n",
+    "    phase_now(title)\n",
     "    note(true, title)\n",
     "end\n",
     "\n",
@@ -12082,7 +12073,10 @@ static const char *const wfi_answer[] = {
     "    local usage = answer.usage or {}\n",
     "    if type(usage) ~= \"table\" then bad(\"usage must be a table\") end\n",
     "    local out = {}\n",
-    "    for name, value in pairs(usage) do out[name] = number(value, \"usage.\" .. tostring(name), 1 << 40) end\n",
+    "    for name, value in pairs(usage) do\n",
+    "        out[name] = number(value, \"usage.\" .. tostring(name), 1 << 40)\n",
+    "        if name ~= \"usd\" and math_type(value) ~= \"integer\" then bad(format(\"usage.%s must be a whole number\", tostring(name))) end\n",
+    "    end\n",
     "    if not out.input_tokens then out.input_tokens = request_bytes // 4 end\n",
     "    if not out.output_tokens then out.output_tokens = #encode(content) // 4 end\n",
     "    return out\n",
@@ -12105,6 +12099,7 @@ static const char *const wfi_answer[] = {
     "        local body = { type = \"error\", error = { type = \"api_error\", message = tostring(e.message or \"an error of the rules model\") } }\n",
     "        return status, delay, after, encode(body)\n",
     "    end\n",
+    "    if answer.stop_reason ~= nil and type(answer.stop_reason) ~= \"string\" then bad(\"stop_reason must be a text\") end\n",
     "    local content, tools = content_of(answer, request)\n",
     "    local body = {\n",
     "        id = \"msg_rules\", type = \"message\", role = \"assistant\", model = request.model, content = content,\n",
@@ -12151,6 +12146,18 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 WFI bool wfi_lua_text(lua_State *L, int index);
 WFI void wfi_lua_text_check(lua_State *L);
 
+/* Counts the work of a state. One instruction is a step; the hook counts them. The allocator (meter as its context) counts what
+ * instructions do not tell: long strings and tables, and full memory, where every allocation that fails has Lua collect all
+ * garbage and try again. Then the hook of the running coroutine looks at once. */
+typedef struct wfi_meter {
+    wf_heap *heap;
+    uint64_t steps;
+    lua_State *running; /* NULL: none */
+    lua_Hook hook;
+} wfi_meter;
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
+
 /* JSON's null, a light userdata with no address. */
 WFI void wfi_lua_push_null(lua_State *L);
 WFI bool wfi_lua_is_null(lua_State *L, int index);
@@ -12170,7 +12177,9 @@ WFI void wfi_lua_push_stop(lua_State *L);
 #include <math.h>
 #include <string.h>
 
-#define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
+#define LUAAUX_DEAR   65536u /* bytes of an allocation from which on its work counts */
+#define LUAAUX_BYTES  16u    /* that are as dear as one instruction */
+#define LUAAUX_FRAMES 64     /* looked at for the script's line; our own never nest that deep */
 
 static const char luaaux_stop = 0; /* its address is the value */
 
@@ -12255,6 +12264,17 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
 
 WFI void wfi_lua_push_stop(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&luaaux_stop);
+}
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
+    wfi_meter *m = meter;
+    void *q = wf_heap_resize(m->heap, p, n);
+    size_t limit, high, work = n;
+    if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
+    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
+    m->steps += work / LUAAUX_BYTES;
+    if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    return q;
 }
 
 /* ==== end src/script/luaaux.c ==== */
@@ -14210,8 +14230,6 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
 #define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
-#define SCRIPT_DEAR          65536u      /* bytes of an allocation from which on its work counts */
-#define SCRIPT_BYTES         16          /* that are as dear as one instruction */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
@@ -14219,6 +14237,8 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
+
+#define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
 typedef struct script_branch {
     lua_State *co;
@@ -14233,10 +14253,10 @@ typedef struct script_branch {
 
 struct wf_script {
     wf_script_config config;
-    wf_heap *heap;
+    wfi_meter meter;
     lua_State *L;
     script_branch *main, *current, *first, *last;
-    uint64_t seed, steps;
+    uint64_t seed;
     uint32_t looks, stuck, dropped;
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
@@ -14293,16 +14313,31 @@ static uint64_t script_fnv(const char *p) {
     return h;
 }
 
-/* Pops a function and makes a branch of it, with the path on top of the stack below it. Pushes nothing. */
+/* User values of a branch's userdata. */
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_VALUES = SCRIPT_PHASE };
+
+static void script_push_branch(lua_State *L, const script_branch *b) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_rawgetp(L, -1, b);
+    lua_remove(L, -2);
+}
+
+/* Pops a function and makes a branch of it, in the phase of the current one. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
-    script_branch *b = lua_newuserdatauv(L, sizeof *b, 2);
+    script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
     memset(b, 0, sizeof *b);
     b->random = s->seed ^ script_fnv(path);
     b->co = lua_newthread(L);
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, SCRIPT_THREAD);
     lua_pushstring(L, path);
-    lua_setiuservalue(L, -2, 2);
+    lua_setiuservalue(L, -2, SCRIPT_PATH);
+    if (s->current) {
+        script_push_branch(L, s->current);
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        lua_setiuservalue(L, -3, SCRIPT_PHASE);
+        lua_pop(L, 1);
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, b);
@@ -14320,11 +14355,10 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
 
 /* The path of a branch; lives as long as the branch. */
 static const char *script_path(lua_State *L, const script_branch *b) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
-    lua_rawgetp(L, -1, b);
-    lua_getiuservalue(L, -1, 2);
+    script_push_branch(L, b);
+    lua_getiuservalue(L, -1, SCRIPT_PATH);
     const char *path = lua_tostring(L, -1);
-    lua_pop(L, 3);
+    lua_pop(L, 2);
     return path;
 }
 
@@ -14503,6 +14537,19 @@ static int script_kill_branch(lua_State *L) {
     return 0;
 }
 
+/* phase(title): sets the phase of the current branch; phase(): what it is. */
+static int script_phase(lua_State *L) {
+    bool ask = lua_gettop(L) == 0;
+    script_push_branch(L, script_of(L)->current);
+    if (ask) {
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        return 1;
+    }
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, SCRIPT_PHASE);
+    return 0;
+}
+
 static int script_drop(lua_State *L) {
     script_of(L)->dropped++;
     return 0;
@@ -14571,8 +14618,8 @@ static int script_random(lua_State *L) {
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
     (void)frame;
-    s->steps += SCRIPT_HOOK;
-    s->endless = s->steps > s->config.max_steps;
+    s->meter.steps += SCRIPT_HOOK;
+    s->endless = s->meter.steps > s->config.max_steps;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
     if (lua_isyieldable(L)) {
         s->stuck = 0;
@@ -14585,35 +14632,15 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
-/* Whoever makes long strings or tables, or fills the memory (every allocation that fails has Lua collect all garbage and try
- * again), works longer than its instructions tell: that counts as instructions, and the hook looks at once. */
-static void *script_alloc(void *ctx, void *p, size_t old, size_t n) {
-    wf_script *s = ctx;
-    void *q = wf_heap_resize(s->heap, p, n);
-    size_t limit, high, work = n;
-    if (n == 0 || (q && (n < SCRIPT_DEAR || (p && n <= old)))) return q;
-    if (!q) wf_heap_stats(s->heap, &limit, &work, &high);
-    s->steps += work / SCRIPT_BYTES;
-    if (s->current) lua_sethook(s->current->co, script_hook, LUA_MASKCOUNT, 1);
-    return q;
-}
-
 static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},
-                                         {"effect", script_effect},
-                                         {"spawn", script_spawn},
-                                         {"scope", script_scope},
-                                         {"self", script_self},
-                                         {"block", script_block},
-                                         {"wake", script_wake},
-                                         {"kill", script_kill_branch},
-                                         {"drop", script_drop},
-                                         {"note", script_note},
-                                         {"print", script_print},
-                                         {"status", script_status},
-                                         {"check_schema", script_check_schema},
-                                         {"random", script_random},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"agent", script_agent},   {"effect", script_effect},
+                                         {"spawn", script_spawn},   {"scope", script_scope},
+                                         {"self", script_self},     {"block", script_block},
+                                         {"wake", script_wake},     {"kill", script_kill_branch},
+                                         {"phase", script_phase},   {"drop", script_drop},
+                                         {"note", script_note},     {"print", script_print},
+                                         {"status", script_status}, {"check_schema", script_check_schema},
+                                         {"random", script_random}, {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
@@ -14749,7 +14776,7 @@ static void script_fail_error(wf_script *s, lua_State *co) {
     lua_xmove(co, L, 1);
     lua_pushlightuserdata(L, co);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-        script_fail(s, "the script failed, and there is not enough memory to say how; give more --memory");
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_finish_top(s, true, false);
@@ -14800,15 +14827,17 @@ static void script_ended(wf_script *s) {
 static void script_resume(wf_script *s, script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
+    s->meter.running = b->co;
     s->looks = 0;
     b->args = 0;
     int status = lua_resume(b->co, s->L, args, &results);
     s->current = NULL;
+    s->meter.running = NULL;
     if (status == LUA_YIELD) {
         if (results == 0) script_enqueue(s, b, true);
         if (results == 0 && s->looks < SCRIPT_SLICE)
-            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
-        s->endless = s->steps > s->config.max_steps;
+            s->meter.steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->meter.steps > s->config.max_steps;
         lua_pop(b->co, results);
         if (s->endless)
             script_fail(
@@ -14816,6 +14845,8 @@ static void script_resume(wf_script *s, script_branch *b) {
                    "Lua instructions between two results)");
         return;
     }
+    while (b->child) /* a fan-out that an error ended, for want of memory */
+        script_kill(s, b->child);
     if (status != LUA_OK) {
         script_fail_error(s, b->co);
     } else if (b == s->main) {
@@ -14849,6 +14880,14 @@ static int script_hand_over(lua_State *L) {
     return 0;
 }
 
+/* Leaves the error on the stack if there is one. */
+static int script_try_hand_over(lua_State *L, const wf_delivery *d, script_branch *b) {
+    lua_pushcfunction(L, script_hand_over);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
+    lua_pushlightuserdata(L, b);
+    return lua_pcall(L, 2, 0, 0);
+}
+
 static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_State *L = s->L;
     lua_settop(L, 0);
@@ -14858,15 +14897,21 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
-    lua_pushcfunction(L, script_hand_over);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
-    lua_pushlightuserdata(L, b);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-        script_finish_top(s, true, false);
+    int status = script_try_hand_over(L, d, b);
+    if (status != LUA_OK) { /* the answer cannot be had: that is a failure of its own */
+        wf_delivery failed = *d;
+        failed.kind = status == LUA_ERRMEM ? WF_KIND_MEMORY : WF_KIND_SCHEMA;
+        failed.json = false;
+        failed.value = WF_STR("the answer does not fit the script's memory; give more --memory");
+        if (status != LUA_ERRMEM) failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
+        status = script_try_hand_over(L, &failed, b);
+    }
+    if (status != LUA_OK) {
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_enqueue(s, b, false);
-    s->steps = 0;
+    s->meter.steps = 0;
 }
 
 /* A run that stops gives the script a last, short time to return what it has. */
@@ -14909,9 +14954,9 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     memset(s, 0, sizeof *s);
     s->config = *config;
     if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
-    s->heap = heap;
+    s->meter = (wfi_meter){.heap = heap, .hook = script_hook};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
-    s->L = lua_newstate(script_alloc, s);
+    s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
     lua_pushcfunction(s->L, script_setup);
@@ -14948,8 +14993,8 @@ static int script_compile(lua_State *L) {
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
     wf_script s;
     memset(&s, 0, sizeof s);
-    s.heap = wf_heap_open(memory, size);
-    lua_State *L = s.heap ? lua_newstate(script_alloc, &s) : NULL;
+    s.meter.heap = wf_heap_open(memory, size);
+    lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
     s.config.source = source;
@@ -14992,7 +15037,7 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
 }
 
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
-    wf_heap_stats(script->heap, limit, used, high);
+    wf_heap_stats(script->meter.heap, limit, used, high);
 }
 
 /* ==== end src/script/script.c ==== */
@@ -15023,9 +15068,10 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
+    char *text;                /* while it is being loaded */
+    size_t text_len;
     lua_State *L;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */
-    wf_rules *owner;
 } rules_file;
 
 typedef enum rules_state {
@@ -15048,10 +15094,10 @@ typedef struct rules_lane {
 
 struct wf_rules {
     wf_rules_config config;
-    wf_heap *heap;
+    wfi_meter meter; /* of the request that is being answered, or the file that is being loaded */
     rules_lane *lanes;
     rules_file files[RULES_FILES];
-    uint64_t arrivals, steps;
+    uint64_t arrivals;
     uint32_t looks, stuck;
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
@@ -15065,9 +15111,12 @@ static wf_rules *rules_of(lua_State *L) {
     return *(wf_rules **)lua_getextraspace(L);
 }
 
-static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
+/* Memory for texts. What the models left behind makes room if need be. */
+static char *rules_take(wf_rules *r, size_t n) {
+    char *p = wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    for (uint32_t i = 0; i < RULES_FILES && !p; i++)
+        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
+    return p ? p : wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
@@ -15075,15 +15124,14 @@ static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
 static void rules_hook(lua_State *L, lua_Debug *frame) {
     wf_rules *r = rules_of(L);
     (void)frame;
-    r->steps += RULES_HOOK;
-    bool over = r->steps > r->config.max_steps;
+    r->meter.steps += RULES_HOOK;
+    bool over = r->meter.steps > r->config.max_steps;
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : RULES_HOOK); /* once over, no pcall gets far */
     if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
         lua_yield(L, 0);
         return;
     }
-    if (!over) return;
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1); /* no pcall gets far */
-    luaL_error(L, RULES_ENDLESS);
+    if (over) luaL_error(L, RULES_ENDLESS);
 }
 
 static int rules_print(lua_State *L) {
@@ -15091,10 +15139,10 @@ static int rules_print(lua_State *L) {
     return 0;
 }
 
-/* Protected: (text, chunk name) -> sets the state up and runs the file, which returns the model's function. */
+/* Protected: (file) -> sets the state up and runs the file's text, which returns the model's function. */
 static int rules_setup(lua_State *L) {
-    size_t n;
-    const char *text = lua_tolstring(L, 1, &n), *chunk = lua_tostring(L, 2);
+    const rules_file *f = lua_touserdata(L, 1);
+    const char *chunk = lua_pushfstring(L, "@%s", f->name);
     wfi_sandbox_open(L);
     lua_pushcfunction(L, rules_print);
     lua_setfield(L, -3, "print");
@@ -15103,7 +15151,7 @@ static int rules_setup(lua_State *L) {
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
-    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK) return lua_error(L);
+    if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
     lua_call(L, 0, 1);
     if (!lua_isfunction(L, -1))
@@ -15117,49 +15165,46 @@ static void rules_set_error(rules_file *f, const char *what, const char *why) {
 }
 
 /* Reads the whole file into the heap. */
-static char *rules_read(wf_rules *r, rules_file *f, size_t *len) {
+static bool rules_read(wf_rules *r, rules_file *f) {
     FILE *in = fopen(f->name, "rb");
-    char *text = in ? wf_heap_resize(r->heap, NULL, RULES_FILE_MAX) : NULL;
-    *len = text ? fread(text, 1, RULES_FILE_MAX, in) : 0;
-    bool bad = !in || !text || ferror(in) || *len == RULES_FILE_MAX;
+    f->text = in ? rules_take(r, RULES_FILE_MAX) : NULL;
+    f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
+    bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
     if (!in)
         rules_set_error(f, f->name, "the rules file cannot be read; check the path");
-    else if (!text)
+    else if (!f->text)
         rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
     else if (bad)
         rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
     if (in) fclose(in);
-    if (!bad) return text;
-    wf_heap_resize(r->heap, text, 0);
-    return NULL;
+    return !bad;
 }
 
-static bool rules_open_file(wf_rules *r, rules_file *f) {
-    size_t n;
-    char *text = rules_read(r, f, &n), chunk[RULES_NAME_MAX + 1];
-    if (!text) return false;
-    f->L = lua_newstate(rules_alloc, r->heap);
-    if (f->L) {
-        lua_State *L = f->L;
-        *(wf_rules **)lua_getextraspace(L) = r;
-        snprintf(chunk, sizeof chunk, "@%s", f->name);
-        r->steps = 0;
-        lua_pushcfunction(L, rules_setup);
-        lua_pushlstring(L, text, n); /* unprotected, as is the next: a new state has room, or lua_newstate had failed */
-        lua_pushstring(L, chunk);
-        if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
-            wf_heap_resize(r->heap, text, 0);
-            return true;
-        }
-        const char *why = lua_tostring(L, -1);
-        rules_set_error(f, "the rules model does not load", why ? why : "it raised a value that is no text");
-        lua_close(L);
-        f->L = NULL;
-    } else {
+/* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
+static const char *rules_why(lua_State *L, const char *otherwise) {
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : otherwise;
+}
+
+static void rules_start(wf_rules *r, rules_file *f) {
+    f->L = lua_newstate(wfi_meter_alloc, &r->meter);
+    if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
+        return;
     }
-    wf_heap_resize(r->heap, text, 0);
-    return false;
+    *(wf_rules **)lua_getextraspace(f->L) = r;
+    r->meter.steps = 0;
+    lua_pushcfunction(f->L, rules_setup);
+    lua_pushlightuserdata(f->L, f);
+    if (lua_pcall(f->L, 1, 0, 0) == LUA_OK) return;
+    rules_set_error(f, "the rules model does not load", rules_why(f->L, "it raised a value that is no text"));
+    lua_close(f->L);
+    f->L = NULL;
+}
+
+static void rules_open_file(wf_rules *r, rules_file *f) {
+    if (rules_read(r, f)) rules_start(r, f);
+    wf_heap_resize(r->meter.heap, f->text, 0);
+    f->text = NULL;
 }
 
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
@@ -15190,7 +15235,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
     l->body = NULL;
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
@@ -15210,7 +15255,7 @@ static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *
         wf_json_str(&o, wf_str_of(why, strlen(why)));
         wf_json_finish(&o);
         wf_json_finish(&o);
-        if (pass == 0) l->reply = wf_heap_resize(r->heap, NULL, o.len);
+        if (pass == 0) l->reply = rules_take(r, o.len);
         l->reply_len = l->reply ? o.len : 0;
         if (!l->reply) break;
     }
@@ -15241,11 +15286,10 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        const char *why = lua_tostring(L, -1);
-        rules_fail(r, l, 400, why ? why : "not enough memory for the request");
+        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
         return false;
     }
-    r->steps = 0;
+    r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
     return true;
@@ -15271,7 +15315,7 @@ static void rules_next(wf_rules *r) {
 static void rules_take_answer(wf_rules *r, rules_lane *l) {
     size_t n;
     const char *body = lua_tolstring(r->co, 4, &n);
-    l->reply = wf_heap_resize(r->heap, NULL, n);
+    l->reply = rules_take(r, n);
     if (!l->reply) {
         rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
         return;
@@ -15282,7 +15326,7 @@ static void rules_take_answer(wf_rules *r, rules_lane *l) {
     rules_answered(r, l, (uint32_t)lua_tointeger(r->co, 1), (uint64_t)lua_tointeger(r->co, 2));
 }
 
-/* Drops the coroutine; garbage is collected now, while nothing else of this file is in memory. */
+/* Drops the coroutine. */
 static void rules_stop_thinking(wf_rules *r, lua_State *L) {
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
@@ -15296,18 +15340,18 @@ static void rules_think(wf_rules *r) {
     lua_State *L = l->file->L;
     int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
     r->looks = 0;
+    r->meter.running = r->co;
     int status = lua_resume(r->co, L, args, &results);
+    r->meter.running = NULL;
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        if (r->looks < RULES_SLICE) r->steps += RULES_SEARCH; /* a long search yielded, not the hook */
-        if (r->steps <= r->config.max_steps) return;
-        lua_pushstring(r->co, RULES_ENDLESS);
-    }
-    if (status == LUA_OK) {
+        if (r->looks < RULES_SLICE) r->meter.steps += RULES_SEARCH; /* a long search yielded, not the hook */
+        if (r->meter.steps <= r->config.max_steps) return;
+        rules_fail(r, l, 400, RULES_ENDLESS);
+    } else if (status == LUA_OK) {
         rules_take_answer(r, l);
     } else {
-        const char *why = lua_tostring(r->co, -1);
-        rules_fail(r, l, 400, why ? why : "the model raised a value that is no text");
+        rules_fail(r, l, 400, rules_why(r->co, "the model raised a value that is no text"));
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -15327,7 +15371,7 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");
         return WF_OK;
     }
-    l->body = wf_heap_resize(r->heap, NULL, l->body_len ? l->body_len : 1);
+    l->body = rules_take(r, l->body_len);
     if (!l->body) rules_fail(r, l, 413, "the request does not fit the memory of rules models; give more --memory");
     return WF_OK;
 }
@@ -15370,8 +15414,8 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->heap, l->body, 0);
-    wf_heap_resize(r->heap, l->reply, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->reply, 0);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
@@ -15419,7 +15463,7 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     if (!r) return WF_E_MEMORY;
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->heap = heap;
+    r->meter = (wfi_meter){.heap = heap, .hook = rules_hook};
     if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
     r->thinking = r->config.lanes;
     r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);

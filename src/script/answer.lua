@@ -44,7 +44,10 @@ local function usage_of(answer, request_bytes, content)
     local usage = answer.usage or {}
     if type(usage) ~= "table" then bad("usage must be a table") end
     local out = {}
-    for name, value in pairs(usage) do out[name] = number(value, "usage." .. tostring(name), 1 << 40) end
+    for name, value in pairs(usage) do
+        out[name] = number(value, "usage." .. tostring(name), 1 << 40)
+        if name ~= "usd" and math_type(value) ~= "integer" then bad(format("usage.%s must be a whole number", tostring(name))) end
+    end
     if not out.input_tokens then out.input_tokens = request_bytes // 4 end
     if not out.output_tokens then out.output_tokens = #encode(content) // 4 end
     return out
@@ -67,6 +70,7 @@ function host.answer(model, request, request_bytes)
         local body = { type = "error", error = { type = "api_error", message = tostring(e.message or "an error of the rules model") } }
         return status, delay, after, encode(body)
     end
+    if answer.stop_reason ~= nil and type(answer.stop_reason) ~= "string" then bad("stop_reason must be a text") end
     local content, tools = content_of(answer, request)
     local body = {
         id = "msg_rules", type = "message", role = "assistant", model = request.model, content = content,

@@ -7,7 +7,7 @@
 
 local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
-local spawn, kill, self, scope, drop, note = host.spawn, host.kill, host.self, host.scope, host.drop, host.note
+local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase
 local status, check_schema, random_bits = host.status, host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
@@ -133,7 +133,6 @@ end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
 
-local phases = {} -- title in force, by branch
 local REJECTIONS_MAX = 2
 
 local function ask(prompt, o, phase)
@@ -151,7 +150,7 @@ function env.agent(prompt, opts)
     if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
     check_meta()
     local o = agent_options(opts)
-    local phase = o.phase or phases[self()]
+    local phase = o.phase or phase_now()
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do
         value, e = ask(question, o, phase)
@@ -192,11 +191,7 @@ local function fan_out(n, body, done)
     local function cancel_rest()
         over = true
         for i = 1, begun do -- nothing here allocates: memory may be what ran out
-            local branch = live[i]
-            if branch then
-                phases[branch] = nil
-                kill(branch)
-            end
+            if live[i] then kill(live[i]) end
         end
     end
     local function launch()
@@ -205,28 +200,24 @@ local function fan_out(n, body, done)
             running = running + 1
             local i = begun
             live[i] = false -- room for it, before there is something to lose
-            local branch = spawn(place, i, function()
+            live[i] = spawn(place, i, function()
                 local result = pack(pcall(body, i))
-                phases[live[i]] = nil
                 live[i] = nil
                 running = running - 1
                 if done(i, unpack(result, 1, result.n)) then cancel_rest() end
                 wake(me)
             end)
-            live[i] = branch
-            phases[branch] = phases[me]
         end
     end
-    local ok, e = pcall(function()
-        launch()
-        while running > 0 and not over do
-            block()
-            launch()
+    while true do
+        local ok, e = pcall(launch)
+        if not ok then
+            cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them
+            error(e, 0)
         end
-    end)
-    if ok then return end
-    cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them
-    error(e, 0)
+        if running == 0 or over then return end
+        block()
+    end
 end
 
 -- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
@@ -325,7 +316,7 @@ end
 
 function env.phase(title)
     if type(title) ~= "string" then fail("phase: the title takes a text, got " .. type(title)) end
-    phases[self()] = title
+    phase_now(title)
     note(true, title)
 end
 

@@ -6,7 +6,9 @@
 #include <math.h>
 #include <string.h>
 
-#define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
+#define LUAAUX_DEAR   65536u /* bytes of an allocation from which on its work counts */
+#define LUAAUX_BYTES  16u    /* that are as dear as one instruction */
+#define LUAAUX_FRAMES 64     /* looked at for the script's line; our own never nest that deep */
 
 static const char luaaux_stop = 0; /* its address is the value */
 
@@ -91,4 +93,15 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
 
 WFI void wfi_lua_push_stop(lua_State *L) {
     lua_pushlightuserdata(L, (void *)(uintptr_t)&luaaux_stop);
+}
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
+    wfi_meter *m = meter;
+    void *q = wf_heap_resize(m->heap, p, n);
+    size_t limit, high, work = n;
+    if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
+    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
+    m->steps += work / LUAAUX_BYTES;
+    if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    return q;
 }

@@ -31,6 +31,18 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 WFI bool wfi_lua_text(lua_State *L, int index);
 WFI void wfi_lua_text_check(lua_State *L);
 
+/* Counts the work of a state. One instruction is a step; the hook counts them. The allocator (meter as its context) counts what
+ * instructions do not tell: long strings and tables, and full memory, where every allocation that fails has Lua collect all
+ * garbage and try again. Then the hook of the running coroutine looks at once. */
+typedef struct wfi_meter {
+    wf_heap *heap;
+    uint64_t steps;
+    lua_State *running; /* NULL: none */
+    lua_Hook hook;
+} wfi_meter;
+
+WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
+
 /* JSON's null, a light userdata with no address. */
 WFI void wfi_lua_push_null(lua_State *L);
 WFI bool wfi_lua_is_null(lua_State *L, int index);

@@ -25,9 +25,10 @@
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
+    char *text;                /* while it is being loaded */
+    size_t text_len;
     lua_State *L;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */
-    wf_rules *owner;
 } rules_file;
 
 typedef enum rules_state {
@@ -50,10 +51,10 @@ typedef struct rules_lane {
 
 struct wf_rules {
     wf_rules_config config;
-    wf_heap *heap;
+    wfi_meter meter; /* of the request that is being answered, or the file that is being loaded */
     rules_lane *lanes;
     rules_file files[RULES_FILES];
-    uint64_t arrivals, steps;
+    uint64_t arrivals;
     uint32_t looks, stuck;
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
@@ -67,9 +68,12 @@ static wf_rules *rules_of(lua_State *L) {
     return *(wf_rules **)lua_getextraspace(L);
 }
 
-static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
-    (void)old;
-    return wf_heap_resize(heap, p, n);
+/* Memory for texts. What the models left behind makes room if need be. */
+static char *rules_take(wf_rules *r, size_t n) {
+    char *p = wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    for (uint32_t i = 0; i < RULES_FILES && !p; i++)
+        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
+    return p ? p : wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
@@ -77,15 +81,14 @@ static void *rules_alloc(void *heap, void *p, size_t old, size_t n) {
 static void rules_hook(lua_State *L, lua_Debug *frame) {
     wf_rules *r = rules_of(L);
     (void)frame;
-    r->steps += RULES_HOOK;
-    bool over = r->steps > r->config.max_steps;
+    r->meter.steps += RULES_HOOK;
+    bool over = r->meter.steps > r->config.max_steps;
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : RULES_HOOK); /* once over, no pcall gets far */
     if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
         lua_yield(L, 0);
         return;
     }
-    if (!over) return;
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1); /* no pcall gets far */
-    luaL_error(L, RULES_ENDLESS);
+    if (over) luaL_error(L, RULES_ENDLESS);
 }
 
 static int rules_print(lua_State *L) {
@@ -93,10 +96,10 @@ static int rules_print(lua_State *L) {
     return 0;
 }
 
-/* Protected: (text, chunk name) -> sets the state up and runs the file, which returns the model's function. */
+/* Protected: (file) -> sets the state up and runs the file's text, which returns the model's function. */
 static int rules_setup(lua_State *L) {
-    size_t n;
-    const char *text = lua_tolstring(L, 1, &n), *chunk = lua_tostring(L, 2);
+    const rules_file *f = lua_touserdata(L, 1);
+    const char *chunk = lua_pushfstring(L, "@%s", f->name);
     wfi_sandbox_open(L);
     lua_pushcfunction(L, rules_print);
     lua_setfield(L, -3, "print");
@@ -105,7 +108,7 @@ static int rules_setup(lua_State *L) {
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
-    if (luaL_loadbufferx(L, text, n, chunk, "t") != LUA_OK) return lua_error(L);
+    if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
     lua_call(L, 0, 1);
     if (!lua_isfunction(L, -1))
@@ -119,49 +122,46 @@ static void rules_set_error(rules_file *f, const char *what, const char *why) {
 }
 
 /* Reads the whole file into the heap. */
-static char *rules_read(wf_rules *r, rules_file *f, size_t *len) {
+static bool rules_read(wf_rules *r, rules_file *f) {
     FILE *in = fopen(f->name, "rb");
-    char *text = in ? wf_heap_resize(r->heap, NULL, RULES_FILE_MAX) : NULL;
-    *len = text ? fread(text, 1, RULES_FILE_MAX, in) : 0;
-    bool bad = !in || !text || ferror(in) || *len == RULES_FILE_MAX;
+    f->text = in ? rules_take(r, RULES_FILE_MAX) : NULL;
+    f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
+    bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
     if (!in)
         rules_set_error(f, f->name, "the rules file cannot be read; check the path");
-    else if (!text)
+    else if (!f->text)
         rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
     else if (bad)
         rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
     if (in) fclose(in);
-    if (!bad) return text;
-    wf_heap_resize(r->heap, text, 0);
-    return NULL;
+    return !bad;
 }
 
-static bool rules_open_file(wf_rules *r, rules_file *f) {
-    size_t n;
-    char *text = rules_read(r, f, &n), chunk[RULES_NAME_MAX + 1];
-    if (!text) return false;
-    f->L = lua_newstate(rules_alloc, r->heap);
-    if (f->L) {
-        lua_State *L = f->L;
-        *(wf_rules **)lua_getextraspace(L) = r;
-        snprintf(chunk, sizeof chunk, "@%s", f->name);
-        r->steps = 0;
-        lua_pushcfunction(L, rules_setup);
-        lua_pushlstring(L, text, n); /* unprotected, as is the next: a new state has room, or lua_newstate had failed */
-        lua_pushstring(L, chunk);
-        if (lua_pcall(L, 2, 0, 0) == LUA_OK) {
-            wf_heap_resize(r->heap, text, 0);
-            return true;
-        }
-        const char *why = lua_tostring(L, -1);
-        rules_set_error(f, "the rules model does not load", why ? why : "it raised a value that is no text");
-        lua_close(L);
-        f->L = NULL;
-    } else {
+/* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
+static const char *rules_why(lua_State *L, const char *otherwise) {
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : otherwise;
+}
+
+static void rules_start(wf_rules *r, rules_file *f) {
+    f->L = lua_newstate(wfi_meter_alloc, &r->meter);
+    if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
+        return;
     }
-    wf_heap_resize(r->heap, text, 0);
-    return false;
+    *(wf_rules **)lua_getextraspace(f->L) = r;
+    r->meter.steps = 0;
+    lua_pushcfunction(f->L, rules_setup);
+    lua_pushlightuserdata(f->L, f);
+    if (lua_pcall(f->L, 1, 0, 0) == LUA_OK) return;
+    rules_set_error(f, "the rules model does not load", rules_why(f->L, "it raised a value that is no text"));
+    lua_close(f->L);
+    f->L = NULL;
+}
+
+static void rules_open_file(wf_rules *r, rules_file *f) {
+    if (rules_read(r, f)) rules_start(r, f);
+    wf_heap_resize(r->meter.heap, f->text, 0);
+    f->text = NULL;
 }
 
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
@@ -192,7 +192,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
     l->body = NULL;
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
@@ -212,7 +212,7 @@ static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *
         wf_json_str(&o, wf_str_of(why, strlen(why)));
         wf_json_finish(&o);
         wf_json_finish(&o);
-        if (pass == 0) l->reply = wf_heap_resize(r->heap, NULL, o.len);
+        if (pass == 0) l->reply = rules_take(r, o.len);
         l->reply_len = l->reply ? o.len : 0;
         if (!l->reply) break;
     }
@@ -243,11 +243,10 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        const char *why = lua_tostring(L, -1);
-        rules_fail(r, l, 400, why ? why : "not enough memory for the request");
+        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
         return false;
     }
-    r->steps = 0;
+    r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
     return true;
@@ -273,7 +272,7 @@ static void rules_next(wf_rules *r) {
 static void rules_take_answer(wf_rules *r, rules_lane *l) {
     size_t n;
     const char *body = lua_tolstring(r->co, 4, &n);
-    l->reply = wf_heap_resize(r->heap, NULL, n);
+    l->reply = rules_take(r, n);
     if (!l->reply) {
         rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
         return;
@@ -284,7 +283,7 @@ static void rules_take_answer(wf_rules *r, rules_lane *l) {
     rules_answered(r, l, (uint32_t)lua_tointeger(r->co, 1), (uint64_t)lua_tointeger(r->co, 2));
 }
 
-/* Drops the coroutine; garbage is collected now, while nothing else of this file is in memory. */
+/* Drops the coroutine. */
 static void rules_stop_thinking(wf_rules *r, lua_State *L) {
     lua_pushnil(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
@@ -298,18 +297,18 @@ static void rules_think(wf_rules *r) {
     lua_State *L = l->file->L;
     int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
     r->looks = 0;
+    r->meter.running = r->co;
     int status = lua_resume(r->co, L, args, &results);
+    r->meter.running = NULL;
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        if (r->looks < RULES_SLICE) r->steps += RULES_SEARCH; /* a long search yielded, not the hook */
-        if (r->steps <= r->config.max_steps) return;
-        lua_pushstring(r->co, RULES_ENDLESS);
-    }
-    if (status == LUA_OK) {
+        if (r->looks < RULES_SLICE) r->meter.steps += RULES_SEARCH; /* a long search yielded, not the hook */
+        if (r->meter.steps <= r->config.max_steps) return;
+        rules_fail(r, l, 400, RULES_ENDLESS);
+    } else if (status == LUA_OK) {
         rules_take_answer(r, l);
     } else {
-        const char *why = lua_tostring(r->co, -1);
-        rules_fail(r, l, 400, why ? why : "the model raised a value that is no text");
+        rules_fail(r, l, 400, rules_why(r->co, "the model raised a value that is no text"));
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -329,7 +328,7 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");
         return WF_OK;
     }
-    l->body = wf_heap_resize(r->heap, NULL, l->body_len ? l->body_len : 1);
+    l->body = rules_take(r, l->body_len);
     if (!l->body) rules_fail(r, l, 413, "the request does not fit the memory of rules models; give more --memory");
     return WF_OK;
 }
@@ -372,8 +371,8 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->heap, l->body, 0);
-    wf_heap_resize(r->heap, l->reply, 0);
+    wf_heap_resize(r->meter.heap, l->body, 0);
+    wf_heap_resize(r->meter.heap, l->reply, 0);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
@@ -421,7 +420,7 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     if (!r) return WF_E_MEMORY;
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->heap = heap;
+    r->meter = (wfi_meter){.heap = heap, .hook = rules_hook};
     if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
     r->thinking = r->config.lanes;
     r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);

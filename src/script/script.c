@@ -22,8 +22,6 @@
 #define SCRIPT_HOOK          10000       /* instructions between two looks */
 #define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
 #define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
-#define SCRIPT_DEAR          65536u      /* bytes of an allocation from which on its work counts */
-#define SCRIPT_BYTES         16          /* that are as dear as one instruction */
 #define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
@@ -31,6 +29,8 @@
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
+
+#define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
 typedef struct script_branch {
     lua_State *co;
@@ -45,10 +45,10 @@ typedef struct script_branch {
 
 struct wf_script {
     wf_script_config config;
-    wf_heap *heap;
+    wfi_meter meter;
     lua_State *L;
     script_branch *main, *current, *first, *last;
-    uint64_t seed, steps;
+    uint64_t seed;
     uint32_t looks, stuck, dropped;
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
@@ -105,16 +105,31 @@ static uint64_t script_fnv(const char *p) {
     return h;
 }
 
-/* Pops a function and makes a branch of it, with the path on top of the stack below it. Pushes nothing. */
+/* User values of a branch's userdata. */
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_VALUES = SCRIPT_PHASE };
+
+static void script_push_branch(lua_State *L, const script_branch *b) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_rawgetp(L, -1, b);
+    lua_remove(L, -2);
+}
+
+/* Pops a function and makes a branch of it, in the phase of the current one. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
-    script_branch *b = lua_newuserdatauv(L, sizeof *b, 2);
+    script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
     memset(b, 0, sizeof *b);
     b->random = s->seed ^ script_fnv(path);
     b->co = lua_newthread(L);
-    lua_setiuservalue(L, -2, 1);
+    lua_setiuservalue(L, -2, SCRIPT_THREAD);
     lua_pushstring(L, path);
-    lua_setiuservalue(L, -2, 2);
+    lua_setiuservalue(L, -2, SCRIPT_PATH);
+    if (s->current) {
+        script_push_branch(L, s->current);
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        lua_setiuservalue(L, -3, SCRIPT_PHASE);
+        lua_pop(L, 1);
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, b);
@@ -132,11 +147,10 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
 
 /* The path of a branch; lives as long as the branch. */
 static const char *script_path(lua_State *L, const script_branch *b) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
-    lua_rawgetp(L, -1, b);
-    lua_getiuservalue(L, -1, 2);
+    script_push_branch(L, b);
+    lua_getiuservalue(L, -1, SCRIPT_PATH);
     const char *path = lua_tostring(L, -1);
-    lua_pop(L, 3);
+    lua_pop(L, 2);
     return path;
 }
 
@@ -315,6 +329,19 @@ static int script_kill_branch(lua_State *L) {
     return 0;
 }
 
+/* phase(title): sets the phase of the current branch; phase(): what it is. */
+static int script_phase(lua_State *L) {
+    bool ask = lua_gettop(L) == 0;
+    script_push_branch(L, script_of(L)->current);
+    if (ask) {
+        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        return 1;
+    }
+    lua_pushvalue(L, 1);
+    lua_setiuservalue(L, -2, SCRIPT_PHASE);
+    return 0;
+}
+
 static int script_drop(lua_State *L) {
     script_of(L)->dropped++;
     return 0;
@@ -383,8 +410,8 @@ static int script_random(lua_State *L) {
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
     (void)frame;
-    s->steps += SCRIPT_HOOK;
-    s->endless = s->steps > s->config.max_steps;
+    s->meter.steps += SCRIPT_HOOK;
+    s->endless = s->meter.steps > s->config.max_steps;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
     if (lua_isyieldable(L)) {
         s->stuck = 0;
@@ -397,35 +424,15 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
-/* Whoever makes long strings or tables, or fills the memory (every allocation that fails has Lua collect all garbage and try
- * again), works longer than its instructions tell: that counts as instructions, and the hook looks at once. */
-static void *script_alloc(void *ctx, void *p, size_t old, size_t n) {
-    wf_script *s = ctx;
-    void *q = wf_heap_resize(s->heap, p, n);
-    size_t limit, high, work = n;
-    if (n == 0 || (q && (n < SCRIPT_DEAR || (p && n <= old)))) return q;
-    if (!q) wf_heap_stats(s->heap, &limit, &work, &high);
-    s->steps += work / SCRIPT_BYTES;
-    if (s->current) lua_sethook(s->current->co, script_hook, LUA_MASKCOUNT, 1);
-    return q;
-}
-
 static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},
-                                         {"effect", script_effect},
-                                         {"spawn", script_spawn},
-                                         {"scope", script_scope},
-                                         {"self", script_self},
-                                         {"block", script_block},
-                                         {"wake", script_wake},
-                                         {"kill", script_kill_branch},
-                                         {"drop", script_drop},
-                                         {"note", script_note},
-                                         {"print", script_print},
-                                         {"status", script_status},
-                                         {"check_schema", script_check_schema},
-                                         {"random", script_random},
-                                         {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"agent", script_agent},   {"effect", script_effect},
+                                         {"spawn", script_spawn},   {"scope", script_scope},
+                                         {"self", script_self},     {"block", script_block},
+                                         {"wake", script_wake},     {"kill", script_kill_branch},
+                                         {"phase", script_phase},   {"drop", script_drop},
+                                         {"note", script_note},     {"print", script_print},
+                                         {"status", script_status}, {"check_schema", script_check_schema},
+                                         {"random", script_random}, {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
@@ -561,7 +568,7 @@ static void script_fail_error(wf_script *s, lua_State *co) {
     lua_xmove(co, L, 1);
     lua_pushlightuserdata(L, co);
     if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-        script_fail(s, "the script failed, and there is not enough memory to say how; give more --memory");
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_finish_top(s, true, false);
@@ -612,15 +619,17 @@ static void script_ended(wf_script *s) {
 static void script_resume(wf_script *s, script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
+    s->meter.running = b->co;
     s->looks = 0;
     b->args = 0;
     int status = lua_resume(b->co, s->L, args, &results);
     s->current = NULL;
+    s->meter.running = NULL;
     if (status == LUA_YIELD) {
         if (results == 0) script_enqueue(s, b, true);
         if (results == 0 && s->looks < SCRIPT_SLICE)
-            s->steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
-        s->endless = s->steps > s->config.max_steps;
+            s->meter.steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
+        s->endless = s->meter.steps > s->config.max_steps;
         lua_pop(b->co, results);
         if (s->endless)
             script_fail(
@@ -628,6 +637,8 @@ static void script_resume(wf_script *s, script_branch *b) {
                    "Lua instructions between two results)");
         return;
     }
+    while (b->child) /* a fan-out that an error ended, for want of memory */
+        script_kill(s, b->child);
     if (status != LUA_OK) {
         script_fail_error(s, b->co);
     } else if (b == s->main) {
@@ -661,6 +672,14 @@ static int script_hand_over(lua_State *L) {
     return 0;
 }
 
+/* Leaves the error on the stack if there is one. */
+static int script_try_hand_over(lua_State *L, const wf_delivery *d, script_branch *b) {
+    lua_pushcfunction(L, script_hand_over);
+    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
+    lua_pushlightuserdata(L, b);
+    return lua_pcall(L, 2, 0, 0);
+}
+
 static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_State *L = s->L;
     lua_settop(L, 0);
@@ -670,15 +689,21 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
-    lua_pushcfunction(L, script_hand_over);
-    lua_pushlightuserdata(L, (void *)(uintptr_t)d);
-    lua_pushlightuserdata(L, b);
-    if (lua_pcall(L, 2, 0, 0) != LUA_OK) {
-        script_finish_top(s, true, false);
+    int status = script_try_hand_over(L, d, b);
+    if (status != LUA_OK) { /* the answer cannot be had: that is a failure of its own */
+        wf_delivery failed = *d;
+        failed.kind = status == LUA_ERRMEM ? WF_KIND_MEMORY : WF_KIND_SCHEMA;
+        failed.json = false;
+        failed.value = WF_STR("the answer does not fit the script's memory; give more --memory");
+        if (status != LUA_ERRMEM) failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
+        status = script_try_hand_over(L, &failed, b);
+    }
+    if (status != LUA_OK) {
+        script_fail(s, SCRIPT_NO_MEMORY);
         return;
     }
     script_enqueue(s, b, false);
-    s->steps = 0;
+    s->meter.steps = 0;
 }
 
 /* A run that stops gives the script a last, short time to return what it has. */
@@ -721,9 +746,9 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     memset(s, 0, sizeof *s);
     s->config = *config;
     if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
-    s->heap = heap;
+    s->meter = (wfi_meter){.heap = heap, .hook = script_hook};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
-    s->L = lua_newstate(script_alloc, s);
+    s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
     lua_pushcfunction(s->L, script_setup);
@@ -760,8 +785,8 @@ static int script_compile(lua_State *L) {
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap) {
     wf_script s;
     memset(&s, 0, sizeof s);
-    s.heap = wf_heap_open(memory, size);
-    lua_State *L = s.heap ? lua_newstate(script_alloc, &s) : NULL;
+    s.meter.heap = wf_heap_open(memory, size);
+    lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
     s.config.source = source;
@@ -804,5 +829,5 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
 }
 
 void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
-    wf_heap_stats(script->heap, limit, used, high);
+    wf_heap_stats(script->meter.heap, limit, used, high);
 }

@@ -5,10 +5,10 @@
 
 #include "stage.h"
 
-#define META       "meta = { name = 't', description = 'd' } "
-#define COUNT(a)   (sizeof(a) / sizeof *(a))
-#define SECONDS    20.0 /* for one case, with sanitizers on a busy machine */
-#define FEW_STEPS  1000000u
+#define META      "meta = { name = 't', description = 'd' } "
+#define COUNT(a)  (sizeof(a) / sizeof *(a))
+#define SECONDS   20.0 /* for one case, with sanitizers on a busy machine */
+#define FEW_STEPS 500000u
 
 typedef struct hostile_case {
     const char *source;
@@ -34,15 +34,15 @@ static bool run_bytes(stage *s, const char *name, wf_str source, const char *wan
     double took = seconds() - start;
     bool failure = want[0] == '!';
     const wf_script_result *r = &s->result;
-    bool fine = r->failed == failure && (failure ? holds(r->value, want + 1)
-                                                 : r->value.len == strlen(want) && holds(r->value, want));
+    bool fine = r->failed == failure &&
+                (failure ? holds(r->value, want + 1) : r->value.len == strlen(want) && holds(r->value, want));
     if (!fine)
         print_error("%s\n  wanted: %s\n  got:    %s%.*s\n", name, want, r->failed ? "!" : "", (int)r->value.len,
                     r->value.ptr);
     if (took > SECONDS) print_error("%s\n  took %.1f s\n", name, took);
     wf_run_status status;
     wf_run_status_get(s->wf, &status);
-    assert_int_equal(status.outcome, failure ? WF_RUN_FAILED : WF_RUN_DONE);
+    assert_true(status.outcome == (failure ? WF_RUN_FAILED : WF_RUN_DONE) || status.outcome == WF_RUN_BUDGET);
     stage_free(s);
     return fine && took <= SECONDS;
 }
@@ -57,10 +57,13 @@ static bool run_hostile(stage *s, const char *body, const char *want) {
     return fine;
 }
 
-static void run_all(const hostile_case *cases, size_t count) {
+static void run_all(const hostile_case *cases, size_t count, uint64_t max_steps) {
     bool fine = true;
-    for (size_t i = 0; i < count; i++)
-        fine &= run_hostile(stage_new(1, NULL, 0), cases[i].source, cases[i].want);
+    for (size_t i = 0; i < count; i++) {
+        stage *s = stage_new(1, NULL, 0);
+        s->max_steps = max_steps;
+        fine &= run_hostile(s, cases[i].source, cases[i].want);
+    }
     assert_true(fine);
 }
 
@@ -84,7 +87,9 @@ static void endless_loops_end(void **state) {
         {"local t = setmetatable({}, { __newindex = function() while true do end end }) t.x = 1", ENDLESS},
         {"local t = setmetatable({}, { __lt = function() while true do end end }) return t < t", ENDLESS},
         {"local t = setmetatable({}, { __le = function() while true do end end }) return t <= t", ENDLESS},
-        {"local t = setmetatable({}, { __eq = function() while true do end end }) return t == setmetatable({}, getmetatable(t))", ENDLESS},
+        {"local t = setmetatable({}, { __eq = function() while true do end end }) return t == setmetatable({}, "
+         "getmetatable(t))",
+         ENDLESS},
         {"local t = setmetatable({}, { __concat = function() while true do end end }) return t .. t", ENDLESS},
         {"local t = setmetatable({}, { __len = function() while true do end end }) return #t", ENDLESS},
         {"local t = setmetatable({}, { __len = function() while true do end end }) parallel(t)", ENDLESS},
@@ -93,13 +98,17 @@ static void endless_loops_end(void **state) {
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) return tostring(t)", ENDLESS},
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) print(t)", ENDLESS},
         {"local t = setmetatable({}, { __tostring = function() while true do end end }) log(t)", ENDLESS},
-        {"local t = setmetatable({}, { __tostring = function() while true do end end }) return ('%s'):format(t)", ENDLESS},
-        {"local t = setmetatable({}, { __pairs = function() while true do end end }) for _ in pairs(t) do end", ENDLESS},
+        {"local t = setmetatable({}, { __tostring = function() while true do end end }) return ('%s'):format(t)",
+         ENDLESS},
+        {"local t = setmetatable({}, { __pairs = function() while true do end end }) for _ in pairs(t) do end",
+         ENDLESS},
         {"local t = setmetatable({}, { __close = function() while true do end end }) local _ <close> = t", ENDLESS},
-        {"local t = setmetatable({}, { __close = function() while true do end end }) pcall(function() local _ <close> = t error() end)",
+        {"local t = setmetatable({}, { __close = function() while true do end end }) pcall(function() local _ <close> "
+         "= t error() end)",
          ENDLESS},
         {"local t = setmetatable({}, { __close = function() while true do end end })"
-         " race({ function() local _ <close> = t agent('wait=100 say a') return 1 end, function() return 2 end }) return 'unharmed'",
+         " race({ function() local _ <close> = t agent('wait=100 say a') return 1 end, function() return 2 end }) "
+         "return 'unharmed'",
          "unharmed"},
         {"for _ in function() return 1 end do end", ENDLESS},
         {"::top:: goto top", ENDLESS},
@@ -117,7 +126,7 @@ static void endless_loops_end(void **state) {
         {"while true do json.decode('[1,2,3]') end", ENDLESS},
         {"agent('x', { check = function() while true do end end })", ENDLESS},
     };
-    run_all(cases, COUNT(cases));
+    run_all(cases, COUNT(cases), FEW_STEPS);
 }
 
 static void memory_is_bounded(void **state) {
@@ -130,20 +139,25 @@ static void memory_is_bounded(void **state) {
         {"while true do pcall(string.rep, 'x', 1 << 22) end", ENDLESS},
         {"local s = 'x' while true do s = s .. s end", MEMORY},
         {"local t = {} while true do t[#t + 1] = {} end", MEMORY},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] = {} end) end",
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] "
+         "= {} end) end",
          ENDLESS},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) return parallel({ function() end })", MEMORY},
-        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) local n = #t t = nil return n > 1000", "true"},
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) return parallel({ function() end })",
+         MEMORY},
+        {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) local n = #t t = nil return n > 1000",
+         "true"},
         {"local function f() return 1 + f() end f()", MEMORY},
         {"local function f() f() f() end f()", MEMORY},
         {"local function f(...) f(1, ...) end f()", "!"},
-        {"local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k + 1] end return t[1]", "!overflow"},
+        {"local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k + 1] end return t[1]",
+         "!overflow"},
         {"local t = setmetatable({}, {}) getmetatable(t).__index = t return t.x", "!loop"},
         {"local t = {} for i = 1, 300 do t = setmetatable({}, { __index = t }) end return t.x == nil", "true"},
         {"local s = ('('):rep(300) .. (')'):rep(300) return ('x'):find(s)", "!"},
         {"table.concat(setmetatable({}, { __len = function() return 1 << 40 end }))", "!"},
         {"table.concat({}, 'x', 1, 1 << 40)", "!"},
-        {"table.concat(setmetatable({}, { __index = function() return 'xxxxxxxxxxxxxxxx' end }), ' ', 1, 1 << 40)", "!"},
+        {"table.concat(setmetatable({}, { __index = function() return 'xxxxxxxxxxxxxxxx' end }), ' ', 1, 1 << 40)",
+         "!"},
         {"table.move({}, 1, 1 << 40, 2)", ENDLESS},
         {"table.move({}, 1, math.maxinteger, 2)", "!"},
         {"return table.unpack({}, 1, 1 << 40)", "!too many results to unpack"},
@@ -160,20 +174,22 @@ static void memory_is_bounded(void **state) {
         {"return json.decode(('['):rep(1e6))", "!bad JSON"},
         {"local t = {} for i = 1, 200 do t = { t } end return t", "!nested deeper than 128"},
     };
-    run_all(cases, COUNT(cases));
+    run_all(cases, COUNT(cases), 8 * FEW_STEPS);
 }
 
 static void fan_outs_cannot_explode(void **state) {
     (void)state;
     static const hostile_case cases[] = {
-        {"local depth, why = 0 local function f() depth = depth + 1 local _, e = parallel({ f }) if #e > 0 then why = e[1].error.message end end"
+        {"local depth, why = 0 local function f() depth = depth + 1 local _, e = parallel({ f }) if #e > 0 then why = "
+         "e[1].error.message end end"
          " f() return { depth < 200, why:match('nested too deep') }",
          "[true,\"nested too deep\"]"},
         {"local function f() parallel({ f, f }) end f()", "!"},
         {"local function f() parallel({ f, f }) end while true do pcall(f) end", "!"},
         {"local function f() pipeline({ 1, 2, 3 }, f) end f()", "!"},
         {"local function f() return (race({ f, f })) end f()", "!"},
-        {"local function f() parallel({ f }) end parallel({ f, f, f })  return 'caught by the fan-out'", "caught by the fan-out"},
+        {"local function f() parallel({ f }) end parallel({ f, f, f })  return 'caught by the fan-out'",
+         "caught by the fan-out"},
         {"local fns = {} for i = 1, 100000 do fns[i] = function() return agent('say x') end end parallel(fns)", "!"},
         {"local items = {} for i = 1, 1e6 do items[i] = i end pipeline(items, agent)", "!1000000 items"},
     };
@@ -201,18 +217,25 @@ static void errors_of_any_kind_are_shown(void **state) {
         {"error(null)", "!neither a text nor an error"},
         {"error('a\\0b')", "!a"},
         {"error(('x'):rep(1e6))", "!xxx"},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() error('again') end })) end }) return #f", "1"},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() while true do end end })) end }) return #f",
+        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() error('again') end })) "
+         "end }) return #f",
+         "1"},
+        {"local _, f = parallel({ function() error(setmetatable({}, { __tostring = function() while true do end end "
+         "})) end }) return #f",
          ENDLESS},
-        {"local _, f = parallel({ function() error(setmetatable({}, { __index = function() error('again') end })) end }) return #f", "1"},
-        {"local _, f = parallel({ function() error(setmetatable({ kind = 'k' }, { __index = function() error('again') end })) end })"
+        {"local _, f = parallel({ function() error(setmetatable({}, { __index = function() error('again') end })) end "
+         "}) return #f",
+         "1"},
+        {"local _, f = parallel({ function() error(setmetatable({ kind = 'k' }, { __index = function() error('again') "
+         "end })) end })"
          " return f[1].error.kind",
          "k"},
         {"local ok, e = pcall(error, setmetatable({}, { __eq = function() return true end })) return type(e)", "table"},
-        {"return nil, setmetatable({}, { __tostring = function() while true do end end })", "!neither a text nor an error"},
+        {"return nil, setmetatable({}, { __tostring = function() while true do end end })",
+         "!neither a text nor an error"},
         {"local function f() local ok = pcall(f) error(ok) end f()", "!"},
     };
-    run_all(cases, COUNT(cases));
+    run_all(cases, COUNT(cases), FEW_STEPS);
 }
 
 static void the_sandbox_holds(void **state) {
@@ -236,7 +259,9 @@ static void the_sandbox_holds(void **state) {
         {"return tostring(print):find('0x') == nil and tostring({}):find('0x') == nil", "true"},
         {"setmetatable({}, { __gc = print })", "!__gc is not allowed here"},
         {"setmetatable({}, { __mode = 'k' })", "!__mode is not allowed here"},
-        {"local e = select(2, agent('refuse')) getmetatable(e).__tostring = error return (select(2, agent('refuse'))).kind", "refused"},
+        {"local e = select(2, agent('refuse')) getmetatable(e).__tostring = error return (select(2, "
+         "agent('refuse'))).kind",
+         "refused"},
         {"host = 1 return host", "1"},
         {"local f = select(2, parallel({})) f.at[1] = 2 f.dropped = 3 f[1] = 4 return #f", "1"},
         {"meta = setmetatable({}, { __index = function() while true do end end }) agent('x')", ENDLESS},
@@ -244,10 +269,11 @@ static void the_sandbox_holds(void **state) {
         {"args = print return agent('say x')", "x"},
         {"args = print meta.args = { type = 'object' } return agent('say x')", "!"},
         {"return agent('say x', setmetatable({}, { __pairs = function() while true do end end }))", ENDLESS},
-        {"return agent('say x', setmetatable({}, { __pairs = function() return function(_, k) if not k then return 'label', 'l' end end end }))",
+        {"return agent('say x', setmetatable({}, { __pairs = function() return function(_, k) if not k then return "
+         "'label', 'l' end end end }))",
          "x"},
     };
-    run_all(cases, COUNT(cases));
+    run_all(cases, COUNT(cases), FEW_STEPS);
 }
 
 static void strange_texts_are_taken_or_refused(void **state) {
@@ -255,11 +281,14 @@ static void strange_texts_are_taken_or_refused(void **state) {
     static const hostile_case cases[] = {
         {"return agent('say \\xff\\xfe')", "\xef\xbf\xbd\xef\xbf\xbd"},
         {"return agent('say a\\0b') == 'a\\0b'", "true"},
-        {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })", "x"},
+        {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })",
+         "x"},
         {"return agent('say x', { model = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
         {"return agent('say x', { effort = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
         {"return agent('say x', { schema = { pattern = ('('):rep(1e5) } })", "!schema"},
-        {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema = s })", "!"},
+        {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema "
+         "= s })",
+         "!"},
         {"local s = {} s.s = s return agent('say x', { schema = s })", "!nested deeper than 128"},
         {"return files(('*'):rep(1e5))", "~"},
         {"return '\\xff'", "\xff"},
@@ -346,8 +375,8 @@ static void args_of_any_kind(void **state) {
     assert_non_null(deep);
     memset(deep, '[', 200000);
     deep[200000] = 0;
-    const char *const bad[] = {"{",    "{\"a\":}", "nul",      "[1,]", "01",   "\"\\ud800",  "\xff",
-                               "1 2", "",        "[1e99999]", "{1:2}", "'x'", "\"a\nb\"", deep};
+    const char *const bad[] = {"{",   "{\"a\":}", "nul",       "[1,]",  "01",  "\"\\ud800", "\xff",
+                               "1 2", "",         "[1e99999]", "{1:2}", "'x'", "\"a\nb\"",  deep};
     for (size_t i = 0; i < COUNT(bad); i++) {
         stage *s = stage_new(1, NULL, 0);
         s->args = bad[i];
@@ -386,16 +415,20 @@ static void too_little_memory_is_told_at_once(void **state) {
 static void memory_runs_out_anywhere(void **state) {
     (void)state;
     static const char source[] =
-        META "local function job(i) local r, f = parallel({ function() return agent('say a' .. i) end, function() error('x') end,"
-             " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type = 'object' } }).n end) end })"
-             " return { r, #f } end return job(1)";
+        META "local function job(i) local r, f = parallel({ function() return agent('say a' .. i) end, function() "
+             "error('x') end,"
+             " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type "
+             "= 'object' } }).n end) end })"
+             " return { r, #f } end"
+             " local kept, jobs = {}, {} for i = 1, 600 do kept[i] = ('k'):rep(100) .. i end"
+             " for i = 1, 4 do jobs[i] = function() return job(i) end end return { parallel(jobs) }";
     uint32_t done = 0, failed = 0;
     size_t step = fake_full() ? 64 : 1024;
     for (size_t size = 150000; size < 400000; size += step) {
         stage *s = stage_new(1, NULL, 0);
         s->block_size = 2u << 20;
         s->script_size = size;
-        s->config.max_agents = 16;
+        s->config.max_agents = 64;
         stage_open_run(s, wf_str_of(source, sizeof source - 1));
         wf_status status = stage_open_script(s, wf_str_of(source, sizeof source - 1));
         if (status != WF_OK) {
@@ -405,7 +438,8 @@ static void memory_runs_out_anywhere(void **state) {
             }
             stage_finish(s);
             if (s->result.failed) {
-                if (!holds(s->result.value, "memory") && !holds(s->result.value, "stack overflow")) fail_msg("%.*s", (int)s->result.value.len, s->result.value.ptr);
+                if (!holds(s->result.value, "memory") && !holds(s->result.value, "stack overflow"))
+                    fail_msg("%.*s", (int)s->result.value.len, s->result.value.ptr);
                 failed++;
             } else {
                 done++;
@@ -413,7 +447,7 @@ static void memory_runs_out_anywhere(void **state) {
         }
         stage_free(s);
     }
-    assert_true(done > 0 && failed > 0);
+    if (done == 0 || failed == 0) fail_msg("%u done, %u failed", done, failed);
 }
 
 static void a_long_loop_leaves_the_pump_its_turns(void **state) {

@@ -204,7 +204,8 @@ static void write_workflow(writer *w, uint64_t seed) {
     w->faulty = seed % 4 == 0;
     put(w, "meta = { name = 'r', description = 'random' }\n"
            "local n, last, shared, v = 0, '', {}, 'start'\n"
-           "local function text(x) local s = type(x) == 'table' and json.encode(x) or tostring(x) return s:sub(1, 60) end\n");
+           "local function text(x) local s = type(x) == 'table' and json.encode(x) or tostring(x) return s:sub(1, 60) "
+           "end\n");
     put_block(w, 0, 2 + pick(w, 3));
     put_fan_out(w, 0);
     put_block(w, 0, 1 + pick(w, 2));
@@ -290,7 +291,8 @@ static void outcome_free(outcome *o) {
 }
 
 /* Runs the script on a log's bytes, with a timing of its own. stop_after: turns until the process dies; 0: it does not. */
-static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t *log, size_t size, uint64_t stop_after) {
+static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t *log, size_t size,
+                              uint64_t stop_after) {
     stage *s = stage_new(timing, log, size);
     outcome o = {0};
     s->block_size = 2u << 20;
@@ -350,7 +352,8 @@ static void check_resumed(const facts *before, const facts *after, const outcome
         for (uint32_t j = 0; j < i; j++) {
             if (strcmp(after->calls[i].path, after->calls[j].path) == 0)
                 fail_msg("place %s was asked for twice: calls %u and %u, %s", after->calls[i].path, j + 1, i + 1,
-                         strcmp(after->calls[i].hash, after->calls[j].hash) ? "with another prompt" : "the same prompt");
+                         strcmp(after->calls[i].hash, after->calls[j].hash) ? "with another prompt"
+                                                                            : "the same prompt");
         }
     }
 }
@@ -377,7 +380,8 @@ static void check_workflow(uint64_t seed) {
     /* the complete log, without its end: the same result, nothing is sent */
     for (uint64_t timing = 1; timing <= 2 && !w.faulty; timing++) {
         outcome again = perform(w.text, seed * 5 + timing, whole.log, (size_t)before.end_at, 0);
-        if (again.requests + again.effects > 0) fail_msg("a complete log sent %d", (int)(again.requests + again.effects));
+        if (again.requests + again.effects > 0)
+            fail_msg("a complete log sent %d", (int)(again.requests + again.effects));
         if (strcmp(again.value, whole.value) != 0) fail_msg("a replay gave\n%s\nnot\n%s", again.value, whole.value);
         outcome_free(&again);
     }
@@ -463,8 +467,10 @@ static void slices_do_not_show_in_a_first_run(void **state) {
         "end\n"
         "parallel({\n"
         "  function() step('a', 31) parallel({ function() step('b', 11) end, function() step('c', 7) end }) end,\n"
-        "  function() busy(3000) step('d', 29) table.sort(trail, function(x, y) busy(5) return x < y end) step('e', 3) end,\n"
-        "  function() pipeline({ 17, 5, 23 }, function(w) step('f', w) return w end, function(w) step('g', w + 1) end) end,\n"
+        "  function() busy(3000) step('d', 29) table.sort(trail, function(x, y) busy(5) return x < y end) step('e', 3) "
+        "end,\n"
+        "  function() pipeline({ 17, 5, 23 }, function(w) step('f', w) return w end, function(w) step('g', w + 1) end) "
+        "end,\n"
         "  function() trail[#trail + 1] = ('xyz'):gsub('.', function(c) busy(50) return c .. n end) end,\n"
         "})\n"
         "return trail\n";

@@ -682,6 +682,37 @@ static void verify_and_vote_never_answer_a_bare_false(void **state) {
     run_cases(cases, COUNT(cases));
 }
 
+static void long_answer(fake *f, const fake_request *request, fake_answer *out) {
+    const size_t n = 1u << 20;
+    char *text = malloc(n + 1);
+    (void)f;
+    (void)request;
+    assert_non_null(text);
+    memset(text, 'x', n);
+    text[n] = 0;
+    fake_reply(out, "end_turn", "[{\"type\":\"text\",\"text\":\"%s\"}]", text);
+    free(text);
+}
+
+/* An answer that the script cannot hold or read fails its call, not the run. */
+static void answers_that_cannot_be_had(void **state) {
+    (void)state;
+    static const run_case cases[] = {
+        {"local v, e = agent('json {\"n\":1e999}', { schema = { type = 'object' } }) return { v == nil, e.kind, "
+         "e.message }",
+         "[true,\"schema\",\"bad JSON at line 1, column 6: the number is out of range\"]"},
+        {"local r, f = parallel({ function() return agent('json {\"n\":1e999}', { schema = { type = 'object' } }) end,"
+         " function() return agent('say fine') end }) return { r, f[1].error.kind }",
+         "[[false,\"fine\"],\"schema\"]"},
+    };
+    run_cases(cases, COUNT(cases));
+    stage *w = stage_new(1, NULL, 0);
+    w->script_size = 512u << 10;
+    w->f->model = long_answer;
+    assert_true(run_in(w, "local v, e = agent('x') return { v == nil, e.kind, e.message }",
+                       "[true,\"memory\",\"the answer does not fit the script's memory; give more --memory\"]"));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agent_answers_with_text_or_table),
@@ -704,6 +735,7 @@ int main(void) {
         cmocka_unit_test(fan_outs_are_windowed_and_bounded),
         cmocka_unit_test(stops_raise_and_partial_results_come_out),
         cmocka_unit_test(a_cancelled_run_wakes_all_that_wait),
+        cmocka_unit_test(answers_that_cannot_be_had),
         cmocka_unit_test(verify_and_vote_never_answer_a_bare_false),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
