@@ -452,8 +452,8 @@ static void test_stop(void **state) {
     world_kill(o);
     world_init(o);
     assert_int_equal(wf_run_load(o->w), WF_OK);
-    assert_int_equal(status_of(o).outcome, WF_RUN_CANCELLED); /* in the log, too */
-    assert_int_equal(status_of(o).census.cancelled + status_of(o).census.not_run, 2);
+    assert_int_equal(status_of(o).outcome, WF_RUN_CANCELLED);                         /* in the log, too */
+    assert_int_equal(status_of(o).census.cancelled + status_of(o).census.not_run, 3); /* the one turned away too */
     world_kill(o);
 
     world_open(o); /* a stopped run goes on where it was */
