@@ -28,16 +28,32 @@ return function() return { text = "ok", delay = %s, usage = { input_tokens = 10,
 """
 
 
+def peak_of(pid):
+    """KiB, or 0 when the process has gone."""
+    try:
+        with open("/proc/%d/status" % pid) as f:
+            return next((int(line.split()[1]) for line in f if line.startswith("VmHWM:")), 0)
+    except (OSError, ValueError):
+        return 0
+
+
 def run(args, cwd):
     """Wall seconds, CPU seconds, peak memory in KiB."""
     began = time.perf_counter()
     process = subprocess.Popen([WF, *args], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    error = process.stderr.read()
-    _, status, usage = os.wait4(process.pid, 0)
+    # the peak is read while it runs: what wait4 tells counts this interpreter's own memory, from before the exec
+    peak, status = 0, None
+    while status is None:
+        peak = max(peak, peak_of(process.pid))
+        pid, code, usage = os.wait4(process.pid, os.WNOHANG)
+        status = code if pid else None
+        if status is None:
+            time.sleep(0.0005)
     wall = time.perf_counter() - began
+    error = process.stderr.read()
     if status != 0:
         sys.exit("bench: %s: exit %d: %s" % (" ".join(args), os.waitstatus_to_exitcode(status), error.decode()))
-    return wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss
+    return wall, usage.ru_utime + usage.ru_stime, peak
 
 
 def several(args, cwd, fresh_log=None):
