@@ -123,6 +123,8 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@echo '  $@'
 	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
+.SECONDARY: $(GEN)
+
 build/gen/%.h: src/script/%.lua amalgamate
 	@mkdir -p $(@D)
 	@echo '  $@'

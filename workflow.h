@@ -7752,6 +7752,7 @@ static int confine_reopen(confine_walk *w) {
     if (w->at < 0) return errno;
     while (*from != '\0') {
         size_t n = strcspn(from, "/");
+        if (n >= sizeof name) return ENAMETOOLONG;
         memcpy(name, from, n);
         name[n] = '\0';
         int fd = confine_step(w->at, name, false);
@@ -9631,6 +9632,7 @@ static void read_suggest(wfi_work *w, const char *path) {
     read_near near = {.name = wf_str_of(name, strlen(name))};
     if (near.name.len == 0 || near.name.len > READ_NEAR_LEN) return;
     size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir) return;
     memcpy(dir, n > 0 ? path : ".", n > 0 ? n : 1);
     dir[n > 0 ? n : 1] = '\0';
     int fd = wfi_confine_open(w->root, w->dirfd, dir);
@@ -9906,6 +9908,7 @@ typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name
 static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
     size_t n = strcmp(path, ".") == 0 ? 0 : strlen(path);
+    if (n >= sizeof prefix) return;
     memcpy(prefix, path, n);
     while (n > 0 && prefix[n - 1] == '/')
         n--;

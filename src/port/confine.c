@@ -107,6 +107,7 @@ static int confine_reopen(confine_walk *w) {
     if (w->at < 0) return errno;
     while (*from != '\0') {
         size_t n = strcspn(from, "/");
+        if (n >= sizeof name) return ENAMETOOLONG;
         memcpy(name, from, n);
         name[n] = '\0';
         int fd = confine_step(w->at, name, false);

@@ -109,6 +109,7 @@ typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name
 static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
     size_t n = strcmp(path, ".") == 0 ? 0 : strlen(path);
+    if (n >= sizeof prefix) return;
     memcpy(prefix, path, n);
     while (n > 0 && prefix[n - 1] == '/')
         n--;

@@ -72,6 +72,7 @@ static void read_suggest(wfi_work *w, const char *path) {
     read_near near = {.name = wf_str_of(name, strlen(name))};
     if (near.name.len == 0 || near.name.len > READ_NEAR_LEN) return;
     size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir) return;
     memcpy(dir, n > 0 ? path : ".", n > 0 ? n : 1);
     dir[n > 0 ? n : 1] = '\0';
     int fd = wfi_confine_open(w->root, w->dirfd, dir);
