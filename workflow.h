@@ -429,7 +429,8 @@ typedef struct wf_agent_spec {
     wf_str model, effort, system; /* empty: the run's */
     wf_str tools;                 /* names, comma-separated; empty: all of the config; "none": no tool */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms; /* 0: the run's */
-    bool no_cache;                                               /* never answered from the log */
+    uint64_t budget_tokens, budget_nano_usd; /* of this agent alone; 0: none. Checked as the run's */
+    bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;
 
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
@@ -3479,6 +3480,7 @@ typedef enum wfi_call_state {
 /* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
 typedef struct wfi_limits {
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
 typedef struct wfi_row {
@@ -5484,9 +5486,21 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
            e->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* What the next request may use up at worst: a token is at least a byte. */
+static uint64_t agent_worst_case(const wfi_task *t, uint64_t body_len) {
+    return body_len + (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1);
+}
+
+static bool agent_over_budget(const wfi_task *t, uint64_t body_len) {
+    const wfi_limits *l = &t->row->limits;
+    uint64_t worst = wfi_add_sat(wfi_usage_tokens(&t->usage), agent_worst_case(t, body_len));
+    return (l->budget_tokens > 0 && worst > l->budget_tokens) ||
+           (l->budget_nano_usd > 0 && t->usage.nano_usd >= l->budget_nano_usd);
+}
+
 /* Sets budget aside for the worst case of the next request: a token is at least a byte. */
 static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t max_tokens = (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1), need = body_len + max_tokens;
+    uint64_t need = agent_worst_case(t, body_len);
     uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
     if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
         wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
@@ -5538,6 +5552,8 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
     }
     uint64_t body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
+    if (agent_over_budget(t, body_len))
+        return agent_fail(e, t, WF_KIND_BUDGET, "the next request could overshoot the agent's own budget; raise it");
     t->state = WFI_TASK_RESERVE;
     wfi_pace pace = agent_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
@@ -7257,7 +7273,8 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     }
     if (s != WF_OK) return s;
     w->sched.table.rows[row].limits =
-        (wfi_limits){meta.max_turns, meta.max_tokens, meta.retries, meta.agent_ms, meta.stall_ms};
+        (wfi_limits){meta.max_turns, meta.max_tokens,     meta.retries,         meta.agent_ms,
+                     meta.stall_ms,  spec->budget_tokens, spec->budget_nano_usd};
     *out = wfi_table_handle(&w->sched.table, row);
     return WF_OK;
 }
@@ -11635,12 +11652,22 @@ static const char *const wfi_flow[] = {
     "    return v\n",
     "end\n",
     "\n",
+    "-- { tokens, usd } -> whole tokens and billionths of a dollar\n",
+    "local function own_budget(v)\n",
+    "    if type(v) ~= \"table\" then fail(\"agent: budget takes a table, such as { tokens = 50000 }\") end\n",
+    "    for unit, n in pairs(v) do\n",
+    "        if unit ~= \"tokens\" and unit ~= \"usd\" then fail(format(\"agent: budget knows tokens and usd, not '%s'\", tostring(unit))) end\n",
+    "        if type(n) ~= \"number\" or not (n > 0 and n < 1e9) then fail(format(\"agent: budget.%s takes a number above 0\", unit)) end\n",
+    "    end\n",
+    "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
+    "end\n",
+    "\n",
     "local AGENT_OPTIONS = {\n",
     "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
-    "    cache = boolean, check = callback,\n",
+    "    cache = boolean, check = callback, budget = own_budget,\n",
     "}\n",
-    "local LATER_OPTIONS = { agent_type = true, isolation = true, budget = true, cwd = true }\n",
+    "local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }\n",
     "\n",
     "local function agent_options(opts)\n",
     "    local out = {}\n",
@@ -11663,7 +11690,8 @@ static const char *const wfi_flow[] = {
     "    -- what makes the call the same call again; limits, labels and phases do not\n",
     "    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null }))\n",
     "    local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,\n",
-    "        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false)\n",
+    "        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
+    "        o.budget and o.budget.tokens, o.budget and o.budget.nano)\n",
     "    if kind == \"none\" then return value end\n",
     "    local e = failure(kind, value, agent, attempts)\n",
     "    if attempts == nil then error(e, 0) end -- a stop of the run\n",
@@ -14486,7 +14514,9 @@ static int script_agent(lua_State *L) {
                           .retries = script_arg_u32(L, 12),
                           .agent_ms = script_arg_u32(L, 13),
                           .stall_ms = script_arg_u32(L, 14),
-                          .no_cache = lua_toboolean(L, 15)};
+                          .no_cache = lua_toboolean(L, 15),
+                          .budget_tokens = (uint64_t)luaL_optinteger(L, 16, 0),
+                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0)};
     wf_call call = {0};
     script_check_yieldable(L, "agent");
     const char *place = script_next_place(L);

@@ -131,7 +131,8 @@ const char *cli_money(cli_amount *a, uint64_t nano_usd) {
 const char *cli_date(cli_amount *a, uint64_t wall_ms) {
     time_t t = (time_t)(wall_ms / 1000);
     struct tm tm;
-    if (!localtime_r(&t, &tm) || strftime(a->text, sizeof a->text, "%Y-%m-%d %H:%M:%S", &tm) == 0) memcpy(a->text, "?", 2);
+    if (!localtime_r(&t, &tm) || strftime(a->text, sizeof a->text, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+        memcpy(a->text, "?", 2);
     return a->text;
 }
 

@@ -413,7 +413,8 @@ typedef struct wf_agent_spec {
     wf_str model, effort, system; /* empty: the run's */
     wf_str tools;                 /* names, comma-separated; empty: all of the config; "none": no tool */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms; /* 0: the run's */
-    bool no_cache;                                               /* never answered from the log */
+    uint64_t budget_tokens, budget_nano_usd; /* of this agent alone; 0: none. Checked as the run's */
+    bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;
 
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */

@@ -331,9 +331,21 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
            e->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* What the next request may use up at worst: a token is at least a byte. */
+static uint64_t agent_worst_case(const wfi_task *t, uint64_t body_len) {
+    return body_len + (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1);
+}
+
+static bool agent_over_budget(const wfi_task *t, uint64_t body_len) {
+    const wfi_limits *l = &t->row->limits;
+    uint64_t worst = wfi_add_sat(wfi_usage_tokens(&t->usage), agent_worst_case(t, body_len));
+    return (l->budget_tokens > 0 && worst > l->budget_tokens) ||
+           (l->budget_nano_usd > 0 && t->usage.nano_usd >= l->budget_nano_usd);
+}
+
 /* Sets budget aside for the worst case of the next request: a token is at least a byte. */
 static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t max_tokens = (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1), need = body_len + max_tokens;
+    uint64_t need = agent_worst_case(t, body_len);
     uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
     if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
         wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
@@ -385,6 +397,8 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
     }
     uint64_t body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
+    if (agent_over_budget(t, body_len))
+        return agent_fail(e, t, WF_KIND_BUDGET, "the next request could overshoot the agent's own budget; raise it");
     t->state = WFI_TASK_RESERVE;
     wfi_pace pace = agent_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);

@@ -25,6 +25,7 @@ typedef enum wfi_call_state {
 /* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
 typedef struct wfi_limits {
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
 typedef struct wfi_row {

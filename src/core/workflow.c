@@ -599,7 +599,8 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     }
     if (s != WF_OK) return s;
     w->sched.table.rows[row].limits =
-        (wfi_limits){meta.max_turns, meta.max_tokens, meta.retries, meta.agent_ms, meta.stall_ms};
+        (wfi_limits){meta.max_turns, meta.max_tokens,     meta.retries,         meta.agent_ms,
+                     meta.stall_ms,  spec->budget_tokens, spec->budget_nano_usd};
     *out = wfi_table_handle(&w->sched.table, row);
     return WF_OK;
 }

@@ -111,12 +111,22 @@ local function callback(v, name)
     return v
 end
 
+-- { tokens, usd } -> whole tokens and billionths of a dollar
+local function own_budget(v)
+    if type(v) ~= "table" then fail("agent: budget takes a table, such as { tokens = 50000 }") end
+    for unit, n in pairs(v) do
+        if unit ~= "tokens" and unit ~= "usd" then fail(format("agent: budget knows tokens and usd, not '%s'", tostring(unit))) end
+        if type(n) ~= "number" or not (n > 0 and n < 1e9) then fail(format("agent: budget.%s takes a number above 0", unit)) end
+    end
+    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
+end
+
 local AGENT_OPTIONS = {
     label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
-    cache = boolean, check = callback,
+    cache = boolean, check = callback, budget = own_budget,
 }
-local LATER_OPTIONS = { agent_type = true, isolation = true, budget = true, cwd = true }
+local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }
 
 local function agent_options(opts)
     local out = {}
@@ -139,7 +149,8 @@ local function ask(prompt, o, phase)
     -- what makes the call the same call again; limits, labels and phases do not
     local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null }))
     local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
-        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false)
+        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
+        o.budget and o.budget.tokens, o.budget and o.budget.nano)
     if kind == "none" then return value end
     local e = failure(kind, value, agent, attempts)
     if attempts == nil then error(e, 0) end -- a stop of the run

@@ -275,7 +275,9 @@ static int script_agent(lua_State *L) {
                           .retries = script_arg_u32(L, 12),
                           .agent_ms = script_arg_u32(L, 13),
                           .stall_ms = script_arg_u32(L, 14),
-                          .no_cache = lua_toboolean(L, 15)};
+                          .no_cache = lua_toboolean(L, 15),
+                          .budget_tokens = (uint64_t)luaL_optinteger(L, 16, 0),
+                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0)};
     wf_call call = {0};
     script_check_yieldable(L, "agent");
     const char *place = script_next_place(L);
