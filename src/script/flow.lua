@@ -96,9 +96,18 @@ local function names(v, name)
     return #v == 0 and "none" or concat(v, ",")
 end
 
+local schemas_seen = {}
+
+-- The schema as JSON. Keywords that nobody will check are named once, so that nobody relies on them.
 local function schema_text(v)
     if type(v) ~= "table" then fail("agent: schema takes a table") end
-    return encode(v)
+    local schema = encode(v)
+    if not schemas_seen[schema] then
+        schemas_seen[schema] = true
+        local ignored = host.schema_ignored(schema)
+        if ignored then note(false, "schema: not checked: " .. ignored) end
+    end
+    return schema
 end
 
 local function boolean(v, name)

@@ -397,6 +397,14 @@ static int script_check_schema(lua_State *L) {
     return 1;
 }
 
+/* schema_ignored(schema): the keywords that are not checked, or nothing. */
+static int script_schema_ignored(lua_State *L) {
+    char names[200];
+    if (wf_schema_ignored(script_arg(L, 1), names, sizeof names) == 0) return 0;
+    lua_pushstring(L, names);
+    return 1;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -427,14 +435,23 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
 }
 
 static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},   {"effect", script_effect},
-                                         {"spawn", script_spawn},   {"scope", script_scope},
-                                         {"self", script_self},     {"block", script_block},
-                                         {"wake", script_wake},     {"kill", script_kill_branch},
-                                         {"phase", script_phase},   {"drop", script_drop},
-                                         {"note", script_note},     {"print", script_print},
-                                         {"status", script_status}, {"check_schema", script_check_schema},
-                                         {"random", script_random}, {NULL, NULL}};
+    static const luaL_Reg functions[] = {{"agent", script_agent},
+                                         {"effect", script_effect},
+                                         {"spawn", script_spawn},
+                                         {"scope", script_scope},
+                                         {"self", script_self},
+                                         {"block", script_block},
+                                         {"wake", script_wake},
+                                         {"kill", script_kill_branch},
+                                         {"phase", script_phase},
+                                         {"drop", script_drop},
+                                         {"note", script_note},
+                                         {"print", script_print},
+                                         {"status", script_status},
+                                         {"check_schema", script_check_schema},
+                                         {"schema_ignored", script_schema_ignored},
+                                         {"random", script_random},
+                                         {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);

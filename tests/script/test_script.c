@@ -343,6 +343,18 @@ static void effects_phases_and_notes(void **state) {
     free(source);
 }
 
+static void unchecked_keywords_are_named_once(void **state) {
+    (void)state;
+    stage *w = stage_new(1, NULL, 0);
+    char *source =
+        with_meta("local S = { type = 'object', properties = { n = { type = 'string', pattern = '^x' } } } "
+                  "agent('1', { schema = S }) agent('2', { schema = S }) agent('3', { schema = { type = 'object' } })");
+    stage_run(w, source);
+    assert_string_equal(w->notes, "-schema: not checked: pattern|");
+    stage_free(w);
+    free(source);
+}
+
 static void phases_are_each_branchs_own(void **state) {
     (void)state;
     stage *w = stage_new(1, NULL, 0);
@@ -729,6 +741,7 @@ int main(void) {
         cmocka_unit_test(pipeline_has_no_barrier),
         cmocka_unit_test(race_takes_the_first_value),
         cmocka_unit_test(effects_phases_and_notes),
+        cmocka_unit_test(unchecked_keywords_are_named_once),
         cmocka_unit_test(phases_are_each_branchs_own),
         cmocka_unit_test(args_arrive_parsed),
         cmocka_unit_test(meta_is_required_where_work_begins),
