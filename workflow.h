@@ -14717,6 +14717,23 @@ static int script_load(lua_State *L) {
     return status;
 }
 
+static int script_decode_args(lua_State *L) {
+    wfi_lua_push_json(L, script_of(L)->config.args);
+    return 1;
+}
+
+/* Pushes the script's args: a table that may be empty, or whatever JSON was given. */
+static void script_push_args(lua_State *L) {
+    if (script_of(L)->config.args.len == 0) {
+        lua_newtable(L);
+        return;
+    }
+    lua_pushcfunction(L, script_decode_args);
+    if (lua_pcall(L, 0, 1, 0) == LUA_OK) return;
+    if (lua_type(L, -1) == LUA_TSTRING) lua_pushfstring(L, "the args given to the script: %s", lua_tostring(L, -1));
+    lua_error(L);
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -14729,10 +14746,7 @@ static int script_setup(lua_State *L) {
     script_open_host(L, 1);
     lua_pushvalue(L, 2);
     script_anchor(L, &script_env);
-    if (s->config.args.len > 0)
-        wfi_lua_push_json(L, s->config.args);
-    else
-        lua_newtable(L);
+    script_push_args(L);
     lua_setfield(L, 2, "args");
     wfi_sandbox_load(L, wfi_prelude);
     wfi_sandbox_load(L, wfi_flow);
@@ -15111,6 +15125,7 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
  *
  * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
  * message, so the agent fails at once: a pure function would only fail again. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -15230,11 +15245,11 @@ static bool rules_read(wf_rules *r, rules_file *f) {
     f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
     bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
     if (!in)
-        rules_set_error(f, f->name, "the rules file cannot be read; check the path");
+        snprintf(f->error, sizeof f->error, "%s: %s; check the path of the rules file", f->name, strerror(errno));
     else if (!f->text)
         rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
     else if (bad)
-        rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
+        rules_set_error(f, f->name, "this is no rules file: it cannot be read as one, or is over 1 MiB");
     if (in) fclose(in);
     return !bad;
 }
@@ -15345,7 +15360,7 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
+        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request; give more --memory"));
         return false;
     }
     r->meter.steps = 0;

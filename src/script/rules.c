@@ -6,6 +6,7 @@
  *
  * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
  * message, so the agent fails at once: a pure function would only fail again. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -128,11 +129,11 @@ static bool rules_read(wf_rules *r, rules_file *f) {
     f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
     bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
     if (!in)
-        rules_set_error(f, f->name, "the rules file cannot be read; check the path");
+        snprintf(f->error, sizeof f->error, "%s: %s; check the path of the rules file", f->name, strerror(errno));
     else if (!f->text)
         rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
     else if (bad)
-        rules_set_error(f, f->name, "the rules file cannot be read, or is over 1 MiB");
+        rules_set_error(f, f->name, "this is no rules file: it cannot be read as one, or is over 1 MiB");
     if (in) fclose(in);
     return !bad;
 }
@@ -243,7 +244,7 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
     if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request"));
+        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request; give more --memory"));
         return false;
     }
     r->meter.steps = 0;

@@ -469,6 +469,23 @@ static int script_load(lua_State *L) {
     return status;
 }
 
+static int script_decode_args(lua_State *L) {
+    wfi_lua_push_json(L, script_of(L)->config.args);
+    return 1;
+}
+
+/* Pushes the script's args: a table that may be empty, or whatever JSON was given. */
+static void script_push_args(lua_State *L) {
+    if (script_of(L)->config.args.len == 0) {
+        lua_newtable(L);
+        return;
+    }
+    lua_pushcfunction(L, script_decode_args);
+    if (lua_pcall(L, 0, 1, 0) == LUA_OK) return;
+    if (lua_type(L, -1) == LUA_TSTRING) lua_pushfstring(L, "the args given to the script: %s", lua_tostring(L, -1));
+    lua_error(L);
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -481,10 +498,7 @@ static int script_setup(lua_State *L) {
     script_open_host(L, 1);
     lua_pushvalue(L, 2);
     script_anchor(L, &script_env);
-    if (s->config.args.len > 0)
-        wfi_lua_push_json(L, s->config.args);
-    else
-        lua_newtable(L);
+    script_push_args(L);
     lua_setfield(L, 2, "args");
     wfi_sandbox_load(L, wfi_prelude);
     wfi_sandbox_load(L, wfi_flow);
