@@ -267,7 +267,7 @@ static void files_that_do_not_load_say_why(void **state) {
     begin(b, 0, "/nowhere/at/all.lua", "{}", 2);
     reply r = take(b, 0);
     assert_int_equal(r.head.status, 404);
-    assert_non_null(strstr(r.body, "/nowhere/at/all.lua: the rules file cannot be read"));
+    assert_non_null(strstr(r.body, "/nowhere/at/all.lua: No such file or directory; check the path of the rules file"));
     free(r.body);
     char longer[400];
     memset(longer, 'n', sizeof longer - 1);
