@@ -405,6 +405,10 @@ wf_outcome wf_run_stopping(const wf *w);
  * each. A later, stronger reason replaces a weaker one. */
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
 
+/* Lowers the run's budget to these caps where they are below it; 0: no cap. For caps that a script brings along: what the
+ * person who started the run allowed is never raised. Counts from the run's beginning, as the config's budget does. */
+void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
+
 /* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out.
  * Then call wf_step until it answers WF_END: the end is durable. */
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped);
@@ -7037,6 +7041,15 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
     if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
 }
 
+static void workflow_lower(uint64_t *budget, uint64_t cap) {
+    if (cap > 0 && (*budget == 0 || cap < *budget)) *budget = cap;
+}
+
+void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
+    workflow_lower(&w->env.config.budget_tokens, tokens);
+    workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
+}
+
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
     wf_run_status status;
     uint64_t at;
@@ -11583,13 +11596,26 @@ static const char *const wfi_flow[] = {
     "\n",
     "local meta_checked = false\n",
     "\n",
+    "-- { tokens, usd } -> whole tokens and billionths of a dollar\n",
+    "local function read_budget(v, whose)\n",
+    "    if type(v) ~= \"table\" then fail(whose .. \"budget takes a table, such as { tokens = 50000 }\") end\n",
+    "    for unit, n in pairs(v) do\n",
+    "        if unit ~= \"tokens\" and unit ~= \"usd\" then fail(format(\"%sbudget knows tokens and usd, not '%s'\", whose, tostring(unit))) end\n",
+    "        if type(n) ~= \"number\" or not (n > 0 and n < 1e9) then fail(format(\"%sbudget.%s takes a number above 0\", whose, unit)) end\n",
+    "    end\n",
+    "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
+    "end\n",
+    "\n",
     "local function check_meta()\n",
     "    if meta_checked then return end\n",
     "    local meta = rawget(env, \"meta\")\n",
     "    if type(meta) ~= \"table\" or type(meta.name) ~= \"string\" or type(meta.description) ~= \"string\" then\n",
     "        fail('the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
     "    end\n",
-    "    if meta.budget ~= nil then fail(\"meta.budget is not in this build yet: give --budget-tokens or --budget-usd\") end\n",
+    "    if meta.budget ~= nil then\n",
+    "        local budget = read_budget(meta.budget, \"meta.\")\n",
+    "        host.cap(budget.tokens, budget.nano)\n",
+    "    end\n",
     "    if meta.args ~= nil then\n",
     "        local why = check_schema(encode(meta.args), encode(rawget(env, \"args\")))\n",
     "        if why then fail(\"args do not match meta.args: \" .. why) end\n",
@@ -11661,20 +11687,10 @@ static const char *const wfi_flow[] = {
     "    return v\n",
     "end\n",
     "\n",
-    "-- { tokens, usd } -> whole tokens and billionths of a dollar\n",
-    "local function own_budget(v)\n",
-    "    if type(v) ~= \"table\" then fail(\"agent: budget takes a table, such as { tokens = 50000 }\") end\n",
-    "    for unit, n in pairs(v) do\n",
-    "        if unit ~= \"tokens\" and unit ~= \"usd\" then fail(format(\"agent: budget knows tokens and usd, not '%s'\", tostring(unit))) end\n",
-    "        if type(n) ~= \"number\" or not (n > 0 and n < 1e9) then fail(format(\"agent: budget.%s takes a number above 0\", unit)) end\n",
-    "    end\n",
-    "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
-    "end\n",
-    "\n",
     "local AGENT_OPTIONS = {\n",
     "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
-    "    cache = boolean, check = callback, budget = own_budget,\n",
+    "    cache = boolean, check = callback, budget = function(v) return read_budget(v, \"agent: \") end,\n",
     "}\n",
     "local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }\n",
     "\n",
@@ -14653,6 +14669,11 @@ static int script_schema_ignored(lua_State *L) {
     return 1;
 }
 
+static int script_cap(lua_State *L) {
+    wf_run_cap(script_of(L)->config.run, (uint64_t)luaL_optinteger(L, 1, 0), (uint64_t)luaL_optinteger(L, 2, 0));
+    return 0;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -14698,6 +14719,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"status", script_status},
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
+                                         {"cap", script_cap},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);

@@ -389,6 +389,10 @@ wf_outcome wf_run_stopping(const wf *w);
  * each. A later, stronger reason replaces a weaker one. */
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
 
+/* Lowers the run's budget to these caps where they are below it; 0: no cap. For caps that a script brings along: what the
+ * person who started the run allowed is never raised. Counts from the run's beginning, as the config's budget does. */
+void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
+
 /* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out.
  * Then call wf_step until it answers WF_END: the end is durable. */
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped);

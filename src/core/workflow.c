@@ -363,6 +363,15 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
     if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
 }
 
+static void workflow_lower(uint64_t *budget, uint64_t cap) {
+    if (cap > 0 && (*budget == 0 || cap < *budget)) *budget = cap;
+}
+
+void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
+    workflow_lower(&w->env.config.budget_tokens, tokens);
+    workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
+}
+
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
     wf_run_status status;
     uint64_t at;

@@ -42,13 +42,26 @@ end
 
 local meta_checked = false
 
+-- { tokens, usd } -> whole tokens and billionths of a dollar
+local function read_budget(v, whose)
+    if type(v) ~= "table" then fail(whose .. "budget takes a table, such as { tokens = 50000 }") end
+    for unit, n in pairs(v) do
+        if unit ~= "tokens" and unit ~= "usd" then fail(format("%sbudget knows tokens and usd, not '%s'", whose, tostring(unit))) end
+        if type(n) ~= "number" or not (n > 0 and n < 1e9) then fail(format("%sbudget.%s takes a number above 0", whose, unit)) end
+    end
+    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
+end
+
 local function check_meta()
     if meta_checked then return end
     local meta = rawget(env, "meta")
     if type(meta) ~= "table" or type(meta.name) ~= "string" or type(meta.description) ~= "string" then
         fail('the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
     end
-    if meta.budget ~= nil then fail("meta.budget is not in this build yet: give --budget-tokens or --budget-usd") end
+    if meta.budget ~= nil then
+        local budget = read_budget(meta.budget, "meta.")
+        host.cap(budget.tokens, budget.nano)
+    end
     if meta.args ~= nil then
         local why = check_schema(encode(meta.args), encode(rawget(env, "args")))
         if why then fail("args do not match meta.args: " .. why) end
@@ -120,20 +133,10 @@ local function callback(v, name)
     return v
 end
 
--- { tokens, usd } -> whole tokens and billionths of a dollar
-local function own_budget(v)
-    if type(v) ~= "table" then fail("agent: budget takes a table, such as { tokens = 50000 }") end
-    for unit, n in pairs(v) do
-        if unit ~= "tokens" and unit ~= "usd" then fail(format("agent: budget knows tokens and usd, not '%s'", tostring(unit))) end
-        if type(n) ~= "number" or not (n > 0 and n < 1e9) then fail(format("agent: budget.%s takes a number above 0", unit)) end
-    end
-    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
-end
-
 local AGENT_OPTIONS = {
     label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
-    cache = boolean, check = callback, budget = own_budget,
+    cache = boolean, check = callback, budget = function(v) return read_budget(v, "agent: ") end,
 }
 local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }
 

@@ -405,6 +405,11 @@ static int script_schema_ignored(lua_State *L) {
     return 1;
 }
 
+static int script_cap(lua_State *L) {
+    wf_run_cap(script_of(L)->config.run, (uint64_t)luaL_optinteger(L, 1, 0), (uint64_t)luaL_optinteger(L, 2, 0));
+    return 0;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -450,6 +455,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"status", script_status},
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
+                                         {"cap", script_cap},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);

@@ -421,7 +421,15 @@ static void meta_is_required_where_work_begins(void **state) {
         {"meta = 3 agent('x')", "!the script has no meta"},
         {"meta = { name = 'x' } agent('x')", "!the script has no meta"},
         {"meta = { name = 'x', description = 3 } agent('x')", "!the script has no meta"},
-        {"meta = { name = 'x', description = 'd', budget = {} } agent('x')", "!meta.budget is not in this build yet"},
+        {"meta = { name = 'x', description = 'd', budget = 7 } agent('x')", "!meta.budget takes a table"},
+        {"meta = { name = 'x', description = 'd', budget = { eur = 7 } } agent('x')",
+         "!meta.budget knows tokens and usd"},
+        {"meta = { name = 'x', description = 'd', budget = { tokens = 100 } } local ok, e = pcall(agent, 'x') "
+         "return { ok, e.kind, budget.total('tokens') }",
+         "[false,\"budget\",100]"},
+        {"meta = { name = 'x', description = 'd', budget = { tokens = 20000, usd = 1.5 } } agent('x') "
+         "return { budget.total('tokens'), budget.total('usd') }",
+         "[20000,1.5]"},
         {"meta = { name = 'x', description = 'd', args = 3 } agent('x')", "!meta.args"},
         {"meta = { name = 'x', description = 'd', args = { f = print } } agent('x')",
          "!.f is a function, which has no JSON form"},
