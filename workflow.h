@@ -201,6 +201,7 @@ typedef struct wf_tool {
 typedef struct wf_tool_call {
     wf_str name;
     wf_str input; /* JSON; lives until `end` */
+    wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
@@ -433,6 +434,7 @@ typedef struct wf_agent_spec {
     wf_str model, effort, system; /* empty: the run's */
     wf_str tools;                 /* names, comma-separated; empty: all of the config; "none": no tool */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms; /* 0: the run's */
+    wf_str cwd; /* a folder below the root: all that the agent's tools see; empty: the root */
     uint64_t budget_tokens, budget_nano_usd; /* of this agent alone; 0: none. Checked as the run's */
     bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;
@@ -3719,8 +3721,8 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   resume   wall script args settings (lengths; script and       the same
  *            args 0 if as recorded)
  *   text                                                          the text
- *   call     path hash effect label phase model effort system     an effect's input
- *            tools schema prompt (offsets of text records)
+ *   call     path hash effect label phase model effort cwd        an effect's input
+ *            system tools schema prompt (offsets of text records)
  *            limits replaces miss
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
@@ -4073,7 +4075,7 @@ typedef struct wfi_meta_run { /* run, resume */
 
 typedef struct wfi_meta_call {
     wf_str path, hash, effect; /* hash: identity, 64 hex digits; effect: its name, empty for an agent */
-    wf_str label, phase, model, effort, miss;
+    wf_str label, phase, model, effort, cwd, miss;
     uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
     uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
@@ -4182,6 +4184,7 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, phase, "phase", META_STR),
                                        META_FIELD(wfi_meta_call, model, "model", META_STR),
                                        META_FIELD(wfi_meta_call, effort, "effort", META_STR),
+                                       META_FIELD(wfi_meta_call, cwd, "cwd", META_STR),
                                        META_FIELD(wfi_meta_call, prompt, "prompt", META_U64),
                                        META_FIELD(wfi_meta_call, system, "system", META_U64),
                                        META_FIELD(wfi_meta_call, tools, "tools", META_U64),
@@ -5855,8 +5858,11 @@ static const wf_tool *agent_tool_named(const wfi_env *e, wf_str escaped) {
 }
 
 static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
-    wf_tool_call call = {
-        .name = tool->name, .input = use->input, .deadline = t->deadline, .output_max = e->config.tool_output_max};
+    wf_tool_call call = {.name = tool->name,
+                         .input = use->input,
+                         .cwd = t->call.cwd,
+                         .deadline = t->deadline,
+                         .output_max = e->config.tool_output_max};
     if (e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call) != WF_OK)
         return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
     t->tool = true;
@@ -7196,6 +7202,8 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+    if (spec->cwd.len > WORKFLOW_PATH_MAX)
+        return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
         s != WF_E_SCHEMA)
@@ -7260,7 +7268,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     workflow_id id;
     uint32_t row, replaced;
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
-    wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
+    wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
     w->capped |= s == WF_E_LIMIT;
@@ -7273,6 +7281,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
                           .model = model,
                           .effort = spec->effort.len ? spec->effort : c->effort,
+                          .cwd = spec->cwd,
                           .max_turns = workflow_default(spec->max_turns, c->max_turns),
                           .max_tokens = workflow_default(spec->max_tokens, c->max_tokens),
                           .retries = workflow_default(spec->retries, c->retries),
@@ -7654,6 +7663,8 @@ typedef struct wfi_confine {
 
 /* 0 or an errno. */
 WFI int wfi_confine_init(wfi_confine *c, const char *root);
+/* A directory below the root as a root of its own. 0 or an errno. */
+WFI int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out);
 WFI void wfi_confine_close(wfi_confine *c);
 
 /* Makes a path as a model writes it relative to the root: absolute paths inside the root lose it, "" and "." stay ".".
@@ -7685,6 +7696,7 @@ WFI bool wfi_confine_is_dir(int fd);
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -7921,6 +7933,21 @@ bool wfi_confine_is_file(int fd, uint64_t *size) {
 bool wfi_confine_is_dir(int fd) {
     struct stat st;
     return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
+    char absolute[2 * WFI_CONFINE_PATH];
+    memset(out, 0, sizeof *out);
+    out->fd = wfi_confine_open(c, c->fd, path);
+    if (out->fd < 0) return -out->fd;
+    if (!wfi_confine_is_dir(out->fd)) {
+        wfi_sys_close(&out->fd);
+        return ENOTDIR;
+    }
+    /* only for absolute paths that a model writes; opening goes by the descriptor */
+    snprintf(absolute, sizeof absolute, "%s/%s", c->root, path);
+    if (c->root[0] == '\0' || realpath(absolute, out->root) == NULL) out->root[0] = '\0';
+    return 0;
 }
 
 /* ==== end src/port/confine.c ==== */
@@ -10253,6 +10280,7 @@ typedef struct wfi_ticket {
     wf_tool_call call;
     char *pages; /* the answer, then room */
     size_t size;
+    wfi_confine *cwd; /* in the pages; NULL: the root */
     wf_tool_result result;
     bool in_waiting, in_done;
 } wfi_ticket;
@@ -10420,8 +10448,8 @@ static size_t tools_answer_size(const wf_tool_call *call) {
 static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     wfi_work w;
     memset(&w, 0, sizeof w);
-    w.root = &t->root;
-    w.dirfd = t->root.fd;
+    w.root = k->cwd != NULL ? k->cwd : &t->root;
+    w.dirfd = w.root->fd;
     w.tool = k->call.name;
     w.input = k->call.input;
     w.script = k->call.script;
@@ -10461,7 +10489,8 @@ static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
     uint64_t now = wfi_sys_now_ms(), limit = now + t->tool_ms;
-    wfi_child_job c = {.run = tools_child, .arg = &job, .keep = t->root.fd, .out = k->pages};
+    wfi_child_job c = {
+        .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     c.deadline = k->call.deadline < limit ? k->call.deadline : limit;
     c.cpu_s = t->tool_ms / 1000 + 2;
@@ -10542,6 +10571,16 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     tools_start_waiting(t);
 }
 
+/* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
+static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
+    char path[WFI_CONFINE_PATH];
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    if (wfi_confine_relative(&t->root, k->call.cwd, path) != 0 || wfi_confine_below(&t->root, path, c) != 0)
+        return false;
+    k->cwd = c;
+    return true;
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -10554,13 +10593,14 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
                                 : "there is no such tool; there are read, grep and glob");
         return WF_OK;
     }
-    k->size = tools_answer_size(call) + WFI_WORK_ROOM;
+    k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
-    if (k->pages == NULL) {
+    if (k->pages == NULL)
         tools_fail(t, ticket, "the system has no memory to spare; try again later");
-    } else {
+    else if (call->cwd.len > 0 && !tools_enter(t, k))
+        tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
+    else
         tools_dispatch(t, ticket);
-    }
     return WF_OK;
 }
 
@@ -10578,6 +10618,8 @@ static void tools_end(void *ctx, uint32_t ticket) {
     if (ticket >= t->tickets) return;
     wfi_ticket *k = &t->ticket[ticket];
     if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&t->children, k->place);
+    if (k->cwd != NULL) wfi_confine_close(k->cwd);
+    k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
     k->pages = NULL;
     k->state = WFI_TICKET_FREE;
@@ -11690,9 +11732,9 @@ static const char *const wfi_flow[] = {
     "local AGENT_OPTIONS = {\n",
     "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
-    "    cache = boolean, check = callback, budget = function(v) return read_budget(v, \"agent: \") end,\n",
+    "    cache = boolean, check = callback, cwd = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
     "}\n",
-    "local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }\n",
+    "local LATER_OPTIONS = { agent_type = true, isolation = true }\n",
     "\n",
     "local function agent_options(opts)\n",
     "    local out = {}\n",
@@ -11713,10 +11755,10 @@ static const char *const wfi_flow[] = {
     "\n",
     "local function ask(prompt, o, phase)\n",
     "    -- what makes the call the same call again; limits, labels and phases do not\n",
-    "    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null }))\n",
+    "    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))\n",
     "    local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,\n",
     "        o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
-    "        o.budget and o.budget.tokens, o.budget and o.budget.nano)\n",
+    "        o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
     "    if kind == \"none\" then return value end\n",
     "    local e = failure(kind, value, agent, attempts)\n",
     "    if attempts == nil then error(e, 0) end -- a stop of the run\n",
@@ -14541,7 +14583,8 @@ static int script_agent(lua_State *L) {
                           .stall_ms = script_arg_u32(L, 14),
                           .no_cache = lua_toboolean(L, 15),
                           .budget_tokens = (uint64_t)luaL_optinteger(L, 16, 0),
-                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0)};
+                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0),
+                          .cwd = script_arg(L, 18)};
     wf_call call = {0};
     script_check_yieldable(L, "agent");
     const char *place = script_next_place(L);

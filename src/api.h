@@ -185,6 +185,7 @@ typedef struct wf_tool {
 typedef struct wf_tool_call {
     wf_str name;
     wf_str input; /* JSON; lives until `end` */
+    wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
@@ -417,6 +418,7 @@ typedef struct wf_agent_spec {
     wf_str model, effort, system; /* empty: the run's */
     wf_str tools;                 /* names, comma-separated; empty: all of the config; "none": no tool */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms; /* 0: the run's */
+    wf_str cwd; /* a folder below the root: all that the agent's tools see; empty: the root */
     uint64_t budget_tokens, budget_nano_usd; /* of this agent alone; 0: none. Checked as the run's */
     bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;

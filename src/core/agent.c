@@ -696,8 +696,11 @@ static const wf_tool *agent_tool_named(const wfi_env *e, wf_str escaped) {
 }
 
 static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
-    wf_tool_call call = {
-        .name = tool->name, .input = use->input, .deadline = t->deadline, .output_max = e->config.tool_output_max};
+    wf_tool_call call = {.name = tool->name,
+                         .input = use->input,
+                         .cwd = t->call.cwd,
+                         .deadline = t->deadline,
+                         .output_max = e->config.tool_output_max};
     if (e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call) != WF_OK)
         return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
     t->tool = true;

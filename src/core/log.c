@@ -27,8 +27,8 @@
  *   resume   wall script args settings (lengths; script and       the same
  *            args 0 if as recorded)
  *   text                                                          the text
- *   call     path hash effect label phase model effort system     an effect's input
- *            tools schema prompt (offsets of text records)
+ *   call     path hash effect label phase model effort cwd        an effect's input
+ *            system tools schema prompt (offsets of text records)
  *            limits replaces miss
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block

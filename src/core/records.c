@@ -28,6 +28,7 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, phase, "phase", META_STR),
                                        META_FIELD(wfi_meta_call, model, "model", META_STR),
                                        META_FIELD(wfi_meta_call, effort, "effort", META_STR),
+                                       META_FIELD(wfi_meta_call, cwd, "cwd", META_STR),
                                        META_FIELD(wfi_meta_call, prompt, "prompt", META_U64),
                                        META_FIELD(wfi_meta_call, system, "system", META_U64),
                                        META_FIELD(wfi_meta_call, tools, "tools", META_U64),

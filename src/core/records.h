@@ -12,7 +12,7 @@ typedef struct wfi_meta_run { /* run, resume */
 
 typedef struct wfi_meta_call {
     wf_str path, hash, effect; /* hash: identity, 64 hex digits; effect: its name, empty for an agent */
-    wf_str label, phase, model, effort, miss;
+    wf_str label, phase, model, effort, cwd, miss;
     uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
     uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;

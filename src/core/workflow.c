@@ -518,6 +518,8 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+    if (spec->cwd.len > WORKFLOW_PATH_MAX)
+        return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
         s != WF_E_SCHEMA)
@@ -582,7 +584,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     workflow_id id;
     uint32_t row, replaced;
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
-    wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools};
+    wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
     wf_status s = workflow_may_start(w, false);
     w->capped |= s == WF_E_LIMIT;
@@ -595,6 +597,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
                           .model = model,
                           .effort = spec->effort.len ? spec->effort : c->effort,
+                          .cwd = spec->cwd,
                           .max_turns = workflow_default(spec->max_turns, c->max_turns),
                           .max_tokens = workflow_default(spec->max_tokens, c->max_tokens),
                           .retries = workflow_default(spec->retries, c->retries),

@@ -10,6 +10,7 @@
 #include "confine.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -246,4 +247,19 @@ bool wfi_confine_is_file(int fd, uint64_t *size) {
 bool wfi_confine_is_dir(int fd) {
     struct stat st;
     return fstat(fd, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
+    char absolute[2 * WFI_CONFINE_PATH];
+    memset(out, 0, sizeof *out);
+    out->fd = wfi_confine_open(c, c->fd, path);
+    if (out->fd < 0) return -out->fd;
+    if (!wfi_confine_is_dir(out->fd)) {
+        wfi_sys_close(&out->fd);
+        return ENOTDIR;
+    }
+    /* only for absolute paths that a model writes; opening goes by the descriptor */
+    snprintf(absolute, sizeof absolute, "%s/%s", c->root, path);
+    if (c->root[0] == '\0' || realpath(absolute, out->root) == NULL) out->root[0] = '\0';
+    return 0;
 }

@@ -20,6 +20,8 @@ typedef struct wfi_confine {
 
 /* 0 or an errno. */
 WFI int wfi_confine_init(wfi_confine *c, const char *root);
+/* A directory below the root as a root of its own. 0 or an errno. */
+WFI int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out);
 WFI void wfi_confine_close(wfi_confine *c);
 
 /* Makes a path as a model writes it relative to the root: absolute paths inside the root lose it, "" and "." stay ".".

@@ -132,8 +132,8 @@ static size_t tools_answer_size(const wf_tool_call *call) {
 static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     wfi_work w;
     memset(&w, 0, sizeof w);
-    w.root = &t->root;
-    w.dirfd = t->root.fd;
+    w.root = k->cwd != NULL ? k->cwd : &t->root;
+    w.dirfd = w.root->fd;
     w.tool = k->call.name;
     w.input = k->call.input;
     w.script = k->call.script;
@@ -173,7 +173,8 @@ static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
     uint64_t now = wfi_sys_now_ms(), limit = now + t->tool_ms;
-    wfi_child_job c = {.run = tools_child, .arg = &job, .keep = t->root.fd, .out = k->pages};
+    wfi_child_job c = {
+        .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     c.deadline = k->call.deadline < limit ? k->call.deadline : limit;
     c.cpu_s = t->tool_ms / 1000 + 2;
@@ -254,6 +255,16 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     tools_start_waiting(t);
 }
 
+/* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
+static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
+    char path[WFI_CONFINE_PATH];
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    if (wfi_confine_relative(&t->root, k->call.cwd, path) != 0 || wfi_confine_below(&t->root, path, c) != 0)
+        return false;
+    k->cwd = c;
+    return true;
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -266,13 +277,14 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
                                 : "there is no such tool; there are read, grep and glob");
         return WF_OK;
     }
-    k->size = tools_answer_size(call) + WFI_WORK_ROOM;
+    k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
-    if (k->pages == NULL) {
+    if (k->pages == NULL)
         tools_fail(t, ticket, "the system has no memory to spare; try again later");
-    } else {
+    else if (call->cwd.len > 0 && !tools_enter(t, k))
+        tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
+    else
         tools_dispatch(t, ticket);
-    }
     return WF_OK;
 }
 
@@ -290,6 +302,8 @@ static void tools_end(void *ctx, uint32_t ticket) {
     if (ticket >= t->tickets) return;
     wfi_ticket *k = &t->ticket[ticket];
     if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&t->children, k->place);
+    if (k->cwd != NULL) wfi_confine_close(k->cwd);
+    k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
     k->pages = NULL;
     k->state = WFI_TICKET_FREE;

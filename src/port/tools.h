@@ -26,6 +26,7 @@ typedef struct wfi_ticket {
     wf_tool_call call;
     char *pages; /* the answer, then room */
     size_t size;
+    wfi_confine *cwd; /* in the pages; NULL: the root */
     wf_tool_result result;
     bool in_waiting, in_done;
 } wfi_ticket;

@@ -136,9 +136,9 @@ end
 local AGENT_OPTIONS = {
     label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
-    cache = boolean, check = callback, budget = function(v) return read_budget(v, "agent: ") end,
+    cache = boolean, check = callback, cwd = text, budget = function(v) return read_budget(v, "agent: ") end,
 }
-local LATER_OPTIONS = { agent_type = true, isolation = true, cwd = true }
+local LATER_OPTIONS = { agent_type = true, isolation = true }
 
 local function agent_options(opts)
     local out = {}
@@ -159,10 +159,10 @@ local REJECTIONS_MAX = 2
 
 local function ask(prompt, o, phase)
     -- what makes the call the same call again; limits, labels and phases do not
-    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null }))
+    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))
     local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
         o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
-        o.budget and o.budget.tokens, o.budget and o.budget.nano)
+        o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
     if kind == "none" then return value end
     local e = failure(kind, value, agent, attempts)
     if attempts == nil then error(e, 0) end -- a stop of the run

@@ -277,7 +277,8 @@ static int script_agent(lua_State *L) {
                           .stall_ms = script_arg_u32(L, 14),
                           .no_cache = lua_toboolean(L, 15),
                           .budget_tokens = (uint64_t)luaL_optinteger(L, 16, 0),
-                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0)};
+                          .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0),
+                          .cwd = script_arg(L, 18)};
     wf_call call = {0};
     script_check_yieldable(L, "agent");
     const char *place = script_next_place(L);

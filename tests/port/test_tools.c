@@ -290,6 +290,41 @@ static void *swap_loop(void *arg) {
     return NULL;
 }
 
+static const char *ask_in(const char *cwd, const char *tool, const char *input) {
+    wf_tool_call call = {.name = wf_str_of(tool, strlen(tool)),
+                         .input = wf_str_of(input, strlen(input)),
+                         .cwd = wf_str_of(cwd, strlen(cwd)),
+                         .deadline = UINT64_MAX};
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 0, &call), WF_OK);
+    return finish(0);
+}
+
+/* A call's cwd is its whole workspace: paths begin there and lead nowhere else. */
+static void test_cwd(void **state) {
+    (void)state;
+    int fds = open("/dev/null", O_RDONLY);
+    close(fds);
+    good(ask_in("src", "glob", "{\"pattern\":\"**\"}"), "deep/util.c\nmain.c\nutil.h\n");
+    good(ask_in("src", "read", "{\"path\":\"util.h\"}"), "    1\t#define STRCPY\n");
+    good(ask_in("src/", "grep", "{\"pattern\":\"STRCPY\"}"), "util.h:1:#define STRCPY\n");
+    static const char *const outside[] = {"../README.md", "src/util.h", "../../secret"};
+    for (size_t i = 0; i < sizeof outside / sizeof outside[0]; i++) {
+        char input[100];
+        snprintf(input, sizeof input, "{\"path\":\"%s\"}", outside[i]);
+        ask_in("src", "read", input);
+        assert_true(answer_is_error);
+    }
+    static const char *const bad[] = {"..", "nowhere", "README.md", "/", "src/../.."};
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        assert_string_equal(ask_in(bad[i], "glob", "{\"pattern\":\"**\"}"),
+                            "the agent's cwd is no folder of the workspace");
+        assert_true(answer_is_error);
+    }
+    int after = open("/dev/null", O_RDONLY);
+    close(after);
+    assert_int_equal(after, fds); /* nothing was left open */
+}
+
 static void test_swapped_links(void **state) {
     (void)state;
     wfi_confine c;
@@ -662,12 +697,12 @@ static void test_tool_list(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_read),           CASE(test_read_refusals), CASE(test_read_windows),    CASE(test_escapes),
-        CASE(test_swapped_links),  CASE(test_grep),          CASE(test_grep_context),    CASE(test_grep_caps),
-        CASE(test_grep_is_linear), CASE(test_glob),          CASE(test_files_effect),    CASE(test_order),
-        CASE(test_read_effect),    CASE(test_deep_tree),     CASE(test_unreadable),      CASE(test_many_tickets),
-        CASE(test_wait_sleeps),    CASE(test_close_kills),   CASE(test_sigchld_ignored), CASE(test_deadline),
-        CASE(test_no_root),        CASE(test_tool_list),
+        CASE(test_read),         CASE(test_read_refusals),  CASE(test_read_windows), CASE(test_escapes),
+        CASE(test_cwd),          CASE(test_swapped_links),  CASE(test_grep),         CASE(test_grep_context),
+        CASE(test_grep_caps),    CASE(test_grep_is_linear), CASE(test_glob),         CASE(test_files_effect),
+        CASE(test_order),        CASE(test_read_effect),    CASE(test_deep_tree),    CASE(test_unreadable),
+        CASE(test_many_tickets), CASE(test_wait_sleeps),    CASE(test_close_kills),  CASE(test_sigchld_ignored),
+        CASE(test_deadline),     CASE(test_no_root),        CASE(test_tool_list),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

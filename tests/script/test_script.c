@@ -111,6 +111,8 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"local v, e = agent('say x', { budget = { tokens = 1000 } }) return { e.kind, agent('say x') }",
          "[\"budget\",\"x\"]"},
         {"return agent('say x', { budget = { tokens = 20000, usd = 0.5 } })", "x"},
+        {"agent('x', { cwd = 7 })", "!agent: cwd takes a text, got number"},
+        {"return agent('say x', { cwd = 'src' })", "x"},
         {"agent('x', { isolation = 'worktree' })", "!agent: the option 'isolation' is not in this build yet"},
         {"agent('x', { label = 3 })", "!agent: label takes a text, got number"},
         {"agent('x', { schema = 'x' })", "!agent: schema takes a table"},
