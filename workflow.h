@@ -11732,9 +11732,9 @@ static const char *const wfi_flow[] = {
     "local AGENT_OPTIONS = {\n",
     "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
-    "    cache = boolean, check = callback, cwd = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
+    "    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
     "}\n",
-    "local LATER_OPTIONS = { agent_type = true, isolation = true }\n",
+    "local LATER_OPTIONS = { isolation = true }\n",
     "\n",
     "local function agent_options(opts)\n",
     "    local out = {}\n",
@@ -11747,6 +11747,55 @@ static const char *const wfi_flow[] = {
     "        out[name] = read(value, name)\n",
     "    end\n",
     "    return out\n",
+    "end\n",
+    "\n",
+    "---- effects and agent types ---------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "local function effect(name, input)\n",
+    "    check_meta()\n",
+    "    local kind, value, agent, attempts = branch_effect(name, encode(input))\n",
+    "    if kind == \"none\" then return value end\n",
+    "    local e = failure(kind, value, agent, attempts)\n",
+    "    if attempts == nil then error(e, 0) end\n",
+    "    return nil, e\n",
+    "end\n",
+    "\n",
+    "local AGENT_FOLDERS = array({ \".wf/agents/\", \".claude/agents/\" })\n",
+    "local agent_types = {} -- read so far, by name\n",
+    "\n",
+    "-- The run's tools among those that a file lists, in any case of letters: \"Read, Grep, WebFetch\" -> \"read,grep\".\n",
+    "local function listed_tools(list)\n",
+    "    local known = {}\n",
+    "    for name in env.string.gmatch(list, \"[%w_]+\") do\n",
+    "        name = env.string.lower(name)\n",
+    "        if host.has_tool(name) then known[#known + 1] = name end\n",
+    "    end\n",
+    "    return #known == 0 and \"none\" or concat(known, \",\")\n",
+    "end\n",
+    "\n",
+    "-- A Markdown file: front matter between lines of \"---\" with name, description, tools, model; then the system text.\n",
+    "local function read_agent_type(source)\n",
+    "    local head, body = env.string.match(source, \"^%-%-%-\\r\?\\n(.-)\\n%-%-%-[ \\t]*\\r\?\\n\?(.*)$\")\n",
+    "    local out = { system = env.string.match(body or source, \"^%s*(.-)%s*$\") }\n",
+    "    for key, value in env.string.gmatch(head or \"\", \"([%w_-]+):[ \\t]*([^\\r\\n]*)\") do\n",
+    "        value = env.string.match(value, \"^[\\\"']\?(.-)[\\\"']\?%s*$\")\n",
+    "        if key == \"tools\" and value ~= \"\" then out.tools = listed_tools(value) end\n",
+    "        if key == \"model\" and value ~= \"\" and value ~= \"inherit\" then out.model = value end\n",
+    "    end\n",
+    "    return out\n",
+    "end\n",
+    "\n",
+    "local function agent_type(name)\n",
+    "    if agent_types[name] then return agent_types[name] end\n",
+    "    if not env.string.match(name, \"^[%w_.-]+$\") then fail(\"agent: agent_type takes a name, got \" .. name) end\n",
+    "    for i = 1, #AGENT_FOLDERS do\n",
+    "        local source = effect(\"read\", { path = AGENT_FOLDERS[i] .. name .. \".md\" })\n",
+    "        if source then\n",
+    "            agent_types[name] = read_agent_type(source)\n",
+    "            return agent_types[name]\n",
+    "        end\n",
+    "    end\n",
+    "    fail(format(\"agent: there is no agent type '%s': write .wf/agents/%s.md\", name, name))\n",
     "end\n",
     "\n",
     "---- agent ------------------------------------------------------------------------------------------------------------------------\n",
@@ -11769,6 +11818,11 @@ static const char *const wfi_flow[] = {
     "    if type(prompt) ~= \"string\" then fail(\"agent: the prompt takes a text, got \" .. type(prompt)) end\n",
     "    check_meta()\n",
     "    local o = agent_options(opts)\n",
+    "    if o.agent_type then\n",
+    "        for option, value in pairs(agent_type(o.agent_type)) do\n",
+    "            if o[option] == nil then o[option] = value end\n",
+    "        end\n",
+    "    end\n",
     "    local phase = o.phase or phase_now()\n",
     "    local question, value, e = prompt, nil, nil\n",
     "    for _ = 0, REJECTIONS_MAX do\n",
@@ -11909,15 +11963,6 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "---- effects and the rest ---------------------------------------------------------------------------------------------------------\n",
-    "\n",
-    "local function effect(name, input)\n",
-    "    check_meta()\n",
-    "    local kind, value, agent, attempts = branch_effect(name, encode(input))\n",
-    "    if kind == \"none\" then return value end\n",
-    "    local e = failure(kind, value, agent, attempts)\n",
-    "    if attempts == nil then error(e, 0) end\n",
-    "    return nil, e\n",
-    "end\n",
     "\n",
     "function env.files(...)\n",
     "    local globs = array({ ... })\n",
@@ -14717,6 +14762,16 @@ static int script_cap(lua_State *L) {
     return 0;
 }
 
+static int script_has_tool(lua_State *L) {
+    const wf_config *c = wf_settings(script_of(L)->config.run);
+    wf_str name = script_arg(L, 1);
+    bool found = false;
+    for (uint32_t i = 0; i < c->tool_count; i++)
+        found |= c->tools[i].name.len == name.len && memcmp(c->tools[i].name.ptr, name.ptr, name.len) == 0;
+    lua_pushboolean(L, found);
+    return 1;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -14763,6 +14818,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
+                                         {"has_tool", script_has_tool},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);

@@ -106,6 +106,7 @@ static const char *const help_script[] = {
     "    model, effort, system     instead of the run's",
     "    tools                     a list of names, of read, grep, glob; {} for none",
     "    max_turns, max_tokens     turns of the agent (50); tokens of one reply (16000)",
+    "    agent_type                NAME: system text, tools and model from .wf/agents/NAME.md or .claude/agents/NAME.md",
     "    cwd                       a folder of the workspace: all that this agent's tools see",
     "    budget                    what this agent alone may use: { tokens = 50000 } or { usd = 0.5 }",
     "    deadline, stall           seconds, or \"90s\", \"5m\", \"2h\" (30m, 180s)",
@@ -150,7 +151,7 @@ static const char *const help_script[] = {
     "error that names the near one. Endless code, wild patterns and greedy memory are stopped, pcall or not.",
     "",
     "Not in this build yet: exec, ask, apply, workflow; judge, until_dry, tournament, critic, repair_loop, sweep; and of",
-    "agent's options agent_type, isolation.",
+    "agent's option isolation.",
     NULL};
 /* clang-format on */
 

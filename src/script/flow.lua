@@ -136,9 +136,9 @@ end
 local AGENT_OPTIONS = {
     label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
-    cache = boolean, check = callback, cwd = text, budget = function(v) return read_budget(v, "agent: ") end,
+    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, "agent: ") end,
 }
-local LATER_OPTIONS = { agent_type = true, isolation = true }
+local LATER_OPTIONS = { isolation = true }
 
 local function agent_options(opts)
     local out = {}
@@ -151,6 +151,55 @@ local function agent_options(opts)
         out[name] = read(value, name)
     end
     return out
+end
+
+---- effects and agent types ---------------------------------------------------------------------------------------------------
+
+local function effect(name, input)
+    check_meta()
+    local kind, value, agent, attempts = branch_effect(name, encode(input))
+    if kind == "none" then return value end
+    local e = failure(kind, value, agent, attempts)
+    if attempts == nil then error(e, 0) end
+    return nil, e
+end
+
+local AGENT_FOLDERS = array({ ".wf/agents/", ".claude/agents/" })
+local agent_types = {} -- read so far, by name
+
+-- The run's tools among those that a file lists, in any case of letters: "Read, Grep, WebFetch" -> "read,grep".
+local function listed_tools(list)
+    local known = {}
+    for name in env.string.gmatch(list, "[%w_]+") do
+        name = env.string.lower(name)
+        if host.has_tool(name) then known[#known + 1] = name end
+    end
+    return #known == 0 and "none" or concat(known, ",")
+end
+
+-- A Markdown file: front matter between lines of "---" with name, description, tools, model; then the system text.
+local function read_agent_type(source)
+    local head, body = env.string.match(source, "^%-%-%-\r?\n(.-)\n%-%-%-[ \t]*\r?\n?(.*)$")
+    local out = { system = env.string.match(body or source, "^%s*(.-)%s*$") }
+    for key, value in env.string.gmatch(head or "", "([%w_-]+):[ \t]*([^\r\n]*)") do
+        value = env.string.match(value, "^[\"']?(.-)[\"']?%s*$")
+        if key == "tools" and value ~= "" then out.tools = listed_tools(value) end
+        if key == "model" and value ~= "" and value ~= "inherit" then out.model = value end
+    end
+    return out
+end
+
+local function agent_type(name)
+    if agent_types[name] then return agent_types[name] end
+    if not env.string.match(name, "^[%w_.-]+$") then fail("agent: agent_type takes a name, got " .. name) end
+    for i = 1, #AGENT_FOLDERS do
+        local source = effect("read", { path = AGENT_FOLDERS[i] .. name .. ".md" })
+        if source then
+            agent_types[name] = read_agent_type(source)
+            return agent_types[name]
+        end
+    end
+    fail(format("agent: there is no agent type '%s': write .wf/agents/%s.md", name, name))
 end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
@@ -173,6 +222,11 @@ function env.agent(prompt, opts)
     if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
     check_meta()
     local o = agent_options(opts)
+    if o.agent_type then
+        for option, value in pairs(agent_type(o.agent_type)) do
+            if o[option] == nil then o[option] = value end
+        end
+    end
     local phase = o.phase or phase_now()
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do
@@ -313,15 +367,6 @@ function env.race(fns)
 end
 
 ---- effects and the rest ---------------------------------------------------------------------------------------------------------
-
-local function effect(name, input)
-    check_meta()
-    local kind, value, agent, attempts = branch_effect(name, encode(input))
-    if kind == "none" then return value end
-    local e = failure(kind, value, agent, attempts)
-    if attempts == nil then error(e, 0) end
-    return nil, e
-end
 
 function env.files(...)
     local globs = array({ ... })

@@ -411,6 +411,16 @@ static int script_cap(lua_State *L) {
     return 0;
 }
 
+static int script_has_tool(lua_State *L) {
+    const wf_config *c = wf_settings(script_of(L)->config.run);
+    wf_str name = script_arg(L, 1);
+    bool found = false;
+    for (uint32_t i = 0; i < c->tool_count; i++)
+        found |= c->tools[i].name.len == name.len && memcmp(c->tools[i].name.ptr, name.ptr, name.len) == 0;
+    lua_pushboolean(L, found);
+    return 1;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -457,6 +467,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
+                                         {"has_tool", script_has_tool},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);

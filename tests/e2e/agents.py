@@ -1,0 +1,99 @@
+#!/usr/bin/env python3
+"""Options of agents that reach into the workspace or the purse: agent_type, cwd, budget, meta.budget. WF is the command."""
+import json
+import os
+import subprocess
+import sys
+import tempfile
+
+WF = os.path.abspath(os.environ.get("WF", "build/wf"))
+META = 'meta = { name = "t", description = "d" }\n'
+
+# Says what it was given: system text, tools; and what a glob of its workspace shows.
+MODEL = """
+return function(r)
+    local last, names = r.messages[#r.messages].content[1], {}
+    if last.text and string.find(last.text, "^look") then return { tool = { name = "glob", input = { pattern = "**" } } } end
+    for _, tool in ipairs(r.tools or {}) do table.insert(names, tool.name) end
+    return { text = table.concat({ tostring(r.system), table.concat(names, ","), tostring(last.content or last.text) }, "|") }
+end
+"""
+
+SCOUT = """---
+name: scout
+description: "looks around"
+tools: Read, WebFetch, Glob
+model: inherit
+color: red
+---
+
+You are a scout.
+"""
+
+failed = 0
+cases = 0
+
+
+def case(ok, text, detail=""):
+    global failed, cases
+    cases += 1
+    failed += not ok
+    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
+    if not ok:
+        print("# " + str(detail).replace("\n", "\n# "))
+
+
+def write(folder, name, text):
+    path = os.path.join(folder, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w") as f:
+        f.write(text)
+
+
+def run(folder, body, *more, log="l.wflog"):
+    write(folder, "s.lua", body if body.startswith("meta") else META + body)
+    command = [WF, "run", "s.lua", "--yes", "--quiet", "--model", "rules:m.lua", "--log", log, *more]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=60)
+    if os.path.exists(os.path.join(folder, log)):
+        os.rename(os.path.join(folder, log), os.path.join(folder, "last.wflog"))
+    return done.returncode, done.stdout, done.stderr
+
+
+def main():
+    with tempfile.TemporaryDirectory(prefix="wf-agents-") as folder:
+        write(folder, "m.lua", MODEL)
+        write(folder, ".claude/agents/scout.md", SCOUT)
+        write(folder, ".wf/agents/plain.md", "Only words.\n")
+        write(folder, "src/a.txt", "a\n")
+
+        code, out, err = run(folder, 'return agent("go", { agent_type = "scout" })')
+        case((code, out.strip()) == (0, "You are a scout.|read,glob|go"), "an agent type gives system text and tools", out + err)
+        resumed = subprocess.run([WF, "resume", "last.wflog", "--quiet"], cwd=folder, capture_output=True, text=True)
+        case(resumed.stdout == out, "its file is read from the log on a resume", resumed.stderr)
+        code, out, err = run(folder, 'return agent("go", { agent_type = "scout", system = "Mine.", tools = { "grep" } })')
+        case(out.strip() == "Mine.|grep|go", "what the script says goes before the file", out + err)
+        code, out, err = run(folder, 'return agent("go", { agent_type = "plain" })')
+        case(out.strip() == "Only words.|read,grep,glob|go", "a file without front matter is all system text", out + err)
+        code, out, err = run(folder, 'return agent("go", { agent_type = "nobody" })')
+        case(code == 4 and "write .wf/agents/nobody.md" in err, "an unknown type is named, with the mend", err)
+        code, out, err = run(folder, 'return agent("go", { agent_type = "../scout" })')
+        case(code == 4 and "agent_type takes a name" in err, "a type is a name, no path", err)
+
+        code, out, err = run(folder, 'return agent("look", { cwd = "src" })')
+        case(out.strip().endswith("|a.txt"), "cwd is all that the agent's tools see", out + err)
+        code, out, err = run(folder, 'return agent("look", { cwd = ".." })')
+        case("no folder of the workspace" in out, "a cwd outside of the workspace shows nothing", out + err)
+
+        body = 'local v, e = agent("go", { budget = { tokens = 500 } }) return { e and e.kind, (agent("go")) ~= nil }'
+        code, out, err = run(folder, body)
+        case(code == 3 and json.loads(out) == ["budget", True], "an agent's own budget fails it alone", out + err)
+        body = 'meta = { name = "t", description = "d", budget = { tokens = 500 } } return agent("go")'
+        code, out, err = run(folder, body)
+        case(code == 5, "meta.budget stops the run", "%d %s" % (code, err))
+        code, out, err = run(folder, body.replace("500", "500000"))
+        case(code == 0, "a larger one does not", "%d %s" % (code, err))
+    print("1..%d" % cases)
+    return failed != 0
+
+
+sys.exit(main())
