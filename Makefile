@@ -176,7 +176,7 @@ bench: all
 # ---- the rest ----
 
 run: all
-	build/wf run examples/audit/audit.lua --model rules:examples/audit/model.lua --yes --root . -- dir=src
+	build/wf run examples/audit/audit.lua --model rules:examples/audit/model.lua --yes --root . -- dir=src,cli
 
 deps:
 	@.ci/deps test
