@@ -3614,7 +3614,7 @@ typedef enum wfi_rec {
     WFI_REC_RUN = 1, /* a new run: script, args, settings */
     WFI_REC_RESUME,  /* a process goes on with the log; script and args if they differ */
     WFI_REC_TEXT,    /* a text that others refer to by offset: prompt, system, tools, schema */
-    WFI_REC_CALL,    /* a call was given a lane */
+    WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
     WFI_REC_INTENT,  /* an effect is about to start */
@@ -11607,9 +11607,9 @@ static const char *const wfi_flow[] = {
     "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
-    "local select, pairs, next, null = env.select, env.pairs, env.next, env.null\n",
-    "local format, sub = env.string.format, env.string.sub\n",
-    "local encode, decode, array = env.json.encode, env.json.decode, env.json.array\n",
+    "local select, pairs, null = env.select, env.pairs, env.null\n",
+    "local format = env.string.format\n",
+    "local encode, array = env.json.encode, env.json.array\n",
     "local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat\n",
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
     "\n",

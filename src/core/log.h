@@ -13,7 +13,7 @@ typedef enum wfi_rec {
     WFI_REC_RUN = 1, /* a new run: script, args, settings */
     WFI_REC_RESUME,  /* a process goes on with the log; script and args if they differ */
     WFI_REC_TEXT,    /* a text that others refer to by offset: prompt, system, tools, schema */
-    WFI_REC_CALL,    /* a call was given a lane */
+    WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
     WFI_REC_INTENT,  /* an effect is about to start */

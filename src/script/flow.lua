@@ -11,9 +11,9 @@ local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, h
 local status, check_schema, random_bits = host.status, host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
-local select, pairs, next, null = env.select, env.pairs, env.next, env.null
-local format, sub = env.string.format, env.string.sub
-local encode, decode, array = env.json.encode, env.json.decode, env.json.array
+local select, pairs, null = env.select, env.pairs, env.null
+local format = env.string.format
+local encode, array = env.json.encode, env.json.array
 local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
 local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
 
