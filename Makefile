@@ -22,8 +22,9 @@ CORE   := $(filter src/core/%.c,$(PARTS))
 PORT   := $(filter src/port/%.c,$(PARTS))
 SCRIPT := $(filter src/script/%.c,$(PARTS))
 CLI    := $(filter cli/%.c,$(PARTS))
-TEXTS  := $(filter %.lua,$(PARTS))
-GEN    := $(patsubst src/script/%.lua,build/gen/%.h,$(TEXTS)) build/gen/workflow.h
+TLS    := $(filter src/port/trust.c src/port/tls_mbedtls.c,$(PARTS))
+TEXTS  := $(filter %.lua %.jsonl,$(PARTS))
+GEN    := $(patsubst %,build/gen/%.h,$(basename $(notdir $(TEXTS)))) build/gen/workflow.h
 
 # Of Lua, no more than scripts may have: no io, os, package, debug, and so no linit, which would open them all.
 LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopcodes lparser lstate lstring ltable ltm \
@@ -125,10 +126,15 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 
 .SECONDARY: $(GEN)
 
-build/gen/%.h: src/script/%.lua amalgamate
+define write_text
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)./amalgamate --text $< wfi_$* >$@
+endef
+build/gen/%.h: src/script/%.lua amalgamate
+	$(write_text)
+build/gen/%.h: src/core/%.jsonl amalgamate
+	$(write_text)
 
 # What the tests use. The committed workflow.h is written by ./amalgamate alone; `make check` compares.
 build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))

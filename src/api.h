@@ -148,18 +148,21 @@ typedef struct wf_request {
     uint32_t attempt;  /* 0 for the first */
 } wf_request;
 
-/* Head of a response. */
+/* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
-    int64_t retry_after_ms; /* -1: not said */
+    int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
-    wf_str request_id;      /* may be empty; lives until `end` */
+    wf_str request_id;
+    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
- * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it. */
+ * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
+ * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
+ * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
     wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent); /* 1..n bytes, or AGAIN */
@@ -213,6 +216,7 @@ typedef struct wf_usage {
     uint64_t cache_read;  /* prompt tokens served by the provider's cache */
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
+    uint64_t unpriced;    /* of all these tokens: those whose price is not known */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -259,7 +263,126 @@ typedef struct wf_provider {
     wf_str name;
     const wf_model_ops *ops;
     void *ctx;
+    bool stream; /* replies are asked for as server-sent events; else as one JSON body */
+    bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
 } wf_provider;
+
+/* ---- network ----------------------------------------------------------------------------------------------------- */
+
+/* Connections, numbered 0 .. n-1 by their user, one byte stream each. The HTTP client stands on this; TLS is a layer that has
+ * the same shape and stands between. The contract of every stream here:
+ *   WF_OK     1..n bytes were moved; ask again
+ *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
+ *   WF_END    of read: the peer has closed its side in good order
+ *   WF_E_IO   refused, broken, not to be trusted: `error` says why, and only `close` is left */
+typedef struct wf_net_ops {
+    /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
+     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+    wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
+    /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
+     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
+    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
+    wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
+    wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
+    void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */
+    /* Fills up to `max` connections that may go on; answers how many. One named in vain does no harm. */
+    uint32_t (*ready)(void *ctx, uint32_t *conns, uint32_t max);
+    /* When `ready` will name one without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
+    uint64_t (*due)(void *ctx);
+    /* Why the connection failed: a sentence with host and cause; lives until its next open. */
+    wf_str (*error)(void *ctx, uint32_t conn);
+} wf_net_ops;
+
+/* ---- HTTP/1.1 client (RFC 9110, RFC 9112) ---------------------------------------------------------------------------- */
+
+/* One client serves any number of providers: it keeps connections alive per origin, speaks through a proxy, and reads
+ * responses as they come. It does no I/O but through wf_net_ops, and takes no memory but what it is given. */
+typedef struct wf_http wf_http;
+
+typedef struct wf_header {
+    wf_str name, value;
+} wf_header;
+
+/* Slices and pointers must outlive the client. Zero means the default. */
+typedef struct wf_http_config {
+    const wf_platform *platform; /* its clocks */
+    const wf_net_ops *net;       /* with connections 0 .. lanes-1 */
+    void *net_ctx;
+    uint32_t lanes;     /* as in the wf's config; default 16 */
+    uint32_t endpoints; /* at most so many; default 8 */
+    uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
+    wf_str proxy;     /* http://[user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str no_proxy;  /* hosts that it is not for: names, .suffixes, addresses, with :port or not, comma-separated; * is all */
+    bool plain;       /* http:// may go to hosts other than this machine's loopback */
+} wf_http_config;
+
+/* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
+size_t wf_http_size(const wf_http_config *config);
+/* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* Closes its connections. */
+void wf_http_close(wf_http *http);
+
+/* An API reached through the client: every request is POST to url + path with these headers, and those that HTTP itself needs.
+ * The struct is copied; what it points to must outlive the client. */
+typedef struct wf_endpoint {
+    wf_str url;  /* http:// or https://, host, port and a path to begin with; "/" at the end or not */
+    wf_str path; /* joined with exactly one "/" */
+    const wf_header *headers;
+    uint32_t header_count;
+} wf_endpoint;
+
+/* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
+ * (*error, if not NULL, says why); WF_E_LIMIT: more than the config's endpoints. */
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error);
+
+/* What an endpoint's server last said of its limits (headers anthropic-ratelimit-*). */
+typedef struct wf_rate {
+    bool known;
+    uint64_t limit, remaining;
+    uint64_t reset_ms; /* wall time, ms since 1970; 0: not said */
+} wf_rate;
+typedef struct wf_rates {
+    wf_rate requests, tokens, input_tokens, output_tokens;
+} wf_rates;
+void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
+
+typedef struct wf_http_stats {
+    uint64_t requests, connections; /* begun; opened */
+    uint64_t resends;               /* requests sent again since a kept connection was dead */
+} wf_http_stats;
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
+
+/* ---- the Anthropic Messages API ---------------------------------------------------------------------------------------- */
+
+/* How to talk to it. Zero means the default. */
+typedef struct wf_messages_settings {
+    wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
+    wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
+    bool x_api_key;    /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
+    wf_str betas;      /* comma-separated values for anthropic-beta */
+    wf_str workspace_id, user_profile_id;
+} wf_messages_settings;
+
+#define WF_MESSAGES_URL     "https://api.anthropic.com"
+#define WF_MESSAGES_PATH    "/v1/messages"
+#define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
+ * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
+uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
+                             wf_header out[WF_MESSAGES_HEADERS]);
+
+/* ---- prices ---------------------------------------------------------------------------------------------------------------- */
+
+/* A price list is lines of JSON objects; "#" begins a line of comment:
+ *   {"model":"claude-haiku-5-5","above":100000,"input":0.5,"output":2.5,"write_5m":0.625,"write_1h":1,"read":0.05,"source":"..."}
+ * in USD per million tokens. `above`: for requests with more prompt tokens, cached ones counted. A dated id (MODEL-20251001)
+ * has the price of its model. Later lines win, and lines of the config's list win over the built-in one.
+ * Checks a list: WF_E_SYNTAX: error, if not NULL, has the reason and the line's number (from 1) as its offset. */
+wf_status wf_prices_check(wf_str list, wf_error *error);
+/* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
+bool wf_prices_known(wf_str list, wf_str model);
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 
@@ -274,6 +397,7 @@ typedef struct wf_config {
     wf_str model;  /* default worker, "PROVIDER:MODEL" */
     wf_str effort; /* default effort; empty: the model's own */
     wf_str system; /* default system prompt */
+    wf_str prices; /* a price list to go before the built-in one; empty: none */
 
     uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
     uint32_t max_agents; /* rows of the agent table; default 1000 */

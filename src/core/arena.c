@@ -378,3 +378,31 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
     *used = heap->heap.used;
     *high = heap->heap.high;
 }
+
+/* ---- growing bytes ---- */
+
+wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max) {
+    if (n <= b->cap - b->len) return WF_OK;
+    if (b->len > max || n > max - b->len) return WF_E_LIMIT;
+    size_t least = b->len + n, cap = b->cap > max / 2 ? max : b->cap * 2;
+    if (cap < 256) cap = max < 256 ? max : 256;
+    if (cap < least) cap = least;
+    char *ptr = wfi_heap_realloc(h, b->ptr, cap);
+    if (!ptr) return WF_E_MEMORY;
+    b->ptr = ptr;
+    b->cap = cap;
+    return WF_OK;
+}
+
+wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max) {
+    wf_status s = wfi_buf_reserve(h, b, n, max);
+    if (s != WF_OK || n == 0) return s;
+    wfi_copy(b->ptr + b->len, p, n);
+    b->len += n;
+    return WF_OK;
+}
+
+void wfi_buf_free(wfi_heap *h, wfi_buf *b) {
+    wfi_heap_free(h, b->ptr);
+    wfi_zero(b, sizeof *b);
+}

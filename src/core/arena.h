@@ -57,6 +57,16 @@ WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
+
+/* Bytes that grow in a heap. Zeroed: empty. */
+typedef struct wfi_buf {
+    char *ptr;
+    size_t len, cap;
+} wfi_buf;
+/* Room for n more bytes, doubling. WF_E_LIMIT: that would be more than max in all; WF_E_MEMORY. On failure nothing changes. */
+WFI wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max);
+WFI wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max);
+WFI void wfi_buf_free(wfi_heap *h, wfi_buf *b);
 WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */
 
 #endif

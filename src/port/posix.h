@@ -37,6 +37,7 @@ typedef struct wf_posix_config {
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
+    uint32_t conns;    /* network connections 0 .. conns-1; 0: no network */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */
@@ -56,7 +57,10 @@ void wf_posix_close(wf_posix *p);
 /* Fills in all of *out but `trace`, which becomes NULL. */
 void wf_posix_platform(wf_posix *p, wf_platform *out);
 
-/* Sleeps until a sync or a child has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
+/* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
+const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
+
+/* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);
 

@@ -1,0 +1,2 @@
+/* client: to be written. */
+#include "client.h"

@@ -1,0 +1,2 @@
+/* messages_calls: to be written. */
+#include "messages_calls.h"

@@ -1,0 +1,2 @@
+/* messages_stream: to be written. */
+#include "provider.h"

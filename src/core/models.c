@@ -1,0 +1,2 @@
+/* models: to be written. */
+#include "models.h"

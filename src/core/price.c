@@ -1,0 +1,2 @@
+/* price: to be written. */
+#include "price.h"

@@ -1,0 +1,2 @@
+/* retry: to be written. */
+#include "retry.h"

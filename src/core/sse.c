@@ -1,0 +1,2 @@
+/* sse: to be written. */
+#include "sse.h"

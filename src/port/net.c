@@ -1,0 +1,2 @@
+/* net: to be written. */
+#include "net.h"

@@ -1,0 +1,2 @@
+/* tls_mbedtls: to be written. */
+#include "trust.h"

@@ -1,0 +1,2 @@
+/* trust: to be written. */
+#include "trust.h"
