@@ -512,7 +512,10 @@ static bool agent_is_empty(const wfi_task *t) {
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
-    if (t->codec->parse(wf_str_of(t->reply, t->reply_len), &t->turn) != WF_OK) {
+    wfi_reader reader;
+    t->codec->reader_begin(&reader, &e->heap, e->config.reply_max, false);
+    reader.body = (wfi_buf){t->reply, t->reply_len, t->reply_cap}; /* stays the task's */
+    if (t->codec->reader_end(&reader, &t->turn) != WF_OK) {
         wf_str start = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
         wf_str why = agent_message(e, "the reply is no message of this API", start, false, t->response.request_id);
         return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);

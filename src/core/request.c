@@ -59,12 +59,12 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
                               wf_str result_schema) {
     wf_json_begin(o, false);
     for (uint32_t i = 0; i < config->tool_count; i++)
-        if (names.len == 0 || request_lists(names, config->tools[i].name)) codec->tool(o, &config->tools[i]);
+        if (names.len == 0 || request_lists(names, config->tools[i].name)) codec->tool(o, &config->tools[i], false);
     if (result_schema.len > 0) {
         wf_tool result = {.name = WF_STR("result"),
                           .description = WF_STR("Hand in the final answer. Call it once, when the work is done."),
                           .input_schema = result_schema};
-        codec->tool(o, &result);
+        codec->tool(o, &result, true);
     }
     wf_json_finish(o);
 }
@@ -191,7 +191,8 @@ uint64_t wfi_request_begin(wfi_task *t) {
     uint64_t len = 0;
     uint32_t max_tokens = t->raised ? t->row->limits.max_tokens * 2 : t->row->limits.max_tokens;
     wf_json_out_init(&o, t->head, sizeof t->head);
-    t->codec->head(&o, t->model, max_tokens, t->call.effort);
+    wfi_ask ask = {.model = t->model, .effort = t->call.effort, .max_tokens = max_tokens};
+    t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;
