@@ -63,6 +63,7 @@ typedef struct wfi_task {
     uint64_t piece_pos; /* bytes of it that are sent */
     bool exchange;      /* begun, not ended */
     wf_response response;
+    char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
     wfi_cost reserved;
 

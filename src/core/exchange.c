@@ -98,6 +98,7 @@ wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_
     wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
     t->progress = e->now;
     wfi_exchange_forget(e, t);
+    wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     t->state = WFI_TASK_SEND;
@@ -129,10 +130,18 @@ static bool exchange_succeeded(const wfi_task *t) {
     return t->response.status >= 200 && t->response.status < 300;
 }
 
+/* The request's id outlives the exchange, for messages about the reply. */
+static void exchange_keep_id(wfi_task *t) {
+    wf_str id = wfi_utf8_clip(t->response.request_id, sizeof t->request_id);
+    wfi_copy(t->request_id, id.ptr, id.len);
+    t->response.request_id = wf_str_of(t->request_id, id.len);
+}
+
 static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK) return exchange_lost(e, t, s, f);
+    exchange_keep_id(t);
     t->progress = e->now;
     t->state = WFI_TASK_BODY;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
