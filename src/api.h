@@ -311,9 +311,10 @@ typedef struct wf_http_config {
     uint32_t lanes;     /* as in the wf's config; default 16 */
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;     /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;  /* hosts that it is not for: names, .suffixes, addresses, with :port or not, comma-separated; * is all */
-    bool plain;       /* http:// may go to hosts other than this machine's loopback */
+    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str
+        no_proxy; /* hosts that it is not for: names, .suffixes, addresses, with :port or not, comma-separated; * is all */
+    bool plain; /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
@@ -359,8 +360,8 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
 typedef struct wf_messages_settings {
     wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
     wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
-    bool x_api_key;    /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
-    wf_str betas;      /* comma-separated values for anthropic-beta */
+    bool x_api_key; /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
+    wf_str betas;   /* comma-separated values for anthropic-beta */
     wf_str workspace_id, user_profile_id;
 } wf_messages_settings;
 
@@ -372,6 +373,48 @@ typedef struct wf_messages_settings {
  * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
+
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+typedef enum wf_messages_op {
+    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
+    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
+    WF_MODELS_LIST,           /* limit, after_id, before_id */
+    WF_MODELS_GET,            /* id */
+    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
+    WF_BATCHES_LIST,          /* limit, after_id, before_id */
+    WF_BATCHES_GET,           /* id */
+    WF_BATCHES_CANCEL,        /* id */
+    WF_BATCHES_DELETE,        /* id */
+    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
+} wf_messages_op;
+
+/* What an operation does not need is left empty, or 0: not said. */
+typedef struct wf_messages_call {
+    wf_messages_op op;
+    wf_str
+        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
+    wf_str id;
+    wf_str after_id, before_id;
+    uint32_t limit;
+    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
+    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
+} wf_messages_call;
+
+/* Slices live in the settings, the url, the call and buf. */
+typedef struct wf_messages_request {
+    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
+    wf_header headers[WF_MESSAGES_HEADERS];
+    uint32_t header_count; /* host and content-length are the sender's business */
+    bool has_body;         /* it may be empty: then content-length is 0 */
+    wf_str body;           /* compact JSON */
+} wf_messages_request;
+
+/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
+ * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
+ * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
+ * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error);
 
 /* ---- prices ---------------------------------------------------------------------------------------------------------------- */
 
