@@ -162,18 +162,21 @@ typedef struct wf_response {
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
  * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
- * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row. */
+ * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody mends something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
-    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent); /* 1..n bytes, or AGAIN */
-    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                        /* OK, AGAIN, error */
+    /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
+    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent);
+    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error */
     wf_status (*recv)(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got); /* 1..n bytes, AGAIN, END, error */
     void (*end)(void *ctx, uint32_t lane);
     /* Fills up to `max` lanes that may go on; answers how many. A lane named in vain does no harm. */
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered WF_E_IO; constant or living until `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
+     * `end`. May be NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -258,7 +261,8 @@ typedef struct wf_platform {
     void *tool_ctx;
 } wf_platform;
 
-/* Who serves models whose name begins with "NAME:". */
+/* Who serves models whose name begins with "NAME:". A name without a provider is one of WF_BARE_PROVIDER's. */
+#define WF_BARE_PROVIDER "anthropic"
 typedef struct wf_provider {
     wf_str name;
     const wf_model_ops *ops;
@@ -274,7 +278,8 @@ typedef struct wf_provider {
  *   WF_OK     1..n bytes were moved; ask again
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
- *   WF_E_IO   refused, broken, not to be trusted: `error` says why, and only `close` is left */
+ *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
      * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
@@ -312,9 +317,8 @@ typedef struct wf_http_config {
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
     wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str
-        no_proxy; /* hosts that it is not for: names, .suffixes, addresses, with :port or not, comma-separated; * is all */
-    bool plain; /* http:// may go to hosts other than this machine's loopback */
+    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
+    bool plain;         /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */

@@ -219,6 +219,24 @@ WFI size_t wfi_align_up(size_t n, size_t align) {
     return (n + align - 1) & ~(align - 1);
 }
 
+/* ---- what requests use up ---- */
+
+void wfi_cost_add(wfi_cost *to, wfi_cost cost) {
+    to->tokens = wfi_add_sat(to->tokens, cost.tokens);
+    to->nano_usd = wfi_add_sat(to->nano_usd, cost.nano_usd);
+}
+
+bool wfi_cost_within(wfi_cost cost, wfi_cost limit) {
+    return (limit.tokens == 0 || cost.tokens <= limit.tokens) &&
+           (limit.nano_usd == 0 || cost.nano_usd <= limit.nano_usd);
+}
+
+wfi_cost wfi_cost_of(const wf_usage *u) {
+    uint64_t prompt = wfi_add_sat(u->input, wfi_add_sat(u->cache_read, u->cache_write));
+    wfi_cost cost = {wfi_add_sat(prompt, u->output), u->nano_usd};
+    return cost;
+}
+
 /* ---- little-endian bytes ---- */
 
 WFI uint32_t wfi_get32(const void *p) {

@@ -46,6 +46,14 @@ WFI bool wfi_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 WFI uint64_t wfi_add_sat(uint64_t a, uint64_t b); /* saturating */
 WFI size_t wfi_align_up(size_t n, size_t align);  /* align a power of two; n + align must not overflow */
 
+/* ---- what requests use up ---- */
+typedef struct wfi_cost {
+    uint64_t tokens, nano_usd;
+} wfi_cost;
+WFI void wfi_cost_add(wfi_cost *to, wfi_cost cost);      /* saturating */
+WFI bool wfi_cost_within(wfi_cost cost, wfi_cost limit); /* a limit of 0 is none */
+WFI wfi_cost wfi_cost_of(const wf_usage *usage);
+
 /* ---- little-endian bytes ---- */
 WFI uint32_t wfi_get32(const void *p);
 WFI uint64_t wfi_get64(const void *p);

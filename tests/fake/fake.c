@@ -1,5 +1,6 @@
 /* fake: see fake.h. */
 #include "fake.h"
+#include "stream.h"
 
 #include <stdarg.h>
 
@@ -304,6 +305,16 @@ static uint32_t fake_occurs(const char *text, const char *what) {
     return n;
 }
 
+static void fake_answer_streamed(const fake *f, fake_answer *a) {
+    size_t len;
+    char *events = f->provider.stream && a->status == 200 ? fake_stream(wf_str_of(a->body, a->len), &len) : NULL;
+    if (!events) return;
+    free(a->body);
+    a->body = events;
+    a->len = len;
+    a->streamed = true;
+}
+
 static void fake_answer_request(fake *f, fake_exchange *x) {
     x->body[x->body_len] = 0;
     fake_request r = {.body = x->body, .len = x->body_len, .prompt = fake_prompt(x->body)};
@@ -313,6 +324,7 @@ static void fake_answer_request(fake *f, fake_exchange *x) {
     x->answer = (fake_answer){.status = 200, .retry_after_ms = -1, .should_retry = -1};
     if (f->on_request) f->on_request(f, &r);
     f->model(f, &r, &x->answer);
+    fake_answer_streamed(f, &x->answer);
     if (x->answer.status == 200 && x->answer.drop < FAKE_DROP_SEND) f->tokens += 15;
     x->answered = true;
     x->due = x->answer.drop == FAKE_HANG ? UINT64_MAX : f->now + x->answer.delay_ms;
@@ -378,6 +390,7 @@ static wf_status fake_head(void *ctx, uint32_t lane, wf_response *out) {
                          .retry_after_ms = x->answer.retry_after_ms,
                          .should_retry = x->answer.should_retry,
                          .request_id = wf_str_of(x->id, 5)};
+    if (x->answer.streamed) out->content_type = WF_STR("text/event-stream");
     return WF_OK;
 }
 

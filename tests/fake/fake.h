@@ -67,6 +67,7 @@ typedef struct fake_answer {
     fake_drop drop;
     char *body; /* malloced */
     size_t len;
+    bool streamed; /* the fake's: the body was turned into events, since the provider streams */
 } fake_answer;
 
 /* A request as the model sees it. */
