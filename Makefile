@@ -161,6 +161,12 @@ build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h tes
 	@echo '  $@'
 	$(Q)$(subst src/port/,tests/server/,$(MBEDTLS_CC)) -O2 -g
 
+# Programs that tests talk to, with that library.
+build/test/%.o: tests/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(CC) $(WARN) $(HARD) -D_GNU_SOURCE -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
+
 build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/mbedtls/mbedtls_random.o: build/%/src/port/mbedtls_random.o
 	@mkdir -p $(@D)
 	$(Q)cp $< $@

@@ -18,6 +18,8 @@ typedef struct check_phase {
     size_t title_len;
     uint32_t agents, failed;
     uint64_t in, most; /* tokens of prompts; of answers at most */
+    uint64_t low, high; /* nano-USD: of the prompts alone; of the longest answers, with prompts kept in the cache */
+    uint32_t unpriced;  /* requests whose price is not known */
 } check_phase;
 
 /* The trace hook is handed the port's context, so what it counts cannot come with it. */
@@ -27,7 +29,8 @@ static struct check {
     char reply[CHECK_EXAMPLE + 1024];
     char example[CHECK_EXAMPLE];
     size_t reply_len, reply_at;
-    uint64_t in, most; /* of the agent under way */
+    check_phase agent; /* what the agent under way adds to its phase */
+    wf_str prices;
     check_phase phases[CHECK_PHASES];
     size_t count;
 } check;
