@@ -4,17 +4,17 @@
  * JSON of the wire. Neighbouring blocks of ours share one user message; glue puts the messages' frames around them. */
 #include "provider.h"
 
-static void messages_head(wf_json_out *o, wf_str model, uint32_t max_tokens, wf_str effort) {
+static void messages_head(wf_json_out *o, const wfi_ask *ask) {
     wf_json_begin(o, true);
     wf_json_key(o, WF_STR("model"));
-    wf_json_str(o, model);
+    wf_json_str(o, ask->model);
     wf_json_key(o, WF_STR("max_tokens"));
-    wf_json_u64(o, max_tokens);
-    if (effort.len > 0) {
+    wf_json_u64(o, ask->max_tokens);
+    if (ask->effort.len > 0) {
         wf_json_key(o, WF_STR("output_config"));
         wf_json_begin(o, true);
         wf_json_key(o, WF_STR("effort"));
-        wf_json_str(o, effort);
+        wf_json_str(o, ask->effort);
         wf_json_finish(o);
     }
 }
@@ -32,7 +32,8 @@ static void messages_system(wf_json_out *o, wf_str text) {
     wf_json_str(o, text);
 }
 
-static void messages_tool(wf_json_out *o, const wf_tool *tool) {
+static void messages_tool(wf_json_out *o, const wf_tool *tool, bool last) {
+    (void)last;
     wf_json_begin(o, true);
     wf_json_key(o, WF_STR("name"));
     wf_json_str(o, tool->name);
@@ -143,6 +144,26 @@ static void messages_usage(wf_str usage, wf_usage *out) {
     }
 }
 
+/* ---- the reader ---- */
+
+static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
+    wfi_zero(r, sizeof *r);
+    r->heap = heap;
+    r->max = max;
+    r->stream = stream;
+    r->why = "";
+}
+
+static wf_status messages_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+    wf_status s = wfi_buf_add(r->heap, &r->body, p, n, r->max);
+    *used = s == WF_OK ? n : 0;
+    return s;
+}
+
+static void messages_reader_free(wfi_reader *r) {
+    wfi_buf_free(r->heap, &r->body);
+}
+
 static wf_status messages_parse(wf_str body, wfi_reply *out) {
     wf_json j;
     bool has_content = false;
@@ -170,6 +191,12 @@ static wf_status messages_parse(wf_str body, wfi_reply *out) {
     return WF_OK;
 }
 
+static wf_status messages_reader_end(wfi_reader *r, wfi_reply *out) {
+    wf_status s = messages_parse(wf_str_of(r->body.ptr, r->body.len), out);
+    if (s != WF_OK) r->why = "the reply is no message of this API";
+    return s;
+}
+
 static void messages_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded"};
@@ -181,6 +208,13 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     if (!wf_json_member_str(details, WF_STR("error_code"), &code)) return;
     for (size_t i = 0; i < WFI_COUNT(spent); i++)
         out->spent |= wf_json_equals(code, wfi_str_z(spent[i]));
+}
+
+static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
+    (void)o;
+    (void)type;
+    (void)last;
+    return false;
 }
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
@@ -213,9 +247,13 @@ const wfi_codec *wfi_messages_codec(void) {
         .glue = messages_glue,
         .system = messages_system,
         .tool = messages_tool,
+        .server_tool = messages_server_tool,
         .text_block = messages_text_block,
         .result_block = messages_result_block,
-        .parse = messages_parse,
+        .reader_begin = messages_reader_begin,
+        .reader_feed = messages_reader_feed,
+        .reader_end = messages_reader_end,
+        .reader_free = messages_reader_free,
         .fault = messages_fault,
         .block = messages_block,
     };
