@@ -111,12 +111,12 @@ static void test_first_request(void **state) {
     assert_int_equal(d.usage.input, 10);
     assert_int_equal(d.usage.output, 5);
     assert_string_equal(
-        play.last,
-        "{\"model\":\"some-model\",\"max_tokens\":77,\"output_config\":{\"effort\":\"low\"}," CACHE
-        ",\"system\":[{\"type\":\"text\",\"text\":\"be brief\"," CACHE
-        "}],\"tools\":[{\"name\":\"look\",\"description\":\"Looks.\",\"input_schema\":{\"type\":\"object\","
-        "\"properties\":{}}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"say "
-        "\\\"hi\\\"\\n\"}]}]}");
+        play.last, "{\"model\":\"some-model\",\"max_tokens\":77,\"output_config\":{\"effort\":\"low\"}," CACHE
+                   ",\"system\":[{\"type\":\"text\",\"text\":\"be brief\"," CACHE
+                   "}],\"tools\":[{\"name\":\"look\",\"description\":\"Looks.\",\"input_schema\":{\"type\":\"object\","
+                   "\"properties\":{}}," CACHE
+                   "}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"say "
+                   "\\\"hi\\\"\\n\"}]}]}");
     rig_end(&r);
 }
 
