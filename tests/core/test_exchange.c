@@ -344,7 +344,6 @@ static void test_lost_money_stays_spent(void **state) {
     assert_int_equal(line_next, 1);
     rig_crash(&r, FAKE_SYNCED);
     serve(&r);
-    rig_start(&r);
     rig_ask(&r, "go");
     assert_true(rig_take(&r).stopped); /* the log remembers */
     assert_int_equal(line_next, 1);
