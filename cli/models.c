@@ -6,7 +6,7 @@
 #include <string.h>
 
 #define MODELS_PRICES_MOST ((size_t)1 << 20)
-#define MODELS_BUDGET  "10" /* USD, with --yes and no other budget */
+#define MODELS_BUDGET      "10" /* USD, with --yes and no other budget */
 
 const char *cli_models_key_name(void) {
     if (cli_env(ENV_API_KEY)) return cli_env_name(ENV_API_KEY);
@@ -55,14 +55,16 @@ static cli_exit models_check_provider(const char *model) {
     for (size_t i = 0; i < sizeof served / sizeof *served; i++) {
         if (!cli_same(provider, cli_str(served[i]))) continue;
         if (model[provider.len + 1]) return CLI_OK;
-        return cli_fail(CLI_USAGE, "--model %s: a name is missing after the colon; write anthropic:MODEL or rules:FILE.lua",
-                        model);
+        return cli_fail(
+            CLI_USAGE, "--model %s: a name is missing after the colon; write anthropic:MODEL or rules:FILE.lua", model);
     }
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (cli_same(provider, cli_str(later[i])))
-            return cli_fail(CLI_USAGE, "--model %s: %s models come later; this build serves anthropic:MODEL and rules:FILE.lua",
+            return cli_fail(CLI_USAGE,
+                            "--model %s: %s models come later; this build serves anthropic:MODEL and rules:FILE.lua",
                             model, later[i]);
-    return cli_fail(CLI_USAGE, "--model %s: there is no provider %.*s; this build serves anthropic:MODEL and rules:FILE.lua",
+    return cli_fail(CLI_USAGE,
+                    "--model %s: there is no provider %.*s; this build serves anthropic:MODEL and rules:FILE.lua",
                     model, (int)provider.len, provider.ptr);
 }
 
@@ -80,10 +82,11 @@ static cli_exit models_settle_served(cli_options *o) {
     if (!o->text[OPT_MODEL]) return models_none();
     cli_exit code = models_settle_name(o);
     if (code != CLI_OK || cli_models_is_rules(o) || key) return code;
-    return cli_fail(CLI_USAGE,
-                    "--model %s: there is no key for it: set ANTHROPIC_API_KEY, or ANTHROPIC_AUTH_TOKEN (for a server that "
-                    "ANTHROPIC_BASE_URL names and that wants none, to any text)",
-                    o->text[OPT_MODEL]);
+    return cli_fail(
+        CLI_USAGE,
+        "--model %s: there is no key for it: set ANTHROPIC_API_KEY, or ANTHROPIC_AUTH_TOKEN (for a server that "
+        "ANTHROPIC_BASE_URL names and that wants none, to any text)",
+        o->text[OPT_MODEL]);
 }
 
 /* ---- the prices ---- */
@@ -115,11 +118,12 @@ static cli_exit models_read_prices(cli_options *o) {
 
 static cli_exit models_no_price(const cli_options *o) {
     const char *name = cli_models_name(o);
-    return cli_fail(CLI_USAGE,
-                    "--budget-usd %s: the price of %s is not known; give --budget-tokens N instead, or --prices FILE with a "
-                    "line such as {\"model\":\"%s\",\"input\":2,\"output\":10,\"write_5m\":2.5,\"write_1h\":4,\"read\":0.2} "
-                    "(USD per million tokens)",
-                    o->text[OPT_BUDGET_USD], name, name);
+    return cli_fail(
+        CLI_USAGE,
+        "--budget-usd %s: the price of %s is not known; give --budget-tokens N instead, or --prices FILE with a "
+        "line such as {\"model\":\"%s\",\"input\":2,\"output\":10,\"write_5m\":2.5,\"write_1h\":4,\"read\":0.2} "
+        "(USD per million tokens)",
+        o->text[OPT_BUDGET_USD], name, name);
 }
 
 /* Where money can be spent, --yes stands for a budget as well, unless one was named. Beside a model of rules a script may name

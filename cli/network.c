@@ -45,7 +45,9 @@ static bool network_check_value(cli_network *n, cli_variable variable) {
     while (value && value[at] > ' ' && value[at] < 0x7f)
         at++;
     if (!value || value[at] == '\0') return true;
-    const char *what = value[at] == '\n' || value[at] == '\r' ? "a line break" : value[at] == ' ' ? "a blank" : "a byte";
+    const char *what = value[at] == '\n' || value[at] == '\r' ? "a line break"
+                       : value[at] == ' '                     ? "a blank"
+                                                              : "a byte";
     return network_fail(n, "%s: character %zu is %s that it cannot have; set it again, from its text alone",
                         cli_env_name(variable), at + 1, what);
 }
@@ -120,8 +122,8 @@ static bool network_open_tls(cli_network *n, wf_http_config *http) {
     if (status != WF_OK) {
         const char *why = tls && wf_tls_error(tls)[0] ? wf_tls_error(tls) : error.text;
         if (!file) return network_fail(n, "%s; name a bundle of root certificates in PEM with --ca FILE", why);
-        return network_fail(n, "%s %s: %s; name a bundle of root certificates in PEM", given ? "--ca" : "SSL_CERT_FILE", file,
-                            why);
+        return network_fail(n, "%s %s: %s; name a bundle of root certificates in PEM", given ? "--ca" : "SSL_CERT_FILE",
+                            file, why);
     }
     n->tls = tls;
     http->net = wf_tls_ops();
@@ -179,8 +181,8 @@ static void network_init(cli_network *n, const cli_options *options, wf_posix *p
     n->served = (wf_provider){.name = WF_STR("anthropic"), .stream = true, .priced = true};
 }
 
-cli_exit cli_network_open(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform, void *memory,
-                          size_t size, wf_provider *out) {
+cli_exit cli_network_open(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,
+                          void *memory, size_t size, wf_provider *out) {
     network_init(n, options, posix, platform, memory, size);
     if (!network_open(n)) return cli_fail(CLI_USAGE, "%s", n->why);
     *out = n->served;
@@ -199,7 +201,7 @@ void cli_network_close(cli_network *n) {
 static wf_status network_later_begin(void *ctx, uint32_t lane, const wf_request *request) {
     cli_network *n = ctx;
     if (!n->http && !n->failed) (void)network_open(n);
-    return n->failed ? WF_E_IO : n->served.ops->begin(n->served.ctx, lane, request);
+    return n->failed ? WF_E_CONFIG : n->served.ops->begin(n->served.ctx, lane, request);
 }
 
 static wf_status network_later_send(void *ctx, uint32_t lane, const void *buf, size_t len, size_t *sent) {
@@ -274,7 +276,8 @@ void cli_network_put_stats(const cli_network *n, FILE *to) {
     cli_amount a, b;
     if (!n->http) return;
     wf_http_stats_get(n->http, &http);
-    fprintf(to, "network: %s requests over %s connections", cli_count(&a, http.requests), cli_count(&b, http.connections));
+    fprintf(to, "network: %s requests over %s connections", cli_count(&a, http.requests),
+            cli_count(&b, http.connections));
     fprintf(to, ", %s sent again since a kept connection was dead\n", cli_count(&a, http.resends));
     if (n->tls) {
         wf_tls_stats_get(n->tls, &tls);

@@ -28,8 +28,8 @@ typedef struct cli_network {
 size_t cli_network_size(const cli_options *options);
 
 /* Opens all of it now. CLI_USAGE: a line on stderr said what of the settings cannot be used. */
-cli_exit cli_network_open(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform, void *memory,
-                          size_t size, wf_provider *out);
+cli_exit cli_network_open(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,
+                          void *memory, size_t size, wf_provider *out);
 /* Opens it when the first agent asks for one of its models; what cannot be used fails that agent. memory NULL: there is not
  * enough, which fails it as well. */
 void cli_network_open_later(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,

@@ -137,7 +137,8 @@ static void run_put_mend(const run_job *job, const wf_run_status *s) {
     fprintf(stderr, "stopped: ");
     cli_put(stderr, s->text, RUN_MESSAGE);
     fputc('\n', stderr);
-    if (s->outcome == WF_RUN_PAUSED) fprintf(stderr, "wait until the provider's limit is free again, or have it raised; ");
+    if (s->outcome == WF_RUN_PAUSED)
+        fprintf(stderr, "wait until the provider's limit is free again, or have it raised; ");
     if (s->outcome == WF_RUN_REFUSED)
         fprintf(stderr, "mend %s%sthe model's name; ", key ? key : "", key ? ", what it permits, or " : "");
     fprintf(stderr, "go on: wf resume %s\n", job->log);
@@ -243,7 +244,8 @@ static void run_put_terms(const run_job *job) {
         cli_put(stderr, cli_network_server(), RUN_SERVER);
     }
     fputs("; budget: ", stderr);
-    if (usd) fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
+    if (usd)
+        fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
     fputs(usd || tokens ? "\n" : "none (--budget-tokens N, --budget-usd X)\n", stderr);
 }

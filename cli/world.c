@@ -140,7 +140,8 @@ static cli_exit world_open_network(cli_world *w) {
 static void world_open_network_later(cli_world *w) {
     size_t size = cli_network_size(w->options);
     void *memory = size > 0 && size <= (w->size - w->used) / 2 ? world_carve(w, size) : NULL;
-    cli_network_open_later(&w->network, w->options, w->posix, &w->platform, memory, size, &w->providers[w->provider_count++]);
+    cli_network_open_later(&w->network, w->options, w->posix, &w->platform, memory, size,
+                           &w->providers[w->provider_count++]);
 }
 
 /* Every model that can be served: the default one's provider, and those that agents may name besides. */

@@ -430,6 +430,8 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
 wf_status wf_prices_check(wf_str list, wf_error *error);
 /* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
 bool wf_prices_known(wf_str list, wf_str model);
+/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 
