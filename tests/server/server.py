@@ -10,6 +10,7 @@ import json
 import os
 import subprocess
 import tempfile
+import urllib.error
 import urllib.request
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -49,8 +50,11 @@ class Server:
     def control(self, path, body=None):
         url = "http://127.0.0.1:%d%s" % (self.ports["control"], path)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        with opener.open(urllib.request.Request(url, data=body), timeout=30) as answer:
-            return json.load(answer)
+        try:
+            with opener.open(urllib.request.Request(url, data=body), timeout=30) as answer:
+                return json.load(answer)
+        except urllib.error.HTTPError as wrong:
+            raise ValueError(json.load(wrong)["error"]) from None
 
     def stats(self):
         return self.control("/")
