@@ -162,18 +162,21 @@ typedef struct wf_response {
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
  * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
- * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row. */
+ * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody mends something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
-    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent); /* 1..n bytes, or AGAIN */
-    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                        /* OK, AGAIN, error */
+    /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
+    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent);
+    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error */
     wf_status (*recv)(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got); /* 1..n bytes, AGAIN, END, error */
     void (*end)(void *ctx, uint32_t lane);
     /* Fills up to `max` lanes that may go on; answers how many. A lane named in vain does no harm. */
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered WF_E_IO; constant or living until `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
+     * `end`. May be NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -258,7 +261,8 @@ typedef struct wf_platform {
     void *tool_ctx;
 } wf_platform;
 
-/* Who serves models whose name begins with "NAME:". */
+/* Who serves models whose name begins with "NAME:". A name without a provider is one of WF_BARE_PROVIDER's. */
+#define WF_BARE_PROVIDER "anthropic"
 typedef struct wf_provider {
     wf_str name;
     const wf_model_ops *ops;
@@ -274,7 +278,8 @@ typedef struct wf_provider {
  *   WF_OK     1..n bytes were moved; ask again
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
- *   WF_E_IO   refused, broken, not to be trusted: `error` says why, and only `close` is left */
+ *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
      * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
@@ -311,9 +316,9 @@ typedef struct wf_http_config {
     uint32_t lanes;     /* as in the wf's config; default 16 */
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;     /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;  /* hosts that it is not for: names, .suffixes, addresses, with :port or not, comma-separated; * is all */
-    bool plain;       /* http:// may go to hosts other than this machine's loopback */
+    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
+    bool plain;         /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
@@ -359,8 +364,8 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
 typedef struct wf_messages_settings {
     wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
     wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
-    bool x_api_key;    /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
-    wf_str betas;      /* comma-separated values for anthropic-beta */
+    bool x_api_key; /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
+    wf_str betas;   /* comma-separated values for anthropic-beta */
     wf_str workspace_id, user_profile_id;
 } wf_messages_settings;
 
@@ -373,6 +378,48 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+typedef enum wf_messages_op {
+    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
+    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
+    WF_MODELS_LIST,           /* limit, after_id, before_id */
+    WF_MODELS_GET,            /* id */
+    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
+    WF_BATCHES_LIST,          /* limit, after_id, before_id */
+    WF_BATCHES_GET,           /* id */
+    WF_BATCHES_CANCEL,        /* id */
+    WF_BATCHES_DELETE,        /* id */
+    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
+} wf_messages_op;
+
+/* What an operation does not need is left empty, or 0: not said. */
+typedef struct wf_messages_call {
+    wf_messages_op op;
+    wf_str
+        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
+    wf_str id;
+    wf_str after_id, before_id;
+    uint32_t limit;
+    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
+    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
+} wf_messages_call;
+
+/* Slices live in the settings, the url, the call and buf. */
+typedef struct wf_messages_request {
+    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
+    wf_header headers[WF_MESSAGES_HEADERS];
+    uint32_t header_count; /* host and content-length are the sender's business */
+    bool has_body;         /* it may be empty: then content-length is 0 */
+    wf_str body;           /* compact JSON */
+} wf_messages_request;
+
+/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
+ * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
+ * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
+ * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error);
+
 /* ---- prices ---------------------------------------------------------------------------------------------------------------- */
 
 /* A price list is lines of JSON objects; "#" begins a line of comment:
@@ -383,6 +430,8 @@ uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, si
 wf_status wf_prices_check(wf_str list, wf_error *error);
 /* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
 bool wf_prices_known(wf_str list, wf_str model);
+/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 
