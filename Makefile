@@ -3,7 +3,8 @@
 #   build/wf          the command, from the split tree
 #   build/obj         its objects, optimised
 #   build/san         the same sources and the tests, with the address and undefined-behaviour sanitizers
-#   build/deps        pinned sources, unpacked by .ci/deps; a .mk file there says where Lua is
+#   build/test        what the tests run against: mbedTLS with a server side
+#   build/deps        pinned sources, unpacked by .ci/deps; a .mk file there says where Lua and mbedTLS are
 
 CC     = cc
 CFLAGS = -O2 -g
@@ -77,10 +78,25 @@ LUA_SAN_A  := build/san/liblua.a
 LUA_LIBS    = $(LUA_A)
 endif
 
-INC     := -Ibuild/gen $(LUA_CFLAGS)
+# mbedTLS is built from our own configuration: the product's, and the tests', which has a server side too.
+ifdef MBEDTLS_DIR
+MBEDTLS_SRC    := $(sort $(wildcard $(MBEDTLS_DIR)/library/*.c))
+MBEDTLS_PARTS  := $(MBEDTLS_SRC:$(MBEDTLS_DIR)/library/%.c=%)
+MBEDTLS_CFLAGS := -isystem $(MBEDTLS_DIR)/include -iquote . -DMBEDTLS_CONFIG_FILE="src/port/mbedtls_config.h"
+MBEDTLS_OBJ    := $(MBEDTLS_PARTS:%=build/obj/mbedtls/%.o) build/obj/mbedtls/mbedtls_random.o
+MBEDTLS_SAN    := $(MBEDTLS_PARTS:%=build/san/mbedtls/%.o) build/san/mbedtls/mbedtls_random.o
+MBEDTLS_A      := build/libmbedtls.a
+MBEDTLS_SAN_A  := build/san/libmbedtls.a
+MBEDTLS_LIBS    = $(MBEDTLS_A)
+endif
+MBEDTLS_TEST_CFLAGS := $(subst src/port/,tests/server/,$(MBEDTLS_CFLAGS))
+
+INC     := -Ibuild/gen $(LUA_CFLAGS) $(MBEDTLS_CFLAGS)
+# For a shell to read: the name of the configuration is in quotes.
+shell_words = $(subst ",\",$(1))
 # Tests may look inside. Quoted includes only: the core has a sched.h, and so has the system.
 TEST_INC := -D_GNU_SOURCE $(addprefix -iquote ,src src/core src/port src/script tests/fake)
-COMPILE  = $(CC) $(WARN) $(HARD) $(INC) -MMD -MP -c -o $@ $<
+COMPILE  = $(CC) $(WARN) $(HARD) $(call shell_words,$(INC)) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----
 
@@ -89,15 +105,18 @@ WF      := $(if $(CLI),build/wf)
 
 all: build/libworkflow.a $(WF)
 
-build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A)
+build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A) $(MBEDTLS_A)
 	@echo '  $@'
-	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(LIBS)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(MBEDTLS_LIBS) $(LIBS)
 
 build/libworkflow.a: $(LIB_SRC:%.c=build/obj/%.o)
 build/san/libworkflow.a: $(LIB_SRC:%.c=build/san/%.o)
 build/san/libfake.a: $(FAKES:%.c=build/san/%.o)
 build/liblua.a: $(LUA_OBJ)
 build/san/liblua.a: $(LUA_SAN)
+build/libmbedtls.a: $(MBEDTLS_OBJ)
+build/san/libmbedtls.a: $(MBEDTLS_SAN)
+build/test/libmbedtls.a: $(MBEDTLS_PARTS:%=build/test/mbedtls/%.o)
 %.a:
 	@mkdir -p $(@D) && rm -f $@
 	@echo '  $@'
@@ -124,6 +143,48 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@echo '  $@'
 	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
+MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) -MMD -MP -c -o $@ $<
+
+build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(MBEDTLS_CC) $(CFLAGS)
+
+build/san/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(MBEDTLS_CC) $(SAN)
+
+# The library as the tests' servers and their makers of certificates have it. It is not the subject: no sanitizers.
+build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h tests/server/mbedtls_config.h $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(subst src/port/,tests/server/,$(MBEDTLS_CC)) -O2 -g
+
+# Programs that tests talk to, with that library.
+build/test/%.o: tests/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(CC) $(WARN) $(HARD) -D_GNU_SOURCE -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
+
+build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/mbedtls/mbedtls_random.o: build/%/src/port/mbedtls_random.o
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
+$(TLS:%.c=build/obj/%.o) $(TLS:%.c=build/san/%.o): src/port/mbedtls_config.h
+
+# The tests' server; never installed.
+SERVER := $(wildcard tests/server/*.c)
+
+build/test/wf-server: $(SERVER:tests/%.c=build/test/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
+	@echo '  $@'
+	$(Q)$(CC) -g -o $@ $(filter %.o,$^) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a,$(MBEDTLS_LIBS)) $(LIBS)
+
+build/test/server/%.o: tests/server/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(CC) $(WARN) $(HARD) $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -D_GNU_SOURCE -O2 -g -MMD -MP -c -o $@ $<
+
 .SECONDARY: $(GEN)
 
 define write_text
@@ -149,13 +210,13 @@ SPLIT_BIN   := $(PUBLIC_TESTS:%.c=build/san/%)
 PRODUCT_BIN := $(PUBLIC_TESTS:%.c=build/san/%.product)
 TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN)
 FAKE_A      := $(if $(FAKES),build/san/libfake.a)
-LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) -lcmocka $(LIBS)
+LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) $(if $(MBEDTLS_SAN_A),,$(MBEDTLS_LIBS)) -lcmocka $(LIBS)
 
-$(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A)
+$(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A) $(MBEDTLS_SAN_A)
 	@echo '  $@'
 	$(Q)$(LINK_TEST)
 
-$(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A)
+$(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A) $(MBEDTLS_SAN_A)
 	@echo '  $@'
 	$(Q)$(LINK_TEST)
 
@@ -167,13 +228,13 @@ build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 # For the checks that compile by themselves.
 export WARN INC
 
-test: all $(TEST_BIN) build/deps/test.ok
+test: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
 check: all build/deps/test.ok
 	@tests/run $(CHECKS)
 
-crash: all $(TEST_BIN) build/deps/test.ok
+crash: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 bench: all
@@ -206,9 +267,9 @@ help:
 	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
 	@echo 'make clean      remove build/'
 	@echo
-	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua. DEPS_DIR=DIR: where the pinned tarballs lie.'
+	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua and mbedTLS. DEPS_DIR=DIR: where the pinned tarballs lie.'
 	@echo 'V=1: print the commands.'
 
 .PHONY: all run test check crash bench deps install clean help
 
--include $(shell find build/obj build/san -name '*.d' 2>/dev/null)
+-include $(shell find build/obj build/san build/test -name '*.d' 2>/dev/null)

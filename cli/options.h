@@ -24,10 +24,12 @@ typedef enum cli_option {
     OPT_AGENTS,
     OPT_BUDGET_USD, /* number: nano-USD */
     OPT_BUDGET_TOKENS,
+    OPT_PRICES,
     OPT_DEADLINE, /* times in ms, WF_NONE for "none" */
     OPT_AGENT_DEADLINE,
     OPT_STALL,
     OPT_ALLOW, /* number: 1 if tools that read are allowed */
+    OPT_CA,
     OPT_ROOT,
     OPT_MEMORY,
     OPT_SYNC, /* number: a wf_sync */
@@ -41,7 +43,6 @@ typedef enum cli_option {
     OPT_NO_COLOR,
     OPT_STATS,
     OPT_PLAN_MODEL,
-    OPT_CA,
     OPT_ANSWERS,
     OPT_DELIVER,
     OPT_SAMPLE,
@@ -59,7 +60,9 @@ typedef struct cli_options {
     const char *operand; /* SCRIPT, LOG or topic; NULL: none */
     char **pairs;        /* what stands after -- */
     int pair_count;
-    char recorded[8192]; /* texts that came from a log */
+    char recorded[16384]; /* texts that came from a log */
+    wf_str prices;        /* the user's price list, as cli_models_settle found it */
+    bool own_budget;      /* the budget is not the user's: --yes stands for it */
 } cli_options;
 
 /* Both answer CLI_OK, or CLI_USAGE after one line that names the thing and the mend. */

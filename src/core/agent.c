@@ -1,18 +1,20 @@
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 #include "agent.h"
+#include "budget.h"
+#include "exchange.h"
 #include "request.h"
+#include "retry.h"
 
-#define AGENT_NUDGES             2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX           128u   /* tool calls in one reply */
-#define AGENT_ID_MAX             256u   /* bytes of a tool call's id */
-#define AGENT_REPLY_FIRST        8192u  /* bytes of the first reply buffer */
-#define AGENT_ERROR_MAX          65536u /* of an unsuccessful response's body that are kept */
-#define AGENT_BACKOFF_CAP_MS     8000u
-#define AGENT_RETRY_AFTER_MAX_MS 600000 /* who is asked to wait longer gives up */
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_NUDGES      2u     /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u   /* tool calls in one reply */
+#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
 
 static wfi_pace agent_request(wfi_env *e, wfi_task *t);
+static wfi_pace agent_reply(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t);
-static wfi_pace agent_lost(wfi_env *e, wfi_task *t);
+static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f);
 
 static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
     wf_trace event = {.type = type,
@@ -26,35 +28,21 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
-/* Gives the reservation back; but that of a request which went out and got no answer stays spent, since it may be billed. */
-static void agent_settle(wfi_env *e, wfi_task *t) {
-    if (t->reserved == 0) return;
-    e->reserved -= t->reserved;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) e->lost = wfi_add_sat(e->lost, t->reserved);
-    e->settles++;
-    t->reserved = 0;
-}
-
-static void agent_end_exchange(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
-    t->exchange = false;
-}
-
 static void agent_end_tool(wfi_env *e, wfi_task *t) {
     if (t->tool) e->os->tool_ops->end(e->os->tool_ctx, t->lane);
     t->tool = false;
 }
 
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    agent_end_exchange(t);
+    wfi_exchange_end(t);
     agent_end_tool(e, t);
-    agent_settle(e, t);
+    wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->schema.ptr);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->effect_input.ptr);
     wfi_heap_free(&e->heap, t->items);
-    wfi_heap_free(&e->heap, t->reply);
-    t->meta = t->reply = NULL;
+    wfi_exchange_forget(e, t);
+    t->meta = NULL;
     t->items = NULL;
     t->schema = t->effect_input = wf_str_of(NULL, 0);
     t->state = WFI_TASK_FREE;
@@ -102,45 +90,14 @@ static wfi_pace agent_trouble(wfi_env *e, wfi_task *t, wf_status s) {
     return WFI_PACE_BROKEN;
 }
 
-/* "TEXT: DETAIL (request ID)" in the scratch buffer. The detail is JSON-escaped when it comes from a body. */
-static wf_str agent_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
-    const size_t cap = 4096;
-    char *to = (char *)e->scratch;
-    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
-    if (detail.len > cap - 400) {
-        escaped = false; /* a cut could fall inside an escape */
-        detail = wfi_utf8_clip(detail, cap - 400);
-    }
-    wfi_copy(to, head.ptr, head.len);
-    size_t n = head.len;
-    if (detail.len > 0) {
-        wfi_copy(to + n, ": ", 2);
-        n += 2;
-        if (escaped) {
-            n += wf_json_unescape(detail, to + n);
-        } else {
-            wfi_copy(to + n, detail.ptr, detail.len);
-            n += detail.len;
-        }
-    }
-    if (id.len > 0) {
-        wfi_copy(to + n, " (request ", 10);
-        wfi_copy(to + n + 10, id.ptr, id.len);
-        to[n + 10 + id.len] = ')';
-        n += id.len + 11;
-    }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
-}
-
 /* ---- start ---- */
 
 const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_str *rest) {
     size_t n = wfi_str_find(model, ':');
-    for (uint32_t i = 0; i < config->provider_count && n < model.len; i++) {
-        if (!wfi_str_eq(config->providers[i].name, wfi_str_cut(model, 0, n))) continue;
-        *rest = wfi_str_cut(model, n + 1, model.len);
-        return &config->providers[i];
-    }
+    wf_str name = n < model.len ? wfi_str_cut(model, 0, n) : WF_STR(WF_BARE_PROVIDER);
+    *rest = n < model.len ? wfi_str_cut(model, n + 1, model.len) : model;
+    for (uint32_t i = 0; i < config->provider_count; i++)
+        if (wfi_str_eq(config->providers[i].name, name)) return &config->providers[i];
     return NULL;
 }
 
@@ -236,10 +193,10 @@ static wf_status agent_load_turn(wfi_env *e, wfi_task *t) {
         }
         at = any.block.prev;
     }
-    wf_status s = wfi_env_payload(e, &rec, 1, &t->reply);
+    wf_status s = wfi_env_payload(e, &rec, 1, &t->reply.ptr);
     if (s != WF_OK) return s;
-    t->reply_len = t->reply_cap = rec.payload_len;
-    t->turn.content = wf_str_of(t->reply, t->reply_len);
+    t->reply.len = t->reply.cap = rec.payload_len;
+    t->turn.content = wf_str_of(t->reply.ptr, t->reply.len);
     t->turn.stop = (wfi_stop)meta.stop;
     return WF_OK;
 }
@@ -286,9 +243,10 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
 
     t->codec = wfi_messages_codec();
     t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
+    if (t->provider && t->provider->priced) t->tariff = *wfi_env_tariff(e, t->model);
     if (!t->provider)
         return agent_finish(e, t, WF_KIND_PROVIDER,
-                            agent_message(e, "no provider serves this model", t->call.model, false, wf_str_of("", 0)),
+                            wfi_env_message(e, "no provider serves this model", t->call.model, false, wf_str_of("", 0)),
                             false);
     if (t->turns == 0) return agent_request(e, t);
     if ((s = agent_load_turn(e, t)) != WF_OK) return agent_trouble(e, t, s);
@@ -331,54 +289,10 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
            e->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
-/* What the next request may use up at worst: a token is at least a byte. */
-static uint64_t agent_worst_case(const wfi_task *t, uint64_t body_len) {
-    return body_len + (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1);
-}
-
-static bool agent_over_budget(const wfi_task *t, uint64_t body_len) {
-    const wfi_limits *l = &t->row->limits;
-    uint64_t worst = wfi_add_sat(wfi_usage_tokens(&t->usage), agent_worst_case(t, body_len));
-    return (l->budget_tokens > 0 && worst > l->budget_tokens) ||
-           (l->budget_nano_usd > 0 && t->usage.nano_usd >= l->budget_nano_usd);
-}
-
-/* Sets budget aside for the worst case of the next request: a token is at least a byte. */
-static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t need = agent_worst_case(t, body_len);
-    uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
-    if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
-        wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
-        return WFI_PACE_STOPPED;
-    }
-    if (e->config.budget_tokens == 0 || t->reserved >= need) return WFI_PACE_MORE; /* a retry keeps what it has */
-    agent_settle(e, t);
-    if (wfi_add_sat(wfi_add_sat(spent, e->reserved), need) > e->config.budget_tokens) {
-        if (e->reserved > 0) return WFI_PACE_BUDGET;
-        wfi_env_stop(e, WF_RUN_BUDGET,
-                     WF_STR("the next request could overshoot the token budget; resume with a higher --budget-tokens"));
-        return WFI_PACE_STOPPED;
-    }
-    wfi_meta_reserve meta = {.tokens = need};
-    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
-        return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
-    e->reserved += need;
-    t->reserved = need;
-    return WFI_PACE_DURABLE;
-}
-
-/* Begins the exchange. The body's length was known before; what is streamed now cannot change. */
 static wfi_pace agent_send(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    wfi_failure failure;
     t->attempts++;
-    t->progress = e->now;
-    t->reply_len = 0;
-    wfi_zero(&t->response, sizeof t->response);
-    t->exchange = true;
-    t->state = WFI_TASK_SEND;
-    if (t->provider->ops->begin(t->provider->ctx, t->lane, &request) != WF_OK) return agent_lost(e, t);
-    return WFI_PACE_MORE;
+    return agent_progress(e, t, wfi_exchange_begin(e, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
@@ -397,110 +311,76 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
     }
     uint64_t body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
-    if (agent_over_budget(t, body_len))
-        return agent_fail(e, t, WF_KIND_BUDGET, "the next request could overshoot the agent's own budget; raise it");
+    const char *forbidden = wfi_budget_forbids(e, t, body_len);
+    if (forbidden) return agent_fail(e, t, WF_KIND_BUDGET, forbidden);
     t->state = WFI_TASK_RESERVE;
-    wfi_pace pace = agent_reserve(e, t, body_len);
+    wfi_pace pace = wfi_budget_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
     return pace == WFI_PACE_MORE ? agent_send(e, t, body_len) : pace;
 }
 
-/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
-static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
-    wfi_meta_reserve none = {.tokens = 0};
-    if (t->reserved == 0) return WF_OK;
-    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
-}
+/* ---- failed requests ---- */
 
-/* A request failed in a way that sending it again may cure. */
-static wfi_pace agent_retry(wfi_env *e, wfi_task *t, wf_kind kind, wf_str why, int64_t retry_after_ms) {
-    uint32_t retries = t->row->limits.retries;
-    agent_end_exchange(t);
-    bool last = t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS;
-    if (t->state != WFI_TASK_BACKOFF)
-        agent_settle(e, t);
-    else if ((last || e->stop != WF_RUN_OPEN) && agent_unreserve(e, t) != WF_OK)
-        return WFI_PACE_BROKEN;
-    if (e->stop != WF_RUN_OPEN) {
-        wfi_task_drop(e, t);
-        return WFI_PACE_STOPPED;
-    }
-    if (last) return agent_finish(e, t, kind, why, false);
-    uint64_t wait = t->attempt < 4 ? 500u << t->attempt : AGENT_BACKOFF_CAP_MS;
-    wait -= wfi_env_random(e, wait / 4 + 1);
-    if (retry_after_ms > 0) wait = (uint64_t)retry_after_ms;
+/* Waits, then sends the request again. */
+static wfi_pace agent_retry(wfi_env *e, wfi_task *t, const wfi_failure *f) {
+    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_env_random(e, (uint64_t)UINT32_MAX + 1));
     t->attempt++;
     t->wake = e->now + wait;
     t->state = WFI_TASK_BACKOFF;
     wf_trace event = agent_event(t, WF_TRACE_RETRY);
-    event.kind = kind;
+    event.kind = f->kind;
     event.n = t->attempt;
     event.ms = wait;
-    event.text = why;
+    event.text = f->why;
     wfi_env_trace(e, &event);
     return WFI_PACE_WAIT;
 }
 
-static wfi_pace agent_lost(wfi_env *e, wfi_task *t) {
-    wf_str why = wf_str_of("", 0);
-    if (t->provider->ops->error) why = t->provider->ops->error(t->provider->ctx, t->lane);
-    why = agent_message(e, "the request got no whole answer", why, false, t->response.request_id);
-    return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
-}
-
-static wfi_pace agent_step_send(wfi_env *e, wfi_task *t) {
-    wf_str bytes;
-    size_t sent = 0;
-    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PACE_BROKEN;
-    if (bytes.len == 0) {
-        t->state = WFI_TASK_HEAD;
-        return WFI_PACE_MORE;
+/* A request failed; whether it goes out again is decided here, for all causes. */
+static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
+    uint32_t retries = t->row->limits.retries;
+    bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
+    bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
+    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
+    wfi_exchange_end(t);
+    if (f->answered && last && wfi_budget_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
+    if (!f->answered) wfi_budget_settle(e, t);
+    if (!last) return agent_retry(e, t, f);
+    if (f->again && e->stop != WF_RUN_OPEN) {
+        wfi_task_drop(e, t);
+        return WFI_PACE_STOPPED;
     }
-    wf_status s = t->provider->ops->send(t->provider->ctx, t->lane, bytes.ptr, bytes.len, &sent);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s != WF_OK || sent == 0 || sent > bytes.len) return agent_lost(e, t);
-    t->progress = e->now;
-    wfi_request_sent(t, sent);
-    return WFI_PACE_MORE;
+    return agent_finish(e, t, f->kind, f->why, false);
 }
 
-static wfi_pace agent_step_head(wfi_env *e, wfi_task *t) {
-    wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s != WF_OK) return agent_lost(e, t);
-    t->progress = e->now;
-    t->state = WFI_TASK_BODY;
-    return WFI_PACE_MORE;
+/* Acts on what a step of the exchange said. */
+static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f) {
+    switch (progress) {
+    case WFI_PROGRESS_MORE:
+        return WFI_PACE_MORE;
+    case WFI_PROGRESS_WAIT:
+        return WFI_PACE_WAIT;
+    case WFI_PROGRESS_REPLY:
+        return agent_reply(e, t);
+    case WFI_PROGRESS_STALE:
+        wfi_exchange_end(t);
+        return agent_send(e, t, wfi_request_begin(t));
+    case WFI_PROGRESS_FAILED:
+        return agent_failed(e, t, f);
+    case WFI_PROGRESS_MEMORY:
+        return agent_trouble(e, t, WF_E_MEMORY);
+    case WFI_PROGRESS_BROKEN:
+        break;
+    }
+    return WFI_PACE_BROKEN;
+}
+
+static wfi_pace agent_step_exchange(wfi_env *e, wfi_task *t) {
+    wfi_failure failure;
+    return agent_progress(e, t, wfi_exchange_step(e, t, &failure), &failure);
 }
 
 /* ---- reply ---- */
-
-/* What an unsuccessful response means for the agent; quota and auth stop the run too. */
-static wf_kind agent_kind_of(uint32_t status, bool spent) {
-    if (spent || status == 402 || status == 429) return WF_KIND_QUOTA;
-    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
-    return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-}
-
-static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
-    const wf_response *r = &t->response;
-    wf_str body = wf_str_of(t->reply, t->reply_len);
-    wfi_fault fault;
-    t->codec->fault(body, &fault);
-    bool escaped = fault.message.len > 0;
-    wf_str message = escaped ? fault.message : wfi_str_cut(body, 0, 200);
-    char head[48] = "the provider answered ";
-    size_t n = 22 + wfi_u64_str(r->status, head + 22);
-    head[n] = 0;
-    wf_str why = agent_message(e, head, message, escaped, r->request_id);
-    wf_kind kind = agent_kind_of(r->status, fault.spent);
-    bool again = r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500;
-    if (r->should_retry >= 0) again = r->should_retry == 1;
-    t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
-    if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
-    if (agent_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
-    return agent_finish(e, t, kind, why, false);
-}
 
 static bool agent_is_empty(const wfi_task *t) {
     wf_json j;
@@ -509,14 +389,19 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
+/* What the reply cost: as it says itself, or by the price list. */
+static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
+    if (!t->provider->priced) return;
+    if (t->tariff.count > 0)
+        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
+    else
+        usage->unpriced = wfi_cost_of(usage).tokens;
+}
+
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
-    if (t->codec->parse(wf_str_of(t->reply, t->reply_len), &t->turn) != WF_OK) {
-        wf_str start = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
-        wf_str why = agent_message(e, "the reply is no message of this API", start, false, t->response.request_id);
-        return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
-    }
+    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
@@ -529,9 +414,9 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
     wfi_log_want(&e->log); /* it is paid for */
-    agent_end_exchange(t);
+    wfi_exchange_end(t);
     t->state = WFI_TASK_TURN;
-    agent_settle(e, t);
+    wfi_budget_settle(e, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&e->spent, &t->turn.usage);
     t->attempt = 0;
@@ -548,38 +433,6 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wfi_env_trace(e, &event);
     t->use = 0;
     return agent_turn(e, t);
-}
-
-/* Makes room for more of the reply. */
-static wf_status agent_grow_reply(wfi_env *e, wfi_task *t, size_t max) {
-    if (t->reply_len < t->reply_cap) return WF_OK;
-    if (t->reply_cap >= max) return WF_E_LIMIT;
-    size_t cap = t->reply_cap < AGENT_REPLY_FIRST ? AGENT_REPLY_FIRST : t->reply_cap * 2;
-    if (cap > max) cap = max;
-    char *reply = wfi_heap_realloc(&e->heap, t->reply, cap);
-    if (!reply) return WF_E_MEMORY;
-    t->reply = reply;
-    t->reply_cap = cap;
-    return WF_OK;
-}
-
-static wfi_pace agent_step_body(wfi_env *e, wfi_task *t) {
-    bool good = t->response.status >= 200 && t->response.status < 300;
-    size_t max = good || e->config.reply_max < AGENT_ERROR_MAX ? e->config.reply_max : AGENT_ERROR_MAX;
-    size_t got = 0;
-    wf_status s = agent_grow_reply(e, t, max);
-    if (s == WF_E_LIMIT) {
-        if (!good) return agent_refused(e, t);
-        return agent_fail(e, t, WF_KIND_PROVIDER, "the reply is longer than the limit for one reply");
-    }
-    if (s != WF_OK) return agent_trouble(e, t, s);
-    s = t->provider->ops->recv(t->provider->ctx, t->lane, t->reply + t->reply_len, t->reply_cap - t->reply_len, &got);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s == WF_END) return good ? agent_reply(e, t) : agent_refused(e, t);
-    if (s != WF_OK || got == 0 || got > t->reply_cap - t->reply_len) return agent_lost(e, t);
-    t->reply_len += got;
-    t->progress = e->now;
-    return WFI_PACE_MORE;
 }
 
 /* ---- turn ---- */
@@ -630,16 +483,18 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
         t->raised = true;
         return agent_request(e, t);
     case WFI_STOP_REFUSED:
-        return agent_fail(e, t, WF_KIND_REFUSED, "the model declined to answer");
+        return agent_finish(
+            e, t, WF_KIND_REFUSED,
+            wfi_env_message(e, "the model declined to answer", t->turn.details, true, t->response.request_id), false);
     case WFI_STOP_CONTEXT:
         return agent_fail(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window");
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(
-        e, t, WF_KIND_PROVIDER,
-        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true, wf_str_of("", 0)),
-        false);
+    return agent_finish(e, t, WF_KIND_PROVIDER,
+                        wfi_env_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true,
+                                        wf_str_of("", 0)),
+                        false);
 }
 
 /* ---- tools ---- */
@@ -762,8 +617,9 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    if (t->state != WFI_TASK_TOOL)
-        return agent_retry(e, t, WF_KIND_STALL, WF_STR("no byte from the model for longer than the stall limit"), -1);
+    static const wfi_failure silence = {
+        .kind = WF_KIND_STALL, .why = {AGENT_SILENCE, sizeof AGENT_SILENCE - 1}, .again = true, .wait_ms = -1};
+    if (t->state != WFI_TASK_TOOL) return agent_failed(e, t, &silence);
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -778,6 +634,7 @@ static bool agent_may_stall(const wfi_task *t) {
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
+    if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
     return due;
 }
@@ -789,15 +646,13 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
-        if (t->reserved == 0) return agent_request(e, t);
+        if (t->reserved.tokens == 0) return agent_request(e, t);
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
         return agent_send(e, t, wfi_request_begin(t));
     case WFI_TASK_SEND:
-        return agent_step_send(e, t);
     case WFI_TASK_HEAD:
-        return agent_step_head(e, t);
     case WFI_TASK_BODY:
-        return agent_step_body(e, t);
+        return agent_step_exchange(e, t);
     case WFI_TASK_BACKOFF:
         return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {

@@ -46,7 +46,8 @@ typedef struct wfi_task {
     wf_str effect_input; /* heap; an effect's input */
     const wf_provider *provider;
     const wfi_codec *codec;
-    wf_str model; /* without the provider's prefix */
+    wf_str model;      /* without the provider's prefix */
+    wfi_tariff tariff; /* none known, or the provider has no prices: count 0 */
     wfi_log_rec system, tools;
 
     /* the conversation */
@@ -62,13 +63,14 @@ typedef struct wfi_task {
     uint64_t piece_pos; /* bytes of it that are sent */
     bool exchange;      /* begun, not ended */
     wf_response response;
+    char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
-    uint64_t reserved;
+    wfi_cost reserved;
 
     /* the reply under way, or whose tools are being run */
-    char *reply; /* heap */
-    size_t reply_len, reply_cap;
-    wfi_reply turn; /* slices of reply */
+    wfi_reader reader;
+    wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
+    wfi_reply turn; /* slices of reader or reply */
     uint32_t use;   /* which of its tool calls is next */
     bool tool;      /* a tool is started, not ended */
 
@@ -97,6 +99,12 @@ WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
 WFI uint64_t wfi_task_due(const wfi_task *t);
 /* Ends it where it is, unfinished; frees all it holds. */
 WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
+
+/* The most tokens that its next reply may have. */
+static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
+    uint32_t most = t->row->limits.max_tokens;
+    return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
+}
 
 /* Writes the done record of a row that has no task (cancelled while queued). */
 WFI wf_status wfi_row_finish(wfi_env *e, wfi_row *row, uint32_t row_index, const wfi_meta_done *done, wf_str value);

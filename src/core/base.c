@@ -140,6 +140,56 @@ WFI size_t wfi_u64_str(uint64_t v, char out[20]) {
     return n;
 }
 
+/* Length of the digits at s[from..). */
+static size_t base_digits(wf_str s, size_t from) {
+    size_t n = 0;
+    while (from + n < s.len && s.ptr[from + n] >= '0' && s.ptr[from + n] <= '9')
+        n++;
+    return n;
+}
+
+/* The exponent at s[at..), if there is one: how many bytes it takes. No more than 9999 matters to a 64-bit number. */
+static size_t base_exponent(wf_str s, size_t at, int64_t *out) {
+    size_t sign = at + 1;
+    if (at >= s.len || (s.ptr[at] != 'e' && s.ptr[at] != 'E')) return 0;
+    bool minus = sign < s.len && s.ptr[sign] == '-';
+    size_t from = sign + (sign < s.len && (minus || s.ptr[sign] == '+') ? 1 : 0), n = base_digits(s, from);
+    int64_t v = 0;
+    for (size_t i = from; i < from + n && v < 1000; i++)
+        v = v * 10 + (s.ptr[i] - '0');
+    *out = minus ? -v : v;
+    return n > 0 ? from + n - at : 0;
+}
+
+WFI size_t wfi_decimal(wf_str s, int32_t shift, uint64_t *out) {
+    size_t whole = base_digits(s, 0);
+    bool point = whole < s.len && s.ptr[whole] == '.';
+    size_t fraction = point ? base_digits(s, whole + 1) : 0;
+    if (whole + fraction == 0) return 0;
+    size_t len = whole + (point ? 1 : 0) + fraction;
+    int64_t exponent = 0;
+    size_t end = len + base_exponent(s, len, &exponent);
+    int64_t left = (int64_t)whole + exponent + shift; /* digits that count, from the first one; zeros beyond the last */
+    uint64_t v = 0;
+    bool over = false, rest = false;
+    for (size_t i = 0; i < len; i++) {
+        if (i == whole) continue; /* the point */
+        uint64_t digit = (uint64_t)(s.ptr[i] - '0');
+        if (left-- <= 0) {
+            rest = rest || digit > 0;
+            continue;
+        }
+        over = over || v > (UINT64_MAX - digit) / 10;
+        v = v * 10 + digit;
+    }
+    for (; left > 0 && v > 0 && !over; left--) {
+        over = v > UINT64_MAX / 10;
+        v *= 10;
+    }
+    *out = over ? UINT64_MAX : wfi_add_sat(v, rest ? 1 : 0);
+    return end;
+}
+
 /* ---- checked arithmetic ---- */
 
 WFI bool wfi_add_size(size_t a, size_t b, size_t *out) {
@@ -167,6 +217,24 @@ WFI uint64_t wfi_add_sat(uint64_t a, uint64_t b) {
 WFI size_t wfi_align_up(size_t n, size_t align) {
     WFI_ASSERT(align != 0 && (align & (align - 1)) == 0 && n <= SIZE_MAX - align);
     return (n + align - 1) & ~(align - 1);
+}
+
+/* ---- what requests use up ---- */
+
+void wfi_cost_add(wfi_cost *to, wfi_cost cost) {
+    to->tokens = wfi_add_sat(to->tokens, cost.tokens);
+    to->nano_usd = wfi_add_sat(to->nano_usd, cost.nano_usd);
+}
+
+bool wfi_cost_within(wfi_cost cost, wfi_cost limit) {
+    return (limit.tokens == 0 || cost.tokens <= limit.tokens) &&
+           (limit.nano_usd == 0 || cost.nano_usd <= limit.nano_usd);
+}
+
+wfi_cost wfi_cost_of(const wf_usage *u) {
+    uint64_t prompt = wfi_add_sat(u->input, wfi_add_sat(u->cache_read, u->cache_write));
+    wfi_cost cost = {wfi_add_sat(prompt, u->output), u->nano_usd};
+    return cost;
 }
 
 /* ---- little-endian bytes ---- */
@@ -224,6 +292,10 @@ WFI size_t wfi_utf8_len(const uint8_t *p, size_t n) {
 WFI bool wfi_utf8_valid(wf_str s) {
     const uint8_t *p = (const uint8_t *)s.ptr;
     for (size_t at = 0; at < s.len;) {
+        if (s.len - at >= 8 && (wfi_get64(p + at) & UINT64_C(0x8080808080808080)) == 0) {
+            at += 8;
+            continue;
+        }
         size_t len = wfi_utf8_len(p + at, s.len - at);
         if (len == 0) return false;
         at += len;

@@ -35,6 +35,9 @@ WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */
 WFI bool wfi_str_u64(wf_str s, uint64_t *out);             /* decimal digits only, whole slice, no overflow */
 WFI size_t wfi_u64_str(uint64_t v, char out[20]);          /* decimal, unterminated */
+/* The number that s begins with, digits[.digits][e[+-]digits] without a sign, times 10^shift: rounded up, UINT64_MAX if it is more
+ * than that. Answers how many bytes it takes, 0: none. */
+WFI size_t wfi_decimal(wf_str s, int32_t shift, uint64_t *out);
 
 /* ---- checked arithmetic: false on overflow, *out then untouched ---- */
 WFI bool wfi_add_size(size_t a, size_t b, size_t *out);
@@ -42,6 +45,14 @@ WFI bool wfi_mul_size(size_t a, size_t b, size_t *out);
 WFI bool wfi_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 WFI uint64_t wfi_add_sat(uint64_t a, uint64_t b); /* saturating */
 WFI size_t wfi_align_up(size_t n, size_t align);  /* align a power of two; n + align must not overflow */
+
+/* ---- what requests use up ---- */
+typedef struct wfi_cost {
+    uint64_t tokens, nano_usd;
+} wfi_cost;
+WFI void wfi_cost_add(wfi_cost *to, wfi_cost cost);      /* saturating */
+WFI bool wfi_cost_within(wfi_cost cost, wfi_cost limit); /* a limit of 0 is none */
+WFI wfi_cost wfi_cost_of(const wf_usage *usage);
 
 /* ---- little-endian bytes ---- */
 WFI uint32_t wfi_get32(const void *p);

@@ -75,10 +75,46 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_read = wfi_add_sat(to->cache_read, from->cache_read);
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
+    to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
 }
 
-uint64_t wfi_usage_tokens(const wf_usage *u) {
-    return wfi_add_sat(wfi_add_sat(u->input, u->output), wfi_add_sat(u->cache_read, u->cache_write));
+wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+    const size_t cap = 4096;
+    char *to = (char *)e->scratch;
+    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
+    if (detail.len > cap - 400) {
+        escaped = false; /* a cut could fall inside an escape */
+        detail = wfi_utf8_clip(detail, cap - 400);
+    }
+    wfi_copy(to, head.ptr, head.len);
+    size_t n = head.len;
+    if (detail.len > 0) {
+        wfi_copy(to + n, ": ", 2);
+        n += 2;
+        if (escaped) {
+            n += wf_json_unescape(detail, to + n);
+        } else {
+            wfi_copy(to + n, detail.ptr, detail.len);
+            n += detail.len;
+        }
+    }
+    if (id.len > 0) {
+        wfi_copy(to + n, " (request ", 10);
+        wfi_copy(to + n + 10, id.ptr, id.len);
+        to[n + 10 + id.len] = ')';
+        n += id.len + 11;
+    }
+    return wfi_utf8_clip(wf_str_of(to, n), n);
+}
+
+const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
+    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
+        wfi_price_find(e->config.prices, model, &e->tariff);
+        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
+        wfi_copy(e->tariff_name, model.ptr, n);
+        e->tariff_model = wf_str_of(e->tariff_name, n);
+    }
+    return &e->tariff;
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */

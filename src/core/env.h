@@ -5,6 +5,7 @@
 
 #include "arena.h"
 #include "log.h"
+#include "price.h"
 #include "records.h"
 
 #define WFI_SCRATCH 16384u /* bytes moved at a time between log, models and heap */
@@ -23,14 +24,17 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;        /* monotonic, taken once a step */
-    uint64_t rng;        /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;      /* by all replies, from the log and in this process */
-    uint64_t reserved;   /* tokens set aside for requests under way */
-    uint64_t lost;       /* tokens of reservations whose requests were cut off: paid for or not, nobody can tell */
-    uint64_t settles;    /* how often a reservation was given back, so that those who wait for one look again */
-    wf_outcome stop;     /* WF_RUN_OPEN: not stopping */
-    char stop_text[256]; /* why, terminated */
+    uint64_t now;          /* monotonic, taken once a step */
+    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;        /* by all replies, from the log and in this process */
+    wfi_cost reserved;     /* set aside for requests under way */
+    wfi_cost lost;         /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;     /* of the model looked up last, */
+    wf_str tariff_model;   /* ... which has this name, */
+    char tariff_name[128]; /* ... kept here */
+    wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
+    char stop_text[256];   /* why, terminated */
 } wfi_env;
 
 /* A text that others refer to, stored once however often it is used. *len may be NULL. */
@@ -42,11 +46,14 @@ WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void
 WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
 WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+/* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
+WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
 /* Stops the run for a reason, if none as strong is there. */
 WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
 WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
-WFI uint64_t wfi_usage_tokens(const wf_usage *u);
+/* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
+WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
 /* 0..below-1, for jitter. */
 WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
 

@@ -1,5 +1,5 @@
 /* http: HTTP/1.1 messages (RFC 9112) as text: addresses, the head of a request, and a response read as its bytes come. No I/O, no
- * allocation, nothing kept but what the structs hold. */
+ * allocation, nothing kept but what the structs hold. Addresses are in url.c, messages in http.c. */
 #ifndef WFI_HTTP_H
 #define WFI_HTTP_H
 
@@ -20,10 +20,14 @@ WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why);
 WFI bool wfi_host_is_loopback(wf_str host);
 /* Whether a list like NO_PROXY covers the host. */
 WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
+/* Whether two names are the same but for the case of ASCII letters. */
+WFI bool wfi_same_name(wf_str a, wf_str b);
 
 /* ---- responses ---- */
-#define WFI_HTTP_NAME_MAX  64u  /* longer header names are passed over */
-#define WFI_HTTP_VALUE_MAX 512u /* longer values are cut, and say so */
+#define WFI_HTTP_NAME_MAX  64u    /* longer header names are passed over */
+#define WFI_HTTP_VALUE_MAX 512u   /* longer values are cut, and say so */
+#define WFI_HTTP_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
+#define WFI_HTTP_LINES_MAX 200u   /* ... and lines */
 
 typedef enum wfi_http_event {
     WFI_HTTP_MORE,   /* all input is used up */
@@ -43,10 +47,9 @@ typedef struct wfi_http_reader {
     const char *why;
     bool keep; /* after END: the connection may carry another request */
     /* private */
-    uint32_t state, head_bytes, lines;
-    bool head_request, chunked, has_length, close_delimited, http10;
+    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
+    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
     uint64_t left; /* bytes of the body, or of its chunk */
-    uint32_t name_len, value_len;
     char name_buf[WFI_HTTP_NAME_MAX], value_buf[WFI_HTTP_VALUE_MAX];
 } wfi_http_reader;
 

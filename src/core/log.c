@@ -34,7 +34,7 @@
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens (0: what was reserved cost nothing)
+ *   reserve  tokens nano_usd (0: what was reserved cost nothing)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall

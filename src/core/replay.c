@@ -47,7 +47,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
 
 static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
     wfi_usage_add(&e->spent, &meta->usage);
-    r->reserved = 0;
+    wfi_zero(&r->reserved, sizeof r->reserved);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -80,9 +80,9 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        if (meta->reserve.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
-            e->lost = wfi_add_sat(e->lost, r->reserved);
-        r->reserved = meta->reserve.tokens;
+        if (meta->reserve.cost.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
+            wfi_cost_add(&e->lost, r->reserved);
+        r->reserved = meta->reserve.cost;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -162,8 +162,8 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        e->lost = wfi_add_sat(e->lost, r->reserved);
-        r->reserved = 0;
+        wfi_cost_add(&e->lost, r->reserved);
+        wfi_zero(&r->reserved, sizeof r->reserved);
     }
     return WF_OK;
 }

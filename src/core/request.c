@@ -44,27 +44,42 @@ static const wf_tool *request_tool(const wf_config *config, wf_str name) {
     return NULL;
 }
 
-static wf_status request_check_names(const wf_config *config, wf_str names, wf_str *unknown) {
+static bool request_is_server_tool(const wfi_codec *codec, wf_str type) {
+    wf_json_out o;
+    wf_json_out_init(&o, NULL, 0);
+    return codec->server_tool(&o, type, false);
+}
+
+static wf_status request_check_names(const wf_config *config, const wfi_codec *codec, wf_str names, wf_str *unknown) {
     if (wfi_str_eq(names, WF_STR("none"))) return WF_OK;
     while (names.len > 0) {
         size_t n = wfi_str_find(names, ',');
         *unknown = wfi_str_cut(names, 0, n);
-        if (!request_tool(config, *unknown)) return WF_E_NOT_FOUND;
+        if (!request_tool(config, *unknown) && !request_is_server_tool(codec, *unknown)) return WF_E_NOT_FOUND;
         names = wfi_str_cut(names, n + 1, names.len);
     }
     return WF_OK;
 }
 
+/* Tools of the config in its order, then the provider's own in the order they were named, then the result tool. */
 static void request_put_tools(const wf_config *config, const wfi_codec *codec, wf_json_out *o, wf_str names,
                               wf_str result_schema) {
+    uint32_t left = result_schema.len > 0; /* how many are to come: the last one has the mark */
+    for (uint32_t i = 0; i < config->tool_count; i++)
+        left += names.len == 0 || request_lists(names, config->tools[i].name);
+    for (wf_str rest = names; rest.len > 0; rest = wfi_str_cut(rest, wfi_str_find(rest, ',') + 1, rest.len))
+        left += request_is_server_tool(codec, wfi_str_cut(rest, 0, wfi_str_find(rest, ',')));
     wf_json_begin(o, false);
     for (uint32_t i = 0; i < config->tool_count; i++)
-        if (names.len == 0 || request_lists(names, config->tools[i].name)) codec->tool(o, &config->tools[i]);
+        if (names.len == 0 || request_lists(names, config->tools[i].name))
+            codec->tool(o, &config->tools[i], --left == 0);
+    for (wf_str rest = names; rest.len > 0; rest = wfi_str_cut(rest, wfi_str_find(rest, ',') + 1, rest.len))
+        left -= codec->server_tool(o, wfi_str_cut(rest, 0, wfi_str_find(rest, ',')), left == 1);
     if (result_schema.len > 0) {
         wf_tool result = {.name = WF_STR("result"),
                           .description = WF_STR("Hand in the final answer. Call it once, when the work is done."),
                           .input_schema = result_schema};
-        codec->tool(o, &result);
+        codec->tool(o, &result, true);
     }
     wf_json_finish(o);
 }
@@ -89,7 +104,7 @@ wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf
     wf_str result;
     char *wrapper, *buf;
     *at = 0;
-    wf_status s = request_check_names(&e->config, names, unknown);
+    wf_status s = request_check_names(&e->config, codec, names, unknown);
     if (s != WF_OK) return s;
     if ((s = request_result_schema(e, schema, &wrapper, &result)) != WF_OK) return s;
     wf_json_out_init(&o, NULL, 0);
@@ -189,9 +204,13 @@ uint64_t wfi_request_begin(wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    uint32_t max_tokens = t->raised ? t->row->limits.max_tokens * 2 : t->row->limits.max_tokens;
+    wfi_ask ask = {.model = t->model,
+                   .effort = t->call.effort,
+                   .max_tokens = wfi_task_max_tokens(t),
+                   .stream = t->provider->stream,
+                   .force = t->nudges > 0 ? WF_STR("result") : wf_str_of("", 0)};
     wf_json_out_init(&o, t->head, sizeof t->head);
-    t->codec->head(&o, t->model, max_tokens, t->call.effort);
+    t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;

@@ -16,7 +16,7 @@ fi
 rm -rf $dir
 mkdir -p $dir
 log=$(for file in $(./amalgamate --list core | grep '\.c$'); do
-    clang --target=$target -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -ffreestanding -Os -fstack-usage \
+    clang --target=$target -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -ffreestanding -Ibuild/gen -Os -fstack-usage \
         -c -o "$dir/$(basename "$file" .c).o" "$file" 2>&1
 done)
 verdict() { # number, text, findings: none is well

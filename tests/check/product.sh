@@ -16,21 +16,25 @@ posix="#define WF_PORT_POSIX
 $implement"
 lua="#define WF_PORT_LUA
 $implement"
+mbedtls="#define WF_PORT_MBEDTLS
+$implement"
 all="#define WF_PORT_LUA
+#define WF_PORT_MBEDTLS
 $posix"
 again="$include
 $implement
 $include
 $implement"
 
-echo 1..12
+echo 1..14
 # shellcheck disable=SC2086
 for cc in gcc clang; do
     try "header alone, C11, $cc" "$include" $cc -x c $WARN
     try "core, included again and again, freestanding, $cc" "$again" $cc -x c $WARN -ffreestanding
     try "core and posix, $cc" "$posix" $cc -x c $WARN
     try "core and lua, $cc" "$lua" $cc -x c $WARN $INC
-    try "core, posix and lua, $cc" "$all" $cc -x c $WARN $INC
+    try "core and mbedtls, $cc" "$mbedtls" $cc -x c $WARN $INC
+    try "core, posix, mbedtls and lua, $cc" "$all" $cc -x c $WARN $INC
     if [ $cc = clang ] || command -v g++ >/dev/null; then
         try "header alone, C++17, $cc" "$include" $cc -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
     else

@@ -29,11 +29,12 @@ echo 1..8
 verdict "a plain include defines macros that begin with WF_ alone" "$(macros | grep -v -E '^(WORKFLOW_H|WFI?_[A-Z0-9_]+)$')"
 # HEAP_ belongs to arena.c, META_ to records.c.
 verdict "the implementation's macros begin with WF or with their module's name" \
-    "$(macros -DWORKFLOW_IMPLEMENTATION -DWF_PORT_POSIX -DWF_PORT_LUA -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 |
+    "$(macros -DWORKFLOW_IMPLEMENTATION -DWF_PORT_POSIX -DWF_PORT_MBEDTLS -DWF_PORT_LUA -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64 |
         grep -v -E "^(WORKFLOW_H|WFI|WFI?_[A-Z0-9_]+|(${modules}HEAP|META)_[A-Z0-9_]+)\$")"
 
 cpp='-std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror'
 lua=$(ls build/liblua.a 2>/dev/null || pkg-config --libs lua5.4 2>/dev/null || echo -llua5.4)
+mbedtls=$(ls build/libmbedtls.a 2>/dev/null || echo -lmbedtls -lmbedx509 -lmbedcrypto)
 for pair in gcc:g++ clang:clang++; do
     cc=${pair%:*} cxx=${pair#*:}
     # shellcheck disable=SC2086
@@ -48,7 +49,7 @@ for pair in gcc:g++ clang:clang++; do
     # shellcheck disable=SC2086
     log=$($cc $WARN -I. -c -o $dir/user-$cc.o tests/amalg/user.c 2>&1 &&
         $cxx $cpp -I. -c -o $dir/program-$cc.o tests/amalg/program.cpp 2>&1 &&
-        $cxx -o $dir/program-$cc $dir/program-$cc.o $dir/user-$cc.o $dir/impl-$cc.o $lua -lm -pthread 2>&1 && echo fine)
+        $cxx -o $dir/program-$cc $dir/program-$cc.o $dir/user-$cc.o $dir/impl-$cc.o $lua $mbedtls -lm -pthread 2>&1 && echo fine)
     verdict "a C++17 main, a C11 file and the implementation make a program, $cxx" "${log#fine}"
     log=$($dir/program-$cc 2>&1)
     verdict "it runs, $cxx" "${log#ok}"

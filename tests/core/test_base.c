@@ -376,9 +376,58 @@ static void hex(void **state) {
     assert_string_equal(out, "00090a9fff");
 }
 
+static void decimals(void **state) {
+    (void)state;
+    static const struct {
+        const char *text;
+        int32_t shift;
+        size_t len;
+        uint64_t value;
+    } cases[] = {
+        {"0", 0, 1, 0},
+        {"7", 3, 1, 7000},
+        {"1.5", 3, 3, 1500},
+        {"0.125", 6, 5, 125000},
+        {".5", 1, 2, 5},
+        {"5.", 1, 2, 50},
+        {"4 seconds", 0, 1, 4},
+        {"1e3", 0, 3, 1000},
+        {"1E+2x", 0, 4, 100},
+        {"25e-1", 1, 5, 25},
+        {"1e", 0, 1, 1},
+        {"1e+", 0, 1, 1},
+        {"1.2.3", 1, 3, 12},
+        {"0.0001", 3, 6, 1}, /* rounded up */
+        {"0.0010", 3, 6, 1},
+        {"1.00001", 3, 7, 1001},
+        {"12.5", -1, 4, 2},
+        {"99", -5, 2, 1},
+        {"0", -5, 1, 0},
+        {"18446744073709551615", 0, 20, UINT64_MAX},
+        {"18446744073709551614.5", 0, 22, UINT64_MAX},
+        {"18446744073709551616", 0, 20, UINT64_MAX},
+        {"1e19", 0, 4, 10000000000000000000u},
+        {"1e20", 0, 4, UINT64_MAX},
+        {"1e999999999999999999999", 0, 23, UINT64_MAX},
+        {"1e-99999999999999999999", 0, 23, 1},
+        {"0e999999999", 0, 11, 0},
+        {"", 0, 0, 0},
+        {".", 0, 0, 0},
+        {".e1", 0, 0, 0},
+        {"-1", 0, 0, 0},
+        {" 1", 0, 0, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        uint64_t v = 0;
+        assert_int_equal(wfi_decimal(wfi_str_z(cases[i].text), cases[i].shift, &v), cases[i].len);
+        if (v != cases[i].value) fail_msg("%s: %llu", cases[i].text, (unsigned long long)v);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_texts),
+        cmocka_unit_test(decimals),
         cmocka_unit_test(memory_functions),
         cmocka_unit_test(slices),
         cmocka_unit_test(decimal),

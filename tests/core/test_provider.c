@@ -27,6 +27,15 @@ static void each_case(const char *path, size_t columns, void (*each)(char **colu
     assert_true(n > 10);
 }
 
+/* Reads a whole JSON body. The slices of *reply are those of `body`. */
+static wf_status read_body(wf_str body, wfi_reply *reply) {
+    const wfi_codec *c = wfi_messages_codec();
+    wfi_reader r;
+    c->reader_begin(&r, NULL, SIZE_MAX, false);
+    r.body = (wfi_buf){(char *)(uintptr_t)body.ptr, body.len, body.len};
+    return c->reader_end(&r, reply);
+}
+
 static wfi_stop stop_named(const char *name) {
     static const char *const names[] = {"end_turn", "tool_use", "max_tokens", "pause_turn", "refusal"};
     static const wfi_stop stops[] = {WFI_STOP_END, WFI_STOP_TOOL, WFI_STOP_CUT, WFI_STOP_PAUSE, WFI_STOP_REFUSED};
@@ -61,7 +70,7 @@ static void check_reply(char **column) {
     wfi_reply reply;
     wf_str body = rig_str(column[7]);
     char blocks[512];
-    assert_int_equal(wfi_messages_codec()->parse(body, &reply), WF_OK);
+    assert_int_equal(read_body(body, &reply), WF_OK);
     assert_int_equal(reply.stop, stop_named(column[1]));
     assert_text(reply.reason, column[1]);
     assert_int_equal(reply.usage.input, strtoull(column[2], NULL, 10));
@@ -76,7 +85,7 @@ static void check_reply(char **column) {
         char *part = malloc(n + 1);
         memcpy(part, body.ptr, n);
         part = realloc(part, n ? n : 1);
-        assert_int_equal(wfi_messages_codec()->parse(wf_str_of(part, n), &reply), WF_E_SYNTAX);
+        assert_int_equal(read_body(wf_str_of(part, n), &reply), WF_E_SYNTAX);
         free(part);
     }
 }
@@ -125,7 +134,7 @@ static void test_money(void **state) {
         char body[200];
         wfi_reply reply;
         snprintf(body, sizeof body, "{\"content\":[],\"usage\":{\"usd\":%s,\"input_tokens\":7}}", cases[i].text);
-        assert_int_equal(wfi_messages_codec()->parse(rig_str(body), &reply), WF_OK);
+        assert_int_equal(read_body(rig_str(body), &reply), WF_OK);
         if (reply.usage.nano_usd != cases[i].nano)
             fail_msg("%s: %llu", cases[i].text, (unsigned long long)reply.usage.nano_usd);
         assert_int_equal(reply.usage.input, 7);
@@ -149,7 +158,7 @@ static void test_odd_replies(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         wfi_reply reply;
-        assert_int_equal(wfi_messages_codec()->parse(rig_str(cases[i].body), &reply), cases[i].status);
+        assert_int_equal(read_body(rig_str(cases[i].body), &reply), cases[i].status);
         if (cases[i].status != WF_OK) continue;
         assert_int_equal(reply.stop, WFI_STOP_OTHER);
         assert_int_equal(reply.usage.input + reply.usage.output, 0);
@@ -168,7 +177,8 @@ static void test_glue(void **state) {
         wf_json_token t;
         wfi_joint last = WFI_JOINT_EDGE;
         wf_json_out_init(&o, body, sizeof body);
-        c->head(&o, WF_STR("m\"x"), 5, pattern & 1 ? WF_STR("high") : rig_str(""));
+        wfi_ask ask = {.model = WF_STR("m\"x"), .max_tokens = 5, .effort = rig_str(pattern & 1 ? "high" : "")};
+        c->head(&o, &ask);
         n = o.len;
         n += (size_t)sprintf(body + n, "%.*s", (int)c->before_items.len, c->before_items.ptr);
         for (uint32_t i = 0; i <= 6; i++) {

@@ -1,0 +1,66 @@
+/* budget: see budget.h. */
+#include "budget.h"
+
+void wfi_budget_settle(wfi_env *e, wfi_task *t) {
+    if (t->reserved.tokens == 0) return;
+    e->reserved.tokens -= t->reserved.tokens;
+    e->reserved.nano_usd -= t->reserved.nano_usd;
+    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&e->lost, t->reserved);
+    e->settles++;
+    wfi_zero(&t->reserved, sizeof t->reserved);
+}
+
+wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {{0, 0}};
+    if (t->reserved.tokens == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
+/* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
+static wfi_cost budget_worst(const wfi_task *t, uint64_t body_len) {
+    uint64_t output = wfi_task_max_tokens(t);
+    wfi_cost worst = {wfi_add_sat(body_len, output), wfi_price_worst(&t->tariff, body_len, output)};
+    return worst;
+}
+
+const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len) {
+    const wfi_limits *l = &t->row->limits;
+    bool in_usd = e->config.budget_nano_usd > 0 || l->budget_nano_usd > 0;
+    wfi_cost limit = {l->budget_tokens, l->budget_nano_usd}, all = wfi_cost_of(&t->usage);
+    if (in_usd && t->provider->priced && t->tariff.count == 0)
+        return "the model's price is not known, so a budget in USD cannot hold; add the price with --prices FILE, or "
+               "give "
+               "a budget in tokens";
+    bool reached = limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd;
+    wfi_cost_add(&all, budget_worst(t, body_len));
+    if (reached || !wfi_cost_within(all, limit))
+        return "the next request could overshoot the agent's own budget; raise it";
+    return NULL;
+}
+
+static wfi_pace budget_spent(wfi_env *e) {
+    wfi_env_stop(e, WF_RUN_BUDGET,
+                 WF_STR("the next request could overshoot the budget; resume with a higher --budget-usd or "
+                        "--budget-tokens"));
+    return WFI_PACE_STOPPED;
+}
+
+wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
+    wfi_cost limit = {e->config.budget_tokens, e->config.budget_nano_usd}, all = wfi_cost_of(&e->spent);
+    wfi_cost need = budget_worst(t, body_len);
+    if (limit.tokens == 0 && limit.nano_usd == 0) return WFI_PACE_MORE;
+    if (t->reserved.tokens >= need.tokens) return WFI_PACE_MORE; /* a retry keeps what it has */
+    wfi_budget_settle(e, t);
+    wfi_cost_add(&all, e->lost);
+    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(e);
+    wfi_cost_add(&all, e->reserved);
+    wfi_cost_add(&all, need);
+    if (!wfi_cost_within(all, limit)) return e->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(e);
+    wfi_meta_reserve meta = {.cost = need};
+    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
+        return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log);
+    wfi_cost_add(&e->reserved, need);
+    t->reserved = need;
+    return WFI_PACE_DURABLE;
+}

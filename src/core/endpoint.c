@@ -1,0 +1,218 @@
+/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
+ *
+ * Contract: api.h. */
+#include "client.h"
+
+#define ENDPOINT_LANES_MAX 1000u
+#define ENDPOINT_MAX       256u
+
+/* ---- configuration ---- */
+
+static void endpoint_defaults(wf_http_config *c) {
+    if (c->lanes == 0) c->lanes = 16;
+    if (c->endpoints == 0) c->endpoints = 8;
+    if (c->idle_ms == 0) c->idle_ms = 60000;
+}
+
+static const char *endpoint_check(const wf_http_config *c) {
+    const char *why;
+    wfi_url proxy;
+    if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
+    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
+    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
+    if (c->proxy.len == 0) return NULL;
+    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
+        return "the proxy's address is not of the form http://[user:password@]host[:port]";
+    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
+    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
+    if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
+    return NULL;
+}
+
+static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
+    wf_http *http = wfi_arena_take(a, 1, sizeof *http);
+    wfi_pool counted;
+    wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
+    wfi_exchange *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
+    if (!http) return NULL;
+    http->lanes = lanes;
+    http->endpoints = endpoints;
+    return http;
+}
+
+size_t wf_http_size(const wf_http_config *config) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    if (endpoint_check(&c)) return 0;
+    wfi_arena_init(&a, NULL, 0);
+    (void)endpoint_carve(&a, &c);
+    return a.full ? 0 : a.used;
+}
+
+/* ---- the proxy's credential ---- */
+
+static uint32_t endpoint_hex(char c) {
+    if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
+    if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
+    return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
+}
+
+/* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
+static size_t endpoint_unescape(wf_str s, uint8_t *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
+        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
+        out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
+        if (low < 16) i += 2;
+    }
+    return n;
+}
+
+/* RFC 4648, section 4. */
+static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t len = 0;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = (uint32_t)p[i] << 16;
+        if (i + 1 < n) bits |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < n) bits |= p[i + 2];
+        out[len++] = digits[bits >> 18];
+        out[len++] = digits[bits >> 12 & 63];
+        out[len++] = i + 1 < n ? digits[bits >> 6 & 63] : '=';
+        out[len++] = i + 2 < n ? digits[bits & 63] : '=';
+    }
+    return len;
+}
+
+static void endpoint_proxy(wf_http *http) {
+    const char *why;
+    uint8_t plain[WFI_PROXY_USER_MAX + 1];
+    if (http->config.proxy.len == 0) return;
+    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
+    wf_str user = http->proxy.userinfo;
+    if (user.len == 0) return;
+    size_t n = endpoint_unescape(user, plain);
+    if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
+    http->credential_len = endpoint_base64(plain, n, http->credential);
+}
+
+/* ---- life ---- */
+
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    const char *why = endpoint_check(&c);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    *out = NULL;
+    if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
+        why = "the block is too small: wf_http_size says how much this config takes";
+        s = WF_E_MEMORY;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_arena_init(&a, memory, size);
+    wf_http *http = endpoint_carve(&a, &c);
+    WFI_ASSERT(!a.full);
+    http->config = c;
+    http->pool.net = c.net;
+    http->pool.net_ctx = c.net_ctx;
+    http->pool.idle_ms = c.idle_ms;
+    for (uint32_t i = 0; i < c.lanes; i++)
+        http->lanes[i].conn = WFI_NO_CONN;
+    endpoint_proxy(http);
+    *out = http;
+    return WF_OK;
+}
+
+void wf_http_close(wf_http *http) {
+    wfi_pool_close(&http->pool);
+    for (uint32_t i = 0; i < http->config.lanes; i++) {
+        http->lanes[i].conn = WFI_NO_CONN;
+        http->lanes[i].phase = WFI_PHASE_NONE;
+    }
+}
+
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
+    *out = http->stats;
+    out->connections = http->pool.opened;
+}
+
+/* ---- endpoints as providers ---- */
+
+static wfi_http_call endpoint_call(wfi_endpoint *e) {
+    return (wfi_http_call){.method = WF_STR("POST"),
+                           .url = e->endpoint.url,
+                           .path = e->endpoint.path,
+                           .headers = e->endpoint.headers,
+                           .header_count = e->endpoint.header_count,
+                           .has_body = true,
+                           .rates = &e->rates};
+}
+
+static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
+    wfi_endpoint *e = ctx;
+    wfi_http_call call = endpoint_call(e);
+    call.body_len = request->body_len;
+    return wfi_client_begin(e->http, lane, &call);
+}
+
+static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+}
+
+static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
+    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+}
+
+static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+    return wfi_client_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+}
+
+static void endpoint_end(void *ctx, uint32_t lane) {
+    wfi_client_end(((wfi_endpoint *)ctx)->http, lane);
+}
+
+static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+    return wfi_client_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+}
+
+static uint64_t endpoint_due(void *ctx) {
+    return wfi_client_due(((wfi_endpoint *)ctx)->http);
+}
+
+static wf_str endpoint_error(void *ctx, uint32_t lane) {
+    return wfi_client_error(((wfi_endpoint *)ctx)->http, lane);
+}
+
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
+    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
+                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
+    wfi_endpoint e = {.http = http, .endpoint = *endpoint};
+    wfi_http_call call = endpoint_call(&e);
+    wfi_url url;
+    const char *why = wfi_client_check(http, &call, &url);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    if (s == WF_OK && http->endpoint_count == http->config.endpoints) {
+        why = "there are more endpoints than the config of the HTTP client allows";
+        s = WF_E_LIMIT;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_endpoint *slot = &http->endpoints[http->endpoint_count++];
+    *slot = e;
+    provider->ops = &ops;
+    provider->ctx = slot;
+    return WF_OK;
+}
+
+void wf_http_rates(const wf_provider *provider, wf_rates *out) {
+    *out = ((const wfi_endpoint *)provider->ctx)->rates;
+}

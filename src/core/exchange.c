@@ -1,0 +1,202 @@
+/* exchange: see exchange.h. */
+#include "exchange.h"
+#include "request.h"
+#include "retry.h"
+
+#define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
+
+void wfi_exchange_end(wfi_task *t) {
+    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+    t->exchange = false;
+}
+
+void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
+    if (t->codec) t->codec->reader_free(&t->reader);
+    wfi_buf_free(&e->heap, &t->reply);
+}
+
+/* ---- failures ---- */
+
+static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool again) {
+    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1};
+    *f = failure;
+    return WFI_PROGRESS_FAILED;
+}
+
+static wf_str exchange_error(const wfi_task *t) {
+    return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
+}
+
+/* The transport failed. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
+static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+    if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
+    bool final = s == WF_E_CONFIG;
+    const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
+    wf_str why = wfi_env_message(e, what, exchange_error(t), false, t->response.request_id);
+    return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+}
+
+/* What an unsuccessful response means. */
+static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
+    if (fault->spent || status == 402 || status == 429) return WF_KIND_QUOTA;
+    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
+    return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
+static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+    const wf_response *r = &t->response;
+    wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
+    wfi_fault fault;
+    t->codec->fault(body, &fault);
+    bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
+    wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
+    char head[48] = "the provider answered ";
+    size_t n = 22 + wfi_u64_str(r->status, head + 22);
+    head[n] = 0;
+    f->kind = exchange_kind(r->status, &fault);
+    f->why = wfi_env_message(e, head, message, escaped, id);
+    f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
+    f->answered = true;
+    f->wait_ms = r->retry_after_ms;
+    return WFI_PROGRESS_FAILED;
+}
+
+/* The provider gave up in the middle of its reply. */
+static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+    wfi_fault fault;
+    t->codec->fault(t->reader.error, &fault);
+    wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
+    bool escaped = fault.message.len > 0;
+    wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
+    wf_str why = wfi_env_message(e, "the provider broke its reply off", message, escaped, id);
+    wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+    return exchange_fail(f, kind, why, fault.transient && !fault.spent);
+}
+
+/* What a reader's negative status means. */
+static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+    wf_str id = t->response.request_id;
+    switch (s) {
+    case WF_E_MEMORY:
+        return WFI_PROGRESS_MEMORY;
+    case WF_E_IO:
+        return exchange_error_event(e, t, f);
+    case WF_E_LIMIT:
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_env_message(e, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id), false);
+    default:
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_env_message(e, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+    }
+}
+
+/* ---- the states ---- */
+
+wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
+    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    t->progress = e->now;
+    wfi_exchange_forget(e, t);
+    wfi_zero(&t->reader, sizeof t->reader);
+    wfi_zero(&t->response, sizeof t->response);
+    t->exchange = true;
+    t->state = WFI_TASK_SEND;
+    wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
+    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
+}
+
+static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str bytes;
+    size_t sent = 0;
+    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
+    if (bytes.len == 0) {
+        t->state = WFI_TASK_HEAD;
+        return WFI_PROGRESS_MORE;
+    }
+    wf_status s = t->provider->ops->send(t->provider->ctx, t->lane, bytes.ptr, bytes.len, &sent);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
+    if (s == WF_END) { /* answered before all was sent */
+        t->state = WFI_TASK_HEAD;
+        return WFI_PROGRESS_MORE;
+    }
+    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(e, t, s, f);
+    t->progress = e->now;
+    wfi_request_sent(t, sent);
+    return WFI_PROGRESS_MORE;
+}
+
+static bool exchange_succeeded(const wfi_task *t) {
+    return t->response.status >= 200 && t->response.status < 300;
+}
+
+/* The request's id outlives the exchange, for messages about the reply. */
+static void exchange_keep_id(wfi_task *t) {
+    wf_str id = wfi_utf8_clip(t->response.request_id, sizeof t->request_id);
+    wfi_copy(t->request_id, id.ptr, id.len);
+    t->response.request_id = wf_str_of(t->request_id, id.len);
+}
+
+static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
+    if (s != WF_OK) return exchange_lost(e, t, s, f);
+    exchange_keep_id(t);
+    t->progress = e->now;
+    t->state = WFI_TASK_BODY;
+    if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
+    wf_str type = t->response.content_type;
+    bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
+    if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_env_message(e, "the answer is no message of this API, but", type, false, t->response.request_id),
+            false);
+    t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
+    return WFI_PROGRESS_MORE;
+}
+
+static wfi_progress exchange_end_of_reply(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    if (!exchange_succeeded(t)) return exchange_refused(e, t, f);
+    wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(e, t, s, f);
+}
+
+/* What a response that is no success says of itself; its beginning is enough. */
+static wfi_progress exchange_take_error(wfi_env *e, wfi_task *t, wf_str bytes, wfi_failure *f) {
+    wf_status s = wfi_buf_add(&e->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
+    if (s == WF_E_LIMIT) return exchange_refused(e, t, f);
+    return s == WF_OK ? WFI_PROGRESS_MORE : WFI_PROGRESS_MEMORY;
+}
+
+static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    size_t got = 0, used = 0;
+    const char *bytes = (const char *)e->scratch;
+    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
+    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
+    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
+    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
+    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
+        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
+    t->progress = e->now;
+    if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    while (used < got) {
+        size_t n = 0;
+        s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
+        if (s != WF_OK) return exchange_unreadable(e, t, s, f);
+        used += n;
+    }
+    return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
+    switch (t->state) {
+    case WFI_TASK_SEND:
+        return exchange_send(e, t, failure);
+    case WFI_TASK_HEAD:
+        return exchange_head(e, t, failure);
+    default:
+        return exchange_body(e, t, failure);
+    }
+}

@@ -1,0 +1,40 @@
+/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It decides
+ * nothing: whether to try again, and what a failure means for the agent and the run, is the agent's business. */
+#ifndef WFI_EXCHANGE_H
+#define WFI_EXCHANGE_H
+
+#include "agent.h"
+
+typedef enum wfi_progress {
+    WFI_PROGRESS_MORE,   /* call again */
+    WFI_PROGRESS_WAIT,   /* when the model is ready */
+    WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
+    WFI_PROGRESS_STALE,  /* nobody has seen the request: begin it again at once */
+    WFI_PROGRESS_FAILED, /* *failure says how */
+    WFI_PROGRESS_MEMORY, /* the heap is exhausted */
+    WFI_PROGRESS_BROKEN  /* the log could not be read */
+} wfi_progress;
+
+typedef struct wfi_failure {
+    wf_kind kind;
+    wf_str why;      /* a sentence, in the scratch buffer */
+    bool again;      /* sending the request again may help */
+    bool answered;   /* the provider said no before it did any work: it costs nothing */
+    int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+} wfi_failure;
+
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+#define WFI_EXCHANGE_LINGER_MS 50u
+static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
+    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+}
+
+/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
+WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
+/* One bounded piece of work, in the states SEND, HEAD and BODY. */
+WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+WFI void wfi_exchange_end(wfi_task *t);
+/* Frees the reply. */
+WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
+
+#endif
