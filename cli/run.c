@@ -128,19 +128,18 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 
 /* What is to be done about an outcome that is not the end. */
 static void run_put_mend(const run_job *job, const wf_run_status *s) {
-    const char *key = cli_models_is_rules(job->options) ? NULL : cli_models_key_name();
+    const char *key = cli_models_key_name();
     if (s->outcome == WF_RUN_DONE) return;
     if (s->outcome == WF_RUN_FAILED) {
         fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
         return;
     }
-    fprintf(stderr, "stopped: ");
+    fputs("stopped: ", stderr);
     cli_put(stderr, s->text, RUN_MESSAGE);
     fputc('\n', stderr);
     if (s->outcome == WF_RUN_PAUSED)
-        fprintf(stderr, "wait until the provider's limit is free again, or have it raised; ");
-    if (s->outcome == WF_RUN_REFUSED)
-        fprintf(stderr, "mend %s%sthe model's name; ", key ? key : "", key ? ", what it permits, or " : "");
+        fputs("wait until the provider's limit is free again, or have it raised; ", stderr);
+    if (s->outcome == WF_RUN_REFUSED && key) fprintf(stderr, "mend that (the key is from %s), then ", key);
     fprintf(stderr, "go on: wf resume %s\n", job->log);
 }
 

@@ -126,30 +126,27 @@ static cli_exit world_open_rules(cli_world *w) {
     return CLI_OK;
 }
 
-static cli_exit world_open_network(cli_world *w) {
+/* later: when an agent asks for it; beside a model of rules it has no claim to more than half of what is left. */
+static cli_exit world_open_network(cli_world *w, bool later) {
     const cli_options *o = w->options;
-    size_t size = cli_network_size(o);
+    wf_provider *provider = &w->providers[w->provider_count++];
+    cli_network_init(&w->network, o, w->posix, &w->platform);
+    size_t size = cli_network_size(&w->network);
+    if (later) {
+        cli_network_open_later(&w->network, size <= (w->size - w->used) / 2 ? world_carve(w, size) : NULL, provider);
+        return CLI_OK;
+    }
     void *memory = world_carve(w, size);
-    if (size == 0 || !memory)
-        return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
-                        o->text[OPT_MEMORY]);
-    return cli_network_open(&w->network, o, w->posix, &w->platform, memory, size, &w->providers[w->provider_count++]);
-}
-
-/* Beside a model of rules the network has no claim to more than half of what is left. */
-static void world_open_network_later(cli_world *w) {
-    size_t size = cli_network_size(w->options);
-    void *memory = size > 0 && size <= (w->size - w->used) / 2 ? world_carve(w, size) : NULL;
-    cli_network_open_later(&w->network, w->options, w->posix, &w->platform, memory, size,
-                           &w->providers[w->provider_count++]);
+    if (memory) return cli_network_open(&w->network, memory, provider);
+    return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
+                    o->text[OPT_MEMORY]);
 }
 
 /* Every model that can be served: the default one's provider, and those that agents may name besides. */
 static cli_exit world_open_models(cli_world *w) {
-    if (!cli_models_is_rules(w->options)) return world_open_network(w);
+    if (!cli_models_is_rules(w->options)) return world_open_network(w, false);
     cli_exit code = world_open_rules(w);
-    if (code == CLI_OK && cli_models_key_name()) world_open_network_later(w);
-    return code;
+    return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
 }
 
 static uint32_t world_ms(uint64_t ms) {
