@@ -12,7 +12,7 @@ static const char *const help_general[] = {
     "wf runs workflows of model agents, written as Lua scripts, from one log that survives a crash.",
     "",
     "  wf run SCRIPT [--args JSON|@FILE] [-- k=v ...]   run a script",
-    "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, tokens",
+    "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, USD",
     "  wf resume [LOG]                                  go on with an interrupted run (the last one)",
     "  wf runs                                          list the runs of this folder",
     "  wf show LOG                                      one run: status, phases, agents, failures, spend",
@@ -54,7 +54,7 @@ static const char *const help_check[] = {
     "wf check SCRIPT [options] [-- key=value ...]", "",
     "Loads the script and runs it dry: every agent is answered at once by a stub, with a dull value that fits its "
     "schema",
-    "or a few words. Prints phases, agents and an estimate of tokens. Nothing is sent, nothing is kept.", NULL};
+    "or a few words. Prints phases, agents, tokens and what they would cost. Nothing is sent, nothing is kept.", NULL};
 
 static const char *const help_resume[] = {
     "wf resume [LOG] [options]",

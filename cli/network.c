@@ -155,7 +155,7 @@ static bool network_open_http(cli_network *n) {
 /* An address with a login in it is not shown. */
 static bool network_fail_url(cli_network *n, const char *why) {
     const char *url = network_url();
-    const char *plain = network_is_plain() ? "; use https://, or set WF_ALLOW_HTTP=1 where the way there is safe" : "";
+    const char *plain = network_is_plain() && !cli_env(ENV_ALLOW_HTTP) ? "; WF_ALLOW_HTTP=1 allows it" : "";
     if (strchr(url, '@')) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
     return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: %s%s", url, why, plain);
 }
