@@ -150,7 +150,8 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->usage.nano_usd > 0 || s->usage.unpriced > 0) {
+    bool money = s->usage.nano_usd > 0 || s->usage.unpriced > 0;
+    if (money && !job->options->number[OPT_STATS]) { /* which tell it as well */
         fputs("spend: ", stderr);
         cli_put_spend(stderr, &s->usage);
         fputc('\n', stderr);
@@ -246,7 +247,11 @@ static void run_put_terms(const run_job *job) {
     if (usd)
         fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
-    fputs(usd || tokens ? "\n" : "none (--budget-tokens N, --budget-usd X)\n", stderr);
+    bool known = cli_models_is_rules(o) || wf_prices_known(o->prices, cli_str(cli_models_name(o)));
+    fputs(usd || tokens ? "\n"
+          : known       ? "none (--budget-usd X)\n"
+                        : "none, and its price is not known (--budget-tokens N)\n",
+          stderr);
 }
 
 static cli_exit run_go(run_job *job, cli_world *w) {
