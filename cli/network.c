@@ -19,12 +19,6 @@ static bool network_is_plain(void) {
     return strncasecmp(network_url(), "http://", 7) == 0;
 }
 
-wf_str cli_network_server(void) {
-    const char *host = strstr(network_url(), "://");
-    host = host ? host + 3 : network_url();
-    return wf_str_of(host, strcspn(host, "/?#"));
-}
-
 /* Keeps why, without the settings' values where these may be secrets. */
 static bool network_fail(cli_network *n, const char *format, ...) CLI_PRINTF(2, 3);
 static bool network_fail(cli_network *n, const char *format, ...) {
@@ -262,22 +256,20 @@ void cli_network_open_later(cli_network *n, void *memory, size_t size, wf_provid
 
 /* ---- what --stats tells ---- */
 
-static void network_put_rate(FILE *to, const char *what, const wf_rate *rate) {
-    cli_amount left, limit;
-    if (!rate->known) return;
-    fprintf(to, "; %s %s of %s left", what, cli_count(&left, rate->remaining), cli_count(&limit, rate->limit));
-}
-
 static void network_put_rates(const cli_network *n, FILE *to) {
     wf_rates rates;
+    cli_amount left, limit;
+    const char *between = "rate limits, as last told: ";
     wf_http_rates(&n->served, &rates);
-    if (!rates.requests.known && !rates.tokens.known && !rates.input_tokens.known && !rates.output_tokens.known) return;
-    fputs("rate limits, as last told", to);
-    network_put_rate(to, "requests", &rates.requests);
-    network_put_rate(to, "tokens", &rates.tokens);
-    network_put_rate(to, "input tokens", &rates.input_tokens);
-    network_put_rate(to, "output tokens", &rates.output_tokens);
-    fputc('\n', to);
+    const wf_rate *const each[] = {&rates.requests, &rates.tokens, &rates.input_tokens, &rates.output_tokens};
+    static const char *const names[] = {"requests", "tokens", "input tokens", "output tokens"};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        if (!each[i]->known) continue;
+        fprintf(to, "%s%s of %s %s left", between, cli_count(&left, each[i]->remaining),
+                cli_count(&limit, each[i]->limit), names[i]);
+        between = ", ";
+    }
+    if (between[0] == ',') fputc('\n', to);
 }
 
 void cli_network_put_stats(const cli_network *n, FILE *to) {

@@ -39,7 +39,4 @@ void cli_network_close(cli_network *n);
 /* What --stats tells of it; nothing if it was not used. */
 void cli_network_put_stats(const cli_network *n, FILE *to);
 
-/* The host and port that requests go to, for people. */
-wf_str cli_network_server(void);
-
 #endif

@@ -239,19 +239,20 @@ static void run_put_terms(const run_job *job) {
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_models_is_rules(o) && !o->own_budget)) return;
     fprintf(stderr, "model: %s", o->text[OPT_MODEL]);
-    if (!cli_models_is_rules(o)) {
+    if (o->server.len > 0) {
         fputs(" at ", stderr);
-        cli_put(stderr, cli_network_server(), RUN_SERVER);
+        cli_put(stderr, o->server, RUN_SERVER);
     }
     fputs("; budget: ", stderr);
     if (usd)
         fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
-    bool known = cli_models_is_rules(o) || wf_prices_known(o->prices, cli_str(cli_models_name(o)));
-    fputs(usd || tokens ? "\n"
-          : known       ? "none (--budget-usd X)\n"
-                        : "none, and its price is not known (--budget-tokens N)\n",
-          stderr);
+    if (!usd && !tokens)
+        fputs(wf_prices_known(o->prices, cli_str(cli_models_name(o)))
+                  ? "none (--budget-usd X)"
+                  : "none, its price is not known (--budget-tokens N)",
+              stderr);
+    fputc('\n', stderr);
 }
 
 static cli_exit run_go(run_job *job, cli_world *w) {
