@@ -333,7 +333,8 @@ static wf_str stream_reason(const wfi_reader *r) {
 static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     (void)ev;
     wfi_stop stop = wfi_messages_stop(stream_reason(r));
-    if (r->place != STREAM_BETWEEN) return stream_wrong(r, "the message ended inside a content block");
+    if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
+    if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
         return stream_wrong(r, "a tool call's input is no JSON object");
     wf_status s = stream_put(r, &r->body, WF_STR("]"));

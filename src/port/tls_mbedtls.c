@@ -204,9 +204,10 @@ static void tls_say(tls_conn *c, int error) {
 }
 
 static wf_status tls_fail(tls_conn *c, int error) {
+    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
-    return WF_E_IO;
+    return untrusted ? WF_E_CONFIG : WF_E_IO;
 }
 
 /* ---- verification ---- */

@@ -28,7 +28,7 @@
 #define ERROR(type)                                                                                                    \
     EVENT("error")                                                                                                     \
     "data: {\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"no "                                     \
-                                                            "more\"},\"request_id\":\"req_e\"}\n\n"
+    "more\"},\"request_id\":\"req_e\"}\n\n"
 
 /* What the model says next, in order, whoever asks. */
 typedef struct line {
@@ -143,7 +143,7 @@ static void test_the_end_is_message_stop(void **state) {
     rig_start(&r);
     assert_text(rig_do(&r, "a").value, "hello");
     assert_text(rig_do(&r, "b").value, "hello");
-    assert_int_equal(line_at[1], line_at[0]); /* nobody waited */
+    assert_in_range(line_at[1] - line_at[0], 1, 50); /* not for long */
     rig_end(&r);
 }
 
