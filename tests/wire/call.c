@@ -90,35 +90,41 @@ static bool call_is(wf_str a, const char *b) {
     return wfi_str_eq(a, wfi_str_z(b));
 }
 
-static wf_str call_percent(wf_str s) {
-    char *p = malloc(s.len + 1); /* kept: as long as the program, which is short */
-    size_t n = 0;
-    if (!p) abort();
+static text *call_scrap(call_run *run) {
+    if (run->scrap_count == CALL_SCRAPS) abort();
+    text *t = &run->scraps[run->scrap_count++];
+    text_add(t, WF_STR(""));
+    return t;
+}
+
+static wf_str call_percent(call_run *run, wf_str s) {
+    text *out = call_scrap(run);
     for (size_t i = 0; i < s.len; i++) {
         unsigned byte;
         if (s.ptr[i] == '%' && i + 2 < s.len && sscanf(s.ptr + i + 1, "%2x", &byte) == 1) {
-            p[n++] = (char)byte;
+            char c = (char)byte;
+            text_add(out, wf_str_of(&c, 1));
             i += 2;
         } else {
-            p[n++] = s.ptr[i];
+            text_add(out, wf_str_of(s.ptr + i, 1));
         }
     }
-    return wf_str_of(p, n);
+    return text_str(out);
 }
 
-static wf_str call_query(wf_str query, const char *name) {
+static wf_str call_query(call_run *run, wf_str query, const char *name) {
     size_t n = strlen(name);
     while (query.len > 0) {
         wf_str part = wfi_str_cut(query, 0, wfi_str_find(query, '&'));
         query = wfi_str_cut(query, part.len + 1, query.len);
         if (part.len > n && memcmp(part.ptr, name, n) == 0 && part.ptr[n] == '=')
-            return call_percent(wfi_str_cut(part, n + 1, part.len));
+            return call_percent(run, wfi_str_cut(part, n + 1, part.len));
     }
     return WF_STR("");
 }
 
 /* The operation of a path below /v1/; its id, if it has one. */
-static bool call_operation(wf_str method, wf_str path, wf_messages_call *out) {
+static bool call_operation(call_run *run, wf_str method, wf_str path, wf_messages_call *out) {
     bool post = call_is(method, "POST"), get = call_is(method, "GET"), del = call_is(method, "DELETE");
     static const char models[] = "models/", batches[] = "messages/batches/";
     if (post && call_is(path, "messages"))
@@ -133,11 +139,11 @@ static bool call_operation(wf_str method, wf_str path, wf_messages_call *out) {
         out->op = WF_MODELS_LIST;
     else if (get && path.len > sizeof models - 1 && memcmp(path.ptr, models, sizeof models - 1) == 0) {
         out->op = WF_MODELS_GET;
-        out->id = call_percent(wfi_str_cut(path, sizeof models - 1, path.len));
+        out->id = call_percent(run, wfi_str_cut(path, sizeof models - 1, path.len));
     } else if (path.len > sizeof batches - 1 && memcmp(path.ptr, batches, sizeof batches - 1) == 0) {
         wf_str id = wfi_str_cut(path, sizeof batches - 1, path.len);
         wf_str rest = wfi_str_cut(id, wfi_str_find(id, '/'), id.len);
-        out->id = call_percent(wfi_str_cut(id, 0, id.len - rest.len));
+        out->id = call_percent(run, wfi_str_cut(id, 0, id.len - rest.len));
         if (get && rest.len == 0)
             out->op = WF_BATCHES_GET;
         else if (del && rest.len == 0)
@@ -155,10 +161,9 @@ static bool call_operation(wf_str method, wf_str path, wf_messages_call *out) {
 }
 
 /* The body of the first request: the call, and what a tool loop adds to it. */
-static wf_str call_body(const tree *call, const tree *sent) {
+static wf_str call_body(call_run *run, const tree *call, const tree *sent) {
     if (!call || !sent || tree_get(call, "tools") || !tree_get(sent, "tools")) return call ? call->raw : WF_STR("{}");
-    text *t = calloc(1, sizeof *t);
-    if (!t) abort();
+    text *t = call_scrap(run);
     text_add(t, wf_str_of(call->raw.ptr, call->raw.len - 1));
     for (const tree *m = sent->first; m; m = m->next)
         if (!tree_get(call, m->name.ptr)) text_say(t, ",\"%s\":%.*s", m->name.ptr, (int)m->raw.len, m->raw.ptr);
@@ -168,7 +173,7 @@ static wf_str call_body(const tree *call, const tree *sent) {
 }
 
 /* The operation that the next exchange shows, or, if the case has none, the call itself. */
-static bool call_next(const call_run *run, wf_messages_call *out) {
+static bool call_next(call_run *run, wf_messages_call *out) {
     const tree *call = tree_get(run->c, "call"), *request = tree_get(run->exchange, "request");
     wf_str path = tree_str(tree_get(request, "path")), query = WF_STR("");
     *out = (wf_messages_call){.patient = run->patient};
@@ -178,23 +183,23 @@ static bool call_next(const call_run *run, wf_messages_call *out) {
         path = wfi_str_cut(path, (size_t)(at - path.ptr) + 4, path.len);
         query = wfi_str_cut(path, wfi_str_find(path, '?') + 1, path.len);
         path = wfi_str_cut(path, 0, wfi_str_find(path, '?'));
-        if (!call_operation(tree_str(tree_get(request, "method")), path, out)) return false;
+        if (!call_operation(run, tree_str(tree_get(request, "method")), path, out)) return false;
     } else if (tree_get(call, "requests")) {
         out->op = WF_BATCHES_CREATE;
     } else if (!tree_get(call, "messages")) {
         return false;
     }
     if (out->id.len > 0 && tree_get(call, "id")) out->id = tree_str(tree_get(call, "id"));
-    wf_str limit = call_query(query, "limit"), after = tree_str(tree_get(call, "after_id")),
+    wf_str limit = call_query(run, query, "limit"), after = tree_str(tree_get(call, "after_id")),
            before = tree_str(tree_get(call, "before_id"));
     uint64_t number = 0;
     wfi_str_u64(limit, &number);
     out->limit = (uint32_t)tree_int(tree_get(call, "limit"), (int64_t)number);
-    out->after_id = after.len > 0 ? after : call_query(query, "after_id");
-    out->before_id = before.len > 0 ? before : call_query(query, "before_id");
-    out->beta = call_is(call_query(query, "beta"), "true");
+    out->after_id = after.len > 0 ? after : call_query(run, query, "after_id");
+    out->before_id = before.len > 0 ? before : call_query(run, query, "before_id");
+    out->beta = call_is(call_query(run, query, "beta"), "true");
     if (out->op == WF_MESSAGES_CREATE || out->op == WF_MESSAGES_COUNT_TOKENS || out->op == WF_BATCHES_CREATE)
-        out->body = call_body(call, tree_get(request, "body"));
+        out->body = call_body(run, call, tree_get(request, "body"));
     return true;
 }
 
@@ -413,13 +418,13 @@ static void call_results(const call_run *run, const tree *first, const tree *con
 
 /* The body that goes on with a conversation after a pause or with the results of tools: all of it again, or, where the server keeps
  * it as a thread, only what is new. */
-static wf_str call_continued(const call_run *run, const call_step *last) {
+static wf_str call_continued(call_run *run, const call_step *last) {
     tree *body = tree_read(last->call.body), *content = tree_read(text_str(&last->reply.content)),
          *message = last->stream ? NULL : tree_read(text_str(&last->body));
     bool thread = tree_get(body, "thread") != NULL, tools = last->reply.value.stop == WFI_STOP_TOOL;
     const tree *old = tree_get(body, "messages");
-    text *t = calloc(1, sizeof *t);
-    if (!t || !body || !content) abort();
+    text *t = call_scrap(run);
+    if (!body || !content) abort();
     text_say(t, "{\"messages\":[");
     if (!thread && old && tree_count(old) > 0) {
         text_add(t, wf_str_of(old->raw.ptr + 1, old->raw.len - 2));
@@ -445,7 +450,7 @@ static wf_str call_continued(const call_run *run, const call_step *last) {
 }
 
 /* Whether the case is after the results of a batch, not just after the batch. */
-static bool call_wants_results(const call_run *run) {
+static bool call_wants_results(call_run *run) {
     wf_messages_call next;
     if (run->exchange) return call_next(run, &next) && next.op == WF_BATCHES_RESULTS;
     return call_is(tree_str(tree_get(tree_get(tree_get(run->c, "expect"), "error"), "kind")), "local");
@@ -493,5 +498,7 @@ void call_check(const tree *c, wf_str about, text *differs) {
                          &run->request_id, &run->error.request_id, &run->workspace_id,  &run->events};
     for (size_t i = 0; i < sizeof all / sizeof *all; i++)
         text_free(all[i]);
+    for (size_t i = 0; i < run->scrap_count; i++)
+        text_free(&run->scraps[i]);
     free(run);
 }

@@ -6,7 +6,8 @@
 #include "reply.h"
 #include "tree.h"
 
-#define CALL_STEPS 16
+#define CALL_STEPS  16
+#define CALL_SCRAPS 128
 
 /* One operation that was answered well. */
 typedef struct call_step {
@@ -42,6 +43,8 @@ typedef struct call_run {
     call_error error;
     text request_id, workspace_id; /* of the last answer */
     text events;                   /* of the last stream, well or not */
+    text scraps[CALL_SCRAPS];      /* texts that live as long as the run */
+    uint32_t scrap_count;
 } call_run;
 
 /* Adds a line for each thing that is not as the case expects it. about: what its file says of all its cases. */

@@ -65,18 +65,19 @@ static void expect_headers(call_run *run, const tree *headers, const link_result
                 expect_text(run, h->name.ptr, fakenet_header(&r, h->name.ptr), tree_str(h));
 }
 
-/* scheme://host:port of an address, the port said. */
-static void expect_origin(wf_str url, text *out) {
+/* A whole address, its port said. */
+static void expect_address(wf_str url, text *out) {
     bool tls = url.len > 5 && memcmp(url.ptr, "https", 5) == 0;
     wf_str rest = wfi_str_cut(url, tls ? 8 : 7, url.len);
     wf_str host = wfi_str_cut(rest, 0, wfi_str_find(rest, '/'));
     text_say(out, "%s://%.*s", tls ? "https" : "http", (int)host.len, host.ptr);
     bool port = host.len > 0 && wfi_str_find(host, ':') < host.len && host.ptr[host.len - 1] != ']';
     if (!port) text_say(out, ":%d", tls ? 443 : 80);
+    text_add(out, wfi_str_cut(rest, host.len, rest.len));
 }
 
 void expect_request(call_run *run, const tree *request, const link_result *seen) {
-    text origin = {0};
+    text sent = {0}, want = {0};
     expect_int(run, "requests of one attempt", seen->requests, 1);
     if (seen->requests == 0) {
         text_say(run->differs, "it was not sent: %s\n", seen->error.ptr ? seen->error.ptr : "");
@@ -85,9 +86,11 @@ void expect_request(call_run *run, const tree *request, const link_result *seen)
     expect_text(run, "method", text_str(&seen->method), tree_str(tree_get(request, "method")));
     expect_text(run, "path", text_str(&seen->path), tree_str(tree_get(request, "path")));
     if (tree_get(request, "url")) {
-        expect_origin(tree_str(tree_get(request, "url")), &origin);
-        expect_text(run, "address", text_str(&seen->url), text_str(&origin));
-        text_free(&origin);
+        text_say(&sent, "%s%s", seen->url.ptr, seen->path.ptr);
+        expect_address(tree_str(tree_get(request, "url")), &want);
+        expect_text(run, "address", text_str(&sent), text_str(&want));
+        text_free(&sent);
+        text_free(&want);
     }
     expect_headers(run, tree_get(request, "headers"), seen);
     const tree *body = tree_get(request, "body"), *exact = tree_get(request, "body_text");
