@@ -27,7 +27,7 @@ static size_t out_len;
 
 static void out_add(wf_str s) {
     assert_true(out_len + s.len < sizeof out);
-    memcpy(out + out_len, s.ptr, s.len);
+    if (s.len > 0) memcpy(out + out_len, s.ptr, s.len);
     out_len += s.len;
     out[out_len] = 0;
 }
