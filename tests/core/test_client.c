@@ -1101,7 +1101,7 @@ static void mutants_do_no_harm(void **state) {
         assert_int_equal(run_on(r, round % 3, "{}", 2, &o), WF_END);
         assert_string_equal(o.body, "honest");
     }
-    assert_true(good > 1000 && stale > 100);
+    assert_true(good > 1000 && stale > 0);
     rig_free(r);
 }
 
