@@ -161,11 +161,29 @@ build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h tes
 	@echo '  $@'
 	$(Q)$(subst src/port/,tests/server/,$(MBEDTLS_CC)) -O2 -g
 
+# Programs that tests talk to, with that library.
+build/test/%.o: tests/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(CC) $(WARN) $(HARD) -D_GNU_SOURCE -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
+
 build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/mbedtls/mbedtls_random.o: build/%/src/port/mbedtls_random.o
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
 $(TLS:%.c=build/obj/%.o) $(TLS:%.c=build/san/%.o): src/port/mbedtls_config.h
+
+# The tests' server; never installed.
+SERVER := main conn timers exchange proxy reply message scenario text tls certs
+
+build/test/wf-server: $(SERVER:%=build/test/server/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
+	@echo '  $@'
+	$(Q)$(CC) -g -o $@ $(filter %.o,$^) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a,$(MBEDTLS_LIBS)) $(LIBS)
+
+build/test/server/%.o: tests/server/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(CC) $(WARN) $(HARD) $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -D_GNU_SOURCE -O2 -g -MMD -MP -c -o $@ $<
 
 .SECONDARY: $(GEN)
 
@@ -210,13 +228,13 @@ build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 # For the checks that compile by themselves.
 export WARN INC
 
-test: all $(TEST_BIN) build/deps/test.ok
+test: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
 check: all build/deps/test.ok
 	@tests/run $(CHECKS)
 
-crash: all $(TEST_BIN) build/deps/test.ok
+crash: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 bench: all

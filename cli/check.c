@@ -4,6 +4,7 @@
 #include "check.h"
 #include "commands.h"
 #include "drive.h"
+#include "models.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,7 +18,9 @@ typedef struct check_phase {
     char title[CHECK_TITLE];
     size_t title_len;
     uint32_t agents, failed;
-    uint64_t in, most; /* tokens of prompts; of answers at most */
+    uint64_t in, most;  /* tokens of prompts; of answers at most */
+    uint64_t low, high; /* nano-USD: of the prompts alone; of the longest answers, with prompts kept in the cache */
+    uint32_t unpriced;  /* requests whose price is not known */
 } check_phase;
 
 /* The trace hook is handed the port's context, so what it counts cannot come with it. */
@@ -27,7 +30,8 @@ static struct check {
     char reply[CHECK_EXAMPLE + 1024];
     char example[CHECK_EXAMPLE];
     size_t reply_len, reply_at;
-    uint64_t in, most; /* of the agent under way */
+    check_phase agent; /* what the agent under way adds to its phase */
+    wf_str prices;
     check_phase phases[CHECK_PHASES];
     size_t count;
 } check;
@@ -87,11 +91,27 @@ static void check_answer(wf_json_out *o, wf_str body) {
     cli_json_text(o, "stop_reason", n > 0 ? WF_STR("tool_use") : WF_STR("end_turn"));
 }
 
+/* What the request and its longest answer come to. */
+static void check_count(wf_str body) {
+    check_phase *a = &check.agent;
+    uint64_t in = check.len / CHECK_TOKEN, most = 0, low = 0, high = 0;
+    wf_str model = {"", 0};
+    (void)wf_json_member_u64(body, WF_STR("max_tokens"), &most);
+    (void)wf_json_member_str(body, WF_STR("model"), &model);
+    const wf_usage least = {.input = in, .output = 1}, greatest = {.cache_write = in, .output = most};
+    bool known = wf_prices_cost(check.prices, model, &least, &low);
+    (void)wf_prices_cost(check.prices, model, &greatest, &high);
+    a->in += in;
+    a->most += most;
+    a->low += low;
+    a->high += high;
+    a->unpriced += !known;
+}
+
 static wf_status check_head(void *ctx, uint32_t lane, wf_response *out) {
     (void)ctx, (void)lane;
     wf_str body = wf_str_of(check.body, check.len);
     wf_json_out o;
-    uint64_t most = 0;
     wf_json_out_init(&o, check.reply, sizeof check.reply);
     wf_json_begin(&o, true);
     cli_json_text(&o, "id", WF_STR("msg_check"));
@@ -108,9 +128,7 @@ static wf_status check_head(void *ctx, uint32_t lane, wf_response *out) {
     wf_json_finish(&o);
     wf_json_finish(&o);
     check.reply_len = o.len;
-    (void)wf_json_member_u64(body, WF_STR("max_tokens"), &most);
-    check.in += check.len / CHECK_TOKEN;
-    check.most += most;
+    check_count(body);
     *out = (wf_response){.status = 200, .retry_after_ms = -1, .should_retry = -1};
     return wf_json_ok(&o) ? WF_OK : WF_E_IO;
 }
@@ -156,15 +174,24 @@ static check_phase *check_phase_of(wf_str title) {
     return p;
 }
 
+static void check_add(check_phase *to, const check_phase *from) {
+    to->agents += from->agents;
+    to->failed += from->failed;
+    to->in += from->in;
+    to->most += from->most;
+    to->low += from->low;
+    to->high += from->high;
+    to->unpriced += from->unpriced;
+}
+
 static void check_trace(void *ctx, const wf_trace *e) {
     (void)ctx;
     if (e->effect || e->type != WF_TRACE_DONE) return;
     check_phase *p = check_phase_of(e->phase);
-    p->agents++;
-    p->failed += e->kind != WF_KIND_NONE;
-    p->in += check.in;
-    p->most += check.most;
-    check.in = check.most = 0;
+    check.agent.agents = 1;
+    check.agent.failed = e->kind != WF_KIND_NONE;
+    check_add(p, &check.agent);
+    memset(&check.agent, 0, sizeof check.agent);
 }
 
 /* ---- the preview ---- */
@@ -189,22 +216,36 @@ static void check_put_row(FILE *to, wf_str title, const check_phase *p) {
     fputc('\n', to);
 }
 
-static void check_put_preview(FILE *to, const wf_run_spec *spec, const cli_drive_end *end, check_phase *sum) {
+static void check_put_cost(FILE *to, const cli_options *o, const check_phase *sum) {
+    cli_amount low, high;
+    bool rules = cli_models_is_rules(o);
+    if (sum->low > 0)
+        fprintf(to,
+                "  Cost at list price, with %s: from %s for the questions alone to\n"
+                "  %s with every answer as long as it may be%s.\n",
+                o->text[OPT_MODEL], cli_money(&low, sum->low), cli_money(&high, sum->high),
+                sum->unpriced > 0 && !rules ? ", and more for models of unknown price" : "");
+    else if (rules)
+        fputs("  Cost: none, with a model of rules.\n", to);
+    else
+        fprintf(to, "  Cost: unknown; --prices FILE can tell the price of %s.\n", cli_models_name(o));
+}
+
+static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec *spec, const cli_drive_end *end,
+                              check_phase *sum) {
     check_put_meta(to, spec, end->script);
     fprintf(to, "  %8s %14s %14s  phase\n", "agents", "tokens in", "out, at most");
     for (size_t i = 0; i < check.count; i++) {
         const check_phase *p = &check.phases[i];
         check_put_row(to, p->title_len ? wf_str_of(p->title, p->title_len) : WF_STR("(no phase)"), p);
-        sum->agents += p->agents;
-        sum->in += p->in;
-        sum->most += p->most;
-        sum->failed += p->failed;
+        check_add(sum, p);
     }
     check_put_row(to, WF_STR("in all"), sum);
     fputs("  These are a dry run's: stub answers end an agent after one turn, and their lists are short.\n"
-          "  A real agent takes more turns; a script that fans out over answers starts more agents.\n"
-          "  USD: unknown, this build knows no prices. Nothing was sent.\n",
+          "  A real agent takes more turns; a script that fans out over answers starts more agents.\n",
           to);
+    check_put_cost(to, o, sum);
+    fputs("  Nothing was sent.\n", to);
 }
 
 cli_exit cli_check_compile(const wf_run_spec *spec) {
@@ -227,11 +268,12 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
     cli_drive_end end;
     check_phase sum = {.title_len = 0};
     memset(&check, 0, sizeof check);
+    check.prices = o->prices;
     cli_exit code = cli_world_open(&world, o, WF_POSIX_TEMPORARY, NULL, &stub, check_trace);
     if (code != CLI_OK) return code;
     code = cli_drive(&world, spec, &end);
     if (code == CLI_OK) {
-        check_put_preview(to, spec, &end, &sum);
+        check_put_preview(to, o, spec, &end, &sum);
         out->agents = sum.agents;
         code = cli_exit_of(end.status.outcome, 0);
         if (code != CLI_OK) {
@@ -246,10 +288,11 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
     return code;
 }
 
-cli_exit cli_check(const cli_options *o) {
+cli_exit cli_check(cli_options *o) {
     wf_run_spec spec;
     cli_preview preview;
     cli_exit code = cli_script_read(o, &spec);
     if (code == CLI_OK) code = cli_check_compile(&spec);
+    if (code == CLI_OK) code = cli_models_settle_dry(o);
     return code == CLI_OK ? cli_check_preview(o, &spec, stdout, &preview) : code;
 }

@@ -1,7 +1,9 @@
 /* main: finds the command, lets its room do the work, and sees to it that what was printed has arrived.
  *
+ *   env        the environment, read once; secrets are taken out of it
  *   options    the table of options: parse, check, record in a log, restore from it
  *   script     a script and its args from the command line
+ *   models     the model, its price and the budget; network is the way to it
  *   world      memory, port, models and the wf, opened for a run or for a look at a log
  *   drive      a script over an open world, to its durable end
  *   run        run and resume; progress shows what goes on; check is the dry run
@@ -11,6 +13,7 @@
 #define _GNU_SOURCE 1
 #endif
 #include "commands.h"
+#include "env.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -64,6 +67,7 @@ static void main_hold_descriptors(void) {
 }
 
 int main(int argc, char **argv) {
+    cli_env_take();
     main_hold_descriptors();
     /* a closed pipe and a full file are errors to report, not deaths */
     signal(SIGPIPE, SIG_IGN);
@@ -75,5 +79,6 @@ int main(int argc, char **argv) {
         cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));
         if (code == CLI_OK) code = lost;
     }
+    cli_env_wipe();
     return (int)code;
 }

@@ -35,15 +35,18 @@ typedef struct option_entry {
 } option_entry;
 
 static const option_entry option_table[OPT_COUNT] = {
-    [OPT_MODEL] = {"model", "M", NULL, "the default worker: rules:FILE.lua", FORM_TEXT, ON_RUNS, true, 0, 0},
+    [OPT_MODEL] = {"model", "M", NULL, "the default worker: [anthropic:]NAME or rules:FILE.lua; see wf help models",
+                   FORM_TEXT, ON_DRY, true, 0, 0},
     [OPT_EFFORT] = {"effort", "low|medium|high|xhigh|max", NULL, "how hard the model thinks (its own)", FORM_CHOICE,
                     ON_RUNS, true, 0, 0},
     [OPT_LANES] = {"lanes", "N", "16", "agents working at a time", FORM_COUNT, ON_RUNS, true, 1, 1000},
     [OPT_AGENTS] = {"agents", "N", "1000", "agents in the whole run, at most", FORM_COUNT, ON_DRY, true, 1, 1000000},
-    [OPT_BUDGET_USD] = {"budget-usd", "X", NULL, "stop before more is spent (10 with --yes and no other budget)",
+    [OPT_BUDGET_USD] = {"budget-usd", "X", NULL, "stop before more is spent (with --yes and no other budget: 10)",
                         FORM_MONEY, ON_RUNS, true, 1, 1000000 * OPTION_NANO},
     [OPT_BUDGET_TOKENS] = {"budget-tokens", "N", NULL, "the same in tokens, input and output", FORM_COUNT, ON_RUNS,
                            true, 1, UINT64_C(1000000000000000)},
+    [OPT_PRICES] = {"prices", "FILE", NULL, "a price list that goes before the built-in one", FORM_TEXT, ON_DRY, true,
+                    0, 0},
     [OPT_DEADLINE] = {"deadline", "DUR", "none", "for the whole run: 90s, 5m, 2h, 500ms", FORM_TIME, ON_RUNS, true, 1,
                       30 * OPTION_DAY},
     [OPT_AGENT_DEADLINE] = {"agent-deadline", "DUR", "30m", "for each agent, or none", FORM_TIME, ON_RUNS, true, 1,
@@ -52,6 +55,8 @@ static const option_entry option_table[OPT_COUNT] = {
                    1, 30 * OPTION_DAY},
     [OPT_ALLOW] = {"allow", "read,...", "read", "tools for agents; this build has those that read", FORM_ALLOW, ON_RUNS,
                    true, 0, 0},
+    [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_RUNS,
+                true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT, ON_DRY | ON(CLI_RUNS),
                   true, 0, 0},
     [OPT_MEMORY] = {"memory", "SIZE", "64M", "all that a run may use; a quarter of it is the script's", FORM_SIZE,
@@ -70,9 +75,9 @@ static const option_entry option_table[OPT_COUNT] = {
                   ON_RUNS | ON(CLI_LOG), false, 0, 0},
     [OPT_QUIET] = {"quiet", NULL, NULL, "no progress", FORM_FLAG, ON_RUNS, false, 0, 0},
     [OPT_NO_COLOR] = {"no-color", NULL, NULL, "no colour (as with NO_COLOR set)", FORM_FLAG, ON_RUNS, false, 0, 0},
-    [OPT_STATS] = {"stats", NULL, NULL, "memory, syncs, log size and time at the end", FORM_FLAG, ON_RUNS, false, 0, 0},
+    [OPT_STATS] = {"stats", NULL, NULL, "memory, syncs, connections, log size and time at the end", FORM_FLAG, ON_RUNS,
+                   false, 0, 0},
     [OPT_PLAN_MODEL] = {"plan-model", "M", NULL, NULL, FORM_LATER, ON_RUNS, false, 0, 0},
-    [OPT_CA] = {"ca", "FILE", NULL, NULL, FORM_LATER, ON_RUNS, false, 0, 0},
     [OPT_ANSWERS] = {"answers", "FILE", NULL, NULL, FORM_LATER, ON_RUNS, false, 0, 0},
     [OPT_DELIVER] = {"deliver", "branch|patch|tree", NULL, NULL, FORM_LATER, ON_RUNS, false, 0, 0},
     [OPT_SAMPLE] = {"sample", "N", NULL, NULL, FORM_LATER, ON_RUNS, false, 0, 0},
@@ -390,6 +395,7 @@ void cli_options_record(const cli_options *o, wf_json_out *out) {
     wf_json_begin(out, true);
     for (int i = 0; i < OPT_COUNT; i++)
         if (option_table[i].recorded && o->text[i]) cli_json_text(out, option_table[i].name, cli_str(o->text[i]));
+    if (o->server.len > 0) cli_json_text(out, "server", o->server);
     wf_json_finish(out);
 }
 

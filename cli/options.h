@@ -24,10 +24,12 @@ typedef enum cli_option {
     OPT_AGENTS,
     OPT_BUDGET_USD, /* number: nano-USD */
     OPT_BUDGET_TOKENS,
+    OPT_PRICES,
     OPT_DEADLINE, /* times in ms, WF_NONE for "none" */
     OPT_AGENT_DEADLINE,
     OPT_STALL,
     OPT_ALLOW, /* number: 1 if tools that read are allowed */
+    OPT_CA,
     OPT_ROOT,
     OPT_MEMORY,
     OPT_SYNC, /* number: a wf_sync */
@@ -41,7 +43,6 @@ typedef enum cli_option {
     OPT_NO_COLOR,
     OPT_STATS,
     OPT_PLAN_MODEL,
-    OPT_CA,
     OPT_ANSWERS,
     OPT_DELIVER,
     OPT_SAMPLE,
@@ -59,7 +60,10 @@ typedef struct cli_options {
     const char *operand; /* SCRIPT, LOG or topic; NULL: none */
     char **pairs;        /* what stands after -- */
     int pair_count;
-    char recorded[8192]; /* texts that came from a log */
+    char recorded[16384]; /* texts that came from a log */
+    wf_str prices;        /* the user's price list, as cli_models_settle found it */
+    wf_str server;        /* host and port of a model on the network, for people; empty: it is none */
+    bool own_budget;      /* the budget is not the user's: --yes stands for it */
 } cli_options;
 
 /* Both answer CLI_OK, or CLI_USAGE after one line that names the thing and the mend. */
@@ -67,7 +71,7 @@ cli_exit cli_options_parse(cli_options *o, int argc, char **argv);
 /* Takes what was not given from a log's settings; texts are checked again. */
 cli_exit cli_options_restore(cli_options *o, wf_str settings);
 
-/* Writes the options that belong in the log as a JSON object. */
+/* Writes the options that belong in the log as a JSON object, and the server, which no resume takes from there. */
 void cli_options_record(const cli_options *o, wf_json_out *out);
 
 /* For the help texts: the options of a command. */

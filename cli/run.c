@@ -6,6 +6,7 @@
 #include "commands.h"
 #include "drive.h"
 #include "logs.h"
+#include "models.h"
 #include "progress.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -21,6 +22,7 @@
 #define RUN_SEEN     200 /* logs that are looked through for a known script */
 #define RUN_PREFIX   (UINT64_C(1) << 20)
 #define RUN_MESSAGE  1000
+#define RUN_SERVER   200
 
 typedef struct run_job {
     const cli_options *options;
@@ -124,6 +126,23 @@ static void run_put_failures(cli_world *w, const run_job *job) {
     if (count > CLI_FAILURES) fprintf(stderr, "  %" PRIu32 " more: wf show %s\n", count - CLI_FAILURES, job->log);
 }
 
+/* What is to be done about an outcome that is not the end. */
+static void run_put_mend(const run_job *job, const wf_run_status *s) {
+    const char *key = cli_models_key_name();
+    if (s->outcome == WF_RUN_DONE) return;
+    if (s->outcome == WF_RUN_FAILED) {
+        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
+        return;
+    }
+    fputs("stopped: ", stderr);
+    cli_put(stderr, s->text, RUN_MESSAGE);
+    fputc('\n', stderr);
+    if (s->outcome == WF_RUN_PAUSED)
+        fputs("wait until the provider's limit is free again, or have it raised; ", stderr);
+    if (s->outcome == WF_RUN_REFUSED && key) fprintf(stderr, "mend that (the key is from %s), then ", key);
+    fprintf(stderr, "go on: wf resume %s\n", job->log);
+}
+
 static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
     bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0 && s->census.not_run == 0;
     if (job->options->number[OPT_QUIET] && well) return;
@@ -131,13 +150,13 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->outcome == WF_RUN_FAILED) {
-        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
-    } else if (s->outcome != WF_RUN_DONE) {
-        fprintf(stderr, "stopped: ");
-        cli_put(stderr, s->text, RUN_MESSAGE);
-        fprintf(stderr, "\ngo on: wf resume %s\n", job->log);
+    bool money = s->usage.nano_usd > 0 || s->usage.unpriced > 0;
+    if (money && !job->options->number[OPT_STATS]) { /* which tell it as well */
+        fputs("spend: ", stderr);
+        cli_put_spend(stderr, &s->usage);
+        fputc('\n', stderr);
     }
+    run_put_mend(job, s);
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
 
@@ -160,9 +179,10 @@ static void run_put_stats(const cli_world *w, const run_job *job, const cli_driv
     fprintf(stderr, "log: %s, %" PRIu64 " syncs\n", cli_bytes(&a, end->status.log_bytes), end->status.syncs);
     fprintf(stderr, "time: %s, processor %.3f s user, %.3f s system\n", cli_time(&a, wall), run_seconds(used.ru_utime),
             run_seconds(used.ru_stime));
-    fprintf(stderr, "tokens: %s in, %s out", cli_count(&a, end->status.usage.input),
-            cli_count(&b, end->status.usage.output));
-    fprintf(stderr, ", %s\n", end->status.usage.nano_usd ? cli_money(&a, end->status.usage.nano_usd) : "USD unknown");
+    cli_network_put_stats(&w->network, stderr);
+    fputs("spend: ", stderr);
+    cli_put_spend(stderr, &end->status.usage);
+    fputc('\n', stderr);
 }
 
 /* ---- the run ---- */
@@ -208,8 +228,31 @@ static void run_announce(const run_job *job) {
     cli_json_text(&out, "event", WF_STR("run"));
     cli_json_text(&out, "name", wf_str_of(job->spec.name.ptr, job->spec.name.len < 200 ? job->spec.name.len : 200));
     cli_json_text(&out, "log", cli_str(job->log));
+    cli_json_text(&out, "model", cli_str(job->options->text[OPT_MODEL]));
     wf_json_finish(&out);
     if (wf_json_ok(&out)) cli_progress_line(&out);
+}
+
+/* The first line: what a run that costs money will use, and at most how much of it. */
+static void run_put_terms(const run_job *job) {
+    const cli_options *o = job->options;
+    const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
+    if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_models_is_rules(o) && !o->own_budget)) return;
+    fprintf(stderr, "model: %s", o->text[OPT_MODEL]);
+    if (o->server.len > 0) {
+        fputs(" at ", stderr);
+        cli_put(stderr, o->server, RUN_SERVER);
+    }
+    fputs("; budget: ", stderr);
+    if (usd)
+        fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
+    if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
+    if (!usd && !tokens)
+        fputs(wf_prices_known(o->prices, cli_str(cli_models_name(o)))
+                  ? "none (--budget-usd X)"
+                  : "none, its price is not known (--budget-tokens N)",
+              stderr);
+    fputc('\n', stderr);
 }
 
 static cli_exit run_go(run_job *job, cli_world *w) {
@@ -218,6 +261,7 @@ static cli_exit run_go(run_job *job, cli_world *w) {
     job->began = w->platform.now_ms(w->platform.ctx);
     cli_progress_begin(job->options);
     run_announce(job);
+    run_put_terms(job);
     cli_exit code = cli_drive(w, &job->spec, &end);
     if (code != CLI_OK) return code;
     code = run_put_end(job, &end.status, end.result.value, end.result.json, end.result.failed);
@@ -347,23 +391,15 @@ static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
 }
 
-/* Unless others were named, --yes stands for a budget as well. */
-static void run_default_budget(cli_options *o) {
-    if (!o->number[OPT_YES] || o->text[OPT_BUDGET_USD] || o->text[OPT_BUDGET_TOKENS]) return;
-    o->text[OPT_BUDGET_USD] = "10";
-    o->number[OPT_BUDGET_USD] = UINT64_C(10000000000);
-}
-
 cli_exit cli_run(cli_options *o) {
     run_job job = {.options = o, .out = -1};
     char path[CLI_PATH];
     bool again = false;
-    run_default_budget(o);
     cli_exit code = cli_script_read(o, &job.spec);
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
     if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = cli_world_check_model(o->text[OPT_MODEL]);
+    code = cli_models_settle(o);
     if (code == CLI_OK) code = run_confirm(&job);
     if (code == CLI_OK && !job.log) {
         code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
@@ -390,6 +426,6 @@ cli_exit cli_resume(cli_options *o) {
     if (code != CLI_OK || again) return code;
     job.spec = past;
     code = cli_options_restore(o, past.settings);
-    if (code == CLI_OK) code = cli_world_check_model(o->text[OPT_MODEL]);
+    if (code == CLI_OK) code = cli_models_settle(o);
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }

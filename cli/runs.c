@@ -146,10 +146,9 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     cli_put(stdout, spec.settings, RUNS_MESSAGE);
     printf("\nagents:   ");
     runs_put_census(w, status);
-    printf("\nspend:    %s tokens in", cli_count(&a, status->usage.input));
-    printf(" (and %s cached)", cli_count(&a, status->usage.cache_read + status->usage.cache_write));
-    printf(", %s out", cli_count(&a, status->usage.output));
-    printf(", %s\n", status->usage.nano_usd ? cli_money(&a, status->usage.nano_usd) : "USD unknown");
+    printf("\nspend:    ");
+    cli_put_spend(stdout, &status->usage);
+    putchar('\n');
 }
 
 static void runs_show_phases(const runs_summary *s) {

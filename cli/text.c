@@ -122,9 +122,11 @@ const char *cli_time(cli_amount *a, uint64_t ms) {
     return a->text;
 }
 
+/* Less than a cent with more places. */
 const char *cli_money(cli_amount *a, uint64_t nano_usd) {
-    snprintf(a->text, sizeof a->text, "%" PRIu64 ".%04" PRIu64 " USD", nano_usd / 1000000000u,
-             nano_usd % 1000000000u / 100000u);
+    int places = nano_usd > 0 && nano_usd < 10000000 ? 6 : 4;
+    snprintf(a->text, sizeof a->text, "%" PRIu64 ".%0*" PRIu64 " USD", nano_usd / 1000000000u, places,
+             nano_usd % 1000000000u / (places == 6 ? 1000u : 100000u));
     return a->text;
 }
 
@@ -145,6 +147,21 @@ void cli_put_census(FILE *to, const wf_census *c) {
             "%" PRIu32 " done, %" PRIu32 " failed, %" PRIu32 " cached, %" PRIu32 " dropped, %" PRIu32
             " cancelled, %" PRIu32 " not run",
             c->done, c->failed, c->cached, c->dropped, c->cancelled, c->not_run);
+}
+
+void cli_put_spend(FILE *to, const wf_usage *u) {
+    cli_amount in, cached, out, usd, unpriced;
+    uint64_t kept = u->cache_read + u->cache_write;
+    fprintf(to, "%s tokens in", cli_count(&in, u->input + kept));
+    if (kept > 0) fprintf(to, " (%s of them cached)", cli_count(&cached, kept));
+    fprintf(to, ", %s out, ", cli_count(&out, u->output));
+    if (u->unpriced == 0)
+        fprintf(to, "%s%s", cli_money(&usd, u->nano_usd), u->nano_usd > 0 ? " at list price" : "");
+    else if (u->nano_usd == 0)
+        fputs("USD unknown", to);
+    else
+        fprintf(to, "at least %s at list price, and %s tokens of unknown price", cli_money(&usd, u->nano_usd),
+                cli_count(&unpriced, u->unpriced));
 }
 
 /* ---- JSON ---- */
@@ -179,6 +196,7 @@ void cli_json_usage(wf_json_out *out, const wf_usage *usage) {
     cli_json_member(out, "cache_read", usage->cache_read);
     cli_json_member(out, "cache_write", usage->cache_write);
     cli_json_member(out, "nano_usd", usage->nano_usd);
+    cli_json_member(out, "unpriced", usage->unpriced);
     wf_json_finish(out);
 }
 

@@ -4,6 +4,7 @@
 #endif
 #include "world.h"
 #include "logs.h"
+#include "models.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,22 +84,12 @@ static cli_exit world_give_up(cli_world *w, cli_exit code) {
 
 /* ---- opening for a run ---- */
 
-cli_exit cli_world_check_model(const char *model) {
-    if (!model)
-        return cli_fail(CLI_USAGE,
-                        "no model: give --model rules:FILE.lua (a model written in Lua, offline). Builds with network "
-                        "providers will also take ANTHROPIC_API_KEY from the environment, or --model "
-                        "openai:NAME with a local server; this one does not have them yet");
-    if (strncmp(model, "rules:", 6) == 0 && model[6]) return CLI_OK;
-    return cli_fail(CLI_USAGE, "--model %s: this build serves rules:FILE.lua models only; network providers come later",
-                    model);
-}
-
 static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root) {
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
     if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
         config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
+        if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
     size_t size = wf_posix_size(&config);
     void *memory = world_carve(w, size);
@@ -128,9 +119,36 @@ static cli_exit world_open_rules(cli_world *w) {
         w->rules = NULL;
         return cli_fail(CLI_USAGE, "--memory %s: too small for a model of rules; give more", o->text[OPT_MEMORY]);
     }
-    const char *file = o->text[OPT_MODEL] + strlen("rules:");
-    if (wf_rules_load(w->rules, cli_str(file), &why) == WF_OK) return CLI_OK;
-    return cli_fail(CLI_USAGE, "--model rules:%s: %.*s", file, (int)why.len, why.ptr);
+    const char *file = cli_models_name(o);
+    if (wf_rules_load(w->rules, cli_str(file), &why) != WF_OK)
+        return cli_fail(CLI_USAGE, "--model rules:%s: %.*s", file, (int)why.len, why.ptr);
+    w->providers[w->provider_count++] = (wf_provider){.name = WF_STR("rules"), .ops = wf_rules_ops(), .ctx = w->rules};
+    return CLI_OK;
+}
+
+/* It has no claim to more than half of the block: a quarter is the script's, and the messages want one as well. later: when an
+ * agent asks for it. */
+static cli_exit world_open_network(cli_world *w, bool later) {
+    const cli_options *o = w->options;
+    wf_provider *provider = &w->providers[w->provider_count++];
+    cli_network_init(&w->network, o, w->posix, &w->platform);
+    size_t least, size = cli_network_size(&w->network, &least), most = (later ? w->size - w->used : w->size) / 2;
+    if (size > most) size = most;
+    void *memory = size >= least ? world_carve(w, size) : NULL;
+    if (later) {
+        cli_network_open_later(&w->network, memory, size, provider);
+        return CLI_OK;
+    }
+    if (memory) return cli_network_open(&w->network, memory, size, provider);
+    return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
+                    o->text[OPT_MEMORY]);
+}
+
+/* Every model that can be served: the default one's provider, and those that agents may name besides. */
+static cli_exit world_open_models(cli_world *w) {
+    if (!cli_models_is_rules(w->options)) return world_open_network(w, false);
+    cli_exit code = world_open_rules(w);
+    return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
 }
 
 static uint32_t world_ms(uint64_t ms) {
@@ -150,11 +168,12 @@ static void world_config(const cli_world *w, wf_config *c) {
     c->budget_nano_usd = o->number[OPT_BUDGET_USD];
     c->sync = (wf_sync)o->number[OPT_SYNC];
     c->retry_failed = o->number[OPT_RETRY_FAILED] != 0;
+    c->prices = o->prices;
 }
 
 /* Nothing is sent and nothing kept: one lane, and no more time than somebody would wait for a preview. */
-static void world_config_dry(wf_config *c) {
-    c->model = WF_STR("stub:stub");
+static void world_config_dry(const cli_world *w, wf_config *c) {
+    c->model = cli_str(w->options->text[OPT_MODEL]);
     c->lanes = 1;
     c->run_ms = WORLD_DRY_MS;
     c->sync = WF_SYNC_OFF;
@@ -175,14 +194,12 @@ static cli_exit world_open_wf(cli_world *w, wf_config *c) {
 }
 
 /* The stub answers for everybody. */
-static void world_serve(cli_world *w, const wf_provider *stub, wf_config *c) {
-    static const char *const names[CLI_PROVIDERS] = {"rules",  "stub",    "anthropic", "bedrock",
-                                                     "vertex", "foundry", "openai",    "exec"};
-    c->providers = w->providers;
-    c->provider_count = stub ? CLI_PROVIDERS : 1;
-    for (uint32_t i = 0; i < c->provider_count; i++) {
-        w->providers[i] = stub ? *stub : (wf_provider){.ops = wf_rules_ops(), .ctx = w->rules};
-        w->providers[i].name = cli_str(names[i]);
+static void world_open_stub(cli_world *w, const wf_provider *stub) {
+    static const char *const names[CLI_PROVIDERS] = {"rules",   "anthropic", "bedrock", "vertex",
+                                                     "foundry", "openai",    "exec"};
+    for (; w->provider_count < CLI_PROVIDERS; w->provider_count++) {
+        w->providers[w->provider_count] = *stub;
+        w->providers[w->provider_count].name = cli_str(names[w->provider_count]);
     }
 }
 
@@ -196,13 +213,18 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
     w->platform.trace = trace;
     w->script_size = w->size / 4;
     w->script = world_carve(w, w->script_size);
-    if (code == CLI_OK && !stub) code = world_open_rules(w);
+    if (stub)
+        world_open_stub(w, stub);
+    else if (code == CLI_OK)
+        code = world_open_models(w);
     if (code == CLI_OK) {
-        wf_config config = {.platform = &w->platform, .max_agents = (uint32_t)options->number[OPT_AGENTS]};
+        wf_config config = {.platform = &w->platform,
+                            .providers = w->providers,
+                            .provider_count = w->provider_count,
+                            .max_agents = (uint32_t)options->number[OPT_AGENTS]};
         config.tools = wf_posix_tools(&config.tool_count);
-        world_serve(w, stub, &config);
         if (stub)
-            world_config_dry(&config);
+            world_config_dry(w, &config);
         else
             world_config(w, &config);
         code = world_open_wf(w, &config);
@@ -268,6 +290,7 @@ cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool qui
 void cli_world_close(cli_world *w) {
     if (w->run) wf_close(w->run);
     if (w->rules) wf_rules_close(w->rules);
+    cli_network_close(&w->network);
     if (w->posix) wf_posix_close(w->posix);
     free(w->run_block);
     free(w->block);

@@ -2,9 +2,9 @@
 #ifndef CLI_WORLD_H
 #define CLI_WORLD_H
 
-#include "options.h"
+#include "network.h"
 
-#define CLI_PROVIDERS 8
+#define CLI_PROVIDERS 7
 
 typedef struct cli_world {
     const cli_options *options; /* NULL: for a look */
@@ -14,7 +14,9 @@ typedef struct cli_world {
     wf_posix *posix;
     wf_platform platform;
     wf_provider providers[CLI_PROVIDERS];
+    uint32_t provider_count;
     wf_rules *rules;
+    cli_network network;
     wf *run;
     void *run_block; /* of a look's wf, which is as large as the log wants */
     void *script;
@@ -25,8 +27,9 @@ typedef struct cli_world {
     bool quiet; /* says nothing about errors */
 } cli_world;
 
-/* Opens all that a run needs, up to an initialised wf. stub: answers in every provider's place, on a temporary log, within
- * the bounds of a dry run; NULL: real models, and one of rules is loaded now, to find its mistakes. trace may be NULL.
+/* Opens all that a run needs, up to an initialised wf; its model is settled. stub: answers in every provider's place, on a
+ * temporary log, within the bounds of a dry run; NULL: real models, and what the default one needs is loaded or opened now, to
+ * find mistakes. trace may be NULL.
  * Not CLI_OK: a line on stderr said why, and all is closed again. */
 cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
                         const wf_provider *stub, void (*trace)(void *, const wf_trace *));
@@ -37,8 +40,5 @@ void cli_world_close(cli_world *w);
 
 /* Says what is wrong with the log, and the mend. */
 cli_exit cli_world_fail(const cli_world *w, wf_status status);
-
-/* Whether this build serves the model (NULL: none was named); says so if not. */
-cli_exit cli_world_check_model(const char *model);
 
 #endif

@@ -378,6 +378,48 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+typedef enum wf_messages_op {
+    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
+    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
+    WF_MODELS_LIST,           /* limit, after_id, before_id */
+    WF_MODELS_GET,            /* id */
+    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
+    WF_BATCHES_LIST,          /* limit, after_id, before_id */
+    WF_BATCHES_GET,           /* id */
+    WF_BATCHES_CANCEL,        /* id */
+    WF_BATCHES_DELETE,        /* id */
+    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
+} wf_messages_op;
+
+/* What an operation does not need is left empty, or 0: not said. */
+typedef struct wf_messages_call {
+    wf_messages_op op;
+    wf_str
+        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
+    wf_str id;
+    wf_str after_id, before_id;
+    uint32_t limit;
+    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
+    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
+} wf_messages_call;
+
+/* Slices live in the settings, the url, the call and buf. */
+typedef struct wf_messages_request {
+    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
+    wf_header headers[WF_MESSAGES_HEADERS];
+    uint32_t header_count; /* host and content-length are the sender's business */
+    bool has_body;         /* it may be empty: then content-length is 0 */
+    wf_str body;           /* compact JSON */
+} wf_messages_request;
+
+/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
+ * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
+ * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
+ * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error);
+
 /* ---- prices ---------------------------------------------------------------------------------------------------------------- */
 
 /* A price list is lines of JSON objects; "#" begins a line of comment:
@@ -388,6 +430,8 @@ uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, si
 wf_status wf_prices_check(wf_str list, wf_error *error);
 /* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
 bool wf_prices_known(wf_str list, wf_str model);
+/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 

@@ -634,6 +634,7 @@ static bool agent_may_stall(const wfi_task *t) {
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
+    if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
     return due;
 }

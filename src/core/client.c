@@ -59,8 +59,9 @@ static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, c
     return client_break(http, x, status);
 }
 
-/* The connection failed or was closed. why: how, NULL: the network knows. */
+/* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+    if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
@@ -313,7 +314,7 @@ static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
         s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
         if (s == WF_AGAIN) return s;
         if (s == WF_END) (void)wfi_http_eof(&x->reader);
-        if (s != WF_OK) return client_lost(http, x, WF_E_IO, s == WF_END ? x->reader.why : NULL);
+        if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
         WFI_ASSERT(got > 0 && got <= sizeof x->in);
         x->heard = true;
         x->in_at = 0;
@@ -332,7 +333,7 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
         }
         if (in != WF_AGAIN) return in;
     }
-    return s == WF_AGAIN ? s : client_lost(http, x, WF_E_IO, NULL);
+    return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
 }
 
 /* ---- tunnels ---- */
@@ -355,7 +356,7 @@ static wf_status client_refused(wf_http *http, wfi_exchange *x) {
 static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
-    if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, WF_E_IO, NULL);
+    if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
     s = client_read_head(http, x);
     if (s != WF_OK) return s;
     if (x->reader.status >= 300) return client_refused(http, x);
@@ -447,7 +448,7 @@ WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n,
         if (s == WF_AGAIN) return s;
         if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
             return client_fail(http, x, WF_E_IO, x->reader.why);
-        if (s != WF_OK && s != WF_END) return client_lost(http, x, WF_E_IO, NULL);
+        if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
         WFI_ASSERT(raw <= n);
         s = client_decode(http, x, buf, raw, got);
         if (s != WF_OK) return s;

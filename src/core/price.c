@@ -225,6 +225,13 @@ WFI uint64_t wfi_price_of(const wfi_tariff *t, const wf_usage *usage, uint64_t w
     return price_nano(wfi_add_sat(pico, price_times(write_1h, p->write_1h)));
 }
 
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd) {
+    wfi_tariff t;
+    wfi_price_find(list, model, &t);
+    *nano_usd = wfi_price_of(&t, usage, 0);
+    return t.count > 0;
+}
+
 WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t output) {
     uint64_t worst = 0;
     uint32_t reached = price_reached(t, input);

@@ -1,2 +1,577 @@
-/* tls_mbedtls: to be written. */
+/* tls_mbedtls: the contract of tls.h on mbedTLS 3.6.
+ *
+ * A connection is closed, plain (passed through), shaking hands, open, or failed. The handshake has no call of its own: read and
+ * write drive it, and answer AGAIN until it is done. They alone see mbedTLS's answers, and tls_translate turns each into one of
+ * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final.
+ *
+ * Invariants:
+ *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
+ *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
+ *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
+ *      anything else is read or written.
+ *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *
+ * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
+ * mutable static data of the library. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
 #include "trust.h"
+#include <arpa/inet.h>
+#include <mbedtls/build_info.h>
+#include <mbedtls/error.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <psa/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if MBEDTLS_VERSION_MAJOR != 3 || MBEDTLS_VERSION_MINOR < 6
+#error "workflow.h needs mbedTLS 3.6"
+#endif
+#if !defined(MBEDTLS_PLATFORM_MEMORY) || !defined(MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK)
+#error                                                                                                                 \
+    "workflow.h needs an mbedTLS that is built with MBEDTLS_PLATFORM_MEMORY and MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK"
+#endif
+#if !defined(MBEDTLS_SSL_PROTO_TLS1_2) || !defined(MBEDTLS_SSL_PROTO_TLS1_3) ||                                        \
+    !defined(MBEDTLS_SSL_SESSION_TICKETS) || !defined(MBEDTLS_SSL_SERVER_NAME_INDICATION) ||                           \
+    !defined(MBEDTLS_SSL_ALPN) || !defined(MBEDTLS_HAVE_TIME_DATE)
+#error "workflow.h needs an mbedTLS with TLS 1.2 and 1.3, session tickets, SNI, ALPN and MBEDTLS_HAVE_TIME_DATE"
+#endif
+
+#define TLS_CONNS     16u         /* by default */
+#define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
+#define TLS_BASE_SIZE (512u << 10)
+#define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
+#define TLS_TICKETS   16 /* that may come in a row without data */
+#define TLS_HOST_MAX  256
+
+typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
+
+typedef struct tls_conn {
+    tls_state state;
+    uint32_t number, port;
+    mbedtls_ssl_context *ssl;
+    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    bool verified, offered;
+    uint32_t blame;           /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool self_signed;         /* the peer's own certificate is */
+    mbedtls_x509_time passed; /* the date that the clock is on the wrong side of */
+    size_t address_size;      /* the host is an address: 4, 16; else 0 */
+    uint8_t address[16];
+    char host[TLS_HOST_MAX];
+    char error[2 * TLS_HOST_MAX + 256];
+} tls_conn;
+
+typedef struct tls_session {
+    bool used;
+    uint64_t age; /* the larger, the younger */
+    uint32_t port;
+    char host[TLS_HOST_MAX];
+    mbedtls_ssl_session session;
+} tls_session;
+
+struct wf_tls {
+    wf_heap *heap;
+    wf_tls_config config;
+    wfi_trust trust;
+    mbedtls_ssl_config conf;
+    tls_conn *conns;
+    tls_session *sessions;
+    uint64_t age, handshakes, resumed;
+    bool starved; /* the heap has refused mbedTLS something since this was last cleared */
+    char error[512];
+};
+
+static wf_tls *tls_now;
+
+/* ---- memory ---- */
+
+static void *tls_calloc(size_t count, size_t size) {
+    size_t n = size == 0 || count <= SIZE_MAX / size ? count * size : SIZE_MAX;
+    void *p = n != SIZE_MAX ? wf_heap_resize(tls_now->heap, NULL, n != 0 ? n : 1) : NULL;
+    if (p != NULL)
+        memset(p, 0, n);
+    else
+        tls_now->starved = true;
+    return p;
+}
+
+static void tls_free(void *p) {
+    if (p != NULL) wf_heap_resize(tls_now->heap, p, 0);
+}
+
+/* ---- what went wrong, in words ---- */
+
+static const char *tls_alert_name(int alert) {
+    switch (alert) {
+    case MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE:
+        return "unexpected message";
+    case MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC:
+        return "bad record MAC";
+    case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
+        return "record overflow";
+    case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
+        return "handshake failure: no parameters that both sides accept";
+    case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
+        return "bad certificate";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
+        return "certificate expired";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
+        return "certificate unknown";
+    case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
+        return "illegal parameter";
+    case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
+        return "access denied";
+    case MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR:
+        return "decode error";
+    case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
+        return "decrypt error";
+    case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
+        return "insufficient security";
+    case MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR:
+        return "internal error";
+    case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
+        return "unrecognized name: it serves no such host";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED:
+        return "certificate required: it wants clients to have one";
+    case MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL:
+        return "no application protocol: it does not speak HTTP/1.1";
+    default:
+        return "an alert without a name";
+    }
+}
+
+/* The verdict on a certificate: what is worst for the user to overlook comes first. */
+static void tls_say_blame(tls_conn *c) {
+    const mbedtls_x509_time *d = &c->passed;
+    char text[TLS_HOST_MAX + 128];
+    if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
+        snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
+    else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+        snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
+    else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+        snprintf(text, sizeof text, "is made out to other names, not %s", c->host);
+    else if (c->blame & MBEDTLS_X509_BADCERT_EXPIRED)
+        snprintf(text, sizeof text, "is expired (ended %04d-%02d-%02d)", d->year, d->mon, d->day);
+    else if (c->blame & MBEDTLS_X509_BADCERT_FUTURE)
+        snprintf(text, sizeof text, "is not valid before %04d-%02d-%02d; is this machine's clock right?", d->year,
+                 d->mon, d->day);
+    else if (c->blame & (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY))
+        snprintf(text, sizeof text, "is too weak: its key is short, or its signature of an outdated kind");
+    else
+        snprintf(text, sizeof text, "may not be used for a server");
+    snprintf(c->error, sizeof c->error, "the certificate of %s %s", c->host, text);
+}
+
+/* Not a record of TLS, where the first one of the peer was expected. */
+static bool tls_is_gibberish(const tls_conn *c, int error) {
+    int state = c->ssl->MBEDTLS_PRIVATE(state);
+    return (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
+           (state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CLIENT_HELLO);
+}
+
+static void tls_say(tls_conn *c, int error) {
+    const char *host = c->host;
+    char *to = c->error;
+    size_t size = sizeof c->error;
+    bool shaking = c->state == TLS_HANDSHAKE;
+    int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
+    if (tls_now->starved)
+        snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
+    else if (c->below == WF_E_IO)
+        to[0] = '\0'; /* the network's own words */
+    else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+        tls_say_blame(c);
+    else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
+    else if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        snprintf(to, size, "%s broke TLS off: %s (alert %d)", host, tls_alert_name(alert), alert);
+    else if (c->below == WF_END && shaking)
+        snprintf(to, size, "%s closed the connection during the TLS handshake", host);
+    else if (c->below == WF_END)
+        snprintf(to, size, "the connection to %s was cut off: it ended without TLS's closing notice", host);
+    else if (shaking && tls_is_gibberish(c, error))
+        snprintf(to, size, "%s answered with something that is not TLS", host);
+    else if (error == MBEDTLS_ERR_SSL_INVALID_MAC)
+        snprintf(to, size, "the TLS connection to %s was damaged or tampered with", host);
+    else
+        snprintf(to, size, "the TLS %s with %s failed (mbedTLS error -0x%04X)", shaking ? "handshake" : "connection",
+                 host, (unsigned)-error);
+}
+
+static wf_status tls_fail(tls_conn *c, int error) {
+    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
+    tls_say(c, error);
+    c->state = TLS_FAILED;
+    return untrusted ? WF_E_CONFIG : WF_E_IO;
+}
+
+/* ---- verification ---- */
+
+static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
+    for (const mbedtls_x509_sequence *name = &crt->subject_alt_names; name != NULL; name = name->next)
+        if (name->buf.tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_IP_ADDRESS) &&
+            name->buf.len == c->address_size && memcmp(name->buf.p, c->address, c->address_size) == 0)
+            return true;
+    return false;
+}
+
+/* For each certificate of the chain, the root first. mbedTLS has judged it, but for three things: whether a peer's own
+ * certificate is given as trusted; whether it is made out to an address, since a host that mbedTLS knows would be sent as SNI,
+ * which RFC 6066 forbids for addresses; and what to tell the user. */
+static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
+    tls_conn *c = ctx;
+    if (depth == 0) {
+        c->self_signed = crt->issuer_raw.len == crt->subject_raw.len &&
+                         memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
+        if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
+            *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
+        if (c->address_size > 0 && !tls_same_address(c, crt)) *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    }
+    if (*flags & MBEDTLS_X509_BADCERT_EXPIRED) c->passed = crt->valid_to;
+    if (*flags & MBEDTLS_X509_BADCERT_FUTURE) c->passed = crt->valid_from;
+    c->blame |= *flags;
+    c->verified = true;
+    return 0;
+}
+
+/* ---- sessions. One of TLS 1.3 is used once (RFC 8446, C.4), one of 1.2 until a younger one comes. ---- */
+
+static bool tls_session_is_for(const tls_session *s, const tls_conn *c) {
+    return s->used && s->port == c->port && strcmp(s->host, c->host) == 0;
+}
+
+static void tls_session_drop(tls_session *s) {
+    mbedtls_ssl_session_free(&s->session);
+    s->used = false;
+}
+
+static bool tls_session_is_13(const tls_session *s) {
+    return s->session.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_3;
+}
+
+/* A place for a session of c: its one of TLS 1.2, a free one, or that of the eldest. */
+static tls_session *tls_session_place(wf_tls *t, const tls_conn *c) {
+    tls_session *place = &t->sessions[0];
+    for (size_t i = 0; i < TLS_SESSIONS; i++) {
+        tls_session *s = &t->sessions[i];
+        if (tls_session_is_for(s, c) && !tls_session_is_13(s)) return s;
+        if (place->used && (!s->used || s->age < place->age)) place = s;
+    }
+    return place;
+}
+
+/* Keeps the session of c, if it can; a connection does not fail over it. */
+static void tls_session_keep(tls_conn *c) {
+    wf_tls *t = tls_now;
+    tls_session *s = tls_session_place(t, c);
+    if (s->used) tls_session_drop(s);
+    mbedtls_ssl_session_init(&s->session);
+    if (mbedtls_ssl_get_session(c->ssl, &s->session) != 0) {
+        mbedtls_ssl_session_free(&s->session);
+        return;
+    }
+    s->used = true;
+    s->age = ++t->age;
+    s->port = c->port;
+    memcpy(s->host, c->host, sizeof s->host);
+}
+
+/* Offers the youngest session with the peer. */
+static void tls_session_offer(tls_conn *c) {
+    tls_session *best = NULL;
+    for (size_t i = 0; i < TLS_SESSIONS; i++) {
+        tls_session *s = &tls_now->sessions[i];
+        if (tls_session_is_for(s, c) && (best == NULL || s->age > best->age)) best = s;
+    }
+    if (best == NULL) return;
+    c->offered = mbedtls_ssl_set_session(c->ssl, &best->session) == 0;
+    if (!c->offered || tls_session_is_13(best)) tls_session_drop(best);
+}
+
+/* ---- between mbedTLS and the network ---- */
+
+static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    const wf_tls_config *config = &tls_now->config;
+    size_t put = 0;
+    wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
+    if (status == WF_OK) return (int)put;
+    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_WRITE;
+    c->below = WF_E_IO;
+    return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    const wf_tls_config *config = &tls_now->config;
+    size_t got = 0;
+    wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
+    if (status == WF_OK) return (int)got;
+    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_READ;
+    c->below = status == WF_END ? WF_END : WF_E_IO;
+    return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+/* An answer of mbedTLS, zero and more apart. */
+static wf_status tls_translate(tls_conn *c, int answer) {
+    if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) return WF_AGAIN;
+    if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN) return WF_END;
+    return tls_fail(c, answer);
+}
+
+/* ---- connections ---- */
+
+static tls_conn *tls_conn_of(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    tls_now->starved = false;
+    return conn < t->config.conns ? &t->conns[conn] : NULL;
+}
+
+static void tls_drop(tls_conn *c) {
+    if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
+    mbedtls_free(c->ssl);
+    memset(c, 0, offsetof(tls_conn, error));
+}
+
+static void tls_close(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL || c->state == TLS_CLOSED) return;
+    if (c->state == TLS_OPEN) mbedtls_ssl_close_notify(c->ssl); /* if there is room for it right now */
+    tls_drop(c);
+    t->config.net->close(t->config.net_ctx, conn);
+}
+
+static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL) return WF_E_IO;
+    tls_drop(c);
+    c->error[0] = '\0';
+    c->number = conn;
+    c->port = port;
+    c->state = TLS_PLAIN;
+    wf_status status = t->config.net->open(t->config.net_ctx, conn, host, port);
+    if (status != WF_OK) c->state = TLS_CLOSED;
+    return status;
+}
+
+static void tls_set_host(tls_conn *c, wf_str host) {
+    memcpy(c->host, host.ptr, host.len);
+    c->host[host.len] = '\0';
+    c->address_size = inet_pton(AF_INET, c->host, c->address) == 1    ? 4
+                      : inet_pton(AF_INET6, c->host, c->address) == 1 ? 16
+                                                                      : 0;
+}
+
+static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL || c->state != TLS_PLAIN) return WF_E_IO;
+    c->state = TLS_FAILED;
+    if (host.len == 0 || host.len >= TLS_HOST_MAX || memchr(host.ptr, '\0', host.len) != NULL) {
+        snprintf(c->error, sizeof c->error, "a host's name has 1 to %d bytes", TLS_HOST_MAX - 1);
+        return WF_E_IO;
+    }
+    tls_set_host(c, host);
+    c->ssl = mbedtls_calloc(1, sizeof *c->ssl);
+    if (c->ssl == NULL) return tls_fail(c, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+    mbedtls_ssl_init(c->ssl);
+    int error = mbedtls_ssl_setup(c->ssl, &t->conf);
+    if (error == 0) error = mbedtls_ssl_set_hostname(c->ssl, c->address_size > 0 ? NULL : c->host);
+    if (error != 0) return tls_fail(c, error);
+    mbedtls_ssl_set_verify(c->ssl, tls_judge, c);
+    mbedtls_ssl_set_bio(c->ssl, c, tls_send, tls_recv, NULL);
+    tls_session_offer(c);
+    c->state = TLS_HANDSHAKE;
+    return WF_OK;
+}
+
+static wf_status tls_handshake(tls_conn *c) {
+    int answer = mbedtls_ssl_handshake(c->ssl);
+    if (answer != 0) return tls_translate(c, answer);
+    if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
+    c->state = TLS_OPEN;
+    tls_now->handshakes++;
+    tls_now->resumed += !c->verified;
+    /* Of TLS 1.3 there is nothing to keep before a ticket comes. */
+    if (mbedtls_ssl_get_version_number(c->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) tls_session_keep(c);
+    return WF_OK;
+}
+
+/* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
+static wf_status tls_advance(tls_conn *c) {
+    if (c->state == TLS_HANDSHAKE) {
+        wf_status status = tls_handshake(c);
+        if (status != WF_OK) return status;
+    }
+    if (c->state != TLS_OPEN) return WF_E_IO;
+    size_t left = c->ssl->MBEDTLS_PRIVATE(out_left);
+    if (left == 0) return WF_OK;
+    /* With something left to send, mbedtls_ssl_write sends that and looks at no new bytes. */
+    int answer = mbedtls_ssl_write(c->ssl, NULL, 0);
+    return answer >= 0 ? WF_OK : tls_translate(c, answer);
+}
+
+static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    *put = 0;
+    if (c == NULL) return WF_E_IO;
+    if (c->state == TLS_PLAIN) return t->config.net->write(t->config.net_ctx, conn, buf, n, put);
+    wf_status status = tls_advance(c);
+    if (status != WF_OK) return status;
+    int most = mbedtls_ssl_get_max_out_record_payload(c->ssl);
+    if (most <= 0) return tls_fail(c, most);
+    if (n > (size_t)most) n = (size_t)most;
+    int answer = mbedtls_ssl_write(c->ssl, buf, n);
+    if (answer == MBEDTLS_ERR_SSL_WANT_WRITE) answer = (int)n; /* it is encrypted, and out of the caller's hands */
+    if (answer <= 0) return tls_translate(c, answer);
+    *put = (size_t)answer;
+    return WF_OK;
+}
+
+static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    *got = 0;
+    if (c == NULL) return WF_E_IO;
+    if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
+    wf_status status = tls_advance(c);
+    if (status != WF_OK) return status;
+    for (int i = 0; i < TLS_TICKETS; i++) {
+        int answer = mbedtls_ssl_read(c->ssl, buf, n);
+        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+            tls_session_keep(c);
+            continue;
+        }
+        if (answer <= 0) return tls_translate(c, answer);
+        *got = (size_t)answer;
+        return WF_OK;
+    }
+    return tls_fail(c, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE);
+}
+
+static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wf_tls *t = ctx;
+    return t->config.net->ready(t->config.net_ctx, conns, max);
+}
+
+static uint64_t tls_due(void *ctx) {
+    wf_tls *t = ctx;
+    return t->config.net->due(t->config.net_ctx);
+}
+
+static wf_str tls_error(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    const tls_conn *c = conn < t->config.conns ? &t->conns[conn] : NULL;
+    if (c != NULL && c->error[0] != '\0') return (wf_str){c->error, strlen(c->error)};
+    return t->config.net->error(t->config.net_ctx, conn);
+}
+
+static const wf_net_ops tls_ops = {.open = tls_open,
+                                   .secure = tls_secure,
+                                   .write = tls_write,
+                                   .read = tls_read,
+                                   .close = tls_close,
+                                   .ready = tls_ready,
+                                   .due = tls_due,
+                                   .error = tls_error};
+
+const wf_net_ops *wf_tls_ops(void) {
+    return &tls_ops;
+}
+
+/* ---- opening and closing ---- */
+
+size_t wf_tls_size(uint32_t conns) {
+    size_t n = conns != 0 ? conns : TLS_CONNS, each = TLS_CONN_SIZE + sizeof(tls_conn);
+    return n < (SIZE_MAX - TLS_BASE_SIZE) / each ? TLS_BASE_SIZE + n * each : SIZE_MAX;
+}
+
+static wf_status tls_answer(wf_error *error, wf_status status, const char *text) {
+    if (error != NULL) *error = (wf_error){status, text, WF_NO_OFFSET};
+    return status;
+}
+
+static const char *tls_protocols[] = {"http/1.1", NULL};
+
+static wf_status tls_configure(wf_tls *t) {
+    mbedtls_ssl_config *conf = &t->conf;
+    if (psa_crypto_init() != PSA_SUCCESS) return t->starved ? WF_E_MEMORY : WF_E_IO;
+    if (mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        mbedtls_ssl_conf_alpn_protocols(conf, tls_protocols) != 0)
+        return WF_E_MEMORY;
+    mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);
+    mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_ca_cb(conf, wfi_trust_find, &t->trust);
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(conf,
+                                                             MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+    return WF_OK;
+}
+
+static wf_status tls_start(wf_tls *t) {
+    t->conns = mbedtls_calloc(t->config.conns, sizeof *t->conns);
+    t->sessions = mbedtls_calloc(TLS_SESSIONS, sizeof *t->sessions);
+    wf_status status = t->conns != NULL && t->sessions != NULL ? tls_configure(t) : WF_E_MEMORY;
+    if (status == WF_E_MEMORY)
+        snprintf(t->error, sizeof t->error, "the block for TLS is smaller than wf_tls_size says");
+    if (status == WF_E_IO) snprintf(t->error, sizeof t->error, "this system gives no random numbers");
+    return status == WF_OK ? wfi_trust_open(&t->trust, t->config.ca_file, t->error, sizeof t->error) : status;
+}
+
+/* Gives mbedTLS back to the process. What was said stays readable in the block. */
+static void tls_end(wf_tls *t) {
+    for (uint32_t i = 0; t->conns != NULL && i < t->config.conns; i++)
+        tls_drop(&t->conns[i]);
+    for (size_t i = 0; t->sessions != NULL && i < TLS_SESSIONS; i++)
+        if (t->sessions[i].used) tls_session_drop(&t->sessions[i]);
+    wfi_trust_close(&t->trust);
+    mbedtls_ssl_config_free(&t->conf);
+    mbedtls_psa_crypto_free();
+    mbedtls_platform_set_calloc_free(calloc, free);
+    tls_now = NULL;
+}
+
+wf_status wf_tls_open(wf_tls **out, void *memory, size_t size, const wf_tls_config *config, wf_error *error) {
+    *out = NULL;
+    if (config == NULL || config->net == NULL)
+        return tls_answer(error, WF_E_CONFIG, "tls: the config names no network");
+    if (tls_now != NULL) return tls_answer(error, WF_E_BUSY, "tls: one is open in this process already");
+    wf_heap *heap = wf_heap_open(memory, size);
+    wf_tls *t = heap != NULL ? wf_heap_resize(heap, NULL, sizeof *t) : NULL;
+    if (t == NULL) return tls_answer(error, WF_E_MEMORY, "tls: the block is smaller than wf_tls_size says");
+    memset(t, 0, sizeof *t);
+    t->heap = heap;
+    t->config = *config;
+    if (t->config.conns == 0) t->config.conns = TLS_CONNS;
+    t->trust.fd = -1;
+    mbedtls_ssl_config_init(&t->conf);
+    tls_now = *out = t;
+    mbedtls_platform_set_calloc_free(tls_calloc, tls_free);
+    wf_status status = tls_start(t);
+    if (status != WF_OK) tls_end(t);
+    return tls_answer(error, status, status == WF_OK ? "" : t->error);
+}
+
+void wf_tls_close(wf_tls *t) {
+    for (uint32_t i = 0; i < t->config.conns; i++)
+        if (t->conns[i].state != TLS_CLOSED) t->config.net->close(t->config.net_ctx, i);
+    tls_end(t);
+}
+
+void wf_tls_stats_get(const wf_tls *t, wf_tls_stats *out) {
+    *out = (wf_tls_stats){.handshakes = t->handshakes, .resumed = t->resumed};
+    wf_heap_stats(t->heap, &out->heap, &out->heap_used, &out->heap_high);
+}
+
+const char *wf_tls_error(const wf_tls *t) {
+    return t != NULL ? t->error : "";
+}

@@ -307,12 +307,13 @@ static uint32_t fake_occurs(const char *text, const char *what) {
 
 static void fake_answer_streamed(const fake *f, fake_answer *a) {
     size_t len;
-    char *events = f->provider.stream && a->status == 200 ? fake_stream(wf_str_of(a->body, a->len), &len) : NULL;
+    char *events =
+        f->provider.stream && a->status == 200 && !a->type ? fake_stream(wf_str_of(a->body, a->len), &len) : NULL;
     if (!events) return;
     free(a->body);
     a->body = events;
     a->len = len;
-    a->streamed = true;
+    a->type = "text/event-stream";
 }
 
 static void fake_answer_request(fake *f, fake_exchange *x) {
@@ -325,7 +326,7 @@ static void fake_answer_request(fake *f, fake_exchange *x) {
     if (f->on_request) f->on_request(f, &r);
     f->model(f, &r, &x->answer);
     fake_answer_streamed(f, &x->answer);
-    if (x->answer.status == 200 && x->answer.drop < FAKE_DROP_SEND) f->tokens += 15;
+    if (x->answer.status == 200 && (x->answer.drop < FAKE_DROP_SEND || x->answer.drop == FAKE_LINGER)) f->tokens += 15;
     x->answered = true;
     x->due = x->answer.drop == FAKE_HANG ? UINT64_MAX : f->now + x->answer.delay_ms;
     f->trace_hash = fake_hash(f->trace_hash, x->body, x->body_len);
@@ -382,6 +383,8 @@ static wf_status fake_head(void *ctx, uint32_t lane, wf_response *out) {
         x->armed = true;
         return WF_AGAIN;
     }
+    if (x->answer.drop == FAKE_STALE) return WF_E_STALE;
+    if (x->answer.drop == FAKE_FINAL) return WF_E_CONFIG;
     if (x->answer.drop == FAKE_DROP_BEGIN || x->answer.drop == FAKE_DROP_HEAD) return WF_E_IO;
     free(x->id);
     x->id = fake_grow(NULL, 5);
@@ -390,7 +393,7 @@ static wf_status fake_head(void *ctx, uint32_t lane, wf_response *out) {
                          .retry_after_ms = x->answer.retry_after_ms,
                          .should_retry = x->answer.should_retry,
                          .request_id = wf_str_of(x->id, 5)};
-    if (x->answer.streamed) out->content_type = WF_STR("text/event-stream");
+    if (x->answer.type) out->content_type = wf_str_of(x->answer.type, strlen(x->answer.type));
     return WF_OK;
 }
 
@@ -402,6 +405,7 @@ static wf_status fake_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t
     if (fake_again(f, x)) return WF_AGAIN;
     size_t left = x->answer.len - x->sent;
     if (x->answer.drop == FAKE_DROP_BODY && x->sent >= x->answer.len / 2) return WF_E_IO;
+    if (left == 0 && x->answer.drop == FAKE_LINGER) return WF_AGAIN;
     if (left == 0) {
         f->replies++;
         return WF_END;
@@ -559,7 +563,10 @@ fake *fake_new(uint64_t seed, const void *data, size_t size) {
     wf_str schema = WF_STR("{\"type\":\"object\",\"properties\":{}}");
     f->tools[0] = (wf_tool){WF_STR("look"), WF_STR("Looks."), schema, false};
     f->tools[1] = (wf_tool){WF_STR("change"), WF_STR("Changes."), schema, true};
-    f->provider = (wf_provider){.name = WF_STR("fake"), .ops = &fake_model_ops, .ctx = f};
+    f->provider = (wf_provider){.name = WF_STR("fake"),
+                                .ops = &fake_model_ops,
+                                .ctx = f,
+                                .stream = seed % 2 == 0 /* as good as whole bodies */};
     return f;
 }
 

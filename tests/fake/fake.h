@@ -56,7 +56,10 @@ typedef enum fake_drop {
     FAKE_DROP_SEND,
     FAKE_DROP_HEAD,
     FAKE_DROP_BODY,
-    FAKE_HANG
+    FAKE_HANG,
+    FAKE_STALE, /* nobody has seen it */
+    FAKE_FINAL, /* no try will ever help */
+    FAKE_LINGER /* the body is there, but its end never comes */
 } fake_drop;
 
 typedef struct fake_answer {
@@ -67,7 +70,7 @@ typedef struct fake_answer {
     fake_drop drop;
     char *body; /* malloced */
     size_t len;
-    bool streamed; /* the fake's: the body was turned into events, since the provider streams */
+    const char *type; /* of the content; NULL: not said, or the fake's, which streams if the provider does */
 } fake_answer;
 
 /* A request as the model sees it. */

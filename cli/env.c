@@ -1,0 +1,112 @@
+/* env: see env.h. A variable is a secret by its name (it ends like a key's, or is a cloud vendor's) or by its value: an address
+ * with a user and a password in it. Which ones wf itself has a use for makes no difference. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include "env.h"
+#include <string.h>
+#include <strings.h>
+#include <unistd.h>
+
+typedef struct env_entry {
+    const char *name, *other; /* the first that is set counts */
+} env_entry;
+
+static const env_entry env_table[ENV_COUNT] = {
+    [ENV_API_KEY] = {"ANTHROPIC_API_KEY", NULL},
+    [ENV_AUTH_TOKEN] = {"ANTHROPIC_AUTH_TOKEN", NULL},
+    [ENV_BASE_URL] = {"ANTHROPIC_BASE_URL", NULL},
+    [ENV_BETAS] = {"ANTHROPIC_BETAS", NULL},
+    [ENV_WORKSPACE_ID] = {"ANTHROPIC_WORKSPACE_ID", NULL},
+    [ENV_VERSION] = {"WF_ANTHROPIC_VERSION", NULL},
+    [ENV_KEY_HEADER] = {"WF_ANTHROPIC_KEY_HEADER", NULL},
+    [ENV_ALLOW_HTTP] = {"WF_ALLOW_HTTP", NULL},
+    [ENV_PROXY] = {"HTTPS_PROXY", "https_proxy"},
+    [ENV_NO_PROXY] = {"NO_PROXY", "no_proxy"},
+    [ENV_CERT_FILE] = {"SSL_CERT_FILE", NULL},
+    [ENV_CONFIG_HOME] = {"XDG_CONFIG_HOME", NULL},
+    [ENV_HOME] = {"HOME", NULL},
+};
+
+static char *env_values[ENV_COUNT]; /* copies, terminated */
+
+const char *cli_env(cli_variable variable) {
+    return env_values[variable];
+}
+
+const char *cli_env_name(cli_variable variable) {
+    return env_table[variable].name;
+}
+
+void cli_wipe(void *memory, size_t n) {
+    volatile unsigned char *p = memory;
+    while (n-- > 0)
+        *p++ = 0;
+}
+
+/* ---- what is a secret ---- */
+
+/* Whether the name is the word, or ends with "_" and it. */
+static bool env_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    return len >= n && strncasecmp(name + len - n, word, n) == 0 && (len == n || name[len - n - 1] == '_');
+}
+
+/* scheme://user:password@host */
+static bool env_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+static bool env_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (env_ends(name, len, words[i])) return true;
+    return env_has_login(value) || (env_ends(name, len, "PROXY") && strchr(value, '@'));
+}
+
+/* ---- reading ---- */
+
+static char *env_copy(const char *value) {
+    const char *space = " \t\r\n\v\f";
+    value += strspn(value, space);
+    size_t n = strlen(value);
+    while (n > 0 && strchr(space, value[n - 1]))
+        n--;
+    if (n == 0) return NULL;
+    char *copy = cli_take(n + 1);
+    memcpy(copy, value, n);
+    return copy;
+}
+
+static const char *env_value(const char *name) {
+    size_t len = name ? strlen(name) : 0;
+    for (char **p = environ; name && p && *p; p++)
+        if (strncmp(*p, name, len) == 0 && (*p)[len] == '=') return *p + len + 1;
+    return NULL;
+}
+
+void cli_env_take(void) {
+    for (int i = 0; i < ENV_COUNT; i++) {
+        const char *value = env_value(env_table[i].name);
+        if (!value || !*value) value = env_value(env_table[i].other);
+        if (value) env_values[i] = env_copy(value);
+    }
+    if (!environ) return;
+    char **to = environ;
+    for (char **p = environ; *p; p++) {
+        size_t len = strcspn(*p, "=");
+        char *value = *p + len + ((*p)[len] == '=');
+        if (env_is_secret(*p, len, value))
+            cli_wipe(value, strlen(value));
+        else
+            *to++ = *p;
+    }
+    *to = NULL;
+}
+
+void cli_env_wipe(void) {
+    for (int i = 0; i < ENV_COUNT; i++)
+        if (env_values[i]) cli_wipe(env_values[i], strlen(env_values[i]));
+}
