@@ -46,6 +46,7 @@ struct fakenet {
     void (*serve)(fakenet *net, uint32_t conn, const fakenet_request *request); /* may be NULL: nobody answers */
     size_t read_max, write_max;                                                 /* bytes at a time; 0: no limit */
     bool stutter;    /* every second call of read and write answers AGAIN, whatever there is */
+    bool untrusted;  /* TLS is refused: WF_E_CONFIG as soon as bytes are to go */
     uint64_t now;    /* both clocks */
     uint64_t window; /* of new connections; 0: endless */
     /* what it may look at */
