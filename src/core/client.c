@@ -339,17 +339,19 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 /* ---- tunnels ---- */
 
 static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+    uint32_t status = x->reader.status;
+    bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
     client_say(x, WF_STR(" answered "));
-    client_say_number(x, x->reader.status);
+    client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
-    if (x->reader.status == 407) {
+    if (status == 407) {
         client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);
     }
-    return client_break(http, x, WF_E_IO);
+    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
@@ -385,9 +387,7 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
         s = client_blocked(http, x, s);
         if (s != WF_OK) return s;
     }
-    if (x->phase < WFI_PHASE_HEAD || x->phase > WFI_PHASE_DONE) return WF_E_IO;
-    *sent = n; /* the answer came first: nobody wants the rest */
-    return WF_OK;
+    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
 WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
