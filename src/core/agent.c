@@ -617,9 +617,11 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    static const wfi_failure silence = {
-        .kind = WF_KIND_STALL, .why = {AGENT_SILENCE, sizeof AGENT_SILENCE - 1}, .again = true, .wait_ms = -1};
-    if (t->state != WFI_TASK_TOOL) return agent_failed(e, t, &silence);
+    if (t->state != WFI_TASK_TOOL) {
+        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
+        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
+        return agent_failed(e, t, &silence);
+    }
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
