@@ -273,7 +273,7 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wf_http *http, wfi_exchange *x) {
+static wf_status client_head_end(wfi_exchange *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
@@ -296,7 +296,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
             client_header(http, x);
             break;
         case WFI_HTTP_HEAD:
-            return client_head_end(http, x);
+            return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
         }

@@ -45,8 +45,8 @@ def statuses_that_are_final(rig):
 
 @case
 def statuses_worth_another_try(rig):
-    """408, 409, 429, 500, 502, 503, 504, 529 are tried again, once where one retry is allowed"""
-    for status in (408, 409, 429, 500, 502, 503, 504, 529):
+    """408, 409, 500, 502, 503, 504, 529 are tried again, once where one retry is allowed"""
+    for status in (408, 409, 500, 502, 503, 504, 529):
         fault(rig, on_fault('status=%d message="not now" header="retry-after-ms: 20"' % status), "provider",
               "%d.*not now" % status, attempts=2)
         cured(rig, 'on body="fault" first=1 : status=%d header="retry-after-ms: 20"' % status)
@@ -62,11 +62,12 @@ def should_retry_header(rig):
 @case
 def retry_after_forms(rig):
     """retry-after: milliseconds, fractions, seconds, a date; each is waited for"""
-    soon = email.utils.formatdate(time.time() + 2, usegmt=True)
-    for header, least, most in (("retry-after-ms: 150", 150, 1000), ("retry-after: 0.3", 300, 1200),
-                                ("retry-after: 1", 1000, 2500), ("retry-after: " + soon, 400, 4000)):
+    soon = email.utils.formatdate(time.time() + 3, usegmt=True)
+    for header, least, most in (("retry-after: " + soon, 1000, 4500), ("retry-after-ms: 150", 150, 1000),
+                                ("retry-after: 0.3", 300, 1200), ("retry-after: 1", 1000, 2500)):
         waited = wait_of(rig, "on first=1 : status=429 header=%s" % quote(header))
-        expect(least <= waited <= most, "%s: waited %d ms" % (header, waited))
+        # The server counts from the request's coming, the client from when it last looked at the clock.
+        expect(least - 50 <= waited <= most, "%s: waited %d ms" % (header, waited))
 
 
 @case
@@ -79,9 +80,9 @@ def default_backoff(rig):
 
 @case
 def retry_after_an_hour(rig):
-    """retry-after: 3600 is not slept through: the agent fails at once"""
-    fault(rig, on_fault('status=429 message="come back later" header="retry-after: 3600"'), "provider", "come back later",
-          attempts=1, seconds=3)
+    """retry-after: 3600 is not slept through: the run pauses at once"""
+    fault(rig, on_fault('status=429 message="come back later" header="retry-after: 3600"'), "quota", "come back later",
+          attempts=1, seconds=3, code=75)
 
 
 @case
@@ -133,7 +134,10 @@ def heads_too_large(rig):
 @case
 def no_http(rig):
     """an answer that is not HTTP"""
-    fault(rig, "accept after=3 : garbage", "provider", ".", port="http", request_id=False)
+    rig.server.scenario("accept : garbage")
+    done = rig.ask("one", "two", retries=1, port="http")
+    expect(done.code == 3 and done.seconds < 5, done)
+    expect(all("not HTTP" in e["message"] and e["attempts"] == 2 for e in done.value()), done)
 
 
 @case
@@ -151,9 +155,9 @@ def legal_oddities(rig):
 
 @case
 def early_answer(rig):
-    """413 while a body of 4 MB is still being sent: the answer is seen, not the broken pipe"""
-    fault(rig, "on head=\"content-length: 40\" : early status=413 message='far too large'", "context", "far too large",
-          prompt="fault " + "x" * 4000000, resumes=False)
+    """413 while a body of 1 MB is still being sent: the answer is seen, not the broken pipe"""
+    fault(rig, "on head=\"content-length: 100\" : early status=413 message='far too large'", "context", "far too large",
+          prompt="fault " + "x" * 1000000, resumes=False)
 
 
 # ---- connections ----
@@ -162,8 +166,8 @@ def early_answer(rig):
 @case
 def reset(rig):
     """a reset before, within and after the head, and in the middle of the stream"""
-    for at in (0, 20, 200, 500):
-        fault(rig, on_fault("reset-at=%d" % at), "provider", "reset|closed|broke", attempts=2, request_id=at >= 200)
+    for at in (0, 20, 200, 500): # a kept connection that ends before the first byte is no try
+        fault(rig, on_fault("reset-at=%d" % at), "provider", "reset|broke", attempts=2 if at else None, request_id=at >= 200)
     cured(rig, 'on body="fault" first=1 : reset-at=500')
 
 
@@ -171,7 +175,7 @@ def reset(rig):
 def cut(rig):
     """a close at the same places"""
     for at in (0, 20, 200, 500):
-        fault(rig, on_fault("close-at=%d" % at), "provider", "closed|end|broke", attempts=2, request_id=at >= 200)
+        fault(rig, on_fault("close-at=%d" % at), "provider", "cut off", attempts=2 if at else None, request_id=at >= 200)
     cured(rig, 'on body="fault" first=1 : close-at=500')
 
 

@@ -1,9 +1,12 @@
 """What the tests over the wire share: a folder, the test server, and wf run against it; TAP.
 
-A test file has functions marked @case, which take a Rig and raise AssertionError; it ends with main(scenario...).
+A test file has functions marked @case, which take a Rig and raise AssertionError; it ends with main(PORT...).
+With names of cases as arguments only these run.
 """
+import concurrent.futures
 import json
 import os
+import queue
 import re
 import shutil
 import subprocess
@@ -63,10 +66,7 @@ class Rig:
         self.logs = 0
         self.write("ask.lua", ASK)
 
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *why):
+    def close(self):
         self.server.stop()
         shutil.rmtree(self.dir, ignore_errors=True)
 
@@ -106,7 +106,9 @@ class Rig:
     def run(self, script, *options, args=None, model=MODEL, log=None, **more):
         self.log = log or self.new_log()
         command = ["run", script, "--model", model, "--yes", "--no-color", "--log", self.log, "--ca", self.server.ca]
-        command += ["--args", json.dumps(args)] if args is not None else []
+        if args is not None:
+            self.write("args.json", json.dumps(args))
+            command += ["--args", "@args.json"]
         return self.wf(*command, *options, **more)
 
     def ask(self, *prompts, options=(), **more):
@@ -167,22 +169,46 @@ def resume_asks_for_it_alone(rig, value):
     expect(asked == 1, "the resumed run asked %d times, not once" % asked, done)
 
 
-def main(*ports, scenario="", **options):
+WORKERS = 3 # rigs at a time: most cases wait more than they work
+
+
+def verdict(function, rig):
+    """What a case came to: nothing, or its notes; and how long it took."""
+    began = time.monotonic()
+    try:
+        function(rig)
+        notes = None
+    except AssertionError as wrong:
+        notes = str(wrong)
+    except Exception: # noqa: BLE001 (a test that breaks has failed)
+        notes = traceback.format_exc()
+    finally:
+        rig.server.scenario("")
+    return notes, time.monotonic() - began
+
+
+def main(*ports, **options):
+    """Runs the cases, each with a rig to itself; ports and options are those of its server."""
+    chosen = [c for c in CASES if not sys.argv[1:] or c.__name__ in sys.argv[1:]]
+    rigs = queue.SimpleQueue()
+    for _ in range(min(WORKERS, len(chosen))):
+        rigs.put(Rig("", *ports, **options))
+
+    def attend(function):
+        rig = rigs.get()
+        try:
+            return verdict(function, rig)
+        finally:
+            rigs.put(rig)
+
     failed = 0
-    with Rig(scenario, *ports, **options) as rig:
-        print("1..%d" % len(CASES), flush=True)
-        for number, function in enumerate(CASES, 1):
-            began = time.monotonic()
-            try:
-                function(rig)
-                verdict = "ok"
-            except Exception as wrong: # noqa: BLE001 (a test that breaks has failed)
-                failed += 1
-                verdict = "not ok"
-                notes = str(wrong) if isinstance(wrong, AssertionError) else traceback.format_exc()
-                for line in notes.splitlines()[:60]:
-                    print("#   " + line[:600])
-            finally:
-                rig.server.scenario("")
-            print("%s %d - %s (%.1f s)" % (verdict, number, function.__doc__.split("\n")[0], time.monotonic() - began), flush=True)
+    print("1..%d" % len(chosen), flush=True)
+    with concurrent.futures.ThreadPoolExecutor(WORKERS) as pool:
+        for number, (function, (notes, seconds)) in enumerate(zip(chosen, pool.map(attend, chosen)), 1):
+            failed += notes is not None
+            for line in (notes or "").splitlines()[:60]:
+                print("#   " + line[:600])
+            print("%sok %d - %s (%.1f s)" % ("not " if notes is not None else "", number, function.__doc__.split("\n")[0], seconds), flush=True)
+    while not rigs.empty():
+        rigs.get().close()
     sys.exit(1 if failed else 0)
