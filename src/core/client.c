@@ -273,11 +273,9 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wf_http *http, wfi_exchange *x) {
+static wf_status client_head_end(wfi_exchange *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    if (x->response.packed)
-        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
@@ -298,7 +296,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
             client_header(http, x);
             break;
         case WFI_HTTP_HEAD:
-            return client_head_end(http, x);
+            return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
         }
@@ -442,6 +440,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
 WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
     wfi_exchange *x = &http->lanes[lane];
     *got = 0;
+    if (x->response.packed) /* said here, when the head with its status and request id is known */
+        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     while (x->phase == WFI_PHASE_BODY && *got == 0) {
         size_t raw = 0;
         wf_status s = client_raw(http, x, buf, n, &raw);
