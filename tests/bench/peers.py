@@ -42,4 +42,4 @@ def install_sdk():
 
 
 def ask(script, server, request, calls, lanes):
-    return launch(["node", script, request, str(calls), str(lanes)], os.path.dirname(server.path), server.env())
+    return launch(["node", script, request, str(calls), str(lanes)], PLACE, server.env())
