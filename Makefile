@@ -174,9 +174,9 @@ build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/m
 $(TLS:%.c=build/obj/%.o) $(TLS:%.c=build/san/%.o): src/port/mbedtls_config.h
 
 # The tests' server; never installed.
-SERVER := $(wildcard tests/server/*.c)
+SERVER := main conn timers exchange proxy reply message scenario text tls certs
 
-build/test/wf-server: $(SERVER:tests/%.c=build/test/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
+build/test/wf-server: $(SERVER:%=build/test/server/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
 	@echo '  $@'
 	$(Q)$(CC) -g -o $@ $(filter %.o,$^) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a,$(MBEDTLS_LIBS)) $(LIBS)
 

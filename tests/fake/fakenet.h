@@ -51,7 +51,6 @@ struct fakenet {
     /* what it may look at */
     fakenet_conn conn[FAKENET_CONNS];
     uint32_t opens, closes, reads, writes, open_now, open_most;
-    uint32_t calls;
     wf_net_ops ops;
     wf_platform platform; /* clocks alone */
 };
