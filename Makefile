@@ -253,7 +253,11 @@ check: all build/deps/test.ok
 crash: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
-bench: all
+build/test/bench/launch: build/test/bench/launch.o
+	@echo '  $@'
+	$(Q)$(CC) -o $@ $^
+
+bench: all build/test/wf-server build/test/bench/launch
 	@python3 tests/bench/bench.py
 
 # ---- the rest ----
