@@ -15307,12 +15307,12 @@ typedef struct wfi_address {
 } wfi_address;
 
 /* What the child says. Families alternate, beginning with the one that the system prefers. */
-typedef struct wfi_answer {
+typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */
     uint32_t count;
     wfi_address at[WFI_LOOKUP_ADDRESSES];
-} wfi_answer;
+} wfi_lookup_answer;
 
 typedef enum wfi_host_state {
     WFI_HOST_FREE = 0,
@@ -15327,7 +15327,7 @@ typedef struct wfi_host {
     uint32_t users;
     uint32_t place; /* of its child */
     uint64_t until; /* when what is known is too old */
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     bool has_worked;
     wfi_address worked; /* the address that answered last */
     char name[WFI_LOOKUP_NAME];
@@ -15386,7 +15386,7 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 
 /* ---- in the child ---- */
 
-static void lookup_add(wfi_answer *out, const struct addrinfo *info) {
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     wfi_address a;
     memset(&a, 0, sizeof a);
     if (info->ai_family == AF_INET6) {
@@ -15412,7 +15412,7 @@ static const struct addrinfo *lookup_next(const struct addrinfo *info, int famil
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
     const int family[2] = {AF_INET6, AF_INET};
     const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
     int turn = list != NULL && list->ai_family == AF_INET;
@@ -15428,7 +15428,7 @@ static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
     struct addrinfo hints, *list = NULL;
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     memset(&hints, 0, sizeof hints);
     memset(&answer, 0, sizeof answer);
     hints.ai_family = AF_UNSPEC;
@@ -15583,7 +15583,7 @@ void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
 
 static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
     wfi_child *c = &l->children.at[h->place];
-    const wfi_answer *a = &h->answer;
+    const wfi_lookup_answer *a = &h->answer;
     bool whole = c->len == sizeof *a, late = c->timed_out;
     wfi_child_release(&l->children, h->place);
     if (whole && a->code == 0 && a->count > 0)
