@@ -89,6 +89,7 @@ static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
     if (c->state == WFI_CONN_CONNECTING) {
         wfi_lookup_release(&n->lookup, c->host);
         net_unlist(n, c);
+        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
     }
     c->state = (uint8_t)state;
 }

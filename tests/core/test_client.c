@@ -101,6 +101,7 @@ static wf_status run_begun(rig *r, uint32_t lane, const char *body, size_t n, ou
     for (size_t at = 0, sent; at < n; at += sent) {
         while ((s = again(ops->send(ctx, lane, body + at, n - at, &sent), &turns)) == WF_AGAIN)
             ;
+        if (s == WF_END) break; /* the answer is there already */
         if (s != WF_OK) return s;
         assert_true(sent > 0 && sent <= n - at);
     }
@@ -228,6 +229,11 @@ static void calls_without_a_body(void **state) {
     assert_string_equal(
         r->seen, "GET /v1/models?limit=2 HTTP/1.1\r\nhost: localhost\r\nuser-agent: workflow.h/" WF_VERSION "\r\n\r\n");
     assert_int_equal(r->net->opens, 1); /* lanes share what is kept */
+    r->net->stutter = true;
+    r->net->write_max = 3;
+    for (uint32_t lane = 0; lane < 2; lane++)
+        assert_int_equal(run_on(r, lane, "", 0, &o), WF_END);
+    assert_string_equal(o.body, "{}");
     rig_free(r);
 }
 
@@ -373,11 +379,11 @@ static void heads_are_told(void **state) {
     assert_true(o.head.retry_after_ms == -1 && o.head.should_retry == -1 && o.id[0] == 0 && o.type[0] == 0 &&
                 !o.error[0]);
 
-    answer_with(r, "HTTP/1.1 308 Moved\r\nlocation: https://new.example/v1\r\ncontent-length: 0\r\n\r\n");
+    answer_with(r, "HTTP/1.1 308 Moved\r\nlocation: https://new.example/\tv1\r\ncontent-length: 0\r\n\r\n");
     assert_int_equal(run(r, "{}", &o), WF_END);
     assert_int_equal(o.head.status, 308);
     assert_string_equal(
-        o.error, "h redirects to https://new.example/v1, which is not followed: give that address, if it is right");
+        o.error, "h redirects to https://new.example/?v1, which is not followed: give that address, if it is right");
 
     answer_with(r, OK200 "content-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi");
     assert_int_equal(run(r, "{}", &o), WF_E_IO);
@@ -427,6 +433,31 @@ static void garbage_is_named(void **state) {
     assert_string_equal(o.error, "localhost:25: the answer has a chunk whose size is no number");
     assert_int_equal(r->net->open_now, 0);
     rig_free(r);
+}
+
+/* What no other try would cure is told apart. */
+static void peers_not_to_be_trusted(void **state) {
+    static const char *const proxies[] = {"", "http://proxy"};
+    static outcome o;
+    (void)state;
+    for (uint32_t i = 0; i < 2; i++) {
+        rig *r = rig_new();
+        r->config.proxy = wfi_str_z(proxies[i]);
+        r->net->untrusted = true;
+        rig_open(r, "https://[2001:db8::1]", "/", NULL, 0);
+        if (i == 1) answer_with(r, "HTTP/1.1 200 OK\r\n\r\n"); /* to CONNECT */
+        assert_int_equal(run(r, "{}", &o), WF_E_CONFIG);
+        assert_string_equal(o.error, i == 0 ? "2001:db8::1: the certificate is not to be trusted"
+                                            : "proxy: the certificate is not to be trusted");
+        assert_int_equal(r->net->open_now, 0);
+        r->net->untrusted = false;
+        answer_with(r, "no HTTP");
+        if (i == 0) {
+            assert_int_equal(run(r, "{}", &o), WF_E_IO);
+            assert_string_equal(o.error, "[2001:db8::1]: the answer is not HTTP/1.1");
+        }
+        rig_free(r);
+    }
 }
 
 static bool refuse(fakenet *net, uint32_t conn) {
@@ -740,15 +771,18 @@ static void some_hosts_need_no_proxy(void **state) {
 static void tunnels_fail(void **state) {
     static const struct {
         const char *says, *error;
+        wf_status status;
     } cases[] = {
         {"HTTP/1.1 407 Auth\r\ncontent-length: 3\r\n\r\nno!",
-         "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY"},
-        {"HTTP/1.1 403 Forbidden\r\n\r\n", "the proxy proxy:3128 answered 403 to CONNECT api.example:443"},
+         "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY", WF_E_CONFIG},
+        {"HTTP/1.1 403 Forbidden\r\n\r\n", "the proxy proxy:3128 answered 403 to CONNECT api.example:443", WF_E_CONFIG},
         {"HTTP/1.1 302 Found\r\nlocation: http://x\r\n\r\n",
-         "the proxy proxy:3128 answered 302 to CONNECT api.example:443"},
-        {"220 mail\r\n", "the proxy proxy:3128: the answer is not HTTP/1.1"},
-        {"HTTP/1.1 200 OK\r\n\r\nhello", "the proxy proxy:3128: bytes came before the tunnel was used"},
-        {"HTTP/1.1 200 OK\r\nx", NULL},
+         "the proxy proxy:3128 answered 302 to CONNECT api.example:443", WF_E_CONFIG},
+        {"HTTP/1.1 503 Busy\r\n\r\n", "the proxy proxy:3128 answered 503 to CONNECT api.example:443", WF_E_IO},
+        {"HTTP/1.1 429 Busy\r\n\r\n", "the proxy proxy:3128 answered 429 to CONNECT api.example:443", WF_E_IO},
+        {"220 mail\r\n", "the proxy proxy:3128: the answer is not HTTP/1.1", WF_E_IO},
+        {"HTTP/1.1 200 OK\r\n\r\nhello", "the proxy proxy:3128: bytes came before the tunnel was used", WF_E_IO},
+        {"HTTP/1.1 200 OK\r\nx", NULL, WF_E_IO},
     };
     static outcome o;
     (void)state;
@@ -756,7 +790,7 @@ static void tunnels_fail(void **state) {
         rig *r = proxy_rig("http://user:hunter2@proxy:3128", "", "https://api.example");
         proxy_says = cases[i].says;
         if (cases[i].error) {
-            assert_int_equal(run(r, "{}", &o), WF_E_IO);
+            assert_int_equal(run(r, "{}", &o), cases[i].status);
             assert_string_equal(o.error, cases[i].error);
         } else {
             wf_request request = {.body_len = 0};
@@ -1101,7 +1135,7 @@ static void mutants_do_no_harm(void **state) {
         assert_int_equal(run_on(r, round % 3, "{}", 2, &o), WF_END);
         assert_string_equal(o.body, "honest");
     }
-    assert_true(good > 1000 && stale > 100);
+    assert_true(good > 1000 && stale > 0);
     rig_free(r);
 }
 
@@ -1116,6 +1150,7 @@ int main(void) {
         cmocka_unit_test(heads_are_told),
         cmocka_unit_test(answers_cut_short),
         cmocka_unit_test(garbage_is_named),
+        cmocka_unit_test(peers_not_to_be_trusted),
         cmocka_unit_test(refused_connections),
         cmocka_unit_test(misuse_is_refused),
         cmocka_unit_test(ends_at_every_step),

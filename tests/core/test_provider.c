@@ -191,7 +191,7 @@ static void test_glue(void **state) {
             if (next == WFI_JOINT_USER) {
                 wf_json_out_init(&o, body + n, sizeof body - n);
                 if (i % 2)
-                    c->result_block(&o, wf_str_of("\"id\"" + 1, 2), WF_STR("r\n"), i % 3 == 0);
+                    c->result_block(&o, wf_str_of(&"\"id\""[1], 2), WF_STR("r\n"), i % 3 == 0);
                 else
                     c->text_block(&o, WF_STR("t"));
                 assert_true(wf_json_ok(&o));

@@ -127,6 +127,8 @@ static wf_status fakenet_write(void *ctx, uint32_t conn, const void *buf, size_t
     if (!c->open || n == 0) abort();
     net->writes++;
     if (c->why) return WF_E_IO;
+    if (c->secured && net->untrusted) c->why = "the certificate is not to be trusted";
+    if (c->secured && net->untrusted) return WF_E_CONFIG;
     if (c->write_fails) return fakenet_fails(c, "broken pipe");
     if (c->window == 0 || fakenet_stutters(net, c, net->writes)) return WF_AGAIN;
     if (net->write_max && n > net->write_max) n = net->write_max;

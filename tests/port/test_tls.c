@@ -46,6 +46,7 @@ typedef struct net {
     int fd[CONNS];
     short wants[CONNS];   /* what the last AGAIN was for */
     const char *greeting; /* "VERSION CERTIFICATE" */
+    bool hold;            /* nothing comes in */
     bool trickle;         /* a byte at a time, and AGAIN in between */
     bool breather[CONNS];
     size_t cut, flip;           /* of what comes: the end before this byte; one bit of it changed; SIZE_MAX: no */
@@ -110,6 +111,8 @@ static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     net *w = ctx;
     *got = 0;
     if (w->read == w->cut) return WF_END;
+    if (w->hold) w->wants[conn] = POLLIN;
+    if (w->hold) return WF_AGAIN;
     if (net_pauses(w, conn, POLLIN)) return WF_AGAIN;
     if (w->trickle) n = 1;
     if (n > w->cut - w->read) n = w->cut - w->read;
@@ -173,7 +176,7 @@ static void net_reset(const char *greeting) {
     for (uint32_t i = 0; i < CONNS; i++)
         assert_int_equal(wire.fd[i], -1);
     wire.greeting = greeting;
-    wire.trickle = false;
+    wire.trickle = wire.hold = false;
     wire.cut = wire.flip = wire.choke = SIZE_MAX;
     wire.read = wire.sent = 0;
 }
@@ -664,10 +667,12 @@ static void test_a_thousand_connections(void **state) {
         size_t before = stats().heap_used, idle;
         for (uint32_t i = 0; i < CONNS; i++)
             assert_int_equal(begin(i, "localhost"), WF_OK);
+        wire.hold = true;
         for (uint32_t i = 0; i < CONNS; i++) { /* all have said hello before the first goes on */
             size_t put;
             assert_int_equal(ops->write(tls, i, "hello", 5, &put), WF_AGAIN);
         }
+        wire.hold = false;
         size_t waiting = stats().heap_used;
         for (uint32_t i = 0; i < CONNS; i++) {
             char answer[5];
