@@ -4,11 +4,13 @@
  *
  *     #define WORKFLOW_IMPLEMENTATION
  *     #define WF_PORT_POSIX            each hosted part is opt-in
+ *     #define WF_PORT_MBEDTLS          needs a POSIX system, and mbedTLS 3.6's headers and libraries, built with
+ *                                      MBEDTLS_PLATFORM_MEMORY and MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK
  *     #define WF_PORT_LUA              needs Lua 5.4's headers and library
  *     #include "workflow.h"
  *
  * Everywhere else the plain #include is enough; as C++ too. */
-#if defined(WORKFLOW_IMPLEMENTATION) && defined(WF_PORT_POSIX) && !defined(_GNU_SOURCE)
+#if defined(WORKFLOW_IMPLEMENTATION) && (defined(WF_PORT_POSIX) || defined(WF_PORT_MBEDTLS)) && !defined(_GNU_SOURCE)
 #define _GNU_SOURCE
 #endif
 
@@ -164,29 +166,35 @@ typedef struct wf_request {
     uint32_t attempt;  /* 0 for the first */
 } wf_request;
 
-/* Head of a response. */
+/* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
-    int64_t retry_after_ms; /* -1: not said */
+    int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
-    wf_str request_id;      /* may be empty; lives until `end` */
+    wf_str request_id;
+    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
- * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it. */
+ * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
+ * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
+ * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody mends something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
-    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent); /* 1..n bytes, or AGAIN */
-    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                        /* OK, AGAIN, error */
+    /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
+    wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent);
+    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error */
     wf_status (*recv)(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got); /* 1..n bytes, AGAIN, END, error */
     void (*end)(void *ctx, uint32_t lane);
     /* Fills up to `max` lanes that may go on; answers how many. A lane named in vain does no harm. */
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered WF_E_IO; constant or living until `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
+     * `end`. May be NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -229,6 +237,7 @@ typedef struct wf_usage {
     uint64_t cache_read;  /* prompt tokens served by the provider's cache */
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
+    uint64_t unpriced;    /* of all these tokens: those whose price is not known */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -270,12 +279,177 @@ typedef struct wf_platform {
     void *tool_ctx;
 } wf_platform;
 
-/* Who serves models whose name begins with "NAME:". */
+/* Who serves models whose name begins with "NAME:". A name without a provider is one of WF_BARE_PROVIDER's. */
+#define WF_BARE_PROVIDER "anthropic"
 typedef struct wf_provider {
     wf_str name;
     const wf_model_ops *ops;
     void *ctx;
+    bool stream; /* replies are asked for as server-sent events; else as one JSON body */
+    bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
 } wf_provider;
+
+/* ---- network ----------------------------------------------------------------------------------------------------- */
+
+/* Connections, numbered 0 .. n-1 by their user, one byte stream each. The HTTP client stands on this; TLS is a layer that has
+ * the same shape and stands between. The contract of every stream here:
+ *   WF_OK     1..n bytes were moved; ask again
+ *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
+ *   WF_END    of read: the peer has closed its side in good order
+ *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
+typedef struct wf_net_ops {
+    /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
+     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+    wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
+    /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
+     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
+    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
+    wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
+    wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
+    void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */
+    /* Fills up to `max` connections that may go on; answers how many. One named in vain does no harm. */
+    uint32_t (*ready)(void *ctx, uint32_t *conns, uint32_t max);
+    /* When `ready` will name one without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
+    uint64_t (*due)(void *ctx);
+    /* Why the connection failed: a sentence with host and cause; lives until its next open. */
+    wf_str (*error)(void *ctx, uint32_t conn);
+} wf_net_ops;
+
+/* ---- HTTP/1.1 client (RFC 9110, RFC 9112) ---------------------------------------------------------------------------- */
+
+/* One client serves any number of providers: it keeps connections alive per origin, speaks through a proxy, and reads
+ * responses as they come. It does no I/O but through wf_net_ops, and takes no memory but what it is given. */
+typedef struct wf_http wf_http;
+
+typedef struct wf_header {
+    wf_str name, value;
+} wf_header;
+
+/* Slices and pointers must outlive the client. Zero means the default. */
+typedef struct wf_http_config {
+    const wf_platform *platform; /* its clocks */
+    const wf_net_ops *net;       /* with connections 0 .. lanes-1 */
+    void *net_ctx;
+    uint32_t lanes;     /* as in the wf's config; default 16 */
+    uint32_t endpoints; /* at most so many; default 8 */
+    uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
+    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
+    bool plain;         /* http:// may go to hosts other than this machine's loopback */
+} wf_http_config;
+
+/* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
+size_t wf_http_size(const wf_http_config *config);
+/* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* Closes its connections. */
+void wf_http_close(wf_http *http);
+
+/* An API reached through the client: every request is POST to url + path with these headers, and those that HTTP itself needs.
+ * The struct is copied; what it points to must outlive the client. */
+typedef struct wf_endpoint {
+    wf_str url;  /* http:// or https://, host, port and a path to begin with; "/" at the end or not */
+    wf_str path; /* joined with exactly one "/" */
+    const wf_header *headers;
+    uint32_t header_count;
+} wf_endpoint;
+
+/* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
+ * (*error, if not NULL, says why); WF_E_LIMIT: more than the config's endpoints. */
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error);
+
+/* What an endpoint's server last said of its limits (headers anthropic-ratelimit-*). */
+typedef struct wf_rate {
+    bool known;
+    uint64_t limit, remaining;
+    uint64_t reset_ms; /* wall time, ms since 1970; 0: not said */
+} wf_rate;
+typedef struct wf_rates {
+    wf_rate requests, tokens, input_tokens, output_tokens;
+} wf_rates;
+void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
+
+typedef struct wf_http_stats {
+    uint64_t requests, connections; /* begun; opened */
+    uint64_t resends;               /* requests sent again since a kept connection was dead */
+} wf_http_stats;
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
+
+/* ---- the Anthropic Messages API ---------------------------------------------------------------------------------------- */
+
+/* How to talk to it. Zero means the default. */
+typedef struct wf_messages_settings {
+    wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
+    wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
+    bool x_api_key; /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
+    wf_str betas;   /* comma-separated values for anthropic-beta */
+    wf_str workspace_id, user_profile_id;
+} wf_messages_settings;
+
+#define WF_MESSAGES_URL     "https://api.anthropic.com"
+#define WF_MESSAGES_PATH    "/v1/messages"
+#define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
+ * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
+uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
+                             wf_header out[WF_MESSAGES_HEADERS]);
+
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+typedef enum wf_messages_op {
+    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
+    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
+    WF_MODELS_LIST,           /* limit, after_id, before_id */
+    WF_MODELS_GET,            /* id */
+    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
+    WF_BATCHES_LIST,          /* limit, after_id, before_id */
+    WF_BATCHES_GET,           /* id */
+    WF_BATCHES_CANCEL,        /* id */
+    WF_BATCHES_DELETE,        /* id */
+    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
+} wf_messages_op;
+
+/* What an operation does not need is left empty, or 0: not said. */
+typedef struct wf_messages_call {
+    wf_messages_op op;
+    wf_str
+        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
+    wf_str id;
+    wf_str after_id, before_id;
+    uint32_t limit;
+    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
+    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
+} wf_messages_call;
+
+/* Slices live in the settings, the url, the call and buf. */
+typedef struct wf_messages_request {
+    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
+    wf_header headers[WF_MESSAGES_HEADERS];
+    uint32_t header_count; /* host and content-length are the sender's business */
+    bool has_body;         /* it may be empty: then content-length is 0 */
+    wf_str body;           /* compact JSON */
+} wf_messages_request;
+
+/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
+ * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
+ * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
+ * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error);
+
+/* ---- prices ---------------------------------------------------------------------------------------------------------------- */
+
+/* A price list is lines of JSON objects; "#" begins a line of comment:
+ *   {"model":"claude-haiku-5-5","above":100000,"input":0.5,"output":2.5,"write_5m":0.625,"write_1h":1,"read":0.05,"source":"..."}
+ * in USD per million tokens. `above`: for requests with more prompt tokens, cached ones counted. A dated id (MODEL-20251001)
+ * has the price of its model. Later lines win, and lines of the config's list win over the built-in one.
+ * Checks a list: WF_E_SYNTAX: error, if not NULL, has the reason and the line's number (from 1) as its offset. */
+wf_status wf_prices_check(wf_str list, wf_error *error);
+/* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
+bool wf_prices_known(wf_str list, wf_str model);
+/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 
@@ -290,6 +464,7 @@ typedef struct wf_config {
     wf_str model;  /* default worker, "PROVIDER:MODEL" */
     wf_str effort; /* default effort; empty: the model's own */
     wf_str system; /* default system prompt */
+    wf_str prices; /* a price list to go before the built-in one; empty: none */
 
     uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
     uint32_t max_agents; /* rows of the agent table; default 1000 */
@@ -682,7 +857,7 @@ void wf_rules_close(wf_rules *rules);
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
- * (grep, glob), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -709,6 +884,7 @@ typedef struct wf_posix_config {
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
+    uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */
@@ -728,7 +904,10 @@ void wf_posix_close(wf_posix *p);
 /* Fills in all of *out but `trace`, which becomes NULL. */
 void wf_posix_platform(wf_posix *p, wf_platform *out);
 
-/* Sleeps until a sync or a child has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
+/* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
+const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
+
+/* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);
 
@@ -748,6 +927,65 @@ const wf_tool *wf_posix_tools(uint32_t *count);
 #endif
 
 /* ==== end src/port/posix.h ==== */
+
+/* ==== begin src/port/tls.h ==== */
+
+/* tls: TLS 1.2 and 1.3 as a client, over mbedTLS 3.6: a layer with the shape of wf_net_ops, between an HTTP client and a network.
+ * Opt-in: define WF_PORT_MBEDTLS before including.
+ *
+ *     wf_tls_config tc = {.net = net, .net_ctx = ctx, .conns = 16};
+ *     wf_tls_open(&tls, memory, size, &tc, &error);
+ *     http_config.net = wf_tls_ops();
+ *     http_config.net_ctx = tls;
+ *
+ * The peer's certificate is always verified, name or address included; there is no way to switch that off. Roots come from a
+ * bundle of certificates in PEM, of which only what a chain needs is ever parsed. Sessions are resumed. A connection that is not
+ * secured is passed through as it is.
+ *
+ * All memory is the caller's block. mbedTLS's allocator and its cryptography are global to the process, so only one wf_tls can be
+ * open in it at a time. One thread. */
+#ifndef WF_TLS_H
+#define WF_TLS_H
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Pointers must outlive the wf_tls. Zero means the default. */
+typedef struct wf_tls_config {
+    const wf_net_ops *net; /* below */
+    void *net_ctx;
+    uint32_t conns;      /* connections 0 .. conns-1; default 16 */
+    const char *ca_file; /* PEM bundle of roots; NULL: the first of the system's usual places that is there */
+} wf_tls_config;
+
+typedef struct wf_tls wf_tls; /* lives in the caller's block */
+
+typedef struct wf_tls_stats {
+    uint64_t handshakes, resumed; /* completed; of these, with an earlier session */
+    size_t heap, heap_used, heap_high;
+} wf_tls_stats;
+
+/* Bytes that are enough for `conns` connections at once, at any alignment; pages that are not needed are not touched. */
+size_t wf_tls_size(uint32_t conns);
+
+/* WF_E_CONFIG; WF_E_MEMORY; WF_E_BUSY: one is open already; WF_E_NOT_FOUND: there is no bundle of roots, or ca_file cannot be read or
+ * holds no certificate. wf_tls_error says more, of a failed open as well (static text or in the block). */
+wf_status wf_tls_open(wf_tls **out, void *memory, size_t size, const wf_tls_config *config, wf_error *error);
+void wf_tls_close(wf_tls *t); /* connections first, each without ceremony */
+
+const wf_net_ops *wf_tls_ops(void); /* their ctx is the wf_tls */
+void wf_tls_stats_get(const wf_tls *t, wf_tls_stats *out);
+const char *wf_tls_error(const wf_tls *t);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== end src/port/tls.h ==== */
 
 #if defined(WORKFLOW_IMPLEMENTATION) && !defined(WFI_IMPLEMENTED)
 #define WFI_IMPLEMENTED
@@ -800,6 +1038,9 @@ WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */
 WFI bool wfi_str_u64(wf_str s, uint64_t *out);             /* decimal digits only, whole slice, no overflow */
 WFI size_t wfi_u64_str(uint64_t v, char out[20]);          /* decimal, unterminated */
+/* The number that s begins with, digits[.digits][e[+-]digits] without a sign, times 10^shift: rounded up, UINT64_MAX if it is more
+ * than that. Answers how many bytes it takes, 0: none. */
+WFI size_t wfi_decimal(wf_str s, int32_t shift, uint64_t *out);
 
 /* ---- checked arithmetic: false on overflow, *out then untouched ---- */
 WFI bool wfi_add_size(size_t a, size_t b, size_t *out);
@@ -807,6 +1048,14 @@ WFI bool wfi_mul_size(size_t a, size_t b, size_t *out);
 WFI bool wfi_add_u64(uint64_t a, uint64_t b, uint64_t *out);
 WFI uint64_t wfi_add_sat(uint64_t a, uint64_t b); /* saturating */
 WFI size_t wfi_align_up(size_t n, size_t align);  /* align a power of two; n + align must not overflow */
+
+/* ---- what requests use up ---- */
+typedef struct wfi_cost {
+    uint64_t tokens, nano_usd;
+} wfi_cost;
+WFI void wfi_cost_add(wfi_cost *to, wfi_cost cost);      /* saturating */
+WFI bool wfi_cost_within(wfi_cost cost, wfi_cost limit); /* a limit of 0 is none */
+WFI wfi_cost wfi_cost_of(const wf_usage *usage);
 
 /* ---- little-endian bytes ---- */
 WFI uint32_t wfi_get32(const void *p);
@@ -984,6 +1233,56 @@ WFI size_t wfi_u64_str(uint64_t v, char out[20]) {
     return n;
 }
 
+/* Length of the digits at s[from..). */
+static size_t base_digits(wf_str s, size_t from) {
+    size_t n = 0;
+    while (from + n < s.len && s.ptr[from + n] >= '0' && s.ptr[from + n] <= '9')
+        n++;
+    return n;
+}
+
+/* The exponent at s[at..), if there is one: how many bytes it takes. No more than 9999 matters to a 64-bit number. */
+static size_t base_exponent(wf_str s, size_t at, int64_t *out) {
+    size_t sign = at + 1;
+    if (at >= s.len || (s.ptr[at] != 'e' && s.ptr[at] != 'E')) return 0;
+    bool minus = sign < s.len && s.ptr[sign] == '-';
+    size_t from = sign + (sign < s.len && (minus || s.ptr[sign] == '+') ? 1 : 0), n = base_digits(s, from);
+    int64_t v = 0;
+    for (size_t i = from; i < from + n && v < 1000; i++)
+        v = v * 10 + (s.ptr[i] - '0');
+    *out = minus ? -v : v;
+    return n > 0 ? from + n - at : 0;
+}
+
+WFI size_t wfi_decimal(wf_str s, int32_t shift, uint64_t *out) {
+    size_t whole = base_digits(s, 0);
+    bool point = whole < s.len && s.ptr[whole] == '.';
+    size_t fraction = point ? base_digits(s, whole + 1) : 0;
+    if (whole + fraction == 0) return 0;
+    size_t len = whole + (point ? 1 : 0) + fraction;
+    int64_t exponent = 0;
+    size_t end = len + base_exponent(s, len, &exponent);
+    int64_t left = (int64_t)whole + exponent + shift; /* digits that count, from the first one; zeros beyond the last */
+    uint64_t v = 0;
+    bool over = false, rest = false;
+    for (size_t i = 0; i < len; i++) {
+        if (i == whole) continue; /* the point */
+        uint64_t digit = (uint64_t)(s.ptr[i] - '0');
+        if (left-- <= 0) {
+            rest = rest || digit > 0;
+            continue;
+        }
+        over = over || v > (UINT64_MAX - digit) / 10;
+        v = v * 10 + digit;
+    }
+    for (; left > 0 && v > 0 && !over; left--) {
+        over = v > UINT64_MAX / 10;
+        v *= 10;
+    }
+    *out = over ? UINT64_MAX : wfi_add_sat(v, rest ? 1 : 0);
+    return end;
+}
+
 /* ---- checked arithmetic ---- */
 
 WFI bool wfi_add_size(size_t a, size_t b, size_t *out) {
@@ -1011,6 +1310,24 @@ WFI uint64_t wfi_add_sat(uint64_t a, uint64_t b) {
 WFI size_t wfi_align_up(size_t n, size_t align) {
     WFI_ASSERT(align != 0 && (align & (align - 1)) == 0 && n <= SIZE_MAX - align);
     return (n + align - 1) & ~(align - 1);
+}
+
+/* ---- what requests use up ---- */
+
+void wfi_cost_add(wfi_cost *to, wfi_cost cost) {
+    to->tokens = wfi_add_sat(to->tokens, cost.tokens);
+    to->nano_usd = wfi_add_sat(to->nano_usd, cost.nano_usd);
+}
+
+bool wfi_cost_within(wfi_cost cost, wfi_cost limit) {
+    return (limit.tokens == 0 || cost.tokens <= limit.tokens) &&
+           (limit.nano_usd == 0 || cost.nano_usd <= limit.nano_usd);
+}
+
+wfi_cost wfi_cost_of(const wf_usage *u) {
+    uint64_t prompt = wfi_add_sat(u->input, wfi_add_sat(u->cache_read, u->cache_write));
+    wfi_cost cost = {wfi_add_sat(prompt, u->output), u->nano_usd};
+    return cost;
 }
 
 /* ---- little-endian bytes ---- */
@@ -1068,6 +1385,10 @@ WFI size_t wfi_utf8_len(const uint8_t *p, size_t n) {
 WFI bool wfi_utf8_valid(wf_str s) {
     const uint8_t *p = (const uint8_t *)s.ptr;
     for (size_t at = 0; at < s.len;) {
+        if (s.len - at >= 8 && (wfi_get64(p + at) & UINT64_C(0x8080808080808080)) == 0) {
+            at += 8;
+            continue;
+        }
         size_t len = wfi_utf8_len(p + at, s.len - at);
         if (len == 0) return false;
         at += len;
@@ -1301,7 +1622,17 @@ WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
-WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */
+
+/* Bytes that grow in a heap. Zeroed: empty. */
+typedef struct wfi_buf {
+    char *ptr;
+    size_t len, cap;
+} wfi_buf;
+/* Room for n more bytes, doubling. WF_E_LIMIT: that would be more than max in all; WF_E_MEMORY. On failure nothing changes. */
+WFI wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max);
+WFI wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max);
+WFI void wfi_buf_free(wfi_heap *h, wfi_buf *b);
+WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the number of blocks */
 
 #endif
 
@@ -1687,6 +2018,34 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
     *limit = heap->heap.size;
     *used = heap->heap.used;
     *high = heap->heap.high;
+}
+
+/* ---- growing bytes ---- */
+
+wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max) {
+    if (n <= b->cap - b->len) return WF_OK;
+    if (b->len > max || n > max - b->len) return WF_E_LIMIT;
+    size_t least = b->len + n, cap = b->cap > max / 2 ? max : b->cap * 2;
+    if (cap < 256) cap = max < 256 ? max : 256;
+    if (cap < least) cap = least;
+    char *ptr = wfi_heap_realloc(h, b->ptr, cap);
+    if (!ptr) return WF_E_MEMORY;
+    b->ptr = ptr;
+    b->cap = cap;
+    return WF_OK;
+}
+
+wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max) {
+    wf_status s = wfi_buf_reserve(h, b, n, max);
+    if (s != WF_OK || n == 0) return s;
+    wfi_copy(b->ptr + b->len, p, n);
+    b->len += n;
+    return WF_OK;
+}
+
+void wfi_buf_free(wfi_heap *h, wfi_buf *b) {
+    wfi_heap_free(h, b->ptr);
+    wfi_zero(b, sizeof *b);
 }
 
 /* ==== end src/core/arena.c ==== */
@@ -3495,7 +3854,7 @@ typedef struct wfi_row {
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
-    uint64_t reserved; /* tokens set aside by a reserve record that no reply has settled */
+    wfi_cost reserved; /* set aside by a reserve record that no reply has settled */
     wfi_limits limits;
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */
@@ -3728,7 +4087,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens (0: what was reserved cost nothing)
+ *   reserve  tokens nano_usd (0: what was reserved cost nothing)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -4060,6 +4419,319 @@ wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
 
 /* ==== end src/core/log.c ==== */
 
+/* ==== begin src/core/prices.jsonl ==== */
+
+static const char *const wfi_prices[] = {
+    "# List prices of the direct Anthropic API in USD per million tokens, as of 2026-11-22; lines as api.h describes them. `source` says\n",
+    "# on what a line stands: official (the maker's own pages) or quoted (a dated third-party text that says it checked them), and of when.\n",
+    "# No line: not known (claude-mythos-5-2, claude-mythos-preview), and so reckoned as unknown rather than guessed.\n",
+    "{\"model\":\"claude-fable-5-2\",\"input\":8,\"output\":40,\"write_5m\":10,\"write_1h\":16,\"read\":0.2,\"source\":\"official, November 2026; cache: quoted, November 2026\"}\n",
+    "{\"model\":\"claude-fable-5-1\",\"input\":10,\"output\":50,\"write_5m\":12.5,\"write_1h\":20,\"read\":0.25,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-mythos-5-1\",\"input\":10,\"output\":50,\"write_5m\":12.5,\"write_1h\":20,\"read\":0.25,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-fable-5\",\"input\":10,\"output\":50,\"write_5m\":12.5,\"write_1h\":20,\"read\":1,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-mythos-5\",\"input\":10,\"output\":50,\"write_5m\":12.5,\"write_1h\":20,\"read\":1,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-opus-5-5\",\"input\":4,\"output\":20,\"write_5m\":5,\"write_1h\":8,\"read\":0.2,\"source\":\"official, autumn 2026\"}\n",
+    "{\"model\":\"claude-opus-5\",\"input\":5,\"output\":25,\"write_5m\":6.25,\"write_1h\":10,\"read\":0.5,\"source\":\"official, October 2026\"}\n",
+    "{\"model\":\"claude-opus-4-8\",\"input\":5,\"output\":25,\"write_5m\":6.25,\"write_1h\":10,\"read\":0.5,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-opus-4-7\",\"input\":5,\"output\":25,\"write_5m\":6.25,\"write_1h\":10,\"read\":0.5,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-opus-4-6\",\"input\":5,\"output\":25,\"write_5m\":6.25,\"write_1h\":10,\"read\":0.5,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-opus-4-5\",\"input\":5,\"output\":25,\"write_5m\":6.25,\"write_1h\":10,\"read\":0.5,\"source\":\"official, September 2026\"}\n",
+    "{\"model\":\"claude-sonnet-5-5\",\"input\":2,\"output\":10,\"write_5m\":2.5,\"write_1h\":4,\"read\":0.1,\"source\":\"official, November 2026; cache: quoted, 2026-10-24\"}\n",
+    "{\"model\":\"claude-sonnet-5\",\"input\":2,\"output\":10,\"write_5m\":2.5,\"write_1h\":4,\"read\":0.2,\"source\":\"official, summer 2026\"}\n",
+    "{\"model\":\"claude-sonnet-4-6\",\"input\":3,\"output\":15,\"write_5m\":3.75,\"write_1h\":6,\"read\":0.3,\"source\":\"official, spring 2026\"}\n",
+    "{\"model\":\"claude-sonnet-4-5\",\"input\":3,\"output\":15,\"write_5m\":3.75,\"write_1h\":6,\"read\":0.3,\"source\":\"official, spring 2026\"}\n",
+    "{\"model\":\"claude-haiku-5-5\",\"input\":0.1,\"output\":0.5,\"write_5m\":0.125,\"write_1h\":0.2,\"read\":0.01,\"source\":\"official, October 2026; cache reads: quoted, 2026-10-24\"}\n",
+    "{\"model\":\"claude-haiku-5-5\",\"above\":100000,\"input\":0.5,\"output\":2.5,\"write_5m\":0.625,\"write_1h\":1,\"read\":0.05,\"source\":\"official, October 2026; cache reads: quoted, 2026-10-24\"}\n",
+    "{\"model\":\"claude-haiku-4-5\",\"input\":1,\"output\":5,\"write_5m\":1.25,\"write_1h\":2,\"read\":0.1,\"source\":\"official, spring 2026\"}\n",
+    0};
+
+/* ==== end src/core/prices.jsonl ==== */
+
+/* ==== begin src/core/price.h ==== */
+
+/* price: what replies cost. A list of JSON lines (see wf_prices_check in api.h), the built-in one from prices.jsonl. */
+#ifndef WFI_PRICE_H
+#define WFI_PRICE_H
+
+
+/* Of one model for one size of request, in pico-USD (10^-12 USD) per token. */
+typedef struct wfi_price {
+    uint64_t above; /* this holds for requests with more prompt tokens; 0: any */
+    uint64_t input, output, write_5m, write_1h, read;
+} wfi_price;
+
+#define WFI_PRICE_TIERS 4u
+
+/* All that is known of a model's price: tiers by rising `above`, the first one for any request. None known: count is 0. */
+typedef struct wfi_tariff {
+    uint32_t count;
+    wfi_price tier[WFI_PRICE_TIERS];
+} wfi_tariff;
+
+/* A list that has a line for the model is all that counts; a line for a dated id goes before one for its model. Lines that
+ * wf_prices_check would refuse are passed over. */
+WFI void wfi_price_find(wf_str list, wf_str model, wfi_tariff *out);
+/* Nano-USD, rounded up. write_1h: of usage->cache_write, the tokens kept for an hour. 0: the price is not known. */
+WFI uint64_t wfi_price_of(const wfi_tariff *t, const wf_usage *usage, uint64_t write_1h);
+/* The most that a request can cost whose prompt has at most `input` tokens and whose reply `output`. */
+WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t output);
+
+#endif
+
+/* ==== end src/core/price.h ==== */
+
+/* ==== begin src/core/price.c ==== */
+
+/* price: reads price lists and reckons with them.
+ *
+ * Contract: price.h, and the "prices" section of api.h. A list stays text and is read anew for each look-up: it has some twenty lines,
+ * and a model is looked up once. Money is whole pico-USD per token (a price in USD per million tokens, times 10^6), so nothing is lost
+ * by adding; sums saturate, and are rounded up to nano-USD once, at the end. An amount that is too large is thus never taken for a
+ * small one. */
+
+
+#define PRICE_MAX UINT64_C(1000000000000) /* pico-USD per token: a million USD per million tokens */
+
+/* ---- one line ---- */
+
+typedef struct price_line {
+    wf_str model; /* still escaped */
+    wfi_price price;
+} price_line;
+
+enum { PRICE_MODEL, PRICE_ABOVE, PRICE_SOURCE, PRICE_INPUT, PRICE_OUTPUT, PRICE_WRITE_5M, PRICE_WRITE_1H, PRICE_READ };
+static const char *const price_fields[] = {"model",  "above",    "source",   "input",
+                                           "output", "write_5m", "write_1h", "read"};
+
+static size_t price_field(wf_str key) {
+    size_t i = 0;
+    while (i < WFI_COUNT(price_fields) && !wf_json_equals(key, wfi_str_z(price_fields[i])))
+        i++;
+    return i;
+}
+
+/* Takes one member's value; NULL, or what is wrong with it. */
+static const char *price_take(size_t field, wf_json_token token, wf_str raw, price_line *out) {
+    uint64_t *const prices[] = {&out->price.input, &out->price.output, &out->price.write_5m, &out->price.write_1h,
+                                &out->price.read};
+    switch (field) {
+    case PRICE_MODEL:
+        out->model = raw;
+        return token == WF_JSON_STRING && raw.len > 0 ? NULL : "\"model\" must be a model's name";
+    case PRICE_SOURCE:
+        return token == WF_JSON_STRING ? NULL : "\"source\" must be a text";
+    case PRICE_ABOVE:
+        return token == WF_JSON_NUMBER && wfi_str_u64(raw, &out->price.above)
+                   ? NULL
+                   : "\"above\" must be a whole number of tokens";
+    default:
+        break;
+    }
+    uint64_t *price = prices[field - PRICE_INPUT];
+    if (token != WF_JSON_NUMBER || wfi_decimal(raw, 6, price) != raw.len || *price > PRICE_MAX)
+        return "a price must be a number of USD per million tokens, from 0 to a million";
+    return NULL;
+}
+
+/* Reads a line that is no comment; NULL, or what is wrong with it. */
+static const char *price_parse(wf_str line, price_line *out) {
+    static const char *const missing[] = {"\"model\" is missing",
+                                          "",
+                                          "",
+                                          "\"input\" is missing",
+                                          "\"output\" is missing",
+                                          "\"write_5m\" is missing",
+                                          "\"write_1h\" is missing",
+                                          "\"read\" is missing"};
+    const uint32_t optional = 1u << PRICE_ABOVE | 1u << PRICE_SOURCE;
+    uint32_t seen = 0;
+    wf_json j;
+    wfi_zero(out, sizeof *out);
+    wf_json_init(&j, line);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return "a line must be a JSON object";
+    wf_json_token token;
+    while ((token = wf_json_next(&j)) == WF_JSON_KEY) {
+        size_t field = price_field(j.raw);
+        if (field == WFI_COUNT(price_fields)) return "a member has a name that is not known here";
+        token = wf_json_next(&j);
+        const char *why = price_take(field, token, j.raw, out);
+        if (why) return why;
+        seen |= 1u << field;
+    }
+    if (token != WF_JSON_OBJECT_END || wf_json_next(&j) != WF_JSON_END) return "a line must be a JSON object";
+    for (size_t i = 0; i < WFI_COUNT(missing); i++)
+        if (!((seen | optional) & 1u << i)) return missing[i];
+    return NULL;
+}
+
+/* ---- lists ---- */
+
+/* Takes the next line that is no comment off the list; false: there is none. *number counts all lines. */
+static bool price_next(wf_str *list, wf_str *line, uint64_t *number) {
+    while (list->len > 0) {
+        size_t n = wfi_str_find(*list, '\n');
+        *line = wfi_str_cut(*list, 0, n);
+        *list = wfi_str_cut(*list, n + 1, list->len);
+        ++*number;
+        size_t blank = 0;
+        while (blank < line->len && (line->ptr[blank] == ' ' || line->ptr[blank] == '\t' || line->ptr[blank] == '\r'))
+            blank++;
+        if (blank < line->len && line->ptr[blank] != '#') return true;
+    }
+    return false;
+}
+
+/* Sets a tier in its place by `above`; false: there are too many. */
+static bool price_insert(wfi_tariff *t, const wfi_price *price) {
+    uint32_t at = 0;
+    while (at < t->count && t->tier[at].above < price->above)
+        at++;
+    if (at == t->count || t->tier[at].above > price->above) {
+        if (t->count == WFI_PRICE_TIERS) return false;
+        wfi_move(&t->tier[at + 1], &t->tier[at], (t->count - at) * sizeof *t->tier);
+        t->count++;
+    }
+    t->tier[at] = *price;
+    return true;
+}
+
+/* Adds the line, if it is one of the model's. False: it is one too many. */
+static bool price_add(wfi_tariff *t, wf_str line, wf_str model) {
+    price_line read;
+    if (price_parse(line, &read) || !wf_json_equals(read.model, model)) return true;
+    return price_insert(t, &read.price);
+}
+
+/* A tariff with too many tiers, or without one for small requests, is none: rather unknown than wrong. */
+static bool price_complete(wfi_tariff *t, bool fits) {
+    if (!fits || (t->count > 0 && t->tier[0].above > 0)) t->count = 0;
+    return t->count > 0;
+}
+
+static bool price_in_list(wf_str list, wf_str model, wfi_tariff *out) {
+    bool fits = true;
+    wf_str line;
+    uint64_t number = 0;
+    out->count = 0;
+    while (fits && price_next(&list, &line, &number))
+        fits = price_add(out, line, model);
+    return price_complete(out, fits);
+}
+
+static bool price_built_in(wf_str model, wfi_tariff *out) {
+    bool fits = true;
+    out->count = 0;
+    for (const char *const *line = wfi_prices; fits && *line; line++)
+        fits = **line == '#' || price_add(out, wfi_str_z(*line), model);
+    return price_complete(out, fits);
+}
+
+/* MODEL of MODEL-YYYYMMDD; other names as they are. */
+static wf_str price_undated(wf_str model) {
+    uint64_t date;
+    if (model.len < 10 || model.ptr[model.len - 9] != '-') return model;
+    if (!wfi_str_u64(wfi_str_cut(model, model.len - 8, 8), &date)) return model;
+    return wfi_str_cut(model, 0, model.len - 9);
+}
+
+WFI void wfi_price_find(wf_str list, wf_str model, wfi_tariff *out) {
+    wf_str undated = price_undated(model);
+    if (price_in_list(list, model, out) || price_in_list(list, undated, out) || price_built_in(model, out)) return;
+    price_built_in(undated, out);
+}
+
+bool wf_prices_known(wf_str list, wf_str model) {
+    wfi_tariff t;
+    wfi_price_find(list, model, &t);
+    return t.count > 0;
+}
+
+/* What is wrong with a line, its neighbours taken into account; NULL: nothing. */
+static const char *price_fault(wf_str list, wf_str line) {
+    price_line read;
+    const char *why = price_parse(line, &read);
+    if (why) return why;
+    wfi_tariff t = {0};
+    bool fits = true, base = false;
+    uint64_t number = 0;
+    while (fits && price_next(&list, &line, &number)) {
+        price_line other;
+        if (price_parse(line, &other) || !wfi_str_eq(other.model, read.model)) continue;
+        fits = price_insert(&t, &other.price);
+        base = base || other.price.above == 0;
+    }
+    if (!fits) return "the model has more than four sizes of request";
+    return base ? NULL : "the model has no line without \"above\"";
+}
+
+wf_status wf_prices_check(wf_str list, wf_error *error) {
+    wf_str rest = list, line;
+    uint64_t number = 0;
+    while (price_next(&rest, &line, &number)) {
+        const char *why = price_fault(list, line);
+        if (!why) continue;
+        if (error) *error = (wf_error){WF_E_SYNTAX, why, number};
+        return WF_E_SYNTAX;
+    }
+    return WF_OK;
+}
+
+/* ---- sums ---- */
+
+static uint64_t price_times(uint64_t tokens, uint64_t price) {
+    return price > 0 && tokens > UINT64_MAX / price ? UINT64_MAX : tokens * price;
+}
+
+static uint64_t price_nano(uint64_t pico) {
+    return pico / 1000 + (pico % 1000 > 0 ? 1 : 0);
+}
+
+/* How many tiers a prompt of so many tokens can reach; the last of them is its own. */
+static uint32_t price_reached(const wfi_tariff *t, uint64_t prompt) {
+    uint32_t n = t->count > 0 ? 1 : 0;
+    while (n < t->count && prompt > t->tier[n].above)
+        n++;
+    return n;
+}
+
+WFI uint64_t wfi_price_of(const wfi_tariff *t, const wf_usage *usage, uint64_t write_1h) {
+    uint64_t prompt = wfi_add_sat(usage->input, wfi_add_sat(usage->cache_read, usage->cache_write));
+    uint32_t reached = price_reached(t, prompt);
+    if (reached == 0) return 0;
+    const wfi_price *p = &t->tier[reached - 1];
+    if (write_1h > usage->cache_write) write_1h = usage->cache_write;
+    uint64_t pico = price_times(usage->input, p->input);
+    pico = wfi_add_sat(pico, price_times(usage->output, p->output));
+    pico = wfi_add_sat(pico, price_times(usage->cache_read, p->read));
+    pico = wfi_add_sat(pico, price_times(usage->cache_write - write_1h, p->write_5m));
+    return price_nano(wfi_add_sat(pico, price_times(write_1h, p->write_1h)));
+}
+
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd) {
+    wfi_tariff t;
+    wfi_price_find(list, model, &t);
+    *nano_usd = wfi_price_of(&t, usage, 0);
+    return t.count > 0;
+}
+
+WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t output) {
+    uint64_t worst = 0;
+    uint32_t reached = price_reached(t, input);
+    for (uint32_t i = 0; i < reached; i++) {
+        const wfi_price *p = &t->tier[i];
+        uint64_t most = i + 1 < reached ? p[1].above : input;
+        uint64_t dearest = p->input;
+        if (p->write_5m > dearest) dearest = p->write_5m;
+        if (p->write_1h > dearest) dearest = p->write_1h;
+        if (p->read > dearest) dearest = p->read;
+        uint64_t pico = wfi_add_sat(price_times(most, dearest), price_times(output, p->output));
+        if (pico > worst) worst = pico;
+    }
+    return price_nano(worst);
+}
+
+/* ==== end src/core/price.c ==== */
+
 /* ==== begin src/core/records.h ==== */
 
 /* records: the metadata of log records as structs. Each kind has a list of fields; one writer and one reader serve all. A
@@ -4099,7 +4771,7 @@ typedef struct wfi_meta_intent {
 } wfi_meta_intent;
 
 typedef struct wfi_meta_reserve {
-    uint64_t tokens;
+    wfi_cost cost;
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {
@@ -4171,7 +4843,8 @@ typedef struct meta_field {
     META_FIELD(record, usage.input, "in", META_U64), META_FIELD(record, usage.output, "out", META_U64),                \
         META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
         META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
-        META_FIELD(record, usage.nano_usd, "nano_usd", META_U64)
+        META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
+        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
 
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
@@ -4204,7 +4877,8 @@ static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev",
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
-static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, tokens, "tokens", META_U64)};
+static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, cost.tokens, "tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, cost.nano_usd, "nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
@@ -4356,14 +5030,17 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;        /* monotonic, taken once a step */
-    uint64_t rng;        /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;      /* by all replies, from the log and in this process */
-    uint64_t reserved;   /* tokens set aside for requests under way */
-    uint64_t lost;       /* tokens of reservations whose requests were cut off: paid for or not, nobody can tell */
-    uint64_t settles;    /* how often a reservation was given back, so that those who wait for one look again */
-    wf_outcome stop;     /* WF_RUN_OPEN: not stopping */
-    char stop_text[256]; /* why, terminated */
+    uint64_t now;          /* monotonic, taken once a step */
+    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;        /* by all replies, from the log and in this process */
+    wfi_cost reserved;     /* set aside for requests under way */
+    wfi_cost lost;         /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;     /* of the model looked up last, */
+    wf_str tariff_model;   /* ... which has this name, */
+    char tariff_name[128]; /* ... kept here */
+    wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
+    char stop_text[256];   /* why, terminated */
 } wfi_env;
 
 /* A text that others refer to, stored once however often it is used. *len may be NULL. */
@@ -4375,11 +5052,14 @@ WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void
 WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
 WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+/* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
+WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
 /* Stops the run for a reason, if none as strong is there. */
 WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
 WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
-WFI uint64_t wfi_usage_tokens(const wf_usage *u);
+/* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
+WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
 /* 0..below-1, for jitter. */
 WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
 
@@ -4465,10 +5145,46 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_read = wfi_add_sat(to->cache_read, from->cache_read);
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
+    to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
 }
 
-uint64_t wfi_usage_tokens(const wf_usage *u) {
-    return wfi_add_sat(wfi_add_sat(u->input, u->output), wfi_add_sat(u->cache_read, u->cache_write));
+wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+    const size_t cap = 4096;
+    char *to = (char *)e->scratch;
+    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
+    if (detail.len > cap - 400) {
+        escaped = false; /* a cut could fall inside an escape */
+        detail = wfi_utf8_clip(detail, cap - 400);
+    }
+    wfi_copy(to, head.ptr, head.len);
+    size_t n = head.len;
+    if (detail.len > 0) {
+        wfi_copy(to + n, ": ", 2);
+        n += 2;
+        if (escaped) {
+            n += wf_json_unescape(detail, to + n);
+        } else {
+            wfi_copy(to + n, detail.ptr, detail.len);
+            n += detail.len;
+        }
+    }
+    if (id.len > 0) {
+        wfi_copy(to + n, " (request ", 10);
+        wfi_copy(to + n + 10, id.ptr, id.len);
+        to[n + 10 + id.len] = ')';
+        n += id.len + 11;
+    }
+    return wfi_utf8_clip(wf_str_of(to, n), n);
+}
+
+const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
+    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
+        wfi_price_find(e->config.prices, model, &e->tariff);
+        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
+        wfi_copy(e->tariff_name, model.ptr, n);
+        e->tariff_model = wf_str_of(e->tariff_name, n);
+    }
+    return &e->tariff;
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
@@ -4480,6 +5196,492 @@ uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
 }
 
 /* ==== end src/core/env.c ==== */
+
+/* ==== begin src/core/sse.h ==== */
+
+/* sse: server-sent events (WHATWG HTML, 9.2) as the vendors' libraries read them: bytes in, one event at a time out. */
+#ifndef WFI_SSE_H
+#define WFI_SSE_H
+
+
+#define WFI_SSE_NAME_MAX 64u /* longer event names are cut */
+
+typedef struct wfi_sse {
+    wf_str event, data; /* of the event just read; live until the next call */
+    bool named;         /* an event name was there (it may be empty) */
+    /* private */
+    wfi_heap *heap;
+    wfi_buf gathered; /* data lines of the event under way, joined */
+    size_t max;
+    uint32_t place, flags, field_len, name_len;
+    char field[8]; /* the line's field name, as far as it matters */
+    char name[WFI_SSE_NAME_MAX];
+} wfi_sse;
+
+/* max: bytes of one event's data. Memory comes from the heap as it is needed; what an unusually large event took is given back
+ * before the next one. */
+WFI void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max);
+/* Reads on in p[0..n); *used says how far it got. WF_OK: an event is complete; WF_AGAIN: all is used up; WF_E_MEMORY and
+ * WF_E_LIMIT are final. An event that has no blank line after it when the input ends is never complete, and so is dropped.
+ * What is no UTF-8 is made so with U+FFFD. */
+WFI wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used);
+WFI void wfi_sse_free(wfi_sse *s); /* may be called twice */
+
+#endif
+
+/* ==== end src/core/sse.h ==== */
+
+/* ==== begin src/core/sse.c ==== */
+
+/* sse: see sse.h. One pass over the input, a state for each part of a line:
+ *
+ *   field name  ->  (colon)  ->  one blank  ->  value of data, value of event, or a value that nobody wants
+ *
+ * Only what counts is kept, wherever the input is cut: data in the heap, the event's name in the struct, and as much of a field's
+ * name as tells whether it is one of ours. A line is over at CR or LF alike; an LF that follows a CR belongs to it. So an event is
+ * complete at the CR of its blank line, and nobody waits for a byte that may not come.
+ *
+ * Invariants:
+ *   1. gathered.len <= max, and name_len <= WFI_SSE_NAME_MAX.
+ *   2. In SSE_FIELD with field_len 0 the line is empty so far, but for a byte order mark. */
+
+/* Where in a line. */
+enum { SSE_FIELD, SSE_BLANK, SSE_VALUE };
+
+/* Of the event under way, or of the line. */
+enum {
+    SSE_NAMED = 1,    /* event: has a name */
+    SSE_DATA = 2,     /* event: has a data line */
+    SSE_READY = 4,    /* event: was handed out; the next call begins a new one */
+    SSE_CR = 8,       /* the last byte was a CR */
+    SSE_MARKED = 16,  /* line: its byte order mark is dropped */
+    SSE_TO_DATA = 32, /* line: its value is data */
+    SSE_TO_NAME = 64  /* line: its value is the event's name */
+};
+
+#define SSE_LINE (SSE_MARKED | SSE_TO_DATA | SSE_TO_NAME)
+#define SSE_KEEP 16384u /* bytes of memory that stay from one event to the next */
+
+void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max) {
+    wfi_zero(s, sizeof *s);
+    s->heap = heap;
+    s->max = max;
+}
+
+void wfi_sse_free(wfi_sse *s) {
+    wfi_buf_free(s->heap, &s->gathered);
+}
+
+/* How many bytes stand before the next CR or LF. A borrow between the bytes may stop the fast loop too early, never too late. */
+static size_t sse_run(const char *text, size_t n) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        uint64_t x = wfi_get64(text + i), lf = x ^ ones * '\n', cr = x ^ ones * '\r';
+        if (((((lf - ones) & ~lf) | ((cr - ones) & ~cr)) & ones * 0x80) != 0) break;
+    }
+    while (i < n && text[i] != '\n' && text[i] != '\r')
+        i++;
+    return i;
+}
+
+/* ---- UTF-8 ---- */
+
+/* Length of what one U+FFFD stands for at p, where no valid sequence is: a beginning of one that breaks off, or one byte. */
+static size_t sse_broken(const uint8_t *p, size_t n) {
+    uint8_t lead = p[0];
+    size_t want = lead < 0xC2 || lead > 0xF4 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    size_t i = 1;
+    for (; i < want && i < n && p[i] >= low && p[i] <= high; i++) {
+        low = 0x80;
+        high = 0xBF;
+    }
+    return i;
+}
+
+/* Writes the text with U+FFFD for what is no UTF-8, as much of it as `cap` takes, and answers the whole length. */
+static size_t sse_mend(wf_str text, char *to, size_t cap) {
+    const uint8_t *p = (const uint8_t *)text.ptr;
+    size_t len = 0;
+    for (size_t i = 0; i < text.len;) {
+        size_t valid = wfi_utf8_len(p + i, text.len - i), n = valid > 0 ? valid : 3;
+        const char *from = valid > 0 ? text.ptr + i : "\xEF\xBF\xBD";
+        i += valid > 0 ? valid : sse_broken(p + i, text.len - i);
+        for (size_t k = 0; k < n; k++, len++)
+            if (len < cap) to[len] = from[k];
+    }
+    return len;
+}
+
+static wf_status sse_mend_data(wfi_sse *s) {
+    wf_str text = wf_str_of(s->gathered.ptr, s->gathered.len);
+    wfi_buf mended = {0};
+    if (wfi_utf8_valid(text)) return WF_OK;
+    size_t len = sse_mend(text, NULL, 0);
+    wf_status status = wfi_buf_reserve(s->heap, &mended, len, s->max);
+    if (status != WF_OK) return status;
+    mended.len = sse_mend(text, mended.ptr, len);
+    wfi_buf_free(s->heap, &s->gathered);
+    s->gathered = mended;
+    return WF_OK;
+}
+
+static void sse_mend_name(wfi_sse *s) {
+    char mended[WFI_SSE_NAME_MAX];
+    wf_str name = wfi_utf8_clip(wf_str_of(s->name, s->name_len), WFI_SSE_NAME_MAX);
+    if (!wfi_utf8_valid(name)) {
+        size_t len = sse_mend(name, mended, sizeof mended);
+        name = wfi_utf8_clip(wf_str_of(mended, len < sizeof mended ? len : sizeof mended), sizeof mended);
+        wfi_copy(s->name, mended, name.len);
+    }
+    s->name_len = (uint32_t)name.len;
+}
+
+/* ---- lines ---- */
+
+/* The event that was handed out makes room for the next one. */
+static void sse_renew(wfi_sse *s) {
+    s->flags &= SSE_CR;
+    s->name_len = 0;
+    s->gathered.len = 0;
+    if (s->gathered.cap > SSE_KEEP) wfi_buf_free(s->heap, &s->gathered);
+    s->event = s->data = wf_str_of("", 0);
+    s->named = false;
+}
+
+static wf_status sse_hand_out(wfi_sse *s) {
+    wf_status status = sse_mend_data(s);
+    if (status != WF_OK) return status;
+    sse_mend_name(s);
+    s->named = (s->flags & SSE_NAMED) != 0;
+    s->event = wf_str_of(s->name, s->name_len);
+    s->data = s->gathered.len > 0 ? wf_str_of(s->gathered.ptr, s->gathered.len) : wf_str_of("", 0);
+    s->flags |= SSE_READY;
+    return WF_OK;
+}
+
+/* A field's name is known: what becomes of its value. */
+static wf_status sse_name_field(wfi_sse *s) {
+    wf_str field = wf_str_of(s->field, s->field_len);
+    if (wfi_str_eq(field, WF_STR("event"))) {
+        s->flags |= SSE_NAMED | SSE_TO_NAME;
+        s->name_len = 0;
+    } else if (wfi_str_eq(field, WF_STR("data"))) {
+        bool more = (s->flags & SSE_DATA) != 0;
+        s->flags |= SSE_DATA | SSE_TO_DATA;
+        if (more) return wfi_buf_add(s->heap, &s->gathered, "\n", 1, s->max);
+    }
+    return WF_OK;
+}
+
+/* WF_OK: the line ends an event. */
+static wf_status sse_end_line(wfi_sse *s) {
+    bool blank = s->place == SSE_FIELD && s->field_len == 0;
+    wf_status status = s->place == SSE_FIELD ? sse_name_field(s) : WF_OK;
+    s->place = SSE_FIELD;
+    s->field_len = 0;
+    s->flags &= ~(uint32_t)SSE_LINE;
+    if (status != WF_OK) return status;
+    if (!blank || (s->flags & (SSE_NAMED | SSE_DATA)) == 0) return WF_AGAIN;
+    return sse_hand_out(s);
+}
+
+static wf_status sse_field(wfi_sse *s, char c) {
+    if (c == ':') {
+        s->place = SSE_BLANK;
+        return sse_name_field(s);
+    }
+    if (s->field_len < sizeof s->field) s->field[s->field_len++] = c;
+    if (s->field_len == 3 && (s->flags & SSE_MARKED) == 0 && wfi_compare(s->field, "\xEF\xBB\xBF", 3) == 0) {
+        s->flags |= SSE_MARKED;
+        s->field_len = 0;
+    }
+    return WF_OK;
+}
+
+/* Takes in a piece of a value. */
+static wf_status sse_value(wfi_sse *s, const char *p, size_t n) {
+    if ((s->flags & SSE_TO_DATA) != 0) return wfi_buf_add(s->heap, &s->gathered, p, n, s->max);
+    if ((s->flags & SSE_TO_NAME) != 0) {
+        size_t room = WFI_SSE_NAME_MAX - s->name_len;
+        if (n > room) n = room;
+        wfi_copy(s->name + s->name_len, p, n);
+        s->name_len += (uint32_t)n;
+    }
+    return WF_OK;
+}
+
+wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used) {
+    wf_status status = WF_AGAIN;
+    size_t i = 0;
+    if ((s->flags & SSE_READY) != 0) sse_renew(s);
+    while (i < n && status == WF_AGAIN) {
+        bool after_cr = (s->flags & SSE_CR) != 0;
+        s->flags &= ~(uint32_t)SSE_CR;
+        if (p[i] == '\n' && after_cr) {
+            i++;
+        } else if (p[i] == '\n' || p[i] == '\r') {
+            if (p[i++] == '\r') s->flags |= SSE_CR;
+            status = sse_end_line(s);
+        } else if (s->place == SSE_FIELD) {
+            status = sse_field(s, p[i++]);
+            if (status == WF_OK) status = WF_AGAIN;
+        } else if (s->place == SSE_BLANK) {
+            s->place = SSE_VALUE;
+            if (p[i] == ' ') i++;
+        } else {
+            size_t run = sse_run(p + i, n - i);
+            status = sse_value(s, p + i, run);
+            i += run;
+            if (status == WF_OK) status = WF_AGAIN;
+        }
+    }
+    *used = i;
+    return status;
+}
+
+/* ==== end src/core/sse.c ==== */
+
+/* ==== begin src/core/models.h ==== */
+
+/* models: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
+ * the newest ones, leaving out what might be refused. */
+#ifndef WFI_MODELS_H
+#define WFI_MODELS_H
+
+
+typedef enum wfi_thinking {
+    WFI_THINKING_UNKNOWN,  /* say nothing of it */
+    WFI_THINKING_MANUAL,   /* {"type":"enabled","budget_tokens":N}; knows no effort */
+    WFI_THINKING_ADAPTIVE, /* {"type":"adaptive"} and effort */
+    WFI_THINKING_ALWAYS    /* the same, never off; tool_choice may not force a tool */
+} wfi_thinking;
+
+typedef struct wfi_model {
+    wfi_thinking thinking;
+    uint32_t max_output; /* tokens of one reply; 0: not known */
+} wfi_model;
+
+/* By its name, a date at the end or a vendor's prefix (as in "anthropic.claude-...") left aside. */
+WFI wfi_model wfi_model_find(wf_str name);
+
+#endif
+
+/* ==== end src/core/models.h ==== */
+
+/* ==== begin src/core/models.c ==== */
+
+/* models: see models.h. A table of names; what is not in it is not known. */
+
+#define MODELS_128K 128000u
+#define MODELS_64K  64000u
+
+/* A name is what stands between a vendor's prefix ("us.anthropic.", "anthropic/") and a version ("@20251001", "-20251001",
+ * "-v1:0"). */
+static wf_str models_plain(wf_str name) {
+    static const char family[] = "claude-";
+    const size_t n = sizeof family - 1, date = 8;
+    uint64_t digits;
+    for (size_t i = 1; i + n <= name.len; i++) {
+        char before = name.ptr[i - 1];
+        if ((before == '.' || before == '/') && wfi_compare(name.ptr + i, family, n) == 0) {
+            name = wfi_str_cut(name, i, name.len);
+            break;
+        }
+    }
+    name = wfi_str_cut(name, 0, wfi_str_find(name, '@'));
+    name = wfi_str_cut(name, 0, wfi_str_find(name, ':'));
+    if (name.len > 3 && wfi_compare(name.ptr + name.len - 3, "-v", 2) == 0) name.len -= 3;
+    if (name.len > date + 1 && name.ptr[name.len - date - 1] == '-' &&
+        wfi_str_u64(wfi_str_cut(name, name.len - date, date), &digits))
+        name.len -= date + 1;
+    return name;
+}
+
+wfi_model wfi_model_find(wf_str name) {
+    static const struct {
+        const char *name;
+        wfi_model model;
+    } known[] = {{"claude-fable-5-2", {WFI_THINKING_ALWAYS, MODELS_128K}},
+                 {"claude-fable-5-1", {WFI_THINKING_ALWAYS, MODELS_128K}},
+                 {"claude-opus-5-5", {WFI_THINKING_ALWAYS, MODELS_128K}},
+                 {"claude-sonnet-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+                 {"claude-haiku-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+                 {"claude-opus-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+                 {"claude-sonnet-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+                 {"claude-opus-4-8", {WFI_THINKING_ADAPTIVE, 0}},
+                 {"claude-opus-4-7", {WFI_THINKING_ADAPTIVE, 0}},
+                 {"claude-opus-4-6", {WFI_THINKING_ADAPTIVE, 0}},
+                 {"claude-sonnet-4-6", {WFI_THINKING_ADAPTIVE, 0}},
+                 {"claude-haiku-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
+                 {"claude-opus-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
+                 {"claude-sonnet-4-5", {WFI_THINKING_MANUAL, MODELS_64K}}};
+    const wfi_model unknown = {WFI_THINKING_UNKNOWN, 0};
+    wf_str plain = models_plain(name);
+    for (size_t i = 0; i < WFI_COUNT(known); i++)
+        if (wfi_str_eq(plain, wfi_str_z(known[i].name))) return known[i].model;
+    return unknown;
+}
+
+/* ==== end src/core/models.c ==== */
+
+/* ==== begin src/core/retry.h ==== */
+
+/* retry: when a failed request is sent again, and after how long; the policy that all providers share. Pure functions. */
+#ifndef WFI_RETRY_H
+#define WFI_RETRY_H
+
+
+/* The wait that a response asks for, in ms, from its headers retry-after-ms and retry-after (empty: absent); the latter is
+ * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. -1: it asks for none, or not for one that
+ * can be used. */
+WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms);
+/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
+/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
+ * random: 0 .. 2^32-1, the larger the shorter. */
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
+
+#endif
+
+/* ==== end src/core/retry.h ==== */
+
+/* ==== begin src/core/retry.c ==== */
+
+/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
+ *
+ * Contract: retry.h. Nothing is kept. Fractions of a millisecond are rounded up, so that nobody is asked too early and a wait that is
+ * asked for is never taken for none. */
+
+#define RETRY_MAX_MS                                                                                                   \
+    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
+#define RETRY_FIRST_MS 500u
+#define RETRY_DOUBLED  4u /* times: 8 s */
+
+/* The number that a header begins with, times 10^shift; false: it begins with none. Anything below zero reads as -1, anything too
+ * large as RETRY_MAX_MS + 1: neither can be used, but both have been said. */
+static bool retry_number(wf_str text, int32_t shift, int64_t *out) {
+    while (text.len > 0 && (*text.ptr == ' ' || *text.ptr == '\t'))
+        text = wf_str_of(text.ptr + 1, text.len - 1);
+    bool minus = text.len > 0 && *text.ptr == '-';
+    if (minus || (text.len > 0 && *text.ptr == '+')) text = wf_str_of(text.ptr + 1, text.len - 1);
+    uint64_t v;
+    if (wfi_decimal(text, shift, &v) == 0) return false;
+    if (v > (uint64_t)RETRY_MAX_MS) v = (uint64_t)RETRY_MAX_MS + 1;
+    *out = minus && v > 0 ? -1 : (int64_t)v;
+    return true;
+}
+
+/* ---- dates: the three forms of RFC 9110, 5.6.7, each as a pattern of fields ---- */
+
+typedef struct retry_date {
+    int64_t year, month, day, hour, minute, second;
+} retry_date;
+
+static bool retry_month(wf_str s, int64_t *out) {
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    for (int64_t i = 0; i < 12; i++)
+        if (wfi_str_eq(s, wf_str_of(names + 3 * i, 3))) {
+            *out = i + 1;
+            return true;
+        }
+    return false;
+}
+
+/* A number of exactly `digits` digits; a day may begin with a blank instead. */
+static bool retry_field(wf_str s, size_t *at, size_t digits, int64_t *out) {
+    wf_str field = wfi_str_cut(s, *at, digits);
+    *at += digits;
+    if (digits == 2 && field.len == 2 && *field.ptr == ' ') field = wf_str_of(field.ptr + 1, 1);
+    uint64_t v;
+    if (*at > s.len || !wfi_str_u64(field, &v)) return false;
+    *out = (int64_t)v;
+    return true;
+}
+
+/* Reads one field of a pattern; what is no field stands for itself. */
+static bool retry_part(char part, wf_str s, size_t *at, retry_date *d) {
+    switch (part) {
+    case 'W': { /* the name of a day of the week, which tells nothing new */
+        size_t from = *at;
+        while (*at < s.len && ((s.ptr[*at] | 0x20) >= 'a' && (s.ptr[*at] | 0x20) <= 'z'))
+            ++*at;
+        return *at > from;
+    }
+    case 'B':
+        *at += 3;
+        return retry_month(wfi_str_cut(s, *at - 3, 3), &d->month);
+    case 'D':
+        return retry_field(s, at, 2, &d->day);
+    case 'Y':
+        return retry_field(s, at, 4, &d->year);
+    case 'y': /* two digits: of this century, which is right or long ago or far too late */
+        if (!retry_field(s, at, 2, &d->year)) return false;
+        d->year += 2000;
+        return true;
+    case 'h':
+        return retry_field(s, at, 2, &d->hour);
+    case 'm':
+        return retry_field(s, at, 2, &d->minute);
+    case 's':
+        return retry_field(s, at, 2, &d->second);
+    default:
+        return *at < s.len && s.ptr[(*at)++] == part;
+    }
+}
+
+static bool retry_matches(const char *pattern, wf_str s, retry_date *d) {
+    size_t at = 0;
+    for (; *pattern; pattern++)
+        if (!retry_part(*pattern, s, &at, d)) return false;
+    return at == s.len && d->day >= 1 && d->day <= 31 && d->hour < 24 && d->minute < 60 && d->second <= 60;
+}
+
+/* Seconds since 1970 of a day and time in UTC, by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
+static int64_t retry_seconds(const retry_date *d) {
+    int64_t year = d->month > 2 ? d->year : d->year - 1, month = d->month > 2 ? d->month - 3 : d->month + 9;
+    int64_t days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + d->day - 1 - 719468;
+    return ((days * 24 + d->hour) * 60 + d->minute) * 60 + d->second;
+}
+
+static bool retry_http_date(wf_str s, int64_t *ms) {
+    static const char *const patterns[] = {"W, D B Y h:m:s GMT", "W, D-B-y h:m:s GMT", "W B D h:m:s Y"};
+    for (size_t i = 0; i < WFI_COUNT(patterns); i++) {
+        retry_date d = {0};
+        if (!retry_matches(patterns[i], s, &d)) continue;
+        *ms = retry_seconds(&d) * 1000;
+        return true;
+    }
+    return false;
+}
+
+/* ---- the policy ---- */
+
+WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms) {
+    int64_t ms = 0;
+    if (!retry_number(retry_after_ms, 0, &ms) || ms == 0) {
+        if (!retry_number(retry_after, 3, &ms)) {
+            if (!retry_http_date(retry_after, &ms) || wall_ms > INT64_MAX) return -1;
+            ms -= (int64_t)wall_ms;
+        }
+    }
+    return ms > 0 && ms <= RETRY_MAX_MS ? ms : -1;
+}
+
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
+    if (should_retry >= 0) return should_retry > 0;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
+    if (asked_ms > 0) return (uint64_t)asked_ms;
+    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
+    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
+}
+
+/* ==== end src/core/retry.c ==== */
 
 /* ==== begin src/core/provider.h ==== */
 
@@ -4511,16 +5713,44 @@ static inline bool wfi_stop_continues(wfi_stop stop) {
 
 typedef struct wfi_reply {
     wf_str content; /* exact JSON of the content, as it goes back on the wire */
-    wf_str reason;  /* the stop reason's own word */
+    wf_str reason;  /* the stop reason's own word, escaped */
+    wf_str details; /* why it was refused: a sentence, escaped; may be empty */
     wfi_stop stop;
-    wf_usage usage;
+    wf_usage usage;    /* nano_usd: as the reply itself says, else 0 */
+    uint64_t write_1h; /* of usage.cache_write: kept for an hour */
 } wfi_reply;
 
-/* What the body of an unsuccessful response says. */
+/* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
-    wf_str message; /* still escaped; empty: it says nothing */
+    wf_str type, message, code, request_id;
     bool spent;     /* a limit is used up that waiting does not cure */
+    bool context;   /* the request is too large for the model */
+    bool transient; /* by its type, another try may help */
 } wfi_fault;
+
+/* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
+ * Memory is the heap's, at most `max` for each of its buffers. */
+typedef struct wfi_reader {
+    bool complete;   /* of a stream: the message has ended, and what may follow does not matter */
+    const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
+    wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
+    wf_str error;    /* data of an error event; lives until reader_free */
+    /* private */
+    wfi_heap *heap;
+    size_t max;
+    bool stream;
+    bool broken;    /* of a stream: a tool call's input is no JSON object */
+    wfi_buf body;   /* the JSON body; of a stream: the content array so far */
+    wfi_buf side;   /* of the block under way: what it gathers besides what is at the end of body */
+    wfi_buf finish; /* of a stream: reason_len bytes of the stop reason, then why it was refused */
+    size_t reason_len;
+    size_t main; /* of the block under way: where in body the value begins that its deltas fill */
+    wfi_sse sse;
+    wf_usage usage;
+    uint64_t write_1h;
+    uint32_t place, kind, blocks;
+    char event_buf[96];
+} wfi_reader;
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
@@ -4533,28 +5763,67 @@ typedef struct wfi_block_view {
 /* What stands at the ends of a conversation item, for the glue between two. */
 typedef enum wfi_joint { WFI_JOINT_EDGE, WFI_JOINT_USER, WFI_JOINT_ASSISTANT } wfi_joint;
 
+/* What a request asks for besides its conversation. */
+typedef struct wfi_ask {
+    wf_str model, effort; /* effort may be empty */
+    uint32_t max_tokens;
+    bool stream;
+    wf_str force; /* a tool that must be called, where the model allows to say so; empty: none */
+} wfi_ask;
+
 typedef struct wfi_codec {
     /* Opens the body, up to where "system" may follow. */
-    void (*head)(wf_json_out *o, wf_str model, uint32_t max_tokens, wf_str effort);
+    void (*head)(wf_json_out *o, const wfi_ask *ask);
     /* Constants that go before the system text, the tools and the conversation. */
     wf_str before_system, before_tools, before_items;
     wf_str (*glue)(wfi_joint from, wfi_joint to);
     void (*system)(wf_json_out *o, wf_str text);
-    void (*tool)(wf_json_out *o, const wf_tool *tool);
+    /* last: the last one of the tools, which carries the mark for the provider's cache. */
+    void (*tool)(wf_json_out *o, const wf_tool *tool, bool last);
+    /* A tool that the provider itself runs, by the name of its type (web_search_20260318); false: there is no such. */
+    bool (*server_tool)(wf_json_out *o, wf_str type, bool last);
     void (*text_block)(wf_json_out *o, wf_str text);
     void (*result_block)(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error);
-    wf_status (*parse)(wf_str body, wfi_reply *out);
+    void (*reader_begin)(wfi_reader *r, wfi_heap *heap, size_t max, bool stream);
+    /* Reads on in p[0..n), up to the end of one event; *used says how far. WF_OK; WF_E_MEMORY; WF_E_LIMIT: over `max`; WF_E_SYNTAX: not
+     * this API (why); WF_E_IO: an error event (error). */
+    wf_status (*reader_feed)(wfi_reader *r, const char *p, size_t n, size_t *used);
+    /* The input is over. WF_OK: *out, whose slices live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why). */
+    wf_status (*reader_end)(wfi_reader *r, wfi_reply *out);
+    void (*reader_free)(wfi_reader *r); /* may be called twice */
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
 } wfi_codec;
 
-/* Anthropic Messages API, without streaming. */
+/* Anthropic Messages API, 2026-10-21 and 2023-06-01. */
 WFI const wfi_codec *wfi_messages_codec(void);
 
 #endif
 
 /* ==== end src/core/provider.h ==== */
+
+/* ==== begin src/core/messages.h ==== */
+
+/* messages: what the two halves of the Messages codec share. provider_messages.c renders requests and reads whole bodies;
+ * messages_stream.c puts a reply together from its events. */
+#ifndef WFI_MESSAGES_H
+#define WFI_MESSAGES_H
+
+
+WFI wfi_stop wfi_messages_stop(wf_str escaped_reason);
+/* Overwrites those numbers of a usage that the JSON object has. */
+WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h);
+/* A sentence, or at least a word, from a stop_details: why a reply was refused. Escaped; empty if nothing is said. */
+WFI wf_str wfi_messages_details(wf_str json);
+
+/* The stream side of the codec's reader_feed and reader_end. */
+WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used);
+WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out);
+
+#endif
+
+/* ==== end src/core/messages.h ==== */
 
 /* ==== begin src/core/provider_messages.c ==== */
 
@@ -4563,19 +5832,84 @@ WFI const wfi_codec *wfi_messages_codec(void);
  * A conversation is stored as items: our content blocks (user) and the model's content arrays (assistant), each the exact
  * JSON of the wire. Neighbouring blocks of ours share one user message; glue puts the messages' frames around them. */
 
-static void messages_head(wf_json_out *o, wf_str model, uint32_t max_tokens, wf_str effort) {
+#define MESSAGES_BUDGET_LEAST 1024u /* the wire takes no smaller budget for thinking */
+
+/* ---- requests ---- */
+
+static void messages_pair(wf_json_out *o, wf_str key, wf_str value) {
+    wf_json_key(o, key);
+    wf_json_str(o, value);
+}
+
+/* The mark up to which the provider keeps what it has read. */
+static void messages_mark(wf_json_out *o) {
+    wf_json_key(o, WF_STR("cache_control"));
     wf_json_begin(o, true);
-    wf_json_key(o, WF_STR("model"));
-    wf_json_str(o, model);
-    wf_json_key(o, WF_STR("max_tokens"));
-    wf_json_u64(o, max_tokens);
-    if (effort.len > 0) {
-        wf_json_key(o, WF_STR("output_config"));
+    messages_pair(o, WF_STR("type"), WF_STR("ephemeral"));
+    wf_json_finish(o);
+}
+
+/* Tokens for the thinking of a model that wants a number, 0: it shall not think. Half of the reply stays for the answer. */
+static uint32_t messages_budget(wf_str effort, uint32_t max_tokens) {
+    static const struct {
+        const char *effort;
+        uint32_t tokens;
+    } budgets[] = {{"medium", 4096}, {"high", 8192}, {"xhigh", 16384}, {"max", 32768}};
+    uint32_t tokens = 0;
+    for (size_t i = 0; i < WFI_COUNT(budgets); i++)
+        if (wfi_str_eq(effort, wfi_str_z(budgets[i].effort))) tokens = budgets[i].tokens;
+    if (tokens > max_tokens / 2) tokens = max_tokens / 2;
+    return tokens < MESSAGES_BUDGET_LEAST ? 0 : tokens;
+}
+
+/* How hard the model shall think, in the words it understands. True: the request speaks of thinking. */
+static bool messages_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
+    uint32_t budget = kind == WFI_THINKING_MANUAL ? messages_budget(effort, max_tokens) : 0;
+    bool adaptive = kind == WFI_THINKING_ADAPTIVE || kind == WFI_THINKING_ALWAYS;
+    if (effort.len == 0) return false;
+    if (adaptive || budget > 0) {
+        wf_json_key(o, WF_STR("thinking"));
         wf_json_begin(o, true);
-        wf_json_key(o, WF_STR("effort"));
-        wf_json_str(o, effort);
+        messages_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
+        if (budget > 0) wf_json_key(o, WF_STR("budget_tokens"));
+        if (budget > 0) wf_json_u64(o, budget);
         wf_json_finish(o);
     }
+    if (kind != WFI_THINKING_MANUAL) {
+        wf_json_key(o, WF_STR("output_config"));
+        wf_json_begin(o, true);
+        messages_pair(o, WF_STR("effort"), effort);
+        wf_json_finish(o);
+    }
+    return adaptive || budget > 0;
+}
+
+/* Models that think refuse to be told which tool to call. Of unknown ones nobody knows. */
+static bool messages_may_force(wfi_thinking kind, bool thinks) {
+    return (kind == WFI_THINKING_MANUAL || kind == WFI_THINKING_ADAPTIVE) && !thinks;
+}
+
+static void messages_head(wf_json_out *o, const wfi_ask *ask) {
+    wfi_model model = wfi_model_find(ask->model);
+    uint32_t max_tokens = ask->max_tokens;
+    if (model.max_output > 0 && max_tokens > model.max_output) max_tokens = model.max_output;
+    wf_json_begin(o, true);
+    messages_pair(o, WF_STR("model"), ask->model);
+    wf_json_key(o, WF_STR("max_tokens"));
+    wf_json_u64(o, max_tokens);
+    if (ask->stream) {
+        wf_json_key(o, WF_STR("stream"));
+        wf_json_bool(o, true);
+    }
+    bool thinks = messages_thinking(o, model.thinking, ask->effort, max_tokens);
+    if (ask->force.len > 0 && messages_may_force(model.thinking, thinks)) {
+        wf_json_key(o, WF_STR("tool_choice"));
+        wf_json_begin(o, true);
+        messages_pair(o, WF_STR("type"), WF_STR("tool"));
+        messages_pair(o, WF_STR("name"), ask->force);
+        wf_json_finish(o);
+    }
+    messages_mark(o);
 }
 
 static wf_str messages_glue(wfi_joint from, wfi_joint to) {
@@ -4588,38 +5922,60 @@ static wf_str messages_glue(wfi_joint from, wfi_joint to) {
 }
 
 static void messages_system(wf_json_out *o, wf_str text) {
-    wf_json_str(o, text);
+    wf_json_begin(o, false);
+    wf_json_begin(o, true);
+    messages_pair(o, WF_STR("type"), WF_STR("text"));
+    messages_pair(o, WF_STR("text"), text);
+    messages_mark(o);
+    wf_json_finish(o);
+    wf_json_finish(o);
 }
 
-static void messages_tool(wf_json_out *o, const wf_tool *tool) {
+static void messages_tool(wf_json_out *o, const wf_tool *tool, bool last) {
     wf_json_begin(o, true);
-    wf_json_key(o, WF_STR("name"));
-    wf_json_str(o, tool->name);
-    wf_json_key(o, WF_STR("description"));
-    wf_json_str(o, tool->description);
+    messages_pair(o, WF_STR("name"), tool->name);
+    messages_pair(o, WF_STR("description"), tool->description);
     wf_json_key(o, WF_STR("input_schema"));
     wf_json_raw(o, tool->input_schema);
+    if (last) messages_mark(o);
     wf_json_finish(o);
+}
+
+/* The type is a family's name and a date; the tool's own name is the family's. */
+static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
+    static const char *const families[] = {"web_search", "web_fetch", "code_execution", "tool_search_tool_regex",
+                                           "tool_search_tool_bm25"};
+    const size_t date = 8;
+    uint64_t digits;
+    if (type.len < date + 2 || !wfi_str_u64(wfi_str_cut(type, type.len - date, date), &digits)) return false;
+    if (type.ptr[type.len - date - 1] != '_') return false;
+    wf_str family = wfi_str_cut(type, 0, type.len - date - 1);
+    for (size_t i = 0; i < WFI_COUNT(families); i++) {
+        if (!wfi_str_eq(family, wfi_str_z(families[i]))) continue;
+        wf_json_begin(o, true);
+        messages_pair(o, WF_STR("type"), type);
+        messages_pair(o, WF_STR("name"), family);
+        if (last) messages_mark(o);
+        wf_json_finish(o);
+        return true;
+    }
+    return false;
 }
 
 static void messages_text_block(wf_json_out *o, wf_str text) {
     wf_json_begin(o, true);
-    wf_json_key(o, WF_STR("type"));
-    wf_json_str(o, WF_STR("text"));
-    wf_json_key(o, WF_STR("text"));
-    wf_json_str(o, text);
+    messages_pair(o, WF_STR("type"), WF_STR("text"));
+    messages_pair(o, WF_STR("text"), text);
     wf_json_finish(o);
 }
 
 /* The id goes back exactly as it came, so it is not decoded. */
 static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error) {
     wf_json_begin(o, true);
-    wf_json_key(o, WF_STR("type"));
-    wf_json_str(o, WF_STR("tool_result"));
+    messages_pair(o, WF_STR("type"), WF_STR("tool_result"));
     wf_json_key(o, WF_STR("tool_use_id"));
     wf_json_raw(o, wf_str_of(escaped_id.ptr - 1, escaped_id.len + 2)); /* with the quotes around it */
-    wf_json_key(o, WF_STR("content"));
-    wf_json_str(o, text);
+    messages_pair(o, WF_STR("content"), text);
     if (is_error) {
         wf_json_key(o, WF_STR("is_error"));
         wf_json_bool(o, true);
@@ -4627,7 +5983,9 @@ static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text
     wf_json_finish(o);
 }
 
-static wfi_stop messages_stop(wf_str reason) {
+/* ---- replies ---- */
+
+WFI wfi_stop wfi_messages_stop(wf_str escaped_reason) {
     static const struct {
         const char *name;
         wfi_stop stop;
@@ -4639,7 +5997,7 @@ static wfi_stop messages_stop(wf_str reason) {
                  {"refusal", WFI_STOP_REFUSED},
                  {"model_context_window_exceeded", WFI_STOP_CONTEXT}};
     for (size_t i = 0; i < WFI_COUNT(stops); i++)
-        if (wf_json_equals(reason, wfi_str_z(stops[i].name))) return stops[i].stop;
+        if (wf_json_equals(escaped_reason, wfi_str_z(stops[i].name))) return stops[i].stop;
     return WFI_STOP_OTHER;
 }
 
@@ -4683,16 +6041,18 @@ static bool messages_nano(wf_str text, uint64_t *out) {
     return true;
 }
 
-static void messages_usage(wf_str usage, wf_usage *out) {
+/* Numbers only: the wire has null for what it does not know. */
+WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
     wf_json j;
     wf_str key, raw;
-    wfi_zero(out, sizeof *out);
-    wf_json_init(&j, usage);
+    wf_json_init(&j, json);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return;
     while (wf_json_next(&j) == WF_JSON_KEY) {
         key = j.raw;
         wf_json_token t = wf_json_next(&j);
         if (wf_json_skip(&j, t, &raw) != WF_OK) return;
+        if (t == WF_JSON_OBJECT && wfi_str_eq(key, WF_STR("cache_creation")))
+            (void)wf_json_member_u64(raw, WF_STR("ephemeral_1h_input_tokens"), write_1h);
         if (t != WF_JSON_NUMBER) continue;
         if (wfi_str_eq(key, WF_STR("input_tokens"))) wfi_str_u64(raw, &out->input);
         if (wfi_str_eq(key, WF_STR("output_tokens"))) wfi_str_u64(raw, &out->output);
@@ -4702,45 +6062,118 @@ static void messages_usage(wf_str usage, wf_usage *out) {
     }
 }
 
-static wf_status messages_parse(wf_str body, wfi_reply *out) {
+WFI wf_str wfi_messages_details(wf_str json) {
+    wf_str text = wf_str_of("", 0);
+    if (!wf_json_member_str(json, WF_STR("explanation"), &text))
+        (void)wf_json_member_str(json, WF_STR("category"), &text);
+    return text;
+}
+
+/* A whole body; *out is zeroed. */
+static bool messages_parse(wf_str body, wfi_reply *out) {
     wf_json j;
-    bool has_content = false;
-    wfi_zero(out, sizeof *out);
-    out->stop = WFI_STOP_OTHER;
-    wf_json_init(&j, body);
-    if (wf_json_next(&j) != WF_JSON_OBJECT) return WF_E_SYNTAX;
     wf_json_token t;
+    wf_json_init(&j, body);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
         wf_str key = j.raw, raw;
         t = wf_json_next(&j);
         wf_str string = j.raw;
-        if (wf_json_skip(&j, t, &raw) != WF_OK) return WF_E_SYNTAX;
+        if (wf_json_skip(&j, t, &raw) != WF_OK) return false;
         if (wfi_str_eq(key, WF_STR("content")) && t == WF_JSON_ARRAY) {
             out->content = raw;
-            has_content = true;
         } else if (wfi_str_eq(key, WF_STR("stop_reason")) && t == WF_JSON_STRING) {
             out->reason = string;
-            out->stop = messages_stop(string);
+            out->stop = wfi_messages_stop(string);
+        } else if (wfi_str_eq(key, WF_STR("stop_details"))) {
+            out->details = wfi_messages_details(raw);
         } else if (wfi_str_eq(key, WF_STR("usage"))) {
-            messages_usage(raw, &out->usage);
+            wfi_messages_usage(raw, &out->usage, &out->write_1h);
         }
     }
-    if (t != WF_JSON_OBJECT_END || wf_json_next(&j) != WF_JSON_END || !has_content) return WF_E_SYNTAX;
-    return WF_OK;
+    return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && out->content.len > 0;
+}
+
+static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
+    wfi_zero(r, sizeof *r);
+    r->heap = heap;
+    r->max = max;
+    r->stream = stream;
+    r->why = "";
+    if (stream) wfi_sse_begin(&r->sse, heap, max);
+}
+
+static wf_status messages_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+    if (r->stream) return wfi_messages_stream_feed(r, p, n, used);
+    wf_status s = wfi_buf_add(r->heap, &r->body, p, n, r->max);
+    *used = s == WF_OK ? n : 0;
+    return s;
+}
+
+static wf_status messages_reader_end(wfi_reader *r, wfi_reply *out) {
+    wfi_zero(out, sizeof *out);
+    out->stop = WFI_STOP_OTHER;
+    if (r->stream) return wfi_messages_stream_end(r, out);
+    if (messages_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
+    r->why = "the reply is no message of this API";
+    return WF_E_SYNTAX;
+}
+
+static void messages_reader_free(wfi_reader *r) {
+    wfi_buf_free(r->heap, &r->body);
+    wfi_buf_free(r->heap, &r->side);
+    wfi_buf_free(r->heap, &r->finish);
+    wfi_sse_free(&r->sse);
+}
+
+/* ---- faults ---- */
+
+static bool messages_is_one_of(wf_str escaped, const char *const *words) {
+    for (; *words; words++)
+        if (wf_json_equals(escaped, wfi_str_z(*words))) return true;
+    return false;
+}
+
+static char messages_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* Whether a text holds one of these, which are in lower case. */
+static bool messages_holds(wf_str text, const char *const *phrases) {
+    for (; *phrases; phrases++) {
+        wf_str phrase = wfi_str_z(*phrases);
+        for (size_t at = 0; at + phrase.len <= text.len; at++) {
+            size_t i = 0;
+            while (i < phrase.len && messages_lower(text.ptr[at + i]) == phrase.ptr[i])
+                i++;
+            if (i == phrase.len) return true;
+        }
+    }
+    return false;
 }
 
 static void messages_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
-                                        "ramp_limit_exceeded"};
-    wf_str error, details, code;
+                                        "ramp_limit_exceeded", NULL};
+    static const char *const transient[] = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error", NULL};
+    static const char *const too_large[] = {"request_too_large", "request_body_too_large_after_decoding", NULL};
+    static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
+    wf_str error, details;
     wfi_zero(out, sizeof *out);
     if (!wf_json_member(body, WF_STR("error"), &error)) return;
+    (void)wf_json_member_str(body, WF_STR("request_id"), &out->request_id);
+    (void)wf_json_member_str(error, WF_STR("type"), &out->type);
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
-    if (!wf_json_member(error, WF_STR("details"), &details)) return;
-    if (!wf_json_member_str(details, WF_STR("error_code"), &code)) return;
-    for (size_t i = 0; i < WFI_COUNT(spent); i++)
-        out->spent |= wf_json_equals(code, wfi_str_z(spent[i]));
+    if (wf_json_member(error, WF_STR("details"), &details))
+        (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
+    out->spent = messages_is_one_of(out->code, spent);
+    out->transient = messages_is_one_of(out->type, transient);
+    out->context =
+        messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
+        (wf_json_equals(out->type, WF_STR("invalid_request_error")) && messages_holds(out->message, too_long));
 }
+
+/* ---- a reply's blocks ---- */
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
     wf_str raw, type = wf_str_of("", 0);
@@ -4772,9 +6205,13 @@ const wfi_codec *wfi_messages_codec(void) {
         .glue = messages_glue,
         .system = messages_system,
         .tool = messages_tool,
+        .server_tool = messages_server_tool,
         .text_block = messages_text_block,
         .result_block = messages_result_block,
-        .parse = messages_parse,
+        .reader_begin = messages_reader_begin,
+        .reader_feed = messages_reader_feed,
+        .reader_end = messages_reader_end,
+        .reader_free = messages_reader_free,
         .fault = messages_fault,
         .block = messages_block,
     };
@@ -4782,6 +6219,2548 @@ const wfi_codec *wfi_messages_codec(void) {
 }
 
 /* ==== end src/core/provider_messages.c ==== */
+
+/* ==== begin src/core/messages_stream.c ==== */
+
+/* messages_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
+ *
+ * The content grows in r->body as the exact JSON that goes back on the wire. A block's members are copied as they come in
+ * content_block_start, whatever they are; only those that deltas fill are put last, where they can grow: the main one at the end
+ * of body, a second one in r->side until the block stops. Pieces of strings are appended as they are, still escaped, so an escape
+ * for half a character finds its other half in the next piece. A tool call's input, JSON in pieces of a string, is decoded and
+ * judged when its block stops.
+ *
+ * Unknown events, blocks, deltas and members are no error: the API may get new ones at any time. An order of events that makes no
+ * sense is one, since then something was lost.
+ *
+ * Invariants:
+ *   1. body is "[" and complete blocks with commas between them, then in STREAM_BLOCK the one under way: if its kind has a main
+ *      member, without its closing brace and with that member's value, complete in itself, at body[main..]; else complete.
+ *   2. side is empty or, but for a tool call's input, the complete value of the kind's second member. */
+
+/* Where in the message. */
+enum { STREAM_NEW, STREAM_BETWEEN, STREAM_BLOCK };
+
+/* What a kind of block gets from deltas. */
+typedef struct stream_kind {
+    const char *type;
+    wf_str main, side;   /* members; empty: none */
+    const char *missing; /* value of main if the start has none */
+} stream_kind;
+
+enum { STREAM_TEXT, STREAM_THINKING, STREAM_COMPACTION, STREAM_TOOL, STREAM_OTHER };
+
+static const stream_kind stream_kinds[] = {
+    [STREAM_TEXT] = {"text", {"text", 4}, {"citations", 9}, "\"\""},
+    [STREAM_THINKING] = {"thinking", {"thinking", 8}, {"signature", 9}, "\"\""},
+    [STREAM_COMPACTION] = {"compaction", {"content", 7}, {"encrypted_content", 17}, "null"},
+    [STREAM_TOOL] = {"tool_use", {"input", 5}, {"", 0}, "{}"},
+    [STREAM_OTHER] = {"", {"", 0}, {"", 0}, ""},
+};
+
+/* The members of events that matter: those of the event itself, one of them also of its message, then those of its delta. */
+typedef enum stream_member {
+    STREAM_INDEX,
+    STREAM_MESSAGE,
+    STREAM_CONTENT_BLOCK,
+    STREAM_USAGE,
+    STREAM_D_TYPE,
+    STREAM_D_TEXT,
+    STREAM_D_THINKING,
+    STREAM_D_SIGNATURE,
+    STREAM_D_PARTIAL_JSON,
+    STREAM_D_CITATION,
+    STREAM_D_CONTENT,
+    STREAM_D_ENCRYPTED,
+    STREAM_D_STOP_REASON,
+    STREAM_D_STOP_DETAILS,
+    STREAM_MEMBERS
+} stream_member;
+
+static const wf_str stream_names[STREAM_MEMBERS] = {{"index", 5},        {"message", 7},      {"content_block", 13},
+                                                    {"usage", 5},        {"type", 4},         {"text", 4},
+                                                    {"thinking", 8},     {"signature", 9},    {"partial_json", 12},
+                                                    {"citation", 8},     {"content", 7},      {"encrypted_content", 17},
+                                                    {"stop_reason", 11}, {"stop_details", 12}};
+
+/* Raw JSON values; empty: not there. */
+typedef struct stream_event {
+    wf_str member[STREAM_MEMBERS];
+} stream_event;
+
+static wf_status stream_wrong(wfi_reader *r, const char *why) {
+    r->why = why;
+    return WF_E_SYNTAX;
+}
+
+/* Where in an event: which of the members above may stand there, [from, to). */
+typedef struct stream_level {
+    wf_str name;
+    size_t from, to;
+} stream_level;
+
+static const stream_level stream_levels[] = {{{"", 0}, 0, STREAM_D_TYPE},
+                                             {{"delta", 5}, STREAM_D_TYPE, STREAM_MEMBERS},
+                                             {{"message", 7}, STREAM_USAGE, STREAM_USAGE + 1}};
+
+static void stream_note(stream_event *ev, const stream_level *level, wf_str key, wf_str value) {
+    for (size_t i = level->from; i < level->to; i++)
+        if (wfi_str_eq(key, stream_names[i])) ev->member[i] = value;
+}
+
+/* One pass over the data; false: it is no JSON object. Of a message there is only how it begins. */
+static bool stream_scan(wf_str data, stream_event *ev) {
+    wf_json j;
+    wf_str value;
+    const stream_level *level = stream_levels;
+    wfi_zero(ev, sizeof *ev);
+    wf_json_init(&j, data);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
+    while (j.depth > 0) {
+        wf_json_token t = wf_json_next(&j);
+        if (t == WF_JSON_OBJECT_END) {
+            level = stream_levels;
+            continue;
+        }
+        if (t != WF_JSON_KEY) return false;
+        wf_str key = j.raw;
+        t = wf_json_next(&j);
+        value = j.raw;
+        const stream_level *inner = level;
+        for (size_t i = 1; i < WFI_COUNT(stream_levels) && j.depth == 2 && t == WF_JSON_OBJECT; i++)
+            if (wfi_str_eq(key, stream_levels[i].name)) inner = &stream_levels[i];
+        if (inner == level && wf_json_skip(&j, t, &value) != WF_OK) return false;
+        stream_note(ev, level, key, value);
+        level = inner;
+    }
+    return wf_json_next(&j) == WF_JSON_END;
+}
+
+/* A member that is a string, still escaped. */
+static bool stream_string(const stream_event *ev, stream_member m, wf_str *out) {
+    wf_str raw = ev->member[m];
+    if (raw.len == 0 || raw.ptr[0] != '"') return false;
+    *out = wf_str_of(raw.ptr + 1, raw.len - 2);
+    return true;
+}
+
+/* ---- text that grows ---- */
+
+static wf_status stream_put(wfi_reader *r, wfi_buf *b, wf_str text) {
+    return wfi_buf_add(r->heap, b, text.ptr, text.len, r->max);
+}
+
+static wf_status stream_put_all(wfi_reader *r, wfi_buf *b, const wf_str *texts, size_t n) {
+    wf_status s = WF_OK;
+    for (size_t i = 0; i < n && s == WF_OK; i++)
+        s = stream_put(r, b, texts[i]);
+    return s;
+}
+
+static bool stream_ends_with(const wfi_buf *b, size_t from, const char *end) {
+    wf_str e = wfi_str_z(end);
+    return b->len - from >= e.len && wfi_compare(b->ptr + b->len - e.len, e.ptr, e.len) == 0;
+}
+
+/* The value b[from..) is a string, null or nothing: appends a piece to it. */
+static wf_status stream_append(wfi_reader *r, wfi_buf *b, size_t from, wf_str piece) {
+    bool string = b->len > from && b->ptr[from] == '"';
+    if (string)
+        b->len--;
+    else if (b->len > from && !stream_ends_with(b, from, "null"))
+        return stream_wrong(r, "a delta of a string came for a member that is none");
+    else
+        b->len = from;
+    const wf_str texts[] = {wf_str_of("\"", string ? 0 : 1), piece, WF_STR("\"")};
+    return stream_put_all(r, b, texts, WFI_COUNT(texts));
+}
+
+/* The value in side is an array, null or nothing: appends an item to it. */
+static wf_status stream_append_item(wfi_reader *r, wf_str item) {
+    wfi_buf *b = &r->side;
+    bool array = b->len > 0 && b->ptr[0] == '[';
+    if (!array && b->len > 0 && !stream_ends_with(b, 0, "null"))
+        return stream_wrong(r, "a citation came for a member that is no array");
+    if (array)
+        b->len--;
+    else
+        b->len = 0;
+    while (b->len > 0 && (uint8_t)b->ptr[b->len - 1] <= ' ')
+        b->len--;
+    const wf_str texts[] = {b->len > 1 ? WF_STR(",") : wf_str_of("[", b->len == 0), item, WF_STR("]")};
+    return stream_put_all(r, b, texts, WFI_COUNT(texts));
+}
+
+/* ---- blocks ---- */
+
+/* Tools that the API runs have types of their own, tool_use at the end: server_tool_use, mcp_tool_use. */
+static uint32_t stream_kind_of(wf_str block) {
+    const size_t tool = 8;
+    wf_str type;
+    if (!wf_json_member_str(block, WF_STR("type"), &type)) return STREAM_OTHER;
+    for (uint32_t i = 0; i < STREAM_OTHER; i++)
+        if (wfi_str_eq(type, wfi_str_z(stream_kinds[i].type))) return i;
+    if (type.len > tool && wfi_str_eq(wfi_str_cut(type, type.len - tool, tool), WF_STR("tool_use"))) return STREAM_TOOL;
+    return STREAM_OTHER;
+}
+
+/* Copies a block that deltas may fill, up to and with the value of its main member. */
+static wf_status stream_open(wfi_reader *r, wf_str block) {
+    const stream_kind *kind = &stream_kinds[r->kind];
+    wf_str value, main = wfi_str_z(kind->missing), side = wf_str_of("", 0);
+    wf_str comma = wf_str_of("", 0);
+    wf_json j;
+    wf_json_init(&j, block);
+    (void)wf_json_next(&j);
+    wf_status s = stream_put(r, &r->body, WF_STR("{"));
+    while (s == WF_OK && wf_json_next(&j) == WF_JSON_KEY) {
+        wf_str key = j.raw;
+        if ((s = wf_json_skip(&j, wf_json_next(&j), &value)) != WF_OK) break;
+        if (wfi_str_eq(key, kind->main)) {
+            main = value;
+        } else if (kind->side.len > 0 && wfi_str_eq(key, kind->side)) {
+            side = value;
+        } else {
+            const char *from = key.ptr - 1; /* with its quote */
+            const wf_str texts[] = {comma, wf_str_of(from, (size_t)(value.ptr + value.len - from))};
+            s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
+            comma = WF_STR(",");
+        }
+    }
+    const wf_str texts[] = {comma, WF_STR("\""), kind->main, WF_STR("\":")};
+    if (s == WF_OK) s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
+    r->main = r->body.len;
+    if (s == WF_OK) s = stream_put(r, &r->body, main);
+    if (s == WF_OK) s = stream_put(r, &r->side, side);
+    return s;
+}
+
+static wf_status stream_block_start(wfi_reader *r, const stream_event *ev) {
+    uint64_t index;
+    wf_str block = ev->member[STREAM_CONTENT_BLOCK];
+    if (r->place != STREAM_BETWEEN) return stream_wrong(r, "a content block began out of turn");
+    if (!wfi_str_u64(ev->member[STREAM_INDEX], &index) || index != r->blocks)
+        return stream_wrong(r, "a content block came with another index than the next one");
+    if (block.len == 0 || block.ptr[0] != '{') return stream_wrong(r, "a content block is no object");
+    wf_status s = r->blocks > 0 ? stream_put(r, &r->body, WF_STR(",")) : WF_OK;
+    r->kind = stream_kind_of(block);
+    r->place = STREAM_BLOCK;
+    r->blocks++;
+    if (s != WF_OK) return s;
+    return r->kind == STREAM_OTHER ? stream_put(r, &r->body, block) : stream_open(r, block);
+}
+
+/* Whether the event is for the block under way. */
+static bool stream_fits(const wfi_reader *r, const stream_event *ev) {
+    uint64_t index;
+    return r->place == STREAM_BLOCK && wfi_str_u64(ev->member[STREAM_INDEX], &index) && index + 1 == r->blocks;
+}
+
+/* What each type of delta does, by the member it brings. */
+static wf_status stream_apply(wfi_reader *r, stream_member m, wf_str text, wf_str raw) {
+    switch (m) {
+    case STREAM_D_TEXT:
+    case STREAM_D_THINKING:
+    case STREAM_D_CONTENT:
+        return stream_append(r, &r->body, r->main, text);
+    case STREAM_D_SIGNATURE: /* comes whole */
+        r->side.len = 0;
+        return stream_put(r, &r->side, raw);
+    case STREAM_D_PARTIAL_JSON: /* joined while still escaped */
+        return stream_put(r, &r->side, text);
+    case STREAM_D_CITATION:
+        return stream_append_item(r, raw);
+    default:
+        return stream_append(r, &r->side, 0, text);
+    }
+}
+
+static wf_status stream_delta(wfi_reader *r, const stream_event *ev) {
+    static const struct {
+        wf_str type;
+        uint32_t kind;
+        stream_member member;
+    } deltas[] = {{{"text_delta", 10}, STREAM_TEXT, STREAM_D_TEXT},
+                  {{"input_json_delta", 16}, STREAM_TOOL, STREAM_D_PARTIAL_JSON},
+                  {{"thinking_delta", 14}, STREAM_THINKING, STREAM_D_THINKING},
+                  {{"signature_delta", 15}, STREAM_THINKING, STREAM_D_SIGNATURE},
+                  {{"citations_delta", 15}, STREAM_TEXT, STREAM_D_CITATION},
+                  {{"compaction_delta", 16}, STREAM_COMPACTION, STREAM_D_CONTENT},
+                  {{"compaction_delta", 16}, STREAM_COMPACTION, STREAM_D_ENCRYPTED}};
+    wf_str type, text = wf_str_of("", 0);
+    wf_status s = WF_OK;
+    if (!stream_fits(r, ev)) return stream_wrong(r, "a delta came for a block that is not under way");
+    if (!stream_string(ev, STREAM_D_TYPE, &type)) return stream_wrong(r, "a delta has no type");
+    for (size_t i = 0; i < WFI_COUNT(deltas) && s == WF_OK && r->kind != STREAM_OTHER; i++) {
+        wf_str raw = ev->member[deltas[i].member];
+        if (!wfi_str_eq(type, deltas[i].type)) continue;
+        if (deltas[i].kind != r->kind) return stream_wrong(r, "a delta does not fit the type of its block");
+        if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) continue;
+        if (!stream_string(ev, deltas[i].member, &text) && deltas[i].member != STREAM_D_CITATION)
+            return stream_wrong(r, "a delta brings no string");
+        s = stream_apply(r, deltas[i].member, text, raw);
+    }
+    return s;
+}
+
+/* Puts the pieces of a tool call's input, if any came, in the place of what the block began with. */
+static wf_status stream_close_input(wfi_reader *r) {
+    wf_json j;
+    wf_json_token t;
+    if (r->side.len == 0) return WF_OK;
+    r->body.len = r->main;
+    wf_status s = wfi_buf_reserve(r->heap, &r->body, r->side.len, r->max);
+    if (s != WF_OK) return s;
+    char *input = r->body.ptr + r->main;
+    size_t len = wf_json_unescape(wf_str_of(r->side.ptr, r->side.len), input);
+    wf_json_init(&j, wf_str_of(input, len));
+    t = wf_json_next(&j);
+    bool good = t == WF_JSON_OBJECT && wf_json_skip(&j, t, NULL) == WF_OK && wf_json_next(&j) == WF_JSON_END;
+    if (good) r->body.len += len;
+    r->broken |= !good;
+    return good ? WF_OK : stream_put(r, &r->body, WF_STR("{}"));
+}
+
+static wf_status stream_block_stop(wfi_reader *r, const stream_event *ev) {
+    const stream_kind *kind = &stream_kinds[r->kind];
+    wf_status s = WF_OK;
+    if (!stream_fits(r, ev)) return stream_wrong(r, "a content block stopped that is not under way");
+    if (r->kind == STREAM_TOOL) {
+        s = stream_close_input(r);
+    } else if (r->side.len > 0) {
+        const wf_str texts[] = {WF_STR(",\""), kind->side, WF_STR("\":"), wf_str_of(r->side.ptr, r->side.len)};
+        s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
+    }
+    wfi_buf_free(r->heap, &r->side);
+    r->place = STREAM_BETWEEN;
+    return s == WF_OK && r->kind != STREAM_OTHER ? stream_put(r, &r->body, WF_STR("}")) : s;
+}
+
+/* ---- the message ---- */
+
+static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
+    wf_str message = ev->member[STREAM_MESSAGE];
+    if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
+    if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    r->place = STREAM_BETWEEN;
+    return stream_put(r, &r->body, WF_STR("["));
+}
+
+/* Numbers are running totals of the whole message. The last reason that is said counts. */
+static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
+    wf_str reason;
+    if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
+    const wf_str texts[] = {reason, wfi_messages_details(ev->member[STREAM_D_STOP_DETAILS])};
+    r->finish.len = 0;
+    r->reason_len = reason.len;
+    return stream_put_all(r, &r->finish, texts, WFI_COUNT(texts));
+}
+
+static wf_str stream_reason(const wfi_reader *r) {
+    return r->reason_len > 0 ? wf_str_of(r->finish.ptr, r->reason_len) : wf_str_of("", 0);
+}
+
+static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
+    (void)ev;
+    wfi_stop stop = wfi_messages_stop(stream_reason(r));
+    if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
+    if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
+    if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
+        return stream_wrong(r, "a tool call's input is no JSON object");
+    wf_status s = stream_put(r, &r->body, WF_STR("]"));
+    r->complete = s == WF_OK;
+    return s;
+}
+
+/* "TYPE" or "TYPE:DELTA TYPE" */
+static void stream_name(wfi_reader *r, wf_str type, wf_str delta) {
+    size_t n = type.len; /* at most WFI_SSE_NAME_MAX */
+    wfi_copy(r->event_buf, type.ptr, n);
+    if (delta.len > 0) {
+        r->event_buf[n++] = ':';
+        delta = wfi_utf8_clip(delta, sizeof r->event_buf - n);
+        wfi_copy(r->event_buf + n, delta.ptr, delta.len);
+        n += delta.len;
+    }
+    r->event = wf_str_of(r->event_buf, n);
+}
+
+static wf_status stream_event_read(wfi_reader *r, wf_str type, wf_str data) {
+    static const struct {
+        wf_str type;
+        wf_status (*act)(wfi_reader *r, const stream_event *ev);
+    } known[] = {{{"content_block_delta", 19}, stream_delta},     {{"content_block_start", 19}, stream_block_start},
+                 {{"content_block_stop", 18}, stream_block_stop}, {{"message_start", 13}, stream_start},
+                 {{"message_delta", 13}, stream_message_delta},   {{"message_stop", 12}, stream_stop}};
+    stream_event ev;
+    wf_str delta = wf_str_of("", 0);
+    for (size_t i = 0; i < WFI_COUNT(known); i++) {
+        if (!wfi_str_eq(type, known[i].type)) continue;
+        if (!stream_scan(data, &ev)) return stream_wrong(r, "an event of the stream is no JSON object");
+        (void)stream_string(&ev, STREAM_D_TYPE, &delta);
+        stream_name(r, type, delta);
+        return known[i].act(r, &ev);
+    }
+    stream_name(r, type, delta);
+    return WF_OK;
+}
+
+WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+    r->event = wf_str_of("", 0);
+    *used = n;
+    if (r->complete) return WF_OK;
+    wf_status s = wfi_sse_read(&r->sse, p, n, used);
+    if (s == WF_AGAIN) return WF_OK;
+    if (s != WF_OK) return s;
+    wf_str type = r->sse.event, data = r->sse.data;
+    if (wfi_str_eq(type, WF_STR("error"))) {
+        r->error = data;
+        return WF_E_IO;
+    }
+    if (type.len == 0 || data.len == 0 || wfi_str_eq(type, WF_STR("ping"))) return WF_OK;
+    return stream_event_read(r, type, data);
+}
+
+WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out) {
+    if (!r->complete) return stream_wrong(r, "the stream ended before the message was complete");
+    out->content = wf_str_of(r->body.ptr, r->body.len);
+    out->reason = stream_reason(r);
+    out->details = wfi_str_cut(wf_str_of(r->finish.ptr, r->finish.len), r->reason_len, r->finish.len);
+    out->stop = wfi_messages_stop(out->reason);
+    out->usage = r->usage;
+    out->write_1h = r->write_1h;
+    return WF_OK;
+}
+
+/* ==== end src/core/messages_stream.c ==== */
+
+/* ==== begin src/core/http.h ==== */
+
+/* http: HTTP/1.1 messages (RFC 9112) as text: addresses, the head of a request, and a response read as its bytes come. No I/O, no
+ * allocation, nothing kept but what the structs hold. Addresses are in url.c, messages in http.c. */
+#ifndef WFI_HTTP_H
+#define WFI_HTTP_H
+
+
+/* ---- addresses: scheme://host[:port][/path], no user, no query, no fragment ---- */
+typedef struct wfi_url {
+    bool tls;
+    wf_str host; /* without the brackets of an IPv6 address */
+    bool bracketed;
+    uint32_t port;
+    wf_str path;     /* "" or begins with "/"; no "/" at its end */
+    wf_str userinfo; /* user[:password]; only proxies may have it */
+} wfi_url;
+/* WF_E_CONFIG: *why (constant) says what is wrong with it. */
+WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why);
+/* Whether a host is this machine: localhost, *.localhost, 127/8, ::1. */
+WFI bool wfi_host_is_loopback(wf_str host);
+/* Whether a list like NO_PROXY covers the host. */
+WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
+/* Whether two names are the same but for the case of ASCII letters. */
+WFI bool wfi_same_name(wf_str a, wf_str b);
+
+/* ---- responses ---- */
+#define WFI_HTTP_NAME_MAX  64u    /* longer header names are passed over */
+#define WFI_HTTP_VALUE_MAX 512u   /* longer values are cut, and say so */
+#define WFI_HTTP_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
+#define WFI_HTTP_LINES_MAX 200u   /* ... and lines */
+
+typedef enum wfi_http_event {
+    WFI_HTTP_MORE,   /* all input is used up */
+    WFI_HTTP_STATUS, /* the status line is complete: `status` */
+    WFI_HTTP_HEADER, /* a header is complete: `name` (in lower case), `value`, `cut` */
+    WFI_HTTP_HEAD,   /* the head is complete; never for 1xx, which are passed over (all but 101) */
+    WFI_HTTP_BODY,   /* `body` is the next piece of the body: a slice of the input */
+    WFI_HTTP_END,    /* the response is complete; what input is left does not belong to it */
+    WFI_HTTP_BAD     /* not HTTP, or over a limit: `why` (constant) */
+} wfi_http_event;
+
+typedef struct wfi_http_reader {
+    uint32_t status;
+    wf_str name, value; /* live until the next call */
+    bool cut;
+    wf_str body;
+    const char *why;
+    bool keep; /* after END: the connection may carry another request */
+    /* private */
+    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
+    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
+    uint64_t left; /* bytes of the body, or of its chunk */
+    char name_buf[WFI_HTTP_NAME_MAX], value_buf[WFI_HTTP_VALUE_MAX];
+} wfi_http_reader;
+
+/* tunnel: the response to CONNECT, which has no body if it is 2xx (RFC 9110, 9.3.6). */
+WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel);
+/* Reads on in p[0..n); *used says how far it got. Stops after each event. */
+WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used);
+/* The connection was closed by the peer: END if that is how this response may end, else BAD. */
+WFI wfi_http_event wfi_http_eof(wfi_http_reader *r);
+
+/* ---- requests ---- */
+/* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
+WFI bool wfi_http_value_ok(wf_str value);
+WFI bool wfi_http_name_ok(wf_str name);
+
+#endif
+
+/* ==== end src/core/http.h ==== */
+
+/* ==== begin src/core/url.c ==== */
+
+/* url: addresses of servers and proxies (RFC 3986, as much of it as they need), and two questions about hosts: whether one is this
+ * machine, and whether a list like NO_PROXY covers it.
+ *
+ * Contract: http.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
+ * nothing is decoded or looked up. */
+
+#define URL_HOST_MAX 253u /* of a name in DNS */
+
+static char url_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static bool url_alnum(char c) {
+    char l = url_lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
+}
+
+WFI bool wfi_same_name(wf_str a, wf_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (url_lower(a.ptr[i]) != url_lower(b.ptr[i])) return false;
+    return true;
+}
+
+static wf_str url_from(wf_str s, size_t at) {
+    return wfi_str_cut(s, at, s.len);
+}
+
+/* ---- parsing ---- */
+
+static const char *url_scheme(wf_str *text, wfi_url *out) {
+    static const char *const why = "an address begins with https:// or http://";
+    if (wfi_same_name(wfi_str_cut(*text, 0, 8), WF_STR("https://")))
+        out->tls = true;
+    else if (!wfi_same_name(wfi_str_cut(*text, 0, 7), WF_STR("http://")))
+        return why;
+    *text = url_from(*text, out->tls ? 8 : 7);
+    return NULL;
+}
+
+static bool url_host_ok(wf_str host, bool bracketed) {
+    bool colon = false;
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        if (c == ':') colon = true;
+        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
+    }
+    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
+}
+
+/* host[:port], all of it. */
+static const char *url_host(wf_str text, wfi_url *out) {
+    size_t end = wfi_str_find(text, ':');
+    uint64_t port = out->tls ? 443 : 80;
+    out->bracketed = text.len > 0 && text.ptr[0] == '[';
+    if (out->bracketed) {
+        end = wfi_str_find(text, ']');
+        if (end == text.len) return "the address has a [ without its ]";
+        out->host = wfi_str_cut(text, 1, end - 1);
+        end++;
+    } else {
+        out->host = wfi_str_cut(text, 0, end);
+    }
+    if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
+    if (end < text.len) {
+        if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
+            port > 65535)
+            return "the port of the address is no number from 1 to 65535";
+    }
+    out->port = (uint32_t)port;
+    return NULL;
+}
+
+static const char *url_parse(wf_str text, wfi_url *out) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') return "the address has a blank or a byte that is not ASCII";
+        if (text.ptr[i] == '?' || text.ptr[i] == '#') return "the address has a query or a fragment: leave it out";
+    }
+    const char *why = url_scheme(&text, out);
+    if (why) return why;
+    size_t slash = wfi_str_find(text, '/');
+    wf_str authority = wfi_str_cut(text, 0, slash);
+    for (size_t i = authority.len; i > 0; i--) {
+        if (authority.ptr[i - 1] != '@') continue;
+        out->userinfo = wfi_str_cut(authority, 0, i - 1);
+        authority = url_from(authority, i);
+        break;
+    }
+    out->path = url_from(text, slash);
+    while (out->path.len > 0 && out->path.ptr[out->path.len - 1] == '/')
+        out->path.len--;
+    return url_host(authority, out);
+}
+
+WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why) {
+    wfi_zero(out, sizeof *out);
+    *why = url_parse(text, out);
+    return *why ? WF_E_CONFIG : WF_OK;
+}
+
+/* ---- hosts ---- */
+
+static bool url_ends_with(wf_str s, wf_str end) {
+    return s.len >= end.len && wfi_same_name(url_from(s, s.len - end.len), end);
+}
+
+/* 127.0.0.0/8, written as four numbers. */
+static bool url_is_127(wf_str host) {
+    uint64_t part;
+    for (uint32_t i = 0; i < 4; i++) {
+        size_t dot = wfi_str_find(host, '.');
+        if (!wfi_str_u64(wfi_str_cut(host, 0, dot), &part) || part > 255 || (i == 0 && part != 127)) return false;
+        if ((dot == host.len) != (i == 3)) return false;
+        host = url_from(host, dot + 1);
+    }
+    return true;
+}
+
+/* ::1, however many zeros are written out. */
+static bool url_is_ipv6_one(wf_str host) {
+    if (host.len < 3 || host.ptr[host.len - 1] != '1') return false;
+    for (size_t i = 0; i + 1 < host.len; i++)
+        if (host.ptr[i] != ':' && host.ptr[i] != '0') return false;
+    return wfi_str_find(host, ':') < host.len;
+}
+
+WFI bool wfi_host_is_loopback(wf_str host) {
+    return wfi_same_name(host, WF_STR("localhost")) || url_ends_with(host, WF_STR(".localhost")) || url_is_127(host) ||
+           url_is_ipv6_one(host);
+}
+
+/* Cuts ":port" off an entry; false: it is for another port. An address with several colons has none, unless bracketed. */
+static bool url_entry_port(wf_str *entry, uint32_t port) {
+    size_t colon = wfi_str_find(*entry, ':'), end = entry->len;
+    uint64_t wanted;
+    if (entry->len > 0 && entry->ptr[0] == '[') {
+        end = wfi_str_find(*entry, ']');
+        colon = end + 1;
+    } else if (wfi_str_find(url_from(*entry, colon + 1), ':') < url_from(*entry, colon + 1).len) {
+        colon = entry->len;
+    }
+    wf_str number = url_from(*entry, colon + 1);
+    bool said = colon < entry->len;
+    *entry = end < entry->len ? wfi_str_cut(*entry, 1, end - 1) : wfi_str_cut(*entry, 0, colon);
+    return !said || (wfi_str_u64(number, &wanted) && wanted == port);
+}
+
+/* A name covers itself and what ends with a dot and it, as most programs read NO_PROXY. */
+static bool url_entry_covers(wf_str entry, wf_str host, uint32_t port) {
+    if (wfi_str_eq(entry, WF_STR("*"))) return true;
+    if (!url_entry_port(&entry, port)) return false;
+    if (entry.len > 1 && entry.ptr[0] == '*' && entry.ptr[1] == '.') entry = url_from(entry, 1);
+    if (entry.len > 0 && entry.ptr[0] == '.') entry = url_from(entry, 1);
+    if (entry.len == 0 || !url_ends_with(host, entry)) return false;
+    return host.len == entry.len || host.ptr[host.len - entry.len - 1] == '.';
+}
+
+WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port) {
+    while (list.len > 0) {
+        size_t n = 0;
+        while (n < list.len && list.ptr[n] != ',' && list.ptr[n] != ' ' && list.ptr[n] != '\t')
+            n++;
+        if (url_entry_covers(wfi_str_cut(list, 0, n), host, port)) return true;
+        list = url_from(list, n + 1);
+    }
+    return false;
+}
+
+/* ==== end src/core/url.c ==== */
+
+/* ==== begin src/core/http.c ==== */
+
+/* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
+ *
+ * Contract: http.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
+ * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;
+ * nothing is kept of them but the name and the value of the present header.
+ *
+ * Invariants:
+ *   1. head_bytes and lines count the heads of all 1xx responses, the head and the trailers; they only grow.
+ *   2. In a body state, `left` is what is still to come of the body or the chunk; a chunk of data has at least 1.
+ *   3. HTTP_DONE and HTTP_BAD are final. */
+
+#define HTTP_CHUNK_LINE_MAX 1024u /* bytes of a chunk's size and extensions */
+#define HTTP_DIGITS_MAX     16u   /* of a chunk's size: what 64 bits hold */
+
+enum http_state {
+    /* lines of a head or of trailers */
+    HTTP_STATUS_LINE,
+    HTTP_LINE_START,
+    HTTP_NAME,
+    HTTP_VALUE,
+    /* lines of the chunked coding */
+    HTTP_CHUNK_SIZE,
+    HTTP_CHUNK_EXTENSION,
+    HTTP_CHUNK_END, /* after its data */
+    /* body */
+    HTTP_CHUNK_DATA,
+    HTTP_LENGTH,
+    HTTP_UNTIL_CLOSE,
+    HTTP_DONE,
+    HTTP_BAD
+};
+
+static wfi_http_event http_bad(wfi_http_reader *r, const char *why) {
+    r->state = HTTP_BAD;
+    r->why = why;
+    return WFI_HTTP_BAD;
+}
+
+/* ---- characters ---- */
+
+static char http_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static bool http_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool http_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* What a value, a reason or an extension may hold: everything but control characters. */
+static bool http_text_char(char c) {
+    return (unsigned char)c >= ' ' ? c != 0x7F : c == '\t';
+}
+
+static bool http_token_char(char c) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (http_digit(c) || (http_lower(c) >= 'a' && http_lower(c) <= 'z')) return true;
+    return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
+}
+
+WFI bool wfi_http_value_ok(wf_str value) {
+    for (size_t i = 0; i < value.len; i++)
+        if (!http_text_char(value.ptr[i])) return false;
+    return true;
+}
+
+WFI bool wfi_http_name_ok(wf_str name) {
+    for (size_t i = 0; i < name.len; i++)
+        if (!http_token_char(name.ptr[i])) return false;
+    return name.len > 0;
+}
+
+static wf_str http_trim(wf_str s) {
+    while (s.len > 0 && http_blank(s.ptr[s.len - 1]))
+        s.len--;
+    while (s.len > 0 && http_blank(s.ptr[0]))
+        s = wfi_str_cut(s, 1, s.len);
+    return s;
+}
+
+/* The next item of a comma-separated list, trimmed; false: there is none. */
+static bool http_item(wf_str *list, wf_str *item) {
+    if (list->len == 0) return false;
+    size_t comma = wfi_str_find(*list, ',');
+    *item = http_trim(wfi_str_cut(*list, 0, comma));
+    *list = wfi_str_cut(*list, comma + 1, list->len);
+    return true;
+}
+
+/* ---- the status line ---- */
+
+static const char http_version[] = "HTTP/1.";
+
+static wfi_http_event http_status_byte(wfi_http_reader *r, char c) {
+    if (r->value_len < sizeof http_version - 1 && c != http_version[r->value_len])
+        return http_bad(r, "the answer is not HTTP/1.1");
+    if (!http_text_char(c)) return http_bad(r, "the answer's status line has a control character");
+    if (r->value_len < WFI_HTTP_VALUE_MAX) r->value_buf[r->value_len++] = c; /* the rest of a long reason is dropped */
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_status_line(wfi_http_reader *r) {
+    const char *p = r->value_buf; /* HTTP/1.1 200 OK */
+    if (r->value_len < 12 || !http_digit(p[7]) || p[8] != ' ' || p[9] < '1' || !http_digit(p[9]) ||
+        !http_digit(p[10]) || !http_digit(p[11]) || (r->value_len > 12 && p[12] != ' '))
+        return http_bad(r, "the answer is not HTTP/1.1");
+    r->http10 = p[7] == '0';
+    r->status = (uint32_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
+    r->state = HTTP_LINE_START;
+    if (r->status == 101) return http_bad(r, "the server switched to another protocol, unasked");
+    return r->status < 200 ? WFI_HTTP_MORE : WFI_HTTP_STATUS;
+}
+
+/* ---- headers ---- */
+
+static wfi_http_event http_name_byte(wfi_http_reader *r, char c) {
+    if (c == ':' && r->name_len > 0) {
+        r->state = HTTP_VALUE;
+        return WFI_HTTP_MORE;
+    }
+    if (http_blank(c)) return http_bad(r, "the answer has a header with a blank in its name or before its colon");
+    if (!http_token_char(c)) return http_bad(r, "the answer has a header whose name is none");
+    if (r->name_len < WFI_HTTP_NAME_MAX) r->name_buf[r->name_len] = http_lower(c);
+    if (r->name_len <= WFI_HTTP_NAME_MAX) r->name_len++; /* one more than the limit: too long */
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_value_byte(wfi_http_reader *r, char c) {
+    if (!http_text_char(c)) return http_bad(r, "the answer has a header with a control character");
+    if (http_blank(c) && r->value_len == 0) return WFI_HTTP_MORE;
+    if (r->value_len < WFI_HTTP_VALUE_MAX)
+        r->value_buf[r->value_len++] = c;
+    else if (!http_blank(c))
+        r->cut = true;
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_line_byte(wfi_http_reader *r, char c) {
+    switch (r->state) {
+    case HTTP_STATUS_LINE:
+        return http_status_byte(r, c);
+    case HTTP_LINE_START:
+        if (http_blank(c)) return http_bad(r, "the answer has a header that is folded over two lines");
+        r->name_len = r->value_len = 0;
+        r->cut = false;
+        r->state = HTTP_NAME;
+        return http_name_byte(r, c);
+    case HTTP_NAME:
+        return http_name_byte(r, c);
+    default:
+        return http_value_byte(r, c);
+    }
+}
+
+/* Several lengths are one if they are equal (RFC 9112, 6.3). */
+static const char *http_content_length(wfi_http_reader *r) {
+    wf_str list = r->value, item;
+    uint64_t n;
+    if (r->cut || list.len == 0) return "the answer has a content-length that is no number";
+    while (http_item(&list, &item)) {
+        if (!wfi_str_u64(item, &n)) return "the answer has a content-length that is no number";
+        if (r->has_length && n != r->left) return "the answer has two different content-lengths";
+        r->has_length = true;
+        r->left = n;
+    }
+    return NULL;
+}
+
+static const char *http_transfer_encoding(wfi_http_reader *r) {
+    if (r->cut || r->chunked || !wfi_same_name(r->value, WF_STR("chunked")))
+        return "the answer has a transfer-encoding other than chunked";
+    r->chunked = true;
+    return NULL;
+}
+
+static const char *http_connection(wfi_http_reader *r) {
+    wf_str list = r->value, item;
+    r->closing |= r->cut;
+    while (http_item(&list, &item)) {
+        r->closing |= wfi_same_name(item, WF_STR("close"));
+        r->keep_alive |= wfi_same_name(item, WF_STR("keep-alive"));
+    }
+    return NULL;
+}
+
+/* What headers of this connection, not of the message, do to its framing. */
+static const char *http_framing(wfi_http_reader *r) {
+    if (wfi_str_eq(r->name, WF_STR("content-length"))) return http_content_length(r);
+    if (wfi_str_eq(r->name, WF_STR("transfer-encoding"))) return http_transfer_encoding(r);
+    if (wfi_str_eq(r->name, WF_STR("connection"))) return http_connection(r);
+    return NULL;
+}
+
+static wfi_http_event http_header(wfi_http_reader *r) {
+    r->state = HTTP_LINE_START;
+    if (r->trailer || r->status < 200 || r->name_len > WFI_HTTP_NAME_MAX) return WFI_HTTP_MORE;
+    r->name = wf_str_of(r->name_buf, r->name_len);
+    r->value = http_trim(wf_str_of(r->value_buf, r->value_len));
+    const char *why = http_framing(r);
+    return why ? http_bad(r, why) : WFI_HTTP_HEADER;
+}
+
+/* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
+static wfi_http_event http_head_end(wfi_http_reader *r) {
+    bool opened = r->tunnel && r->status < 300;
+    if (r->trailer) {
+        r->state = HTTP_DONE;
+        return WFI_HTTP_END;
+    }
+    if (r->status < 200) {
+        r->state = HTTP_STATUS_LINE;
+        r->value_len = 0;
+        return WFI_HTTP_MORE;
+    }
+    if (r->chunked && !opened && (r->has_length || r->http10))
+        return http_bad(r, "the answer has a transfer-encoding where it may not have one");
+    r->keep = !r->closing && (r->keep_alive || !r->http10);
+    if (opened || r->status == 204 || r->status == 304) {
+        r->state = HTTP_DONE;
+    } else if (r->chunked) {
+        r->state = HTTP_CHUNK_SIZE;
+        r->left = 0;
+    } else if (r->has_length) {
+        r->state = HTTP_LENGTH;
+    } else {
+        r->state = HTTP_UNTIL_CLOSE;
+        r->keep = false;
+    }
+    return WFI_HTTP_HEAD;
+}
+
+static wfi_http_event http_line_end(wfi_http_reader *r) {
+    if (++r->lines > WFI_HTTP_LINES_MAX) return http_bad(r, "the answer's head has more than 200 lines");
+    switch (r->state) {
+    case HTTP_STATUS_LINE:
+        return http_status_line(r);
+    case HTTP_LINE_START:
+        return http_head_end(r);
+    case HTTP_NAME:
+        return http_bad(r, "the answer has a header without a colon");
+    default:
+        return http_header(r);
+    }
+}
+
+/* ---- the chunked coding ---- */
+
+/* 0..15; 16: not a hexadecimal digit. */
+static uint32_t http_hex(char c) {
+    char l = http_lower(c);
+    if (http_digit(c)) return (uint32_t)(c - '0');
+    return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
+}
+
+static wfi_http_event http_chunk_byte(wfi_http_reader *r, char c) {
+    uint32_t digit = http_hex(c);
+    if (r->state == HTTP_CHUNK_END) return http_bad(r, "the answer has a chunk that is longer than it says");
+    if (r->state == HTTP_CHUNK_SIZE && digit < 16) {
+        if (r->digits++ == HTTP_DIGITS_MAX) return http_bad(r, "the answer has a chunk whose size is too large");
+        r->left = r->left << 4 | digit;
+        return WFI_HTTP_MORE;
+    }
+    if (r->state == HTTP_CHUNK_SIZE && (r->digits == 0 || (c != ';' && !http_blank(c))))
+        return http_bad(r, "the answer has a chunk whose size is no number");
+    if (!http_text_char(c)) return http_bad(r, "the answer has a chunk extension with a control character");
+    r->state = HTTP_CHUNK_EXTENSION;
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_chunk_line_end(wfi_http_reader *r) {
+    bool data_before = r->state == HTTP_CHUNK_END;
+    if (!data_before && r->digits == 0) return http_bad(r, "the answer has a chunk whose size is no number");
+    r->digits = r->chunk_bytes = 0;
+    if (data_before) {
+        r->state = HTTP_CHUNK_SIZE;
+    } else if (r->left > 0) {
+        r->state = HTTP_CHUNK_DATA;
+    } else {
+        r->state = HTTP_LINE_START;
+        r->trailer = true;
+    }
+    return WFI_HTTP_MORE;
+}
+
+/* ---- reading ---- */
+
+static wfi_http_event http_count(wfi_http_reader *r) {
+    if (r->state < HTTP_CHUNK_SIZE && ++r->head_bytes > WFI_HTTP_HEAD_MAX)
+        return http_bad(r, "the answer's head is longer than 64 KiB");
+    if (r->state >= HTTP_CHUNK_SIZE && ++r->chunk_bytes > HTTP_CHUNK_LINE_MAX)
+        return http_bad(r, "the answer has a chunk with too long an extension");
+    return WFI_HTTP_MORE;
+}
+
+/* One byte of a line. Lines end with CR LF, or with LF alone (RFC 9112, 2.2); a CR anywhere else is refused. */
+static wfi_http_event http_byte(wfi_http_reader *r, char c) {
+    bool chunk = r->state >= HTTP_CHUNK_SIZE;
+    wfi_http_event e = http_count(r);
+    if (e != WFI_HTTP_MORE) return e;
+    if (r->cr && c != '\n') return http_bad(r, "the answer has a carriage return without a line feed");
+    r->cr = c == '\r';
+    if (r->cr) return WFI_HTTP_MORE;
+    if (c == '\n') return chunk ? http_chunk_line_end(r) : http_line_end(r);
+    return chunk ? http_chunk_byte(r, c) : http_line_byte(r, c);
+}
+
+static wfi_http_event http_body(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+    size_t take = n - *used;
+    if (r->state == HTTP_LENGTH && r->left == 0) {
+        r->state = HTTP_DONE;
+        return WFI_HTTP_END;
+    }
+    if (take == 0) return WFI_HTTP_MORE;
+    if (r->state != HTTP_UNTIL_CLOSE) {
+        if (take > r->left) take = (size_t)r->left;
+        r->left -= take;
+        if (r->left == 0 && r->state == HTTP_CHUNK_DATA) r->state = HTTP_CHUNK_END;
+    }
+    r->body = wf_str_of(p + *used, take);
+    *used += take;
+    return WFI_HTTP_BODY;
+}
+
+WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel) {
+    wfi_zero(r, offsetof(wfi_http_reader, name_buf)); /* what the buffers hold is said by their lengths */
+    r->tunnel = tunnel;
+    r->state = HTTP_STATUS_LINE;
+}
+
+WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+    *used = 0;
+    for (;;) {
+        if (r->state == HTTP_DONE) return WFI_HTTP_END;
+        if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
+        if (r->state >= HTTP_CHUNK_DATA) return http_body(r, p, n, used);
+        if (*used == n) return WFI_HTTP_MORE;
+        wfi_http_event e = http_byte(r, p[(*used)++]);
+        if (e != WFI_HTTP_MORE) return e;
+    }
+}
+
+WFI wfi_http_event wfi_http_eof(wfi_http_reader *r) {
+    if (r->state == HTTP_UNTIL_CLOSE) r->state = HTTP_DONE;
+    if (r->state == HTTP_DONE) return WFI_HTTP_END;
+    if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
+    return http_bad(r, "the connection was closed before the answer was complete");
+}
+
+/* ==== end src/core/http.c ==== */
+
+/* ==== begin src/core/messages_calls.c ==== */
+
+/* messages_calls: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
+ *
+ * Contract: wf_messages_headers and wf_messages_render in api.h. Pure functions: all that is put together goes into the caller's
+ * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
+ * API is in calls_path and calls_betas. A value that could break out of its header or its place in the path is refused. */
+
+#define MESSAGES_VERSION "2026-10-21"
+#define MESSAGES_EARLIER "2023-06-01"
+#define MESSAGES_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
+
+/* A text that grows in the caller's buffer. Once something did not fit, `full` stays set. */
+typedef struct calls_text {
+    char *buf;
+    size_t cap, len;
+    bool full;
+} calls_text;
+
+static void calls_add(calls_text *t, wf_str s) {
+    if (t->full || s.len > t->cap - t->len) {
+        t->full = true;
+        return;
+    }
+    if (s.len > 0) wfi_copy(t->buf + t->len, s.ptr, s.len);
+    t->len += s.len;
+}
+
+/* What was added since `from`. */
+static wf_str calls_since(const calls_text *t, size_t from) {
+    return wf_str_of(t->buf + from, t->len - from);
+}
+
+static wf_status calls_fail(wf_error *error, wf_status code, const char *text) {
+    if (error) *error = (wf_error){code, text, WF_NO_OFFSET};
+    return code;
+}
+
+/* ---- headers ---- */
+
+typedef struct calls_headers {
+    wf_header *out;
+    uint32_t count;
+    bool bad; /* a value has bytes that no header may have */
+} calls_headers;
+
+/* Empty values make no header. */
+static void calls_header(calls_headers *h, wf_str name, wf_str value) {
+    if (value.len == 0) return;
+    WFI_ASSERT(h->count < WF_MESSAGES_HEADERS);
+    h->bad = h->bad || !wfi_http_value_ok(value);
+    h->out[h->count++] = (wf_header){name, value};
+}
+
+static void calls_auth(calls_headers *h, const wf_messages_settings *s, calls_text *t) {
+    if (s->key.len > 0 && s->x_api_key) {
+        calls_header(h, WF_STR("x-api-key"), s->key);
+        return;
+    }
+    wf_str secret = s->key.len > 0 ? s->key : s->token;
+    if (secret.len == 0) return;
+    size_t from = t->len;
+    calls_add(t, WF_STR("Bearer "));
+    calls_add(t, secret);
+    calls_header(h, WF_STR("authorization"), calls_since(t, from));
+}
+
+static void calls_put_headers(calls_headers *h, const wf_messages_settings *s, wf_str accept, bool json,
+                              calls_text *t) {
+    calls_header(h, WF_STR("accept"), accept);
+    if (json) calls_header(h, WF_STR("content-type"), WF_STR("application/json"));
+    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(MESSAGES_VERSION));
+    calls_auth(h, s, t);
+    calls_header(h, WF_STR("anthropic-beta"), s->betas);
+    calls_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
+    calls_header(h, WF_STR("anthropic-user-profile-id"), s->user_profile_id);
+}
+
+uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
+                             wf_header out[WF_MESSAGES_HEADERS]) {
+    calls_text t = {buf, cap, 0, false};
+    calls_headers h = {out, 0, false};
+    calls_put_headers(&h, settings, WF_STR("application/json"), true, &t);
+    return t.full || h.bad ? 0 : h.count;
+}
+
+/* ---- the body: compact, in raw UTF-8, without the members that are not the server's ---- */
+
+/* What is taken out of the body. Raw JSON; empty: it was not there. */
+typedef struct calls_extras {
+    wf_str betas, user_profile_id, workspace_id;
+} calls_extras;
+
+static wf_str *calls_extra(calls_extras *e, wf_str key) {
+    if (wf_json_equals(key, WF_STR("betas"))) return &e->betas;
+    if (wf_json_equals(key, WF_STR("user_profile_id"))) return &e->user_profile_id;
+    if (wf_json_equals(key, WF_STR("workspace_id"))) return &e->workspace_id;
+    return NULL;
+}
+
+/* A string's plain text. Escaped ones are unescaped at the end of the buffer, if what is written of them cannot reach that far. */
+static bool calls_plain(const wf_json *j, const wf_json_out *o, wf_str *out) {
+    *out = j->raw;
+    if (!j->escaped) return true;
+    size_t free = o->len < o->cap ? o->cap - o->len : 0;
+    if (j->raw.len > free / 2 || free - 2 * j->raw.len < 4) return false;
+    char *scratch = o->buf + o->cap - j->raw.len;
+    *out = wf_str_of(scratch, wf_json_unescape(j->raw, scratch));
+    return true;
+}
+
+static void calls_token(const wf_json *j, wf_json_token token, wf_str plain, wf_json_out *o) {
+    switch (token) {
+    case WF_JSON_OBJECT:
+    case WF_JSON_ARRAY:
+        wf_json_begin(o, token == WF_JSON_OBJECT);
+        break;
+    case WF_JSON_OBJECT_END:
+    case WF_JSON_ARRAY_END:
+        wf_json_finish(o);
+        break;
+    case WF_JSON_KEY:
+        wf_json_key(o, plain);
+        break;
+    case WF_JSON_STRING:
+        wf_json_str(o, plain);
+        break;
+    default:
+        wf_json_raw(o, j->raw);
+        break;
+    }
+}
+
+static wf_status calls_body(wf_str body, calls_extras *extras, calls_text *t, wf_str *out, wf_error *error) {
+    wf_json j;
+    wf_json_out o;
+    wf_json_init(&j, body);
+    wf_json_out_init(&o, t->buf + t->len, t->cap - t->len);
+    wf_json_token token = wf_json_next(&j);
+    bool object = token == WF_JSON_OBJECT;
+    for (; token != WF_JSON_END; token = wf_json_next(&j)) {
+        if (token == WF_JSON_ERROR || !object)
+            return calls_fail(error, WF_E_SYNTAX, "the body of the call is not a JSON object");
+        wf_str *extra = token == WF_JSON_KEY && j.depth == 1 ? calls_extra(extras, j.raw) : NULL, plain = j.raw;
+        if (extra) {
+            wf_json_skip(&j, wf_json_next(&j), extra);
+            continue;
+        }
+        if ((token == WF_JSON_KEY || token == WF_JSON_STRING) && !calls_plain(&j, &o, &plain))
+            return calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
+        calls_token(&j, token, plain, &o);
+    }
+    if (!wf_json_ok(&o)) return calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
+    *out = wf_str_of(o.buf, o.len);
+    t->len += o.len;
+    return WF_OK;
+}
+
+/* A string member that becomes a header: it has no escapes, as no header value needs any. null and absent: the setting stays. */
+static bool calls_take(wf_str raw, wf_str *setting) {
+    if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) return true;
+    if (raw.len < 2 || *raw.ptr != '"' || wfi_str_find(raw, '\\') < raw.len) return false;
+    *setting = wfi_str_cut(raw, 1, raw.len - 2);
+    return true;
+}
+
+/* Puts the list for anthropic-beta together: the call's, or else the settings', and what the earlier version wants besides. */
+static bool calls_betas(const wf_messages_call *call, wf_str raw, bool earlier, calls_text *t, wf_str *betas) {
+    size_t from = t->len;
+    if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) {
+        calls_add(t, *betas);
+    } else {
+        wf_json j;
+        wf_json_init(&j, raw);
+        if (wf_json_next(&j) != WF_JSON_ARRAY) return false;
+        wf_json_token token;
+        while ((token = wf_json_next(&j)) == WF_JSON_STRING && !j.escaped) {
+            if (t->len > from) calls_add(t, WF_STR(","));
+            calls_add(t, j.raw);
+        }
+        if (token != WF_JSON_ARRAY_END) return false;
+    }
+    bool batches = call->op >= WF_BATCHES_CREATE, count = call->op == WF_MESSAGES_COUNT_TOKENS;
+    if (earlier && (batches || count) && (call->beta || t->len > from)) {
+        if (t->len > from) calls_add(t, WF_STR(","));
+        calls_add(t, batches ? WF_STR("message-batches-2024-09-24") : WF_STR("token-counting-2024-11-01"));
+    }
+    *betas = calls_since(t, from);
+    return true;
+}
+
+/* ---- the path ---- */
+
+/* `also`: characters that may stand as they are, besides letters, digits and -._~ */
+static void calls_percent(calls_text *t, wf_str s, wf_str also) {
+    static const char digits[] = "0123456789ABCDEF";
+    for (size_t i = 0; i < s.len; i++) {
+        uint8_t c = (uint8_t)s.ptr[i];
+        uint8_t letter = c | 0x20;
+        bool plain =
+            (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || c == '-' || c == '.' || c == '_' || c == '~';
+        char hex[3] = {'%', digits[c >> 4], digits[c & 15]};
+        if (plain || wfi_str_find(also, (char)c) < also.len)
+            calls_add(t, wf_str_of(s.ptr + i, 1));
+        else
+            calls_add(t, wf_str_of(hex, 3));
+    }
+}
+
+static void calls_query(calls_text *t, wf_str name, wf_str value, char *mark) {
+    if (value.len == 0) return;
+    calls_add(t, wf_str_of(mark, 1));
+    *mark = '&';
+    calls_add(t, name);
+    calls_percent(t, value, WF_STR(""));
+}
+
+typedef struct calls_route {
+    const char *method, *path, *after; /* the id, if the operation has one, stands between the last two */
+    bool id, list, body;
+} calls_route;
+
+/* In the order of wf_messages_op. */
+static const calls_route calls_routes[] = {
+    {"POST", "/v1/messages", "", false, false, true},
+    {"POST", "/v1/messages/count_tokens", "", false, false, true},
+    {"GET", "/v1/models", "", false, true, false},
+    {"GET", "/v1/models/", "", true, false, false},
+    {"POST", "/v1/messages/batches", "", false, false, true},
+    {"GET", "/v1/messages/batches", "", false, true, false},
+    {"GET", "/v1/messages/batches/", "", true, false, false},
+    {"POST", "/v1/messages/batches/", "/cancel", true, false, false},
+    {"DELETE", "/v1/messages/batches/", "", true, false, false},
+    {"GET", "", "", false, false, false},
+};
+
+static bool calls_path(const wf_messages_call *call, const calls_route *route, bool mark_beta, calls_text *t,
+                       wf_str *out) {
+    size_t from = t->len;
+    char mark = '?', digits[20];
+    calls_add(t, wfi_str_z(route->path));
+    if (route->id) {
+        if (call->id.len == 0 || wfi_str_eq(call->id, WF_STR(".")) || wfi_str_eq(call->id, WF_STR(".."))) return false;
+        calls_percent(t, call->id, WF_STR("!$&'()*+,;=:@"));
+        calls_add(t, wfi_str_z(route->after));
+    }
+    if (mark_beta) calls_query(t, WF_STR("beta="), WF_STR("true"), &mark);
+    if (route->list) {
+        wf_str limit = wf_str_of(digits, call->limit > 0 ? wfi_u64_str(call->limit, digits) : 0);
+        calls_query(t, WF_STR("limit="), limit, &mark);
+        calls_query(t, WF_STR("after_id="), call->after_id, &mark);
+        calls_query(t, WF_STR("before_id="), call->before_id, &mark);
+    }
+    *out = calls_since(t, from);
+    return true;
+}
+
+/* ---- results of a batch: an address that the server names ---- */
+
+static bool calls_same_origin(const wfi_url *a, const wfi_url *b) {
+    return a->tls == b->tls && a->port == b->port && wfi_same_name(a->host, b->host);
+}
+
+/* Splits results_url of the batch into url and path; *own: it lies with the host that the key is for. */
+static wf_status calls_results(wf_str batch, wf_messages_request *out, bool *own, wf_error *error) {
+    wf_str address = WF_STR(""), value;
+    const char *why;
+    if (!wf_json_member(batch, WF_STR("results_url"), &value) || wfi_str_eq(value, WF_STR("null")))
+        return calls_fail(
+            error, WF_E_NOT_FOUND,
+            "the batch has no results_url: it has not ended; fetch it again until processing_status is ended");
+    bool text = wf_json_member_str(batch, WF_STR("results_url"), &address) && wfi_http_value_ok(address);
+    size_t host = 0, slash;
+    while (text && host + 3 <= address.len && wfi_compare(address.ptr + host, "://", 3) != 0)
+        host++;
+    host += 3;
+    slash = host + wfi_str_find(wfi_str_cut(address, host, address.len), '/');
+    wfi_url base, results;
+    if (!text || slash >= address.len || wfi_str_find(address, '\\') < address.len ||
+        wfi_str_find(address, ' ') < address.len ||
+        wfi_url_parse(wfi_str_cut(address, 0, slash), &results, &why) != WF_OK || results.userinfo.len > 0)
+        return calls_fail(error, WF_E_CONFIG, "the batch's results_url is no http address");
+    if (wfi_url_parse(out->url, &base, &why) != WF_OK) return calls_fail(error, WF_E_CONFIG, why);
+    *own = calls_same_origin(&base, &results);
+    out->url = wfi_str_cut(address, 0, slash);
+    out->path = wfi_str_cut(address, slash, address.len);
+    return WF_OK;
+}
+
+/* ---- the whole ---- */
+
+static wf_status calls_too_long(const wf_messages_call *call, wf_error *error) {
+    bool stream = false;
+    uint64_t tokens = 0;
+    if (call->op != WF_MESSAGES_CREATE || call->patient) return WF_OK;
+    wf_json_member_bool(call->body, WF_STR("stream"), &stream);
+    wf_json_member_u64(call->body, WF_STR("max_tokens"), &tokens);
+    if (stream || tokens <= MESSAGES_AT_ONCE) return WF_OK;
+    return calls_fail(error, WF_E_LIMIT,
+                      "max_tokens over 21333 may take longer than ten minutes: ask for it with \"stream\":true");
+}
+
+/* Body and those headers that come out of it. */
+static wf_status calls_content(const wf_messages_call *call, wf_messages_settings *s, bool earlier, calls_text *t,
+                               wf_messages_request *out, wf_error *error) {
+    calls_extras extras = {0};
+    if (out->has_body && call->body.len > 0) {
+        wf_status status = calls_body(call->body, &extras, t, &out->body, error);
+        if (status != WF_OK) return status;
+    }
+    if (!calls_take(extras.user_profile_id, &s->user_profile_id) || !calls_take(extras.workspace_id, &s->workspace_id))
+        return calls_fail(error, WF_E_CONFIG, "user_profile_id and workspace_id must be plain texts");
+    if (!calls_betas(call, extras.betas, earlier, t, &s->betas))
+        return calls_fail(error, WF_E_CONFIG, "betas must be a list of plain texts");
+    return WF_OK;
+}
+
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error) {
+    if ((size_t)call->op >= WFI_COUNT(calls_routes))
+        return calls_fail(error, WF_E_CONFIG, "there is no such operation");
+    const calls_route *route = &calls_routes[call->op];
+    calls_text t = {buf, cap, 0, false};
+    wf_messages_settings s = *settings;
+    bool results = call->op == WF_BATCHES_RESULTS, own = true,
+         earlier = wfi_str_eq(s.version, WF_STR(MESSAGES_EARLIER));
+    wfi_zero(out, sizeof *out);
+    out->method = wfi_str_z(route->method);
+    out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
+    out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
+    if (route->body && call->body.len == 0) return calls_fail(error, WF_E_SYNTAX, "the call has no body");
+    wf_status status = calls_too_long(call, error);
+    if (status == WF_OK && route->body) status = calls_content(call, &s, earlier, &t, out, error);
+    if (status == WF_OK && !route->body && !calls_betas(call, WF_STR(""), earlier, &t, &s.betas))
+        status = WF_E_INTERNAL;
+    if (status == WF_OK && results) status = calls_results(call->body, out, &own, error);
+    if (status != WF_OK) return status;
+    if (!own) s = (wf_messages_settings){.version = s.version};
+    bool beta = earlier && (call->beta || s.betas.len > 0);
+    if (!results && !calls_path(call, route, beta, &t, &out->path))
+        return calls_fail(error, WF_E_CONFIG, "the call needs the id of a model or a batch");
+    calls_headers h = {out->headers, 0, false};
+    calls_put_headers(&h, &s, results ? WF_STR("application/binary") : WF_STR("application/json"), out->body.len > 0,
+                      &t);
+    out->header_count = h.count;
+    if (h.bad) return calls_fail(error, WF_E_CONFIG, "a key, id, beta or version has bytes that no header may have");
+    return t.full ? calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small") : WF_OK;
+}
+
+/* ==== end src/core/messages_calls.c ==== */
+
+/* ==== begin src/core/pool.h ==== */
+
+/* pool: the connections of a client, and which of them are kept open for the next request to the same origin.
+ *
+ * Invariants:
+ *   1. A connection is FREE (closed, on the free list), IDLE (open, on the idle list) or USED (open, of one lane), never two.
+ *   2. The idle list is in the order of use, last used first; so the first that expires is its last.
+ *   3. No bytes of a response are outstanding on an idle connection. One on which bytes, the end or an error turn up is closed. */
+#ifndef WFI_POOL_H
+#define WFI_POOL_H
+
+
+#define WFI_NO_CONN  UINT32_MAX
+#define WFI_NO_LANE  UINT32_MAX
+#define WFI_HOST_MAX 253u
+
+typedef enum wfi_pool_state { WFI_POOL_FREE, WFI_POOL_IDLE, WFI_POOL_USED } wfi_pool_state;
+
+typedef struct wfi_pool_conn {
+    wfi_pool_state state;
+    uint32_t lane;         /* USED: whose */
+    uint32_t newer, older; /* IDLE: neighbours; FREE: older is the next of the free list */
+    uint64_t idle_since;
+    bool tls; /* origin: scheme, host, port. Whether a proxy is between follows from it */
+    uint32_t port, host_len;
+    char host[WFI_HOST_MAX];
+} wfi_pool_conn;
+
+typedef struct wfi_pool {
+    const wf_net_ops *net;
+    void *net_ctx;
+    wfi_pool_conn *conns;
+    uint32_t count, free, newest, oldest;
+    uint64_t idle_ms;
+    uint64_t opened; /* how many ever */
+} wfi_pool;
+
+WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count);
+/* A kept connection to the origin that still seems alive, now of this lane; WFI_NO_CONN: none. */
+WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane);
+/* A number for a new connection of this lane to the origin, not yet opened. There always is one if no lane has two. */
+WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane);
+/* Gives a used connection back: kept, or closed. */
+WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now);
+WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn);
+/* Closes what has been idle for too long; and says when that will next be so, UINT64_MAX: never. */
+WFI void wfi_pool_expire(wfi_pool *p, uint64_t now);
+WFI uint64_t wfi_pool_due(const wfi_pool *p);
+/* The lane to which news of a connection matter; WFI_NO_LANE: none. An idle one that is no longer good is closed. */
+WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn);
+WFI void wfi_pool_close(wfi_pool *p); /* all of them */
+
+#endif
+
+/* ==== end src/core/pool.h ==== */
+
+/* ==== begin src/core/pool.c ==== */
+
+/* pool: see pool.h. Every operation is a few steps, but wfi_pool_reuse, which passes idle connections to other origins. */
+
+WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count) {
+    p->conns = wfi_arena_take(a, count, sizeof *p->conns);
+    p->count = count;
+    p->free = p->newest = p->oldest = WFI_NO_CONN;
+    for (uint32_t i = count; p->conns && i > 0; i--) {
+        p->conns[i - 1].older = p->free;
+        p->free = i - 1;
+    }
+}
+
+/* ---- the lists ---- */
+
+static void pool_unlink(wfi_pool *p, uint32_t conn) {
+    wfi_pool_conn *c = &p->conns[conn];
+    *(c->newer != WFI_NO_CONN ? &p->conns[c->newer].older : &p->newest) = c->older;
+    *(c->older != WFI_NO_CONN ? &p->conns[c->older].newer : &p->oldest) = c->newer;
+}
+
+static void pool_free(wfi_pool *p, uint32_t conn) {
+    wfi_pool_conn *c = &p->conns[conn];
+    p->net->close(p->net_ctx, conn);
+    c->state = WFI_POOL_FREE;
+    c->older = p->free;
+    p->free = conn;
+}
+
+static void pool_discard(wfi_pool *p, uint32_t idle) {
+    pool_unlink(p, idle);
+    pool_free(p, idle);
+}
+
+/* ---- idle connections ---- */
+
+/* Nothing is due on an idle connection. A read shows what has come all the same; it also takes in what is TLS's own. */
+static bool pool_alive(const wfi_pool *p, uint32_t conn) {
+    char byte;
+    size_t got = 0;
+    return p->net->read(p->net_ctx, conn, &byte, 1, &got) == WF_AGAIN;
+}
+
+static bool pool_serves(const wfi_pool_conn *c, const wfi_url *origin) {
+    return c->port == origin->port && c->tls == origin->tls &&
+           wfi_same_name(wf_str_of(c->host, c->host_len), origin->host);
+}
+
+WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
+    for (uint32_t conn = p->newest, next; conn != WFI_NO_CONN; conn = next) {
+        wfi_pool_conn *c = &p->conns[conn];
+        next = c->older;
+        if (!pool_serves(c, origin)) continue;
+        if (!pool_alive(p, conn)) {
+            pool_discard(p, conn);
+            continue;
+        }
+        pool_unlink(p, conn);
+        c->state = WFI_POOL_USED;
+        c->lane = lane;
+        return conn;
+    }
+    return WFI_NO_CONN;
+}
+
+WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
+    if (p->free == WFI_NO_CONN && p->oldest != WFI_NO_CONN) pool_discard(p, p->oldest);
+    uint32_t conn = p->free;
+    WFI_ASSERT(conn != WFI_NO_CONN && origin->host.len <= WFI_HOST_MAX);
+    wfi_pool_conn *c = &p->conns[conn];
+    p->free = c->older;
+    p->opened++;
+    c->state = WFI_POOL_USED;
+    c->lane = lane;
+    c->tls = origin->tls;
+    c->port = origin->port;
+    c->host_len = (uint32_t)origin->host.len;
+    wfi_copy(c->host, origin->host.ptr, origin->host.len);
+    return conn;
+}
+
+WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
+    wfi_pool_conn *c = &p->conns[conn];
+    WFI_ASSERT(c->state == WFI_POOL_USED);
+    c->state = WFI_POOL_IDLE;
+    c->idle_since = now;
+    c->newer = WFI_NO_CONN;
+    c->older = p->newest;
+    *(p->newest != WFI_NO_CONN ? &p->conns[p->newest].newer : &p->oldest) = conn;
+    p->newest = conn;
+}
+
+WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn) {
+    WFI_ASSERT(p->conns[conn].state == WFI_POOL_USED);
+    pool_free(p, conn);
+}
+
+/* ---- time and news ---- */
+
+WFI uint64_t wfi_pool_due(const wfi_pool *p) {
+    return p->oldest == WFI_NO_CONN ? UINT64_MAX : wfi_add_sat(p->conns[p->oldest].idle_since, p->idle_ms);
+}
+
+WFI void wfi_pool_expire(wfi_pool *p, uint64_t now) {
+    while (p->oldest != WFI_NO_CONN && wfi_pool_due(p) <= now)
+        pool_discard(p, p->oldest);
+}
+
+WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn) {
+    if (conn >= p->count || p->conns[conn].state == WFI_POOL_FREE) return WFI_NO_LANE;
+    if (p->conns[conn].state == WFI_POOL_USED) return p->conns[conn].lane;
+    if (!pool_alive(p, conn)) pool_discard(p, conn);
+    return WFI_NO_LANE;
+}
+
+WFI void wfi_pool_close(wfi_pool *p) {
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->conns[i].state == WFI_POOL_IDLE) pool_unlink(p, i);
+        if (p->conns[i].state != WFI_POOL_FREE) pool_free(p, i);
+    }
+}
+
+/* ==== end src/core/pool.c ==== */
+
+/* ==== begin src/core/response.h ==== */
+
+/* response: what the head of a response says to an API's client, put together header by header. Pure functions. */
+#ifndef WFI_RESPONSE_H
+#define WFI_RESPONSE_H
+
+
+typedef struct wfi_response {
+    bool packed; /* the body has a content-encoding */
+    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len;
+    int32_t should_retry;
+    char type[96], id[128], retry_ms[32], retry[48];
+} wfi_response;
+
+WFI void wfi_response_begin(wfi_response *r);
+/* name in lower case; cut: there was more of the value. rates (may be NULL) takes the anthropic-ratelimit headers. */
+WFI void wfi_response_header(wfi_response *r, wf_str name, wf_str value, bool cut, wf_rates *rates);
+/* The slices of *out live as long as r. */
+WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_ms, wf_response *out);
+
+/* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
+WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+
+#endif
+
+/* ==== end src/core/response.h ==== */
+
+/* ==== begin src/core/response.c ==== */
+
+/* response: see response.h. Values that are longer than their place, or make no sense, count as absent. */
+
+#define RESPONSE_NO_ID UINT32_MAX
+
+WFI void wfi_response_begin(wfi_response *r) {
+    wfi_zero(r, offsetof(wfi_response, type)); /* what the buffers hold is said by their lengths */
+    r->id_rank = RESPONSE_NO_ID;
+    r->should_retry = -1;
+}
+
+static uint32_t response_keep(char *to, size_t cap, wf_str value, bool cut) {
+    if (cut || value.len > cap) return 0;
+    wfi_copy(to, value.ptr, value.len);
+    return (uint32_t)value.len;
+}
+
+/* ---- dates ---- */
+
+/* `digits` digits at *s, a number from least to most, cut off. */
+static bool response_number(wf_str *s, size_t digits, uint64_t least, uint64_t most, uint64_t *out) {
+    if (s->len < digits || !wfi_str_u64(wfi_str_cut(*s, 0, digits), out)) return false;
+    *s = wfi_str_cut(*s, digits, s->len);
+    return *out >= least && *out <= most;
+}
+
+static bool response_char(wf_str *s, const char *any) {
+    wf_str chars = wfi_str_z(any);
+    if (s->len == 0 || wfi_str_find(chars, s->ptr[0]) == chars.len) return false;
+    *s = wfi_str_cut(*s, 1, s->len);
+    return true;
+}
+
+/* Days since 1970-01-01. Years are counted from March, so that the day of a leap year comes last. */
+static uint64_t response_days(uint64_t year, uint64_t month, uint64_t day) {
+    uint64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
+    return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;
+}
+
+/* Up to milliseconds; what is finer is passed over. */
+static bool response_fraction(wf_str *s, uint64_t *ms) {
+    uint64_t unit = 100, digit;
+    *ms = 0;
+    if (!response_char(s, ".")) return true;
+    if (!response_number(s, 1, 0, 9, &digit)) return false;
+    do {
+        *ms += digit * unit;
+        unit /= 10;
+    } while (response_number(s, 1, 0, 9, &digit));
+    return true;
+}
+
+/* Z, or the offset of local time, in minutes. */
+static bool response_zone(wf_str *s, bool *east, uint64_t *minutes) {
+    uint64_t m;
+    *minutes = 0;
+    *east = false;
+    if (response_char(s, "Zz")) return true;
+    *east = s->len > 0 && s->ptr[0] == '+';
+    if (!response_char(s, "+-") || !response_number(s, 2, 0, 23, minutes) || !response_char(s, ":") ||
+        !response_number(s, 2, 0, 59, &m))
+        return false;
+    *minutes = *minutes * 60 + m;
+    return true;
+}
+
+WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
+    uint64_t year, month, day, hour, minute, second, ms, zone;
+    bool east;
+    if (!response_number(&s, 4, 1970, 9999, &year) || !response_char(&s, "-") ||
+        !response_number(&s, 2, 1, 12, &month) || !response_char(&s, "-") || !response_number(&s, 2, 1, 31, &day) ||
+        !response_char(&s, "Tt ") || !response_number(&s, 2, 0, 23, &hour) || !response_char(&s, ":") ||
+        !response_number(&s, 2, 0, 59, &minute) || !response_char(&s, ":") || !response_number(&s, 2, 0, 60, &second) ||
+        !response_fraction(&s, &ms) || !response_zone(&s, &east, &zone) || s.len != 0)
+        return false;
+    uint64_t minutes = (response_days(year, month, day) * 24 + hour) * 60 + minute;
+    if (east && zone > minutes) return false;
+    minutes = east ? minutes - zone : minutes + zone;
+    *out = (minutes * 60 + second) * 1000 + ms;
+    return true;
+}
+
+/* ---- headers ---- */
+
+static void response_type(wfi_response *r, wf_str value, bool cut) {
+    size_t n = wfi_str_find(value, ';');
+    cut = cut && n == value.len;
+    while (n > 0 && (value.ptr[n - 1] == ' ' || value.ptr[n - 1] == '\t'))
+        n--;
+    r->type_len = response_keep(r->type, sizeof r->type, wfi_str_cut(value, 0, n), cut);
+    for (uint32_t i = 0; i < r->type_len; i++)
+        if (r->type[i] >= 'A' && r->type[i] <= 'Z') r->type[i] = (char)(r->type[i] + ('a' - 'A'));
+}
+
+static bool response_id(wfi_response *r, wf_str name, wf_str value) {
+    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
+    for (uint32_t i = 0; i < WFI_COUNT(names); i++) {
+        if (!wfi_str_eq(name, wfi_str_z(names[i]))) continue;
+        if (i < r->id_rank && value.len > 0) {
+            r->id_rank = i;
+            r->id_len = response_keep(r->id, sizeof r->id, wfi_str_cut(value, 0, sizeof r->id), false);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void response_rate(wf_rates *rates, wf_str name, wf_str value) {
+    static const char *const kinds[] = {"requests-", "tokens-", "input-tokens-", "output-tokens-"};
+    wf_rate *const slots[] = {&rates->requests, &rates->tokens, &rates->input_tokens, &rates->output_tokens};
+    uint64_t n;
+    for (size_t i = 0; i < WFI_COUNT(kinds); i++) {
+        wf_str kind = wfi_str_z(kinds[i]), what = wfi_str_cut(name, kind.len, name.len);
+        if (!wfi_str_eq(wfi_str_cut(name, 0, kind.len), kind)) continue;
+        bool reset = wfi_str_eq(what, WF_STR("reset")), limit = wfi_str_eq(what, WF_STR("limit"));
+        if (!reset && !limit && !wfi_str_eq(what, WF_STR("remaining"))) return;
+        if (!(reset ? wfi_rfc3339(value, &n) : wfi_str_u64(value, &n))) return;
+        *(reset ? &slots[i]->reset_ms : limit ? &slots[i]->limit : &slots[i]->remaining) = n;
+        slots[i]->known = true;
+        return;
+    }
+}
+
+WFI void wfi_response_header(wfi_response *r, wf_str name, wf_str value, bool cut, wf_rates *rates) {
+    const wf_str limits = WF_STR("anthropic-ratelimit-");
+    if (response_id(r, name, value)) return;
+    if (wfi_str_eq(name, WF_STR("content-type")))
+        response_type(r, value, cut);
+    else if (wfi_str_eq(name, WF_STR("retry-after-ms")))
+        r->retry_ms_len = response_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
+    else if (wfi_str_eq(name, WF_STR("retry-after")))
+        r->retry_len = response_keep(r->retry, sizeof r->retry, value, cut);
+    else if (wfi_str_eq(name, WF_STR("x-should-retry")))
+        r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
+    else if (wfi_str_eq(name, WF_STR("content-encoding")))
+        r->packed |= value.len > 0 && !wfi_same_name(value, WF_STR("identity"));
+    else if (rates && !cut && wfi_str_eq(wfi_str_cut(name, 0, limits.len), limits))
+        response_rate(rates, wfi_str_cut(name, limits.len, name.len), value);
+}
+
+WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
+    wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
+    out->status = status;
+    out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
+    out->should_retry = r->should_retry;
+    out->request_id = wf_str_of(r->id, r->id_len);
+    out->content_type = wf_str_of(r->type, r->type_len);
+}
+
+/* ==== end src/core/response.c ==== */
+
+/* ==== begin src/core/client.h ==== */
+
+/* client: the HTTP/1.1 client over wf_net_ops: exchanges by lane, over the kept connections of pool.h, through a proxy or not. See
+ * client.c; the public face is wf_http in api.h and in endpoint.c. */
+#ifndef WFI_CLIENT_H
+#define WFI_CLIENT_H
+
+
+/* One request; slices live until wfi_client_end. */
+typedef struct wfi_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wfi_http_call;
+
+/* The functions of wf_model_ops for any call; the lane says which exchange. */
+WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call);
+WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out);
+WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+WFI void wfi_client_end(wf_http *http, uint32_t lane);
+WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+WFI uint64_t wfi_client_due(wf_http *http);
+WFI wf_str wfi_client_error(wf_http *http, uint32_t lane);
+
+/* ---- inside ---- */
+
+#define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
+#define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
+#define WFI_CLIENT_ERROR 768u
+
+typedef enum wfi_phase {
+    WFI_PHASE_NONE,   /* no exchange */
+    WFI_PHASE_TUNNEL, /* a proxy is asked for a tunnel */
+    WFI_PHASE_SEND,   /* the head, then the body goes out */
+    WFI_PHASE_HEAD,   /* the head of the response comes in */
+    WFI_PHASE_BODY,
+    WFI_PHASE_DONE,  /* the response is complete */
+    WFI_PHASE_BROKEN /* only `end` is left */
+} wfi_phase;
+
+typedef struct wfi_exchange {
+    wfi_phase phase;
+    uint32_t conn; /* WFI_NO_CONN: none (yet) */
+    wfi_http_call call;
+    wfi_url url;
+    bool reused;        /* the connection has carried a request before */
+    bool fresh;         /* the one before was dead: the next request must not meet such a one again */
+    bool head_sent;     /* all of the request's head is written */
+    bool answered;      /* the status of the response is known */
+    bool heard;         /* some byte of an answer has come */
+    bool extra;         /* bytes have come that belong to no answer */
+    uint64_t head_at;   /* bytes of the request's head that are written */
+    uint64_t body_left; /* bytes of its body that are not */
+    wfi_http_reader reader;
+    uint32_t in_at, in_len; /* what of `in` has not been read */
+    wfi_response response;
+    uint32_t error_len;
+    char error[WFI_CLIENT_ERROR];
+    char in[WFI_CLIENT_IN];
+} wfi_exchange;
+
+/* What wf_http_add makes: the ctx of a provider. */
+typedef struct wfi_endpoint {
+    wf_http *http;
+    wf_endpoint endpoint;
+    wf_rates rates;
+} wfi_endpoint;
+
+#define WFI_PROXY_USER_MAX 255u
+
+struct wf_http {
+    wf_http_config config; /* with its defaults filled in */
+    wfi_pool pool;
+    wfi_exchange *lanes;
+    wfi_endpoint *endpoints;
+    uint32_t endpoint_count;
+    wf_http_stats stats; /* `connections` is the pool's */
+    wfi_url proxy;       /* no host: none */
+    uint32_t credential_len;
+    char credential[(WFI_PROXY_USER_MAX + 1 + 2) / 3 * 4]; /* proxy user and password, in base64 */
+    char out[WFI_CLIENT_OUT];                              /* what is being written; nobody's between two calls */
+};
+
+/* Why a call could not be sent, NULL: it can. */
+WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url);
+
+#endif
+
+/* ==== end src/core/client.h ==== */
+
+/* ==== begin src/core/client.c ==== */
+
+/* client: exchanges with servers over HTTP/1.1, one on a lane at a time.
+ *
+ * Contract: client.h and wf_model_ops in api.h. A request's head is never in memory as a whole: each write renders it anew from the
+ * slices of the call and skips what is written already (usually nothing), and takes the body's first bytes along, so that a small
+ * request is one write. A response's head is read into `in` of the lane; what has come of the body with it is handed out from
+ * there, the rest is read into the caller's buffer and its chunks are joined in place.
+ *
+ * Invariants:
+ *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
+ *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
+ *      new connection: so never twice in a row.
+ *   4. No value of a request's header gets into an error's text. */
+
+/* ---- error texts ---- */
+
+static void client_say(wfi_exchange *x, wf_str s) {
+    s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
+    for (size_t i = 0; i < s.len; i++) {
+        bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
+        x->error[x->error_len++] = control ? '?' : s.ptr[i];
+    }
+}
+
+static void client_say_number(wfi_exchange *x, uint32_t n) {
+    char digits[20];
+    client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
+}
+
+static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
+    if (url->bracketed) client_say(x, WF_STR("["));
+    client_say(x, url->host);
+    if (url->bracketed) client_say(x, WF_STR("]"));
+    if (!port && url->port == (url->tls ? 443u : 80u)) return;
+    client_say(x, WF_STR(":"));
+    client_say_number(x, url->port);
+}
+
+/* Begins a text with who it is about. */
+static void client_say_who(const wf_http *http, wfi_exchange *x) {
+    x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
+    client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
+}
+
+/* The end of an exchange whose text is written. */
+static wf_status client_break(wf_http *http, wfi_exchange *x, wf_status status) {
+    if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
+    x->conn = WFI_NO_CONN;
+    x->phase = WFI_PHASE_BROKEN;
+    return status;
+}
+
+static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+    client_say_who(http, x);
+    client_say(x, WF_STR(": "));
+    client_say(x, wfi_str_z(why));
+    return client_break(http, x, status);
+}
+
+/* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
+static wf_status client_lost(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+    if (status != WF_E_CONFIG) status = WF_E_IO;
+    if (x->reused && !x->heard) {
+        x->fresh = true;
+        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
+    }
+    wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
+    if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
+    x->error_len = 0;
+    client_say(x, text);
+    return client_break(http, x, status);
+}
+
+/* ---- beginning ---- */
+
+/* Headers that say how the message is framed and kept are written by this client alone. */
+static const char *client_check_header(const wf_header *h) {
+    static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
+                                      "user-agent", "expect",         "accept-encoding",   "upgrade"};
+    if (!wfi_http_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
+    if (!wfi_http_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
+    for (size_t i = 0; i < WFI_COUNT(own); i++)
+        if (wfi_same_name(h->name, wfi_str_z(own[i]))) return "a header is given that HTTP itself must write";
+    return NULL;
+}
+
+WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url) {
+    const char *why;
+    if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
+    if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
+    if (!url->tls && !http->config.plain && !wfi_host_is_loopback(url->host))
+        return "http:// to another machine would show keys and prompts to the network: use https://, or allow plain "
+               "HTTP";
+    if (url->tls && !http->config.net->secure) return "https:// needs TLS, and this build has no TLS";
+    if (!wfi_http_name_ok(call->method)) return "the request's method is no word";
+    for (size_t i = 0; i < call->path.len; i++)
+        if (call->path.ptr[i] <= ' ' || call->path.ptr[i] > '~' || call->path.ptr[i] == '#')
+            return "the path has a blank, a # or a byte that is not ASCII";
+    why = NULL;
+    for (uint32_t i = 0; i < call->header_count && !why; i++)
+        why = client_check_header(&call->headers[i]);
+    return why;
+}
+
+static bool client_proxied(const wf_http *http, const wfi_url *url) {
+    return url->tls && http->proxy.host.len > 0 && !wfi_host_is_loopback(url->host) &&
+           !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
+}
+
+static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
+    const wf_net_ops *net = http->config.net;
+    bool proxied = client_proxied(http, &x->url);
+    const wfi_url *to = proxied ? &http->proxy : &x->url;
+    x->conn = wfi_pool_take(&http->pool, &x->url, lane);
+    x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
+    wfi_http_begin(&x->reader, proxied);
+    wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
+    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
+    return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
+}
+
+WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call) {
+    wfi_exchange *x = &http->lanes[lane];
+    WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
+    bool fresh = x->fresh;
+    wfi_zero(x, offsetof(wfi_exchange, reader)); /* the rest is said by lengths, or begun anew */
+    x->conn = WFI_NO_CONN;
+    x->call = *call;
+    x->body_left = call->has_body ? call->body_len : 0;
+    x->in_at = x->in_len = x->error_len = 0;
+    x->phase = WFI_PHASE_SEND;
+    wfi_response_begin(&x->response);
+    const char *why = wfi_client_check(http, call, &x->url);
+    if (why) {
+        x->phase = WFI_PHASE_BROKEN;
+        client_say(x, wfi_str_z(why));
+        return WF_E_CONFIG;
+    }
+    http->stats.requests++;
+    http->stats.resends += fresh;
+    if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
+    if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
+    x->reused = true;
+    wfi_http_begin(&x->reader, false);
+    return WF_OK;
+}
+
+/* ---- sending ---- */
+
+/* Takes text in, but for its first `skip` bytes, as long as there is room. */
+typedef struct client_sink {
+    char *buf;
+    size_t cap, len;
+    uint64_t skip;
+    bool full;
+} client_sink;
+
+static void client_put(client_sink *out, wf_str s) {
+    if (out->skip >= s.len) {
+        out->skip -= s.len;
+        return;
+    }
+    s = wfi_str_cut(s, (size_t)out->skip, s.len);
+    out->skip = 0;
+    if (s.len > out->cap - out->len) out->full = true;
+    if (out->full) s = wfi_str_cut(s, 0, out->cap - out->len);
+    wfi_copy(out->buf + out->len, s.ptr, s.len);
+    out->len += s.len;
+}
+
+static void client_put_number(client_sink *out, uint64_t n) {
+    char digits[20];
+    client_put(out, wf_str_of(digits, wfi_u64_str(n, digits)));
+}
+
+static void client_put_host(client_sink *out, const wfi_url *url, bool port) {
+    if (url->bracketed) client_put(out, WF_STR("["));
+    client_put(out, url->host);
+    if (url->bracketed) client_put(out, WF_STR("]"));
+    if (!port && url->port == (url->tls ? 443u : 80u)) return;
+    client_put(out, WF_STR(":"));
+    client_put_number(out, url->port);
+}
+
+/* host and user-agent, with which the headers of every request begin. */
+static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
+    client_put(out, WF_STR(" HTTP/1.1\r\nhost: "));
+    client_put_host(out, url, port);
+    client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
+}
+
+static void client_put_connect(const wf_http *http, const wfi_exchange *x, client_sink *out) {
+    client_put(out, WF_STR("CONNECT "));
+    client_put_host(out, &x->url, true);
+    client_put_first(out, &x->url, true);
+    if (http->credential_len > 0) {
+        client_put(out, WF_STR("proxy-authorization: Basic "));
+        client_put(out, wf_str_of(http->credential, http->credential_len));
+        client_put(out, WF_STR("\r\n"));
+    }
+    client_put(out, WF_STR("\r\n"));
+}
+
+static void client_put_request(const wfi_exchange *x, client_sink *out) {
+    const wfi_http_call *call = &x->call;
+    bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
+    client_put(out, call->method);
+    client_put(out, WF_STR(" "));
+    client_put(out, x->url.path);
+    if (!slash && (call->path.len > 0 || x->url.path.len == 0)) client_put(out, WF_STR("/"));
+    client_put(out, call->path);
+    client_put_first(out, &x->url, false);
+    for (uint32_t i = 0; i < call->header_count; i++) {
+        client_put(out, call->headers[i].name);
+        client_put(out, WF_STR(": "));
+        client_put(out, call->headers[i].value);
+        client_put(out, WF_STR("\r\n"));
+    }
+    if (call->has_body) {
+        client_put(out, WF_STR("content-length: "));
+        client_put_number(out, call->body_len);
+        client_put(out, WF_STR("\r\n"));
+    }
+    client_put(out, WF_STR("\r\n"));
+}
+
+/* One write of what is left of the head, with as much of the body as there is room for. */
+static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+    client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
+    size_t put = 0;
+    if (x->phase == WFI_PHASE_TUNNEL)
+        client_put_connect(http, x, &out);
+    else
+        client_put_request(x, &out);
+    size_t head = out.len;
+    bool last = !out.full;
+    client_put(&out, body); /* `full` by now cuts this to nothing */
+    wf_status s = http->config.net->write(http->config.net_ctx, x->conn, http->out, out.len, &put);
+    if (s != WF_OK) return s;
+    WFI_ASSERT(put > 0 && put <= out.len);
+    x->head_at += put < head ? put : head;
+    x->head_sent = last && put >= head;
+    *sent += put > head ? put - head : 0;
+    return WF_OK;
+}
+
+/* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
+static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+    while (!x->head_sent || *sent < body.len) {
+        wf_str rest = wfi_str_cut(body, *sent, body.len);
+        size_t put = 0;
+        wf_status s = x->head_sent ? http->config.net->write(http->config.net_ctx, x->conn, rest.ptr, rest.len, &put)
+                                   : client_write_head(http, x, rest, &put);
+        if (s != WF_OK) return s;
+        WFI_ASSERT(put <= rest.len);
+        *sent += put;
+    }
+    return WF_OK;
+}
+
+/* ---- the head of the response ---- */
+
+static void client_header(wf_http *http, wfi_exchange *x) {
+    const wfi_http_reader *r = &x->reader;
+    if (x->phase == WFI_PHASE_TUNNEL) return;
+    wfi_response_header(&x->response, r->name, r->value, r->cut, x->call.rates);
+    if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
+    client_say_who(http, x);
+    client_say(x, WF_STR(" redirects to "));
+    client_say(x, r->value);
+    client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
+}
+
+static wf_status client_head_end(wfi_exchange *x) {
+    size_t used;
+    if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
+    x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
+    return WF_OK;
+}
+
+/* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
+static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
+    for (;;) {
+        size_t used;
+        wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
+        x->in_at += (uint32_t)used;
+        switch (e) {
+        case WFI_HTTP_MORE:
+            return WF_AGAIN;
+        case WFI_HTTP_STATUS:
+            x->answered = true;
+            break;
+        case WFI_HTTP_HEADER:
+            client_header(http, x);
+            break;
+        case WFI_HTTP_HEAD:
+            return client_head_end(x);
+        default:
+            return client_fail(http, x, WF_E_IO, x->reader.why);
+        }
+    }
+}
+
+/* Reads on in the head. WF_OK: it is complete. */
+static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
+    for (;;) {
+        size_t got = 0;
+        wf_status s = client_parse_head(http, x);
+        if (s != WF_AGAIN) return s;
+        s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
+        if (s == WF_AGAIN) return s;
+        if (s == WF_END) (void)wfi_http_eof(&x->reader);
+        if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
+        WFI_ASSERT(got > 0 && got <= sizeof x->in);
+        x->heard = true;
+        x->in_at = 0;
+        x->in_len = (uint32_t)got;
+    }
+}
+
+/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
+ * more than the trouble. WF_OK: it is there, or begins to be. */
+static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
+    if (x->head_at > 0) {
+        wf_status in = client_read_head(http, x);
+        if (in == WF_AGAIN && x->answered) {
+            x->phase = WFI_PHASE_HEAD;
+            return WF_OK;
+        }
+        if (in != WF_AGAIN) return in;
+    }
+    return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
+}
+
+/* ---- tunnels ---- */
+
+static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+    uint32_t status = x->reader.status;
+    bool passing = status >= 500 || status == 408 || status == 429;
+    client_say_who(http, x);
+    client_say(x, WF_STR(" answered "));
+    client_say_number(x, status);
+    client_say(x, WF_STR(" to CONNECT"));
+    if (status == 407) {
+        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
+    } else {
+        client_say(x, WF_STR(" "));
+        client_say_host(x, &x->url, true);
+    }
+    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
+}
+
+/* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
+static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
+    size_t none = 0;
+    wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
+    if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
+    s = client_read_head(http, x);
+    if (s != WF_OK) return s;
+    if (x->reader.status >= 300) return client_refused(http, x);
+    if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
+    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
+    if (s != WF_OK) return client_lost(http, x, s, NULL);
+    wfi_http_begin(&x->reader, false);
+    x->phase = WFI_PHASE_SEND;
+    x->head_at = 0;
+    x->head_sent = x->answered = x->heard = false;
+    return WF_OK;
+}
+
+/* ---- the exchange ---- */
+
+WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_exchange *x = &http->lanes[lane];
+    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
+    *sent = 0;
+    if (s != WF_OK) return s;
+    if (x->phase == WFI_PHASE_SEND) {
+        if (n > x->body_left) return client_fail(http, x, WF_E_CONFIG, "the body is longer than was said");
+        s = client_write(http, x, wf_str_of(buf, n), sent);
+        x->body_left -= *sent;
+        if (s == WF_OK || (s == WF_AGAIN && *sent > 0)) return WF_OK;
+        s = client_blocked(http, x, s);
+        if (s != WF_OK) return s;
+    }
+    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
+}
+
+WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
+    wfi_exchange *x = &http->lanes[lane];
+    const wf_platform *os = http->config.platform;
+    size_t none = 0;
+    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
+    if (s == WF_OK && x->phase == WFI_PHASE_SEND) {
+        if (x->body_left > 0) return client_fail(http, x, WF_E_CONFIG, "the body is shorter than was said");
+        s = client_write(http, x, wf_str_of(NULL, 0), &none);
+        if (s == WF_OK)
+            x->phase = WFI_PHASE_HEAD;
+        else
+            s = client_blocked(http, x, s);
+    }
+    if (s == WF_OK && x->phase == WFI_PHASE_HEAD) s = client_read_head(http, x);
+    if (s != WF_OK) return s;
+    if (x->phase != WFI_PHASE_BODY && x->phase != WFI_PHASE_DONE) return WF_E_IO;
+    wfi_response_get(&x->response, x->reader.status, os->wall_ms(os->ctx), out);
+    return WF_OK;
+}
+
+/* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
+static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *got) {
+    wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
+    if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
+    wfi_copy(buf, rest.ptr, rest.len);
+    x->in_at += (uint32_t)rest.len;
+    *got = rest.len;
+    return WF_OK;
+}
+
+/* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
+static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *out) {
+    size_t at = 0, used;
+    *out = 0;
+    for (;;) {
+        wfi_http_event e = wfi_http_read(&x->reader, buf + at, n - at, &used);
+        at += used;
+        if (e == WFI_HTTP_MORE) return WF_OK;
+        if (e == WFI_HTTP_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (e == WFI_HTTP_END) {
+            x->phase = WFI_PHASE_DONE;
+            x->extra = at < n;
+            return WF_OK;
+        }
+        if (buf + *out != x->reader.body.ptr) wfi_move(buf + *out, x->reader.body.ptr, x->reader.body.len);
+        *out += x->reader.body.len;
+    }
+}
+
+WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_exchange *x = &http->lanes[lane];
+    *got = 0;
+    if (x->response.packed) /* said here, when the head with its status and request id is known */
+        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
+    while (x->phase == WFI_PHASE_BODY && *got == 0) {
+        size_t raw = 0;
+        wf_status s = client_raw(http, x, buf, n, &raw);
+        if (s == WF_AGAIN) return s;
+        if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
+            return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
+        WFI_ASSERT(raw <= n);
+        s = client_decode(http, x, buf, raw, got);
+        if (s != WF_OK) return s;
+    }
+    if (*got > 0) return WF_OK;
+    return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
+}
+
+WFI void wfi_client_end(wf_http *http, uint32_t lane) {
+    wfi_exchange *x = &http->lanes[lane];
+    const wf_platform *os = http->config.platform;
+    bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
+    if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
+        wfi_pool_keep(&http->pool, x->conn, os->now_ms(os->ctx));
+    else if (x->conn != WFI_NO_CONN)
+        wfi_pool_drop(&http->pool, x->conn);
+    x->conn = WFI_NO_CONN;
+    x->phase = WFI_PHASE_NONE;
+}
+
+/* ---- readiness ---- */
+
+WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
+    const wf_platform *os = http->config.platform;
+    uint32_t named = 0;
+    wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
+    uint32_t n = http->config.net->ready(http->config.net_ctx, lanes, max); /* connections first, lanes after */
+    for (uint32_t i = 0; i < n && i < max; i++) {
+        uint32_t lane = wfi_pool_news(&http->pool, lanes[i]);
+        if (lane != WFI_NO_LANE) lanes[named++] = lane;
+    }
+    return named;
+}
+
+WFI uint64_t wfi_client_due(wf_http *http) {
+    uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
+    return pool < net ? pool : net;
+}
+
+WFI wf_str wfi_client_error(wf_http *http, uint32_t lane) {
+    return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
+}
+
+/* ==== end src/core/client.c ==== */
+
+/* ==== begin src/core/endpoint.c ==== */
+
+/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
+ *
+ * Contract: api.h. */
+
+#define ENDPOINT_LANES_MAX 1000u
+#define ENDPOINT_MAX       256u
+
+/* ---- configuration ---- */
+
+static void endpoint_defaults(wf_http_config *c) {
+    if (c->lanes == 0) c->lanes = 16;
+    if (c->endpoints == 0) c->endpoints = 8;
+    if (c->idle_ms == 0) c->idle_ms = 60000;
+}
+
+static const char *endpoint_check(const wf_http_config *c) {
+    const char *why;
+    wfi_url proxy;
+    if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
+    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
+    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
+    if (c->proxy.len == 0) return NULL;
+    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
+        return "the proxy's address is not of the form http://[user:password@]host[:port]";
+    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
+    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
+    if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
+    return NULL;
+}
+
+static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
+    wf_http *http = wfi_arena_take(a, 1, sizeof *http);
+    wfi_pool counted;
+    wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
+    wfi_exchange *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
+    if (!http) return NULL;
+    http->lanes = lanes;
+    http->endpoints = endpoints;
+    return http;
+}
+
+size_t wf_http_size(const wf_http_config *config) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    if (endpoint_check(&c)) return 0;
+    wfi_arena_init(&a, NULL, 0);
+    (void)endpoint_carve(&a, &c);
+    return a.full ? 0 : a.used;
+}
+
+/* ---- the proxy's credential ---- */
+
+static uint32_t endpoint_hex(char c) {
+    if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
+    if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
+    return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
+}
+
+/* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
+static size_t endpoint_unescape(wf_str s, uint8_t *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
+        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
+        out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
+        if (low < 16) i += 2;
+    }
+    return n;
+}
+
+/* RFC 4648, section 4. */
+static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t len = 0;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = (uint32_t)p[i] << 16;
+        if (i + 1 < n) bits |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < n) bits |= p[i + 2];
+        out[len++] = digits[bits >> 18];
+        out[len++] = digits[bits >> 12 & 63];
+        out[len++] = i + 1 < n ? digits[bits >> 6 & 63] : '=';
+        out[len++] = i + 2 < n ? digits[bits & 63] : '=';
+    }
+    return len;
+}
+
+static void endpoint_proxy(wf_http *http) {
+    const char *why;
+    uint8_t plain[WFI_PROXY_USER_MAX + 1];
+    if (http->config.proxy.len == 0) return;
+    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
+    wf_str user = http->proxy.userinfo;
+    if (user.len == 0) return;
+    size_t n = endpoint_unescape(user, plain);
+    if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
+    http->credential_len = endpoint_base64(plain, n, http->credential);
+}
+
+/* ---- life ---- */
+
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    const char *why = endpoint_check(&c);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    *out = NULL;
+    if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
+        why = "the block is too small: wf_http_size says how much this config takes";
+        s = WF_E_MEMORY;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_arena_init(&a, memory, size);
+    wf_http *http = endpoint_carve(&a, &c);
+    WFI_ASSERT(!a.full);
+    http->config = c;
+    http->pool.net = c.net;
+    http->pool.net_ctx = c.net_ctx;
+    http->pool.idle_ms = c.idle_ms;
+    for (uint32_t i = 0; i < c.lanes; i++)
+        http->lanes[i].conn = WFI_NO_CONN;
+    endpoint_proxy(http);
+    *out = http;
+    return WF_OK;
+}
+
+void wf_http_close(wf_http *http) {
+    wfi_pool_close(&http->pool);
+    for (uint32_t i = 0; i < http->config.lanes; i++) {
+        http->lanes[i].conn = WFI_NO_CONN;
+        http->lanes[i].phase = WFI_PHASE_NONE;
+    }
+}
+
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
+    *out = http->stats;
+    out->connections = http->pool.opened;
+}
+
+/* ---- endpoints as providers ---- */
+
+static wfi_http_call endpoint_call(wfi_endpoint *e) {
+    return (wfi_http_call){.method = WF_STR("POST"),
+                           .url = e->endpoint.url,
+                           .path = e->endpoint.path,
+                           .headers = e->endpoint.headers,
+                           .header_count = e->endpoint.header_count,
+                           .has_body = true,
+                           .rates = &e->rates};
+}
+
+static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
+    wfi_endpoint *e = ctx;
+    wfi_http_call call = endpoint_call(e);
+    call.body_len = request->body_len;
+    return wfi_client_begin(e->http, lane, &call);
+}
+
+static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+}
+
+static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
+    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+}
+
+static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+    return wfi_client_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+}
+
+static void endpoint_end(void *ctx, uint32_t lane) {
+    wfi_client_end(((wfi_endpoint *)ctx)->http, lane);
+}
+
+static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+    return wfi_client_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+}
+
+static uint64_t endpoint_due(void *ctx) {
+    return wfi_client_due(((wfi_endpoint *)ctx)->http);
+}
+
+static wf_str endpoint_error(void *ctx, uint32_t lane) {
+    return wfi_client_error(((wfi_endpoint *)ctx)->http, lane);
+}
+
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
+    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
+                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
+    wfi_endpoint e = {.http = http, .endpoint = *endpoint};
+    wfi_http_call call = endpoint_call(&e);
+    wfi_url url;
+    const char *why = wfi_client_check(http, &call, &url);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    if (s == WF_OK && http->endpoint_count == http->config.endpoints) {
+        why = "there are more endpoints than the config of the HTTP client allows";
+        s = WF_E_LIMIT;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_endpoint *slot = &http->endpoints[http->endpoint_count++];
+    *slot = e;
+    provider->ops = &ops;
+    provider->ctx = slot;
+    return WF_OK;
+}
+
+void wf_http_rates(const wf_provider *provider, wf_rates *out) {
+    *out = ((const wfi_endpoint *)provider->ctx)->rates;
+}
+
+/* ==== end src/core/endpoint.c ==== */
 
 /* ==== begin src/core/agent.h ==== */
 
@@ -4830,7 +8809,8 @@ typedef struct wfi_task {
     wf_str effect_input; /* heap; an effect's input */
     const wf_provider *provider;
     const wfi_codec *codec;
-    wf_str model; /* without the provider's prefix */
+    wf_str model;      /* without the provider's prefix */
+    wfi_tariff tariff; /* none known, or the provider has no prices: count 0 */
     wfi_log_rec system, tools;
 
     /* the conversation */
@@ -4846,13 +8826,14 @@ typedef struct wfi_task {
     uint64_t piece_pos; /* bytes of it that are sent */
     bool exchange;      /* begun, not ended */
     wf_response response;
+    char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
-    uint64_t reserved;
+    wfi_cost reserved;
 
     /* the reply under way, or whose tools are being run */
-    char *reply; /* heap */
-    size_t reply_len, reply_cap;
-    wfi_reply turn; /* slices of reply */
+    wfi_reader reader;
+    wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
+    wfi_reply turn; /* slices of reader or reply */
     uint32_t use;   /* which of its tool calls is next */
     bool tool;      /* a tool is started, not ended */
 
@@ -4881,6 +8862,12 @@ WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
 WFI uint64_t wfi_task_due(const wfi_task *t);
 /* Ends it where it is, unfinished; frees all it holds. */
 WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
+
+/* The most tokens that its next reply may have. */
+static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
+    uint32_t most = t->row->limits.max_tokens;
+    return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
+}
 
 /* Writes the done record of a row that has no task (cancelled while queued). */
 WFI wf_status wfi_row_finish(wfi_env *e, wfi_row *row, uint32_t row_index, const wfi_meta_done *done, wf_str value);
@@ -4969,27 +8956,42 @@ static const wf_tool *request_tool(const wf_config *config, wf_str name) {
     return NULL;
 }
 
-static wf_status request_check_names(const wf_config *config, wf_str names, wf_str *unknown) {
+static bool request_is_server_tool(const wfi_codec *codec, wf_str type) {
+    wf_json_out o;
+    wf_json_out_init(&o, NULL, 0);
+    return codec->server_tool(&o, type, false);
+}
+
+static wf_status request_check_names(const wf_config *config, const wfi_codec *codec, wf_str names, wf_str *unknown) {
     if (wfi_str_eq(names, WF_STR("none"))) return WF_OK;
     while (names.len > 0) {
         size_t n = wfi_str_find(names, ',');
         *unknown = wfi_str_cut(names, 0, n);
-        if (!request_tool(config, *unknown)) return WF_E_NOT_FOUND;
+        if (!request_tool(config, *unknown) && !request_is_server_tool(codec, *unknown)) return WF_E_NOT_FOUND;
         names = wfi_str_cut(names, n + 1, names.len);
     }
     return WF_OK;
 }
 
+/* Tools of the config in its order, then the provider's own in the order they were named, then the result tool. */
 static void request_put_tools(const wf_config *config, const wfi_codec *codec, wf_json_out *o, wf_str names,
                               wf_str result_schema) {
+    uint32_t left = result_schema.len > 0; /* how many are to come: the last one has the mark */
+    for (uint32_t i = 0; i < config->tool_count; i++)
+        left += names.len == 0 || request_lists(names, config->tools[i].name);
+    for (wf_str rest = names; rest.len > 0; rest = wfi_str_cut(rest, wfi_str_find(rest, ',') + 1, rest.len))
+        left += request_is_server_tool(codec, wfi_str_cut(rest, 0, wfi_str_find(rest, ',')));
     wf_json_begin(o, false);
     for (uint32_t i = 0; i < config->tool_count; i++)
-        if (names.len == 0 || request_lists(names, config->tools[i].name)) codec->tool(o, &config->tools[i]);
+        if (names.len == 0 || request_lists(names, config->tools[i].name))
+            codec->tool(o, &config->tools[i], --left == 0);
+    for (wf_str rest = names; rest.len > 0; rest = wfi_str_cut(rest, wfi_str_find(rest, ',') + 1, rest.len))
+        left -= codec->server_tool(o, wfi_str_cut(rest, 0, wfi_str_find(rest, ',')), left == 1);
     if (result_schema.len > 0) {
         wf_tool result = {.name = WF_STR("result"),
                           .description = WF_STR("Hand in the final answer. Call it once, when the work is done."),
                           .input_schema = result_schema};
-        codec->tool(o, &result);
+        codec->tool(o, &result, true);
     }
     wf_json_finish(o);
 }
@@ -5014,7 +9016,7 @@ wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf
     wf_str result;
     char *wrapper, *buf;
     *at = 0;
-    wf_status s = request_check_names(&e->config, names, unknown);
+    wf_status s = request_check_names(&e->config, codec, names, unknown);
     if (s != WF_OK) return s;
     if ((s = request_result_schema(e, schema, &wrapper, &result)) != WF_OK) return s;
     wf_json_out_init(&o, NULL, 0);
@@ -5114,9 +9116,13 @@ uint64_t wfi_request_begin(wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    uint32_t max_tokens = t->raised ? t->row->limits.max_tokens * 2 : t->row->limits.max_tokens;
+    wfi_ask ask = {.model = t->model,
+                   .effort = t->call.effort,
+                   .max_tokens = wfi_task_max_tokens(t),
+                   .stream = t->provider->stream,
+                   .force = t->nudges > 0 ? WF_STR("result") : wf_str_of("", 0)};
     wf_json_out_init(&o, t->head, sizeof t->head);
-    t->codec->head(&o, t->model, max_tokens, t->call.effort);
+    t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;
@@ -5160,21 +9166,365 @@ void wfi_request_sent(wfi_task *t, size_t n) {
 
 /* ==== end src/core/request.c ==== */
 
+/* ==== begin src/core/budget.h ==== */
+
+/* budget: what the requests under way may use up at worst is set aside before they are sent, and settled when they are answered, so
+ * that nothing is ever overshot. Reservations are durable: a killed run knows what may have been billed.
+ *
+ * Invariants:
+ *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
+ *   2. A request goes out only when its reservation is durable.
+ *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed). */
+#ifndef WFI_BUDGET_H
+#define WFI_BUDGET_H
+
+
+/* Sets the cost of the task's next request aside. WFI_PACE_MORE: it may be sent now; DURABLE: when the log is durable up to
+ * t->durable; BUDGET: others must settle first; STOPPED: the budget is spent, and the run stops; BROKEN: the log failed. */
+WFI wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len);
+/* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
+WFI const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len);
+/* Gives the reservation back; what went out without being answered stays spent. */
+WFI void wfi_budget_settle(wfi_env *e, wfi_task *t);
+/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
+WFI wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t);
+
+#endif
+
+/* ==== end src/core/budget.h ==== */
+
+/* ==== begin src/core/budget.c ==== */
+
+/* budget: see budget.h. */
+
+void wfi_budget_settle(wfi_env *e, wfi_task *t) {
+    if (t->reserved.tokens == 0) return;
+    e->reserved.tokens -= t->reserved.tokens;
+    e->reserved.nano_usd -= t->reserved.nano_usd;
+    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&e->lost, t->reserved);
+    e->settles++;
+    wfi_zero(&t->reserved, sizeof t->reserved);
+}
+
+wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t) {
+    wfi_meta_reserve none = {{0, 0}};
+    if (t->reserved.tokens == 0) return WF_OK;
+    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+}
+
+/* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
+static wfi_cost budget_worst(const wfi_task *t, uint64_t body_len) {
+    uint64_t output = wfi_task_max_tokens(t);
+    wfi_cost worst = {wfi_add_sat(body_len, output), wfi_price_worst(&t->tariff, body_len, output)};
+    return worst;
+}
+
+const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len) {
+    const wfi_limits *l = &t->row->limits;
+    bool in_usd = e->config.budget_nano_usd > 0 || l->budget_nano_usd > 0;
+    wfi_cost limit = {l->budget_tokens, l->budget_nano_usd}, all = wfi_cost_of(&t->usage);
+    if (in_usd && t->provider->priced && t->tariff.count == 0)
+        return "the model's price is not known, so a budget in USD cannot hold; add the price with --prices FILE, or "
+               "give "
+               "a budget in tokens";
+    bool reached = limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd;
+    wfi_cost_add(&all, budget_worst(t, body_len));
+    if (reached || !wfi_cost_within(all, limit))
+        return "the next request could overshoot the agent's own budget; raise it";
+    return NULL;
+}
+
+static wfi_pace budget_spent(wfi_env *e) {
+    wfi_env_stop(e, WF_RUN_BUDGET,
+                 WF_STR("the next request could overshoot the budget; resume with a higher --budget-usd or "
+                        "--budget-tokens"));
+    return WFI_PACE_STOPPED;
+}
+
+wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
+    wfi_cost limit = {e->config.budget_tokens, e->config.budget_nano_usd}, all = wfi_cost_of(&e->spent);
+    wfi_cost need = budget_worst(t, body_len);
+    if (limit.tokens == 0 && limit.nano_usd == 0) return WFI_PACE_MORE;
+    if (t->reserved.tokens >= need.tokens) return WFI_PACE_MORE; /* a retry keeps what it has */
+    wfi_budget_settle(e, t);
+    wfi_cost_add(&all, e->lost);
+    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(e);
+    wfi_cost_add(&all, e->reserved);
+    wfi_cost_add(&all, need);
+    if (!wfi_cost_within(all, limit)) return e->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(e);
+    wfi_meta_reserve meta = {.cost = need};
+    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
+        return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log);
+    wfi_cost_add(&e->reserved, need);
+    t->reserved = need;
+    return WFI_PACE_DURABLE;
+}
+
+/* ==== end src/core/budget.c ==== */
+
+/* ==== begin src/core/exchange.h ==== */
+
+/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It decides
+ * nothing: whether to try again, and what a failure means for the agent and the run, is the agent's business. */
+#ifndef WFI_EXCHANGE_H
+#define WFI_EXCHANGE_H
+
+
+typedef enum wfi_progress {
+    WFI_PROGRESS_MORE,   /* call again */
+    WFI_PROGRESS_WAIT,   /* when the model is ready */
+    WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
+    WFI_PROGRESS_STALE,  /* nobody has seen the request: begin it again at once */
+    WFI_PROGRESS_FAILED, /* *failure says how */
+    WFI_PROGRESS_MEMORY, /* the heap is exhausted */
+    WFI_PROGRESS_BROKEN  /* the log could not be read */
+} wfi_progress;
+
+typedef struct wfi_failure {
+    wf_kind kind;
+    wf_str why;      /* a sentence, in the scratch buffer */
+    bool again;      /* sending the request again may help */
+    bool answered;   /* the provider said no before it did any work: it costs nothing */
+    int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+} wfi_failure;
+
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+#define WFI_EXCHANGE_LINGER_MS 50u
+static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
+    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+}
+
+/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
+WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
+/* One bounded piece of work, in the states SEND, HEAD and BODY. */
+WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+WFI void wfi_exchange_end(wfi_task *t);
+/* Frees the reply. */
+WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
+
+#endif
+
+/* ==== end src/core/exchange.h ==== */
+
+/* ==== begin src/core/exchange.c ==== */
+
+/* exchange: see exchange.h. */
+
+#define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
+
+void wfi_exchange_end(wfi_task *t) {
+    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+    t->exchange = false;
+}
+
+void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
+    if (t->codec) t->codec->reader_free(&t->reader);
+    wfi_buf_free(&e->heap, &t->reply);
+}
+
+/* ---- failures ---- */
+
+static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool again) {
+    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1};
+    *f = failure;
+    return WFI_PROGRESS_FAILED;
+}
+
+static wf_str exchange_error(const wfi_task *t) {
+    return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
+}
+
+/* The transport failed. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
+static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+    if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
+    bool final = s == WF_E_CONFIG;
+    const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
+    wf_str why = wfi_env_message(e, what, exchange_error(t), false, t->response.request_id);
+    return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+}
+
+/* What an unsuccessful response means. */
+static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
+    if (fault->spent || status == 402 || status == 429) return WF_KIND_QUOTA;
+    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
+    return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
+static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+    const wf_response *r = &t->response;
+    wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
+    wfi_fault fault;
+    t->codec->fault(body, &fault);
+    bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
+    wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
+    char head[48] = "the provider answered ";
+    size_t n = 22 + wfi_u64_str(r->status, head + 22);
+    head[n] = 0;
+    f->kind = exchange_kind(r->status, &fault);
+    f->why = wfi_env_message(e, head, message, escaped, id);
+    f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
+    f->answered = true;
+    f->wait_ms = r->retry_after_ms;
+    return WFI_PROGRESS_FAILED;
+}
+
+/* The provider gave up in the middle of its reply. */
+static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+    wfi_fault fault;
+    t->codec->fault(t->reader.error, &fault);
+    wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
+    bool escaped = fault.message.len > 0;
+    wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
+    wf_str why = wfi_env_message(e, "the provider broke its reply off", message, escaped, id);
+    wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+    return exchange_fail(f, kind, why, fault.transient && !fault.spent);
+}
+
+/* What a reader's negative status means. */
+static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+    wf_str id = t->response.request_id;
+    switch (s) {
+    case WF_E_MEMORY:
+        return WFI_PROGRESS_MEMORY;
+    case WF_E_IO:
+        return exchange_error_event(e, t, f);
+    case WF_E_LIMIT:
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_env_message(e, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id), false);
+    default:
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_env_message(e, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+    }
+}
+
+/* ---- the states ---- */
+
+wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
+    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    t->progress = e->now;
+    wfi_exchange_forget(e, t);
+    wfi_zero(&t->reader, sizeof t->reader);
+    wfi_zero(&t->response, sizeof t->response);
+    t->exchange = true;
+    t->state = WFI_TASK_SEND;
+    wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
+    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
+}
+
+static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str bytes;
+    size_t sent = 0;
+    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
+    if (bytes.len == 0) {
+        t->state = WFI_TASK_HEAD;
+        return WFI_PROGRESS_MORE;
+    }
+    wf_status s = t->provider->ops->send(t->provider->ctx, t->lane, bytes.ptr, bytes.len, &sent);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
+    if (s == WF_END) { /* answered before all was sent */
+        t->state = WFI_TASK_HEAD;
+        return WFI_PROGRESS_MORE;
+    }
+    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(e, t, s, f);
+    t->progress = e->now;
+    wfi_request_sent(t, sent);
+    return WFI_PROGRESS_MORE;
+}
+
+static bool exchange_succeeded(const wfi_task *t) {
+    return t->response.status >= 200 && t->response.status < 300;
+}
+
+/* The request's id outlives the exchange, for messages about the reply. */
+static void exchange_keep_id(wfi_task *t) {
+    wf_str id = wfi_utf8_clip(t->response.request_id, sizeof t->request_id);
+    wfi_copy(t->request_id, id.ptr, id.len);
+    t->response.request_id = wf_str_of(t->request_id, id.len);
+}
+
+static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
+    if (s != WF_OK) return exchange_lost(e, t, s, f);
+    exchange_keep_id(t);
+    t->progress = e->now;
+    t->state = WFI_TASK_BODY;
+    if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
+    wf_str type = t->response.content_type;
+    bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
+    if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_env_message(e, "the answer is no message of this API, but", type, false, t->response.request_id),
+            false);
+    t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
+    return WFI_PROGRESS_MORE;
+}
+
+static wfi_progress exchange_end_of_reply(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    if (!exchange_succeeded(t)) return exchange_refused(e, t, f);
+    wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(e, t, s, f);
+}
+
+/* What a response that is no success says of itself; its beginning is enough. */
+static wfi_progress exchange_take_error(wfi_env *e, wfi_task *t, wf_str bytes, wfi_failure *f) {
+    wf_status s = wfi_buf_add(&e->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
+    if (s == WF_E_LIMIT) return exchange_refused(e, t, f);
+    return s == WF_OK ? WFI_PROGRESS_MORE : WFI_PROGRESS_MEMORY;
+}
+
+static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    size_t got = 0, used = 0;
+    const char *bytes = (const char *)e->scratch;
+    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
+    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
+    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
+    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
+    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
+        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
+    t->progress = e->now;
+    if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    while (used < got) {
+        size_t n = 0;
+        s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
+        if (s != WF_OK) return exchange_unreadable(e, t, s, f);
+        used += n;
+    }
+    return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
+    switch (t->state) {
+    case WFI_TASK_SEND:
+        return exchange_send(e, t, failure);
+    case WFI_TASK_HEAD:
+        return exchange_head(e, t, failure);
+    default:
+        return exchange_body(e, t, failure);
+    }
+}
+
+/* ==== end src/core/exchange.c ==== */
+
 /* ==== begin src/core/agent.c ==== */
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_NUDGES             2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX           128u   /* tool calls in one reply */
-#define AGENT_ID_MAX             256u   /* bytes of a tool call's id */
-#define AGENT_REPLY_FIRST        8192u  /* bytes of the first reply buffer */
-#define AGENT_ERROR_MAX          65536u /* of an unsuccessful response's body that are kept */
-#define AGENT_BACKOFF_CAP_MS     8000u
-#define AGENT_RETRY_AFTER_MAX_MS 600000 /* who is asked to wait longer gives up */
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_NUDGES      2u     /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u   /* tool calls in one reply */
+#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
 
 static wfi_pace agent_request(wfi_env *e, wfi_task *t);
+static wfi_pace agent_reply(wfi_env *e, wfi_task *t);
 static wfi_pace agent_turn(wfi_env *e, wfi_task *t);
-static wfi_pace agent_lost(wfi_env *e, wfi_task *t);
+static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f);
 
 static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
     wf_trace event = {.type = type,
@@ -5188,35 +9538,21 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
-/* Gives the reservation back; but that of a request which went out and got no answer stays spent, since it may be billed. */
-static void agent_settle(wfi_env *e, wfi_task *t) {
-    if (t->reserved == 0) return;
-    e->reserved -= t->reserved;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) e->lost = wfi_add_sat(e->lost, t->reserved);
-    e->settles++;
-    t->reserved = 0;
-}
-
-static void agent_end_exchange(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
-    t->exchange = false;
-}
-
 static void agent_end_tool(wfi_env *e, wfi_task *t) {
     if (t->tool) e->os->tool_ops->end(e->os->tool_ctx, t->lane);
     t->tool = false;
 }
 
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    agent_end_exchange(t);
+    wfi_exchange_end(t);
     agent_end_tool(e, t);
-    agent_settle(e, t);
+    wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->schema.ptr);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->effect_input.ptr);
     wfi_heap_free(&e->heap, t->items);
-    wfi_heap_free(&e->heap, t->reply);
-    t->meta = t->reply = NULL;
+    wfi_exchange_forget(e, t);
+    t->meta = NULL;
     t->items = NULL;
     t->schema = t->effect_input = wf_str_of(NULL, 0);
     t->state = WFI_TASK_FREE;
@@ -5264,45 +9600,14 @@ static wfi_pace agent_trouble(wfi_env *e, wfi_task *t, wf_status s) {
     return WFI_PACE_BROKEN;
 }
 
-/* "TEXT: DETAIL (request ID)" in the scratch buffer. The detail is JSON-escaped when it comes from a body. */
-static wf_str agent_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
-    const size_t cap = 4096;
-    char *to = (char *)e->scratch;
-    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
-    if (detail.len > cap - 400) {
-        escaped = false; /* a cut could fall inside an escape */
-        detail = wfi_utf8_clip(detail, cap - 400);
-    }
-    wfi_copy(to, head.ptr, head.len);
-    size_t n = head.len;
-    if (detail.len > 0) {
-        wfi_copy(to + n, ": ", 2);
-        n += 2;
-        if (escaped) {
-            n += wf_json_unescape(detail, to + n);
-        } else {
-            wfi_copy(to + n, detail.ptr, detail.len);
-            n += detail.len;
-        }
-    }
-    if (id.len > 0) {
-        wfi_copy(to + n, " (request ", 10);
-        wfi_copy(to + n + 10, id.ptr, id.len);
-        to[n + 10 + id.len] = ')';
-        n += id.len + 11;
-    }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
-}
-
 /* ---- start ---- */
 
 const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_str *rest) {
     size_t n = wfi_str_find(model, ':');
-    for (uint32_t i = 0; i < config->provider_count && n < model.len; i++) {
-        if (!wfi_str_eq(config->providers[i].name, wfi_str_cut(model, 0, n))) continue;
-        *rest = wfi_str_cut(model, n + 1, model.len);
-        return &config->providers[i];
-    }
+    wf_str name = n < model.len ? wfi_str_cut(model, 0, n) : WF_STR(WF_BARE_PROVIDER);
+    *rest = n < model.len ? wfi_str_cut(model, n + 1, model.len) : model;
+    for (uint32_t i = 0; i < config->provider_count; i++)
+        if (wfi_str_eq(config->providers[i].name, name)) return &config->providers[i];
     return NULL;
 }
 
@@ -5398,10 +9703,10 @@ static wf_status agent_load_turn(wfi_env *e, wfi_task *t) {
         }
         at = any.block.prev;
     }
-    wf_status s = wfi_env_payload(e, &rec, 1, &t->reply);
+    wf_status s = wfi_env_payload(e, &rec, 1, &t->reply.ptr);
     if (s != WF_OK) return s;
-    t->reply_len = t->reply_cap = rec.payload_len;
-    t->turn.content = wf_str_of(t->reply, t->reply_len);
+    t->reply.len = t->reply.cap = rec.payload_len;
+    t->turn.content = wf_str_of(t->reply.ptr, t->reply.len);
     t->turn.stop = (wfi_stop)meta.stop;
     return WF_OK;
 }
@@ -5448,9 +9753,10 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
 
     t->codec = wfi_messages_codec();
     t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
+    if (t->provider && t->provider->priced) t->tariff = *wfi_env_tariff(e, t->model);
     if (!t->provider)
         return agent_finish(e, t, WF_KIND_PROVIDER,
-                            agent_message(e, "no provider serves this model", t->call.model, false, wf_str_of("", 0)),
+                            wfi_env_message(e, "no provider serves this model", t->call.model, false, wf_str_of("", 0)),
                             false);
     if (t->turns == 0) return agent_request(e, t);
     if ((s = agent_load_turn(e, t)) != WF_OK) return agent_trouble(e, t, s);
@@ -5493,54 +9799,10 @@ static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
            e->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
-/* What the next request may use up at worst: a token is at least a byte. */
-static uint64_t agent_worst_case(const wfi_task *t, uint64_t body_len) {
-    return body_len + (uint64_t)t->row->limits.max_tokens * (t->raised ? 2 : 1);
-}
-
-static bool agent_over_budget(const wfi_task *t, uint64_t body_len) {
-    const wfi_limits *l = &t->row->limits;
-    uint64_t worst = wfi_add_sat(wfi_usage_tokens(&t->usage), agent_worst_case(t, body_len));
-    return (l->budget_tokens > 0 && worst > l->budget_tokens) ||
-           (l->budget_nano_usd > 0 && t->usage.nano_usd >= l->budget_nano_usd);
-}
-
-/* Sets budget aside for the worst case of the next request: a token is at least a byte. */
-static wfi_pace agent_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    uint64_t need = agent_worst_case(t, body_len);
-    uint64_t spent = wfi_add_sat(wfi_usage_tokens(&e->spent), e->lost);
-    if (e->config.budget_nano_usd > 0 && e->spent.nano_usd >= e->config.budget_nano_usd) {
-        wfi_env_stop(e, WF_RUN_BUDGET, WF_STR("the budget in USD is spent; resume with a higher --budget-usd"));
-        return WFI_PACE_STOPPED;
-    }
-    if (e->config.budget_tokens == 0 || t->reserved >= need) return WFI_PACE_MORE; /* a retry keeps what it has */
-    agent_settle(e, t);
-    if (wfi_add_sat(wfi_add_sat(spent, e->reserved), need) > e->config.budget_tokens) {
-        if (e->reserved > 0) return WFI_PACE_BUDGET;
-        wfi_env_stop(e, WF_RUN_BUDGET,
-                     WF_STR("the next request could overshoot the token budget; resume with a higher --budget-tokens"));
-        return WFI_PACE_STOPPED;
-    }
-    wfi_meta_reserve meta = {.tokens = need};
-    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
-        return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
-    e->reserved += need;
-    t->reserved = need;
-    return WFI_PACE_DURABLE;
-}
-
-/* Begins the exchange. The body's length was known before; what is streamed now cannot change. */
 static wfi_pace agent_send(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    wfi_failure failure;
     t->attempts++;
-    t->progress = e->now;
-    t->reply_len = 0;
-    wfi_zero(&t->response, sizeof t->response);
-    t->exchange = true;
-    t->state = WFI_TASK_SEND;
-    if (t->provider->ops->begin(t->provider->ctx, t->lane, &request) != WF_OK) return agent_lost(e, t);
-    return WFI_PACE_MORE;
+    return agent_progress(e, t, wfi_exchange_begin(e, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
@@ -5559,110 +9821,76 @@ static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
     }
     uint64_t body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
-    if (agent_over_budget(t, body_len))
-        return agent_fail(e, t, WF_KIND_BUDGET, "the next request could overshoot the agent's own budget; raise it");
+    const char *forbidden = wfi_budget_forbids(e, t, body_len);
+    if (forbidden) return agent_fail(e, t, WF_KIND_BUDGET, forbidden);
     t->state = WFI_TASK_RESERVE;
-    wfi_pace pace = agent_reserve(e, t, body_len);
+    wfi_pace pace = wfi_budget_reserve(e, t, body_len);
     if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
     return pace == WFI_PACE_MORE ? agent_send(e, t, body_len) : pace;
 }
 
-/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
-static wf_status agent_unreserve(wfi_env *e, const wfi_task *t) {
-    wfi_meta_reserve none = {.tokens = 0};
-    if (t->reserved == 0) return WF_OK;
-    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
-}
+/* ---- failed requests ---- */
 
-/* A request failed in a way that sending it again may cure. */
-static wfi_pace agent_retry(wfi_env *e, wfi_task *t, wf_kind kind, wf_str why, int64_t retry_after_ms) {
-    uint32_t retries = t->row->limits.retries;
-    agent_end_exchange(t);
-    bool last = t->attempt >= retries || retries == WF_NONE || retry_after_ms > AGENT_RETRY_AFTER_MAX_MS;
-    if (t->state != WFI_TASK_BACKOFF)
-        agent_settle(e, t);
-    else if ((last || e->stop != WF_RUN_OPEN) && agent_unreserve(e, t) != WF_OK)
-        return WFI_PACE_BROKEN;
-    if (e->stop != WF_RUN_OPEN) {
-        wfi_task_drop(e, t);
-        return WFI_PACE_STOPPED;
-    }
-    if (last) return agent_finish(e, t, kind, why, false);
-    uint64_t wait = t->attempt < 4 ? 500u << t->attempt : AGENT_BACKOFF_CAP_MS;
-    wait -= wfi_env_random(e, wait / 4 + 1);
-    if (retry_after_ms > 0) wait = (uint64_t)retry_after_ms;
+/* Waits, then sends the request again. */
+static wfi_pace agent_retry(wfi_env *e, wfi_task *t, const wfi_failure *f) {
+    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_env_random(e, (uint64_t)UINT32_MAX + 1));
     t->attempt++;
     t->wake = e->now + wait;
     t->state = WFI_TASK_BACKOFF;
     wf_trace event = agent_event(t, WF_TRACE_RETRY);
-    event.kind = kind;
+    event.kind = f->kind;
     event.n = t->attempt;
     event.ms = wait;
-    event.text = why;
+    event.text = f->why;
     wfi_env_trace(e, &event);
     return WFI_PACE_WAIT;
 }
 
-static wfi_pace agent_lost(wfi_env *e, wfi_task *t) {
-    wf_str why = wf_str_of("", 0);
-    if (t->provider->ops->error) why = t->provider->ops->error(t->provider->ctx, t->lane);
-    why = agent_message(e, "the request got no whole answer", why, false, t->response.request_id);
-    return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
-}
-
-static wfi_pace agent_step_send(wfi_env *e, wfi_task *t) {
-    wf_str bytes;
-    size_t sent = 0;
-    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PACE_BROKEN;
-    if (bytes.len == 0) {
-        t->state = WFI_TASK_HEAD;
-        return WFI_PACE_MORE;
+/* A request failed; whether it goes out again is decided here, for all causes. */
+static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
+    uint32_t retries = t->row->limits.retries;
+    bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
+    bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
+    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
+    wfi_exchange_end(t);
+    if (f->answered && last && wfi_budget_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
+    if (!f->answered) wfi_budget_settle(e, t);
+    if (!last) return agent_retry(e, t, f);
+    if (f->again && e->stop != WF_RUN_OPEN) {
+        wfi_task_drop(e, t);
+        return WFI_PACE_STOPPED;
     }
-    wf_status s = t->provider->ops->send(t->provider->ctx, t->lane, bytes.ptr, bytes.len, &sent);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s != WF_OK || sent == 0 || sent > bytes.len) return agent_lost(e, t);
-    t->progress = e->now;
-    wfi_request_sent(t, sent);
-    return WFI_PACE_MORE;
+    return agent_finish(e, t, f->kind, f->why, false);
 }
 
-static wfi_pace agent_step_head(wfi_env *e, wfi_task *t) {
-    wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s != WF_OK) return agent_lost(e, t);
-    t->progress = e->now;
-    t->state = WFI_TASK_BODY;
-    return WFI_PACE_MORE;
+/* Acts on what a step of the exchange said. */
+static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f) {
+    switch (progress) {
+    case WFI_PROGRESS_MORE:
+        return WFI_PACE_MORE;
+    case WFI_PROGRESS_WAIT:
+        return WFI_PACE_WAIT;
+    case WFI_PROGRESS_REPLY:
+        return agent_reply(e, t);
+    case WFI_PROGRESS_STALE:
+        wfi_exchange_end(t);
+        return agent_send(e, t, wfi_request_begin(t));
+    case WFI_PROGRESS_FAILED:
+        return agent_failed(e, t, f);
+    case WFI_PROGRESS_MEMORY:
+        return agent_trouble(e, t, WF_E_MEMORY);
+    case WFI_PROGRESS_BROKEN:
+        break;
+    }
+    return WFI_PACE_BROKEN;
+}
+
+static wfi_pace agent_step_exchange(wfi_env *e, wfi_task *t) {
+    wfi_failure failure;
+    return agent_progress(e, t, wfi_exchange_step(e, t, &failure), &failure);
 }
 
 /* ---- reply ---- */
-
-/* What an unsuccessful response means for the agent; quota and auth stop the run too. */
-static wf_kind agent_kind_of(uint32_t status, bool spent) {
-    if (spent || status == 402 || status == 429) return WF_KIND_QUOTA;
-    if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
-    return status == 413 ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-}
-
-static wfi_pace agent_refused(wfi_env *e, wfi_task *t) {
-    const wf_response *r = &t->response;
-    wf_str body = wf_str_of(t->reply, t->reply_len);
-    wfi_fault fault;
-    t->codec->fault(body, &fault);
-    bool escaped = fault.message.len > 0;
-    wf_str message = escaped ? fault.message : wfi_str_cut(body, 0, 200);
-    char head[48] = "the provider answered ";
-    size_t n = 22 + wfi_u64_str(r->status, head + 22);
-    head[n] = 0;
-    wf_str why = agent_message(e, head, message, escaped, r->request_id);
-    wf_kind kind = agent_kind_of(r->status, fault.spent);
-    bool again = r->status == 408 || r->status == 409 || r->status == 429 || r->status >= 500;
-    if (r->should_retry >= 0) again = r->should_retry == 1;
-    t->state = WFI_TASK_BACKOFF; /* it was answered, so it costs nothing */
-    if (again && !fault.spent) return agent_retry(e, t, kind, why, r->retry_after_ms);
-    if (agent_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
-    return agent_finish(e, t, kind, why, false);
-}
 
 static bool agent_is_empty(const wfi_task *t) {
     wf_json j;
@@ -5671,14 +9899,19 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
+/* What the reply cost: as it says itself, or by the price list. */
+static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
+    if (!t->provider->priced) return;
+    if (t->tariff.count > 0)
+        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
+    else
+        usage->unpriced = wfi_cost_of(usage).tokens;
+}
+
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
-    if (t->codec->parse(wf_str_of(t->reply, t->reply_len), &t->turn) != WF_OK) {
-        wf_str start = wfi_str_cut(wf_str_of(t->reply, t->reply_len), 0, 200);
-        wf_str why = agent_message(e, "the reply is no message of this API", start, false, t->response.request_id);
-        return agent_retry(e, t, WF_KIND_PROVIDER, why, -1);
-    }
+    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
@@ -5691,9 +9924,9 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
     wfi_log_want(&e->log); /* it is paid for */
-    agent_end_exchange(t);
+    wfi_exchange_end(t);
     t->state = WFI_TASK_TURN;
-    agent_settle(e, t);
+    wfi_budget_settle(e, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&e->spent, &t->turn.usage);
     t->attempt = 0;
@@ -5710,38 +9943,6 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wfi_env_trace(e, &event);
     t->use = 0;
     return agent_turn(e, t);
-}
-
-/* Makes room for more of the reply. */
-static wf_status agent_grow_reply(wfi_env *e, wfi_task *t, size_t max) {
-    if (t->reply_len < t->reply_cap) return WF_OK;
-    if (t->reply_cap >= max) return WF_E_LIMIT;
-    size_t cap = t->reply_cap < AGENT_REPLY_FIRST ? AGENT_REPLY_FIRST : t->reply_cap * 2;
-    if (cap > max) cap = max;
-    char *reply = wfi_heap_realloc(&e->heap, t->reply, cap);
-    if (!reply) return WF_E_MEMORY;
-    t->reply = reply;
-    t->reply_cap = cap;
-    return WF_OK;
-}
-
-static wfi_pace agent_step_body(wfi_env *e, wfi_task *t) {
-    bool good = t->response.status >= 200 && t->response.status < 300;
-    size_t max = good || e->config.reply_max < AGENT_ERROR_MAX ? e->config.reply_max : AGENT_ERROR_MAX;
-    size_t got = 0;
-    wf_status s = agent_grow_reply(e, t, max);
-    if (s == WF_E_LIMIT) {
-        if (!good) return agent_refused(e, t);
-        return agent_fail(e, t, WF_KIND_PROVIDER, "the reply is longer than the limit for one reply");
-    }
-    if (s != WF_OK) return agent_trouble(e, t, s);
-    s = t->provider->ops->recv(t->provider->ctx, t->lane, t->reply + t->reply_len, t->reply_cap - t->reply_len, &got);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (s == WF_END) return good ? agent_reply(e, t) : agent_refused(e, t);
-    if (s != WF_OK || got == 0 || got > t->reply_cap - t->reply_len) return agent_lost(e, t);
-    t->reply_len += got;
-    t->progress = e->now;
-    return WFI_PACE_MORE;
 }
 
 /* ---- turn ---- */
@@ -5775,6 +9976,11 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
     return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
 }
 
+/* The reply says why there is no answer. */
+static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
+    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+}
+
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -5787,21 +9993,20 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
         return agent_request(e, t);
     case WFI_STOP_CUT:
         if (t->raised)
-            return agent_fail(e, t, WF_KIND_CONTEXT,
-                              "the reply was cut at max_tokens, and again at twice that; raise max_tokens");
+            return agent_stopped(e, t, WF_KIND_CONTEXT,
+                                 "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
+                                 wf_str_of("", 0));
         t->raised = true;
         return agent_request(e, t);
     case WFI_STOP_REFUSED:
-        return agent_fail(e, t, WF_KIND_REFUSED, "the model declined to answer");
+        return agent_stopped(e, t, WF_KIND_REFUSED, "the model declined to answer", t->turn.details);
     case WFI_STOP_CONTEXT:
-        return agent_fail(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window");
+        return agent_stopped(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window",
+                             wf_str_of("", 0));
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(
-        e, t, WF_KIND_PROVIDER,
-        agent_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true, wf_str_of("", 0)),
-        false);
+    return agent_stopped(e, t, WF_KIND_PROVIDER, "the reply ended for a reason that is not known here", t->turn.reason);
 }
 
 /* ---- tools ---- */
@@ -5924,8 +10129,11 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    if (t->state != WFI_TASK_TOOL)
-        return agent_retry(e, t, WF_KIND_STALL, WF_STR("no byte from the model for longer than the stall limit"), -1);
+    if (t->state != WFI_TASK_TOOL) {
+        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
+        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
+        return agent_failed(e, t, &silence);
+    }
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -5940,6 +10148,7 @@ static bool agent_may_stall(const wfi_task *t) {
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
+    if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
     return due;
 }
@@ -5951,15 +10160,13 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
-        if (t->reserved == 0) return agent_request(e, t);
+        if (t->reserved.tokens == 0) return agent_request(e, t);
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
         return agent_send(e, t, wfi_request_begin(t));
     case WFI_TASK_SEND:
-        return agent_step_send(e, t);
     case WFI_TASK_HEAD:
-        return agent_step_head(e, t);
     case WFI_TASK_BODY:
-        return agent_step_body(e, t);
+        return agent_step_exchange(e, t);
     case WFI_TASK_BACKOFF:
         return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
@@ -6500,7 +10707,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
 
 static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
     wfi_usage_add(&e->spent, &meta->usage);
-    r->reserved = 0;
+    wfi_zero(&r->reserved, sizeof r->reserved);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -6533,9 +10740,9 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         r->intent_at = rec->offset;
         return WF_OK;
     case WFI_REC_RESERVE:
-        if (meta->reserve.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
-            e->lost = wfi_add_sat(e->lost, r->reserved);
-        r->reserved = meta->reserve.tokens;
+        if (meta->reserve.cost.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
+            wfi_cost_add(&e->lost, r->reserved);
+        r->reserved = meta->reserve.cost;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -6615,8 +10822,8 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        e->lost = wfi_add_sat(e->lost, r->reserved);
-        r->reserved = 0;
+        wfi_cost_add(&e->lost, r->reserved);
+        wfi_zero(&r->reserved, sizeof r->reserved);
     }
     return WF_OK;
 }
@@ -7967,7 +12174,8 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
  *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
  *      keeps its place until it is reaped.
  *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio. The function gets no signal handler of ours and none of our descriptors but `keep`. */
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`. */
 #ifndef WFI_CHILD_H
 #define WFI_CHILD_H
 
@@ -11062,12 +15270,1062 @@ const wf_log_ops *wfi_logfile_ops(void) {
 
 /* ==== end src/port/logfile.c ==== */
 
+/* ==== begin src/port/lookup.h ==== */
+
+/* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
+ *
+ * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
+ * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
+ *
+ * Why a child and not a thread: getaddrinfo has no limit and cannot be broken off. A thread stuck in it would outlive
+ * wf_posix_close, or hold it up; it would take memory from the program's malloc, and be inside it when the tools fork. A child is
+ * killed at its deadline or when nobody waits for it any longer, and what a name service does to it dies with it.
+ *
+ * Why that child may allocate, which child.h forbids in general: what forbids it are locks of libc that another thread held at
+ * the fork. Our only other thread syncs the log: it takes a mutex of ours and else makes plain system calls, so it holds no lock
+ * that getaddrinfo could want. The lock of malloc itself is looked after by fork in glibc, musl (from 1.2.2) and the BSDs. If
+ * threads of the embedder resolve names by themselves, a child can at worst inherit a held lock and wait for it: it is killed
+ * at its deadline, and the connection fails with an error that says so. This process is never touched.
+ *
+ * Invariants:
+ *   1. A host with users is not replaced: its addresses stay as they are while anybody tries them.
+ *   2. There is one look-up for a name at a time, however many wait for it.
+ *   3. WAITING and RUNNING hosts have users; the child of a host that nobody waits for is killed.
+ *   4. Answers are served for keep_ms, failures for LOOKUP_RETRY_MS, so that a crowd of retries asks once a second. */
+#ifndef WFI_LOOKUP_H
+#define WFI_LOOKUP_H
+
+
+#define WFI_LOOKUP_NAME      254 /* bytes of a name, with its terminator */
+#define WFI_LOOKUP_ADDRESSES 16  /* of one host; what is more is not tried */
+#define WFI_LOOKUP_CHILDREN  8   /* look-ups at a time; what is more waits */
+
+typedef struct wfi_address {
+    uint8_t bytes[16]; /* IPv4: the first four */
+    uint32_t scope;    /* IPv6: the interface of a link-local address */
+    uint32_t six;      /* 1: IPv6 */
+} wfi_address;
+
+/* What the child says. Families alternate, beginning with the one that the system prefers. */
+typedef struct wfi_lookup_answer {
+    int32_t code;  /* of getaddrinfo */
+    int32_t error; /* errno, if the code says so */
+    uint32_t count;
+    wfi_address at[WFI_LOOKUP_ADDRESSES];
+} wfi_lookup_answer;
+
+typedef enum wfi_host_state {
+    WFI_HOST_FREE = 0,
+    WFI_HOST_WAITING, /* for a place among the children */
+    WFI_HOST_RUNNING,
+    WFI_HOST_FOUND, /* answer holds at least one address */
+    WFI_HOST_FAILED /* reason says why */
+} wfi_host_state;
+
+typedef struct wfi_host {
+    wfi_host_state state;
+    uint32_t users;
+    uint32_t place; /* of its child */
+    uint64_t until; /* when what is known is too old */
+    wfi_lookup_answer answer;
+    bool has_worked;
+    wfi_address worked; /* the address that answered last */
+    char name[WFI_LOOKUP_NAME];
+    char reason[72];
+} wfi_host;
+
+typedef struct wfi_lookup {
+    wfi_host *host;
+    uint32_t hosts;
+    uint32_t open;          /* hosts that are WAITING or RUNNING */
+    uint32_t limit_ms;      /* longest look-up */
+    uint32_t keep_ms;       /* how long an answer serves */
+    void (*run)(void *arg); /* in the child, with the host; tests put others here */
+    wfi_children children;
+} wfi_lookup;
+
+WFI size_t wfi_lookup_size(uint32_t hosts); /* bytes of the table */
+WFI void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts);
+/* Finds a host, or begins to look it up; its user until wfi_lookup_release. WF_E_CONFIG: this is no name;
+ * WF_E_IO: all places of the table are in use. */
+WFI wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host);
+WFI void wfi_lookup_release(wfi_lookup *l, uint32_t host);
+/* Goes on with what is under way; true: a look-up has ended. */
+WFI bool wfi_lookup_pump(wfi_lookup *l, uint64_t now);
+WFI uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now); /* as wfi_children_due */
+WFI uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds);     /* at most WFI_LOOKUP_CHILDREN */
+WFI void wfi_lookup_close(wfi_lookup *l);
+
+#endif
+
+/* ==== end src/port/lookup.h ==== */
+
+/* ==== begin src/port/lookup.c ==== */
+
+/* lookup: see lookup.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOKUP_MS       20000u
+#define LOOKUP_KEEP_MS  60000u
+#define LOOKUP_RETRY_MS 1000u
+#define LOOKUP_CPU_S    10u
+
+/* ---- in the child ---- */
+
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
+    wfi_address a;
+    memset(&a, 0, sizeof a);
+    if (info->ai_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, info->ai_addr, sizeof six);
+        memcpy(a.bytes, &six.sin6_addr, sizeof a.bytes);
+        a.scope = six.sin6_scope_id;
+        a.six = 1;
+    } else {
+        struct sockaddr_in four;
+        memcpy(&four, info->ai_addr, sizeof four);
+        memcpy(a.bytes, &four.sin_addr, sizeof four.sin_addr);
+    }
+    for (uint32_t i = 0; i < out->count; i++)
+        if (memcmp(&out->at[i], &a, sizeof a) == 0) return;
+    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
+}
+
+static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
+    while (info != NULL && info->ai_family != family)
+        info = info->ai_next;
+    return info;
+}
+
+/* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
+    const int family[2] = {AF_INET6, AF_INET};
+    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
+    int turn = list != NULL && list->ai_family == AF_INET;
+    while (next[0] != NULL || next[1] != NULL) {
+        if (next[turn] == NULL) turn = 1 - turn;
+        lookup_add(out, next[turn]);
+        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
+        turn = 1 - turn;
+    }
+}
+
+/* The answer is shorter than what a pipe takes in one piece. */
+static void lookup_run(void *arg) {
+    const wfi_host *h = arg;
+    struct addrinfo hints, *list = NULL;
+    wfi_lookup_answer answer;
+    memset(&hints, 0, sizeof hints);
+    memset(&answer, 0, sizeof answer);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
+    answer.error = errno;
+    if (answer.code == 0) lookup_alternate(list, &answer);
+    ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
+    (void)ignored;
+}
+
+/* ---- what needs no child ---- */
+
+static bool lookup_digits(wfi_host *h) {
+    wfi_address *a = &h->answer.at[0];
+    a->six = inet_pton(AF_INET6, h->name, a->bytes) == 1;
+    if (a->six == 0 && inet_pton(AF_INET, h->name, a->bytes) != 1) return false;
+    h->answer.count = 1;
+    return true;
+}
+
+static bool lookup_localhost(wfi_host *h) {
+    static const char local[] = "localhost";
+    const size_t length = sizeof local - 1;
+    size_t n = strlen(h->name);
+    if (n > 0 && h->name[n - 1] == '.') n--;
+    if (n < length || strncasecmp(h->name + n - length, local, length) != 0) return false;
+    if (n > length && h->name[n - length - 1] != '.') return false;
+    h->answer.at[0].six = 1;
+    h->answer.at[0].bytes[15] = 1;
+    h->answer.at[1].bytes[0] = 127;
+    h->answer.at[1].bytes[3] = 1;
+    h->answer.count = 2;
+    return true;
+}
+
+/* ---- the table ---- */
+
+size_t wfi_lookup_size(uint32_t hosts) {
+    return hosts * sizeof(wfi_host);
+}
+
+void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts) {
+    memset(l, 0, sizeof *l);
+    memset(table, 0, wfi_lookup_size(hosts));
+    l->host = table;
+    l->hosts = hosts;
+    l->limit_ms = LOOKUP_MS;
+    l->keep_ms = LOOKUP_KEEP_MS;
+    l->run = lookup_run;
+    wfi_children_init(&l->children, WFI_LOOKUP_CHILDREN);
+}
+
+static bool lookup_open(const wfi_host *h) {
+    return h->state == WFI_HOST_WAITING || h->state == WFI_HOST_RUNNING;
+}
+
+static bool lookup_named(const wfi_host *h, wf_str name) {
+    return h->state != WFI_HOST_FREE && strlen(h->name) == name.len && strncasecmp(h->name, name.ptr, name.len) == 0;
+}
+
+/* Of the hosts that nobody uses a free one, or the oldest. `old`, the same name's, is best if nobody uses it. */
+static wfi_host *lookup_place(wfi_lookup *l, wfi_host *old) {
+    wfi_host *best = NULL;
+    if (old != NULL && old->users == 0) return old;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->users > 0) continue;
+        if (best == NULL || h->until < best->until) best = h;
+    }
+    return best;
+}
+
+static void lookup_end(wfi_lookup *l, wfi_host *h, wfi_host_state state, uint64_t until) {
+    if (lookup_open(h)) l->open--;
+    h->state = state;
+    h->until = until;
+}
+
+static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *reason) {
+    snprintf(h->reason, sizeof h->reason, "%s", reason);
+    lookup_end(l, h, WFI_HOST_FAILED, now + LOOKUP_RETRY_MS);
+}
+
+static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S};
+    job.out = (char *)&h->answer;
+    job.cap = sizeof h->answer;
+    job.deadline = now + l->limit_ms;
+    wf_status status = wfi_child_start(&l->children, &job, &h->place);
+    if (status == WF_OK) {
+        h->state = WFI_HOST_RUNNING;
+    } else if (status != WF_AGAIN) {
+        char reason[sizeof h->reason];
+        snprintf(reason, sizeof reason, "there is no process to be had for it: %s", strerror(errno));
+        lookup_fail(l, h, now, reason);
+    }
+}
+
+static void lookup_begin(wfi_lookup *l, wfi_host *h, wf_str name, uint64_t now) {
+    memcpy(h->name, name.ptr, name.len);
+    h->name[name.len] = '\0';
+    memset(&h->answer, 0, sizeof h->answer);
+    h->state = WFI_HOST_WAITING;
+    l->open++;
+    if (lookup_digits(h) || lookup_localhost(h))
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else
+        lookup_start(l, h, now);
+}
+
+/* No more than what keeps a name in one piece: what may be in a host's name is for the name service to say. */
+static bool lookup_valid(wf_str name) {
+    if (name.len == 0 || name.len >= WFI_LOOKUP_NAME) return false;
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] <= ' ' || name.ptr[i] == 127) return false;
+    return true;
+}
+
+wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host) {
+    wfi_host *old = NULL;
+    if (!lookup_valid(name)) return WF_E_CONFIG;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (!lookup_named(h, name)) continue;
+        if (lookup_open(h) || now < h->until) {
+            h->users++;
+            *host = i;
+            return WF_OK;
+        }
+        old = h;
+    }
+    wfi_host *h = lookup_place(l, old);
+    if (h == NULL) return WF_E_IO;
+    h->has_worked = old != NULL && old->has_worked;
+    if (h->has_worked && h != old) h->worked = old->worked;
+    lookup_begin(l, h, name, now);
+    h->users = 1;
+    *host = (uint32_t)(h - l->host);
+    return WF_OK;
+}
+
+void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
+    wfi_host *h = &l->host[host];
+    h->users--;
+    if (h->users > 0 || !lookup_open(h)) return;
+    if (h->state == WFI_HOST_RUNNING) wfi_child_release(&l->children, h->place);
+    lookup_end(l, h, WFI_HOST_FREE, 0);
+}
+
+/* ---- answers ---- */
+
+static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child *c = &l->children.at[h->place];
+    const wfi_lookup_answer *a = &h->answer;
+    bool whole = c->len == sizeof *a, late = c->timed_out;
+    wfi_child_release(&l->children, h->place);
+    if (whole && a->code == 0 && a->count > 0)
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else if (whole && a->code == 0)
+        lookup_fail(l, h, now, "it has no address");
+    else if (whole && a->code == EAI_SYSTEM)
+        lookup_fail(l, h, now, strerror(a->error));
+    else if (whole)
+        lookup_fail(l, h, now, gai_strerror(a->code));
+    else
+        lookup_fail(l, h, now, late ? "no name server has answered in time" : "its process ended without an answer");
+}
+
+bool wfi_lookup_pump(wfi_lookup *l, uint64_t now) {
+    uint32_t before = l->open;
+    wfi_children_pump(&l->children, now);
+    if (before == 0) return false;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->state == WFI_HOST_RUNNING && l->children.at[h->place].state == WFI_CHILD_DONE) lookup_take(l, h, now);
+    }
+    for (uint32_t i = 0; i < l->hosts; i++) /* in the places that have become free */
+        if (l->host[i].state == WFI_HOST_WAITING) lookup_start(l, &l->host[i], now);
+    return l->open < before;
+}
+
+uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now) {
+    return wfi_children_due(&l->children, now);
+}
+
+uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds) {
+    return wfi_children_fds(&l->children, fds);
+}
+
+void wfi_lookup_close(wfi_lookup *l) {
+    wfi_children_close(&l->children);
+}
+
+/* ==== end src/port/lookup.c ==== */
+
+/* ==== begin src/port/net.h ==== */
+
+/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
+ *
+ * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
+ *
+ * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
+ * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
+ * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
+ *
+ * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
+ * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
+ * EAGAIN, or has moved less than asked for: whatever comes later makes a new edge. Elsewhere (WFI_PLAIN_POSIX) the same flags
+ * rise from poll, asked for those sides alone that somebody waits for.
+ *
+ * Invariants:
+ *   1. Nothing here blocks. No call allocates.
+ *   2. Every descriptor is close-on-exec, at least 3, and in exactly one attempt; an OPEN connection has one attempt, its socket.
+ *   3. Each socket has a serial of its own, which events carry: an event of one that is gone is passed over, however late it
+ *      comes (a forked child keeps a closed socket alive for a moment).
+ *   4. A side that answered AGAIN is wanted, and a wanted side that may move bytes puts its connection into the ready queue,
+ *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
+ *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
+ *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
+ *   7. `due` is never later than the first timer of a CONNECTING connection. */
+#ifndef WFI_NET_H
+#define WFI_NET_H
+
+
+struct pollfd;
+
+#define WFI_NET_CONNS    4096 /* at most */
+#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
+
+typedef enum wfi_conn_state {
+    WFI_CONN_CLOSED = 0,
+    WFI_CONN_CONNECTING,
+    WFI_CONN_OPEN,
+    WFI_CONN_FAILED /* error says why */
+} wfi_conn_state;
+
+typedef struct wfi_attempt {
+    int fd;
+    uint32_t serial;
+    uint32_t address; /* number in the host's answer */
+} wfi_attempt;
+
+typedef struct wfi_conn {
+    uint8_t state; /* wfi_conn_state */
+    bool can_read, can_write;
+    bool want_read, want_write;
+    bool hung_up;
+    bool queued;
+    uint8_t attempts; /* in use below, the oldest first */
+    uint16_t tried;   /* a bit for each address */
+    uint16_t port;
+    int failed; /* errno of the last attempt that failed */
+    uint32_t host;
+    wfi_attempt attempt[WFI_NET_ATTEMPTS];
+    uint32_t previous, next; /* in `connecting` */
+    uint32_t after;          /* in the ready queue */
+    uint64_t limit;          /* of connecting */
+    uint64_t again;          /* next attempt */
+    char peer[64];           /* host:port, for messages; a long host is cut */
+    char error[200];
+} wfi_conn;
+
+typedef struct wfi_net {
+    wfi_conn *conn;
+    uint32_t conns;
+    int epoll; /* -1: poll instead */
+    uint32_t serial;
+    uint32_t connecting; /* first of the list */
+    uint32_t ready_first, ready_last;
+    uint64_t due;
+    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    wfi_lookup lookup;
+} wfi_net;
+
+WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
+/* NULL with errno: the system has no epoll descriptor left. */
+WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
+WFI void wfi_net_close(wfi_net *n);
+WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
+/* Whether `ready` would name a connection without looking at sockets. */
+WFI bool wfi_net_have_news(const wfi_net *n);
+/* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
+/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
+WFI uint32_t wfi_net_fds_max(uint32_t conns);
+WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+
+#endif
+
+/* ==== end src/port/net.h ==== */
+
+/* ==== begin src/port/net.c ==== */
+
+/* net: see net.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/epoll.h>
+#endif
+
+#define NET_ALIGN       ((size_t)16)
+#define NET_NONE        UINT32_MAX
+#define NET_CONNECT_MS  30000u
+#define NET_ATTEMPT_MS  250u
+#define NET_PATIENCE_MS 2000u
+#define NET_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define NET_HOSTS_MIN   8u
+#define NET_HOSTS_MAX   64u
+#define NET_BATCH       64 /* events taken at a time */
+#define NET_HOST_SHOWN  54 /* bytes of a host's name in messages */
+#if defined(MSG_NOSIGNAL)
+#define NET_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define NET_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
+#endif
+
+enum { NET_IN = 1, NET_OUT = 2, NET_HANG_UP = 4, NET_ERROR = 8 }; /* what an event says */
+
+/* ---- queues ---- */
+
+static void net_queue(wfi_net *n, wfi_conn *c) {
+    uint32_t index = (uint32_t)(c - n->conn);
+    if (c->queued) return;
+    c->queued = true;
+    c->after = NET_NONE;
+    if (n->ready_first == NET_NONE)
+        n->ready_first = index;
+    else
+        n->conn[n->ready_last].after = index;
+    n->ready_last = index;
+}
+
+static uint32_t net_unqueue(wfi_net *n) {
+    uint32_t index = n->ready_first;
+    n->ready_first = n->conn[index].after;
+    n->conn[index].queued = false;
+    return index;
+}
+
+static void net_list(wfi_net *n, wfi_conn *c) {
+    c->previous = NET_NONE;
+    c->next = n->connecting;
+    n->connecting = (uint32_t)(c - n->conn);
+    if (c->next != NET_NONE) n->conn[c->next].previous = n->connecting;
+}
+
+static void net_unlist(wfi_net *n, const wfi_conn *c) {
+    if (c->previous != NET_NONE)
+        n->conn[c->previous].next = c->next;
+    else
+        n->connecting = c->next;
+    if (c->next != NET_NONE) n->conn[c->next].previous = c->previous;
+}
+
+/* ---- failing ---- */
+
+static void net_drop(wfi_conn *c, uint32_t k) {
+    close(c->attempt[k].fd);
+    c->attempts--;
+    for (; k < c->attempts; k++)
+        c->attempt[k] = c->attempt[k + 1];
+}
+
+/* Out of the state it is in, with nothing left open. */
+static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
+    while (c->attempts > 0)
+        net_drop(c, c->attempts - 1u);
+    if (c->state == WFI_CONN_CONNECTING) {
+        wfi_lookup_release(&n->lookup, c->host);
+        net_unlist(n, c);
+        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
+    }
+    c->state = (uint8_t)state;
+}
+
+static const char *net_hint(int error) {
+    switch (error) {
+    case ECONNREFUSED:
+        return "; is the server running?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "; is the network up?";
+    case ETIMEDOUT:
+        return "; does a firewall stand between?";
+    case EMFILE:
+    case ENFILE:
+        return "; raise the limit of open files (ulimit -n)";
+    case EACCES:
+    case EPERM:
+        return "; does a firewall or a sandbox forbid it?";
+    default:
+        return "";
+    }
+}
+
+static void net_failed(wfi_net *n, wfi_conn *c) {
+    net_leave(n, c, WFI_CONN_FAILED);
+    net_queue(n, c);
+}
+
+static void net_fail(wfi_net *n, wfi_conn *c, const char *why, const char *hint) {
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s%s", c->peer, why, hint);
+    net_failed(n, c);
+}
+
+static void net_fail_late(wfi_net *n, wfi_conn *c) {
+    char why[40];
+    snprintf(why, sizeof why, "no answer within %u s", n->connect_ms / 1000u);
+    net_fail(n, c, why, net_hint(ETIMEDOUT));
+}
+
+static void net_fail_lookup(wfi_net *n, wfi_conn *c) {
+    int host = (int)(strrchr(c->peer, ':') - c->peer);
+    snprintf(c->error, sizeof c->error, "cannot look up %.*s: %s; is the name right, and the network up?", host,
+             c->peer, n->lookup.host[c->host].reason);
+    net_failed(n, c);
+}
+
+static wf_status net_broke(wfi_conn *c, int error) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
+    return WF_E_IO;
+}
+
+/* ---- one attempt ---- */
+
+static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
+    memset(out, 0, sizeof *out);
+    if (a->six != 0) {
+        struct sockaddr_in6 six;
+        memset(&six, 0, sizeof six);
+        six.sin6_family = AF_INET6;
+        six.sin6_port = htons(port);
+        six.sin6_scope_id = a->scope;
+        memcpy(&six.sin6_addr, a->bytes, sizeof six.sin6_addr);
+        memcpy(out, &six, sizeof six);
+        return sizeof six;
+    }
+    struct sockaddr_in four;
+    memset(&four, 0, sizeof four);
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+    memcpy(&four.sin_addr, a->bytes, sizeof four.sin_addr);
+    memcpy(out, &four, sizeof four);
+    return sizeof four;
+}
+
+static void net_option(int fd, int level, int name, int value) {
+    setsockopt(fd, level, name, &value, sizeof value); /* one that fails costs comfort only */
+}
+
+static int net_socket(int family) {
+#if WFI_LINUX
+    int fd = wfi_sys_high(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+#else
+    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    fd = wfi_sys_high(fd);
+#endif
+    if (fd < 0) return -1;
+    net_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    net_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+    net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, NET_KEEPIDLE_S);
+#endif
+#if defined(SO_NOSIGPIPE)
+    net_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#endif
+    return fd;
+}
+
+static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t index) {
+#if WFI_LINUX
+    struct epoll_event e;
+    memset(&e, 0, sizeof e);
+    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    e.data.u64 = (uint64_t)serial << 32 | index;
+    return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+#else
+    (void)n, (void)fd, (void)serial, (void)index;
+    return true;
+#endif
+}
+
+/* Answers an errno. Registered after connect: a socket that has not begun counts as hung up. */
+static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
+    struct sockaddr_storage to;
+    const wfi_address *a = &n->lookup.host[c->host].answer.at[address];
+    socklen_t size = net_address(a, c->port, &to);
+    int fd = net_socket(a->six != 0 ? AF_INET6 : AF_INET);
+    if (fd < 0) return errno;
+    uint32_t serial = ++n->serial;
+    bool begun = connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS || errno == EINTR;
+    if (!begun || !net_register(n, fd, serial, (uint32_t)(c - n->conn))) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    c->attempt[c->attempts++] = (wfi_attempt){fd, serial, address};
+    return 0;
+}
+
+/* ---- all attempts of a connection ---- */
+
+static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
+    uint32_t first = h->answer.count;
+    for (uint32_t i = h->answer.count; i-- > 0;) {
+        if ((c->tried >> i & 1u) != 0) continue;
+        bool worked = h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0;
+        *address = first = i;
+        if (worked) break;
+    }
+    return first < h->answer.count;
+}
+
+static void net_note_due(wfi_net *n, const wfi_conn *c) {
+    uint64_t due = c->again < c->limit ? c->again : c->limit;
+    if (due < n->due) n->due = due;
+}
+
+/* Begins one more attempt, if there is an address left; fails the connection when nothing is. */
+static void net_attempt(wfi_net *n, wfi_conn *c, uint64_t now) {
+    const wfi_host *h = &n->lookup.host[c->host];
+    uint32_t address;
+    c->again = UINT64_MAX;
+    while (net_untried(c, h, &address)) {
+        if (c->attempts == WFI_NET_ATTEMPTS) net_drop(c, 0);
+        c->tried = (uint16_t)(c->tried | 1u << address);
+        int error = net_connect(n, c, address);
+        if (error == 0) break;
+        c->failed = error;
+    }
+    if (c->attempts == 0) {
+        net_fail(n, c, strerror(c->failed), net_hint(c->failed));
+        return;
+    }
+    if (net_untried(c, h, &address)) c->again = now + (c->attempts < WFI_NET_ATTEMPTS ? n->attempt_ms : n->patience_ms);
+    net_note_due(n, c);
+}
+
+static void net_advance(wfi_net *n, wfi_conn *c, uint64_t now) {
+    wfi_host_state host = n->lookup.host[c->host].state;
+    if (host == WFI_HOST_FAILED)
+        net_fail_lookup(n, c);
+    else if (now >= c->limit)
+        net_fail_late(n, c);
+    else if (host == WFI_HOST_FOUND && (c->attempts == 0 || now >= c->again))
+        net_attempt(n, c, now);
+    else
+        net_note_due(n, c);
+}
+
+static void net_won(wfi_net *n, wfi_conn *c, uint32_t k) {
+    wfi_host *h = &n->lookup.host[c->host];
+    wfi_attempt won = c->attempt[k];
+    h->worked = h->answer.at[won.address];
+    h->has_worked = true;
+    c->attempt[k] = c->attempt[c->attempts - 1u];
+    c->attempts--;
+    net_leave(n, c, WFI_CONN_OPEN);
+    c->attempt[c->attempts++] = won;
+    c->can_write = true;
+}
+
+/* An attempt has an answer: a hang-up without an error is a server that took the connection and threw it away. */
+static void net_answered(wfi_net *n, wfi_conn *c, uint32_t k, unsigned news) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if ((news & (NET_OUT | NET_ERROR)) == 0) return;
+    if ((news & NET_ERROR) == 0) {
+        net_won(n, c, k);
+        net_queue(n, c);
+        return;
+    }
+    if (getsockopt(c->attempt[k].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    c->failed = error != 0 ? error : ECONNRESET;
+    net_drop(c, k);
+    net_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- events ---- */
+
+static void net_event(wfi_net *n, uint32_t index, uint32_t serial, unsigned news) {
+    wfi_conn *c = &n->conn[index];
+    uint32_t k = 0;
+    while (k < c->attempts && c->attempt[k].serial != serial)
+        k++;
+    if (k == c->attempts) return;
+    if (c->state == WFI_CONN_CONNECTING) net_answered(n, c, k, news);
+    if (c->state != WFI_CONN_OPEN) return;
+    if ((news & (NET_HANG_UP | NET_ERROR)) != 0) c->hung_up = true;
+    if ((news & (NET_IN | NET_HANG_UP | NET_ERROR)) != 0) c->can_read = true;
+    if ((news & (NET_OUT | NET_ERROR)) != 0) c->can_write = true;
+    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) net_queue(n, c);
+}
+
+#if WFI_LINUX
+
+static unsigned net_news(uint32_t events) {
+    return ((events & EPOLLIN) != 0 ? NET_IN : 0u) | ((events & EPOLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & EPOLLRDHUP) != 0 ? NET_HANG_UP : 0u) | ((events & (EPOLLHUP | EPOLLERR)) != 0 ? NET_ERROR : 0u);
+}
+
+static void net_gather(wfi_net *n) {
+    struct epoll_event events[NET_BATCH];
+    for (uint32_t taken = 0; taken <= n->conns; taken += NET_BATCH) {
+        int got = epoll_wait(n->epoll, events, NET_BATCH, 0);
+        for (int i = 0; i < got; i++)
+            net_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
+                      net_news(events[i].events));
+        if (got < NET_BATCH) break;
+    }
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    (void)conns;
+    return WFI_LOOKUP_CHILDREN + 1;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    *fds = (struct pollfd){.fd = n->epoll, .events = POLLIN};
+    return 1;
+}
+
+#else
+
+static unsigned net_news(int events) {
+    return ((events & POLLIN) != 0 ? NET_IN : 0u) | ((events & POLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? NET_ERROR : 0u);
+}
+
+/* What a connection waits for; at most WFI_NET_ATTEMPTS. */
+static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
+    int events = POLLOUT;
+    if (c->state == WFI_CONN_OPEN)
+        events = (c->want_read && !c->can_read ? POLLIN : 0) | (c->want_write && !c->can_write ? POLLOUT : 0);
+    for (uint32_t k = 0; events != 0 && k < c->attempts; k++)
+        fds[k] = (struct pollfd){.fd = c->attempt[k].fd, .events = (short)events};
+    return events != 0 ? c->attempts : 0;
+}
+
+static void net_gather_from(wfi_net *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
+    if (count == 0 || poll(fds, count, 0) <= 0) return;
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i].revents != 0) net_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), net_news(fds[i].revents));
+}
+
+static void net_gather(wfi_net *n) {
+    struct pollfd fds[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint64_t whose[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        const wfi_conn *c = &n->conn[i];
+        uint32_t more = net_interest(c, fds + count);
+        for (uint32_t k = 0; k < more; k++)
+            whose[count + k] = (uint64_t)c->attempt[k].serial << 32 | i;
+        count += more;
+        if (count < NET_BATCH) continue;
+        net_gather_from(n, fds, whose, count);
+        count = 0;
+    }
+    net_gather_from(n, fds, whose, count);
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    return WFI_LOOKUP_CHILDREN + conns * WFI_NET_ATTEMPTS;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++)
+        count += net_interest(&n->conn[i], fds + count);
+    return count;
+}
+
+#endif
+
+uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
+    int children[WFI_CHILD_MAX];
+    uint32_t count = wfi_lookup_fds(&n->lookup, children);
+    for (uint32_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = children[i], .events = POLLIN};
+    return count + net_fds(n, fds + count);
+}
+
+bool wfi_net_have_news(const wfi_net *n) {
+    return n->ready_first != NET_NONE;
+}
+
+uint64_t wfi_net_due(const wfi_net *n, uint64_t now) {
+    if (wfi_net_have_news(n)) return now;
+    uint64_t due = wfi_lookup_due(&n->lookup, now);
+    return due < n->due ? due : n->due;
+}
+
+/* ---- the ops ---- */
+
+static void net_name(wfi_conn *c, wf_str host) {
+    int length = host.len <= NET_HOST_SHOWN ? (int)host.len : NET_HOST_SHOWN - 3;
+    const char *cut = host.len <= NET_HOST_SHOWN ? "" : "...";
+    bool six = host.len > 0 && memchr(host.ptr, ':', host.len) != NULL;
+    snprintf(c->peer, sizeof c->peer, six ? "[%.*s%s]:%u" : "%.*s%s:%u", length, host.ptr, cut, (unsigned)c->port);
+}
+
+static void net_close(void *ctx, uint32_t conn) {
+    wfi_net *n = ctx;
+    net_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
+}
+
+/* A place in the ready queue outlives close and open; the connection is then named in vain. */
+static wfi_conn *net_reset(wfi_net *n, uint32_t conn) {
+    wfi_conn *c = &n->conn[conn];
+    bool queued = c->queued;
+    uint32_t after = c->after;
+    net_close(n, conn);
+    memset(c, 0, sizeof *c);
+    c->queued = queued;
+    c->after = after;
+    return c;
+}
+
+static wf_status net_refuse(wfi_conn *c, wf_status status, const char *why) {
+    c->state = WFI_CONN_FAILED;
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s", c->peer, why);
+    return status;
+}
+
+static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wfi_net *n = ctx;
+    uint64_t now = wfi_sys_now_ms();
+    wfi_conn *c = net_reset(n, conn);
+    c->port = (uint16_t)port;
+    net_name(c, host);
+    if (port == 0 || port > UINT16_MAX) return net_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
+    wf_status status = wfi_lookup_get(&n->lookup, host, now, &c->host);
+    if (status == WF_E_CONFIG) return net_refuse(c, status, "this is no name of a host");
+    if (status != WF_OK) return net_refuse(c, status, "too many other hosts are being connected to; try again later");
+    c->state = WFI_CONN_CONNECTING;
+    c->limit = now + n->connect_ms;
+    c->again = UINT64_MAX;
+    net_list(n, c);
+    net_advance(n, c, now);
+    return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
+}
+
+/* Of a connection that is not open. */
+static wf_status net_not_open(const wfi_conn *c) {
+    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
+}
+
+/* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
+static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *put = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_write) {
+        c->want_write = true;
+        return WF_AGAIN;
+    }
+    do
+        r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return net_broke(c, errno);
+    c->can_write = r == (ssize_t)size;
+    c->want_write = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *put = (size_t)r;
+    return WF_OK;
+}
+
+static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *got = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_read) {
+        c->want_read = true;
+        return WF_AGAIN;
+    }
+    do
+        r = recv(c->attempt[0].fd, buf, size, 0);
+    while (r < 0 && errno == EINTR);
+    if (r == 0) return WF_END;
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        net_broke(c, errno);
+        net_leave(n, c, WFI_CONN_FAILED);
+        return WF_E_IO;
+    }
+    c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
+    c->want_read = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *got = (size_t)r;
+    return WF_OK;
+}
+
+static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wfi_net *n = ctx;
+    uint32_t count = 0;
+    net_gather(n);
+    uint64_t now = wfi_sys_now_ms();
+    if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
+        n->due = UINT64_MAX;
+        for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
+            next = n->conn[i].next;
+            net_advance(n, &n->conn[i], now);
+        }
+    }
+    while (count < max && n->ready_first != NET_NONE) {
+        uint32_t index = net_unqueue(n);
+        if (n->conn[index].state != WFI_CONN_CLOSED) conns[count++] = index;
+    }
+    return count;
+}
+
+static uint64_t net_due(void *ctx) {
+    return wfi_net_due(ctx, wfi_sys_now_ms());
+}
+
+static wf_str net_error(void *ctx, uint32_t conn) {
+    const wfi_net *n = ctx;
+    return wf_str_of(n->conn[conn].error, strlen(n->conn[conn].error));
+}
+
+const wf_net_ops *wfi_net_ops(void) {
+    static const wf_net_ops ops = {net_open, NULL, net_write, net_read, net_close, net_ready, net_due, net_error};
+    return &ops;
+}
+
+/* ---- life ---- */
+
+static size_t net_align(size_t n) {
+    return (n + NET_ALIGN - 1) & ~(NET_ALIGN - 1);
+}
+
+static uint32_t net_hosts(uint32_t conns) {
+    return conns < NET_HOSTS_MIN ? NET_HOSTS_MIN : conns > NET_HOSTS_MAX ? NET_HOSTS_MAX : conns;
+}
+
+size_t wfi_net_size(uint32_t conns) {
+    return net_align(sizeof(wfi_net)) + net_align(conns * sizeof(wfi_conn)) +
+           net_align(wfi_lookup_size(net_hosts(conns)));
+}
+
+wfi_net *wfi_net_open(void *memory, uint32_t conns) {
+    wfi_net *n = memory;
+    char *rest = (char *)memory + net_align(sizeof *n);
+    memset(memory, 0, wfi_net_size(conns));
+    n->conns = conns;
+    n->conn = (wfi_conn *)(void *)rest;
+    n->connecting = n->ready_first = NET_NONE;
+    n->due = UINT64_MAX;
+    n->connect_ms = NET_CONNECT_MS;
+    n->attempt_ms = NET_ATTEMPT_MS;
+    n->patience_ms = NET_PATIENCE_MS;
+    wfi_lookup_init(&n->lookup, rest + net_align(conns * sizeof(wfi_conn)), net_hosts(conns));
+    n->epoll = -1;
+#if WFI_LINUX
+    n->epoll = wfi_sys_high(epoll_create1(EPOLL_CLOEXEC));
+    if (n->epoll < 0) return NULL;
+#endif
+    return n;
+}
+
+void wfi_net_close(wfi_net *n) {
+    for (uint32_t i = 0; i < n->conns; i++)
+        net_close(n, i);
+    wfi_lookup_close(&n->lookup);
+    wfi_sys_close(&n->epoll);
+}
+
+/* ==== end src/port/net.c ==== */
+
 /* ==== begin src/port/posix.c ==== */
 
 /* posix: puts the parts of the hosted port together: clock, random, log file, tools, and the one wait for all of them.
  *
  * Invariants:
- *   1. Everything lives in the caller's block: this struct, then what its config makes variable.
+ *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
 #ifndef _GNU_SOURCE
@@ -11090,12 +16348,29 @@ struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
     wfi_tools tools; /* if there is a root */
+    wfi_net *net;    /* NULL: no connections */
+    struct pollfd *fds;
     int wake[2];
     char error[1024];
 };
 
-static size_t posix_fixed(void) {
-    return (sizeof(wf_posix) + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+static size_t posix_align(size_t n) {
+    return (n + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+}
+
+/* Where the variable parts begin, from the struct's address; `end` is their size and its. */
+typedef struct posix_layout {
+    size_t tools, net, fds, end;
+} posix_layout;
+
+static posix_layout posix_size(const wf_posix_config *c) {
+    posix_layout at;
+    size_t fds = 1 + WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    at.tools = posix_align(sizeof(wf_posix));
+    at.net = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
+    at.end = at.fds + fds * sizeof(struct pollfd);
+    return at;
 }
 
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
@@ -11105,13 +16380,14 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
+    if (out->conns > WFI_NET_CONNS) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
 
 size_t wf_posix_size(const wf_posix_config *config) {
     wf_posix_config c;
     if (!posix_settle(config, &c)) return 0;
-    return posix_fixed() + (c.root != NULL ? wfi_tools_size(c.tickets) : 0) + POSIX_ALIGN - 1;
+    return posix_size(&c).end + POSIX_ALIGN - 1;
 }
 
 static wf_status posix_open_wake(wf_posix *p) {
@@ -11123,10 +16399,19 @@ static wf_status posix_open_wake(wf_posix *p) {
 static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
-    int error = wfi_tools_init(&p->tools, (char *)p + posix_fixed(), c->root, c->tickets, c->children, c->tool_ms);
+    int error =
+        wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c->root, c->tickets, c->children, c->tool_ms);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+}
+
+static wf_status posix_open_net(wf_posix *p) {
+    if (p->config.conns == 0) return WF_OK;
+    p->net = wfi_net_open((char *)p + posix_size(&p->config).net, p->config.conns);
+    if (p->net != NULL) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot wait for connections: %s", strerror(errno));
+    return WF_E_IO;
 }
 
 static void posix_close_wake(wf_posix *p) {
@@ -11134,16 +16419,21 @@ static void posix_close_wake(wf_posix *p) {
     wfi_sys_close(&p->wake[1]);
 }
 
+/* Gives back what posix_open_parts got, however far it came. */
+static void posix_close_parts(wf_posix *p, bool root) {
+    if (p->net != NULL) wfi_net_close(p->net);
+    if (root) wfi_tools_close(&p->tools);
+    posix_close_wake(p);
+}
+
 static wf_status posix_open_parts(wf_posix *p) {
     wf_status status = posix_open_wake(p);
     if (status != WF_OK) return status;
     status = posix_open_root(p);
-    if (status == WF_OK) {
-        status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
-        if (status == WF_OK) return WF_OK;
-        if (p->config.root != NULL) wfi_tools_close(&p->tools);
-    }
-    posix_close_wake(p);
+    bool root = status == WF_OK && p->config.root != NULL;
+    if (status == WF_OK) status = posix_open_net(p);
+    if (status == WF_OK) status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
+    if (status != WF_OK) posix_close_parts(p, root);
     return status;
 }
 
@@ -11162,21 +16452,21 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     if (needed == 0)
         return posix_answer(error, WF_E_CONFIG,
                             "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64");
+                            "tickets are at most 65536, children 64, connections 4096");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
     memset(p, 0, sizeof *p);
     posix_settle(config, &p->config);
+    p->fds = (struct pollfd *)(void *)((char *)p + posix_size(&p->config).fds);
     *out = p;
     wf_status status = posix_open_parts(p);
     return posix_answer(error, status, status == WF_OK ? "" : wf_status_text(status));
 }
 
 void wf_posix_close(wf_posix *p) {
-    if (p->config.root != NULL) wfi_tools_close(&p->tools);
     wfi_logfile_close(&p->log);
-    posix_close_wake(p);
+    posix_close_parts(p, p->config.root != NULL);
 }
 
 /* ---- clock, random ---- */
@@ -11215,6 +16505,11 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
     out->tool_ctx = &p->tools;
 }
 
+const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
+    *ctx = p->net;
+    return p->net != NULL ? wfi_net_ops() : NULL;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -11234,10 +16529,12 @@ static void posix_drain_wake(wf_posix *p) {
         continue;
 }
 
-/* Milliseconds for poll: until `ms` are over or a child needs attention, whichever is first. */
+/* Milliseconds for poll: until `ms` are over or a child or a connection needs attention, whichever is first. */
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
+    if (net_due < due) due = net_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
     if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
@@ -11259,7 +16556,7 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 }
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
-    struct pollfd fds[1 + WFI_CHILD_MAX];
+    struct pollfd *fds = p->fds;
     int children[WFI_CHILD_MAX];
     uint32_t n = 0;
     if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
@@ -11267,7 +16564,9 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    if (posix_poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    n++;
+    if (p->net != NULL) n += wfi_net_fds(p->net, fds + n);
+    if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
 const wf_tool *wf_posix_tools(uint32_t *count) {
@@ -11277,6 +16576,985 @@ const wf_tool *wf_posix_tools(uint32_t *count) {
 /* ==== end src/port/posix.c ==== */
 
 #endif /* WF_PORT_POSIX */
+
+#ifdef WF_PORT_MBEDTLS
+
+/* ==== begin src/port/trust.h ==== */
+
+/* trust: the roots, a bundle of certificates in PEM of which hardly one is ever parsed.
+ *
+ * At the first question the file is read once, and of each certificate a hash of its subject and its place are noted. After that
+ * only those whose subject is the wanted issuer are read again and given to mbedTLS. What is damaged, or is no certificate, is
+ * passed over; a file that shrinks under our hands, too. The file stays open, so that one put in its place changes nothing. */
+#ifndef WFI_TRUST_H
+#define WFI_TRUST_H
+
+#include <mbedtls/x509_crt.h>
+
+#ifndef WFI
+#define WFI extern
+#endif
+
+typedef struct wfi_trust_root {
+    uint32_t hash; /* of the subject as it is encoded */
+    uint32_t at;   /* the first line of its base64 in the file */
+} wfi_trust_root;
+
+typedef struct wfi_trust {
+    const char *path;
+    int fd; /* -1: closed */
+    bool indexed;
+    uint32_t count, room;
+    wfi_trust_root *roots; /* mbedTLS's allocator */
+} wfi_trust;
+
+/* Opens the bundle `path`, or with NULL the first of the usual places that holds a certificate. WF_E_NOT_FOUND: `why` says more. */
+WFI wf_status wfi_trust_open(wfi_trust *t, const char *path, char *why, size_t why_size);
+WFI void wfi_trust_close(wfi_trust *t);
+
+/* mbedtls_x509_crt_ca_cb_t; ctx is the wfi_trust. All roots whose subject is the child's issuer, for the caller to free. */
+WFI int wfi_trust_find(void *ctx, mbedtls_x509_crt const *child, mbedtls_x509_crt **found);
+/* Whether this very certificate is in the bundle. */
+WFI bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt);
+
+#endif
+
+/* ==== end src/port/trust.h ==== */
+
+/* ==== begin src/port/trust.c ==== */
+
+/* trust: see trust.h.
+ *
+ * The bundle is read as lines: base64 between a BEGIN and an END line is a certificate, everything else is a comment. Only as
+ * much of the DER (X.690) is looked at as leads to the subject (RFC 5280, 4.1):
+ *
+ *     Certificate ::= SEQUENCE { tbs SEQUENCE { [0] version OPTIONAL, INTEGER serial, SEQUENCE algorithm, SEQUENCE issuer,
+ *                                               SEQUENCE validity, SEQUENCE subject, ... } ... }
+ *
+ * Names are compared byte for byte, as RFC 5280 asks of those who issue (the issuer is to be encoded as the subject was).
+ * A hash only leads to candidates: the names themselves are compared, and mbedTLS checks the signatures. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <mbedtls/platform.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define TRUST_FILE_MAX (64 << 20) /* a bundle; real ones have 200 KB */
+#define TRUST_LINE_MAX 80         /* longer lines are no PEM (RFC 7468 has 64) */
+#define TRUST_HEAD_MAX 2048       /* DER that has to reach to the end of a subject */
+#define TRUST_DER_MAX  (16 << 10) /* a whole certificate */
+#define TRUST_NONE     UINT32_MAX
+
+/* ---- lines of the file ---- */
+
+typedef struct trust_lines {
+    int fd;
+    off_t next;      /* where the window ends in the file */
+    size_t at, have; /* in the window */
+    char window[4096];
+    char line[TRUST_LINE_MAX + 1];
+    size_t len; /* of line; TRUST_LINE_MAX + 1: it was longer */
+} trust_lines;
+
+static void trust_lines_from(trust_lines *l, int fd, off_t at) {
+    l->fd = fd;
+    l->next = at;
+    l->at = l->have = 0;
+}
+
+static bool trust_fill(trust_lines *l) {
+    ssize_t got;
+    do {
+        got = pread(l->fd, l->window, sizeof l->window, l->next);
+    } while (got < 0 && errno == EINTR);
+    if (got <= 0) return false;
+    l->next += got;
+    l->have = (size_t)got;
+    l->at = 0;
+    return true;
+}
+
+/* Where the next line begins in the file. */
+static off_t trust_lines_at(const trust_lines *l) {
+    return l->next - (off_t)(l->have - l->at);
+}
+
+/* The next line, without its end and blanks before it. False: there is none. */
+static bool trust_line(trust_lines *l) {
+    bool any = false;
+    for (l->len = 0; l->at < l->have || trust_fill(l); any = true) {
+        const char *from = l->window + l->at, *end = memchr(from, '\n', l->have - l->at);
+        size_t n = end != NULL ? (size_t)(end - from) : l->have - l->at;
+        size_t room = TRUST_LINE_MAX + 1 - l->len;
+        memcpy(l->line + l->len, from, n < room ? n : room);
+        l->len += n < room ? n : room;
+        l->at += n + (end != NULL);
+        if (end == NULL) continue;
+        any = true;
+        break;
+    }
+    while (l->len > 0 && l->len <= TRUST_LINE_MAX && strchr("\r\t ", l->line[l->len - 1]) != NULL)
+        l->len--;
+    return any;
+}
+
+static bool trust_line_is(const trust_lines *l, const char *text) {
+    return l->len == strlen(text) && memcmp(l->line, text, l->len) == 0;
+}
+
+/* Goes behind the next BEGIN line. */
+static bool trust_begin(trust_lines *l) {
+    while (trust_line(l))
+        if (trust_line_is(l, "-----BEGIN CERTIFICATE-----")) return true;
+    return false;
+}
+
+/* ---- base64 ---- */
+
+static int trust_digit(char c) {
+    if (c >= 'A' && c <= 'Z') return c - 'A';
+    if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= '0' && c <= '9') return c - '0' + 52;
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Decodes the certificate that begins at the next line, up to its END line or `max` bytes. 0: it is damaged. */
+static size_t trust_decode(trust_lines *l, uint8_t *der, size_t max) {
+    uint32_t bits = 0, held = 0;
+    size_t n = 0;
+    while (trust_line(l)) {
+        if (trust_line_is(l, "-----END CERTIFICATE-----")) return n;
+        if (l->len > TRUST_LINE_MAX) return 0;
+        for (size_t i = 0; i < l->len && l->line[i] != '='; i++) {
+            int digit = trust_digit(l->line[i]);
+            if (digit < 0) return 0;
+            bits = bits << 6 | (uint32_t)digit;
+            held += 6;
+            if (held < 8) continue;
+            held -= 8;
+            der[n++] = (uint8_t)(bits >> held);
+            if (n == max) return n;
+        }
+    }
+    return 0;
+}
+
+/* ---- DER ---- */
+
+/* What is left to read: [p, end). */
+typedef struct trust_der {
+    const uint8_t *p, *end;
+} trust_der;
+
+/* Takes the next element, which must have this tag: `in` becomes its content. With `cut` the content may reach beyond the end. */
+static bool trust_take(trust_der *d, uint8_t tag, trust_der *in, bool cut) {
+    size_t left = (size_t)(d->end - d->p), head = 2, len;
+    if (left < 2 || d->p[0] != tag) return false;
+    len = d->p[1];
+    if (len >= 0x80) {
+        size_t bytes = len & 0x7F;
+        if (bytes < 1 || bytes > 3 || left < 2 + bytes) return false;
+        for (len = 0; head < 2 + bytes; head++)
+            len = len << 8 | d->p[head];
+    }
+    if (len > left - head) {
+        if (!cut) return false;
+        len = left - head;
+    }
+    *in = (trust_der){d->p + head, d->p + head + len};
+    d->p = in->end;
+    return true;
+}
+
+/* The subject of a certificate of which [der, der+n) is the beginning: its whole element. */
+static bool trust_subject(const uint8_t *der, size_t n, trust_der *subject) {
+    trust_der all = {der, der + n}, crt, tbs, skip;
+    if (!trust_take(&all, 0x30, &crt, true) || !trust_take(&crt, 0x30, &tbs, true)) return false;
+    if (tbs.p < tbs.end && *tbs.p == 0xA0 && !trust_take(&tbs, 0xA0, &skip, false)) return false;
+    if (!trust_take(&tbs, 0x02, &skip, false)) return false;
+    for (int i = 0; i < 3; i++)
+        if (!trust_take(&tbs, 0x30, &skip, false)) return false;
+    subject->p = tbs.p;
+    if (!trust_take(&tbs, 0x30, &skip, false)) return false;
+    subject->end = tbs.p;
+    return true;
+}
+
+static uint32_t trust_hash(const uint8_t *p, size_t n) { /* FNV-1a */
+    uint32_t h = 2166136261u;
+    for (size_t i = 0; i < n; i++)
+        h = (h ^ p[i]) * 16777619u;
+    return h;
+}
+
+/* ---- the index ---- */
+
+static bool trust_note(wfi_trust *t, uint32_t hash, uint32_t at) {
+    if (t->count == t->room) {
+        uint32_t room = t->room != 0 ? 2 * t->room : 256;
+        wfi_trust_root *more = mbedtls_calloc(room, sizeof *more);
+        if (more == NULL) return false;
+        if (t->count > 0) memcpy(more, t->roots, t->count * sizeof *more);
+        mbedtls_free(t->roots);
+        t->roots = more;
+        t->room = room;
+    }
+    t->roots[t->count++] = (wfi_trust_root){hash, at};
+    return true;
+}
+
+static bool trust_index(wfi_trust *t) {
+    trust_lines l;
+    uint8_t head[TRUST_HEAD_MAX];
+    if (t->indexed) return true;
+    t->count = 0;
+    trust_lines_from(&l, t->fd, 0);
+    while (trust_begin(&l)) {
+        trust_der subject;
+        off_t at = trust_lines_at(&l);
+        if (at > TRUST_FILE_MAX) break; /* it has grown since */
+        size_t n = trust_decode(&l, head, sizeof head);
+        if (!trust_subject(head, n, &subject)) continue;
+        if (!trust_note(t, trust_hash(subject.p, (size_t)(subject.end - subject.p)), (uint32_t)at)) return false;
+    }
+    t->indexed = true;
+    return true;
+}
+
+/* The first root from *i on whose subject hashes so: its DER in `der`, and *i behind it. 0: there is none. */
+static size_t trust_next(wfi_trust *t, uint32_t hash, uint32_t *i, uint8_t *der) {
+    while (*i < t->count) {
+        trust_lines l;
+        const wfi_trust_root *root = &t->roots[(*i)++];
+        if (root->hash != hash) continue;
+        trust_lines_from(&l, t->fd, root->at);
+        size_t n = trust_decode(&l, der, TRUST_DER_MAX);
+        if (n > 0) return n;
+    }
+    return 0;
+}
+
+/* ---- the questions ---- */
+
+static bool trust_is_out_of_memory(int error) {
+    return error == MBEDTLS_ERR_X509_ALLOC_FAILED || error == MBEDTLS_ERR_PK_ALLOC_FAILED;
+}
+
+/* Appends the certificate to the list *found. Nonzero: there is no memory; one that cannot be parsed is passed over. */
+static int trust_add(mbedtls_x509_crt **found, const uint8_t *der, size_t n) {
+    mbedtls_x509_crt *crt = mbedtls_calloc(1, sizeof *crt);
+    if (crt == NULL) return MBEDTLS_ERR_X509_ALLOC_FAILED;
+    mbedtls_x509_crt_init(crt);
+    int error = mbedtls_x509_crt_parse_der(crt, der, n);
+    if (error != 0) {
+        mbedtls_x509_crt_free(crt);
+        mbedtls_free(crt);
+        return trust_is_out_of_memory(error) ? error : 0;
+    }
+    crt->next = *found;
+    *found = crt;
+    return 0;
+}
+
+static void trust_free(mbedtls_x509_crt **found) {
+    mbedtls_x509_crt_free(*found);
+    mbedtls_free(*found);
+    *found = NULL;
+}
+
+int wfi_trust_find(void *ctx, mbedtls_x509_crt const *child, mbedtls_x509_crt **found) {
+    wfi_trust *t = ctx;
+    const mbedtls_x509_buf *issuer = &child->issuer_raw;
+    uint32_t i = 0, hash = trust_hash(issuer->p, issuer->len);
+    size_t n;
+    *found = NULL;
+    if (!trust_index(t)) return MBEDTLS_ERR_X509_ALLOC_FAILED;
+    uint8_t *der = mbedtls_calloc(1, TRUST_DER_MAX);
+    int error = der != NULL ? 0 : MBEDTLS_ERR_X509_ALLOC_FAILED;
+    while (error == 0 && (n = trust_next(t, hash, &i, der)) > 0) {
+        trust_der subject;
+        if (!trust_subject(der, n, &subject) || (size_t)(subject.end - subject.p) != issuer->len) continue;
+        if (memcmp(subject.p, issuer->p, issuer->len) == 0) error = trust_add(found, der, n);
+    }
+    mbedtls_free(der);
+    if (error != 0) trust_free(found);
+    return error;
+}
+
+bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt) {
+    uint32_t i = 0, hash = trust_hash(crt->subject_raw.p, crt->subject_raw.len);
+    size_t n;
+    bool holds = false;
+    uint8_t *der = trust_index(t) ? mbedtls_calloc(1, TRUST_DER_MAX) : NULL;
+    while (der != NULL && !holds && (n = trust_next(t, hash, &i, der)) > 0)
+        holds = n == crt->raw.len && memcmp(der, crt->raw.p, n) == 0;
+    mbedtls_free(der);
+    return holds;
+}
+
+/* ---- opening ---- */
+
+static const char *const trust_places[] = {
+    "/etc/ssl/certs/ca-certificates.crt",                /* Debian, Arch, Gentoo */
+    "/etc/pki/tls/certs/ca-bundle.crt",                  /* Fedora and its kin */
+    "/etc/ssl/ca-bundle.pem",                            /* openSUSE */
+    "/etc/ssl/cert.pem",                                 /* Alpine, the BSDs, macOS */
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem", /* Fedora and its kin, minimal */
+    "/usr/local/share/certs/ca-root-nss.crt",            /* FreeBSD */
+};
+
+/* NULL: open. Else why not. */
+static const char *trust_open_file(wfi_trust *t, const char *path) {
+    struct stat st;
+    trust_lines l;
+    const char *why = NULL;
+    t->path = path;
+    t->fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY); /* a FIFO must not hold us up */
+    if (t->fd < 0 || fstat(t->fd, &st) != 0)
+        why = strerror(errno);
+    else if (!S_ISREG(st.st_mode))
+        why = "it is not a regular file";
+    else if (st.st_size > TRUST_FILE_MAX)
+        why = "it is larger than 64 MB";
+    trust_lines_from(&l, t->fd, 0);
+    if (why == NULL && !trust_begin(&l))
+        why = "there is no certificate in it (-----BEGIN CERTIFICATE----- at the head of a line)";
+    if (why != NULL) wfi_trust_close(t);
+    return why;
+}
+
+wf_status wfi_trust_open(wfi_trust *t, const char *path, char *why, size_t why_size) {
+    *t = (wfi_trust){.fd = -1};
+    if (path != NULL) {
+        const char *cause = trust_open_file(t, path);
+        if (cause == NULL) return WF_OK;
+        snprintf(why, why_size, "cannot use %s as bundle of certificates: %s", path, cause);
+        return WF_E_NOT_FOUND;
+    }
+    for (size_t i = 0; i < sizeof trust_places / sizeof trust_places[0]; i++)
+        if (trust_open_file(t, trust_places[i]) == NULL) return WF_OK;
+    snprintf(why, why_size,
+             "found no certificates of authorities on this system (looked for %s and others): install the package "
+             "ca-certificates, or give a bundle with --ca FILE",
+             trust_places[0]);
+    return WF_E_NOT_FOUND;
+}
+
+void wfi_trust_close(wfi_trust *t) {
+    mbedtls_free(t->roots);
+    if (t->fd >= 0) close(t->fd);
+    *t = (wfi_trust){.fd = -1};
+}
+
+/* ==== end src/port/trust.c ==== */
+
+/* ==== begin src/port/tls_mbedtls.c ==== */
+
+/* tls_mbedtls: the contract of tls.h on mbedTLS 3.6.
+ *
+ * A connection is closed, plain (passed through), shaking hands, open, or failed. The handshake has no call of its own: read and
+ * write drive it, and answer AGAIN until it is done. They alone see mbedTLS's answers, and tls_translate turns each into one of
+ * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final.
+ *
+ * Invariants:
+ *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
+ *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
+ *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
+ *      anything else is read or written.
+ *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
+ *
+ * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
+ * mutable static data of the library. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <arpa/inet.h>
+#include <mbedtls/build_info.h>
+#include <mbedtls/error.h>
+#include <mbedtls/platform.h>
+#include <mbedtls/psa_util.h>
+#include <mbedtls/ssl.h>
+#include <mbedtls/ssl_ciphersuites.h>
+#include <psa/crypto.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#if MBEDTLS_VERSION_MAJOR != 3 || MBEDTLS_VERSION_MINOR < 6
+#error "workflow.h needs mbedTLS 3.6"
+#endif
+#if !defined(MBEDTLS_PLATFORM_MEMORY) || !defined(MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK)
+#error                                                                                                                 \
+    "workflow.h needs an mbedTLS that is built with MBEDTLS_PLATFORM_MEMORY and MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK"
+#endif
+#if !defined(MBEDTLS_SSL_PROTO_TLS1_2) || !defined(MBEDTLS_SSL_PROTO_TLS1_3) ||                                        \
+    !defined(MBEDTLS_SSL_SESSION_TICKETS) || !defined(MBEDTLS_SSL_SERVER_NAME_INDICATION) ||                           \
+    !defined(MBEDTLS_SSL_ALPN) || !defined(MBEDTLS_HAVE_TIME_DATE)
+#error "workflow.h needs an mbedTLS with TLS 1.2 and 1.3, session tickets, SNI, ALPN and MBEDTLS_HAVE_TIME_DATE"
+#endif
+
+#define TLS_CONNS     16u         /* by default */
+#define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
+#define TLS_BASE_SIZE (512u << 10)
+#define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
+#define TLS_IDLE_MAX  64 /* messages that may come in a row without data: tickets, warnings */
+#define TLS_HOST_MAX  256
+
+typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
+
+typedef struct tls_conn {
+    tls_state state;
+    uint32_t number, port;
+    mbedtls_ssl_context *ssl;
+    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    bool blocked;    /* the network has answered AGAIN since this was last cleared */
+    bool ended;      /* the peer has sent its closing notice */
+    bool verified, offered;
+    uint32_t blame;               /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool self_signed, unreadable; /* the peer's own certificate is */
+    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
+    size_t address_size;          /* the host is an address: 4, 16; else 0 */
+    uint8_t address[16];
+    char host[TLS_HOST_MAX];
+    char error[2 * TLS_HOST_MAX + 256];
+} tls_conn;
+
+typedef struct tls_session {
+    bool used;
+    uint64_t age; /* the larger, the younger */
+    uint32_t port;
+    char host[TLS_HOST_MAX];
+    mbedtls_ssl_session session;
+} tls_session;
+
+struct wf_tls {
+    wf_heap *heap;
+    wf_tls_config config;
+    wfi_trust trust;
+    mbedtls_ssl_config conf;
+    const char *protocols[2]; /* for ALPN; the second ends the list */
+    tls_conn *conns;
+    tls_session *sessions;
+    uint64_t age, handshakes, resumed;
+    bool starved; /* the heap has refused mbedTLS something since this was last cleared */
+    char error[512];
+};
+
+static wf_tls *tls_now;
+
+/* ---- memory ---- */
+
+static void *tls_calloc(size_t count, size_t size) {
+    size_t n = size == 0 || count <= SIZE_MAX / size ? count * size : SIZE_MAX;
+    void *p = n != SIZE_MAX ? wf_heap_resize(tls_now->heap, NULL, n != 0 ? n : 1) : NULL;
+    if (p != NULL)
+        memset(p, 0, n);
+    else
+        tls_now->starved = true;
+    return p;
+}
+
+static void tls_free(void *p) {
+    if (p != NULL) wf_heap_resize(tls_now->heap, p, 0);
+}
+
+/* ---- what went wrong, in words ---- */
+
+static const char *tls_alert_name(int alert) {
+    switch (alert) {
+    case MBEDTLS_SSL_ALERT_MSG_UNEXPECTED_MESSAGE:
+        return "unexpected message";
+    case MBEDTLS_SSL_ALERT_MSG_BAD_RECORD_MAC:
+        return "bad record MAC";
+    case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
+        return "record overflow";
+    case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
+        return "handshake failure: no parameters that both sides accept";
+    case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
+        return "bad certificate";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
+        return "certificate expired";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
+        return "certificate unknown";
+    case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
+        return "illegal parameter";
+    case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
+        return "access denied";
+    case MBEDTLS_SSL_ALERT_MSG_DECODE_ERROR:
+        return "decode error";
+    case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
+        return "decrypt error";
+    case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
+        return "insufficient security";
+    case MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR:
+        return "internal error";
+    case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
+        return "unrecognized name: it serves no such host";
+    case MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED:
+        return "certificate required: it wants clients to have one";
+    case MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL:
+        return "no application protocol: it does not speak HTTP/1.1";
+    default:
+        return "an alert without a name";
+    }
+}
+
+/* The verdict on a certificate: what is worst for the user to overlook comes first. */
+static void tls_say_blame(tls_conn *c) {
+    const mbedtls_x509_time *d = &c->passed;
+    char text[TLS_HOST_MAX + 128];
+    if (c->unreadable)
+        snprintf(text, sizeof text, "has a key or a signature of a kind that is not known here");
+    else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
+        snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
+    else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
+        snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
+    else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH)
+        snprintf(text, sizeof text, "is made out to other names, not %s", c->host);
+    else if (c->blame & MBEDTLS_X509_BADCERT_EXPIRED)
+        snprintf(text, sizeof text, "is expired (ended %04d-%02d-%02d)", d->year, d->mon, d->day);
+    else if (c->blame & MBEDTLS_X509_BADCERT_FUTURE)
+        snprintf(text, sizeof text, "is not valid before %04d-%02d-%02d; is this machine's clock right?", d->year,
+                 d->mon, d->day);
+    else if (c->blame & (MBEDTLS_X509_BADCERT_BAD_MD | MBEDTLS_X509_BADCERT_BAD_PK | MBEDTLS_X509_BADCERT_BAD_KEY))
+        snprintf(text, sizeof text, "is too weak: its key is short, or its signature of an outdated kind");
+    else
+        snprintf(text, sizeof text, "may not be used for a server");
+    snprintf(c->error, sizeof c->error, "the certificate of %s %s", c->host, text);
+}
+
+/* Not a record of TLS, where the first one of the peer was expected. */
+static bool tls_is_gibberish(const tls_conn *c, int error) {
+    int state = c->ssl->MBEDTLS_PRIVATE(state);
+    return (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
+           (state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CLIENT_HELLO);
+}
+
+static void tls_say(tls_conn *c, int error) {
+    const char *host = c->host;
+    char *to = c->error;
+    size_t size = sizeof c->error;
+    bool shaking = c->state == TLS_HANDSHAKE;
+    int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
+    if (tls_now->starved)
+        snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
+    else if (c->below == WF_E_IO)
+        to[0] = '\0'; /* the network's own words */
+    else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+        tls_say_blame(c);
+    else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
+    else if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
+        snprintf(to, size, "%s broke TLS off: %s (alert %d)", host, tls_alert_name(alert), alert);
+    else if (c->below == WF_END && shaking)
+        snprintf(to, size, "%s closed the connection during the TLS handshake", host);
+    else if (c->below == WF_END)
+        snprintf(to, size, "the connection to %s was cut off: it ended without TLS's closing notice", host);
+    else if (shaking && tls_is_gibberish(c, error))
+        snprintf(to, size, "%s answered with something that is not TLS", host);
+    else if (error == MBEDTLS_ERR_SSL_INVALID_MAC)
+        snprintf(to, size, "the TLS connection to %s was damaged or tampered with", host);
+    else
+        snprintf(to, size, "the TLS %s with %s failed (mbedTLS error -0x%04X)", shaking ? "handshake" : "connection",
+                 host, (unsigned)-error);
+}
+
+static wf_status tls_fail(tls_conn *c, int error) {
+    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
+    tls_say(c, error);
+    c->state = TLS_FAILED;
+    return untrusted ? WF_E_CONFIG : WF_E_IO;
+}
+
+/* ---- verification ---- */
+
+static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
+    for (const mbedtls_x509_sequence *name = &crt->subject_alt_names; name != NULL; name = name->next)
+        if (name->buf.tag == (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_IP_ADDRESS) &&
+            name->buf.len == c->address_size && memcmp(name->buf.p, c->address, c->address_size) == 0)
+            return true;
+    return false;
+}
+
+/* For each certificate of the chain, the root first. mbedTLS has judged it, but for three things: whether a peer's own
+ * certificate is given as trusted; whether it is made out to an address, since a host that mbedTLS knows would be sent as SNI,
+ * which RFC 6066 forbids for addresses; and what to tell the user. */
+static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
+    tls_conn *c = ctx;
+    if (depth == 0) {
+        c->unreadable = crt->raw.len == 0; /* of an algorithm that mbedTLS does not know: it passed it over */
+        c->self_signed = !c->unreadable && crt->issuer_raw.len == crt->subject_raw.len &&
+                         memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
+        if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
+            *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
+        if (c->address_size > 0 && !tls_same_address(c, crt)) *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+    }
+    if (*flags & MBEDTLS_X509_BADCERT_EXPIRED) c->passed = crt->valid_to;
+    if (*flags & MBEDTLS_X509_BADCERT_FUTURE) c->passed = crt->valid_from;
+    c->blame |= *flags;
+    c->verified = true;
+    return 0;
+}
+
+/* ---- sessions. One of TLS 1.3 is used once (RFC 8446, C.4), one of 1.2 until a younger one comes. ---- */
+
+static bool tls_session_is_for(const tls_session *s, const tls_conn *c) {
+    return s->used && s->port == c->port && strcmp(s->host, c->host) == 0;
+}
+
+static void tls_session_drop(tls_session *s) {
+    mbedtls_ssl_session_free(&s->session);
+    s->used = false;
+}
+
+static bool tls_session_is_13(const tls_session *s) {
+    return s->session.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_3;
+}
+
+/* A place for a session of c: its one of TLS 1.2, a free one, or that of the eldest. */
+static tls_session *tls_session_place(wf_tls *t, const tls_conn *c) {
+    tls_session *place = &t->sessions[0];
+    for (size_t i = 0; i < TLS_SESSIONS; i++) {
+        tls_session *s = &t->sessions[i];
+        if (tls_session_is_for(s, c) && !tls_session_is_13(s)) return s;
+        if (place->used && (!s->used || s->age < place->age)) place = s;
+    }
+    return place;
+}
+
+/* Keeps the session of c, if it can; a connection does not fail over it. */
+static void tls_session_keep(tls_conn *c) {
+    wf_tls *t = tls_now;
+    tls_session *s = tls_session_place(t, c);
+    if (s->used) tls_session_drop(s);
+    mbedtls_ssl_session_init(&s->session);
+    if (mbedtls_ssl_get_session(c->ssl, &s->session) != 0) {
+        mbedtls_ssl_session_free(&s->session);
+        return;
+    }
+    s->used = true;
+    s->age = ++t->age;
+    s->port = c->port;
+    memcpy(s->host, c->host, sizeof s->host);
+}
+
+/* Offers the youngest session with the peer. */
+static void tls_session_offer(tls_conn *c) {
+    tls_session *best = NULL;
+    for (size_t i = 0; i < TLS_SESSIONS; i++) {
+        tls_session *s = &tls_now->sessions[i];
+        if (tls_session_is_for(s, c) && (best == NULL || s->age > best->age)) best = s;
+    }
+    if (best == NULL) return;
+    c->offered = mbedtls_ssl_set_session(c->ssl, &best->session) == 0;
+    if (!c->offered || tls_session_is_13(best)) tls_session_drop(best);
+}
+
+/* ---- between mbedTLS and the network ---- */
+
+static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    const wf_tls_config *config = &tls_now->config;
+    size_t put = 0;
+    wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
+    if (status == WF_OK) return (int)put;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
+    c->below = WF_E_IO;
+    return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    const wf_tls_config *config = &tls_now->config;
+    size_t got = 0;
+    wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
+    if (status == WF_OK) return (int)got;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
+    c->below = status == WF_END ? WF_END : WF_E_IO;
+    return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+/* An answer of mbedTLS, zero and more apart. */
+static wf_status tls_translate(tls_conn *c, int answer) {
+    if (c->blocked && (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE)) return WF_AGAIN;
+    c->ended = answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN;
+    if (c->ended) return WF_END;
+    return tls_fail(c, answer);
+}
+
+/* ---- connections ---- */
+
+static tls_conn *tls_conn_of(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    tls_now->starved = false;
+    return conn < t->config.conns ? &t->conns[conn] : NULL;
+}
+
+static void tls_drop(tls_conn *c) {
+    if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
+    mbedtls_free(c->ssl);
+    memset(c, 0, offsetof(tls_conn, error));
+}
+
+static void tls_close(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL || c->state == TLS_CLOSED) return;
+    if (c->state == TLS_OPEN) mbedtls_ssl_close_notify(c->ssl); /* if there is room for it right now */
+    tls_drop(c);
+    t->config.net->close(t->config.net_ctx, conn);
+}
+
+static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL) return WF_E_IO;
+    tls_drop(c);
+    c->error[0] = '\0';
+    c->number = conn;
+    c->port = port;
+    c->state = TLS_PLAIN;
+    wf_status status = t->config.net->open(t->config.net_ctx, conn, host, port);
+    if (status != WF_OK) c->state = TLS_CLOSED;
+    return status;
+}
+
+static void tls_set_host(tls_conn *c, wf_str host) {
+    memcpy(c->host, host.ptr, host.len);
+    c->host[host.len] = '\0';
+    c->address_size = inet_pton(AF_INET, c->host, c->address) == 1    ? 4
+                      : inet_pton(AF_INET6, c->host, c->address) == 1 ? 16
+                                                                      : 0;
+}
+
+static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    if (c == NULL || c->state != TLS_PLAIN) return WF_E_IO;
+    c->state = TLS_FAILED;
+    if (host.len == 0 || host.len >= TLS_HOST_MAX || memchr(host.ptr, '\0', host.len) != NULL) {
+        snprintf(c->error, sizeof c->error, "a host's name has 1 to %d bytes", TLS_HOST_MAX - 1);
+        return WF_E_IO;
+    }
+    tls_set_host(c, host);
+    c->ssl = mbedtls_calloc(1, sizeof *c->ssl);
+    if (c->ssl == NULL) return tls_fail(c, MBEDTLS_ERR_SSL_ALLOC_FAILED);
+    mbedtls_ssl_init(c->ssl);
+    int error = mbedtls_ssl_setup(c->ssl, &t->conf);
+    if (error == 0) error = mbedtls_ssl_set_hostname(c->ssl, c->address_size > 0 ? NULL : c->host);
+    if (error != 0) return tls_fail(c, error);
+    mbedtls_ssl_set_verify(c->ssl, tls_judge, c);
+    mbedtls_ssl_set_bio(c->ssl, c, tls_send, tls_recv, NULL);
+    tls_session_offer(c);
+    c->state = TLS_HANDSHAKE;
+    return WF_OK;
+}
+
+static wf_status tls_handshake(tls_conn *c) {
+    int answer, idle = 0;
+    do {
+        c->blocked = false;
+        answer = mbedtls_ssl_handshake(c->ssl);
+    } while (answer == MBEDTLS_ERR_SSL_WANT_READ && !c->blocked && ++idle < TLS_IDLE_MAX);
+    if (answer != 0) return tls_translate(c, answer);
+    if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
+    c->state = TLS_OPEN;
+    tls_now->handshakes++;
+    tls_now->resumed += !c->verified;
+    /* Of TLS 1.3 there is nothing to keep before a ticket comes. */
+    if (mbedtls_ssl_get_version_number(c->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) tls_session_keep(c);
+    return WF_OK;
+}
+
+/* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
+static wf_status tls_advance(tls_conn *c) {
+    if (c->state == TLS_HANDSHAKE) {
+        wf_status status = tls_handshake(c);
+        if (status != WF_OK) return status;
+    }
+    if (c->state != TLS_OPEN) return WF_E_IO;
+    size_t left = c->ssl->MBEDTLS_PRIVATE(out_left);
+    if (left == 0) return WF_OK;
+    /* With something left to send, mbedtls_ssl_write sends that and looks at no new bytes. */
+    int answer = mbedtls_ssl_write(c->ssl, NULL, 0);
+    return answer >= 0 ? WF_OK : tls_translate(c, answer);
+}
+
+static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    *put = 0;
+    if (c == NULL) return WF_E_IO;
+    if (c->state == TLS_PLAIN) return t->config.net->write(t->config.net_ctx, conn, buf, n, put);
+    wf_status status = tls_advance(c);
+    if (status != WF_OK) return status;
+    int most = mbedtls_ssl_get_max_out_record_payload(c->ssl);
+    if (most <= 0) return tls_fail(c, most);
+    if (n > (size_t)most) n = (size_t)most;
+    int answer = mbedtls_ssl_write(c->ssl, buf, n);
+    if (answer == MBEDTLS_ERR_SSL_WANT_WRITE) answer = (int)n; /* it is encrypted, and out of the caller's hands */
+    if (answer <= 0) return tls_translate(c, answer);
+    *put = (size_t)answer;
+    return WF_OK;
+}
+
+static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got) {
+    wf_tls *t = ctx;
+    tls_conn *c = tls_conn_of(ctx, conn);
+    *got = 0;
+    if (c == NULL) return WF_E_IO;
+    if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
+    wf_status status = tls_advance(c);
+    /* A peer that takes nothing may have said why. */
+    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
+    if (status != WF_OK) return status;
+    if (c->ended) return WF_END;
+    int answer = MBEDTLS_ERR_SSL_WANT_READ;
+    c->blocked = false;
+    for (int idle = 0; answer <= 0 && idle < TLS_IDLE_MAX; idle++) {
+        answer = mbedtls_ssl_read(c->ssl, buf, n);
+        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
+            tls_session_keep(c);
+        else if (answer != MBEDTLS_ERR_SSL_WANT_READ || c->blocked)
+            break;
+    }
+    if (answer <= 0) return tls_translate(c, answer);
+    *got = (size_t)answer;
+    return WF_OK;
+}
+
+static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wf_tls *t = ctx;
+    return t->config.net->ready(t->config.net_ctx, conns, max);
+}
+
+static uint64_t tls_due(void *ctx) {
+    wf_tls *t = ctx;
+    return t->config.net->due(t->config.net_ctx);
+}
+
+static wf_str tls_error(void *ctx, uint32_t conn) {
+    wf_tls *t = ctx;
+    const tls_conn *c = conn < t->config.conns ? &t->conns[conn] : NULL;
+    if (c != NULL && c->error[0] != '\0') return (wf_str){c->error, strlen(c->error)};
+    return t->config.net->error(t->config.net_ctx, conn);
+}
+
+static const wf_net_ops tls_ops = {.open = tls_open,
+                                   .secure = tls_secure,
+                                   .write = tls_write,
+                                   .read = tls_read,
+                                   .close = tls_close,
+                                   .ready = tls_ready,
+                                   .due = tls_due,
+                                   .error = tls_error};
+
+const wf_net_ops *wf_tls_ops(void) {
+    return &tls_ops;
+}
+
+/* ---- opening and closing ---- */
+
+size_t wf_tls_size(uint32_t conns) {
+    size_t n = conns != 0 ? conns : TLS_CONNS, each = TLS_CONN_SIZE + sizeof(tls_conn);
+    return n < (SIZE_MAX - TLS_BASE_SIZE) / each ? TLS_BASE_SIZE + n * each : SIZE_MAX;
+}
+
+static wf_status tls_answer(wf_error *error, wf_status status, const char *text) {
+    if (error != NULL) *error = (wf_error){status, text, WF_NO_OFFSET};
+    return status;
+}
+
+static wf_status tls_configure(wf_tls *t) {
+    mbedtls_ssl_config *conf = &t->conf;
+    t->protocols[0] = "http/1.1";
+    if (psa_crypto_init() != PSA_SUCCESS) return t->starved ? WF_E_MEMORY : WF_E_IO;
+    if (mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
+                                    MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
+        mbedtls_ssl_conf_alpn_protocols(conf, t->protocols) != 0)
+        return WF_E_MEMORY;
+    mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);
+    mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
+    mbedtls_ssl_conf_ca_cb(conf, wfi_trust_find, &t->trust);
+    mbedtls_ssl_conf_tls13_enable_signal_new_session_tickets(conf,
+                                                             MBEDTLS_SSL_TLS1_3_SIGNAL_NEW_SESSION_TICKETS_ENABLED);
+    return WF_OK;
+}
+
+static wf_status tls_start(wf_tls *t) {
+    t->conns = mbedtls_calloc(t->config.conns, sizeof *t->conns);
+    t->sessions = mbedtls_calloc(TLS_SESSIONS, sizeof *t->sessions);
+    wf_status status = t->conns != NULL && t->sessions != NULL ? tls_configure(t) : WF_E_MEMORY;
+    if (status == WF_E_MEMORY)
+        snprintf(t->error, sizeof t->error, "the block for TLS is smaller than wf_tls_size says");
+    if (status == WF_E_IO) snprintf(t->error, sizeof t->error, "this system gives no random numbers");
+    return status == WF_OK ? wfi_trust_open(&t->trust, t->config.ca_file, t->error, sizeof t->error) : status;
+}
+
+/* Gives mbedTLS back to the process. What was said stays readable in the block. */
+static void tls_end(wf_tls *t) {
+    for (uint32_t i = 0; t->conns != NULL && i < t->config.conns; i++)
+        tls_drop(&t->conns[i]);
+    for (size_t i = 0; t->sessions != NULL && i < TLS_SESSIONS; i++)
+        if (t->sessions[i].used) tls_session_drop(&t->sessions[i]);
+    wfi_trust_close(&t->trust);
+    mbedtls_ssl_config_free(&t->conf);
+    mbedtls_psa_crypto_free();
+    mbedtls_platform_set_calloc_free(calloc, free);
+    tls_now = NULL;
+}
+
+wf_status wf_tls_open(wf_tls **out, void *memory, size_t size, const wf_tls_config *config, wf_error *error) {
+    *out = NULL;
+    if (config == NULL || config->net == NULL)
+        return tls_answer(error, WF_E_CONFIG, "tls: the config names no network");
+    if (tls_now != NULL) return tls_answer(error, WF_E_BUSY, "tls: one is open in this process already");
+    wf_heap *heap = wf_heap_open(memory, size);
+    wf_tls *t = heap != NULL ? wf_heap_resize(heap, NULL, sizeof *t) : NULL;
+    if (t == NULL) return tls_answer(error, WF_E_MEMORY, "tls: the block is smaller than wf_tls_size says");
+    memset(t, 0, sizeof *t);
+    t->heap = heap;
+    t->config = *config;
+    if (t->config.conns == 0) t->config.conns = TLS_CONNS;
+    t->trust.fd = -1;
+    mbedtls_ssl_config_init(&t->conf);
+    tls_now = *out = t;
+    mbedtls_platform_set_calloc_free(tls_calloc, tls_free);
+    wf_status status = tls_start(t);
+    if (status != WF_OK) tls_end(t);
+    return tls_answer(error, status, status == WF_OK ? "" : t->error);
+}
+
+void wf_tls_close(wf_tls *t) {
+    for (uint32_t i = 0; i < t->config.conns; i++)
+        if (t->conns[i].state != TLS_CLOSED) t->config.net->close(t->config.net_ctx, i);
+    tls_end(t);
+}
+
+void wf_tls_stats_get(const wf_tls *t, wf_tls_stats *out) {
+    *out = (wf_tls_stats){.handshakes = t->handshakes, .resumed = t->resumed};
+    wf_heap_stats(t->heap, &out->heap, &out->heap_used, &out->heap_high);
+}
+
+const char *wf_tls_error(const wf_tls *t) {
+    return t != NULL ? t->error : "";
+}
+
+/* ==== end src/port/tls_mbedtls.c ==== */
+
+#endif /* WF_PORT_MBEDTLS */
 
 #ifdef WF_PORT_LUA
 

@@ -216,20 +216,19 @@ static void check_put_row(FILE *to, wf_str title, const check_phase *p) {
     fputc('\n', to);
 }
 
-static void check_put_usd(FILE *to, const cli_options *o, const check_phase *sum) {
+static void check_put_cost(FILE *to, const cli_options *o, const check_phase *sum) {
     cli_amount low, high;
     bool rules = cli_models_is_rules(o);
-    if (rules && sum->low == 0)
-        fputs("  USD: nothing, a model of rules costs none.", to);
-    else if (sum->low == 0 && sum->unpriced > 0)
-        fprintf(to, "  USD: unknown; --prices FILE gives the price of %s.", cli_models_name(o));
+    if (sum->low > 0)
+        fprintf(to,
+                "  Cost at list price, with %s: from %s for the questions alone to\n"
+                "  %s with every answer as long as it may be%s.\n",
+                o->text[OPT_MODEL], cli_money(&low, sum->low), cli_money(&high, sum->high),
+                sum->unpriced > 0 && !rules ? ", and more for models of unknown price" : "");
+    else if (rules)
+        fputs("  Cost: none, with a model of rules.\n", to);
     else
-        fprintf(
-            to,
-            "  USD: from %s for the questions alone to %s with answers of full length, at list price (--model %s)%s.",
-            cli_money(&low, sum->low), cli_money(&high, sum->high), o->text[OPT_MODEL],
-            sum->unpriced > 0 && !rules ? ", and more of unknown price" : "");
-    fputs(" Nothing was sent.\n", to);
+        fprintf(to, "  Cost: unknown; --prices FILE can tell the price of %s.\n", cli_models_name(o));
 }
 
 static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec *spec, const cli_drive_end *end,
@@ -245,7 +244,8 @@ static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec 
     fputs("  These are a dry run's: stub answers end an agent after one turn, and their lists are short.\n"
           "  A real agent takes more turns; a script that fans out over answers starts more agents.\n",
           to);
-    check_put_usd(to, o, sum);
+    check_put_cost(to, o, sum);
+    fputs("  Nothing was sent.\n", to);
 }
 
 cli_exit cli_check_compile(const wf_run_spec *spec) {

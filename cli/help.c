@@ -12,13 +12,13 @@ static const char *const help_general[] = {
     "wf runs workflows of model agents, written as Lua scripts, from one log that survives a crash.",
     "",
     "  wf run SCRIPT [--args JSON|@FILE] [-- k=v ...]   run a script",
-    "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, tokens",
+    "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, USD",
     "  wf resume [LOG]                                  go on with an interrupted run (the last one)",
     "  wf runs                                          list the runs of this folder",
     "  wf show LOG                                      one run: status, phases, agents, failures, spend",
     "  wf log LOG [--json]                              its raw records, one a line",
     "  wf version",
-    "  wf help [COMMAND|script]                         a command's options; the script API",
+    "  wf help [COMMAND|script|models]                  a command's options; the script API; models, keys, prices",
     "",
     "First steps, offline: a script, and a model written in Lua.",
     "",
@@ -27,6 +27,8 @@ static const char *const help_general[] = {
     "  model.lua   return function(request) return { text = \"hello\" } end",
     "",
     "  wf run hello.lua --model rules:model.lua --yes -- who=you",
+    "",
+    "With a real model: ANTHROPIC_API_KEY=... wf run hello.lua --yes, or --model claude-haiku-5-5 for another one.",
     NULL};
 
 static const char *const help_run[] = {
@@ -39,6 +41,8 @@ static const char *const help_run[] = {
     "After -- stand the script's args as key=value. Numbers, true, false and null are themselves, all else is a",
     "string. Together with --args they go into its object.",
     "",
+    "`wf help models` has the models, their keys and their prices.",
+    "",
     "An agent's model can be written in Lua: --model rules:FILE.lua, a file that returns function(request). It gets "
     "the",
     "request as the Messages API shapes it (model, system, messages, tools) and answers one of {text=...},",
@@ -50,7 +54,7 @@ static const char *const help_check[] = {
     "wf check SCRIPT [options] [-- key=value ...]", "",
     "Loads the script and runs it dry: every agent is answered at once by a stub, with a dull value that fits its "
     "schema",
-    "or a few words. Prints phases, agents and an estimate of tokens. Nothing is sent, nothing is kept.", NULL};
+    "or a few words. Prints phases, agents, tokens and what they would cost. Nothing is sent, nothing is kept.", NULL};
 
 static const char *const help_resume[] = {
     "wf resume [LOG] [options]",
@@ -76,8 +80,11 @@ static const char *const help_log[] = {"wf log LOG [--json]", "",
                                        "object a line; without it the payload is cut.", NULL};
 
 static const char *const help_version[] = {"wf version", "", "Prints the version.", NULL};
-static const char *const help_help[] = {"wf help [COMMAND|script]", "", "Explains a command, or what scripts can do.",
-                                        NULL};
+static const char *const help_help[] = {
+    "wf help [COMMAND|script|models]", "",
+    "Explains a command, what scripts can do, or models: names, keys, the way to them, "
+    "prices.",
+    NULL};
 
 static const char *const help_exits[] = {"",
                                          "Exit codes: 0 completed, every agent well; 2 usage, nothing was run; 3 "
@@ -87,6 +94,41 @@ static const char *const help_exits[] = {"",
                                          "75 paused, resume later; 78 key, permission or model name refused.", NULL};
 
 /* clang-format off */
+static const char *const help_models[] = {
+    "A model is named PROVIDER:MODEL, with --model for the run, or in a script for one agent.",
+    "",
+    "  anthropic:MODEL    Anthropic's Messages API, or any server that speaks it; a bare name means the same",
+    "  rules:FILE.lua     a model written in Lua, offline; `wf help run` tells what the file returns",
+    "",
+    "Without --model it is anthropic:claude-sonnet-5-5, if there is a key.",
+    "",
+    "The environment",
+    "  ANTHROPIC_API_KEY          the key; or",
+    "  ANTHROPIC_AUTH_TOKEN       a token, which always goes into `authorization: Bearer`; with both the key counts",
+    "  ANTHROPIC_BASE_URL         the server (https://api.anthropic.com); http:// is for this machine alone, unless",
+    "  WF_ALLOW_HTTP=1            says that the way there is safe: key and texts go over it unencrypted",
+    "  WF_ANTHROPIC_VERSION       of the API: 2026-10-21 (what it is without), or 2023-06-01",
+    "  WF_ANTHROPIC_KEY_HEADER    x-api-key or authorization; without it, x-api-key under 2023-06-01",
+    "  ANTHROPIC_BETAS            comma-separated names for the header anthropic-beta",
+    "  ANTHROPIC_WORKSPACE_ID     for the header anthropic-workspace-id",
+    "  HTTPS_PROXY, NO_PROXY      http://[USER:PASSWORD@]HOST[:PORT], and the hosts that it is not for; in small letters too",
+    "  SSL_CERT_FILE              root certificates in PEM, in place of the system's; --ca FILE goes before it",
+    "",
+    "Certificates are always checked. wf takes keys, tokens and passwords (ANTHROPIC_API_KEY, *_KEY, *_TOKEN, *_SECRET,",
+    "*_PASSWORD, *_CREDENTIALS, AWS_*, GOOGLE_*, addresses with a login) out of its environment when it starts: they reach no",
+    "script, no tool, no log and no message.",
+    "",
+    "Prices are list prices of the API in USD, and come with wf. Others, or those of other models, stand in the file that",
+    "--prices names, or in ~/.config/wf/prices.jsonl ($XDG_CONFIG_HOME/wf/prices.jsonl), one a line, USD per million tokens:",
+    "",
+    "  {\"model\":\"my-model\",\"input\":2,\"output\":10,\"write_5m\":2.5,\"write_1h\":4,\"read\":0.2}",
+    "  {\"model\":\"my-model\",\"above\":100000,\"input\":4,\"output\":20,\"write_5m\":5,\"write_1h\":8,\"read\":0.4}",
+    "",
+    "`above`: for requests with more tokens than that. Lines that begin with # are comments. Where a price is not known, USD",
+    "is unknown, and --budget-usd is refused: --budget-tokens goes for every model. With --yes and no budget a run gets 10",
+    "USD, if the model's price is known.",
+    NULL};
+
 static const char *const help_script[] = {
     "Scripts are Lua 5.4. A script sets meta, calls agents, and returns its result: a text, or a table, which becomes JSON.",
     "nil and an error returned make the run fail, as an error raised does.",
@@ -165,8 +207,8 @@ cli_exit cli_help(const char *topic) {
         help_put(help_general);
         return CLI_OK;
     }
-    if (strcmp(topic, "script") == 0) {
-        help_put(help_script);
+    if (strcmp(topic, "script") == 0 || strcmp(topic, "models") == 0) {
+        help_put(topic[0] == 's' ? help_script : help_models);
         return CLI_OK;
     }
     cli_command command = cli_command_find(topic);

@@ -19,12 +19,6 @@ static bool network_is_plain(void) {
     return strncasecmp(network_url(), "http://", 7) == 0;
 }
 
-wf_str cli_network_server(void) {
-    const char *host = strstr(network_url(), "://");
-    host = host ? host + 3 : network_url();
-    return wf_str_of(host, strcspn(host, "/?#"));
-}
-
 /* Keeps why, without the settings' values where these may be secrets. */
 static bool network_fail(cli_network *n, const char *format, ...) CLI_PRINTF(2, 3);
 static bool network_fail(cli_network *n, const char *format, ...) {
@@ -83,29 +77,38 @@ static bool network_settings(cli_network *n, wf_messages_settings *s) {
     return network_check_version(n) && network_key_header(n, &s->x_api_key);
 }
 
-/* ---- memory ---- */
+/* ---- memory: the HTTP client, the values of headers, the rest for TLS ---- */
 
-static wf_http_config network_http_config(const cli_options *o) {
-    return (wf_http_config){.lanes = (uint32_t)o->number[OPT_LANES],
-                            .endpoints = 1,
-                            .proxy = cli_str(cli_env(ENV_PROXY)),
-                            .no_proxy = cli_str(cli_env(ENV_NO_PROXY)),
-                            .plain = cli_env(ENV_ALLOW_HTTP) != NULL};
+/* Of the client's size the proxy is no part. */
+static wf_http_config network_http_config(const cli_network *n) {
+    wf_http_config config = {.platform = n->platform,
+                             .lanes = (uint32_t)n->options->number[OPT_LANES],
+                             .endpoints = 1,
+                             .plain = cli_env(ENV_ALLOW_HTTP) != NULL};
+    config.net = wf_posix_net(n->posix, &config.net_ctx);
+    return config;
+}
+
+static size_t network_http_size(const cli_network *n) {
+    wf_http_config config = network_http_config(n);
+    return wf_http_size(&config);
 }
 
 static size_t network_values_size(void) {
     return cli_str(cli_env(ENV_API_KEY)).len + cli_str(cli_env(ENV_AUTH_TOKEN)).len + NETWORK_SPARE;
 }
 
-size_t cli_network_size(const cli_options *o) {
-    wf_http_config config = network_http_config(o);
-    size_t http = wf_http_size(&config);
-    size_t tls = network_is_plain() ? 0 : wf_tls_size(config.lanes);
-    return http > 0 ? http + tls + network_values_size() : 0;
+static size_t network_tls_size(const cli_network *n) {
+    return network_is_plain() ? 0 : wf_tls_size((uint32_t)n->options->number[OPT_LANES]);
+}
+
+size_t cli_network_size(const cli_network *n, size_t *least) {
+    size_t fixed = network_http_size(n) + network_values_size(), tls = network_tls_size(n);
+    *least = fixed + tls / 2; /* a handshake takes twice what its connection does afterwards */
+    return fixed + tls;
 }
 
 static void *network_carve(cli_network *n, size_t size) {
-    if (size > n->size - n->used) return NULL;
     n->used += size;
     return (char *)n->memory + n->used - size;
 }
@@ -115,7 +118,7 @@ static void *network_carve(cli_network *n, size_t size) {
 static bool network_open_tls(cli_network *n, wf_http_config *http) {
     const char *given = n->options->text[OPT_CA], *file = given ? given : cli_env(ENV_CERT_FILE);
     wf_tls_config config = {.net = http->net, .net_ctx = http->net_ctx, .conns = http->lanes, .ca_file = file};
-    size_t size = wf_tls_size(config.conns);
+    size_t size = n->size - n->used; /* what the others leave */
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     wf_tls *tls = NULL;
     wf_status status = wf_tls_open(&tls, network_carve(n, size), size, &config, &error);
@@ -132,22 +135,24 @@ static bool network_open_tls(cli_network *n, wf_http_config *http) {
 }
 
 static bool network_open_http(cli_network *n) {
-    wf_http_config config = network_http_config(n->options);
+    wf_http_config config = network_http_config(n);
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
-    config.platform = n->platform;
-    config.net = wf_posix_net(n->posix, &config.net_ctx);
-    size_t size = wf_http_size(&config);
+    size_t size = network_http_size(n);
+    void *memory = network_carve(n, size);
+    n->values = network_carve(n, network_values_size());
     if (!network_is_plain() && !network_open_tls(n, &config)) return false;
-    wf_status status = wf_http_open(&n->http, network_carve(n, size), size, &config, &error);
+    config.proxy = cli_str(cli_env(ENV_PROXY));
+    config.no_proxy = cli_str(cli_env(ENV_NO_PROXY));
+    wf_status status = wf_http_open(&n->http, memory, size, &config, &error);
     if (status == WF_OK) return true;
     n->http = NULL;
-    return network_fail(n, "HTTPS_PROXY: %s; write http://HOST:PORT, or unset it", error.text);
+    return network_fail(n, "HTTPS_PROXY: %s", error.text);
 }
 
 /* An address with a login in it is not shown. */
 static bool network_fail_url(cli_network *n, const char *why) {
     const char *url = network_url();
-    const char *plain = network_is_plain() ? "; use https://, or set WF_ALLOW_HTTP=1 where the way there is safe" : "";
+    const char *plain = network_is_plain() && !cli_env(ENV_ALLOW_HTTP) ? "; WF_ALLOW_HTTP=1 allows it" : "";
     if (strchr(url, '@')) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
     return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: %s%s", url, why, plain);
 }
@@ -156,9 +161,7 @@ static bool network_open(cli_network *n) {
     wf_messages_settings settings;
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     if (!network_settings(n, &settings) || !network_open_http(n)) return false;
-    n->values_size = network_values_size();
-    n->values = network_carve(n, n->values_size);
-    uint32_t count = n->values ? wf_messages_headers(&settings, n->values, n->values_size, n->headers) : 0;
+    uint32_t count = wf_messages_headers(&settings, n->values, network_values_size(), n->headers);
     if (count == 0) return network_fail(n, "the key or another setting of the Messages API cannot be used in a header");
     /* under the older version, betas have an address of their own */
     bool old = settings.betas.len > 0 && cli_same(settings.version, WF_STR(NETWORK_OLD_API));
@@ -170,29 +173,30 @@ static bool network_open(cli_network *n) {
     return network_fail_url(n, error.text);
 }
 
-static void network_init(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,
-                         void *memory, size_t size) {
+void cli_network_init(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform) {
     memset(n, 0, sizeof *n);
     n->options = options;
-    n->platform = platform;
     n->posix = posix;
-    n->memory = memory;
-    n->size = size;
+    n->platform = platform;
     n->served = (wf_provider){.name = WF_STR("anthropic"), .stream = true, .priced = true};
 }
 
-cli_exit cli_network_open(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,
-                          void *memory, size_t size, wf_provider *out) {
-    network_init(n, options, posix, platform, memory, size);
+cli_exit cli_network_open(cli_network *n, void *memory, size_t size, wf_provider *out) {
+    n->memory = memory;
+    n->size = size;
     if (!network_open(n)) return cli_fail(CLI_USAGE, "%s", n->why);
     *out = n->served;
     return CLI_OK;
 }
 
+/* What the client sent last is still in its memory, with the key. */
 void cli_network_close(cli_network *n) {
-    if (n->http) wf_http_close(n->http);
+    if (n->http) {
+        wf_http_close(n->http);
+        cli_wipe(n->memory, network_http_size(n));
+    }
     if (n->tls) wf_tls_close(n->tls);
-    if (n->values) cli_wipe(n->values, n->values_size);
+    if (n->values) cli_wipe(n->values, network_values_size());
     memset(n, 0, sizeof *n);
 }
 
@@ -239,12 +243,12 @@ static wf_str network_later_error(void *ctx, uint32_t lane) {
     return n->failed ? cli_str(n->why) : n->served.ops->error(n->served.ctx, lane);
 }
 
-void cli_network_open_later(cli_network *n, const cli_options *options, wf_posix *posix, const wf_platform *platform,
-                            void *memory, size_t size, wf_provider *out) {
+void cli_network_open_later(cli_network *n, void *memory, size_t size, wf_provider *out) {
     static const wf_model_ops ops = {network_later_begin, network_later_send,  network_later_head, network_later_recv,
                                      network_later_end,   network_later_ready, network_later_due,  network_later_error};
-    network_init(n, options, posix, platform, memory, size);
-    if (!memory) network_fail(n, "--memory %s has no room for the network; give more", options->text[OPT_MEMORY]);
+    n->memory = memory;
+    n->size = size;
+    if (!memory) network_fail(n, "--memory %s has no room for the network; give more", n->options->text[OPT_MEMORY]);
     *out = n->served;
     out->ops = &ops;
     out->ctx = n;
@@ -252,22 +256,20 @@ void cli_network_open_later(cli_network *n, const cli_options *options, wf_posix
 
 /* ---- what --stats tells ---- */
 
-static void network_put_rate(FILE *to, const char *what, const wf_rate *rate) {
-    cli_amount left, limit;
-    if (!rate->known) return;
-    fprintf(to, "; %s %s of %s left", what, cli_count(&left, rate->remaining), cli_count(&limit, rate->limit));
-}
-
 static void network_put_rates(const cli_network *n, FILE *to) {
     wf_rates rates;
+    cli_amount left, limit;
+    const char *between = "rate limits, as last told: ";
     wf_http_rates(&n->served, &rates);
-    if (!rates.requests.known && !rates.tokens.known && !rates.input_tokens.known && !rates.output_tokens.known) return;
-    fputs("rate limits, as last told", to);
-    network_put_rate(to, "requests", &rates.requests);
-    network_put_rate(to, "tokens", &rates.tokens);
-    network_put_rate(to, "input tokens", &rates.input_tokens);
-    network_put_rate(to, "output tokens", &rates.output_tokens);
-    fputc('\n', to);
+    const wf_rate *const each[] = {&rates.requests, &rates.tokens, &rates.input_tokens, &rates.output_tokens};
+    static const char *const names[] = {"requests", "tokens", "input tokens", "output tokens"};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        if (!each[i]->known) continue;
+        fprintf(to, "%s%s of %s %s left", between, cli_count(&left, each[i]->remaining),
+                cli_count(&limit, each[i]->limit), names[i]);
+        between = ", ";
+    }
+    if (between[0] == ',') fputc('\n', to);
 }
 
 void cli_network_put_stats(const cli_network *n, FILE *to) {

@@ -126,30 +126,29 @@ static cli_exit world_open_rules(cli_world *w) {
     return CLI_OK;
 }
 
-static cli_exit world_open_network(cli_world *w) {
+/* It has no claim to more than half of the block: a quarter is the script's, and the messages want one as well. later: when an
+ * agent asks for it. */
+static cli_exit world_open_network(cli_world *w, bool later) {
     const cli_options *o = w->options;
-    size_t size = cli_network_size(o);
-    void *memory = world_carve(w, size);
-    if (size == 0 || !memory)
-        return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
-                        o->text[OPT_MEMORY]);
-    return cli_network_open(&w->network, o, w->posix, &w->platform, memory, size, &w->providers[w->provider_count++]);
-}
-
-/* Beside a model of rules the network has no claim to more than half of what is left. */
-static void world_open_network_later(cli_world *w) {
-    size_t size = cli_network_size(w->options);
-    void *memory = size > 0 && size <= (w->size - w->used) / 2 ? world_carve(w, size) : NULL;
-    cli_network_open_later(&w->network, w->options, w->posix, &w->platform, memory, size,
-                           &w->providers[w->provider_count++]);
+    wf_provider *provider = &w->providers[w->provider_count++];
+    cli_network_init(&w->network, o, w->posix, &w->platform);
+    size_t least, size = cli_network_size(&w->network, &least), most = (later ? w->size - w->used : w->size) / 2;
+    if (size > most) size = most;
+    void *memory = size >= least ? world_carve(w, size) : NULL;
+    if (later) {
+        cli_network_open_later(&w->network, memory, size, provider);
+        return CLI_OK;
+    }
+    if (memory) return cli_network_open(&w->network, memory, size, provider);
+    return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
+                    o->text[OPT_MEMORY]);
 }
 
 /* Every model that can be served: the default one's provider, and those that agents may name besides. */
 static cli_exit world_open_models(cli_world *w) {
-    if (!cli_models_is_rules(w->options)) return world_open_network(w);
+    if (!cli_models_is_rules(w->options)) return world_open_network(w, false);
     cli_exit code = world_open_rules(w);
-    if (code == CLI_OK && cli_models_key_name()) world_open_network_later(w);
-    return code;
+    return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
 }
 
 static uint32_t world_ms(uint64_t ms) {

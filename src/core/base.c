@@ -292,6 +292,10 @@ WFI size_t wfi_utf8_len(const uint8_t *p, size_t n) {
 WFI bool wfi_utf8_valid(wf_str s) {
     const uint8_t *p = (const uint8_t *)s.ptr;
     for (size_t at = 0; at < s.len;) {
+        if (s.len - at >= 8 && (wfi_get64(p + at) & UINT64_C(0x8080808080808080)) == 0) {
+            at += 8;
+            continue;
+        }
         size_t len = wfi_utf8_len(p + at, s.len - at);
         if (len == 0) return false;
         at += len;

@@ -173,8 +173,9 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
     const char *bytes = (const char *)e->scratch;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
-    if (s == WF_AGAIN && t->reader.complete) return exchange_end_of_reply(e, t, f);
-    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
+    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
+    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
+    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
     if (s == WF_END) return exchange_end_of_reply(e, t, f);
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
         return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);

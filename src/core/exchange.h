@@ -23,6 +23,12 @@ typedef struct wfi_failure {
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+#define WFI_EXCHANGE_LINGER_MS 50u
+static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
+    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+}
+
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */

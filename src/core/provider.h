@@ -45,22 +45,24 @@ typedef struct wfi_fault {
 /* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
  * Memory is the heap's, at most `max` for each of its buffers. */
 typedef struct wfi_reader {
+    bool complete;   /* of a stream: the message has ended, and what may follow does not matter */
+    const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
+    wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
+    wf_str error;    /* data of an error event; lives until reader_free */
+    /* private */
     wfi_heap *heap;
     size_t max;
     bool stream;
-    bool complete;  /* of a stream: message_stop has come, and what may follow does not matter */
+    bool broken;    /* of a stream: a tool call's input is no JSON object */
     wfi_buf body;   /* the JSON body; of a stream: the content array so far */
-    wfi_buf side;   /* of the block under way: what it gathers besides its main text */
-    wfi_buf start;  /* of a stream: the message that message_start brought */
-    wfi_buf finish; /* of a stream: the last message_delta */
+    wfi_buf side;   /* of the block under way: what it gathers besides what is at the end of body */
+    wfi_buf finish; /* of a stream: reason_len bytes of the stop reason, then why it was refused */
+    size_t reason_len;
+    size_t main; /* of the block under way: where in body the value begins that its deltas fill */
     wfi_sse sse;
     wf_usage usage;
     uint64_t write_1h;
-    uint32_t state, block; /* index of the block under way */
-    size_t main;           /* where the block's main text begins in body */
-    const char *why;       /* constant: what was wrong, for WF_E_SYNTAX */
-    wf_str event;          /* the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
-    wf_str error;          /* data of an error event */
+    uint32_t place, kind, blocks;
     char event_buf[96];
 } wfi_reader;
 

@@ -11,7 +11,8 @@
  *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
  *      keeps its place until it is reaped.
  *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio. The function gets no signal handler of ours and none of our descriptors but `keep`. */
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`. */
 #ifndef WFI_CHILD_H
 #define WFI_CHILD_H
 

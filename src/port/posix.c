@@ -1,7 +1,7 @@
 /* posix: puts the parts of the hosted port together: clock, random, log file, tools, and the one wait for all of them.
  *
  * Invariants:
- *   1. Everything lives in the caller's block: this struct, then what its config makes variable.
+ *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
 #ifndef _GNU_SOURCE
@@ -12,6 +12,7 @@
 #endif
 #include "posix.h"
 #include "logfile.h"
+#include "net.h"
 #include "sys.h"
 #include "tools.h"
 #include <errno.h>
@@ -28,12 +29,29 @@ struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
     wfi_tools tools; /* if there is a root */
+    wfi_net *net;    /* NULL: no connections */
+    struct pollfd *fds;
     int wake[2];
     char error[1024];
 };
 
-static size_t posix_fixed(void) {
-    return (sizeof(wf_posix) + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+static size_t posix_align(size_t n) {
+    return (n + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+}
+
+/* Where the variable parts begin, from the struct's address; `end` is their size and its. */
+typedef struct posix_layout {
+    size_t tools, net, fds, end;
+} posix_layout;
+
+static posix_layout posix_size(const wf_posix_config *c) {
+    posix_layout at;
+    size_t fds = 1 + WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    at.tools = posix_align(sizeof(wf_posix));
+    at.net = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
+    at.end = at.fds + fds * sizeof(struct pollfd);
+    return at;
 }
 
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
@@ -43,13 +61,14 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
+    if (out->conns > WFI_NET_CONNS) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
 
 size_t wf_posix_size(const wf_posix_config *config) {
     wf_posix_config c;
     if (!posix_settle(config, &c)) return 0;
-    return posix_fixed() + (c.root != NULL ? wfi_tools_size(c.tickets) : 0) + POSIX_ALIGN - 1;
+    return posix_size(&c).end + POSIX_ALIGN - 1;
 }
 
 static wf_status posix_open_wake(wf_posix *p) {
@@ -61,10 +80,19 @@ static wf_status posix_open_wake(wf_posix *p) {
 static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
-    int error = wfi_tools_init(&p->tools, (char *)p + posix_fixed(), c->root, c->tickets, c->children, c->tool_ms);
+    int error =
+        wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c->root, c->tickets, c->children, c->tool_ms);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+}
+
+static wf_status posix_open_net(wf_posix *p) {
+    if (p->config.conns == 0) return WF_OK;
+    p->net = wfi_net_open((char *)p + posix_size(&p->config).net, p->config.conns);
+    if (p->net != NULL) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot wait for connections: %s", strerror(errno));
+    return WF_E_IO;
 }
 
 static void posix_close_wake(wf_posix *p) {
@@ -72,16 +100,21 @@ static void posix_close_wake(wf_posix *p) {
     wfi_sys_close(&p->wake[1]);
 }
 
+/* Gives back what posix_open_parts got, however far it came. */
+static void posix_close_parts(wf_posix *p, bool root) {
+    if (p->net != NULL) wfi_net_close(p->net);
+    if (root) wfi_tools_close(&p->tools);
+    posix_close_wake(p);
+}
+
 static wf_status posix_open_parts(wf_posix *p) {
     wf_status status = posix_open_wake(p);
     if (status != WF_OK) return status;
     status = posix_open_root(p);
-    if (status == WF_OK) {
-        status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
-        if (status == WF_OK) return WF_OK;
-        if (p->config.root != NULL) wfi_tools_close(&p->tools);
-    }
-    posix_close_wake(p);
+    bool root = status == WF_OK && p->config.root != NULL;
+    if (status == WF_OK) status = posix_open_net(p);
+    if (status == WF_OK) status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
+    if (status != WF_OK) posix_close_parts(p, root);
     return status;
 }
 
@@ -100,21 +133,21 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     if (needed == 0)
         return posix_answer(error, WF_E_CONFIG,
                             "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64");
+                            "tickets are at most 65536, children 64, connections 4096");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
     memset(p, 0, sizeof *p);
     posix_settle(config, &p->config);
+    p->fds = (struct pollfd *)(void *)((char *)p + posix_size(&p->config).fds);
     *out = p;
     wf_status status = posix_open_parts(p);
     return posix_answer(error, status, status == WF_OK ? "" : wf_status_text(status));
 }
 
 void wf_posix_close(wf_posix *p) {
-    if (p->config.root != NULL) wfi_tools_close(&p->tools);
     wfi_logfile_close(&p->log);
-    posix_close_wake(p);
+    posix_close_parts(p, p->config.root != NULL);
 }
 
 /* ---- clock, random ---- */
@@ -153,6 +186,11 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
     out->tool_ctx = &p->tools;
 }
 
+const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
+    *ctx = p->net;
+    return p->net != NULL ? wfi_net_ops() : NULL;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -172,10 +210,12 @@ static void posix_drain_wake(wf_posix *p) {
         continue;
 }
 
-/* Milliseconds for poll: until `ms` are over or a child needs attention, whichever is first. */
+/* Milliseconds for poll: until `ms` are over or a child or a connection needs attention, whichever is first. */
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
+    if (net_due < due) due = net_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
     if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
@@ -197,7 +237,7 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 }
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
-    struct pollfd fds[1 + WFI_CHILD_MAX];
+    struct pollfd *fds = p->fds;
     int children[WFI_CHILD_MAX];
     uint32_t n = 0;
     if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
@@ -205,7 +245,9 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    if (posix_poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    n++;
+    if (p->net != NULL) n += wfi_net_fds(p->net, fds + n);
+    if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
 const wf_tool *wf_posix_tools(uint32_t *count) {

@@ -9,7 +9,7 @@
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
- * (grep, glob), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -37,7 +37,7 @@ typedef struct wf_posix_config {
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
-    uint32_t conns;    /* network connections 0 .. conns-1; 0: no network */
+    uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */

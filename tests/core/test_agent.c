@@ -4,6 +4,7 @@
 /* Lines of a conversation name only what matters. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
+#define CACHE                "\"cache_control\":{\"type\":\"ephemeral\"}"
 #define OBJECT               "{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}},\"required\":[\"n\"]}"
 #define TEXT(t)              "[{\"type\":\"text\",\"text\":\"" t "\"}]"
 #define USE(id, name, input) "{\"type\":\"tool_use\",\"id\":\"" id "\",\"name\":\"" name "\",\"input\":" input "}"
@@ -110,11 +111,12 @@ static void test_first_request(void **state) {
     assert_int_equal(d.usage.input, 10);
     assert_int_equal(d.usage.output, 5);
     assert_string_equal(
-        play.last,
-        "{\"model\":\"some-model\",\"max_tokens\":77,\"output_config\":{\"effort\":\"low\"},\"system\":\"be "
-        "brief\",\"tools\":[{\"name\":\"look\",\"description\":\"Looks.\",\"input_schema\":{\"type\":\"object\","
-        "\"properties\":{}}}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"say "
-        "\\\"hi\\\"\\n\"}]}]}");
+        play.last, "{\"model\":\"some-model\",\"max_tokens\":77,\"output_config\":{\"effort\":\"low\"}," CACHE
+                   ",\"system\":[{\"type\":\"text\",\"text\":\"be brief\"," CACHE
+                   "}],\"tools\":[{\"name\":\"look\",\"description\":\"Looks.\",\"input_schema\":{\"type\":\"object\","
+                   "\"properties\":{}}," CACHE
+                   "}],\"messages\":[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"say "
+                   "\\\"hi\\\"\\n\"}]}]}");
     rig_end(&r);
 }
 
@@ -231,7 +233,7 @@ static void test_result(void **state) {
     assert_true(d.json);
     assert_text(d.value, "{\"n\": 4}");
     assert_non_null(strstr(play.last, "{\"name\":\"result\",\"description\":\""));
-    assert_non_null(strstr(play.last, "\"input_schema\":" OBJECT "}]"));
+    assert_non_null(strstr(play.last, "\"input_schema\":" OBJECT "," CACHE "}]"));
     rig_end(&r);
 }
 

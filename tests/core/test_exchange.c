@@ -28,7 +28,7 @@
 #define ERROR(type)                                                                                                    \
     EVENT("error")                                                                                                     \
     "data: {\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"no "                                     \
-                                                            "more\"},\"request_id\":\"req_e\"}\n\n"
+    "more\"},\"request_id\":\"req_e\"}\n\n"
 
 /* What the model says next, in order, whoever asks. */
 typedef struct line {
@@ -62,12 +62,16 @@ static void say(fake *f, const fake_request *r, fake_answer *out) {
     if (l->status) out->status = l->status;
 }
 
-static void begin(rig *r, const line *said, size_t count) {
-    rig_init(r, 1, NULL, 0);
-    r->f->model = say;
+static void serve(rig *r) {
     r->f->provider.name = WF_STR("anthropic");
     r->f->provider.stream = r->f->provider.priced = true;
     r->config.model = WF_STR(PRICED);
+}
+
+static void begin(rig *r, const line *said, size_t count) {
+    rig_init(r, 1, NULL, 0);
+    r->f->model = say;
+    serve(r);
     lines = said;
     line_count = count;
     line_next = 0;
@@ -139,7 +143,7 @@ static void test_the_end_is_message_stop(void **state) {
     rig_start(&r);
     assert_text(rig_do(&r, "a").value, "hello");
     assert_text(rig_do(&r, "b").value, "hello");
-    assert_int_equal(line_at[1], line_at[0]); /* nobody waited */
+    assert_in_range(line_at[1] - line_at[0], 1, 50); /* not for long */
     rig_end(&r);
 }
 
@@ -314,9 +318,7 @@ static void test_budget_in_usd_is_never_overshot(void **state) {
     uint64_t budget = UINT64_C(400000000);
     (void)state;
     rig_init(&r, 1, NULL, 0);
-    r.f->provider.name = WF_STR("anthropic");
-    r.f->provider.stream = r.f->provider.priced = true;
-    r.config.model = WF_STR(PRICED);
+    serve(&r);
     r.config.budget_nano_usd = budget;
     rig_start(&r);
     for (int i = 0; i < 20; i++)
@@ -329,7 +331,7 @@ static void test_budget_in_usd_is_never_overshot(void **state) {
 }
 
 static void test_lost_money_stays_spent(void **state) {
-    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_DROP_BODY}, {"end_turn", TEXT("y")}};
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_DROP_HEAD}, {"end_turn", TEXT("y")}};
     rig r;
     (void)state;
     BEGIN(&r, said);
@@ -341,7 +343,7 @@ static void test_lost_money_stays_spent(void **state) {
     assert_int_equal(wf_run_stopping(r.w), WF_RUN_BUDGET);
     assert_int_equal(line_next, 1);
     rig_crash(&r, FAKE_SYNCED);
-    rig_start(&r);
+    serve(&r);
     rig_ask(&r, "go");
     assert_true(rig_take(&r).stopped); /* the log remembers */
     assert_int_equal(line_next, 1);

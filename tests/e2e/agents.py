@@ -15,7 +15,7 @@ return function(r)
     local last, names = r.messages[#r.messages].content[1], {}
     if last.text and string.find(last.text, "^look") then return { tool = { name = "glob", input = { pattern = "**" } } } end
     for _, tool in ipairs(r.tools or {}) do table.insert(names, tool.name) end
-    return { text = table.concat({ tostring(r.system), table.concat(names, ","), tostring(last.content or last.text) }, "|") }
+    return { text = table.concat({ r.system and r.system[1].text or "nil", table.concat(names, ","), tostring(last.content or last.text) }, "|") }
 end
 """
 

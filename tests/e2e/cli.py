@@ -41,7 +41,11 @@ class Box:
             return f.read()
 
     def start(self, *args, **more):
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("WF_", "NO_COLOR"))}
+        strange = ("WF_", "NO_COLOR", "ANTHROPIC_", "XDG_CONFIG", "SSL_CERT", "HTTPS_PROXY", "NO_PROXY", "https_proxy",
+                   "no_proxy")
+        env = {k: v for k, v in os.environ.items() if not k.startswith(strange)}
+        env["HOME"] = self.dir
+        env.update(more.pop("env", {}))
         return subprocess.Popen([WF, *args], cwd=self.dir, env=env, stdin=more.pop("stdin", subprocess.DEVNULL),
                                 stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **more)
 
@@ -329,7 +333,7 @@ def options_are_taken_apart(b):
     usage(b.run("hello.lua", "--lanes"), "--lanes", "missing")
     usage(b.run("hello.lua", "--lanes=2", "--lanes", "3"), "twice")
     usage(b.run("hello.lua", "--json=1"), "no value")
-    for later in ("--wait", "--no-workflow", "--deliver", "--ca", "--answers", "--plan-model", "--sample"):
+    for later in ("--wait", "--no-workflow", "--deliver", "--answers", "--plan-model", "--sample"):
         usage(b.run("hello.lua", later), later, "not in this build")
     want("with =", b.run("hello.lua", "--lanes=2", "--stall=none", "--memory=16M", "--budget-usd=0.5")[0], 0)
 
@@ -347,9 +351,13 @@ def args_are_checked(b):
 
 @case
 def models_are_checked_before_the_run(b):
-    usage(b.wf("run", "hello.lua", "--yes"), "no model", "rules:", "ANTHROPIC_API_KEY", "openai:")
-    usage(b.run(model="claude-x"), "claude-x", "rules:FILE.lua")
-    usage(b.run(model="openai:x"), "openai:x")
+    usage(b.wf("run", "hello.lua", "--yes"), "no model", "rules:", "ANTHROPIC_API_KEY", "ANTHROPIC_BASE_URL")
+    usage(b.run(model="claude-x"), "anthropic:claude-x", "no key", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
+    usage(b.run(model="anthropic:"), "anthropic:", "name is missing")
+    usage(b.run(model="model.lua"), "rules:model.lua")
+    for later in ("bedrock", "vertex", "foundry", "openai", "exec"):
+        usage(b.run(model=later + ":x"), later + ":x", "come later", "rules:FILE.lua")
+    usage(b.run(model="clade:x"), "clade", "no provider", "anthropic:MODEL")
     usage(b.run(model="rules:none.lua"), "none.lua")
     b.write("bad.lua", "return function(")
     usage(b.run(model="rules:bad.lua"), "bad.lua")
@@ -369,6 +377,150 @@ def rules_that_misbehave_fail_the_agent(b):
         code, _, err = b.run("hello.lua", model="rules:bad.lua")
         want("exit of " + text, code, 3)
         has(text, err, "greeter: provider:", part, "1 failed")
+
+
+# ---- models on the network: nothing here reaches one ----
+
+KEY = {"ANTHROPIC_API_KEY": "sk-ant-TEST-THROWAWAY-0000"}
+PRICE = '{"model":"claude-x","input":2,"output":10,"write_5m":2.5,"write_1h":4,"read":0.2}\n'
+
+
+def with_key(b, *args, **env):
+    return b.wf("run", "hello.lua", "--yes", *args, env={**KEY, **env})
+
+
+@case
+def keys_are_checked_and_never_shown(b):
+    for name in ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN"):
+        for value, what in (("THROW\nAWAY", "line break"), ("THROW AWAY", "blank"), ("THROW\x7fAWAY", "byte"),
+                            ("THROW\u00e9AWAY", "byte")):
+            result = b.wf("run", "hello.lua", "--yes", env={name: value})
+            usage(result, name, "character 6", what)
+            want("shown", ("THROW" in result[2], "AWAY" in result[2]), (False, False))
+    usage(b.wf("run", "hello.lua", "--yes", env={"ANTHROPIC_API_KEY": " \n"}), "no model")
+    want("logs", b.logs(), [])
+
+
+@case
+def settings_of_the_network_are_checked(b):
+    usage(with_key(b, "--ca", "none.pem"), "--ca none.pem")
+    b.write("junk.pem", "this is no certificate\n")
+    usage(with_key(b, "--ca", "junk.pem"), "--ca junk.pem", "PEM")
+    usage(with_key(b, SSL_CERT_FILE="none.pem"), "SSL_CERT_FILE none.pem")
+    usage(with_key(b, ANTHROPIC_BASE_URL="http://192.0.2.1"), "ANTHROPIC_BASE_URL=http://192.0.2.1", "https://", "WF_ALLOW_HTTP")
+    usage(with_key(b, ANTHROPIC_BASE_URL="ftp://x"), "ANTHROPIC_BASE_URL=ftp://x")
+    usage(with_key(b, ANTHROPIC_BASE_URL="nonsense"), "ANTHROPIC_BASE_URL=nonsense")
+    result = with_key(b, ANTHROPIC_BASE_URL="https://me:THROWAWAY@localhost")
+    usage(result, "ANTHROPIC_BASE_URL")
+    want("shown", "THROWAWAY" in result[2], False)
+    result = with_key(b, HTTPS_PROXY="ftp://me:THROWAWAY@localhost")
+    usage(result, "HTTPS_PROXY")
+    want("shown", "THROWAWAY" in result[2], False)
+    usage(with_key(b, WF_ANTHROPIC_VERSION="latest"), "WF_ANTHROPIC_VERSION=latest", "2026-10-21")
+    usage(with_key(b, WF_ANTHROPIC_KEY_HEADER="cookie"), "WF_ANTHROPIC_KEY_HEADER=cookie", "x-api-key")
+    usage(with_key(b, ANTHROPIC_BETAS="a b"), "ANTHROPIC_BETAS", "blank")
+    usage(with_key(b, "--memory", "8M", "--lanes", "1000"), "--memory 8M", "--lanes")
+    want("logs", b.logs(), [])
+
+
+@case
+def rules_need_nothing_of_the_network(b):
+    code, out, _ = b.run("hello.lua", "--ca", "none.pem", "--lanes", "1000", env={
+        "ANTHROPIC_API_KEY": "not\na key", "ANTHROPIC_BASE_URL": "nonsense", "SSL_CERT_FILE": "none.pem"})
+    want("result", (code, out), (0, "did: greet world\n"))
+    b.write("t.lua", META + "local r, e = agent('x', { model = 'anthropic:claude-x' }) return e.kind .. ': ' .. e.message")
+    code, out, _ = b.run("t.lua")
+    want("exit", code, 3)
+    has("without a key", out, "no provider serves this model", "claude-x")
+    code, _, err = b.run("t.lua", "--budget-tokens", "1000000", env={**KEY, "ANTHROPIC_BASE_URL": "ftp://x"})
+    want("exit", code, 78)
+    has("with one", err, "ANTHROPIC_BASE_URL=ftp://x", "the key is from ANTHROPIC_API_KEY", "wf resume")
+
+
+@case
+def prices_are_checked(b):
+    usage(with_key(b, "--budget-usd", "5", "--model", "claude-x"), "--budget-usd 5", "claude-x", "--prices FILE", '"input":2',
+          "--budget-tokens")
+    usage(with_key(b, "--prices", "none.jsonl"), "none.jsonl")
+    b.write("bad.jsonl", "# mine\n" + PRICE + '{"model":"y","input":"dear"}\n')
+    usage(with_key(b, "--prices", "bad.jsonl"), "bad.jsonl:3:", "USD per million tokens")
+    os.makedirs(b.path(".config/wf"))
+    b.write(".config/wf/prices.jsonl", "what?\n")
+    usage(with_key(b), ".config/wf/prices.jsonl:1:")
+    b.write("good.jsonl", PRICE)
+    usage(with_key(b, "--prices", "good.jsonl", "--budget-usd", "5", "--model", "claude-x", "--ca", "none.pem"), "--ca")
+    os.makedirs(b.path("xdg/wf"))
+    b.write("xdg/wf/prices.jsonl", PRICE)
+    usage(with_key(b, "--budget-usd", "5", "--model", "claude-x", "--ca", "none.pem", XDG_CONFIG_HOME=b.path("xdg")), "--ca")
+    want("logs", b.logs(), [])
+
+
+@case
+def check_tells_what_it_would_cost(b):
+    code, out, _ = b.wf("check", "hello.lua")
+    want("exit", code, 0)
+    has("default", out, "list price", "claude-sonnet-5-5", "0.16")
+    has("unknown", b.wf("check", "hello.lua", "--model", "claude-x")[1], "Cost: unknown", "--prices FILE", "claude-x")
+    b.write("good.jsonl", PRICE)
+    has("known", b.wf("check", "hello.lua", "--model", "claude-x", "--prices", "good.jsonl")[1], "anthropic:claude-x: from 0.0")
+    has("rules", b.wf("check", "hello.lua", "--model", "rules:model.lua")[1], "Cost: none")
+    usage(b.wf("check", "hello.lua", "--model", "openai:x"), "openai:x")
+
+
+def environ_of(pid):
+    with open("/proc/%d/environ" % pid, "rb") as f:
+        return f.read()
+
+
+@case
+def secrets_leave_the_environment_at_once(b):
+    if not os.path.exists("/proc/self/environ"):
+        return
+    secret = "THROWAWAY"
+    names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GITHUB_TOKEN", "MY_SECRET", "DB_PASSWORD", "AWS_REGION", "google_x",
+             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN")
+    env = {name: secret for name in names}
+    env.update(HTTPS_PROXY="http://me:%s@localhost:1" % secret, all_proxy="me:%s@localhost:1" % secret,
+               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear")
+    b.write("t.lua", META + "return agent('sleep')")
+    p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog", env=env)
+    try:
+        wait_for(lambda: os.path.exists(b.path("x.wflog")))
+        left = environ_of(p.pid)
+    finally:
+        p.kill()
+        p.communicate()
+    want("secret and another", (secret.encode() in left, b"SHOWN=in the clear" in left), (False, True))
+    want("log", secret.encode() in b.read("x.wflog"), False)
+
+
+@case
+def a_child_has_no_secrets_either(b):
+    if not os.path.exists("/proc/self/environ"):
+        return
+    os.mkdir(b.path("many"))
+    for i in range(400):
+        b.write("many/%d" % i, "a" * 100000)
+    b.write("model.lua", """return function(request)
+  if #request.messages > 1 then return { text = "searched" } end
+  return { tool = { name = "grep", input = { pattern = "(a|aa)*b", path = "many" } } }
+end""")
+    p = b.start("run", "hello.lua", "--model", "rules:model.lua", "--yes", env=KEY)
+    seen = []
+    try:
+        def child():
+            try:
+                with open("/proc/%d/task/%d/children" % (p.pid, p.pid)) as f:
+                    seen.extend(environ_of(int(pid)) for pid in f.read().split())
+            except OSError:
+                pass
+            return seen or p.poll() is not None
+        wait_for(child)
+    finally:
+        p.kill()
+        p.communicate()
+    want("a child was seen", len(seen) > 0, True)
+    want("secret", any(b"THROWAWAY" in s for s in seen), False)
 
 
 # ---- scripts ----
@@ -585,8 +737,8 @@ def limits_set_the_code(b):
     want("raised", b.wf("resume", "b.wflog", "--budget-tokens", "100000000")[0], 0)
     b.write("model.lua", "return function() return { text = 'dear', usage = { usd = 6 } } end")
     b.write("t.lua", META + "local t = {} for i = 1, 9 do t[i] = agent('x' .. i) end return 'all'")
-    code, out, err = b.run("t.lua", "--log", "u.wflog")
-    want("10 USD, as --yes stands for", (code, out), (5, ""))
+    code, out, err = b.run("t.lua", "--log", "u.wflog", env=KEY)
+    want("10 USD, as --yes stands for where there is a key", (code, out), (5, ""))
     has("stderr", err, "--budget-usd", "wf resume u.wflog")
     want("raised", b.wf("resume", "u.wflog", "--budget-usd", "1000")[:2], (0, "all\n"))
 
