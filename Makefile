@@ -208,7 +208,7 @@ static: build/static/wf
 
 build/static/wf: $(STATIC_OBJ)
 	@echo '  $@'
-	$(Q)$(MUSL) -static -no-pie -s -Wl,--gc-sections,-z,norelro,--build-id=none,-Map=build/static/wf.map -o $@ $^ $(LIBS)
+	$(Q)$(MUSL) -static -no-pie -s -Wl,--gc-sections,-z,noseparate-code,--build-id=none,-Map=build/static/wf.map -o $@ $^ $(LIBS)
 
 build/static/include: build/deps/static.ok
 	@mkdir -p $@
