@@ -84,8 +84,10 @@ ifdef MBEDTLS_DIR
 MBEDTLS_SRC    := $(sort $(wildcard $(MBEDTLS_DIR)/library/*.c))
 MBEDTLS_PARTS  := $(MBEDTLS_SRC:$(MBEDTLS_DIR)/library/%.c=%)
 MBEDTLS_CFLAGS := -isystem $(MBEDTLS_DIR)/include -iquote . -DMBEDTLS_CONFIG_FILE="src/port/mbedtls_config.h"
-MBEDTLS_OBJ    := $(MBEDTLS_PARTS:%=build/obj/mbedtls/%.o) build/obj/mbedtls/mbedtls_random.o
-MBEDTLS_SAN    := $(MBEDTLS_PARTS:%=build/san/mbedtls/%.o) build/san/mbedtls/mbedtls_random.o
+# Two parts are ours.
+MBEDTLS_MINE   := $(filter-out ssl_tls12_client,$(MBEDTLS_PARTS)) mbedtls_random mbedtls_tls12
+MBEDTLS_OBJ    := $(MBEDTLS_MINE:%=build/obj/mbedtls/%.o)
+MBEDTLS_SAN    := $(MBEDTLS_MINE:%=build/san/mbedtls/%.o)
 MBEDTLS_A      := build/libmbedtls.a
 MBEDTLS_SAN_A  := build/san/libmbedtls.a
 MBEDTLS_LIBS    = $(MBEDTLS_A)
@@ -144,7 +146,7 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@echo '  $@'
 	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
-MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) -MMD -MP -c -o $@ $<
+MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) -I$(MBEDTLS_DIR)/library -MMD -MP -c -o $@ $<
 
 build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
@@ -175,9 +177,15 @@ build/test/tls_peer: build/test/server/tls_peer.o build/test/server/certs.o buil
 
 build/san/tests/port/test_tls: | build/test/tls_peer
 
-build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/mbedtls/mbedtls_random.o: build/%/src/port/mbedtls_random.o
+build/obj/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
-	$(Q)cp $< $@
+	@echo '  $@'
+	$(Q)$(MBEDTLS_CC) $(CFLAGS)
+
+build/san/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(MBEDTLS_CC) $(SAN)
 
 $(foreach kind,obj san static,$(TLS:%.c=build/$(kind)/%.o)): src/port/mbedtls_config.h
 
@@ -202,7 +210,7 @@ ARCH_DIR  := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
 SMALL     := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
 STATIC_CC  = $(MUSL) $(HARD) $(SMALL) -isystem build/static/include -MMD -MP -c -o $@ $<
 STATIC_OBJ = $(LIB_SRC:%.c=build/static/%.o) $(CLI:%.c=build/static/%.o) $(LUA_PARTS:%=build/static/lua/%.o) \
-             $(MBEDTLS_PARTS:%=build/static/mbedtls/%.o) build/static/src/port/mbedtls_random.o
+             $(MBEDTLS_MINE:%=build/static/mbedtls/%.o)
 
 static: build/static/wf
 
@@ -224,6 +232,11 @@ build/static/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS))
+
+build/static/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK) | build/static/include
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS)) -I$(MBEDTLS_DIR)/library
 
 build/static/%.o: %.c | $(GEN) build/static/include
 	@mkdir -p $(@D)

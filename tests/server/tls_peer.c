@@ -1,7 +1,7 @@
 /* tls_peer: the other end of the TLS connections of tests/port/test_tls.c. Not an HTTP server: it echoes.
  *
  *     tls_peer DIR     makes certificates, writes the authority's into DIR/ca.pem and one that signs for itself into
- *                      DIR/self.pem, prints "ready PORT" and serves 127.0.0.1:PORT until its standard input ends
+ *                      DIR/self.pem, good and rsa with their keys into DIR/good.pem and DIR/rsa.pem, prints "ready PORT" and serves 127.0.0.1:PORT until its standard input ends
  *
  * A connection begins with a line in clear text, "VERSION CERTIFICATE\n": 12, 13, any, or hrr, which is 1.3 with a
  * group that a client offers no key for at first; a name of the list below, or "text",
@@ -56,6 +56,15 @@ static void peer_check(bool good, const char *what) {
 
 /* ---- certificates ---- */
 
+/* For a server that is not this one. */
+static void peer_save_with_key(const char *dir, int kind) {
+    char path[512], pem[8192];
+    snprintf(path, sizeof path, "%s/%s.pem", dir, peer_kind[kind]);
+    peer_check(cert_save(&peer_certs[kind], path) && cert_key_pem(&peer_certs[kind], pem, sizeof pem), path);
+    FILE *f = fopen(path, "a");
+    peer_check(f != NULL && fputs(pem, f) >= 0 && fclose(f) == 0, path);
+}
+
 static void peer_make_certs(const char *dir) {
     const char *names = "localhost,*.example.test,127.0.0.1,::1";
     const cert_spec of_kind[PEER_KINDS] = {
@@ -88,6 +97,8 @@ static void peer_make_certs(const char *dir) {
     peer_check(cert_save(&peer_ca, path), path);
     snprintf(path, sizeof path, "%s/self.pem", dir);
     peer_check(cert_save(&peer_certs[6], path), path);
+    peer_save_with_key(dir, 0);
+    peer_save_with_key(dir, 1);
 }
 
 /* ---- TLS ---- */
