@@ -150,10 +150,11 @@ build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DE
 	@echo '  $@'
 	$(Q)$(MBEDTLS_CC) $(CFLAGS)
 
+# It copies no bytes from no address, which every system allows and the standard does not.
 build/san/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
-	$(Q)$(MBEDTLS_CC) $(SAN)
+	$(Q)$(MBEDTLS_CC) $(SAN) -fno-sanitize=nonnull-attribute
 
 # The library as the tests' servers and their makers of certificates have it. It is not the subject: no sanitizers.
 build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h tests/server/mbedtls_config.h $(DEPS_MK)
@@ -167,6 +168,12 @@ build/test/%.o: tests/%.c $(DEPS_MK)
 	@echo '  $@'
 	$(Q)$(CC) $(WARN) $(HARD) -D_GNU_SOURCE -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
 
+build/test/tls_peer: build/test/server/tls_peer.o build/test/server/certs.o build/test/libmbedtls.a
+	@echo '  $@'
+	$(Q)$(CC) -o $@ $^
+
+build/san/tests/port/test_tls: | build/test/tls_peer
+
 build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/mbedtls/mbedtls_random.o: build/%/src/port/mbedtls_random.o
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
@@ -174,9 +181,9 @@ build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/m
 $(TLS:%.c=build/obj/%.o) $(TLS:%.c=build/san/%.o): src/port/mbedtls_config.h
 
 # The tests' server; never installed.
-SERVER := $(wildcard tests/server/*.c)
+SERVER := main conn timers exchange proxy reply message scenario text tls certs
 
-build/test/wf-server: $(SERVER:tests/%.c=build/test/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
+build/test/wf-server: $(SERVER:%=build/test/server/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
 	@echo '  $@'
 	$(Q)$(CC) -g -o $@ $(filter %.o,$^) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a,$(MBEDTLS_LIBS)) $(LIBS)
 
@@ -208,7 +215,8 @@ build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))
 UNIT_BIN    := $(UNIT_TESTS:%.c=build/san/%)
 SPLIT_BIN   := $(PUBLIC_TESTS:%.c=build/san/%)
 PRODUCT_BIN := $(PUBLIC_TESTS:%.c=build/san/%.product)
-TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN)
+WIRE_BIN    := build/san/tests/wire/run
+TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN) $(WIRE_BIN)
 FAKE_A      := $(if $(FAKES),build/san/libfake.a)
 LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) $(if $(MBEDTLS_SAN_A),,$(MBEDTLS_LIBS)) -lcmocka $(LIBS)
 
@@ -219,6 +227,11 @@ $(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libwork
 $(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o $(FAKE_A) $(LUA_SAN_A) $(MBEDTLS_SAN_A)
 	@echo '  $@'
 	$(Q)$(LINK_TEST)
+
+# The wire's cases, played against the client and the codec.
+$(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) build/san/libworkflow.a
+	@echo '  $@'
+	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
 build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 	@mkdir -p $(@D)
@@ -231,13 +244,20 @@ export WARN INC
 test: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
+test-wire: $(WIRE_BIN)
+	@$(WIRE_BIN) $(or $(WIRE),tests/wire)
+
 check: all build/deps/test.ok
 	@tests/run $(CHECKS)
 
 crash: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
-bench: all
+build/test/bench/launch: build/test/bench/launch.o
+	@echo '  $@'
+	$(Q)$(CC) -o $@ $^
+
+bench: all build/test/wf-server build/test/bench/launch
 	@python3 tests/bench/bench.py
 
 # ---- the rest ----
@@ -260,6 +280,7 @@ help:
 	@echo 'make            build build/wf'
 	@echo 'make run        build it and audit this project with it, offline'
 	@echo 'make test       every test and check; the last line counts them'
+	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
 	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
 	@echo 'make bench      speed, memory and log size, as users see them'
@@ -270,6 +291,6 @@ help:
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua and mbedTLS. DEPS_DIR=DIR: where the pinned tarballs lie.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all run test check crash bench deps install clean help
+.PHONY: all run test test-wire check crash bench deps install clean help
 
 -include $(shell find build/obj build/san build/test -name '*.d' 2>/dev/null)

@@ -857,7 +857,7 @@ void wf_rules_close(wf_rules *rules);
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
- * (grep, glob), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -884,7 +884,7 @@ typedef struct wf_posix_config {
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
-    uint32_t conns;    /* network connections 0 .. conns-1; 0: no network */
+    uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */
@@ -1632,7 +1632,7 @@ typedef struct wfi_buf {
 WFI wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max);
 WFI wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max);
 WFI void wfi_buf_free(wfi_heap *h, wfi_buf *b);
-WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */
+WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the number of blocks */
 
 #endif
 
@@ -5243,7 +5243,7 @@ WFI void wfi_sse_free(wfi_sse *s); /* may be called twice */
  *
  * Invariants:
  *   1. gathered.len <= max, and name_len <= WFI_SSE_NAME_MAX.
- *   2. In SSE_FIELD with field_len 0 and SSE_MARKED or not, the line is empty so far. */
+ *   2. In SSE_FIELD with field_len 0 the line is empty so far, but for a byte order mark. */
 
 /* Where in a line. */
 enum { SSE_FIELD, SSE_BLANK, SSE_VALUE };
@@ -6258,7 +6258,7 @@ static const stream_kind stream_kinds[] = {
     [STREAM_OTHER] = {"", {"", 0}, {"", 0}, ""},
 };
 
-/* The members of events that matter: those of the event itself, then those of its delta. */
+/* The members of events that matter: those of the event itself, one of them also of its message, then those of its delta. */
 typedef enum stream_member {
     STREAM_INDEX,
     STREAM_MESSAGE,
@@ -6293,35 +6293,45 @@ static wf_status stream_wrong(wfi_reader *r, const char *why) {
     return WF_E_SYNTAX;
 }
 
-static void stream_note(stream_event *ev, bool delta, wf_str key, wf_str value) {
-    size_t from = delta ? STREAM_D_TYPE : 0, to = delta ? STREAM_MEMBERS : STREAM_D_TYPE;
-    for (size_t i = from; i < to; i++)
+/* Where in an event: which of the members above may stand there, [from, to). */
+typedef struct stream_level {
+    wf_str name;
+    size_t from, to;
+} stream_level;
+
+static const stream_level stream_levels[] = {{{"", 0}, 0, STREAM_D_TYPE},
+                                             {{"delta", 5}, STREAM_D_TYPE, STREAM_MEMBERS},
+                                             {{"message", 7}, STREAM_USAGE, STREAM_USAGE + 1}};
+
+static void stream_note(stream_event *ev, const stream_level *level, wf_str key, wf_str value) {
+    for (size_t i = level->from; i < level->to; i++)
         if (wfi_str_eq(key, stream_names[i])) ev->member[i] = value;
 }
 
-/* One pass over the data; false: it is no JSON object. */
+/* One pass over the data; false: it is no JSON object. Of a message there is only how it begins. */
 static bool stream_scan(wf_str data, stream_event *ev) {
     wf_json j;
     wf_str value;
-    bool delta = false;
+    const stream_level *level = stream_levels;
     wfi_zero(ev, sizeof *ev);
     wf_json_init(&j, data);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while (j.depth > 0) {
         wf_json_token t = wf_json_next(&j);
         if (t == WF_JSON_OBJECT_END) {
-            delta = false;
+            level = stream_levels;
             continue;
         }
         if (t != WF_JSON_KEY) return false;
         wf_str key = j.raw;
         t = wf_json_next(&j);
-        if (!delta && t == WF_JSON_OBJECT && wfi_str_eq(key, WF_STR("delta"))) {
-            delta = true;
-            continue;
-        }
-        if (wf_json_skip(&j, t, &value) != WF_OK) return false;
-        stream_note(ev, delta, key, value);
+        value = j.raw;
+        const stream_level *inner = level;
+        for (size_t i = 1; i < WFI_COUNT(stream_levels) && j.depth == 2 && t == WF_JSON_OBJECT; i++)
+            if (wfi_str_eq(key, stream_levels[i].name)) inner = &stream_levels[i];
+        if (inner == level && wf_json_skip(&j, t, &value) != WF_OK) return false;
+        stream_note(ev, level, key, value);
+        level = inner;
     }
     return wf_json_next(&j) == WF_JSON_END;
 }
@@ -6529,10 +6539,10 @@ static wf_status stream_block_stop(wfi_reader *r, const stream_event *ev) {
 /* ---- the message ---- */
 
 static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
-    wf_str usage, message = ev->member[STREAM_MESSAGE];
+    wf_str message = ev->member[STREAM_MESSAGE];
     if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
     if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
-    if (wf_json_member(message, WF_STR("usage"), &usage)) wfi_messages_usage(usage, &r->usage, &r->write_1h);
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     r->place = STREAM_BETWEEN;
     return stream_put(r, &r->body, WF_STR("["));
 }
@@ -6541,7 +6551,7 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
 static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
     wf_str reason;
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
-    if (ev->member[STREAM_USAGE].len > 0) wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
     const wf_str texts[] = {reason, wfi_messages_details(ev->member[STREAM_D_STOP_DETAILS])};
     r->finish.len = 0;
@@ -7234,9 +7244,9 @@ WFI wfi_http_event wfi_http_eof(wfi_http_reader *r) {
  * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
  * API is in calls_path and calls_betas. A value that could break out of its header or its place in the path is refused. */
 
-#define CALLS_VERSION "2026-10-21"
-#define CALLS_EARLIER "2023-06-01"
-#define CALLS_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
+#define MESSAGES_VERSION "2026-10-21"
+#define MESSAGES_EARLIER "2023-06-01"
+#define MESSAGES_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
 /* A text that grows in the caller's buffer. Once something did not fit, `full` stays set. */
 typedef struct calls_text {
@@ -7297,7 +7307,7 @@ static void calls_put_headers(calls_headers *h, const wf_messages_settings *s, w
                               calls_text *t) {
     calls_header(h, WF_STR("accept"), accept);
     if (json) calls_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(CALLS_VERSION));
+    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(MESSAGES_VERSION));
     calls_auth(h, s, t);
     calls_header(h, WF_STR("anthropic-beta"), s->betas);
     calls_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
@@ -7523,7 +7533,7 @@ static wf_status calls_too_long(const wf_messages_call *call, wf_error *error) {
     if (call->op != WF_MESSAGES_CREATE || call->patient) return WF_OK;
     wf_json_member_bool(call->body, WF_STR("stream"), &stream);
     wf_json_member_u64(call->body, WF_STR("max_tokens"), &tokens);
-    if (stream || tokens <= CALLS_AT_ONCE) return WF_OK;
+    if (stream || tokens <= MESSAGES_AT_ONCE) return WF_OK;
     return calls_fail(error, WF_E_LIMIT,
                       "max_tokens over 21333 may take longer than ten minutes: ask for it with \"stream\":true");
 }
@@ -7550,7 +7560,8 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
     const calls_route *route = &calls_routes[call->op];
     calls_text t = {buf, cap, 0, false};
     wf_messages_settings s = *settings;
-    bool results = call->op == WF_BATCHES_RESULTS, own = true, earlier = wfi_str_eq(s.version, WF_STR(CALLS_EARLIER));
+    bool results = call->op == WF_BATCHES_RESULTS, own = true,
+         earlier = wfi_str_eq(s.version, WF_STR(MESSAGES_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
     out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
@@ -7592,22 +7603,22 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
 #define WFI_NO_LANE  UINT32_MAX
 #define WFI_HOST_MAX 253u
 
-typedef enum wfi_conn_state { WFI_CONN_FREE, WFI_CONN_IDLE, WFI_CONN_USED } wfi_conn_state;
+typedef enum wfi_pool_state { WFI_POOL_FREE, WFI_POOL_IDLE, WFI_POOL_USED } wfi_pool_state;
 
-typedef struct wfi_conn {
-    wfi_conn_state state;
+typedef struct wfi_pool_conn {
+    wfi_pool_state state;
     uint32_t lane;         /* USED: whose */
     uint32_t newer, older; /* IDLE: neighbours; FREE: older is the next of the free list */
     uint64_t idle_since;
     bool tls; /* origin: scheme, host, port. Whether a proxy is between follows from it */
     uint32_t port, host_len;
     char host[WFI_HOST_MAX];
-} wfi_conn;
+} wfi_pool_conn;
 
 typedef struct wfi_pool {
     const wf_net_ops *net;
     void *net_ctx;
-    wfi_conn *conns;
+    wfi_pool_conn *conns;
     uint32_t count, free, newest, oldest;
     uint64_t idle_ms;
     uint64_t opened; /* how many ever */
@@ -7649,15 +7660,15 @@ WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count) {
 /* ---- the lists ---- */
 
 static void pool_unlink(wfi_pool *p, uint32_t conn) {
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     *(c->newer != WFI_NO_CONN ? &p->conns[c->newer].older : &p->newest) = c->older;
     *(c->older != WFI_NO_CONN ? &p->conns[c->older].newer : &p->oldest) = c->newer;
 }
 
 static void pool_free(wfi_pool *p, uint32_t conn) {
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     p->net->close(p->net_ctx, conn);
-    c->state = WFI_CONN_FREE;
+    c->state = WFI_POOL_FREE;
     c->older = p->free;
     p->free = conn;
 }
@@ -7676,14 +7687,14 @@ static bool pool_alive(const wfi_pool *p, uint32_t conn) {
     return p->net->read(p->net_ctx, conn, &byte, 1, &got) == WF_AGAIN;
 }
 
-static bool pool_serves(const wfi_conn *c, const wfi_url *origin) {
+static bool pool_serves(const wfi_pool_conn *c, const wfi_url *origin) {
     return c->port == origin->port && c->tls == origin->tls &&
            wfi_same_name(wf_str_of(c->host, c->host_len), origin->host);
 }
 
 WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
     for (uint32_t conn = p->newest, next; conn != WFI_NO_CONN; conn = next) {
-        wfi_conn *c = &p->conns[conn];
+        wfi_pool_conn *c = &p->conns[conn];
         next = c->older;
         if (!pool_serves(c, origin)) continue;
         if (!pool_alive(p, conn)) {
@@ -7691,7 +7702,7 @@ WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
             continue;
         }
         pool_unlink(p, conn);
-        c->state = WFI_CONN_USED;
+        c->state = WFI_POOL_USED;
         c->lane = lane;
         return conn;
     }
@@ -7702,10 +7713,10 @@ WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
     if (p->free == WFI_NO_CONN && p->oldest != WFI_NO_CONN) pool_discard(p, p->oldest);
     uint32_t conn = p->free;
     WFI_ASSERT(conn != WFI_NO_CONN && origin->host.len <= WFI_HOST_MAX);
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     p->free = c->older;
     p->opened++;
-    c->state = WFI_CONN_USED;
+    c->state = WFI_POOL_USED;
     c->lane = lane;
     c->tls = origin->tls;
     c->port = origin->port;
@@ -7715,9 +7726,9 @@ WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
 }
 
 WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
-    wfi_conn *c = &p->conns[conn];
-    WFI_ASSERT(c->state == WFI_CONN_USED);
-    c->state = WFI_CONN_IDLE;
+    wfi_pool_conn *c = &p->conns[conn];
+    WFI_ASSERT(c->state == WFI_POOL_USED);
+    c->state = WFI_POOL_IDLE;
     c->idle_since = now;
     c->newer = WFI_NO_CONN;
     c->older = p->newest;
@@ -7726,7 +7737,7 @@ WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
 }
 
 WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn) {
-    WFI_ASSERT(p->conns[conn].state == WFI_CONN_USED);
+    WFI_ASSERT(p->conns[conn].state == WFI_POOL_USED);
     pool_free(p, conn);
 }
 
@@ -7742,16 +7753,16 @@ WFI void wfi_pool_expire(wfi_pool *p, uint64_t now) {
 }
 
 WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn) {
-    if (conn >= p->count || p->conns[conn].state == WFI_CONN_FREE) return WFI_NO_LANE;
-    if (p->conns[conn].state == WFI_CONN_USED) return p->conns[conn].lane;
+    if (conn >= p->count || p->conns[conn].state == WFI_POOL_FREE) return WFI_NO_LANE;
+    if (p->conns[conn].state == WFI_POOL_USED) return p->conns[conn].lane;
     if (!pool_alive(p, conn)) pool_discard(p, conn);
     return WFI_NO_LANE;
 }
 
 WFI void wfi_pool_close(wfi_pool *p) {
     for (uint32_t i = 0; i < p->count; i++) {
-        if (p->conns[i].state == WFI_CONN_IDLE) pool_unlink(p, i);
-        if (p->conns[i].state != WFI_CONN_FREE) pool_free(p, i);
+        if (p->conns[i].state == WFI_POOL_IDLE) pool_unlink(p, i);
+        if (p->conns[i].state != WFI_POOL_FREE) pool_free(p, i);
     }
 }
 
@@ -8308,11 +8319,9 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wf_http *http, wfi_exchange *x) {
+static wf_status client_head_end(wfi_exchange *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    if (x->response.packed)
-        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
@@ -8333,7 +8342,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
             client_header(http, x);
             break;
         case WFI_HTTP_HEAD:
-            return client_head_end(http, x);
+            return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
         }
@@ -8374,17 +8383,19 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 /* ---- tunnels ---- */
 
 static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+    uint32_t status = x->reader.status;
+    bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
     client_say(x, WF_STR(" answered "));
-    client_say_number(x, x->reader.status);
+    client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
-    if (x->reader.status == 407) {
+    if (status == 407) {
         client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);
     }
-    return client_break(http, x, WF_E_IO);
+    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
@@ -8420,9 +8431,7 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
         s = client_blocked(http, x, s);
         if (s != WF_OK) return s;
     }
-    if (x->phase < WFI_PHASE_HEAD || x->phase > WFI_PHASE_DONE) return WF_E_IO;
-    *sent = n; /* the answer came first: nobody wants the rest */
-    return WF_OK;
+    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
 WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
@@ -8477,6 +8486,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
 WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
     wfi_exchange *x = &http->lanes[lane];
     *got = 0;
+    if (x->response.packed) /* said here, when the head with its status and request id is known */
+        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     while (x->phase == WFI_PHASE_BODY && *got == 0) {
         size_t raw = 0;
         wf_status s = client_raw(http, x, buf, n, &raw);
@@ -9965,6 +9976,11 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
     return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
 }
 
+/* The reply says why there is no answer. */
+static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
+    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+}
+
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -9977,23 +9993,20 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
         return agent_request(e, t);
     case WFI_STOP_CUT:
         if (t->raised)
-            return agent_fail(e, t, WF_KIND_CONTEXT,
-                              "the reply was cut at max_tokens, and again at twice that; raise max_tokens");
+            return agent_stopped(e, t, WF_KIND_CONTEXT,
+                                 "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
+                                 wf_str_of("", 0));
         t->raised = true;
         return agent_request(e, t);
     case WFI_STOP_REFUSED:
-        return agent_finish(
-            e, t, WF_KIND_REFUSED,
-            wfi_env_message(e, "the model declined to answer", t->turn.details, true, t->response.request_id), false);
+        return agent_stopped(e, t, WF_KIND_REFUSED, "the model declined to answer", t->turn.details);
     case WFI_STOP_CONTEXT:
-        return agent_fail(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window");
+        return agent_stopped(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window",
+                             wf_str_of("", 0));
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(e, t, WF_KIND_PROVIDER,
-                        wfi_env_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true,
-                                        wf_str_of("", 0)),
-                        false);
+    return agent_stopped(e, t, WF_KIND_PROVIDER, "the reply ended for a reason that is not known here", t->turn.reason);
 }
 
 /* ---- tools ---- */
@@ -10116,9 +10129,11 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    static const wfi_failure silence = {
-        .kind = WF_KIND_STALL, .why = {AGENT_SILENCE, sizeof AGENT_SILENCE - 1}, .again = true, .wait_ms = -1};
-    if (t->state != WFI_TASK_TOOL) return agent_failed(e, t, &silence);
+    if (t->state != WFI_TASK_TOOL) {
+        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
+        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
+        return agent_failed(e, t, &silence);
+    }
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -12159,7 +12174,8 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
  *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
  *      keeps its place until it is reaped.
  *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio. The function gets no signal handler of ours and none of our descriptors but `keep`. */
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`. */
 #ifndef WFI_CHILD_H
 #define WFI_CHILD_H
 
@@ -15254,12 +15270,452 @@ const wf_log_ops *wfi_logfile_ops(void) {
 
 /* ==== end src/port/logfile.c ==== */
 
+/* ==== begin src/port/lookup.h ==== */
+
+/* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
+ *
+ * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
+ * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
+ *
+ * Why a child and not a thread: getaddrinfo has no limit and cannot be broken off. A thread stuck in it would outlive
+ * wf_posix_close, or hold it up; it would take memory from the program's malloc, and be inside it when the tools fork. A child is
+ * killed at its deadline or when nobody waits for it any longer, and what a name service does to it dies with it.
+ *
+ * Why that child may allocate, which child.h forbids in general: what forbids it are locks of libc that another thread held at
+ * the fork. Our only other thread syncs the log: it takes a mutex of ours and else makes plain system calls, so it holds no lock
+ * that getaddrinfo could want. The lock of malloc itself is looked after by fork in glibc, musl (from 1.2.2) and the BSDs. If
+ * threads of the embedder resolve names by themselves, a child can at worst inherit a held lock and wait for it: it is killed
+ * at its deadline, and the connection fails with an error that says so. This process is never touched.
+ *
+ * Invariants:
+ *   1. A host with users is not replaced: its addresses stay as they are while anybody tries them.
+ *   2. There is one look-up for a name at a time, however many wait for it.
+ *   3. WAITING and RUNNING hosts have users; the child of a host that nobody waits for is killed.
+ *   4. Answers are served for keep_ms, failures for LOOKUP_RETRY_MS, so that a crowd of retries asks once a second. */
+#ifndef WFI_LOOKUP_H
+#define WFI_LOOKUP_H
+
+
+#define WFI_LOOKUP_NAME      254 /* bytes of a name, with its terminator */
+#define WFI_LOOKUP_ADDRESSES 16  /* of one host; what is more is not tried */
+#define WFI_LOOKUP_CHILDREN  8   /* look-ups at a time; what is more waits */
+
+typedef struct wfi_address {
+    uint8_t bytes[16]; /* IPv4: the first four */
+    uint32_t scope;    /* IPv6: the interface of a link-local address */
+    uint32_t six;      /* 1: IPv6 */
+} wfi_address;
+
+/* What the child says. Families alternate, beginning with the one that the system prefers. */
+typedef struct wfi_lookup_answer {
+    int32_t code;  /* of getaddrinfo */
+    int32_t error; /* errno, if the code says so */
+    uint32_t count;
+    wfi_address at[WFI_LOOKUP_ADDRESSES];
+} wfi_lookup_answer;
+
+typedef enum wfi_host_state {
+    WFI_HOST_FREE = 0,
+    WFI_HOST_WAITING, /* for a place among the children */
+    WFI_HOST_RUNNING,
+    WFI_HOST_FOUND, /* answer holds at least one address */
+    WFI_HOST_FAILED /* reason says why */
+} wfi_host_state;
+
+typedef struct wfi_host {
+    wfi_host_state state;
+    uint32_t users;
+    uint32_t place; /* of its child */
+    uint64_t until; /* when what is known is too old */
+    wfi_lookup_answer answer;
+    bool has_worked;
+    wfi_address worked; /* the address that answered last */
+    char name[WFI_LOOKUP_NAME];
+    char reason[72];
+} wfi_host;
+
+typedef struct wfi_lookup {
+    wfi_host *host;
+    uint32_t hosts;
+    uint32_t open;          /* hosts that are WAITING or RUNNING */
+    uint32_t limit_ms;      /* longest look-up */
+    uint32_t keep_ms;       /* how long an answer serves */
+    void (*run)(void *arg); /* in the child, with the host; tests put others here */
+    wfi_children children;
+} wfi_lookup;
+
+WFI size_t wfi_lookup_size(uint32_t hosts); /* bytes of the table */
+WFI void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts);
+/* Finds a host, or begins to look it up; its user until wfi_lookup_release. WF_E_CONFIG: this is no name;
+ * WF_E_IO: all places of the table are in use. */
+WFI wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host);
+WFI void wfi_lookup_release(wfi_lookup *l, uint32_t host);
+/* Goes on with what is under way; true: a look-up has ended. */
+WFI bool wfi_lookup_pump(wfi_lookup *l, uint64_t now);
+WFI uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now); /* as wfi_children_due */
+WFI uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds);     /* at most WFI_LOOKUP_CHILDREN */
+WFI void wfi_lookup_close(wfi_lookup *l);
+
+#endif
+
+/* ==== end src/port/lookup.h ==== */
+
+/* ==== begin src/port/lookup.c ==== */
+
+/* lookup: see lookup.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOKUP_MS       20000u
+#define LOOKUP_KEEP_MS  60000u
+#define LOOKUP_RETRY_MS 1000u
+#define LOOKUP_CPU_S    10u
+
+/* ---- in the child ---- */
+
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
+    wfi_address a;
+    memset(&a, 0, sizeof a);
+    if (info->ai_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, info->ai_addr, sizeof six);
+        memcpy(a.bytes, &six.sin6_addr, sizeof a.bytes);
+        a.scope = six.sin6_scope_id;
+        a.six = 1;
+    } else {
+        struct sockaddr_in four;
+        memcpy(&four, info->ai_addr, sizeof four);
+        memcpy(a.bytes, &four.sin_addr, sizeof four.sin_addr);
+    }
+    for (uint32_t i = 0; i < out->count; i++)
+        if (memcmp(&out->at[i], &a, sizeof a) == 0) return;
+    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
+}
+
+static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
+    while (info != NULL && info->ai_family != family)
+        info = info->ai_next;
+    return info;
+}
+
+/* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
+    const int family[2] = {AF_INET6, AF_INET};
+    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
+    int turn = list != NULL && list->ai_family == AF_INET;
+    while (next[0] != NULL || next[1] != NULL) {
+        if (next[turn] == NULL) turn = 1 - turn;
+        lookup_add(out, next[turn]);
+        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
+        turn = 1 - turn;
+    }
+}
+
+/* The answer is shorter than what a pipe takes in one piece. */
+static void lookup_run(void *arg) {
+    const wfi_host *h = arg;
+    struct addrinfo hints, *list = NULL;
+    wfi_lookup_answer answer;
+    memset(&hints, 0, sizeof hints);
+    memset(&answer, 0, sizeof answer);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
+    answer.error = errno;
+    if (answer.code == 0) lookup_alternate(list, &answer);
+    ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
+    (void)ignored;
+}
+
+/* ---- what needs no child ---- */
+
+static bool lookup_digits(wfi_host *h) {
+    wfi_address *a = &h->answer.at[0];
+    a->six = inet_pton(AF_INET6, h->name, a->bytes) == 1;
+    if (a->six == 0 && inet_pton(AF_INET, h->name, a->bytes) != 1) return false;
+    h->answer.count = 1;
+    return true;
+}
+
+static bool lookup_localhost(wfi_host *h) {
+    static const char local[] = "localhost";
+    const size_t length = sizeof local - 1;
+    size_t n = strlen(h->name);
+    if (n > 0 && h->name[n - 1] == '.') n--;
+    if (n < length || strncasecmp(h->name + n - length, local, length) != 0) return false;
+    if (n > length && h->name[n - length - 1] != '.') return false;
+    h->answer.at[0].six = 1;
+    h->answer.at[0].bytes[15] = 1;
+    h->answer.at[1].bytes[0] = 127;
+    h->answer.at[1].bytes[3] = 1;
+    h->answer.count = 2;
+    return true;
+}
+
+/* ---- the table ---- */
+
+size_t wfi_lookup_size(uint32_t hosts) {
+    return hosts * sizeof(wfi_host);
+}
+
+void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts) {
+    memset(l, 0, sizeof *l);
+    memset(table, 0, wfi_lookup_size(hosts));
+    l->host = table;
+    l->hosts = hosts;
+    l->limit_ms = LOOKUP_MS;
+    l->keep_ms = LOOKUP_KEEP_MS;
+    l->run = lookup_run;
+    wfi_children_init(&l->children, WFI_LOOKUP_CHILDREN);
+}
+
+static bool lookup_open(const wfi_host *h) {
+    return h->state == WFI_HOST_WAITING || h->state == WFI_HOST_RUNNING;
+}
+
+static bool lookup_named(const wfi_host *h, wf_str name) {
+    return h->state != WFI_HOST_FREE && strlen(h->name) == name.len && strncasecmp(h->name, name.ptr, name.len) == 0;
+}
+
+/* Of the hosts that nobody uses a free one, or the oldest. `old`, the same name's, is best if nobody uses it. */
+static wfi_host *lookup_place(wfi_lookup *l, wfi_host *old) {
+    wfi_host *best = NULL;
+    if (old != NULL && old->users == 0) return old;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->users > 0) continue;
+        if (best == NULL || h->until < best->until) best = h;
+    }
+    return best;
+}
+
+static void lookup_end(wfi_lookup *l, wfi_host *h, wfi_host_state state, uint64_t until) {
+    if (lookup_open(h)) l->open--;
+    h->state = state;
+    h->until = until;
+}
+
+static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *reason) {
+    snprintf(h->reason, sizeof h->reason, "%s", reason);
+    lookup_end(l, h, WFI_HOST_FAILED, now + LOOKUP_RETRY_MS);
+}
+
+static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S};
+    job.out = (char *)&h->answer;
+    job.cap = sizeof h->answer;
+    job.deadline = now + l->limit_ms;
+    wf_status status = wfi_child_start(&l->children, &job, &h->place);
+    if (status == WF_OK) {
+        h->state = WFI_HOST_RUNNING;
+    } else if (status != WF_AGAIN) {
+        char reason[sizeof h->reason];
+        snprintf(reason, sizeof reason, "there is no process to be had for it: %s", strerror(errno));
+        lookup_fail(l, h, now, reason);
+    }
+}
+
+static void lookup_begin(wfi_lookup *l, wfi_host *h, wf_str name, uint64_t now) {
+    memcpy(h->name, name.ptr, name.len);
+    h->name[name.len] = '\0';
+    memset(&h->answer, 0, sizeof h->answer);
+    h->state = WFI_HOST_WAITING;
+    l->open++;
+    if (lookup_digits(h) || lookup_localhost(h))
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else
+        lookup_start(l, h, now);
+}
+
+/* No more than what keeps a name in one piece: what may be in a host's name is for the name service to say. */
+static bool lookup_valid(wf_str name) {
+    if (name.len == 0 || name.len >= WFI_LOOKUP_NAME) return false;
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] <= ' ' || name.ptr[i] == 127) return false;
+    return true;
+}
+
+wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host) {
+    wfi_host *old = NULL;
+    if (!lookup_valid(name)) return WF_E_CONFIG;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (!lookup_named(h, name)) continue;
+        if (lookup_open(h) || now < h->until) {
+            h->users++;
+            *host = i;
+            return WF_OK;
+        }
+        old = h;
+    }
+    wfi_host *h = lookup_place(l, old);
+    if (h == NULL) return WF_E_IO;
+    h->has_worked = old != NULL && old->has_worked;
+    if (h->has_worked && h != old) h->worked = old->worked;
+    lookup_begin(l, h, name, now);
+    h->users = 1;
+    *host = (uint32_t)(h - l->host);
+    return WF_OK;
+}
+
+void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
+    wfi_host *h = &l->host[host];
+    h->users--;
+    if (h->users > 0 || !lookup_open(h)) return;
+    if (h->state == WFI_HOST_RUNNING) wfi_child_release(&l->children, h->place);
+    lookup_end(l, h, WFI_HOST_FREE, 0);
+}
+
+/* ---- answers ---- */
+
+static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child *c = &l->children.at[h->place];
+    const wfi_lookup_answer *a = &h->answer;
+    bool whole = c->len == sizeof *a, late = c->timed_out;
+    wfi_child_release(&l->children, h->place);
+    if (whole && a->code == 0 && a->count > 0)
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else if (whole && a->code == 0)
+        lookup_fail(l, h, now, "it has no address");
+    else if (whole && a->code == EAI_SYSTEM)
+        lookup_fail(l, h, now, strerror(a->error));
+    else if (whole)
+        lookup_fail(l, h, now, gai_strerror(a->code));
+    else
+        lookup_fail(l, h, now, late ? "no name server has answered in time" : "its process ended without an answer");
+}
+
+bool wfi_lookup_pump(wfi_lookup *l, uint64_t now) {
+    uint32_t before = l->open;
+    wfi_children_pump(&l->children, now);
+    if (before == 0) return false;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->state == WFI_HOST_RUNNING && l->children.at[h->place].state == WFI_CHILD_DONE) lookup_take(l, h, now);
+    }
+    for (uint32_t i = 0; i < l->hosts; i++) /* in the places that have become free */
+        if (l->host[i].state == WFI_HOST_WAITING) lookup_start(l, &l->host[i], now);
+    return l->open < before;
+}
+
+uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now) {
+    return wfi_children_due(&l->children, now);
+}
+
+uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds) {
+    return wfi_children_fds(&l->children, fds);
+}
+
+void wfi_lookup_close(wfi_lookup *l) {
+    wfi_children_close(&l->children);
+}
+
+/* ==== end src/port/lookup.c ==== */
+
 /* ==== begin src/port/net.h ==== */
 
-/* net: TCP connections. To be written. */
+/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
+ *
+ * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
+ *
+ * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
+ * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
+ * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
+ *
+ * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
+ * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
+ * EAGAIN, or has moved less than asked for: whatever comes later makes a new edge. Elsewhere (WFI_PLAIN_POSIX) the same flags
+ * rise from poll, asked for those sides alone that somebody waits for.
+ *
+ * Invariants:
+ *   1. Nothing here blocks. No call allocates.
+ *   2. Every descriptor is close-on-exec, at least 3, and in exactly one attempt; an OPEN connection has one attempt, its socket.
+ *   3. Each socket has a serial of its own, which events carry: an event of one that is gone is passed over, however late it
+ *      comes (a forked child keeps a closed socket alive for a moment).
+ *   4. A side that answered AGAIN is wanted, and a wanted side that may move bytes puts its connection into the ready queue,
+ *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
+ *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
+ *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
+ *   7. `due` is never later than the first timer of a CONNECTING connection. */
 #ifndef WFI_NET_H
 #define WFI_NET_H
 
+
+struct pollfd;
+
+#define WFI_NET_CONNS    4096 /* at most */
+#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
+
+typedef enum wfi_conn_state {
+    WFI_CONN_CLOSED = 0,
+    WFI_CONN_CONNECTING,
+    WFI_CONN_OPEN,
+    WFI_CONN_FAILED /* error says why */
+} wfi_conn_state;
+
+typedef struct wfi_attempt {
+    int fd;
+    uint32_t serial;
+    uint32_t address; /* number in the host's answer */
+} wfi_attempt;
+
+typedef struct wfi_conn {
+    uint8_t state; /* wfi_conn_state */
+    bool can_read, can_write;
+    bool want_read, want_write;
+    bool hung_up;
+    bool queued;
+    uint8_t attempts; /* in use below, the oldest first */
+    uint16_t tried;   /* a bit for each address */
+    uint16_t port;
+    int failed; /* errno of the last attempt that failed */
+    uint32_t host;
+    wfi_attempt attempt[WFI_NET_ATTEMPTS];
+    uint32_t previous, next; /* in `connecting` */
+    uint32_t after;          /* in the ready queue */
+    uint64_t limit;          /* of connecting */
+    uint64_t again;          /* next attempt */
+    char peer[64];           /* host:port, for messages; a long host is cut */
+    char error[200];
+} wfi_conn;
+
+typedef struct wfi_net {
+    wfi_conn *conn;
+    uint32_t conns;
+    int epoll; /* -1: poll instead */
+    uint32_t serial;
+    uint32_t connecting; /* first of the list */
+    uint32_t ready_first, ready_last;
+    uint64_t due;
+    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    wfi_lookup lookup;
+} wfi_net;
+
+WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
+/* NULL with errno: the system has no epoll descriptor left. */
+WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
+WFI void wfi_net_close(wfi_net *n);
+WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
+/* Whether `ready` would name a connection without looking at sockets. */
+WFI bool wfi_net_have_news(const wfi_net *n);
+/* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
+/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
+WFI uint32_t wfi_net_fds_max(uint32_t conns);
+WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
 
 #endif
 
@@ -15267,7 +15723,600 @@ const wf_log_ops *wfi_logfile_ops(void) {
 
 /* ==== begin src/port/net.c ==== */
 
-/* net: to be written. */
+/* net: see net.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/epoll.h>
+#endif
+
+#define NET_ALIGN       ((size_t)16)
+#define NET_NONE        UINT32_MAX
+#define NET_CONNECT_MS  30000u
+#define NET_ATTEMPT_MS  250u
+#define NET_PATIENCE_MS 2000u
+#define NET_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define NET_HOSTS_MIN   8u
+#define NET_HOSTS_MAX   64u
+#define NET_BATCH       64 /* events taken at a time */
+#define NET_HOST_SHOWN  54 /* bytes of a host's name in messages */
+#if defined(MSG_NOSIGNAL)
+#define NET_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define NET_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
+#endif
+
+enum { NET_IN = 1, NET_OUT = 2, NET_HANG_UP = 4, NET_ERROR = 8 }; /* what an event says */
+
+/* ---- queues ---- */
+
+static void net_queue(wfi_net *n, wfi_conn *c) {
+    uint32_t index = (uint32_t)(c - n->conn);
+    if (c->queued) return;
+    c->queued = true;
+    c->after = NET_NONE;
+    if (n->ready_first == NET_NONE)
+        n->ready_first = index;
+    else
+        n->conn[n->ready_last].after = index;
+    n->ready_last = index;
+}
+
+static uint32_t net_unqueue(wfi_net *n) {
+    uint32_t index = n->ready_first;
+    n->ready_first = n->conn[index].after;
+    n->conn[index].queued = false;
+    return index;
+}
+
+static void net_list(wfi_net *n, wfi_conn *c) {
+    c->previous = NET_NONE;
+    c->next = n->connecting;
+    n->connecting = (uint32_t)(c - n->conn);
+    if (c->next != NET_NONE) n->conn[c->next].previous = n->connecting;
+}
+
+static void net_unlist(wfi_net *n, const wfi_conn *c) {
+    if (c->previous != NET_NONE)
+        n->conn[c->previous].next = c->next;
+    else
+        n->connecting = c->next;
+    if (c->next != NET_NONE) n->conn[c->next].previous = c->previous;
+}
+
+/* ---- failing ---- */
+
+static void net_drop(wfi_conn *c, uint32_t k) {
+    close(c->attempt[k].fd);
+    c->attempts--;
+    for (; k < c->attempts; k++)
+        c->attempt[k] = c->attempt[k + 1];
+}
+
+/* Out of the state it is in, with nothing left open. */
+static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
+    while (c->attempts > 0)
+        net_drop(c, c->attempts - 1u);
+    if (c->state == WFI_CONN_CONNECTING) {
+        wfi_lookup_release(&n->lookup, c->host);
+        net_unlist(n, c);
+        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
+    }
+    c->state = (uint8_t)state;
+}
+
+static const char *net_hint(int error) {
+    switch (error) {
+    case ECONNREFUSED:
+        return "; is the server running?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "; is the network up?";
+    case ETIMEDOUT:
+        return "; does a firewall stand between?";
+    case EMFILE:
+    case ENFILE:
+        return "; raise the limit of open files (ulimit -n)";
+    case EACCES:
+    case EPERM:
+        return "; does a firewall or a sandbox forbid it?";
+    default:
+        return "";
+    }
+}
+
+static void net_failed(wfi_net *n, wfi_conn *c) {
+    net_leave(n, c, WFI_CONN_FAILED);
+    net_queue(n, c);
+}
+
+static void net_fail(wfi_net *n, wfi_conn *c, const char *why, const char *hint) {
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s%s", c->peer, why, hint);
+    net_failed(n, c);
+}
+
+static void net_fail_late(wfi_net *n, wfi_conn *c) {
+    char why[40];
+    snprintf(why, sizeof why, "no answer within %u s", n->connect_ms / 1000u);
+    net_fail(n, c, why, net_hint(ETIMEDOUT));
+}
+
+static void net_fail_lookup(wfi_net *n, wfi_conn *c) {
+    int host = (int)(strrchr(c->peer, ':') - c->peer);
+    snprintf(c->error, sizeof c->error, "cannot look up %.*s: %s; is the name right, and the network up?", host,
+             c->peer, n->lookup.host[c->host].reason);
+    net_failed(n, c);
+}
+
+static wf_status net_broke(wfi_conn *c, int error) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
+    return WF_E_IO;
+}
+
+/* ---- one attempt ---- */
+
+static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
+    memset(out, 0, sizeof *out);
+    if (a->six != 0) {
+        struct sockaddr_in6 six;
+        memset(&six, 0, sizeof six);
+        six.sin6_family = AF_INET6;
+        six.sin6_port = htons(port);
+        six.sin6_scope_id = a->scope;
+        memcpy(&six.sin6_addr, a->bytes, sizeof six.sin6_addr);
+        memcpy(out, &six, sizeof six);
+        return sizeof six;
+    }
+    struct sockaddr_in four;
+    memset(&four, 0, sizeof four);
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+    memcpy(&four.sin_addr, a->bytes, sizeof four.sin_addr);
+    memcpy(out, &four, sizeof four);
+    return sizeof four;
+}
+
+static void net_option(int fd, int level, int name, int value) {
+    setsockopt(fd, level, name, &value, sizeof value); /* one that fails costs comfort only */
+}
+
+static int net_socket(int family) {
+#if WFI_LINUX
+    int fd = wfi_sys_high(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+#else
+    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    fd = wfi_sys_high(fd);
+#endif
+    if (fd < 0) return -1;
+    net_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    net_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+    net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, NET_KEEPIDLE_S);
+#endif
+#if defined(SO_NOSIGPIPE)
+    net_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#endif
+    return fd;
+}
+
+static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t index) {
+#if WFI_LINUX
+    struct epoll_event e;
+    memset(&e, 0, sizeof e);
+    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    e.data.u64 = (uint64_t)serial << 32 | index;
+    return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+#else
+    (void)n, (void)fd, (void)serial, (void)index;
+    return true;
+#endif
+}
+
+/* Answers an errno. Registered after connect: a socket that has not begun counts as hung up. */
+static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
+    struct sockaddr_storage to;
+    const wfi_address *a = &n->lookup.host[c->host].answer.at[address];
+    socklen_t size = net_address(a, c->port, &to);
+    int fd = net_socket(a->six != 0 ? AF_INET6 : AF_INET);
+    if (fd < 0) return errno;
+    uint32_t serial = ++n->serial;
+    bool begun = connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS || errno == EINTR;
+    if (!begun || !net_register(n, fd, serial, (uint32_t)(c - n->conn))) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    c->attempt[c->attempts++] = (wfi_attempt){fd, serial, address};
+    return 0;
+}
+
+/* ---- all attempts of a connection ---- */
+
+static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
+    uint32_t first = h->answer.count;
+    for (uint32_t i = h->answer.count; i-- > 0;) {
+        if ((c->tried >> i & 1u) != 0) continue;
+        bool worked = h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0;
+        *address = first = i;
+        if (worked) break;
+    }
+    return first < h->answer.count;
+}
+
+static void net_note_due(wfi_net *n, const wfi_conn *c) {
+    uint64_t due = c->again < c->limit ? c->again : c->limit;
+    if (due < n->due) n->due = due;
+}
+
+/* Begins one more attempt, if there is an address left; fails the connection when nothing is. */
+static void net_attempt(wfi_net *n, wfi_conn *c, uint64_t now) {
+    const wfi_host *h = &n->lookup.host[c->host];
+    uint32_t address;
+    c->again = UINT64_MAX;
+    while (net_untried(c, h, &address)) {
+        if (c->attempts == WFI_NET_ATTEMPTS) net_drop(c, 0);
+        c->tried = (uint16_t)(c->tried | 1u << address);
+        int error = net_connect(n, c, address);
+        if (error == 0) break;
+        c->failed = error;
+    }
+    if (c->attempts == 0) {
+        net_fail(n, c, strerror(c->failed), net_hint(c->failed));
+        return;
+    }
+    if (net_untried(c, h, &address)) c->again = now + (c->attempts < WFI_NET_ATTEMPTS ? n->attempt_ms : n->patience_ms);
+    net_note_due(n, c);
+}
+
+static void net_advance(wfi_net *n, wfi_conn *c, uint64_t now) {
+    wfi_host_state host = n->lookup.host[c->host].state;
+    if (host == WFI_HOST_FAILED)
+        net_fail_lookup(n, c);
+    else if (now >= c->limit)
+        net_fail_late(n, c);
+    else if (host == WFI_HOST_FOUND && (c->attempts == 0 || now >= c->again))
+        net_attempt(n, c, now);
+    else
+        net_note_due(n, c);
+}
+
+static void net_won(wfi_net *n, wfi_conn *c, uint32_t k) {
+    wfi_host *h = &n->lookup.host[c->host];
+    wfi_attempt won = c->attempt[k];
+    h->worked = h->answer.at[won.address];
+    h->has_worked = true;
+    c->attempt[k] = c->attempt[c->attempts - 1u];
+    c->attempts--;
+    net_leave(n, c, WFI_CONN_OPEN);
+    c->attempt[c->attempts++] = won;
+    c->can_write = true;
+}
+
+/* An attempt has an answer: a hang-up without an error is a server that took the connection and threw it away. */
+static void net_answered(wfi_net *n, wfi_conn *c, uint32_t k, unsigned news) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if ((news & (NET_OUT | NET_ERROR)) == 0) return;
+    if ((news & NET_ERROR) == 0) {
+        net_won(n, c, k);
+        net_queue(n, c);
+        return;
+    }
+    if (getsockopt(c->attempt[k].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    c->failed = error != 0 ? error : ECONNRESET;
+    net_drop(c, k);
+    net_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- events ---- */
+
+static void net_event(wfi_net *n, uint32_t index, uint32_t serial, unsigned news) {
+    wfi_conn *c = &n->conn[index];
+    uint32_t k = 0;
+    while (k < c->attempts && c->attempt[k].serial != serial)
+        k++;
+    if (k == c->attempts) return;
+    if (c->state == WFI_CONN_CONNECTING) net_answered(n, c, k, news);
+    if (c->state != WFI_CONN_OPEN) return;
+    if ((news & (NET_HANG_UP | NET_ERROR)) != 0) c->hung_up = true;
+    if ((news & (NET_IN | NET_HANG_UP | NET_ERROR)) != 0) c->can_read = true;
+    if ((news & (NET_OUT | NET_ERROR)) != 0) c->can_write = true;
+    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) net_queue(n, c);
+}
+
+#if WFI_LINUX
+
+static unsigned net_news(uint32_t events) {
+    return ((events & EPOLLIN) != 0 ? NET_IN : 0u) | ((events & EPOLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & EPOLLRDHUP) != 0 ? NET_HANG_UP : 0u) | ((events & (EPOLLHUP | EPOLLERR)) != 0 ? NET_ERROR : 0u);
+}
+
+static void net_gather(wfi_net *n) {
+    struct epoll_event events[NET_BATCH];
+    for (uint32_t taken = 0; taken <= n->conns; taken += NET_BATCH) {
+        int got = epoll_wait(n->epoll, events, NET_BATCH, 0);
+        for (int i = 0; i < got; i++)
+            net_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
+                      net_news(events[i].events));
+        if (got < NET_BATCH) break;
+    }
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    (void)conns;
+    return WFI_LOOKUP_CHILDREN + 1;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    *fds = (struct pollfd){.fd = n->epoll, .events = POLLIN};
+    return 1;
+}
+
+#else
+
+static unsigned net_news(int events) {
+    return ((events & POLLIN) != 0 ? NET_IN : 0u) | ((events & POLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? NET_ERROR : 0u);
+}
+
+/* What a connection waits for; at most WFI_NET_ATTEMPTS. */
+static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
+    int events = POLLOUT;
+    if (c->state == WFI_CONN_OPEN)
+        events = (c->want_read && !c->can_read ? POLLIN : 0) | (c->want_write && !c->can_write ? POLLOUT : 0);
+    for (uint32_t k = 0; events != 0 && k < c->attempts; k++)
+        fds[k] = (struct pollfd){.fd = c->attempt[k].fd, .events = (short)events};
+    return events != 0 ? c->attempts : 0;
+}
+
+static void net_gather_from(wfi_net *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
+    if (count == 0 || poll(fds, count, 0) <= 0) return;
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i].revents != 0) net_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), net_news(fds[i].revents));
+}
+
+static void net_gather(wfi_net *n) {
+    struct pollfd fds[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint64_t whose[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        const wfi_conn *c = &n->conn[i];
+        uint32_t more = net_interest(c, fds + count);
+        for (uint32_t k = 0; k < more; k++)
+            whose[count + k] = (uint64_t)c->attempt[k].serial << 32 | i;
+        count += more;
+        if (count < NET_BATCH) continue;
+        net_gather_from(n, fds, whose, count);
+        count = 0;
+    }
+    net_gather_from(n, fds, whose, count);
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    return WFI_LOOKUP_CHILDREN + conns * WFI_NET_ATTEMPTS;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++)
+        count += net_interest(&n->conn[i], fds + count);
+    return count;
+}
+
+#endif
+
+uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
+    int children[WFI_CHILD_MAX];
+    uint32_t count = wfi_lookup_fds(&n->lookup, children);
+    for (uint32_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = children[i], .events = POLLIN};
+    return count + net_fds(n, fds + count);
+}
+
+bool wfi_net_have_news(const wfi_net *n) {
+    return n->ready_first != NET_NONE;
+}
+
+uint64_t wfi_net_due(const wfi_net *n, uint64_t now) {
+    if (wfi_net_have_news(n)) return now;
+    uint64_t due = wfi_lookup_due(&n->lookup, now);
+    return due < n->due ? due : n->due;
+}
+
+/* ---- the ops ---- */
+
+static void net_name(wfi_conn *c, wf_str host) {
+    int length = host.len <= NET_HOST_SHOWN ? (int)host.len : NET_HOST_SHOWN - 3;
+    const char *cut = host.len <= NET_HOST_SHOWN ? "" : "...";
+    bool six = host.len > 0 && memchr(host.ptr, ':', host.len) != NULL;
+    snprintf(c->peer, sizeof c->peer, six ? "[%.*s%s]:%u" : "%.*s%s:%u", length, host.ptr, cut, (unsigned)c->port);
+}
+
+static void net_close(void *ctx, uint32_t conn) {
+    wfi_net *n = ctx;
+    net_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
+}
+
+/* A place in the ready queue outlives close and open; the connection is then named in vain. */
+static wfi_conn *net_reset(wfi_net *n, uint32_t conn) {
+    wfi_conn *c = &n->conn[conn];
+    bool queued = c->queued;
+    uint32_t after = c->after;
+    net_close(n, conn);
+    memset(c, 0, sizeof *c);
+    c->queued = queued;
+    c->after = after;
+    return c;
+}
+
+static wf_status net_refuse(wfi_conn *c, wf_status status, const char *why) {
+    c->state = WFI_CONN_FAILED;
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s", c->peer, why);
+    return status;
+}
+
+static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wfi_net *n = ctx;
+    uint64_t now = wfi_sys_now_ms();
+    wfi_conn *c = net_reset(n, conn);
+    c->port = (uint16_t)port;
+    net_name(c, host);
+    if (port == 0 || port > UINT16_MAX) return net_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
+    wf_status status = wfi_lookup_get(&n->lookup, host, now, &c->host);
+    if (status == WF_E_CONFIG) return net_refuse(c, status, "this is no name of a host");
+    if (status != WF_OK) return net_refuse(c, status, "too many other hosts are being connected to; try again later");
+    c->state = WFI_CONN_CONNECTING;
+    c->limit = now + n->connect_ms;
+    c->again = UINT64_MAX;
+    net_list(n, c);
+    net_advance(n, c, now);
+    return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
+}
+
+/* Of a connection that is not open. */
+static wf_status net_not_open(const wfi_conn *c) {
+    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
+}
+
+/* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
+static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *put = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_write) {
+        c->want_write = true;
+        return WF_AGAIN;
+    }
+    do
+        r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return net_broke(c, errno);
+    c->can_write = r == (ssize_t)size;
+    c->want_write = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *put = (size_t)r;
+    return WF_OK;
+}
+
+static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *got = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_read) {
+        c->want_read = true;
+        return WF_AGAIN;
+    }
+    do
+        r = recv(c->attempt[0].fd, buf, size, 0);
+    while (r < 0 && errno == EINTR);
+    if (r == 0) return WF_END;
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        net_broke(c, errno);
+        net_leave(n, c, WFI_CONN_FAILED);
+        return WF_E_IO;
+    }
+    c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
+    c->want_read = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *got = (size_t)r;
+    return WF_OK;
+}
+
+static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wfi_net *n = ctx;
+    uint32_t count = 0;
+    net_gather(n);
+    uint64_t now = wfi_sys_now_ms();
+    if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
+        n->due = UINT64_MAX;
+        for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
+            next = n->conn[i].next;
+            net_advance(n, &n->conn[i], now);
+        }
+    }
+    while (count < max && n->ready_first != NET_NONE) {
+        uint32_t index = net_unqueue(n);
+        if (n->conn[index].state != WFI_CONN_CLOSED) conns[count++] = index;
+    }
+    return count;
+}
+
+static uint64_t net_due(void *ctx) {
+    return wfi_net_due(ctx, wfi_sys_now_ms());
+}
+
+static wf_str net_error(void *ctx, uint32_t conn) {
+    const wfi_net *n = ctx;
+    return wf_str_of(n->conn[conn].error, strlen(n->conn[conn].error));
+}
+
+const wf_net_ops *wfi_net_ops(void) {
+    static const wf_net_ops ops = {net_open, NULL, net_write, net_read, net_close, net_ready, net_due, net_error};
+    return &ops;
+}
+
+/* ---- life ---- */
+
+static size_t net_align(size_t n) {
+    return (n + NET_ALIGN - 1) & ~(NET_ALIGN - 1);
+}
+
+static uint32_t net_hosts(uint32_t conns) {
+    return conns < NET_HOSTS_MIN ? NET_HOSTS_MIN : conns > NET_HOSTS_MAX ? NET_HOSTS_MAX : conns;
+}
+
+size_t wfi_net_size(uint32_t conns) {
+    return net_align(sizeof(wfi_net)) + net_align(conns * sizeof(wfi_conn)) +
+           net_align(wfi_lookup_size(net_hosts(conns)));
+}
+
+wfi_net *wfi_net_open(void *memory, uint32_t conns) {
+    wfi_net *n = memory;
+    char *rest = (char *)memory + net_align(sizeof *n);
+    memset(memory, 0, wfi_net_size(conns));
+    n->conns = conns;
+    n->conn = (wfi_conn *)(void *)rest;
+    n->connecting = n->ready_first = NET_NONE;
+    n->due = UINT64_MAX;
+    n->connect_ms = NET_CONNECT_MS;
+    n->attempt_ms = NET_ATTEMPT_MS;
+    n->patience_ms = NET_PATIENCE_MS;
+    wfi_lookup_init(&n->lookup, rest + net_align(conns * sizeof(wfi_conn)), net_hosts(conns));
+    n->epoll = -1;
+#if WFI_LINUX
+    n->epoll = wfi_sys_high(epoll_create1(EPOLL_CLOEXEC));
+    if (n->epoll < 0) return NULL;
+#endif
+    return n;
+}
+
+void wfi_net_close(wfi_net *n) {
+    for (uint32_t i = 0; i < n->conns; i++)
+        net_close(n, i);
+    wfi_lookup_close(&n->lookup);
+    wfi_sys_close(&n->epoll);
+}
 
 /* ==== end src/port/net.c ==== */
 
@@ -15276,7 +16325,7 @@ const wf_log_ops *wfi_logfile_ops(void) {
 /* posix: puts the parts of the hosted port together: clock, random, log file, tools, and the one wait for all of them.
  *
  * Invariants:
- *   1. Everything lives in the caller's block: this struct, then what its config makes variable.
+ *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
 #ifndef _GNU_SOURCE
@@ -15299,12 +16348,29 @@ struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
     wfi_tools tools; /* if there is a root */
+    wfi_net *net;    /* NULL: no connections */
+    struct pollfd *fds;
     int wake[2];
     char error[1024];
 };
 
-static size_t posix_fixed(void) {
-    return (sizeof(wf_posix) + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+static size_t posix_align(size_t n) {
+    return (n + POSIX_ALIGN - 1) & ~(POSIX_ALIGN - 1);
+}
+
+/* Where the variable parts begin, from the struct's address; `end` is their size and its. */
+typedef struct posix_layout {
+    size_t tools, net, fds, end;
+} posix_layout;
+
+static posix_layout posix_size(const wf_posix_config *c) {
+    posix_layout at;
+    size_t fds = 1 + WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    at.tools = posix_align(sizeof(wf_posix));
+    at.net = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
+    at.end = at.fds + fds * sizeof(struct pollfd);
+    return at;
 }
 
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
@@ -15314,13 +16380,14 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
+    if (out->conns > WFI_NET_CONNS) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
 
 size_t wf_posix_size(const wf_posix_config *config) {
     wf_posix_config c;
     if (!posix_settle(config, &c)) return 0;
-    return posix_fixed() + (c.root != NULL ? wfi_tools_size(c.tickets) : 0) + POSIX_ALIGN - 1;
+    return posix_size(&c).end + POSIX_ALIGN - 1;
 }
 
 static wf_status posix_open_wake(wf_posix *p) {
@@ -15332,10 +16399,19 @@ static wf_status posix_open_wake(wf_posix *p) {
 static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
-    int error = wfi_tools_init(&p->tools, (char *)p + posix_fixed(), c->root, c->tickets, c->children, c->tool_ms);
+    int error =
+        wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c->root, c->tickets, c->children, c->tool_ms);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+}
+
+static wf_status posix_open_net(wf_posix *p) {
+    if (p->config.conns == 0) return WF_OK;
+    p->net = wfi_net_open((char *)p + posix_size(&p->config).net, p->config.conns);
+    if (p->net != NULL) return WF_OK;
+    snprintf(p->error, sizeof p->error, "cannot wait for connections: %s", strerror(errno));
+    return WF_E_IO;
 }
 
 static void posix_close_wake(wf_posix *p) {
@@ -15343,16 +16419,21 @@ static void posix_close_wake(wf_posix *p) {
     wfi_sys_close(&p->wake[1]);
 }
 
+/* Gives back what posix_open_parts got, however far it came. */
+static void posix_close_parts(wf_posix *p, bool root) {
+    if (p->net != NULL) wfi_net_close(p->net);
+    if (root) wfi_tools_close(&p->tools);
+    posix_close_wake(p);
+}
+
 static wf_status posix_open_parts(wf_posix *p) {
     wf_status status = posix_open_wake(p);
     if (status != WF_OK) return status;
     status = posix_open_root(p);
-    if (status == WF_OK) {
-        status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
-        if (status == WF_OK) return WF_OK;
-        if (p->config.root != NULL) wfi_tools_close(&p->tools);
-    }
-    posix_close_wake(p);
+    bool root = status == WF_OK && p->config.root != NULL;
+    if (status == WF_OK) status = posix_open_net(p);
+    if (status == WF_OK) status = wfi_logfile_open(&p->log, &p->config, p->wake[1], p->error, sizeof p->error);
+    if (status != WF_OK) posix_close_parts(p, root);
     return status;
 }
 
@@ -15371,21 +16452,21 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     if (needed == 0)
         return posix_answer(error, WF_E_CONFIG,
                             "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64");
+                            "tickets are at most 65536, children 64, connections 4096");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
     memset(p, 0, sizeof *p);
     posix_settle(config, &p->config);
+    p->fds = (struct pollfd *)(void *)((char *)p + posix_size(&p->config).fds);
     *out = p;
     wf_status status = posix_open_parts(p);
     return posix_answer(error, status, status == WF_OK ? "" : wf_status_text(status));
 }
 
 void wf_posix_close(wf_posix *p) {
-    if (p->config.root != NULL) wfi_tools_close(&p->tools);
     wfi_logfile_close(&p->log);
-    posix_close_wake(p);
+    posix_close_parts(p, p->config.root != NULL);
 }
 
 /* ---- clock, random ---- */
@@ -15424,6 +16505,11 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
     out->tool_ctx = &p->tools;
 }
 
+const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
+    *ctx = p->net;
+    return p->net != NULL ? wfi_net_ops() : NULL;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -15443,10 +16529,12 @@ static void posix_drain_wake(wf_posix *p) {
         continue;
 }
 
-/* Milliseconds for poll: until `ms` are over or a child needs attention, whichever is first. */
+/* Milliseconds for poll: until `ms` are over or a child or a connection needs attention, whichever is first. */
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
+    if (net_due < due) due = net_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
     if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
@@ -15468,7 +16556,7 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 }
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
-    struct pollfd fds[1 + WFI_CHILD_MAX];
+    struct pollfd *fds = p->fds;
     int children[WFI_CHILD_MAX];
     uint32_t n = 0;
     if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
@@ -15476,7 +16564,9 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    if (posix_poll(fds, 1 + n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    n++;
+    if (p->net != NULL) n += wfi_net_fds(p->net, fds + n);
+    if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
 const wf_tool *wf_posix_tools(uint32_t *count) {
@@ -15880,6 +16970,7 @@ void wfi_trust_close(wfi_trust *t) {
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
  *      anything else is read or written.
  *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
  * mutable static data of the library. */
@@ -15915,7 +17006,7 @@ void wfi_trust_close(wfi_trust *t) {
 #define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
 #define TLS_BASE_SIZE (512u << 10)
 #define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
-#define TLS_TICKETS   16 /* that may come in a row without data */
+#define TLS_IDLE_MAX  64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX  256
 
 typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
@@ -15925,11 +17016,13 @@ typedef struct tls_conn {
     uint32_t number, port;
     mbedtls_ssl_context *ssl;
     wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    bool blocked;    /* the network has answered AGAIN since this was last cleared */
+    bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
-    uint32_t blame;           /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
-    bool self_signed;         /* the peer's own certificate is */
-    mbedtls_x509_time passed; /* the date that the clock is on the wrong side of */
-    size_t address_size;      /* the host is an address: 4, 16; else 0 */
+    uint32_t blame;               /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool self_signed, unreadable; /* the peer's own certificate is */
+    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
+    size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
     char error[2 * TLS_HOST_MAX + 256];
@@ -16018,7 +17111,9 @@ static const char *tls_alert_name(int alert) {
 static void tls_say_blame(tls_conn *c) {
     const mbedtls_x509_time *d = &c->passed;
     char text[TLS_HOST_MAX + 128];
-    if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
+    if (c->unreadable)
+        snprintf(text, sizeof text, "has a key or a signature of a kind that is not known here");
+    else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
         snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
     else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
@@ -16095,7 +17190,8 @@ static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
 static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
     tls_conn *c = ctx;
     if (depth == 0) {
-        c->self_signed = crt->issuer_raw.len == crt->subject_raw.len &&
+        c->unreadable = crt->raw.len == 0; /* of an algorithm that mbedTLS does not know: it passed it over */
+        c->self_signed = !c->unreadable && crt->issuer_raw.len == crt->subject_raw.len &&
                          memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
         if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
             *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
@@ -16170,7 +17266,8 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     size_t put = 0;
     wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
     if (status == WF_OK) return (int)put;
-    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_WRITE;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
     c->below = WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
@@ -16181,15 +17278,17 @@ static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
     if (status == WF_OK) return (int)got;
-    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_READ;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
     c->below = status == WF_END ? WF_END : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
 /* An answer of mbedTLS, zero and more apart. */
 static wf_status tls_translate(tls_conn *c, int answer) {
-    if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) return WF_AGAIN;
-    if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN) return WF_END;
+    if (c->blocked && (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE)) return WF_AGAIN;
+    c->ended = answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN;
+    if (c->ended) return WF_END;
     return tls_fail(c, answer);
 }
 
@@ -16262,7 +17361,11 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
 }
 
 static wf_status tls_handshake(tls_conn *c) {
-    int answer = mbedtls_ssl_handshake(c->ssl);
+    int answer, idle = 0;
+    do {
+        c->blocked = false;
+        answer = mbedtls_ssl_handshake(c->ssl);
+    } while (answer == MBEDTLS_ERR_SSL_WANT_READ && !c->blocked && ++idle < TLS_IDLE_MAX);
     if (answer != 0) return tls_translate(c, answer);
     if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
     c->state = TLS_OPEN;
@@ -16313,17 +17416,19 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
     if (status != WF_OK) return status;
-    for (int i = 0; i < TLS_TICKETS; i++) {
-        int answer = mbedtls_ssl_read(c->ssl, buf, n);
-        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+    if (c->ended) return WF_END;
+    int answer = MBEDTLS_ERR_SSL_WANT_READ;
+    c->blocked = false;
+    for (int idle = 0; answer <= 0 && idle < TLS_IDLE_MAX; idle++) {
+        answer = mbedtls_ssl_read(c->ssl, buf, n);
+        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
             tls_session_keep(c);
-            continue;
-        }
-        if (answer <= 0) return tls_translate(c, answer);
-        *got = (size_t)answer;
-        return WF_OK;
+        else if (answer != MBEDTLS_ERR_SSL_WANT_READ || c->blocked)
+            break;
     }
-    return tls_fail(c, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE);
+    if (answer <= 0) return tls_translate(c, answer);
+    *got = (size_t)answer;
+    return WF_OK;
 }
 
 static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {

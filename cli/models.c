@@ -140,8 +140,16 @@ static cli_exit models_settle_budget(cli_options *o) {
     return CLI_OK;
 }
 
+static wf_str models_server(void) {
+    const char *url = cli_env(ENV_BASE_URL) ? cli_env(ENV_BASE_URL) : WF_MESSAGES_URL;
+    const char *host = strstr(url, "://");
+    host = host ? host + 3 : url;
+    return wf_str_of(host, strcspn(host, "/?#"));
+}
+
 cli_exit cli_models_settle(cli_options *o) {
     cli_exit code = models_settle_served(o);
+    if (code == CLI_OK && !cli_models_is_rules(o)) o->server = models_server();
     if (code == CLI_OK && cli_models_key_name()) code = models_read_prices(o);
     return code == CLI_OK ? models_settle_budget(o) : code;
 }

@@ -19,12 +19,6 @@ static bool network_is_plain(void) {
     return strncasecmp(network_url(), "http://", 7) == 0;
 }
 
-wf_str cli_network_server(void) {
-    const char *host = strstr(network_url(), "://");
-    host = host ? host + 3 : network_url();
-    return wf_str_of(host, strcspn(host, "/?#"));
-}
-
 /* Keeps why, without the settings' values where these may be secrets. */
 static bool network_fail(cli_network *n, const char *format, ...) CLI_PRINTF(2, 3);
 static bool network_fail(cli_network *n, const char *format, ...) {
@@ -83,7 +77,7 @@ static bool network_settings(cli_network *n, wf_messages_settings *s) {
     return network_check_version(n) && network_key_header(n, &s->x_api_key);
 }
 
-/* ---- memory: the HTTP client, the values of headers, TLS ---- */
+/* ---- memory: the HTTP client, the values of headers, the rest for TLS ---- */
 
 /* Of the client's size the proxy is no part. */
 static wf_http_config network_http_config(const cli_network *n) {
@@ -108,8 +102,10 @@ static size_t network_tls_size(const cli_network *n) {
     return network_is_plain() ? 0 : wf_tls_size((uint32_t)n->options->number[OPT_LANES]);
 }
 
-size_t cli_network_size(const cli_network *n) {
-    return network_http_size(n) + network_values_size() + network_tls_size(n);
+size_t cli_network_size(const cli_network *n, size_t *least) {
+    size_t fixed = network_http_size(n) + network_values_size(), tls = network_tls_size(n);
+    *least = fixed + tls / 2; /* a handshake takes twice what its connection does afterwards */
+    return fixed + tls;
 }
 
 static void *network_carve(cli_network *n, size_t size) {
@@ -122,7 +118,7 @@ static void *network_carve(cli_network *n, size_t size) {
 static bool network_open_tls(cli_network *n, wf_http_config *http) {
     const char *given = n->options->text[OPT_CA], *file = given ? given : cli_env(ENV_CERT_FILE);
     wf_tls_config config = {.net = http->net, .net_ctx = http->net_ctx, .conns = http->lanes, .ca_file = file};
-    size_t size = network_tls_size(n);
+    size_t size = n->size - n->used; /* what the others leave */
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     wf_tls *tls = NULL;
     wf_status status = wf_tls_open(&tls, network_carve(n, size), size, &config, &error);
@@ -143,6 +139,7 @@ static bool network_open_http(cli_network *n) {
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     size_t size = network_http_size(n);
     void *memory = network_carve(n, size);
+    n->values = network_carve(n, network_values_size());
     if (!network_is_plain() && !network_open_tls(n, &config)) return false;
     config.proxy = cli_str(cli_env(ENV_PROXY));
     config.no_proxy = cli_str(cli_env(ENV_NO_PROXY));
@@ -164,7 +161,6 @@ static bool network_open(cli_network *n) {
     wf_messages_settings settings;
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     if (!network_settings(n, &settings) || !network_open_http(n)) return false;
-    n->values = network_carve(n, network_values_size());
     uint32_t count = wf_messages_headers(&settings, n->values, network_values_size(), n->headers);
     if (count == 0) return network_fail(n, "the key or another setting of the Messages API cannot be used in a header");
     /* under the older version, betas have an address of their own */
@@ -185,8 +181,9 @@ void cli_network_init(cli_network *n, const cli_options *options, wf_posix *posi
     n->served = (wf_provider){.name = WF_STR("anthropic"), .stream = true, .priced = true};
 }
 
-cli_exit cli_network_open(cli_network *n, void *memory, wf_provider *out) {
+cli_exit cli_network_open(cli_network *n, void *memory, size_t size, wf_provider *out) {
     n->memory = memory;
+    n->size = size;
     if (!network_open(n)) return cli_fail(CLI_USAGE, "%s", n->why);
     *out = n->served;
     return CLI_OK;
@@ -246,10 +243,11 @@ static wf_str network_later_error(void *ctx, uint32_t lane) {
     return n->failed ? cli_str(n->why) : n->served.ops->error(n->served.ctx, lane);
 }
 
-void cli_network_open_later(cli_network *n, void *memory, wf_provider *out) {
+void cli_network_open_later(cli_network *n, void *memory, size_t size, wf_provider *out) {
     static const wf_model_ops ops = {network_later_begin, network_later_send,  network_later_head, network_later_recv,
                                      network_later_end,   network_later_ready, network_later_due,  network_later_error};
     n->memory = memory;
+    n->size = size;
     if (!memory) network_fail(n, "--memory %s has no room for the network; give more", n->options->text[OPT_MEMORY]);
     *out = n->served;
     out->ops = &ops;
@@ -258,22 +256,20 @@ void cli_network_open_later(cli_network *n, void *memory, wf_provider *out) {
 
 /* ---- what --stats tells ---- */
 
-static void network_put_rate(FILE *to, const char *what, const wf_rate *rate) {
-    cli_amount left, limit;
-    if (!rate->known) return;
-    fprintf(to, "; %s %s of %s left", what, cli_count(&left, rate->remaining), cli_count(&limit, rate->limit));
-}
-
 static void network_put_rates(const cli_network *n, FILE *to) {
     wf_rates rates;
+    cli_amount left, limit;
+    const char *between = "rate limits, as last told: ";
     wf_http_rates(&n->served, &rates);
-    if (!rates.requests.known && !rates.tokens.known && !rates.input_tokens.known && !rates.output_tokens.known) return;
-    fputs("rate limits, as last told", to);
-    network_put_rate(to, "requests", &rates.requests);
-    network_put_rate(to, "tokens", &rates.tokens);
-    network_put_rate(to, "input tokens", &rates.input_tokens);
-    network_put_rate(to, "output tokens", &rates.output_tokens);
-    fputc('\n', to);
+    const wf_rate *const each[] = {&rates.requests, &rates.tokens, &rates.input_tokens, &rates.output_tokens};
+    static const char *const names[] = {"requests", "tokens", "input tokens", "output tokens"};
+    for (size_t i = 0; i < sizeof each / sizeof *each; i++) {
+        if (!each[i]->known) continue;
+        fprintf(to, "%s%s of %s %s left", between, cli_count(&left, each[i]->remaining),
+                cli_count(&limit, each[i]->limit), names[i]);
+        between = ", ";
+    }
+    if (between[0] == ',') fputc('\n', to);
 }
 
 void cli_network_put_stats(const cli_network *n, FILE *to) {

@@ -395,6 +395,7 @@ void cli_options_record(const cli_options *o, wf_json_out *out) {
     wf_json_begin(out, true);
     for (int i = 0; i < OPT_COUNT; i++)
         if (option_table[i].recorded && o->text[i]) cli_json_text(out, option_table[i].name, cli_str(o->text[i]));
+    if (o->server.len > 0) cli_json_text(out, "server", o->server);
     wf_json_finish(out);
 }
 

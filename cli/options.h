@@ -62,6 +62,7 @@ typedef struct cli_options {
     int pair_count;
     char recorded[16384]; /* texts that came from a log */
     wf_str prices;        /* the user's price list, as cli_models_settle found it */
+    wf_str server;        /* host and port of a model on the network, for people; empty: it is none */
     bool own_budget;      /* the budget is not the user's: --yes stands for it */
 } cli_options;
 
@@ -70,7 +71,7 @@ cli_exit cli_options_parse(cli_options *o, int argc, char **argv);
 /* Takes what was not given from a log's settings; texts are checked again. */
 cli_exit cli_options_restore(cli_options *o, wf_str settings);
 
-/* Writes the options that belong in the log as a JSON object. */
+/* Writes the options that belong in the log as a JSON object, and the server, which no resume takes from there. */
 void cli_options_record(const cli_options *o, wf_json_out *out);
 
 /* For the help texts: the options of a command. */

@@ -150,7 +150,8 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    if (s->usage.nano_usd > 0 || s->usage.unpriced > 0) {
+    bool money = s->usage.nano_usd > 0 || s->usage.unpriced > 0;
+    if (money && !job->options->number[OPT_STATS]) { /* which tell it as well */
         fputs("spend: ", stderr);
         cli_put_spend(stderr, &s->usage);
         fputc('\n', stderr);
@@ -238,15 +239,20 @@ static void run_put_terms(const run_job *job) {
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_models_is_rules(o) && !o->own_budget)) return;
     fprintf(stderr, "model: %s", o->text[OPT_MODEL]);
-    if (!cli_models_is_rules(o)) {
+    if (o->server.len > 0) {
         fputs(" at ", stderr);
-        cli_put(stderr, cli_network_server(), RUN_SERVER);
+        cli_put(stderr, o->server, RUN_SERVER);
     }
     fputs("; budget: ", stderr);
     if (usd)
         fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
-    fputs(usd || tokens ? "\n" : "none (--budget-tokens N, --budget-usd X)\n", stderr);
+    if (!usd && !tokens)
+        fputs(wf_prices_known(o->prices, cli_str(cli_models_name(o)))
+                  ? "none (--budget-usd X)"
+                  : "none, its price is not known (--budget-tokens N)",
+              stderr);
+    fputc('\n', stderr);
 }
 
 static cli_exit run_go(run_job *job, cli_world *w) {

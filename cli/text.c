@@ -122,9 +122,11 @@ const char *cli_time(cli_amount *a, uint64_t ms) {
     return a->text;
 }
 
+/* Less than a cent with more places. */
 const char *cli_money(cli_amount *a, uint64_t nano_usd) {
-    snprintf(a->text, sizeof a->text, "%" PRIu64 ".%04" PRIu64 " USD", nano_usd / 1000000000u,
-             nano_usd % 1000000000u / 100000u);
+    int places = nano_usd > 0 && nano_usd < 10000000 ? 6 : 4;
+    snprintf(a->text, sizeof a->text, "%" PRIu64 ".%0*" PRIu64 " USD", nano_usd / 1000000000u, places,
+             nano_usd % 1000000000u / (places == 6 ? 1000u : 100000u));
     return a->text;
 }
 

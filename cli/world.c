@@ -126,18 +126,20 @@ static cli_exit world_open_rules(cli_world *w) {
     return CLI_OK;
 }
 
-/* later: when an agent asks for it; beside a model of rules it has no claim to more than half of what is left. */
+/* It has no claim to more than half of the block: a quarter is the script's, and the messages want one as well. later: when an
+ * agent asks for it. */
 static cli_exit world_open_network(cli_world *w, bool later) {
     const cli_options *o = w->options;
     wf_provider *provider = &w->providers[w->provider_count++];
     cli_network_init(&w->network, o, w->posix, &w->platform);
-    size_t size = cli_network_size(&w->network);
+    size_t least, size = cli_network_size(&w->network, &least), most = (later ? w->size - w->used : w->size) / 2;
+    if (size > most) size = most;
+    void *memory = size >= least ? world_carve(w, size) : NULL;
     if (later) {
-        cli_network_open_later(&w->network, size <= (w->size - w->used) / 2 ? world_carve(w, size) : NULL, provider);
+        cli_network_open_later(&w->network, memory, size, provider);
         return CLI_OK;
     }
-    void *memory = world_carve(w, size);
-    if (memory) return cli_network_open(&w->network, memory, provider);
+    if (memory) return cli_network_open(&w->network, memory, size, provider);
     return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
                     o->text[OPT_MEMORY]);
 }

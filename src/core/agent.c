@@ -466,6 +466,11 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
     return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
 }
 
+/* The reply says why there is no answer. */
+static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
+    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+}
+
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -478,23 +483,20 @@ static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
         return agent_request(e, t);
     case WFI_STOP_CUT:
         if (t->raised)
-            return agent_fail(e, t, WF_KIND_CONTEXT,
-                              "the reply was cut at max_tokens, and again at twice that; raise max_tokens");
+            return agent_stopped(e, t, WF_KIND_CONTEXT,
+                                 "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
+                                 wf_str_of("", 0));
         t->raised = true;
         return agent_request(e, t);
     case WFI_STOP_REFUSED:
-        return agent_finish(
-            e, t, WF_KIND_REFUSED,
-            wfi_env_message(e, "the model declined to answer", t->turn.details, true, t->response.request_id), false);
+        return agent_stopped(e, t, WF_KIND_REFUSED, "the model declined to answer", t->turn.details);
     case WFI_STOP_CONTEXT:
-        return agent_fail(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window");
+        return agent_stopped(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window",
+                             wf_str_of("", 0));
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_finish(e, t, WF_KIND_PROVIDER,
-                        wfi_env_message(e, "the reply ended for a reason that is not known here", t->turn.reason, true,
-                                        wf_str_of("", 0)),
-                        false);
+    return agent_stopped(e, t, WF_KIND_PROVIDER, "the reply ended for a reason that is not known here", t->turn.reason);
 }
 
 /* ---- tools ---- */
@@ -617,9 +619,11 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    static const wfi_failure silence = {
-        .kind = WF_KIND_STALL, .why = {AGENT_SILENCE, sizeof AGENT_SILENCE - 1}, .again = true, .wait_ms = -1};
-    if (t->state != WFI_TASK_TOOL) return agent_failed(e, t, &silence);
+    if (t->state != WFI_TASK_TOOL) {
+        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
+        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
+        return agent_failed(e, t, &silence);
+    }
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,

@@ -67,6 +67,6 @@ typedef struct wfi_buf {
 WFI wf_status wfi_buf_reserve(wfi_heap *h, wfi_buf *b, size_t n, size_t max);
 WFI wf_status wfi_buf_add(wfi_heap *h, wfi_buf *b, const void *p, size_t n, size_t max);
 WFI void wfi_buf_free(wfi_heap *h, wfi_buf *b);
-WFI bool wfi_heap_check(const wfi_heap *h);                 /* the invariants; linear in the number of blocks */
+WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the number of blocks */
 
 #endif

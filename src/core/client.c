@@ -273,11 +273,9 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wf_http *http, wfi_exchange *x) {
+static wf_status client_head_end(wfi_exchange *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    if (x->response.packed)
-        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
@@ -298,7 +296,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
             client_header(http, x);
             break;
         case WFI_HTTP_HEAD:
-            return client_head_end(http, x);
+            return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
         }
@@ -339,17 +337,19 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 /* ---- tunnels ---- */
 
 static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+    uint32_t status = x->reader.status;
+    bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
     client_say(x, WF_STR(" answered "));
-    client_say_number(x, x->reader.status);
+    client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
-    if (x->reader.status == 407) {
+    if (status == 407) {
         client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);
     }
-    return client_break(http, x, WF_E_IO);
+    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
@@ -385,9 +385,7 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
         s = client_blocked(http, x, s);
         if (s != WF_OK) return s;
     }
-    if (x->phase < WFI_PHASE_HEAD || x->phase > WFI_PHASE_DONE) return WF_E_IO;
-    *sent = n; /* the answer came first: nobody wants the rest */
-    return WF_OK;
+    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
 WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
@@ -442,6 +440,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
 WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
     wfi_exchange *x = &http->lanes[lane];
     *got = 0;
+    if (x->response.packed) /* said here, when the head with its status and request id is known */
+        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
     while (x->phase == WFI_PHASE_BODY && *got == 0) {
         size_t raw = 0;
         wf_status s = client_raw(http, x, buf, n, &raw);

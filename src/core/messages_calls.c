@@ -5,9 +5,9 @@
  * API is in calls_path and calls_betas. A value that could break out of its header or its place in the path is refused. */
 #include "http.h"
 
-#define CALLS_VERSION "2026-10-21"
-#define CALLS_EARLIER "2023-06-01"
-#define CALLS_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
+#define MESSAGES_VERSION "2026-10-21"
+#define MESSAGES_EARLIER "2023-06-01"
+#define MESSAGES_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
 /* A text that grows in the caller's buffer. Once something did not fit, `full` stays set. */
 typedef struct calls_text {
@@ -68,7 +68,7 @@ static void calls_put_headers(calls_headers *h, const wf_messages_settings *s, w
                               calls_text *t) {
     calls_header(h, WF_STR("accept"), accept);
     if (json) calls_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(CALLS_VERSION));
+    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(MESSAGES_VERSION));
     calls_auth(h, s, t);
     calls_header(h, WF_STR("anthropic-beta"), s->betas);
     calls_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
@@ -294,7 +294,7 @@ static wf_status calls_too_long(const wf_messages_call *call, wf_error *error) {
     if (call->op != WF_MESSAGES_CREATE || call->patient) return WF_OK;
     wf_json_member_bool(call->body, WF_STR("stream"), &stream);
     wf_json_member_u64(call->body, WF_STR("max_tokens"), &tokens);
-    if (stream || tokens <= CALLS_AT_ONCE) return WF_OK;
+    if (stream || tokens <= MESSAGES_AT_ONCE) return WF_OK;
     return calls_fail(error, WF_E_LIMIT,
                       "max_tokens over 21333 may take longer than ten minutes: ask for it with \"stream\":true");
 }
@@ -321,7 +321,8 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
     const calls_route *route = &calls_routes[call->op];
     calls_text t = {buf, cap, 0, false};
     wf_messages_settings s = *settings;
-    bool results = call->op == WF_BATCHES_RESULTS, own = true, earlier = wfi_str_eq(s.version, WF_STR(CALLS_EARLIER));
+    bool results = call->op == WF_BATCHES_RESULTS, own = true,
+         earlier = wfi_str_eq(s.version, WF_STR(MESSAGES_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
     out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);

@@ -35,7 +35,7 @@ static const stream_kind stream_kinds[] = {
     [STREAM_OTHER] = {"", {"", 0}, {"", 0}, ""},
 };
 
-/* The members of events that matter: those of the event itself, then those of its delta. */
+/* The members of events that matter: those of the event itself, one of them also of its message, then those of its delta. */
 typedef enum stream_member {
     STREAM_INDEX,
     STREAM_MESSAGE,
@@ -70,35 +70,45 @@ static wf_status stream_wrong(wfi_reader *r, const char *why) {
     return WF_E_SYNTAX;
 }
 
-static void stream_note(stream_event *ev, bool delta, wf_str key, wf_str value) {
-    size_t from = delta ? STREAM_D_TYPE : 0, to = delta ? STREAM_MEMBERS : STREAM_D_TYPE;
-    for (size_t i = from; i < to; i++)
+/* Where in an event: which of the members above may stand there, [from, to). */
+typedef struct stream_level {
+    wf_str name;
+    size_t from, to;
+} stream_level;
+
+static const stream_level stream_levels[] = {{{"", 0}, 0, STREAM_D_TYPE},
+                                             {{"delta", 5}, STREAM_D_TYPE, STREAM_MEMBERS},
+                                             {{"message", 7}, STREAM_USAGE, STREAM_USAGE + 1}};
+
+static void stream_note(stream_event *ev, const stream_level *level, wf_str key, wf_str value) {
+    for (size_t i = level->from; i < level->to; i++)
         if (wfi_str_eq(key, stream_names[i])) ev->member[i] = value;
 }
 
-/* One pass over the data; false: it is no JSON object. */
+/* One pass over the data; false: it is no JSON object. Of a message there is only how it begins. */
 static bool stream_scan(wf_str data, stream_event *ev) {
     wf_json j;
     wf_str value;
-    bool delta = false;
+    const stream_level *level = stream_levels;
     wfi_zero(ev, sizeof *ev);
     wf_json_init(&j, data);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while (j.depth > 0) {
         wf_json_token t = wf_json_next(&j);
         if (t == WF_JSON_OBJECT_END) {
-            delta = false;
+            level = stream_levels;
             continue;
         }
         if (t != WF_JSON_KEY) return false;
         wf_str key = j.raw;
         t = wf_json_next(&j);
-        if (!delta && t == WF_JSON_OBJECT && wfi_str_eq(key, WF_STR("delta"))) {
-            delta = true;
-            continue;
-        }
-        if (wf_json_skip(&j, t, &value) != WF_OK) return false;
-        stream_note(ev, delta, key, value);
+        value = j.raw;
+        const stream_level *inner = level;
+        for (size_t i = 1; i < WFI_COUNT(stream_levels) && j.depth == 2 && t == WF_JSON_OBJECT; i++)
+            if (wfi_str_eq(key, stream_levels[i].name)) inner = &stream_levels[i];
+        if (inner == level && wf_json_skip(&j, t, &value) != WF_OK) return false;
+        stream_note(ev, level, key, value);
+        level = inner;
     }
     return wf_json_next(&j) == WF_JSON_END;
 }
@@ -306,10 +316,10 @@ static wf_status stream_block_stop(wfi_reader *r, const stream_event *ev) {
 /* ---- the message ---- */
 
 static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
-    wf_str usage, message = ev->member[STREAM_MESSAGE];
+    wf_str message = ev->member[STREAM_MESSAGE];
     if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
     if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
-    if (wf_json_member(message, WF_STR("usage"), &usage)) wfi_messages_usage(usage, &r->usage, &r->write_1h);
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     r->place = STREAM_BETWEEN;
     return stream_put(r, &r->body, WF_STR("["));
 }
@@ -318,7 +328,7 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
 static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
     wf_str reason;
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
-    if (ev->member[STREAM_USAGE].len > 0) wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
     const wf_str texts[] = {reason, wfi_messages_details(ev->member[STREAM_D_STOP_DETAILS])};
     r->finish.len = 0;

@@ -14,15 +14,15 @@ WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count) {
 /* ---- the lists ---- */
 
 static void pool_unlink(wfi_pool *p, uint32_t conn) {
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     *(c->newer != WFI_NO_CONN ? &p->conns[c->newer].older : &p->newest) = c->older;
     *(c->older != WFI_NO_CONN ? &p->conns[c->older].newer : &p->oldest) = c->newer;
 }
 
 static void pool_free(wfi_pool *p, uint32_t conn) {
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     p->net->close(p->net_ctx, conn);
-    c->state = WFI_CONN_FREE;
+    c->state = WFI_POOL_FREE;
     c->older = p->free;
     p->free = conn;
 }
@@ -41,14 +41,14 @@ static bool pool_alive(const wfi_pool *p, uint32_t conn) {
     return p->net->read(p->net_ctx, conn, &byte, 1, &got) == WF_AGAIN;
 }
 
-static bool pool_serves(const wfi_conn *c, const wfi_url *origin) {
+static bool pool_serves(const wfi_pool_conn *c, const wfi_url *origin) {
     return c->port == origin->port && c->tls == origin->tls &&
            wfi_same_name(wf_str_of(c->host, c->host_len), origin->host);
 }
 
 WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
     for (uint32_t conn = p->newest, next; conn != WFI_NO_CONN; conn = next) {
-        wfi_conn *c = &p->conns[conn];
+        wfi_pool_conn *c = &p->conns[conn];
         next = c->older;
         if (!pool_serves(c, origin)) continue;
         if (!pool_alive(p, conn)) {
@@ -56,7 +56,7 @@ WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
             continue;
         }
         pool_unlink(p, conn);
-        c->state = WFI_CONN_USED;
+        c->state = WFI_POOL_USED;
         c->lane = lane;
         return conn;
     }
@@ -67,10 +67,10 @@ WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
     if (p->free == WFI_NO_CONN && p->oldest != WFI_NO_CONN) pool_discard(p, p->oldest);
     uint32_t conn = p->free;
     WFI_ASSERT(conn != WFI_NO_CONN && origin->host.len <= WFI_HOST_MAX);
-    wfi_conn *c = &p->conns[conn];
+    wfi_pool_conn *c = &p->conns[conn];
     p->free = c->older;
     p->opened++;
-    c->state = WFI_CONN_USED;
+    c->state = WFI_POOL_USED;
     c->lane = lane;
     c->tls = origin->tls;
     c->port = origin->port;
@@ -80,9 +80,9 @@ WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
 }
 
 WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
-    wfi_conn *c = &p->conns[conn];
-    WFI_ASSERT(c->state == WFI_CONN_USED);
-    c->state = WFI_CONN_IDLE;
+    wfi_pool_conn *c = &p->conns[conn];
+    WFI_ASSERT(c->state == WFI_POOL_USED);
+    c->state = WFI_POOL_IDLE;
     c->idle_since = now;
     c->newer = WFI_NO_CONN;
     c->older = p->newest;
@@ -91,7 +91,7 @@ WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
 }
 
 WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn) {
-    WFI_ASSERT(p->conns[conn].state == WFI_CONN_USED);
+    WFI_ASSERT(p->conns[conn].state == WFI_POOL_USED);
     pool_free(p, conn);
 }
 
@@ -107,15 +107,15 @@ WFI void wfi_pool_expire(wfi_pool *p, uint64_t now) {
 }
 
 WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn) {
-    if (conn >= p->count || p->conns[conn].state == WFI_CONN_FREE) return WFI_NO_LANE;
-    if (p->conns[conn].state == WFI_CONN_USED) return p->conns[conn].lane;
+    if (conn >= p->count || p->conns[conn].state == WFI_POOL_FREE) return WFI_NO_LANE;
+    if (p->conns[conn].state == WFI_POOL_USED) return p->conns[conn].lane;
     if (!pool_alive(p, conn)) pool_discard(p, conn);
     return WFI_NO_LANE;
 }
 
 WFI void wfi_pool_close(wfi_pool *p) {
     for (uint32_t i = 0; i < p->count; i++) {
-        if (p->conns[i].state == WFI_CONN_IDLE) pool_unlink(p, i);
-        if (p->conns[i].state != WFI_CONN_FREE) pool_free(p, i);
+        if (p->conns[i].state == WFI_POOL_IDLE) pool_unlink(p, i);
+        if (p->conns[i].state != WFI_POOL_FREE) pool_free(p, i);
     }
 }

@@ -14,22 +14,22 @@
 #define WFI_NO_LANE  UINT32_MAX
 #define WFI_HOST_MAX 253u
 
-typedef enum wfi_conn_state { WFI_CONN_FREE, WFI_CONN_IDLE, WFI_CONN_USED } wfi_conn_state;
+typedef enum wfi_pool_state { WFI_POOL_FREE, WFI_POOL_IDLE, WFI_POOL_USED } wfi_pool_state;
 
-typedef struct wfi_conn {
-    wfi_conn_state state;
+typedef struct wfi_pool_conn {
+    wfi_pool_state state;
     uint32_t lane;         /* USED: whose */
     uint32_t newer, older; /* IDLE: neighbours; FREE: older is the next of the free list */
     uint64_t idle_since;
     bool tls; /* origin: scheme, host, port. Whether a proxy is between follows from it */
     uint32_t port, host_len;
     char host[WFI_HOST_MAX];
-} wfi_conn;
+} wfi_pool_conn;
 
 typedef struct wfi_pool {
     const wf_net_ops *net;
     void *net_ctx;
-    wfi_conn *conns;
+    wfi_pool_conn *conns;
     uint32_t count, free, newest, oldest;
     uint64_t idle_ms;
     uint64_t opened; /* how many ever */

@@ -8,7 +8,7 @@
  *
  * Invariants:
  *   1. gathered.len <= max, and name_len <= WFI_SSE_NAME_MAX.
- *   2. In SSE_FIELD with field_len 0 and SSE_MARKED or not, the line is empty so far. */
+ *   2. In SSE_FIELD with field_len 0 the line is empty so far, but for a byte order mark. */
 #include "sse.h"
 
 /* Where in a line. */

@@ -10,6 +10,7 @@
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
  *      anything else is read or written.
  *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
  * mutable static data of the library. */
@@ -46,7 +47,7 @@
 #define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
 #define TLS_BASE_SIZE (512u << 10)
 #define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
-#define TLS_TICKETS   16 /* that may come in a row without data */
+#define TLS_IDLE_MAX  64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX  256
 
 typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
@@ -56,11 +57,13 @@ typedef struct tls_conn {
     uint32_t number, port;
     mbedtls_ssl_context *ssl;
     wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    bool blocked;    /* the network has answered AGAIN since this was last cleared */
+    bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
-    uint32_t blame;           /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
-    bool self_signed;         /* the peer's own certificate is */
-    mbedtls_x509_time passed; /* the date that the clock is on the wrong side of */
-    size_t address_size;      /* the host is an address: 4, 16; else 0 */
+    uint32_t blame;               /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool self_signed, unreadable; /* the peer's own certificate is */
+    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
+    size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
     char error[2 * TLS_HOST_MAX + 256];
@@ -149,7 +152,9 @@ static const char *tls_alert_name(int alert) {
 static void tls_say_blame(tls_conn *c) {
     const mbedtls_x509_time *d = &c->passed;
     char text[TLS_HOST_MAX + 128];
-    if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
+    if (c->unreadable)
+        snprintf(text, sizeof text, "has a key or a signature of a kind that is not known here");
+    else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED && c->self_signed)
         snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
     else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
@@ -226,7 +231,8 @@ static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
 static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
     tls_conn *c = ctx;
     if (depth == 0) {
-        c->self_signed = crt->issuer_raw.len == crt->subject_raw.len &&
+        c->unreadable = crt->raw.len == 0; /* of an algorithm that mbedTLS does not know: it passed it over */
+        c->self_signed = !c->unreadable && crt->issuer_raw.len == crt->subject_raw.len &&
                          memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
         if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
             *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
@@ -301,7 +307,8 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     size_t put = 0;
     wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
     if (status == WF_OK) return (int)put;
-    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_WRITE;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
     c->below = WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
@@ -312,15 +319,17 @@ static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
     if (status == WF_OK) return (int)got;
-    if (status == WF_AGAIN) return MBEDTLS_ERR_SSL_WANT_READ;
+    c->blocked = status == WF_AGAIN;
+    if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
     c->below = status == WF_END ? WF_END : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
 /* An answer of mbedTLS, zero and more apart. */
 static wf_status tls_translate(tls_conn *c, int answer) {
-    if (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE) return WF_AGAIN;
-    if (answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN) return WF_END;
+    if (c->blocked && (answer == MBEDTLS_ERR_SSL_WANT_READ || answer == MBEDTLS_ERR_SSL_WANT_WRITE)) return WF_AGAIN;
+    c->ended = answer == MBEDTLS_ERR_SSL_PEER_CLOSE_NOTIFY && c->state == TLS_OPEN;
+    if (c->ended) return WF_END;
     return tls_fail(c, answer);
 }
 
@@ -393,7 +402,11 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
 }
 
 static wf_status tls_handshake(tls_conn *c) {
-    int answer = mbedtls_ssl_handshake(c->ssl);
+    int answer, idle = 0;
+    do {
+        c->blocked = false;
+        answer = mbedtls_ssl_handshake(c->ssl);
+    } while (answer == MBEDTLS_ERR_SSL_WANT_READ && !c->blocked && ++idle < TLS_IDLE_MAX);
     if (answer != 0) return tls_translate(c, answer);
     if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
     c->state = TLS_OPEN;
@@ -444,17 +457,19 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
     if (status != WF_OK) return status;
-    for (int i = 0; i < TLS_TICKETS; i++) {
-        int answer = mbedtls_ssl_read(c->ssl, buf, n);
-        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
+    if (c->ended) return WF_END;
+    int answer = MBEDTLS_ERR_SSL_WANT_READ;
+    c->blocked = false;
+    for (int idle = 0; answer <= 0 && idle < TLS_IDLE_MAX; idle++) {
+        answer = mbedtls_ssl_read(c->ssl, buf, n);
+        if (answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET)
             tls_session_keep(c);
-            continue;
-        }
-        if (answer <= 0) return tls_translate(c, answer);
-        *got = (size_t)answer;
-        return WF_OK;
+        else if (answer != MBEDTLS_ERR_SSL_WANT_READ || c->blocked)
+            break;
     }
-    return tls_fail(c, MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE);
+    if (answer <= 0) return tls_translate(c, answer);
+    *got = (size_t)answer;
+    return WF_OK;
 }
 
 static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {

@@ -1,110 +1,91 @@
 #!/usr/bin/env python3
-"""Measures build/wf on rules models and prints a table; medians of several runs, with the spread.
+"""Measures build/wf as its users meet it, against the test server on this machine, and writes the table build/bench.md.
 
-Every figure comes from the command itself, as a user would run it: start of the process, log on disk, synced.
+Every figure of a run is that of the whole process: start, checks, network, log on disk and synced, end. Figures that come from one
+run of the bench can be compared with each other: all that is measured takes turns. Medians, with the spread.
+
+WF: the command (build/wf). WF_BENCH=smoke: every row once, with few agents, to see that the bench itself works.
 """
+import datetime
 import os
+import platform
+import re
 import shutil
-import statistics
 import subprocess
 import sys
 import tempfile
-import time
 
-WF = os.path.abspath(os.environ.get("WF", "build/wf"))
-RUNS = int(os.environ.get("BENCH_RUNS", "5"))
+import peers
+import scenes
+from table import Row, render
+from world import SYSTEM_BUNDLE, WF, Server, Wf
 
-SCRIPT = """
-meta = { name = "bench", description = "independent agents" }
-local n = args.n
-local tasks = {}
-for i = 1, n do tasks[i] = function() return agent("task " .. i) end end
-local results, failures = parallel(tasks)
-return #results .. " " .. #failures
-"""
-
-MODEL = """
-return function() return { text = "ok", delay = %s, usage = { input_tokens = 10, output_tokens = 2 } } end
-"""
+SMOKE = os.environ.get("WF_BENCH") == "smoke"
+OUT = "build/bench.md"
 
 
-def peak_of(pid):
-    """KiB, or 0 when the process has gone."""
+def said_by(*command):
     try:
-        with open("/proc/%d/status" % pid) as f:
-            return next((int(line.split()[1]) for line in f if line.startswith("VmHWM:")), 0)
-    except (OSError, ValueError):
-        return 0
+        return subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, timeout=10).stdout.decode().strip()
+    except OSError:
+        return ""
 
 
-def run(args, cwd):
-    """Wall seconds, CPU seconds, peak memory in KiB."""
-    began = time.perf_counter()
-    process = subprocess.Popen([WF, *args], cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
-    # the peak is read while it runs: what wait4 tells counts this interpreter's own memory, from before the exec
-    peak, status = 0, None
-    while status is None:
-        peak = max(peak, peak_of(process.pid))
-        pid, code, usage = os.wait4(process.pid, os.WNOHANG)
-        status = code if pid else None
-        if status is None:
-            time.sleep(0.0005)
-    wall = time.perf_counter() - began
-    error = process.stderr.read()
-    if status != 0:
-        sys.exit("bench: %s: exit %d: %s" % (" ".join(args), os.waitstatus_to_exitcode(status), error.decode()))
-    return wall, usage.ru_utime + usage.ru_stime, peak
+def processor():
+    try:
+        with open("/proc/cpuinfo") as f:
+            return re.search(r"model name\s*: (.*)", f.read()).group(1)
+    except (OSError, AttributeError):
+        return platform.machine()
 
 
-def several(args, cwd, fresh_log=None):
-    rows = []
-    for _ in range(RUNS):
-        if fresh_log and os.path.exists(fresh_log):
-            os.remove(fresh_log)
-        rows.append(run(args, cwd))
-    return [(statistics.median(c), min(c), max(c)) for c in zip(*rows)]
+def heading(remarks):
+    commit = said_by("git", "describe", "--always", "--dirty") or "no commit"
+    compiler = (said_by(os.environ.get("CC", "cc"), "--version").splitlines() or ["unknown compiler"])[0]
+    node = said_by("node", "--version")
+    return "\n".join([
+        "# wf, measured", "",
+        "%s, commit %s, %s, %d cores (%s), load %.1f at the start%s." % (
+            datetime.date.today(), commit, compiler, os.cpu_count(), processor(), os.getloadavg()[0],
+            ", Node " + node if node else ""), "",
+        "Medians of whole processes; server, wf and peers share the cores. CPU is user and system time of the process with its children. "
+        "A figure of a peer is how many times as much it takes as wf.", ""] + ["- " + remark for remark in remarks] +
+        ([""] if remarks else []))
 
 
-def show(name, figure, unit, spread, note=""):
-    print("%-52s %10.3f %-10s [%.3f .. %.3f] %s" % (name, figure, unit, spread[0], spread[1], note))
+def binary_rows():
+    static = "build/static/wf"
+    note = "" if os.path.exists(static) else "not built: make static"
+    size = [os.path.getsize(static) / 1e3] if os.path.exists(static) else []
+    return [Row("static wf, stripped", "KB", size, most=800, note=note), Row("build/wf, symbols and all", "KB", [os.path.getsize(WF) / 1e3])]
 
 
 def main():
+    remarks = [] if SYSTEM_BUNDLE else ["no CA bundle of the system here: the test authority alone was loaded"]
+    scripts, skipped = peers.install()
+    top = heading(remarks + skipped)
     work = tempfile.mkdtemp(prefix="wf-bench-")
-    for name, text in (("run.lua", SCRIPT), ("slow.lua", MODEL % "0.05"), ("fast.lua", MODEL % "0")):
-        with open(os.path.join(work, name), "w") as f:
-            f.write(text)
-    log = os.path.join(work, "log.wflog")
-
-    def start(n, lanes, model):
-        return ["run", "run.lua", "--quiet", "--yes", "--log", log, "--lanes", str(lanes), "--model", "rules:" + model, "--", "n=%d" % n]
-
-    for lanes in (16, 250):
-        ideal = -(-1000 // lanes) * 0.05
-        wall, cpu, peak = several(start(1000, lanes, "slow.lua"), work, log)
-        show("1,000 agents, 50 ms model, %d lanes: wall / ideal" % lanes, wall[0] / ideal, "x", (wall[1] / ideal, wall[2] / ideal),
-             "(ideal %.2f s)" % ideal)
-        show("  CPU", cpu[0], "s", cpu[1:])
-        show("  peak memory", peak[0] / 1024, "MiB", (peak[1] / 1024, peak[2] / 1024))
-        show("  log", os.path.getsize(log) / 1e6, "MB", (os.path.getsize(log) / 1e6,) * 2)
-    for n in (100, 250, 500, 1000):
-        wall, cpu, _ = several(start(n, 16, "fast.lua"), work, log)
-        show("%d agents, no delay, 16 lanes: agents per second" % n, n / wall[0], "1/s", (n / wall[2], n / wall[1]))
-        show("  CPU per agent, start of the process included", cpu[0] / n * 1e6, "us", (cpu[1] / n * 1e6, cpu[2] / n * 1e6))
-    ended = log + ".ended"
-    shutil.copy(log, ended)
-    # the end record is cut off, so that the whole script runs again over 1,000 answers
-    rows = []
-    for _ in range(RUNS):
-        shutil.copy(ended, log)
-        with open(log, "r+b") as f:
-            f.truncate(os.path.getsize(log) - 8)
-        rows.append(run(["resume", log, "--quiet"], work)[0])
-    show("resume of 1,000 finished agents, to the end", statistics.median(rows) * 1e3, "ms", (min(rows) * 1e3, max(rows) * 1e3))
-    rows = [run(["version"], work)[0] for _ in range(RUNS * 4)]
-    show("start of the process alone (wf version)", statistics.median(rows) * 1e3, "ms", (min(rows) * 1e3, max(rows) * 1e3))
-    print("build/wf: %d bytes" % os.path.getsize(WF))
-    shutil.rmtree(work)
+    sizes = scenes.Sizes.smoke() if SMOKE else scenes.Sizes()
+    try:
+        wf = Wf(work)
+        rows = binary_rows()
+        with Server(scenes.answers(0), record=True) as server:
+            request = scenes.first_request(wf, server, rows)
+            scenes.starts(wf, server, sizes, rows)
+        with Server(scenes.answers(0)) as server:
+            scenes.work_load(wf, server, scripts, request, sizes, rows)
+            scenes.many_lanes(wf, server, sizes, rows)
+            scenes.system_calls(wf, server, sizes, rows)
+        scenes.offline(wf, sizes, rows)
+    finally:
+        shutil.rmtree(work)
+    table = top + "\n" + render(rows) + "\n"
+    print(table)
+    if not SMOKE:
+        with open(OUT, "w") as f:
+            f.write(table)
+    return 0
 
 
-main()
+if __name__ == "__main__":
+    sys.exit(main())

@@ -28,7 +28,7 @@
 #define ERROR(type)                                                                                                    \
     EVENT("error")                                                                                                     \
     "data: {\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"no "                                     \
-                                                            "more\"},\"request_id\":\"req_e\"}\n\n"
+    "more\"},\"request_id\":\"req_e\"}\n\n"
 
 /* What the model says next, in order, whoever asks. */
 typedef struct line {

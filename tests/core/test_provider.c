@@ -1,6 +1,7 @@
 /* The Messages codec against recorded replies (tests/wire), and what money and odd bodies come to. */
 #include "../fake/rig.h"
 
+#include "../../src/core/models.h"
 #include "../../src/core/provider.h"
 
 #define COLUMNS 8
@@ -190,7 +191,7 @@ static void test_glue(void **state) {
             if (next == WFI_JOINT_USER) {
                 wf_json_out_init(&o, body + n, sizeof body - n);
                 if (i % 2)
-                    c->result_block(&o, wf_str_of("\"id\"" + 1, 2), WF_STR("r\n"), i % 3 == 0);
+                    c->result_block(&o, wf_str_of(&"\"id\""[1], 2), WF_STR("r\n"), i % 3 == 0);
                 else
                     c->text_block(&o, WF_STR("t"));
                 assert_true(wf_json_ok(&o));
@@ -208,10 +209,282 @@ static void test_glue(void **state) {
     }
 }
 
+/* The head of a request, closed. */
+static const char *head_of(const wfi_ask *ask) {
+    static char buf[1024];
+    wf_json_out o;
+    wf_json_out_init(&o, buf, sizeof buf - 1);
+    wfi_messages_codec()->head(&o, ask);
+    wf_json_finish(&o);
+    assert_true(wf_json_ok(&o));
+    buf[o.len] = 0;
+    return buf;
+}
+
+#define MARK      "\"cache_control\":{\"type\":\"ephemeral\"}"
+#define ADAPTIVE  "\"thinking\":{\"type\":\"adaptive\"},"
+#define BUDGET(n) "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":" #n "},"
+#define EFFORT(e) "\"output_config\":{\"effort\":\"" e "\"},"
+#define FORCED    "\"tool_choice\":{\"type\":\"tool\",\"name\":\"result\"},"
+
+static void test_head(void **state) {
+    static const struct {
+        const char *model, *effort;
+        uint32_t max_tokens;
+        bool stream, force;
+        const char *sent, *rest; /* max_tokens as a text; what follows */
+    } cases[] = {{"claude-opus-5-5", "", 100, false, false, "100", ""},
+                 {"claude-opus-5-5", "", 100, true, true, "100", "\"stream\":true,"}, /* thinks always: is not forced */
+                 {"claude-opus-5-5", "max", 200000, false, true, "128000", ADAPTIVE EFFORT("max")},
+                 {"claude-sonnet-5-5", "low", 128001, false, false, "128000", ADAPTIVE EFFORT("low")},
+                 {"claude-sonnet-5-5", "low", 100, false, true, "100", ADAPTIVE EFFORT("low")},
+                 {"claude-sonnet-5-5", "", 100, false, true, "100", FORCED},
+                 {"claude-haiku-4-5", "", 70000, true, true, "64000", "\"stream\":true," FORCED},
+                 {"claude-haiku-4-5", "low", 16000, false, true, "16000", FORCED},
+                 {"claude-haiku-4-5", "medium", 16000, false, true, "16000", BUDGET(4096)},
+                 {"claude-haiku-4-5-20251001", "high", 16384, false, false, "16384", BUDGET(8192)},
+                 {"claude-haiku-4-5", "xhigh", 64000, false, false, "64000", BUDGET(16384)},
+                 {"claude-haiku-4-5", "max", 99999, false, false, "64000", BUDGET(32000)},
+                 {"claude-haiku-4-5", "max", 16000, false, false, "16000", BUDGET(8000)},
+                 {"claude-haiku-4-5", "high", 2048, false, false, "2048", BUDGET(1024)},
+                 {"claude-haiku-4-5", "high", 2047, false, true, "2047", FORCED},
+                 {"claude-haiku-4-5", "extreme", 16000, false, false, "16000", ""},
+                 {"claude-next-9", "high", 4000000000u, false, true, "4000000000", EFFORT("high")},
+                 {"gpt\"", "a\"b", 1, false, false, "1", EFFORT("a\\\"b")}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char want[1024], model[100];
+        wfi_ask ask = {.model = rig_str(cases[i].model),
+                       .effort = rig_str(cases[i].effort),
+                       .max_tokens = cases[i].max_tokens,
+                       .stream = cases[i].stream,
+                       .force = rig_str(cases[i].force ? "result" : "")};
+        snprintf(model, sizeof model, "%s", strcmp(cases[i].model, "gpt\"") ? cases[i].model : "gpt\\\"");
+        snprintf(want, sizeof want, "{\"model\":\"%s\",\"max_tokens\":%s,%s" MARK "}", model, cases[i].sent,
+                 cases[i].rest);
+        assert_string_equal(head_of(&ask), want);
+    }
+}
+
+static void test_models(void **state) {
+    static const struct {
+        const char *name;
+        wfi_thinking thinking;
+        uint32_t max_output;
+    } cases[] = {{"claude-fable-5-2", WFI_THINKING_ALWAYS, 128000},
+                 {"claude-fable-5-1", WFI_THINKING_ALWAYS, 128000},
+                 {"claude-opus-5-5-20260922", WFI_THINKING_ALWAYS, 128000},
+                 {"anthropic.claude-opus-5-5", WFI_THINKING_ALWAYS, 128000},
+                 {"us.anthropic.claude-opus-5-5-v1:0", WFI_THINKING_ALWAYS, 128000},
+                 {"global.anthropic.claude-haiku-4-5-20251001-v1:0", WFI_THINKING_MANUAL, 64000},
+                 {"arn:aws:bedrock:us-east-1:1:inference-profile/us.anthropic.claude-haiku-4-5-20251001-v1:0",
+                  WFI_THINKING_MANUAL, 64000},
+                 {"anthropic/claude-haiku-4-5", WFI_THINKING_MANUAL, 64000},
+                 {"claude-haiku-4-5@20251001", WFI_THINKING_MANUAL, 64000},
+                 {"claude-opus-5", WFI_THINKING_ADAPTIVE, 128000},
+                 {"claude-sonnet-5-5", WFI_THINKING_ADAPTIVE, 128000},
+                 {"claude-opus-5-6", WFI_THINKING_UNKNOWN, 0},
+                 {"claude-mythos-5-2", WFI_THINKING_UNKNOWN, 0},
+                 {"my-claude-haiku-4-5", WFI_THINKING_UNKNOWN, 0},
+                 {"claude-haiku-4-5-2025100", WFI_THINKING_UNKNOWN, 0},
+                 {"claude-haiku-4-5-2025100x", WFI_THINKING_UNKNOWN, 0},
+                 {"claude-", WFI_THINKING_UNKNOWN, 0},
+                 {"-20251001", WFI_THINKING_UNKNOWN, 0},
+                 {"@", WFI_THINKING_UNKNOWN, 0},
+                 {"", WFI_THINKING_UNKNOWN, 0}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        size_t n = strlen(cases[i].name);
+        char *name = malloc(n + (n == 0)); /* of its own, so that a byte too many is seen */
+        memcpy(name, cases[i].name, n);
+        wfi_model m = wfi_model_find(wf_str_of(name, n));
+        if (m.thinking != cases[i].thinking || m.max_output != cases[i].max_output) fail_msg("%s", cases[i].name);
+        free(name);
+    }
+}
+
+static const char *written(wf_json_out *o) {
+    assert_true(wf_json_ok(o));
+    o->buf[o->len] = 0;
+    return o->buf;
+}
+
+static void test_parts(void **state) {
+    const wfi_codec *c = wfi_messages_codec();
+    char buf[512];
+    wf_json_out o;
+    wf_tool tool = {.name = WF_STR("n"), .description = WF_STR("d\n"), .input_schema = WF_STR("{\"type\":\"object\"}")};
+    (void)state;
+    wf_json_out_init(&o, buf, sizeof buf - 1);
+    c->system(&o, WF_STR("be \"brief\""));
+    assert_string_equal(written(&o), "[{\"type\":\"text\",\"text\":\"be \\\"brief\\\"\"," MARK "}]");
+    for (int last = 0; last < 2; last++) {
+        wf_json_out_init(&o, buf, sizeof buf - 1);
+        c->tool(&o, &tool, last);
+        assert_string_equal(written(&o), last ? "{\"name\":\"n\",\"description\":\"d\\n\",\"input_schema\":{\"type\":"
+                                                "\"object\"}," MARK "}"
+                                              : "{\"name\":\"n\",\"description\":\"d\\n\",\"input_schema\":{\"type\":"
+                                                "\"object\"}}");
+    }
+}
+
+static void test_server_tools(void **state) {
+    static const char *const good[] = {"web_search_20260318", "web_fetch_20250910", "code_execution_20260521",
+                                       "tool_search_tool_regex_20251119", "tool_search_tool_bm25_20251119"};
+    static const char *const bad[] = {"",
+                                      "_20260318",
+                                      "20260318",
+                                      "web_search",
+                                      "web_search_",
+                                      "web_search_2026031",
+                                      "web_search_202603180",
+                                      "web_search_2026031x",
+                                      "web_search20260318",
+                                      "web_searches_20260318",
+                                      "bash_20250124",
+                                      "Web_search_20260318"};
+    const wfi_codec *c = wfi_messages_codec();
+    char buf[512], want[512];
+    wf_json_out o;
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++) {
+        for (int last = 0; last < 2; last++) {
+            wf_json_out_init(&o, buf, sizeof buf - 1);
+            assert_true(c->server_tool(&o, rig_str(good[i]), last));
+            snprintf(want, sizeof want, "{\"type\":\"%s\",\"name\":\"%.*s\"%s}", good[i], (int)strlen(good[i]) - 9,
+                     good[i], last ? "," MARK : "");
+            assert_string_equal(written(&o), want);
+        }
+    }
+    for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
+        wf_json_out_init(&o, buf, sizeof buf - 1);
+        assert_false(c->server_tool(&o, rig_str(bad[i]), true));
+        assert_int_equal(o.len, 0);
+    }
+}
+
+#define ERROR_BODY(type, message, more)                                                                                \
+    "{\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"" message "\"" more                            \
+    "},\"request_id\":\"req_1\"}"
+
+static void test_faults(void **state) {
+    static const struct {
+        const char *body, *type, *code;
+        bool spent, context, transient;
+    } cases[] = {
+        {ERROR_BODY("overloaded_error", "m", ""), "overloaded_error", "", false, false, true},
+        {ERROR_BODY("api_error", "m", ""), "api_error", "", false, false, true},
+        {ERROR_BODY("timeout_error", "m", ""), "timeout_error", "", false, false, true},
+        {ERROR_BODY("rate_limit_error", "m", ""), "rate_limit_error", "", false, false, true},
+        {ERROR_BODY("rate_limit_error", "m", ",\"details\":{\"error_code\":\"ramp_limit_exceeded\"}"),
+         "rate_limit_error", "ramp_limit_exceeded", true, false, true},
+        {ERROR_BODY("billing_error", "m", ",\"details\":null"), "billing_error", "", false, false, false},
+        {ERROR_BODY("request_too_large", "m", ""), "request_too_large", "", false, true, false},
+        {ERROR_BODY("x", "m", ",\"details\":{\"error_code\":\"request_body_too_large_after_decoding\"}"), "x",
+         "request_body_too_large_after_decoding", false, true, false},
+        {ERROR_BODY("invalid_request_error", "Prompt is TOO LONG: 9 > 8", ""), "invalid_request_error", "", false, true,
+         false},
+        {ERROR_BODY("invalid_request_error", "input and `max_tokens` exceed context limit", ""),
+         "invalid_request_error", "", false, true, false},
+        {ERROR_BODY("invalid_request_error", "larger than the context window", ""), "invalid_request_error", "", false,
+         true, false},
+        {ERROR_BODY("invalid_request_error", "prompt is too lon", ""), "invalid_request_error", "", false, false,
+         false},
+        {ERROR_BODY("api_error", "prompt is too long", ""), "api_error", "", false, false, true},
+        {"{\"error\":{\"type\":7,\"message\":[],\"details\":{\"error_code\":1}}}", "", "", false, false, false},
+        {"{\"error\":\"overloaded_error\"}", "", "", false, false, false},
+        {"{\"type\":\"overloaded_error\",\"message\":\"flat\"}", "", "", false, false, false},
+        {"<html>prompt is too long</html>", "", "", false, false, false},
+        {"{\"error\":{\"type\":\"api_error\"", "", "", false, false, false},
+        {"", "", "", false, false, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        wfi_fault fault;
+        wfi_messages_codec()->fault(rig_str(cases[i].body), &fault);
+        assert_text(fault.type, cases[i].type);
+        assert_text(fault.code, cases[i].code);
+        if (fault.spent != cases[i].spent || fault.context != cases[i].context || fault.transient != cases[i].transient)
+            fail_msg("%s", cases[i].body);
+        if (strstr(cases[i].body, "req_1")) {
+            assert_text(fault.request_id, "req_1");
+            assert_true(fault.message.len > 0);
+        }
+    }
+}
+
+/* The parts of a reply that only some have. */
+static void test_more_of_replies(void **state) {
+    static const struct {
+        const char *details, *want;
+    } cases[] = {{"{\"type\":\"refusal\",\"category\":\"cyber\",\"explanation\":\"Policy.\"}", "Policy."},
+                 {"{\"type\":\"refusal\",\"category\":\"cyber\",\"explanation\":null}", "cyber"},
+                 {"{\"category\":null}", ""},
+                 {"null", ""},
+                 {"\"x\"", ""}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        char body[400];
+        wfi_reply reply;
+        snprintf(body, sizeof body,
+                 "{\"stop_reason\":\"refusal\",\"stop_details\":%s,\"content\":[],\"usage\":{\"cache_creation_input_"
+                 "tokens\":9,"
+                 "\"cache_creation\":{\"ephemeral_5m_input_tokens\":5,\"ephemeral_1h_input_tokens\":4}}}",
+                 cases[i].details);
+        assert_int_equal(read_body(rig_str(body), &reply), WF_OK);
+        assert_text(reply.details, cases[i].want);
+        assert_int_equal(reply.usage.cache_write, 9);
+        assert_int_equal(reply.write_1h, 4);
+    }
+}
+
+/* A body that comes in pieces, in the heap. */
+static void test_body_in_pieces(void **state) {
+    const wfi_codec *c = wfi_messages_codec();
+    wf_str body = WF_STR("{\"content\":[{\"type\":\"text\",\"text\":\"hi\"}],\"stop_reason\":\"end_turn\"}");
+    static uint64_t memory[8192];
+    wfi_heap heap;
+    (void)state;
+    assert_int_equal(wfi_heap_init(&heap, memory, sizeof memory), WF_OK);
+    for (size_t step = 1; step <= body.len; step++) {
+        for (size_t max = body.len - 1; max <= body.len; max++) {
+            wfi_reader r;
+            wfi_reply reply;
+            wf_status s = WF_OK;
+            c->reader_begin(&r, &heap, max, false);
+            for (size_t at = 0; at < body.len && s == WF_OK; at += step) {
+                size_t n = step < body.len - at ? step : body.len - at, used = 0;
+                s = c->reader_feed(&r, body.ptr + at, n, &used);
+                assert_int_equal(used, s == WF_OK ? n : 0);
+                assert_int_equal(r.event.len, 0);
+            }
+            assert_int_equal(s, max == body.len ? WF_OK : WF_E_LIMIT);
+            if (s == WF_OK) {
+                assert_int_equal(c->reader_end(&r, &reply), WF_OK);
+                assert_text(reply.content, "[{\"type\":\"text\",\"text\":\"hi\"}]");
+            } else {
+                assert_int_equal(c->reader_end(&r, &reply), WF_E_SYNTAX);
+                assert_string_equal(r.why, "the reply is no message of this API");
+            }
+            c->reader_free(&r);
+            c->reader_free(&r);
+            assert_int_equal(heap.used, 0);
+        }
+    }
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replies), cmocka_unit_test(test_errors),
-                                       cmocka_unit_test(test_money), cmocka_unit_test(test_odd_replies),
-                                       cmocka_unit_test(test_glue)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_replies),
+                                       cmocka_unit_test(test_errors),
+                                       cmocka_unit_test(test_money),
+                                       cmocka_unit_test(test_odd_replies),
+                                       cmocka_unit_test(test_glue),
+                                       cmocka_unit_test(test_head),
+                                       cmocka_unit_test(test_models),
+                                       cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_server_tools),
+                                       cmocka_unit_test(test_faults),
+                                       cmocka_unit_test(test_more_of_replies),
+                                       cmocka_unit_test(test_body_in_pieces)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

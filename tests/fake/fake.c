@@ -563,8 +563,10 @@ fake *fake_new(uint64_t seed, const void *data, size_t size) {
     wf_str schema = WF_STR("{\"type\":\"object\",\"properties\":{}}");
     f->tools[0] = (wf_tool){WF_STR("look"), WF_STR("Looks."), schema, false};
     f->tools[1] = (wf_tool){WF_STR("change"), WF_STR("Changes."), schema, true};
-    f->provider = (wf_provider){
-        .name = WF_STR("fake"), .ops = &fake_model_ops, .ctx = f, .stream = seed % 2 == 0 /* as good as whole bodies */};
+    f->provider = (wf_provider){.name = WF_STR("fake"),
+                                .ops = &fake_model_ops,
+                                .ctx = f,
+                                .stream = seed % 2 == 0 /* as good as whole bodies */};
     return f;
 }
 

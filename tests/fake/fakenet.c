@@ -115,8 +115,8 @@ static wf_status fakenet_secure(void *ctx, uint32_t conn, wf_str host) {
 }
 
 /* Whether this call shall find nothing, although it might. */
-static bool fakenet_stutters(fakenet *net, fakenet_conn *c) {
-    if (!net->stutter || ++net->calls % 2 == 0) return false;
+static bool fakenet_stutters(const fakenet *net, fakenet_conn *c, uint32_t calls) {
+    if (!net->stutter || calls % 2 == 0) return false;
     c->news = true;
     return true;
 }
@@ -127,8 +127,10 @@ static wf_status fakenet_write(void *ctx, uint32_t conn, const void *buf, size_t
     if (!c->open || n == 0) abort();
     net->writes++;
     if (c->why) return WF_E_IO;
+    if (c->secured && net->untrusted) c->why = "the certificate is not to be trusted";
+    if (c->secured && net->untrusted) return WF_E_CONFIG;
     if (c->write_fails) return fakenet_fails(c, "broken pipe");
-    if (c->window == 0 || fakenet_stutters(net, c)) return WF_AGAIN;
+    if (c->window == 0 || fakenet_stutters(net, c, net->writes)) return WF_AGAIN;
     if (net->write_max && n > net->write_max) n = net->write_max;
     if (n > c->window) n = (size_t)c->window;
     c->window -= n;
@@ -154,7 +156,7 @@ static wf_status fakenet_read(void *ctx, uint32_t conn, void *buf, size_t n, siz
     size_t left = c->out_len - c->out_at;
     if (!c->open || n == 0) abort();
     net->reads++;
-    if (fakenet_stutters(net, c)) return WF_AGAIN;
+    if (fakenet_stutters(net, c, net->reads)) return WF_AGAIN;
     if (left == 0 && c->end) return WF_END;
     if (left == 0 && c->reset) return fakenet_fails(c, "connection reset by peer");
     if (left == 0) return c->why ? WF_E_IO : WF_AGAIN;

@@ -45,13 +45,13 @@ struct fakenet {
     bool (*opened)(fakenet *net, uint32_t conn);                                /* may be NULL; false: refused */
     void (*serve)(fakenet *net, uint32_t conn, const fakenet_request *request); /* may be NULL: nobody answers */
     size_t read_max, write_max;                                                 /* bytes at a time; 0: no limit */
-    bool stutter;    /* every second call of read and write answers AGAIN, whatever there is */
+    bool stutter;    /* every second read and every second write answers AGAIN */
+    bool untrusted;  /* TLS is refused: WF_E_CONFIG as soon as bytes are to go */
     uint64_t now;    /* both clocks */
     uint64_t window; /* of new connections; 0: endless */
     /* what it may look at */
     fakenet_conn conn[FAKENET_CONNS];
     uint32_t opens, closes, reads, writes, open_now, open_most;
-    uint32_t calls;
     wf_net_ops ops;
     wf_platform platform; /* clocks alone */
 };

@@ -61,9 +61,9 @@ static bool head_parse(conn *c, head *h) {
 static void record(const conn *c, const request *q) {
     text line = {0};
     if (!srv.record) return;
-    text_format(
-        &line, "{\"n\":%llu,\"connection\":%llu,\"port\":\"%s\",\"ms\":%llu,\"method\":", (unsigned long long)q->serial,
-        (unsigned long long)c->number, c->port->name, (unsigned long long)srv.now / 1000);
+    text_format(&line, "{\"n\":%llu,\"connection\":%llu,\"port\":\"%s\",\"us\":%llu,\"ms\":%llu,\"method\":",
+                (unsigned long long)q->serial, (unsigned long long)c->number, c->port->name,
+                (unsigned long long)srv.now, (unsigned long long)srv.now / 1000);
     text_quote(&line, q->method);
     text_str(&line, ",\"target\":");
     text_quote(&line, q->target);

@@ -2,7 +2,7 @@
  *
  *     wf-server [-s SCENARIO] [-r RECORD] [-c CA-FILE] [-p USER:PASSWORD] [-6] [PORT...]
  *
- * PORT is a name: http, proxy (CONNECT), or a kind of TLS: https, expired, early (not yet valid), otherhost, selfsigned, unknown
+ * PORT is a name: http, proxy (CONNECT), closed (taken, but connections are refused), or a kind of TLS: https, expired, early (not yet valid), otherhost, selfsigned, unknown
  * (its authority is), tls12, tls13, noalpn. Without any: http https. All listen on 127.0.0.1 (-6: on ::1), where the system has a
  * port free. When ready, one line of JSON on stdout names them, and `control`, and the file with the certificate to trust:
  *
@@ -81,18 +81,19 @@ static bool port_listen(port *p) {
     p->fd = socket(p->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (p->fd < 0) return false;
     setsockopt(p->fd, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int));
-    if (bind(p->fd, &at.any, size) != 0 || listen(p->fd, BACKLOG) != 0 || getsockname(p->fd, &at.any, &size) != 0)
-        return false;
+    if (bind(p->fd, &at.any, size) != 0 || getsockname(p->fd, &at.any, &size) != 0) return false;
     p->number = ntohs(p->family == AF_INET ? at.v4.sin_port : at.v6.sin6_port);
+    if (!strcmp(p->name, "closed")) return true;
     watch(p->fd, &p->source, EPOLLIN);
-    return true;
+    return listen(p->fd, BACKLOG) == 0;
 }
 
 static void port_open(const char *name, int family) {
     if (srv.port_count == PORTS_MAX) die("too many ports", name);
     port *p = &srv.ports[srv.port_count++];
     *p = (port){.source.ready = port_ready, .name = name, .family = family};
-    if (strcmp(name, "control") && strcmp(name, "http") && strcmp(name, "proxy") && !(p->tls = tls_port_open(name))) {
+    bool plain = !strcmp(name, "control") || !strcmp(name, "http") || !strcmp(name, "proxy") || !strcmp(name, "closed");
+    if (!plain && !(p->tls = tls_port_open(name))) {
         errno = 0;
         die("no such kind of port", name);
     }

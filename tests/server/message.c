@@ -121,7 +121,11 @@ static bool event_begin(speaker *s, const char *name) {
         body_part(s->out);
         return false;
     }
-    text_format(out, "event: %s\ndata: {\"type\":\"%s\"", name, name);
+    text_str(out, "event: ");
+    text_str(out, name);
+    text_str(out, "\ndata: {\"type\":\"");
+    text_str(out, name);
+    text_str(out, "\"");
     return true;
 }
 
@@ -130,10 +134,20 @@ static void event_end(speaker *s) {
     body_part(s->out);
 }
 
+static void text_index(text *out, uint32_t index) {
+    text_str(out, ",\"index\":");
+    text_number(out, index);
+}
+
 static void delta(speaker *s, uint32_t index, const char *type, const char *member, slice piece) {
     if (!event_begin(s, "content_block_delta")) return;
     text *out = &s->out->bytes;
-    text_format(out, ",\"index\":%u,\"delta\":{\"type\":\"%s\",\"%s\":\"", index, type, member);
+    text_index(out, index);
+    text_str(out, ",\"delta\":{\"type\":\"");
+    text_str(out, type);
+    text_str(out, "\",\"");
+    text_str(out, member);
+    text_str(out, "\":\"");
     text_slice(out, piece);
     if (!s->spoilt && s->a->bad_utf8) text_str(out, "bad: \xff\xfe\xc3(");
     if (s->spoilt || !s->a->bad_json) text_str(out, "\"}");
@@ -168,7 +182,8 @@ static void deltas(speaker *s, uint32_t index, const char *type, const char *mem
 
 static void block_start(speaker *s, uint32_t index, slice block) {
     if (!event_begin(s, "content_block_start")) return;
-    text_format(&s->out->bytes, ",\"index\":%u,\"content_block\":", index);
+    text_index(&s->out->bytes, index);
+    text_str(&s->out->bytes, ",\"content_block\":");
     text_slice(&s->out->bytes, block);
     event_end(s);
 }
@@ -203,7 +218,7 @@ static void block_make(speaker *s, uint32_t index, slice block) {
         block_start(s, index, block);
     }
     if (!event_begin(s, "content_block_stop")) return;
-    text_format(&s->out->bytes, ",\"index\":%u", index);
+    text_index(&s->out->bytes, index);
     event_end(s);
 }
 

@@ -1,4 +1,4 @@
-/* proxy: CONNECT. Leads to loopback alone: names that are not it are taken for our own https port. */
+/* proxy: CONNECT. Leads to loopback alone: names that are not it are taken for our own port otherhost, or https. */
 #include "server.h"
 
 #include <arpa/inet.h>
@@ -23,7 +23,9 @@ static uint16_t proxy_target(slice target) {
     slice host = {target.p, (size_t)(colon - target.p)};
     if (!slice_number((slice){colon + 1, target.n - host.n - 1}, &number) || number > 65535) return 0;
     bool loopback = slice_is(host, "localhost") || slice_is(host, "127.0.0.1") || slice_is(host, "[::1]");
-    return loopback ? (uint16_t)number : port_number("https");
+    if (loopback) return (uint16_t)number;
+    uint16_t other = port_number("otherhost");
+    return other ? other : port_number("https");
 }
 
 static void proxy_say(conn *c, uint32_t status, const char *lines, bool close) {

@@ -204,6 +204,7 @@ static bool statement(scenario *s, char *p, const char *end, size_t line, text *
     }
     if (!r.accept && !slice_is(verb, "on")) return fail(why, line, "not set, on or accept", verb);
     if (!words(p, end, &r, true, line, why)) return false;
+    r.counts = r.nth >= 0 || r.first >= 0 || r.after >= 0 || r.every >= 0 || r.until >= 0;
     s->rules = must_alloc(s->rules, (s->count + 1) * sizeof *s->rules);
     s->rules[s->count++] = r;
     return true;
@@ -273,8 +274,14 @@ static bool matches(rule *r, const event *e, int64_t *turn) {
 }
 
 const answer *scenario_match(scenario *s, const event *e) {
+    const answer *found = e->accept || e->early ? NULL : &s->rest;
+    bool decided = false;
     int64_t turn = -1;
-    for (size_t i = 0; i < s->count; i++)
-        if (matches(&s->rules[i], e, &turn)) return &s->rules[i].does;
-    return e->accept || e->early ? NULL : &s->rest;
+    for (size_t i = 0; i < s->count; i++) {
+        rule *r = &s->rules[i];
+        if ((decided && !r->counts) || !matches(r, e, &turn) || decided) continue;
+        found = &r->does;
+        decided = true;
+    }
+    return found;
 }

@@ -17,7 +17,7 @@
  *     port=NAME     it came in there: http, https, proxy, ...
  *     turn=N        it holds N messages of the assistant: N replies came before this one
  *     request=N     it is the N-th of its connection
- *   and, counting (from 1) only what the conditions above let through:
+ *   and, counting from 1 what the conditions above let through, also when an earlier line decides:
  *     nth=N         the N-th
  *     first=N       the first N
  *     after=N       all but the first N
@@ -87,7 +87,7 @@ typedef struct answer {
 } answer;
 
 typedef struct rule {
-    bool accept;
+    bool accept, counts;
     slice body, head, path, method, port;
     int64_t turn, request, nth, first, after, every, until;
     answer does;

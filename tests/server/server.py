@@ -64,7 +64,7 @@ class Server:
         return self.control("/scenario", text.encode())
 
     def requests(self):
-        """Every request so far, as received: n, connection, port, ms, method, target, head, body."""
+        """Every request so far, as received: n, connection, port, us and ms (monotonic), method, target, head, body."""
         with open(self.record.name, encoding="utf-8") as lines:
             return [json.loads(line) for line in lines]
 

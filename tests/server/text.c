@@ -86,6 +86,14 @@ void text_slice(text *t, slice s) {
     text_add(t, s.p, s.n);
 }
 
+void text_number(text *t, uint64_t value) {
+    char digits[20], *p = digits + sizeof digits;
+    do
+        *--p = (char)('0' + value % 10);
+    while (value /= 10);
+    text_add(t, p, (size_t)(digits + sizeof digits - p));
+}
+
 void text_format(text *t, const char *format, ...) {
     va_list args;
     va_start(args, format);

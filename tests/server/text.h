@@ -31,6 +31,7 @@ char *text_room(text *t, size_t more); /* where to write; t->n is the caller's t
 void text_add(text *t, const void *bytes, size_t n);
 void text_str(text *t, const char *s);
 void text_slice(text *t, slice s);
+void text_number(text *t, uint64_t value);
 void text_format(text *t, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void text_drop(text *t, size_t n); /* the first n bytes */
 void text_free(text *t);

@@ -10,7 +10,7 @@ typedef enum link_action { LINK_ANSWER, LINK_RESET, LINK_HANG, LINK_RESET_AFTER 
 /* What the peer does with a request. */
 typedef struct link_answer {
     link_action action;
-    wf_str bytes; /* the whole response, head and body; with LINK_RESET_AFTER its end is missing */
+    wf_str bytes;         /* the whole response, head and body; with LINK_RESET_AFTER its end is missing */
     const size_t *pieces; /* sizes in which the client may read it, over and over; NULL: all at once */
     size_t piece_count;
 } link_answer;
@@ -19,8 +19,8 @@ typedef struct link_answer {
 typedef struct link_result {
     text url, method, path, head, request_body; /* url: scheme, host, port as dialled */
     uint32_t requests;
-    wf_status status;     /* WF_END: the response is whole; WF_AGAIN: nothing more will come; else what the client said */
-    bool answered;        /* the head of a response is there: */
+    wf_status status; /* WF_END: the response is whole; WF_AGAIN: nothing more will come; else what the client said */
+    bool answered;    /* the head of a response is there: */
     wf_response response; /* its slices live in the texts below */
     text request_id, content_type, body, error;
 } link_result;

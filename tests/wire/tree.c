@@ -117,7 +117,8 @@ size_t tree_count(const tree *t) {
 
 static bool tree_differ(text *where, const tree *a, const tree *b) {
     wf_str x = a ? a->raw : WF_STR("nothing"), y = b ? b->raw : WF_STR("nothing");
-    text_say(where, ": %.*s, not %.*s", (int)(x.len < 200 ? x.len : 200), x.ptr, (int)(y.len < 200 ? y.len : 200), y.ptr);
+    text_say(where, ": %.*s, not %.*s", (int)(x.len < 200 ? x.len : 200), x.ptr, (int)(y.len < 200 ? y.len : 200),
+             y.ptr);
     return false;
 }
 

@@ -20,10 +20,10 @@ void tree_free(tree *t);
 const tree *tree_get(const tree *t, const char *name);
 /* The first of several names that is there and not null. */
 const tree *tree_any(const tree *t, const char *name, const char *other);
-wf_str tree_str(const tree *t);            /* empty, if it is no string */
+wf_str tree_str(const tree *t);                     /* empty, if it is no string */
 int64_t tree_int(const tree *t, int64_t otherwise); /* of a whole number */
-bool tree_null(const tree *t);             /* null, or not there */
-size_t tree_count(const tree *t);          /* members or items */
+bool tree_null(const tree *t);                      /* null, or not there */
+size_t tree_count(const tree *t);                   /* members or items */
 
 /* Whether two values are the same: order of members free. exact: numbers as they are written; else by value, since a language that
  * knows only binary fractions may have rewritten them. If not, *where says at which place. Both may be NULL. */
