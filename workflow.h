@@ -15307,12 +15307,12 @@ typedef struct wfi_address {
 } wfi_address;
 
 /* What the child says. Families alternate, beginning with the one that the system prefers. */
-typedef struct wfi_answer {
+typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */
     uint32_t count;
     wfi_address at[WFI_LOOKUP_ADDRESSES];
-} wfi_answer;
+} wfi_lookup_answer;
 
 typedef enum wfi_host_state {
     WFI_HOST_FREE = 0,
@@ -15327,7 +15327,7 @@ typedef struct wfi_host {
     uint32_t users;
     uint32_t place; /* of its child */
     uint64_t until; /* when what is known is too old */
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     bool has_worked;
     wfi_address worked; /* the address that answered last */
     char name[WFI_LOOKUP_NAME];
@@ -15386,7 +15386,7 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 
 /* ---- in the child ---- */
 
-static void lookup_add(wfi_answer *out, const struct addrinfo *info) {
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     wfi_address a;
     memset(&a, 0, sizeof a);
     if (info->ai_family == AF_INET6) {
@@ -15412,7 +15412,7 @@ static const struct addrinfo *lookup_next(const struct addrinfo *info, int famil
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
     const int family[2] = {AF_INET6, AF_INET};
     const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
     int turn = list != NULL && list->ai_family == AF_INET;
@@ -15428,7 +15428,7 @@ static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
     struct addrinfo hints, *list = NULL;
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     memset(&hints, 0, sizeof hints);
     memset(&answer, 0, sizeof answer);
     hints.ai_family = AF_UNSPEC;
@@ -15583,7 +15583,7 @@ void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
 
 static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
     wfi_child *c = &l->children.at[h->place];
-    const wfi_answer *a = &h->answer;
+    const wfi_lookup_answer *a = &h->answer;
     bool whole = c->len == sizeof *a, late = c->timed_out;
     wfi_child_release(&l->children, h->place);
     if (whole && a->code == 0 && a->count > 0)
@@ -17041,6 +17041,7 @@ struct wf_tls {
     wf_tls_config config;
     wfi_trust trust;
     mbedtls_ssl_config conf;
+    const char *protocols[2]; /* for ALPN; the second ends the list */
     tls_conn *conns;
     tls_session *sessions;
     uint64_t age, handshakes, resumed;
@@ -17415,6 +17416,8 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
+    /* A peer that takes nothing may have said why. */
+    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
@@ -17473,14 +17476,13 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
-static const char *tls_protocols[] = {"http/1.1", NULL};
-
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;
+    t->protocols[0] = "http/1.1";
     if (psa_crypto_init() != PSA_SUCCESS) return t->starved ? WF_E_MEMORY : WF_E_IO;
     if (mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
-        mbedtls_ssl_conf_alpn_protocols(conf, tls_protocols) != 0)
+        mbedtls_ssl_conf_alpn_protocols(conf, t->protocols) != 0)
         return WF_E_MEMORY;
     mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);

@@ -23,7 +23,7 @@
 
 /* ---- in the child ---- */
 
-static void lookup_add(wfi_answer *out, const struct addrinfo *info) {
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     wfi_address a;
     memset(&a, 0, sizeof a);
     if (info->ai_family == AF_INET6) {
@@ -49,7 +49,7 @@ static const struct addrinfo *lookup_next(const struct addrinfo *info, int famil
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
     const int family[2] = {AF_INET6, AF_INET};
     const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
     int turn = list != NULL && list->ai_family == AF_INET;
@@ -65,7 +65,7 @@ static void lookup_alternate(const struct addrinfo *list, wfi_answer *out) {
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
     struct addrinfo hints, *list = NULL;
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     memset(&hints, 0, sizeof hints);
     memset(&answer, 0, sizeof answer);
     hints.ai_family = AF_UNSPEC;
@@ -220,7 +220,7 @@ void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
 
 static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
     wfi_child *c = &l->children.at[h->place];
-    const wfi_answer *a = &h->answer;
+    const wfi_lookup_answer *a = &h->answer;
     bool whole = c->len == sizeof *a, late = c->timed_out;
     wfi_child_release(&l->children, h->place);
     if (whole && a->code == 0 && a->count > 0)

@@ -34,12 +34,12 @@ typedef struct wfi_address {
 } wfi_address;
 
 /* What the child says. Families alternate, beginning with the one that the system prefers. */
-typedef struct wfi_answer {
+typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */
     uint32_t count;
     wfi_address at[WFI_LOOKUP_ADDRESSES];
-} wfi_answer;
+} wfi_lookup_answer;
 
 typedef enum wfi_host_state {
     WFI_HOST_FREE = 0,
@@ -54,7 +54,7 @@ typedef struct wfi_host {
     uint32_t users;
     uint32_t place; /* of its child */
     uint64_t until; /* when what is known is too old */
-    wfi_answer answer;
+    wfi_lookup_answer answer;
     bool has_worked;
     wfi_address worked; /* the address that answered last */
     char name[WFI_LOOKUP_NAME];

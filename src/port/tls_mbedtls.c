@@ -82,6 +82,7 @@ struct wf_tls {
     wf_tls_config config;
     wfi_trust trust;
     mbedtls_ssl_config conf;
+    const char *protocols[2]; /* for ALPN; the second ends the list */
     tls_conn *conns;
     tls_session *sessions;
     uint64_t age, handshakes, resumed;
@@ -456,6 +457,8 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
+    /* A peer that takes nothing may have said why. */
+    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
@@ -514,14 +517,13 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
-static const char *tls_protocols[] = {"http/1.1", NULL};
-
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;
+    t->protocols[0] = "http/1.1";
     if (psa_crypto_init() != PSA_SUCCESS) return t->starved ? WF_E_MEMORY : WF_E_IO;
     if (mbedtls_ssl_config_defaults(conf, MBEDTLS_SSL_IS_CLIENT, MBEDTLS_SSL_TRANSPORT_STREAM,
                                     MBEDTLS_SSL_PRESET_DEFAULT) != 0 ||
-        mbedtls_ssl_conf_alpn_protocols(conf, tls_protocols) != 0)
+        mbedtls_ssl_conf_alpn_protocols(conf, t->protocols) != 0)
         return WF_E_MEMORY;
     mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);

@@ -2,7 +2,7 @@
 # What the objects ask of the outside, and what they show to it, read with nm.
 #   - The core, freestanding, with each compiler at each level: asks for no more than the four memory functions that a
 #     compiler may call by itself, defines only wf_ and wfi_ names, and has no mutable static data.
-#   - The product: exports only wf_ names, and has no mutable static data.
+#   - The product: exports only wf_ names, and has no mutable static data but tls_now: mbedTLS's allocator has no context.
 set -u
 dir=build/check
 mkdir -p $dir
@@ -44,4 +44,4 @@ done
 product=$dir/product.o
 log=$(gcc -std=c11 -O2 -fno-pie ${INC:-} -c -o $product tests/amalg/impl.c 2>&1)
 verdict "product: exports wf_ names only" "$log$(nm -g --defined-only $product 2>&1 | awk '$NF !~ /^wf_/ { print "foreign name: " $NF }')"
-verdict "product: no mutable static data" "$(nm --defined-only $product 2>&1 | awk "$data")"
+verdict "product: no mutable static data but tls_now" "$(nm --defined-only $product 2>&1 | grep -v ' tls_now$' | awk "$data")"

@@ -397,7 +397,7 @@ static void dead_run(void *arg) {
 }
 
 static void silly_run(void *arg) {
-    wfi_answer a;
+    wfi_lookup_answer a;
     (void)arg;
     memset(&a, 0, sizeof a);
     ssize_t ignored = write(1, &a, sizeof a);

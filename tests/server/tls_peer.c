@@ -161,7 +161,8 @@ static bool peer_begin(peer_conn *c) {
     if (sscanf(line, "%7s %15s", version, kind) != 2) return false;
     c->mute = true;
     if (strcmp(kind, "text") == 0) return send(c->fd, text, sizeof text - 1, MSG_NOSIGNAL) > 0;
-    if (strcmp(kind, "garbage") == 0) return send(c->fd, "\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\xFF\xFF", 13, MSG_NOSIGNAL) > 0;
+    if (strcmp(kind, "garbage") == 0)
+        return send(c->fd, "\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\xFF\xFF", 13, MSG_NOSIGNAL) > 0;
     if (strcmp(kind, "ssl3") == 0) return send(c->fd, "\x15\x03\x00\x00\x02\x02\x46", 7, MSG_NOSIGNAL) > 0;
     c->mute = false;
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
