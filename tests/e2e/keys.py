@@ -15,23 +15,24 @@ VALUES = [value.encode() for value in SECRETS.values()]
 
 # Says all that a script can get at.
 PRY = """meta = { name = "pry", description = "Looks for secrets" }
-local seen, said = {}, {}
-local function walk(value)
-    if type(value) == "table" and not seen[value] then
-        seen[value] = true
-        for k, v in pairs(value) do walk(k); walk(v) end
+local said = {}
+local function walk(value, depth)
+    if type(value) == "table" and (depth or 0) < 9 then
+        for k, v in pairs(value) do
+            walk(k)
+            walk(v, (depth or 0) + 1)
+        end
     else
         said[#said + 1] = tostring(value)
     end
 end
-walk({ meta, args, json, budget, string, table, math, utf8, agent, parallel, pipeline, race, read, files, log, phase })
+walk({ meta, args, json, budget, string, table, math, agent, parallel, pipeline, race, read, files, log, phase })
 for _, path in ipairs({ "/proc/self/environ", "../../../../proc/self/environ", "environ" }) do
     local ok, text, err = pcall(read, path)
     walk({ ok, text or null, err or null })
 end
 walk({ agent("one", { retries = 0 }) })
 walk({ agent("fault", { retries = 0 }) })
-walk(seen)
 return table.concat(said, "\\n")
 """
 
@@ -73,8 +74,14 @@ def nothing_left(rig):
 def echoed(rig):
     """a server that repeats the key in its error: it is not passed on"""
     for status in (400, 401, 500):
-        rig.server.scenario("on : status=%d message=%s" % (status, quote("invalid x-api-key: %s (or %s)" % (KEY, TOKEN))))
+        rig.server.scenario("on : status=%d message=%s" % (status, quote("invalid x-api-key: %s, %s" % (KEY, KEY))))
         clean(rig, rig.ask("one", retries=0, env=SECRETS))
+        rig.server.scenario("on : status=%d raw=%s" % (status, quote("<html>" + "x" * 180 + KEY)))
+        clean(rig, rig.ask("one", retries=0, env=SECRETS))
+    rig.server.scenario("on : sse-error=2 message=%s" % quote("not " + KEY))
+    clean(rig, rig.ask("one", retries=0, env=SECRETS))
+    rig.server.scenario("on : status=307 header=%s" % quote("location: https://elsewhere.example/?key=" + KEY))
+    clean(rig, rig.ask("one", retries=0, env=SECRETS))
 
 
 @case
