@@ -155,6 +155,7 @@ typedef struct wf_response {
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
     wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
+    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...

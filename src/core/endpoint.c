@@ -166,8 +166,23 @@ static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t
     return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
+/* The last word of the header that has the key. */
+static wf_str endpoint_key(const wf_endpoint *endpoint) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
+        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
+        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+            key = wfi_str_cut(key, at + 1, key.len);
+        return key;
+    }
+    return wf_str_of("", 0);
+}
+
 static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
-    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+    wfi_endpoint *e = ctx;
+    wf_status s = wfi_client_head(e->http, lane, out);
+    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    return s;
 }
 
 static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {

@@ -97,7 +97,7 @@ class Rig:
             process.kill()
             out, err = process.communicate()
             raise AssertionError("still running after %d s: %s\n%s" % (timeout, command, err.decode()[-2000:])) from None
-        return Done(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
+        return Done(process.returncode, out.decode(errors="replace"), err.decode(errors="replace"), time.monotonic() - began)
 
     def new_log(self):
         self.logs += 1
