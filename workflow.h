@@ -173,6 +173,7 @@ typedef struct wf_response {
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
     wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
+    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
@@ -300,7 +301,8 @@ typedef struct wf_provider {
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
-     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
+     * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
      * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
@@ -8709,8 +8711,23 @@ static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t
     return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
+/* The last word of the header that has the key. */
+static wf_str endpoint_key(const wf_endpoint *endpoint) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
+        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
+        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+            key = wfi_str_cut(key, at + 1, key.len);
+        return key;
+    }
+    return wf_str_of("", 0);
+}
+
 static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
-    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+    wfi_endpoint *e = ctx;
+    wf_status s = wfi_client_head(e->http, lane, out);
+    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    return s;
 }
 
 static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
@@ -9311,6 +9328,7 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
 /* exchange: see exchange.h. */
 
+#define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
 void wfi_exchange_end(wfi_task *t) {
@@ -9331,6 +9349,24 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
+/* Stars in the place of the key, wherever a server repeats it. */
+static void exchange_mask(const wfi_task *t, char *text, size_t n) {
+    wf_str key = t->response.key;
+    if (key.len < EXCHANGE_KEY_MIN) return;
+    for (size_t at = 0; at + key.len <= n; at++) {
+        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
+        for (size_t i = 0; i < key.len; i++)
+            text[at + i] = '*';
+    }
+}
+
+static wf_str exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                               wf_str id) {
+    wf_str message = wfi_env_message(e, text, detail, escaped, id);
+    exchange_mask(t, (char *)e->scratch, message.len);
+    return message;
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -9340,7 +9376,7 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = wfi_env_message(e, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -9355,6 +9391,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
+    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
@@ -9363,7 +9400,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     size_t n = 22 + wfi_u64_str(r->status, head + 22);
     head[n] = 0;
     f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_env_message(e, head, message, escaped, id);
+    f->why = exchange_message(e, t, head, message, escaped, id);
     f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -9377,7 +9414,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = wfi_env_message(e, "the provider broke its reply off", message, escaped, id);
+    wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
     wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
     return exchange_fail(f, kind, why, fault.transient && !fault.spent);
 }
@@ -9393,10 +9430,12 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
     case WF_E_LIMIT:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id), false);
+            exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
+            false);
     default:
         return exchange_fail(f, WF_KIND_PROVIDER,
-                             wfi_env_message(e, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+                             exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id),
+                             true);
     }
 }
 
@@ -9458,7 +9497,7 @@ static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the answer is no message of this API, but", type, false, t->response.request_id),
+            exchange_message(e, t, "the answer is no message of this API, but", type, false, t->response.request_id),
             false);
     t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
@@ -16649,7 +16688,8 @@ WFI bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt);
 
 #define TRUST_FILE_MAX (64 << 20) /* a bundle; real ones have 200 KB */
 #define TRUST_LINE_MAX 80         /* longer lines are no PEM (RFC 7468 has 64) */
-#define TRUST_HEAD_MAX 2048       /* DER that has to reach to the end of a subject */
+#define TRUST_HEAD     384        /* DER that mostly reaches to the end of the subject */
+#define TRUST_HEAD_MAX 4096       /* DER that has to reach to the end of a subject */
 #define TRUST_DER_MAX  (16 << 10) /* a whole certificate */
 #define TRUST_NONE     UINT32_MAX
 
@@ -16659,7 +16699,7 @@ typedef struct trust_lines {
     int fd;
     off_t next;      /* where the window ends in the file */
     size_t at, have; /* in the window */
-    char window[4096];
+    char window[8192];
     char line[TRUST_LINE_MAX + 1];
     size_t len; /* of line; TRUST_LINE_MAX + 1: it was longer */
 } trust_lines;
@@ -16719,9 +16759,10 @@ static bool trust_begin(trust_lines *l) {
 
 /* ---- base64 ---- */
 
+/* -1: none. In the order of how many there are of each. */
 static int trust_digit(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= '0' && c <= '9') return c - '0' + 52;
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
@@ -16811,19 +16852,29 @@ static bool trust_note(wfi_trust *t, uint32_t hash, uint32_t at) {
     return true;
 }
 
+/* Reads the certificate at the next line as far as its subject, and hashes that. */
+static bool trust_read(trust_lines *l, uint32_t *hash) {
+    trust_der subject;
+    uint8_t head[TRUST_HEAD_MAX];
+    off_t at = trust_lines_at(l);
+    if (!trust_subject(head, trust_decode(l, head, TRUST_HEAD), &subject)) {
+        trust_lines_from(l, l->fd, at);
+        if (!trust_subject(head, trust_decode(l, head, sizeof head), &subject)) return false;
+    }
+    *hash = trust_hash(subject.p, (size_t)(subject.end - subject.p));
+    return true;
+}
+
 static bool trust_index(wfi_trust *t) {
     trust_lines l;
-    uint8_t head[TRUST_HEAD_MAX];
     if (t->indexed) return true;
     t->count = 0;
     trust_lines_from(&l, t->fd, 0);
     while (trust_begin(&l)) {
-        trust_der subject;
+        uint32_t hash;
         off_t at = trust_lines_at(&l);
         if (at > TRUST_FILE_MAX) break; /* it has grown since */
-        size_t n = trust_decode(&l, head, sizeof head);
-        if (!trust_subject(head, n, &subject)) continue;
-        if (!trust_note(t, trust_hash(subject.p, (size_t)(subject.end - subject.p)), (uint32_t)at)) return false;
+        if (trust_read(&l, &hash) && !trust_note(t, hash, (uint32_t)at)) return false;
     }
     t->indexed = true;
     return true;
@@ -17416,8 +17467,6 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
-    /* A peer that takes nothing may have said why. */
-    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;

@@ -457,8 +457,6 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
-    /* A peer that takes nothing may have said why. */
-    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;

@@ -269,9 +269,11 @@ static const char *exchange(uint32_t conn, const char *message, const char *expe
     wf_status status = put_all(conn, message, strlen(message));
     if (status == WF_OK) status = get_all(conn, answer, n);
     if (status == WF_OK) return memcmp(answer, expected, n) == 0 ? "well" : "";
-    assert_int_equal(status, WF_E_IO);
     wf_str error = ops->error(tls, conn);
     assert_true(error.len > 0);
+    /* Another try helps, but not with a certificate that is not to be trusted. */
+    bool untrusted = memcmp(error.ptr, "the certificate of ", 19) == 0;
+    assert_int_equal(status, untrusted ? WF_E_CONFIG : WF_E_IO);
     snprintf(text, sizeof text, "%.*s", (int)error.len, error.ptr);
     return text;
 }
