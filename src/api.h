@@ -354,6 +354,28 @@ typedef struct wf_rates {
 } wf_rates;
 void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
 
+/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
+typedef struct wf_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wf_http_call;
+
+/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+void wf_http_end(wf_http *http, uint32_t lane);
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+uint64_t wf_http_due(wf_http *http);
+wf_str wf_http_error(wf_http *http, uint32_t lane);
+
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
     uint64_t resends;               /* requests sent again since a kept connection was dead */
@@ -380,7 +402,8 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
-/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
+ * or any other means. */
 typedef enum wf_messages_op {
     WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
     WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
