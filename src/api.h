@@ -283,7 +283,8 @@ typedef struct wf_provider {
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
-     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
+     * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
      * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */

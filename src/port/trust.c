@@ -25,7 +25,8 @@
 
 #define TRUST_FILE_MAX (64 << 20) /* a bundle; real ones have 200 KB */
 #define TRUST_LINE_MAX 80         /* longer lines are no PEM (RFC 7468 has 64) */
-#define TRUST_HEAD_MAX 2048       /* DER that has to reach to the end of a subject */
+#define TRUST_HEAD     384        /* DER that mostly reaches to the end of the subject */
+#define TRUST_HEAD_MAX 4096       /* DER that has to reach to the end of a subject */
 #define TRUST_DER_MAX  (16 << 10) /* a whole certificate */
 #define TRUST_NONE     UINT32_MAX
 
@@ -35,7 +36,7 @@ typedef struct trust_lines {
     int fd;
     off_t next;      /* where the window ends in the file */
     size_t at, have; /* in the window */
-    char window[4096];
+    char window[8192];
     char line[TRUST_LINE_MAX + 1];
     size_t len; /* of line; TRUST_LINE_MAX + 1: it was longer */
 } trust_lines;
@@ -95,9 +96,10 @@ static bool trust_begin(trust_lines *l) {
 
 /* ---- base64 ---- */
 
+/* -1: none. In the order of how many there are of each. */
 static int trust_digit(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= '0' && c <= '9') return c - '0' + 52;
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
@@ -187,19 +189,29 @@ static bool trust_note(wfi_trust *t, uint32_t hash, uint32_t at) {
     return true;
 }
 
+/* Reads the certificate at the next line as far as its subject, and hashes that. */
+static bool trust_read(trust_lines *l, uint32_t *hash) {
+    trust_der subject;
+    uint8_t head[TRUST_HEAD_MAX];
+    off_t at = trust_lines_at(l);
+    if (!trust_subject(head, trust_decode(l, head, TRUST_HEAD), &subject)) {
+        trust_lines_from(l, l->fd, at);
+        if (!trust_subject(head, trust_decode(l, head, sizeof head), &subject)) return false;
+    }
+    *hash = trust_hash(subject.p, (size_t)(subject.end - subject.p));
+    return true;
+}
+
 static bool trust_index(wfi_trust *t) {
     trust_lines l;
-    uint8_t head[TRUST_HEAD_MAX];
     if (t->indexed) return true;
     t->count = 0;
     trust_lines_from(&l, t->fd, 0);
     while (trust_begin(&l)) {
-        trust_der subject;
+        uint32_t hash;
         off_t at = trust_lines_at(&l);
         if (at > TRUST_FILE_MAX) break; /* it has grown since */
-        size_t n = trust_decode(&l, head, sizeof head);
-        if (!trust_subject(head, n, &subject)) continue;
-        if (!trust_note(t, trust_hash(subject.p, (size_t)(subject.end - subject.p)), (uint32_t)at)) return false;
+        if (trust_read(&l, &hash) && !trust_note(t, hash, (uint32_t)at)) return false;
     }
     t->indexed = true;
     return true;
