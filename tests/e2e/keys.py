@@ -1,5 +1,5 @@
-"""A key is in the headers of requests and nowhere else: not in the log, events, messages, the script, a child's environment, or
-the process's own after its start. WF names the binary; default build/wf."""
+"""A key is in the headers of requests and nowhere else: not in the log, events, messages, the script, a child's
+environment, or the process's own after its start. WF names the binary; default build/wf."""
 import json
 import os
 import sys
@@ -64,8 +64,10 @@ def clean(rig, done):
 @case
 def nothing_left(rig):
     """runs that succeed, fail, are refused and time out leave no key: output, events, log, files"""
-    for scenario, options in (("", ["--json", "--stats"]), ("on : status=401", []), ("on : status=500 header='retry-after-ms: 5'", ["--json"]),
-                              ("on : reset-at=300", []), ("on : hang", ["--stall", "300ms"]), ("on : html status=403", [])):
+    for scenario, options in (("", ["--json", "--stats"]), ("on : status=401", []),
+                              ("on : status=500 header='retry-after-ms: 5'", ["--json"]),
+                              ("on : reset-at=300", []), ("on : hang", ["--stall", "300ms"]),
+                              ("on : html status=403", [])):
         rig.server.scenario(scenario)
         clean(rig, rig.ask("one", "two", retries=1, options=options, env=SECRETS))
 
@@ -127,7 +129,8 @@ def environment(rig):
     before = rig.server.stats()["requests"]
     rig.log = rig.new_log()
     rig.write("args.json", '{"prompts":["look"]}')
-    process = rig.start("run", "ask.lua", "--args", "@args.json", "--model", MODEL, "--yes", "--log", rig.log, "--ca", rig.server.ca, env=SECRETS)
+    process = rig.start("run", "ask.lua", "--args", "@args.json", "--model", MODEL, "--yes", "--log", rig.log, "--ca",
+                        rig.server.ca, env=SECRETS)
     seen, children, until = 0, set(), time.monotonic() + 20
     while process.poll() is None and time.monotonic() < until:
         if rig.server.stats()["requests"] == before:
@@ -153,8 +156,10 @@ def headers(rig):
 @case
 def which_header(rig):
     """the key in the header of the API's version; a token as bearer; the key goes before the token"""
-    for env, name, value in (({}, "authorization", "Bearer " + KEY), ({"ANTHROPIC_AUTH_TOKEN": TOKEN}, "authorization", "Bearer " + KEY),
-                             ({"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": TOKEN}, "authorization", "Bearer " + TOKEN),
+    for env, name, value in (({}, "authorization", "Bearer " + KEY),
+                             ({"ANTHROPIC_AUTH_TOKEN": TOKEN}, "authorization", "Bearer " + KEY),
+                             ({"ANTHROPIC_API_KEY": None, "ANTHROPIC_AUTH_TOKEN": TOKEN}, "authorization",
+                              "Bearer " + TOKEN),
                              ({"WF_ANTHROPIC_VERSION": "2023-06-01"}, "x-api-key", KEY),
                              ({"WF_ANTHROPIC_KEY_HEADER": "x-api-key"}, "x-api-key", KEY)):
         done = rig.ask("one", env=env)
@@ -171,7 +176,8 @@ def wrong_keys(rig):
     expect(none.code == 2 and "ANTHROPIC_API_KEY" in none.err, none)
     none = rig.wf("run", "ask.lua", "--yes", "--args", '{"prompts":["one"]}', env={"ANTHROPIC_API_KEY": None})
     expect(none.code == 2 and "ANTHROPIC_API_KEY" in none.err and "rules:" in none.err, none)
-    for bad in ("sk-ant-TEST\nx-evil: 1", "sk-ant-TEST THROWAWAY", "sk-ant-TEST\x07THROWAWAY", "sk-ant-TESTÄTHROWAWAY"):
+    for bad in ("sk-ant-TEST\nx-evil: 1", "sk-ant-TEST THROWAWAY", "sk-ant-TEST\x07THROWAWAY",
+                "sk-ant-TESTÄTHROWAWAY"):
         done = rig.ask("one", env={"ANTHROPIC_API_KEY": bad})
         expect(done.code == 2 and "ANTHROPIC_API_KEY" in done.err, repr(bad), done)
         expect("sk-ant-TEST" not in done.err + done.out and "evil" not in done.err + done.out, "the key is shown", done)

@@ -1,11 +1,11 @@
-"""Quota, refused keys and full contexts are told apart: what stops a run, with which exit code, that nothing more is sent then, and
-that the resumed run asks for what is missing alone. WF names the binary; default build/wf."""
+"""Quota, refused keys and full contexts are told apart: what stops a run, with which exit code, that nothing more is
+sent then, and that the resumed run asks for what is missing alone. WF names the binary; default build/wf."""
 import os
 import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
-from rig import KEY, case, expect, fault, main # noqa: E402
+from rig import KEY, MODEL, case, expect, fault, main # noqa: E402
 
 # Ten agents in a row; the script goes on whatever they say.
 ROW = """meta = { name = "row", description = "Ten agents, one after the other" }
@@ -98,7 +98,8 @@ def deadline_of_run(rig):
 @case
 def agent_deadline(rig):
     """the agent's deadline ends the agent, and nobody else"""
-    fault(rig, 'on body="fault" : hang', "deadline", "deadline", options=["--agent-deadline", "800ms"], request_id=False, seconds=5)
+    fault(rig, 'on body="fault" : hang', "deadline", "deadline", options=["--agent-deadline", "800ms"],
+          request_id=False, seconds=5)
 
 
 @case
@@ -107,7 +108,7 @@ def interrupted(rig):
     rig.server.scenario('on body="item 3." : hang')
     rig.write("row.lua", ROW)
     rig.log = rig.new_log()
-    process = rig.start("run", "row.lua", "--model", "anthropic:claude-haiku-4-5", "--yes", "--log", rig.log, "--ca", rig.server.ca)
+    process = rig.start("run", "row.lua", "--model", MODEL, "--yes", "--log", rig.log, "--ca", rig.server.ca)
     for _ in range(2000):
         if rig.server.stats()["active"] == 1 and rig.server.stats()["requests"] >= 3:
             break

@@ -1,6 +1,6 @@
-"""examples/audit over the wire: the same script, the same findings, with every turn and tool call going through TLS to a server
-that plays a scripted model. The model's turns are those of a run offline, read out of its log. WF names the binary."""
-import json
+"""examples/audit over the wire: the same script, the same findings, with every turn and tool call going through TLS to
+a server that plays a scripted model. The model's turns are those of a run offline, read out of its log. WF names
+the binary."""
 import os
 import shutil
 import sys
@@ -15,7 +15,7 @@ ARGS = {"dir": "src", "format": "json"}
 
 
 def scenario_of(records):
-    """What the model said, as rules: the prompt's bytes and the number of replies before it -> the content of the reply."""
+    """What the model said, as rules: the prompt and the number of replies before -> the content of the reply."""
     texts = {r["offset"]: r["payload"] for r in records if r["type"] == "text"}
     prompts, turns, lines = {}, {}, []
     for r in records:
@@ -23,13 +23,9 @@ def scenario_of(records):
             prompts[r["call"]] = texts[r["meta"]["prompt"]]
         elif r["type"] == "turn":
             nth = turns[r["call"]] = turns.get(r["call"], -1) + 1
-            lines.append("on turn=%d body=%s : content=%s deltas=3" % (nth, quote(prompts[r["call"]]), quote(r["payload"])))
+            prompt, content = quote(prompts[r["call"]]), quote(r["payload"])
+            lines.append("on turn=%d body=%s : content=%s deltas=3" % (nth, prompt, content))
     return "\n".join(lines) + "\non : status=400 message='the scenario has no such turn'\n"
-
-
-def normal(body):
-    """A request without what differs by nature: ids of calls are the log's own."""
-    return json.loads(body)["messages"]
 
 
 @case
@@ -50,7 +46,8 @@ def same_audit(rig):
     counted = rig.since(before)
     expect(counted["requests"] == turns and counted["bad"] == 0, counted, turns)
     expect(counted["connections"] <= 16, "%d connections for 16 lanes" % counted["connections"])
-    print("# %d turns over %d connections in %.2f s (offline %.2f s)" % (turns, counted["connections"], online.seconds, offline.seconds))
+    print("# %d turns over %d connections in %.2f s (offline %.2f s)"
+          % (turns, counted["connections"], online.seconds, offline.seconds))
     before = rig.server.stats()
     again = rig.wf("resume", rig.log, "--yes", "--ca", rig.server.ca, "--quiet")
     expect(again.code == 0 and again.out == online.out and rig.since(before)["requests"] == 0, again.code, again.err)
@@ -62,7 +59,8 @@ def disturbed_audit(rig):
     if not os.path.isdir(rig.path("tree")):
         shutil.copytree(os.path.join(ROOT, "tests", "audit", "tree"), rig.path("tree"))
     offline = rig.run(AUDIT, *OPTIONS, args=ARGS, model=RULES)
-    faults = ["status=529", "reset-at=400", "close-at=0", "sse-error=4", "status=500", "bad-chunk", "no-stop", "reset-at=0"]
+    faults = ["status=529", "reset-at=400", "close-at=0", "sse-error=4", "status=500", "bad-chunk", "no-stop",
+              "reset-at=0"]
     soon = " header='retry-after-ms: 10'"
     lines = ["on nth=%d : %s%s" % (9 * (i + 1), faults[i % len(faults)], soon) for i in range(24)]
     rig.server.scenario("\n".join(lines) + "\n" + scenario_of(rig.records()))
