@@ -3,6 +3,7 @@
 #   build/wf          the command, from the split tree
 #   build/obj         its objects, optimised
 #   build/san         the same sources and the tests, with the address and undefined-behaviour sanitizers
+#   build/static      the command again, static and small, with musl
 #   build/test        what the tests run against: mbedTLS with a server side
 #   build/deps        pinned sources, unpacked by .ci/deps; a .mk file there says where Lua and mbedTLS are
 
@@ -53,8 +54,8 @@ Q := $(if $(V),,@)
 $(DEPS_MK): .ci/deps
 	@.ci/deps build
 
-build/deps/test.ok: .ci/deps $(DEPS_MK)
-	@.ci/deps test
+build/deps/test.ok build/deps/static.ok: build/deps/%.ok: .ci/deps $(DEPS_MK)
+	@.ci/deps $*
 	@touch $@
 
 # ---- flags ----
@@ -178,7 +179,7 @@ build/obj/mbedtls/mbedtls_random.o build/san/mbedtls/mbedtls_random.o: build/%/m
 	@mkdir -p $(@D)
 	$(Q)cp $< $@
 
-$(TLS:%.c=build/obj/%.o) $(TLS:%.c=build/san/%.o): src/port/mbedtls_config.h
+$(foreach kind,obj san static,$(TLS:%.c=build/$(kind)/%.o)): src/port/mbedtls_config.h
 
 # The tests' server; never installed.
 SERVER := main conn timers exchange proxy reply message scenario text tls certs
@@ -191,6 +192,43 @@ build/test/server/%.o: tests/server/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(CC) $(WARN) $(HARD) $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -D_GNU_SOURCE -O2 -g -MMD -MP -c -o $@ $<
+
+# ---- the static command: the same sources and pinned libraries with musl, for size ----
+
+# A system of musl has it in its own compiler; elsewhere Debian's musl-tools brings musl-gcc, without the kernel's headers,
+# which are lent to it by links.
+MUSL      := $(if $(findstring musl,$(shell $(CC) -dumpmachine 2>/dev/null)),$(CC),musl-gcc)
+ARCH_DIR  := /usr/include/$(shell $(CC) -print-multiarch 2>/dev/null)
+SMALL     := -Os -fno-pie -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables -fno-unwind-tables
+STATIC_CC  = $(MUSL) $(HARD) $(SMALL) -isystem build/static/include -MMD -MP -c -o $@ $<
+STATIC_OBJ = $(LIB_SRC:%.c=build/static/%.o) $(CLI:%.c=build/static/%.o) $(LUA_PARTS:%=build/static/lua/%.o) \
+             $(MBEDTLS_PARTS:%=build/static/mbedtls/%.o) build/static/src/port/mbedtls_random.o
+
+static: build/static/wf
+
+build/static/wf: $(STATIC_OBJ)
+	@echo '  $@'
+	$(Q)$(MUSL) -static -no-pie -s -Wl,--gc-sections,-z,noseparate-code,--build-id=none,-Map=build/static/wf.map -o $@ $^ $(LIBS)
+
+build/static/include: build/deps/static.ok
+	@mkdir -p $@
+	$(Q)ln -sfn /usr/include/linux $@/linux && ln -sfn /usr/include/asm-generic $@/asm-generic
+	$(Q)ln -sfn $(firstword $(wildcard $(ARCH_DIR)/asm /usr/include/asm) /usr/include/asm) $@/asm
+
+build/static/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK) | build/static/include
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(STATIC_CC) $(LUA_FLAGS)
+
+build/static/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK) | build/static/include
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS))
+
+build/static/%.o: %.c | $(GEN) build/static/include
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(STATIC_CC) $(WARN) $(call shell_words,$(INC))
 
 .SECONDARY: $(GEN)
 
@@ -278,6 +316,7 @@ clean:
 
 help:
 	@echo 'make            build build/wf'
+	@echo 'make static     build/static/wf: one file that needs nothing else, with musl'
 	@echo 'make run        build it and audit this project with it, offline'
 	@echo 'make test       every test and check; the last line counts them'
 	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
@@ -291,6 +330,6 @@ help:
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua and mbedTLS. DEPS_DIR=DIR: where the pinned tarballs lie.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all run test test-wire check crash bench deps install clean help
+.PHONY: all static run test test-wire check crash bench deps install clean help
 
--include $(shell find build/obj build/san build/test -name '*.d' 2>/dev/null)
+-include $(shell find build/obj build/san build/test build/static -name '*.d' 2>/dev/null)

@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -85,10 +86,26 @@ static wf_status logfile_create(wfi_logfile *f) {
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
 
+/* Where there is no folder for temporary files, as in a container with nothing but the program: one in memory. */
+static int logfile_in_memory(void) {
+#if WFI_LINUX
+    return wfi_sys_high(memfd_create("wf", MFD_CLOEXEC));
+#else
+    errno = ENOENT;
+    return -1;
+#endif
+}
+
 static wf_status logfile_temporary(wfi_logfile *f) {
     const char *where = getenv("TMPDIR");
-    if (where == NULL || where[0] == '\0') where = "/tmp";
+    bool given = where != NULL && where[0] != '\0';
+    if (!given) where = "/tmp";
     f->dir = wfi_sys_high(open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f->dir < 0 && errno == ENOENT && !given) {
+        f->fd = logfile_in_memory();
+        f->named = f->fd >= 0;
+        return f->named ? WF_OK : logfile_fail(f, "create", errno);
+    }
     if (f->dir >= 0) f->fd = logfile_make(f, "wf");
     if (f->fd < 0) return logfile_fail(f, "create", errno);
     f->named = unlinkat(f->dir, f->temp, 0) == 0;
