@@ -372,6 +372,28 @@ typedef struct wf_rates {
 } wf_rates;
 void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
 
+/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
+typedef struct wf_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wf_http_call;
+
+/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+void wf_http_end(wf_http *http, uint32_t lane);
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+uint64_t wf_http_due(wf_http *http);
+wf_str wf_http_error(wf_http *http, uint32_t lane);
+
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
     uint64_t resends;               /* requests sent again since a kept connection was dead */
@@ -398,7 +420,8 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
-/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
+ * or any other means. */
 typedef enum wf_messages_op {
     WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
     WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
@@ -7957,30 +7980,6 @@ WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_
 #define WFI_CLIENT_H
 
 
-/* One request; slices live until wfi_client_end. */
-typedef struct wfi_http_call {
-    wf_str method;
-    wf_str url;  /* base address */
-    wf_str path; /* joined with exactly one "/"; may carry a query */
-    const wf_header *headers;
-    uint32_t header_count;
-    bool has_body;
-    uint64_t body_len;
-    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
-} wfi_http_call;
-
-/* The functions of wf_model_ops for any call; the lane says which exchange. */
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call);
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out);
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
-WFI void wfi_client_end(wf_http *http, uint32_t lane);
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max);
-WFI uint64_t wfi_client_due(wf_http *http);
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane);
-
-/* ---- inside ---- */
-
 #define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
 #define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
 #define WFI_CLIENT_ERROR 768u
@@ -7995,10 +7994,10 @@ typedef enum wfi_phase {
     WFI_PHASE_BROKEN /* only `end` is left */
 } wfi_phase;
 
-typedef struct wfi_exchange {
+typedef struct wfi_http_lane {
     wfi_phase phase;
     uint32_t conn; /* WFI_NO_CONN: none (yet) */
-    wfi_http_call call;
+    wf_http_call call;
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
@@ -8014,7 +8013,7 @@ typedef struct wfi_exchange {
     uint32_t error_len;
     char error[WFI_CLIENT_ERROR];
     char in[WFI_CLIENT_IN];
-} wfi_exchange;
+} wfi_http_lane;
 
 /* What wf_http_add makes: the ctx of a provider. */
 typedef struct wfi_endpoint {
@@ -8028,7 +8027,7 @@ typedef struct wfi_endpoint {
 struct wf_http {
     wf_http_config config; /* with its defaults filled in */
     wfi_pool pool;
-    wfi_exchange *lanes;
+    wfi_http_lane *lanes;
     wfi_endpoint *endpoints;
     uint32_t endpoint_count;
     wf_http_stats stats; /* `connections` is the pool's */
@@ -8039,7 +8038,7 @@ struct wf_http {
 };
 
 /* Why a call could not be sent, NULL: it can. */
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url);
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url);
 
 #endif
 
@@ -8063,7 +8062,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call,
 
 /* ---- error texts ---- */
 
-static void client_say(wfi_exchange *x, wf_str s) {
+static void client_say(wfi_http_lane *x, wf_str s) {
     s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
     for (size_t i = 0; i < s.len; i++) {
         bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
@@ -8071,12 +8070,12 @@ static void client_say(wfi_exchange *x, wf_str s) {
     }
 }
 
-static void client_say_number(wfi_exchange *x, uint32_t n) {
+static void client_say_number(wfi_http_lane *x, uint32_t n) {
     char digits[20];
     client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
 }
 
-static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
+static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
     if (url->bracketed) client_say(x, WF_STR("["));
     client_say(x, url->host);
     if (url->bracketed) client_say(x, WF_STR("]"));
@@ -8086,21 +8085,21 @@ static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
 }
 
 /* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_exchange *x) {
+static void client_say_who(const wf_http *http, wfi_http_lane *x) {
     x->error_len = 0;
     if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
     client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
 }
 
 /* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_exchange *x, wf_status status) {
+static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
     if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
     x->conn = WFI_NO_CONN;
     x->phase = WFI_PHASE_BROKEN;
     return status;
 }
 
-static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     client_say_who(http, x);
     client_say(x, WF_STR(": "));
     client_say(x, wfi_str_z(why));
@@ -8108,7 +8107,7 @@ static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, c
 }
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
@@ -8134,7 +8133,7 @@ static const char *client_check_header(const wf_header *h) {
     return NULL;
 }
 
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url) {
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url) {
     const char *why;
     if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
     if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
@@ -8157,7 +8156,7 @@ static bool client_proxied(const wf_http *http, const wfi_url *url) {
            !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
 }
 
-static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
+static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
     const wf_net_ops *net = http->config.net;
     bool proxied = client_proxied(http, &x->url);
     const wfi_url *to = proxied ? &http->proxy : &x->url;
@@ -8169,11 +8168,11 @@ static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
+    wfi_http_lane *x = &http->lanes[lane];
     WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
     bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_exchange, reader)); /* the rest is said by lengths, or begun anew */
+    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
@@ -8239,7 +8238,7 @@ static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
     client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
 }
 
-static void client_put_connect(const wf_http *http, const wfi_exchange *x, client_sink *out) {
+static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
     client_put(out, WF_STR("CONNECT "));
     client_put_host(out, &x->url, true);
     client_put_first(out, &x->url, true);
@@ -8251,8 +8250,8 @@ static void client_put_connect(const wf_http *http, const wfi_exchange *x, clien
     client_put(out, WF_STR("\r\n"));
 }
 
-static void client_put_request(const wfi_exchange *x, client_sink *out) {
-    const wfi_http_call *call = &x->call;
+static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+    const wf_http_call *call = &x->call;
     bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
     client_put(out, call->method);
     client_put(out, WF_STR(" "));
@@ -8275,7 +8274,7 @@ static void client_put_request(const wfi_exchange *x, client_sink *out) {
 }
 
 /* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
     size_t put = 0;
     if (x->phase == WFI_PHASE_TUNNEL)
@@ -8295,7 +8294,7 @@ static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, 
 }
 
 /* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     while (!x->head_sent || *sent < body.len) {
         wf_str rest = wfi_str_cut(body, *sent, body.len);
         size_t put = 0;
@@ -8310,7 +8309,7 @@ static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_
 
 /* ---- the head of the response ---- */
 
-static void client_header(wf_http *http, wfi_exchange *x) {
+static void client_header(wf_http *http, wfi_http_lane *x) {
     const wfi_http_reader *r = &x->reader;
     if (x->phase == WFI_PHASE_TUNNEL) return;
     wfi_response_header(&x->response, r->name, r->value, r->cut, x->call.rates);
@@ -8321,7 +8320,7 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wfi_exchange *x) {
+static wf_status client_head_end(wfi_http_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
@@ -8329,7 +8328,7 @@ static wf_status client_head_end(wfi_exchange *x) {
 }
 
 /* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t used;
         wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
@@ -8352,7 +8351,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
 }
 
 /* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t got = 0;
         wf_status s = client_parse_head(http, x);
@@ -8370,7 +8369,7 @@ static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
 
 /* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
  * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
+static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
     if (x->head_at > 0) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
@@ -8384,7 +8383,7 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 
 /* ---- tunnels ---- */
 
-static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
     uint32_t status = x->reader.status;
     bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
@@ -8401,7 +8400,7 @@ static wf_status client_refused(wf_http *http, wfi_exchange *x) {
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
+static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
     if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
@@ -8420,8 +8419,8 @@ static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
 
 /* ---- the exchange ---- */
 
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_http_lane *x = &http->lanes[lane];
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
     *sent = 0;
     if (s != WF_OK) return s;
@@ -8436,8 +8435,8 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
     return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     size_t none = 0;
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
@@ -8457,7 +8456,7 @@ WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
 }
 
 /* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *got) {
+static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
     wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
     if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
     wfi_copy(buf, rest.ptr, rest.len);
@@ -8467,7 +8466,7 @@ static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n,
 }
 
 /* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *out) {
+static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
     size_t at = 0, used;
     *out = 0;
     for (;;) {
@@ -8485,8 +8484,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
     }
 }
 
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_http_lane *x = &http->lanes[lane];
     *got = 0;
     if (x->response.packed) /* said here, when the head with its status and request id is known */
         return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
@@ -8505,8 +8504,8 @@ WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n,
     return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI void wfi_client_end(wf_http *http, uint32_t lane) {
-    wfi_exchange *x = &http->lanes[lane];
+void wf_http_end(wf_http *http, uint32_t lane) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
     if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
@@ -8519,7 +8518,7 @@ WFI void wfi_client_end(wf_http *http, uint32_t lane) {
 
 /* ---- readiness ---- */
 
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     const wf_platform *os = http->config.platform;
     uint32_t named = 0;
     wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
@@ -8531,12 +8530,12 @@ WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     return named;
 }
 
-WFI uint64_t wfi_client_due(wf_http *http) {
+uint64_t wf_http_due(wf_http *http) {
     uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
     return pool < net ? pool : net;
 }
 
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane) {
+wf_str wf_http_error(wf_http *http, uint32_t lane) {
     return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
 }
 
@@ -8578,7 +8577,7 @@ static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
     wf_http *http = wfi_arena_take(a, 1, sizeof *http);
     wfi_pool counted;
     wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_exchange *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
     wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
     if (!http) return NULL;
     http->lanes = lanes;
@@ -8690,25 +8689,25 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
 
 /* ---- endpoints as providers ---- */
 
-static wfi_http_call endpoint_call(wfi_endpoint *e) {
-    return (wfi_http_call){.method = WF_STR("POST"),
-                           .url = e->endpoint.url,
-                           .path = e->endpoint.path,
-                           .headers = e->endpoint.headers,
-                           .header_count = e->endpoint.header_count,
-                           .has_body = true,
-                           .rates = &e->rates};
+static wf_http_call endpoint_call(wfi_endpoint *e) {
+    return (wf_http_call){.method = WF_STR("POST"),
+                          .url = e->endpoint.url,
+                          .path = e->endpoint.path,
+                          .headers = e->endpoint.headers,
+                          .header_count = e->endpoint.header_count,
+                          .has_body = true,
+                          .rates = &e->rates};
 }
 
 static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
     wfi_endpoint *e = ctx;
-    wfi_http_call call = endpoint_call(e);
+    wf_http_call call = endpoint_call(e);
     call.body_len = request->body_len;
-    return wfi_client_begin(e->http, lane, &call);
+    return wf_http_begin(e->http, lane, &call);
 }
 
 static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+    return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
 /* The last word of the header that has the key. */
@@ -8725,36 +8724,36 @@ static wf_str endpoint_key(const wf_endpoint *endpoint) {
 
 static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
-    wf_status s = wfi_client_head(e->http, lane, out);
+    wf_status s = wf_http_head(e->http, lane, out);
     if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
     return s;
 }
 
 static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
-    return wfi_client_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+    return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
 }
 
 static void endpoint_end(void *ctx, uint32_t lane) {
-    wfi_client_end(((wfi_endpoint *)ctx)->http, lane);
+    wf_http_end(((wfi_endpoint *)ctx)->http, lane);
 }
 
 static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
-    return wfi_client_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+    return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
 }
 
 static uint64_t endpoint_due(void *ctx) {
-    return wfi_client_due(((wfi_endpoint *)ctx)->http);
+    return wf_http_due(((wfi_endpoint *)ctx)->http);
 }
 
 static wf_str endpoint_error(void *ctx, uint32_t lane) {
-    return wfi_client_error(((wfi_endpoint *)ctx)->http, lane);
+    return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
 }
 
 wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
     static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
                                      endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
     wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wfi_http_call call = endpoint_call(&e);
+    wf_http_call call = endpoint_call(&e);
     wfi_url url;
     const char *why = wfi_client_check(http, &call, &url);
     wf_status s = why ? WF_E_CONFIG : WF_OK;
@@ -14974,6 +14973,7 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -15043,10 +15043,26 @@ static wf_status logfile_create(wfi_logfile *f) {
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
 
+/* Where there is no folder for temporary files, as in a container with nothing but the program: one in memory. */
+static int logfile_in_memory(void) {
+#if WFI_LINUX
+    return wfi_sys_high(memfd_create("wf", MFD_CLOEXEC));
+#else
+    errno = ENOENT;
+    return -1;
+#endif
+}
+
 static wf_status logfile_temporary(wfi_logfile *f) {
     const char *where = getenv("TMPDIR");
-    if (where == NULL || where[0] == '\0') where = "/tmp";
+    bool given = where != NULL && where[0] != '\0';
+    if (!given) where = "/tmp";
     f->dir = wfi_sys_high(open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f->dir < 0 && errno == ENOENT && !given) {
+        f->fd = logfile_in_memory();
+        f->named = f->fd >= 0;
+        return f->named ? WF_OK : logfile_fail(f, "create", errno);
+    }
     if (f->dir >= 0) f->fd = logfile_make(f, "wf");
     if (f->fd < 0) return logfile_fail(f, "create", errno);
     f->named = unlinkat(f->dir, f->temp, 0) == 0;
