@@ -62,6 +62,22 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
+static void exchange_status_text(const wf_response *r, char out[96]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+    size_t n = sizeof said - 1;
+    wfi_copy(out, said, n);
+    n += wfi_u64_str(r->status, out + n);
+    if (r->retry_after_ms >= 1000) {
+        wfi_copy(out + n, wait, sizeof wait - 1);
+        n += sizeof wait - 1;
+        n += wfi_u64_str((uint64_t)r->retry_after_ms / 1000, out + n);
+        wfi_copy(out + n, " s", 2);
+        n += 2;
+    }
+    out[n] = 0;
+}
+
 static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
@@ -71,9 +87,8 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[48] = "the provider answered ";
-    size_t n = 22 + wfi_u64_str(r->status, head + 22);
-    head[n] = 0;
+    char head[96];
+    exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
     f->why = exchange_message(e, t, head, message, escaped, id);
     f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
