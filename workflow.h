@@ -508,7 +508,7 @@ typedef struct wf_config {
     uint64_t budget_nano_usd; /* 0: none */
 
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
-    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB */
+    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
@@ -3931,7 +3931,7 @@ void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
     uint32_t buckets = 16;
     while (buckets < cap && buckets < 1u << 30)
         buckets *= 2;
-    t->rows = wfi_arena_take(a, cap, sizeof *t->rows);
+    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
@@ -4015,12 +4015,22 @@ typedef enum wfi_rec {
     WFI_REC_COUNT
 } wfi_rec;
 
+#define WFI_LOG_BLOCKS 4u /* kept of the file: what agents read of it is small, near other such, and read again */
+
+typedef struct wfi_log_block {
+    uint64_t at;
+    size_t len; /* 0: nothing is kept here */
+} wfi_log_block;
+
 typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
     uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
     size_t cap, fill, window_len;
+    uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
+    size_t block_size; /* ... 0: nothing is kept */
+    wfi_log_block blocks[WFI_LOG_BLOCKS];
     uint64_t window;    /* offset of the window */
     uint64_t flushed;   /* bytes handed to the platform */
     uint64_t synced;    /* bytes known durable */
@@ -4047,6 +4057,8 @@ typedef struct wfi_log_rec {
 WFI const char *wfi_rec_name(wfi_rec type);
 
 WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode);
+/* Gives it room to keep parts of the file that were read. */
+WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
 /* Begins a new log in an empty file. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
@@ -4300,6 +4312,37 @@ static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
     return WF_OK;
 }
 
+void wfi_log_keep(wfi_log *l, void *room, size_t size) {
+    size_t block = 1;
+    while (block * 2 * WFI_LOG_BLOCKS <= size)
+        block *= 2;
+    l->kept = room;
+    l->block_size = size >= WFI_LOG_BLOCKS ? block : 0;
+}
+
+/* A small part of what is written out, by way of the blocks. What is written never changes, so a block is right as far as it
+ * reaches; it reaches as far as the file did when it was read. */
+static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
+    for (size_t take; n > 0; at += take, to += take, n -= take) {
+        size_t skip = (size_t)(at & (l->block_size - 1)), room = l->block_size - skip;
+        uint64_t base = at - skip, left = l->flushed - base;
+        size_t i = (size_t)(base / l->block_size % WFI_LOG_BLOCKS);
+        wfi_log_block *block = &l->blocks[i];
+        uint8_t *bytes = l->kept + i * l->block_size;
+        take = n < room ? n : room;
+        if (block->at != base || block->len < skip + take) {
+            size_t len = left < l->block_size ? (size_t)left : l->block_size;
+            block->len = 0;
+            wf_status s = log_read_file(l, base, bytes, len);
+            if (s != WF_OK) return s;
+            block->at = base;
+            block->len = len;
+        }
+        wfi_copy(to, bytes + skip, take);
+    }
+    return WF_OK;
+}
+
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
@@ -4307,7 +4350,7 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     if (at < l->flushed) {
         uint64_t part = l->flushed - at;
         size_t take = part < n ? (size_t)part : n;
-        wf_status s = log_read_file(l, at, p, take);
+        wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
         at += take;
         p += take;
@@ -4437,6 +4480,7 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
+    wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->flushed = end;
@@ -11059,7 +11103,10 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
-    if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
+    if (!w || a->full) return w;
+    wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    wfi_log_keep(&w->env.log, kept, c->log_buffer / 4);
     return w;
 }
 
@@ -18069,7 +18116,9 @@ static const char *const wfi_flow[] = {
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
     "\n",
     "local ITEMS_MAX = 100000 -- of one fan-out\n",
-    "local LIVE_MAX = 1024 -- branches of one fan-out that have begun and not ended: they cost memory\n",
+    "-- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are\n",
+    "-- kept in to the brim, where each insertion makes Lua lay the table out anew.\n",
+    "local LIVE_MAX = 1280\n",
     "\n",
     "---- errors ---------------------------------------------------------------------------------------------------------------\n",
     "\n",

@@ -490,7 +490,7 @@ typedef struct wf_config {
     uint64_t budget_nano_usd; /* 0: none */
 
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
-    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB */
+    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
