@@ -8,7 +8,7 @@
  *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
  *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
- *      anything else is read or written.
+ *      anything else is written; reading, too, gives them another chance.
  *   3. AGAIN is answered only when the network below has just answered AGAIN, so that `ready`, passed through, names the
  *      connection; or while it is TLS_WAITING, and then `ready` adds it.
  *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
@@ -475,6 +475,14 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
     return WF_OK;
 }
 
+/* The peer's certificates have done their duty; they are kilobytes, in the connection and in each session kept of it. */
+static void tls_forget_chain(tls_conn *c) {
+    mbedtls_ssl_session *session = c->ssl->MBEDTLS_PRIVATE(session);
+    mbedtls_x509_crt_free(session->MBEDTLS_PRIVATE(peer_cert));
+    mbedtls_free(session->MBEDTLS_PRIVATE(peer_cert));
+    session->MBEDTLS_PRIVATE(peer_cert) = NULL;
+}
+
 static wf_status tls_handshake(tls_conn *c) {
     int answer, idle = 0;
     do {
@@ -487,6 +495,7 @@ static wf_status tls_handshake(tls_conn *c) {
     c->state = TLS_OPEN;
     tls_now->handshakes++;
     tls_now->resumed += !c->verified;
+    tls_forget_chain(c);
     /* Of TLS 1.3 there is nothing to keep before a ticket comes. */
     if (mbedtls_ssl_get_version_number(c->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) tls_session_keep(c);
     return WF_OK;

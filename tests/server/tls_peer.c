@@ -3,7 +3,8 @@
  *     tls_peer DIR     makes certificates, writes the authority's into DIR/ca.pem and one that signs for itself into
  *                      DIR/self.pem, prints "ready PORT" and serves 127.0.0.1:PORT until its standard input ends
  *
- * A connection begins with a line in clear text, "VERSION CERTIFICATE\n": 12, 13 or any; a name of the list below, or "text",
+ * A connection begins with a line in clear text, "VERSION CERTIFICATE\n": 12, 13, any, or hrr, which is 1.3 with a
+ * group that a client offers no key for at first; a name of the list below, or "text",
  * to be answered in plain HTTP, or "garbage". Then TLS. What comes is sent back, but for these messages:
  *     ?sni  ?alpn   answered with what the client asked for, "-" if nothing
  *     ?bye          closing notice, then the end
@@ -28,7 +29,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEER_CONNS = 1100, PEER_KINDS = 10, PEER_VERSIONS = 3 };
+enum { PEER_CONNS = 1100, PEER_KINDS = 10, PEER_VERSIONS = 4 };
 
 typedef struct peer_conn {
     int fd; /* -1: free */
@@ -44,6 +45,7 @@ static cert peer_ca, peer_rogue, peer_middle, peer_old, peer_certs[PEER_KINDS];
 static mbedtls_ssl_config peer_confs[PEER_VERSIONS][PEER_KINDS];
 static mbedtls_ssl_ticket_context peer_tickets;
 static peer_conn peer_conns[PEER_CONNS];
+static const uint16_t peer_groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, 0};
 static const char *peer_protocols[] = {"h2", "http/1.1", NULL};
 
 static void peer_check(bool good, const char *what) {
@@ -106,7 +108,8 @@ static void peer_configure(mbedtls_ssl_config *conf, int version, cert *own) {
     peer_check(mbedtls_ssl_conf_own_cert(conf, &own->crt, &own->key) == 0, "own certificate");
     peer_check(mbedtls_ssl_conf_alpn_protocols(conf, peer_protocols) == 0, "protocols");
     if (version == 0) mbedtls_ssl_conf_max_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
-    if (version == 1) mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
+    if (version == 3) mbedtls_ssl_conf_groups(conf, peer_groups);
+    if (version == 1 || version == 3) mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_3);
     mbedtls_ssl_conf_session_tickets_cb(conf, mbedtls_ssl_ticket_write, mbedtls_ssl_ticket_parse, &peer_tickets);
     mbedtls_ssl_conf_new_session_tickets(conf, 2);
     mbedtls_ssl_conf_sni(conf, peer_on_sni, NULL);
@@ -150,6 +153,10 @@ static bool peer_secure(peer_conn *c, int version, int kind) {
     return mbedtls_ssl_setup(&c->ssl, &peer_confs[version][kind]) == 0;
 }
 
+static int peer_version(const char *name) {
+    return strcmp(name, "12") == 0 ? 0 : strcmp(name, "13") == 0 ? 1 : strcmp(name, "hrr") == 0 ? 3 : 2;
+}
+
 /* The line in clear text: one byte at a time, as nothing of the TLS behind it may be taken. */
 static bool peer_begin(peer_conn *c) {
     static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
@@ -167,8 +174,7 @@ static bool peer_begin(peer_conn *c) {
     c->mute = false;
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
     for (int k = 0; k < PEER_KINDS; k++)
-        if (strcmp(kind, peer_kind[k]) == 0)
-            return peer_secure(c, strcmp(version, "12") == 0 ? 0 : strcmp(version, "13") == 0 ? 1 : 2, k);
+        if (strcmp(kind, peer_kind[k]) == 0) return peer_secure(c, peer_version(version), k);
     return false;
 }
 
