@@ -292,7 +292,7 @@ build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 # For the checks that compile by themselves.
 export WARN INC
 
-test: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
+test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/deps/test.ok
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
 test-wire: $(WIRE_BIN)
@@ -301,7 +301,7 @@ test-wire: $(WIRE_BIN)
 check: all build/deps/test.ok
 	@tests/run $(CHECKS)
 
-crash: all $(TEST_BIN) build/test/wf-server build/deps/test.ok
+crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 build/test/bench/launch: build/test/bench/launch.o
@@ -309,6 +309,7 @@ build/test/bench/launch: build/test/bench/launch.o
 	$(Q)$(CC) -o $@ $^
 
 bench: all build/test/wf-server build/test/bench/launch
+	@$(MAKE) --no-print-directory static || echo 'bench: the static command cannot be built here; its row stays empty'
 	@python3 tests/bench/bench.py
 
 # ---- the rest ----

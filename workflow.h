@@ -173,6 +173,7 @@ typedef struct wf_response {
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
     wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
+    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
@@ -300,7 +301,8 @@ typedef struct wf_provider {
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
-     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
+     * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
      * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
@@ -370,6 +372,28 @@ typedef struct wf_rates {
 } wf_rates;
 void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
 
+/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
+typedef struct wf_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wf_http_call;
+
+/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+void wf_http_end(wf_http *http, uint32_t lane);
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+uint64_t wf_http_due(wf_http *http);
+wf_str wf_http_error(wf_http *http, uint32_t lane);
+
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
     uint64_t resends;               /* requests sent again since a kept connection was dead */
@@ -396,7 +420,8 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
-/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
+ * or any other means. */
 typedef enum wf_messages_op {
     WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
     WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
@@ -483,7 +508,7 @@ typedef struct wf_config {
     uint64_t budget_nano_usd; /* 0: none */
 
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
-    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB */
+    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
@@ -956,7 +981,11 @@ extern "C" {
 typedef struct wf_tls_config {
     const wf_net_ops *net; /* below */
     void *net_ctx;
-    uint32_t conns;      /* connections 0 .. conns-1; default 16 */
+    uint32_t conns; /* connections 0 .. conns-1; default 16 */
+    uint64_t (*now_ms)(
+        void *ctx); /* the platform's clock. With it, connections to a host whose session is not known yet wait
+                                    * half a second at most for the first of them to bring it; NULL: none waits */
+    void *now_ctx;
     const char *ca_file; /* PEM bundle of roots; NULL: the first of the system's usual places that is there */
 } wf_tls_config;
 
@@ -3902,7 +3931,7 @@ void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
     uint32_t buckets = 16;
     while (buckets < cap && buckets < 1u << 30)
         buckets *= 2;
-    t->rows = wfi_arena_take(a, cap, sizeof *t->rows);
+    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
@@ -3986,12 +4015,22 @@ typedef enum wfi_rec {
     WFI_REC_COUNT
 } wfi_rec;
 
+#define WFI_LOG_BLOCKS 4u /* kept of the file: what agents read of it is small, near other such, and read again */
+
+typedef struct wfi_log_block {
+    uint64_t at;
+    size_t len; /* 0: nothing is kept here */
+} wfi_log_block;
+
 typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
     uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
     size_t cap, fill, window_len;
+    uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
+    size_t block_size; /* ... 0: nothing is kept */
+    wfi_log_block blocks[WFI_LOG_BLOCKS];
     uint64_t window;    /* offset of the window */
     uint64_t flushed;   /* bytes handed to the platform */
     uint64_t synced;    /* bytes known durable */
@@ -4018,6 +4057,8 @@ typedef struct wfi_log_rec {
 WFI const char *wfi_rec_name(wfi_rec type);
 
 WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode);
+/* Gives it room to keep parts of the file that were read. */
+WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
 /* Begins a new log in an empty file. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
@@ -4271,6 +4312,37 @@ static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
     return WF_OK;
 }
 
+void wfi_log_keep(wfi_log *l, void *room, size_t size) {
+    size_t block = 1;
+    while (block * 2 * WFI_LOG_BLOCKS <= size)
+        block *= 2;
+    l->kept = room;
+    l->block_size = size >= WFI_LOG_BLOCKS ? block : 0;
+}
+
+/* A small part of what is written out, by way of the blocks. What is written never changes, so a block is right as far as it
+ * reaches; it reaches as far as the file did when it was read. */
+static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
+    for (size_t take; n > 0; at += take, to += take, n -= take) {
+        size_t skip = (size_t)(at & (l->block_size - 1)), room = l->block_size - skip;
+        uint64_t base = at - skip, left = l->flushed - base;
+        size_t i = (size_t)(base / l->block_size % WFI_LOG_BLOCKS);
+        wfi_log_block *block = &l->blocks[i];
+        uint8_t *bytes = l->kept + i * l->block_size;
+        take = n < room ? n : room;
+        if (block->at != base || block->len < skip + take) {
+            size_t len = left < l->block_size ? (size_t)left : l->block_size;
+            block->len = 0;
+            wf_status s = log_read_file(l, base, bytes, len);
+            if (s != WF_OK) return s;
+            block->at = base;
+            block->len = len;
+        }
+        wfi_copy(to, bytes + skip, take);
+    }
+    return WF_OK;
+}
+
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
@@ -4278,7 +4350,7 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     if (at < l->flushed) {
         uint64_t part = l->flushed - at;
         size_t take = part < n ? (size_t)part : n;
-        wf_status s = log_read_file(l, at, p, take);
+        wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
         at += take;
         p += take;
@@ -4408,6 +4480,7 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
+    wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->flushed = end;
@@ -7955,30 +8028,6 @@ WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_
 #define WFI_CLIENT_H
 
 
-/* One request; slices live until wfi_client_end. */
-typedef struct wfi_http_call {
-    wf_str method;
-    wf_str url;  /* base address */
-    wf_str path; /* joined with exactly one "/"; may carry a query */
-    const wf_header *headers;
-    uint32_t header_count;
-    bool has_body;
-    uint64_t body_len;
-    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
-} wfi_http_call;
-
-/* The functions of wf_model_ops for any call; the lane says which exchange. */
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call);
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out);
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
-WFI void wfi_client_end(wf_http *http, uint32_t lane);
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max);
-WFI uint64_t wfi_client_due(wf_http *http);
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane);
-
-/* ---- inside ---- */
-
 #define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
 #define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
 #define WFI_CLIENT_ERROR 768u
@@ -7993,10 +8042,10 @@ typedef enum wfi_phase {
     WFI_PHASE_BROKEN /* only `end` is left */
 } wfi_phase;
 
-typedef struct wfi_exchange {
+typedef struct wfi_http_lane {
     wfi_phase phase;
     uint32_t conn; /* WFI_NO_CONN: none (yet) */
-    wfi_http_call call;
+    wf_http_call call;
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
@@ -8012,7 +8061,7 @@ typedef struct wfi_exchange {
     uint32_t error_len;
     char error[WFI_CLIENT_ERROR];
     char in[WFI_CLIENT_IN];
-} wfi_exchange;
+} wfi_http_lane;
 
 /* What wf_http_add makes: the ctx of a provider. */
 typedef struct wfi_endpoint {
@@ -8026,7 +8075,7 @@ typedef struct wfi_endpoint {
 struct wf_http {
     wf_http_config config; /* with its defaults filled in */
     wfi_pool pool;
-    wfi_exchange *lanes;
+    wfi_http_lane *lanes;
     wfi_endpoint *endpoints;
     uint32_t endpoint_count;
     wf_http_stats stats; /* `connections` is the pool's */
@@ -8037,7 +8086,7 @@ struct wf_http {
 };
 
 /* Why a call could not be sent, NULL: it can. */
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url);
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url);
 
 #endif
 
@@ -8061,7 +8110,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call,
 
 /* ---- error texts ---- */
 
-static void client_say(wfi_exchange *x, wf_str s) {
+static void client_say(wfi_http_lane *x, wf_str s) {
     s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
     for (size_t i = 0; i < s.len; i++) {
         bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
@@ -8069,12 +8118,12 @@ static void client_say(wfi_exchange *x, wf_str s) {
     }
 }
 
-static void client_say_number(wfi_exchange *x, uint32_t n) {
+static void client_say_number(wfi_http_lane *x, uint32_t n) {
     char digits[20];
     client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
 }
 
-static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
+static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
     if (url->bracketed) client_say(x, WF_STR("["));
     client_say(x, url->host);
     if (url->bracketed) client_say(x, WF_STR("]"));
@@ -8084,21 +8133,21 @@ static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
 }
 
 /* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_exchange *x) {
+static void client_say_who(const wf_http *http, wfi_http_lane *x) {
     x->error_len = 0;
     if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
     client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
 }
 
 /* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_exchange *x, wf_status status) {
+static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
     if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
     x->conn = WFI_NO_CONN;
     x->phase = WFI_PHASE_BROKEN;
     return status;
 }
 
-static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     client_say_who(http, x);
     client_say(x, WF_STR(": "));
     client_say(x, wfi_str_z(why));
@@ -8106,7 +8155,7 @@ static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, c
 }
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
@@ -8132,7 +8181,7 @@ static const char *client_check_header(const wf_header *h) {
     return NULL;
 }
 
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url) {
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url) {
     const char *why;
     if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
     if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
@@ -8155,7 +8204,7 @@ static bool client_proxied(const wf_http *http, const wfi_url *url) {
            !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
 }
 
-static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
+static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
     const wf_net_ops *net = http->config.net;
     bool proxied = client_proxied(http, &x->url);
     const wfi_url *to = proxied ? &http->proxy : &x->url;
@@ -8167,11 +8216,11 @@ static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
+    wfi_http_lane *x = &http->lanes[lane];
     WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
     bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_exchange, reader)); /* the rest is said by lengths, or begun anew */
+    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
@@ -8237,7 +8286,7 @@ static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
     client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
 }
 
-static void client_put_connect(const wf_http *http, const wfi_exchange *x, client_sink *out) {
+static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
     client_put(out, WF_STR("CONNECT "));
     client_put_host(out, &x->url, true);
     client_put_first(out, &x->url, true);
@@ -8249,8 +8298,8 @@ static void client_put_connect(const wf_http *http, const wfi_exchange *x, clien
     client_put(out, WF_STR("\r\n"));
 }
 
-static void client_put_request(const wfi_exchange *x, client_sink *out) {
-    const wfi_http_call *call = &x->call;
+static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+    const wf_http_call *call = &x->call;
     bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
     client_put(out, call->method);
     client_put(out, WF_STR(" "));
@@ -8273,7 +8322,7 @@ static void client_put_request(const wfi_exchange *x, client_sink *out) {
 }
 
 /* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
     size_t put = 0;
     if (x->phase == WFI_PHASE_TUNNEL)
@@ -8293,7 +8342,7 @@ static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, 
 }
 
 /* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     while (!x->head_sent || *sent < body.len) {
         wf_str rest = wfi_str_cut(body, *sent, body.len);
         size_t put = 0;
@@ -8308,7 +8357,7 @@ static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_
 
 /* ---- the head of the response ---- */
 
-static void client_header(wf_http *http, wfi_exchange *x) {
+static void client_header(wf_http *http, wfi_http_lane *x) {
     const wfi_http_reader *r = &x->reader;
     if (x->phase == WFI_PHASE_TUNNEL) return;
     wfi_response_header(&x->response, r->name, r->value, r->cut, x->call.rates);
@@ -8319,7 +8368,7 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wfi_exchange *x) {
+static wf_status client_head_end(wfi_http_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
@@ -8327,7 +8376,7 @@ static wf_status client_head_end(wfi_exchange *x) {
 }
 
 /* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t used;
         wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
@@ -8350,7 +8399,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
 }
 
 /* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t got = 0;
         wf_status s = client_parse_head(http, x);
@@ -8368,7 +8417,7 @@ static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
 
 /* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
  * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
+static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
     if (x->head_at > 0) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
@@ -8382,7 +8431,7 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 
 /* ---- tunnels ---- */
 
-static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
     uint32_t status = x->reader.status;
     bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
@@ -8399,7 +8448,7 @@ static wf_status client_refused(wf_http *http, wfi_exchange *x) {
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
+static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
     if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
@@ -8418,8 +8467,8 @@ static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
 
 /* ---- the exchange ---- */
 
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_http_lane *x = &http->lanes[lane];
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
     *sent = 0;
     if (s != WF_OK) return s;
@@ -8434,8 +8483,8 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
     return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     size_t none = 0;
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
@@ -8455,7 +8504,7 @@ WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
 }
 
 /* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *got) {
+static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
     wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
     if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
     wfi_copy(buf, rest.ptr, rest.len);
@@ -8465,7 +8514,7 @@ static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n,
 }
 
 /* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *out) {
+static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
     size_t at = 0, used;
     *out = 0;
     for (;;) {
@@ -8483,8 +8532,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
     }
 }
 
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_http_lane *x = &http->lanes[lane];
     *got = 0;
     if (x->response.packed) /* said here, when the head with its status and request id is known */
         return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
@@ -8503,8 +8552,8 @@ WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n,
     return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI void wfi_client_end(wf_http *http, uint32_t lane) {
-    wfi_exchange *x = &http->lanes[lane];
+void wf_http_end(wf_http *http, uint32_t lane) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
     if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
@@ -8517,7 +8566,7 @@ WFI void wfi_client_end(wf_http *http, uint32_t lane) {
 
 /* ---- readiness ---- */
 
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     const wf_platform *os = http->config.platform;
     uint32_t named = 0;
     wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
@@ -8529,12 +8578,12 @@ WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     return named;
 }
 
-WFI uint64_t wfi_client_due(wf_http *http) {
+uint64_t wf_http_due(wf_http *http) {
     uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
     return pool < net ? pool : net;
 }
 
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane) {
+wf_str wf_http_error(wf_http *http, uint32_t lane) {
     return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
 }
 
@@ -8576,7 +8625,7 @@ static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
     wf_http *http = wfi_arena_take(a, 1, sizeof *http);
     wfi_pool counted;
     wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_exchange *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
     wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
     if (!http) return NULL;
     http->lanes = lanes;
@@ -8688,56 +8737,71 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
 
 /* ---- endpoints as providers ---- */
 
-static wfi_http_call endpoint_call(wfi_endpoint *e) {
-    return (wfi_http_call){.method = WF_STR("POST"),
-                           .url = e->endpoint.url,
-                           .path = e->endpoint.path,
-                           .headers = e->endpoint.headers,
-                           .header_count = e->endpoint.header_count,
-                           .has_body = true,
-                           .rates = &e->rates};
+static wf_http_call endpoint_call(wfi_endpoint *e) {
+    return (wf_http_call){.method = WF_STR("POST"),
+                          .url = e->endpoint.url,
+                          .path = e->endpoint.path,
+                          .headers = e->endpoint.headers,
+                          .header_count = e->endpoint.header_count,
+                          .has_body = true,
+                          .rates = &e->rates};
 }
 
 static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
     wfi_endpoint *e = ctx;
-    wfi_http_call call = endpoint_call(e);
+    wf_http_call call = endpoint_call(e);
     call.body_len = request->body_len;
-    return wfi_client_begin(e->http, lane, &call);
+    return wf_http_begin(e->http, lane, &call);
 }
 
 static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+    return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+}
+
+/* The last word of the header that has the key. */
+static wf_str endpoint_key(const wf_endpoint *endpoint) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
+        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
+        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+            key = wfi_str_cut(key, at + 1, key.len);
+        return key;
+    }
+    return wf_str_of("", 0);
 }
 
 static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
-    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+    wfi_endpoint *e = ctx;
+    wf_status s = wf_http_head(e->http, lane, out);
+    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    return s;
 }
 
 static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
-    return wfi_client_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+    return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
 }
 
 static void endpoint_end(void *ctx, uint32_t lane) {
-    wfi_client_end(((wfi_endpoint *)ctx)->http, lane);
+    wf_http_end(((wfi_endpoint *)ctx)->http, lane);
 }
 
 static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
-    return wfi_client_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+    return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
 }
 
 static uint64_t endpoint_due(void *ctx) {
-    return wfi_client_due(((wfi_endpoint *)ctx)->http);
+    return wf_http_due(((wfi_endpoint *)ctx)->http);
 }
 
 static wf_str endpoint_error(void *ctx, uint32_t lane) {
-    return wfi_client_error(((wfi_endpoint *)ctx)->http, lane);
+    return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
 }
 
 wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
     static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
                                      endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
     wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wfi_http_call call = endpoint_call(&e);
+    wf_http_call call = endpoint_call(&e);
     wfi_url url;
     const char *why = wfi_client_check(http, &call, &url);
     wf_status s = why ? WF_E_CONFIG : WF_OK;
@@ -9311,6 +9375,7 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
 /* exchange: see exchange.h. */
 
+#define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
 void wfi_exchange_end(wfi_task *t) {
@@ -9331,6 +9396,24 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
+/* Stars in the place of the key, wherever a server repeats it. */
+static void exchange_mask(const wfi_task *t, char *text, size_t n) {
+    wf_str key = t->response.key;
+    if (key.len < EXCHANGE_KEY_MIN) return;
+    for (size_t at = 0; at + key.len <= n; at++) {
+        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
+        for (size_t i = 0; i < key.len; i++)
+            text[at + i] = '*';
+    }
+}
+
+static wf_str exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                               wf_str id) {
+    wf_str message = wfi_env_message(e, text, detail, escaped, id);
+    exchange_mask(t, (char *)e->scratch, message.len);
+    return message;
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -9340,7 +9423,7 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = wfi_env_message(e, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -9351,19 +9434,35 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
+static void exchange_status_text(const wf_response *r, char out[96]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+    size_t n = sizeof said - 1;
+    wfi_copy(out, said, n);
+    n += wfi_u64_str(r->status, out + n);
+    if (r->retry_after_ms >= 1000) {
+        wfi_copy(out + n, wait, sizeof wait - 1);
+        n += sizeof wait - 1;
+        n += wfi_u64_str((uint64_t)r->retry_after_ms / 1000, out + n);
+        wfi_copy(out + n, " s", 2);
+        n += 2;
+    }
+    out[n] = 0;
+}
+
 static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
+    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[48] = "the provider answered ";
-    size_t n = 22 + wfi_u64_str(r->status, head + 22);
-    head[n] = 0;
+    char head[96];
+    exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_env_message(e, head, message, escaped, id);
+    f->why = exchange_message(e, t, head, message, escaped, id);
     f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -9377,7 +9476,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = wfi_env_message(e, "the provider broke its reply off", message, escaped, id);
+    wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
     wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
     return exchange_fail(f, kind, why, fault.transient && !fault.spent);
 }
@@ -9393,10 +9492,12 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
     case WF_E_LIMIT:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id), false);
+            exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
+            false);
     default:
         return exchange_fail(f, WF_KIND_PROVIDER,
-                             wfi_env_message(e, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+                             exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id),
+                             true);
     }
 }
 
@@ -9458,7 +9559,7 @@ static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the answer is no message of this API, but", type, false, t->response.request_id),
+            exchange_message(e, t, "the answer is no message of this API, but", type, false, t->response.request_id),
             false);
     t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
@@ -11002,7 +11103,10 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
-    if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
+    if (!w || a->full) return w;
+    wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    wfi_log_keep(&w->env.log, kept, c->log_buffer / 4);
     return w;
 }
 
@@ -14935,6 +15039,7 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -15004,10 +15109,26 @@ static wf_status logfile_create(wfi_logfile *f) {
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
 
+/* Where there is no folder for temporary files, as in a container with nothing but the program: one in memory. */
+static int logfile_in_memory(void) {
+#if WFI_LINUX
+    return wfi_sys_high(memfd_create("wf", MFD_CLOEXEC));
+#else
+    errno = ENOENT;
+    return -1;
+#endif
+}
+
 static wf_status logfile_temporary(wfi_logfile *f) {
     const char *where = getenv("TMPDIR");
-    if (where == NULL || where[0] == '\0') where = "/tmp";
+    bool given = where != NULL && where[0] != '\0';
+    if (!given) where = "/tmp";
     f->dir = wfi_sys_high(open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f->dir < 0 && errno == ENOENT && !given) {
+        f->fd = logfile_in_memory();
+        f->named = f->fd >= 0;
+        return f->named ? WF_OK : logfile_fail(f, "create", errno);
+    }
     if (f->dir >= 0) f->fd = logfile_make(f, "wf");
     if (f->fd < 0) return logfile_fail(f, "create", errno);
     f->named = unlinkat(f->dir, f->temp, 0) == 0;
@@ -16649,7 +16770,8 @@ WFI bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt);
 
 #define TRUST_FILE_MAX (64 << 20) /* a bundle; real ones have 200 KB */
 #define TRUST_LINE_MAX 80         /* longer lines are no PEM (RFC 7468 has 64) */
-#define TRUST_HEAD_MAX 2048       /* DER that has to reach to the end of a subject */
+#define TRUST_HEAD     384        /* DER that mostly reaches to the end of the subject */
+#define TRUST_HEAD_MAX 4096       /* DER that has to reach to the end of a subject */
 #define TRUST_DER_MAX  (16 << 10) /* a whole certificate */
 #define TRUST_NONE     UINT32_MAX
 
@@ -16659,7 +16781,7 @@ typedef struct trust_lines {
     int fd;
     off_t next;      /* where the window ends in the file */
     size_t at, have; /* in the window */
-    char window[4096];
+    char window[8192];
     char line[TRUST_LINE_MAX + 1];
     size_t len; /* of line; TRUST_LINE_MAX + 1: it was longer */
 } trust_lines;
@@ -16719,9 +16841,10 @@ static bool trust_begin(trust_lines *l) {
 
 /* ---- base64 ---- */
 
+/* -1: none. In the order of how many there are of each. */
 static int trust_digit(char c) {
-    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= 'a' && c <= 'z') return c - 'a' + 26;
+    if (c >= 'A' && c <= 'Z') return c - 'A';
     if (c >= '0' && c <= '9') return c - '0' + 52;
     return c == '+' ? 62 : c == '/' ? 63 : -1;
 }
@@ -16811,19 +16934,29 @@ static bool trust_note(wfi_trust *t, uint32_t hash, uint32_t at) {
     return true;
 }
 
+/* Reads the certificate at the next line as far as its subject, and hashes that. */
+static bool trust_read(trust_lines *l, uint32_t *hash) {
+    trust_der subject;
+    uint8_t head[TRUST_HEAD_MAX];
+    off_t at = trust_lines_at(l);
+    if (!trust_subject(head, trust_decode(l, head, TRUST_HEAD), &subject)) {
+        trust_lines_from(l, l->fd, at);
+        if (!trust_subject(head, trust_decode(l, head, sizeof head), &subject)) return false;
+    }
+    *hash = trust_hash(subject.p, (size_t)(subject.end - subject.p));
+    return true;
+}
+
 static bool trust_index(wfi_trust *t) {
     trust_lines l;
-    uint8_t head[TRUST_HEAD_MAX];
     if (t->indexed) return true;
     t->count = 0;
     trust_lines_from(&l, t->fd, 0);
     while (trust_begin(&l)) {
-        trust_der subject;
+        uint32_t hash;
         off_t at = trust_lines_at(&l);
         if (at > TRUST_FILE_MAX) break; /* it has grown since */
-        size_t n = trust_decode(&l, head, sizeof head);
-        if (!trust_subject(head, n, &subject)) continue;
-        if (!trust_note(t, trust_hash(subject.p, (size_t)(subject.end - subject.p)), (uint32_t)at)) return false;
+        if (trust_read(&l, &hash) && !trust_note(t, hash, (uint32_t)at)) return false;
     }
     t->indexed = true;
     return true;
@@ -16968,8 +17101,9 @@ void wfi_trust_close(wfi_trust *t) {
  *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
  *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
- *      anything else is read or written.
- *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *      anything else is written; reading, too, gives them another chance.
+ *   3. AGAIN is answered only when the network below has just answered AGAIN, so that `ready`, passed through, names the
+ *      connection; or while it is TLS_WAITING, and then `ready` adds it.
  *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
@@ -17002,14 +17136,22 @@ void wfi_trust_close(wfi_trust *t) {
 #error "workflow.h needs an mbedTLS with TLS 1.2 and 1.3, session tickets, SNI, ALPN and MBEDTLS_HAVE_TIME_DATE"
 #endif
 
-#define TLS_CONNS     16u         /* by default */
-#define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
-#define TLS_BASE_SIZE (512u << 10)
-#define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
-#define TLS_IDLE_MAX  64 /* messages that may come in a row without data: tickets, warnings */
-#define TLS_HOST_MAX  256
+#define TLS_CONNS       16u         /* by default */
+#define TLS_CONN_SIZE   (48u << 10) /* of heap, for each connection in the midst of its handshake */
+#define TLS_BASE_SIZE   (512u << 10)
+#define TLS_PATIENCE_MS 500
+#define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
+#define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
+#define TLS_HOST_MAX    256
 
-typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
+typedef enum tls_state {
+    TLS_CLOSED = 0,
+    TLS_PLAIN,
+    TLS_WAITING, /* for another one with the same host to bring a session */
+    TLS_HANDSHAKE,
+    TLS_OPEN,
+    TLS_FAILED
+} tls_state;
 
 typedef struct tls_conn {
     tls_state state;
@@ -17019,7 +17161,10 @@ typedef struct tls_conn {
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
     bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
-    uint32_t blame;               /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
+    bool leads;     /* others wait for the session that it may bring */
+    bool woken;     /* it need wait no longer, and `ready` has yet to say so */
+    uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
     bool self_signed, unreadable; /* the peer's own certificate is */
     mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
@@ -17045,7 +17190,10 @@ struct wf_tls {
     tls_conn *conns;
     tls_session *sessions;
     uint64_t age, handshakes, resumed;
-    bool starved; /* the heap has refused mbedTLS something since this was last cleared */
+    uint32_t waiting, woken; /* connections */
+    uint64_t patience;       /* until when they wait, on the clock of the config */
+    bool impatient;          /* waiting was in vain once: it is not done again */
+    bool starved;            /* the heap has refused mbedTLS something since this was last cleared */
     char error[512];
 };
 
@@ -17145,7 +17293,7 @@ static void tls_say(tls_conn *c, int error) {
     size_t size = sizeof c->error;
     bool shaking = c->state == TLS_HANDSHAKE;
     int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
-    if (tls_now->starved)
+    if (tls_now->starved || c->starved)
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
     else if (c->below == WF_E_IO)
         to[0] = '\0'; /* the network's own words */
@@ -17168,10 +17316,13 @@ static void tls_say(tls_conn *c, int error) {
                  host, (unsigned)-error);
 }
 
+static void tls_step_back(tls_conn *c);
+
 static wf_status tls_fail(tls_conn *c, int error) {
     bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
+    tls_step_back(c);
     return untrusted ? WF_E_CONFIG : WF_E_IO;
 }
 
@@ -17205,7 +17356,8 @@ static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flag
     return 0;
 }
 
-/* ---- sessions. One of TLS 1.3 is used once (RFC 8446, C.4), one of 1.2 until a younger one comes. ---- */
+/* ---- sessions: the youngest one of each host. A ticket of TLS 1.3 serves several connections: that observers could link them
+ * (RFC 8446, C.4) tells nobody anything, for they go from one process to one host within minutes. ---- */
 
 static bool tls_session_is_for(const tls_session *s, const tls_conn *c) {
     return s->used && s->port == c->port && strcmp(s->host, c->host) == 0;
@@ -17216,19 +17368,82 @@ static void tls_session_drop(tls_session *s) {
     s->used = false;
 }
 
-static bool tls_session_is_13(const tls_session *s) {
-    return s->session.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_3;
-}
-
-/* A place for a session of c: its one of TLS 1.2, a free one, or that of the eldest. */
+/* A place for a session of c: that of its host, a free one, or that of the eldest. */
 static tls_session *tls_session_place(wf_tls *t, const tls_conn *c) {
     tls_session *place = &t->sessions[0];
     for (size_t i = 0; i < TLS_SESSIONS; i++) {
         tls_session *s = &t->sessions[i];
-        if (tls_session_is_for(s, c) && !tls_session_is_13(s)) return s;
+        if (tls_session_is_for(s, c)) return s;
         if (place->used && (!s->used || s->age < place->age)) place = s;
     }
     return place;
+}
+
+static tls_session *tls_session_find(const tls_conn *c) {
+    for (size_t i = 0; i < TLS_SESSIONS; i++)
+        if (tls_session_is_for(&tls_now->sessions[i], c)) return &tls_now->sessions[i];
+    return NULL;
+}
+
+/* Offers the session with the peer, if there is one. */
+static void tls_session_offer(tls_conn *c) {
+    tls_session *s = tls_session_find(c);
+    if (s == NULL) return;
+    c->offered = mbedtls_ssl_set_session(c->ssl, &s->session) == 0;
+    if (!c->offered) tls_session_drop(s);
+}
+
+/* ---- who goes first. A full handshake is the dearest thing a run does on its own processor, and a run opens all its lanes at
+ * once: so the first connection to a host leads, and the others wait until it has brought a session, has failed, or has had its
+ * time. ---- */
+
+static bool tls_same_host(const tls_conn *a, const tls_conn *b) {
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+static bool tls_must_wait(const wf_tls *t, const tls_conn *c) {
+    if (t->config.now_ms == NULL || t->impatient || tls_session_find(c) != NULL) return false;
+    for (uint32_t i = 0; i < t->config.conns; i++)
+        if (t->conns[i].leads && tls_same_host(&t->conns[i], c)) return true;
+    return false;
+}
+
+/* Lets those go on that wait for a session with the host of `leader`; NULL: all. */
+static void tls_release(wf_tls *t, const tls_conn *leader) {
+    for (uint32_t i = 0; t->waiting > 0 && i < t->config.conns; i++) {
+        tls_conn *c = &t->conns[i];
+        if (c->state != TLS_WAITING || (leader != NULL && !tls_same_host(leader, c))) continue;
+        c->state = TLS_HANDSHAKE;
+        c->woken = true;
+        t->waiting--;
+        t->woken++;
+        tls_session_offer(c);
+    }
+}
+
+/* The connection leads no longer. */
+static void tls_step_back(tls_conn *c) {
+    if (!c->leads) return;
+    c->leads = false;
+    tls_release(tls_now, c);
+}
+
+/* Their time is over: such a host is not waited for again. */
+static void tls_lose_patience(wf_tls *t) {
+    if (t->waiting == 0 || t->config.now_ms(t->config.now_ctx) < t->patience) return;
+    t->impatient = true;
+    tls_release(t, NULL);
+}
+
+static void tls_begin_handshake(wf_tls *t, tls_conn *c) {
+    if (tls_must_wait(t, c)) {
+        if (t->waiting++ == 0) t->patience = t->config.now_ms(t->config.now_ctx) + TLS_PATIENCE_MS;
+        c->state = TLS_WAITING;
+        return;
+    }
+    tls_session_offer(c);
+    c->leads = !c->offered;
+    c->state = TLS_HANDSHAKE;
 }
 
 /* Keeps the session of c, if it can; a connection does not fail over it. */
@@ -17245,18 +17460,7 @@ static void tls_session_keep(tls_conn *c) {
     s->age = ++t->age;
     s->port = c->port;
     memcpy(s->host, c->host, sizeof s->host);
-}
-
-/* Offers the youngest session with the peer. */
-static void tls_session_offer(tls_conn *c) {
-    tls_session *best = NULL;
-    for (size_t i = 0; i < TLS_SESSIONS; i++) {
-        tls_session *s = &tls_now->sessions[i];
-        if (tls_session_is_for(s, c) && (best == NULL || s->age > best->age)) best = s;
-    }
-    if (best == NULL) return;
-    c->offered = mbedtls_ssl_set_session(c->ssl, &best->session) == 0;
-    if (!c->offered || tls_session_is_13(best)) tls_session_drop(best);
+    tls_step_back(c);
 }
 
 /* ---- between mbedTLS and the network ---- */
@@ -17302,6 +17506,9 @@ static tls_conn *tls_conn_of(void *ctx, uint32_t conn) {
 }
 
 static void tls_drop(tls_conn *c) {
+    tls_step_back(c);
+    tls_now->waiting -= c->state == TLS_WAITING;
+    tls_now->woken -= c->woken;
     if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
     mbedtls_free(c->ssl);
     memset(c, 0, offsetof(tls_conn, error));
@@ -17356,9 +17563,16 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
     if (error != 0) return tls_fail(c, error);
     mbedtls_ssl_set_verify(c->ssl, tls_judge, c);
     mbedtls_ssl_set_bio(c->ssl, c, tls_send, tls_recv, NULL);
-    tls_session_offer(c);
-    c->state = TLS_HANDSHAKE;
+    tls_begin_handshake(t, c);
     return WF_OK;
+}
+
+/* The peer's certificates have done their duty; they are kilobytes, in the connection and in each session kept of it. */
+static void tls_forget_chain(tls_conn *c) {
+    mbedtls_ssl_session *session = c->ssl->MBEDTLS_PRIVATE(session);
+    mbedtls_x509_crt_free(session->MBEDTLS_PRIVATE(peer_cert));
+    mbedtls_free(session->MBEDTLS_PRIVATE(peer_cert));
+    session->MBEDTLS_PRIVATE(peer_cert) = NULL;
 }
 
 static wf_status tls_handshake(tls_conn *c) {
@@ -17367,11 +17581,13 @@ static wf_status tls_handshake(tls_conn *c) {
         c->blocked = false;
         answer = mbedtls_ssl_handshake(c->ssl);
     } while (answer == MBEDTLS_ERR_SSL_WANT_READ && !c->blocked && ++idle < TLS_IDLE_MAX);
+    c->starved |= tls_now->starved;
     if (answer != 0) return tls_translate(c, answer);
     if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
     c->state = TLS_OPEN;
     tls_now->handshakes++;
     tls_now->resumed += !c->verified;
+    tls_forget_chain(c);
     /* Of TLS 1.3 there is nothing to keep before a ticket comes. */
     if (mbedtls_ssl_get_version_number(c->ssl) == MBEDTLS_SSL_VERSION_TLS1_2) tls_session_keep(c);
     return WF_OK;
@@ -17379,6 +17595,7 @@ static wf_status tls_handshake(tls_conn *c) {
 
 /* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
 static wf_status tls_advance(tls_conn *c) {
+    if (c->state == TLS_WAITING) return WF_AGAIN;
     if (c->state == TLS_HANDSHAKE) {
         wf_status status = tls_handshake(c);
         if (status != WF_OK) return status;
@@ -17416,8 +17633,6 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
-    /* A peer that takes nothing may have said why. */
-    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
@@ -17430,18 +17645,30 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
             break;
     }
     if (answer <= 0) return tls_translate(c, answer);
+    tls_step_back(c); /* its host gives no sessions, or they would have come before the data */
     *got = (size_t)answer;
     return WF_OK;
 }
 
 static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {
     wf_tls *t = ctx;
-    return t->config.net->ready(t->config.net_ctx, conns, max);
+    uint32_t n = t->config.net->ready(t->config.net_ctx, conns, max);
+    tls_lose_patience(t);
+    for (uint32_t i = 0; t->woken > 0 && n < max && i < t->config.conns; i++) {
+        tls_conn *c = &t->conns[i];
+        if (!c->woken) continue;
+        c->woken = false;
+        t->woken--;
+        conns[n++] = i;
+    }
+    return n;
 }
 
 static uint64_t tls_due(void *ctx) {
     wf_tls *t = ctx;
-    return t->config.net->due(t->config.net_ctx);
+    uint64_t due = t->config.net->due(t->config.net_ctx);
+    if (t->woken > 0) return 0;
+    return t->waiting > 0 && t->patience < due ? t->patience : due;
 }
 
 static wf_str tls_error(void *ctx, uint32_t conn) {
@@ -17476,6 +17703,11 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
+/* In the order of preference: mbedTLS computes on P-256 a quarter faster than on X25519. */
+static const uint16_t tls_groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+                                      MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
+                                      MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;
     t->protocols[0] = "http/1.1";
@@ -17485,6 +17717,7 @@ static wf_status tls_configure(wf_tls *t) {
         mbedtls_ssl_conf_alpn_protocols(conf, t->protocols) != 0)
         return WF_E_MEMORY;
     mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_groups(conf, tls_groups);
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_ca_cb(conf, wfi_trust_find, &t->trust);
@@ -17892,7 +18125,9 @@ static const char *const wfi_flow[] = {
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
     "\n",
     "local ITEMS_MAX = 100000 -- of one fan-out\n",
-    "local LIVE_MAX = 1024 -- branches of one fan-out that have begun and not ended: they cost memory\n",
+    "-- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are\n",
+    "-- kept in to the brim, where each insertion makes Lua lay the table out anew.\n",
+    "local LIVE_MAX = 1280\n",
     "\n",
     "---- errors ---------------------------------------------------------------------------------------------------------------\n",
     "\n",

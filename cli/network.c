@@ -117,7 +117,12 @@ static void *network_carve(cli_network *n, size_t size) {
 
 static bool network_open_tls(cli_network *n, wf_http_config *http) {
     const char *given = n->options->text[OPT_CA], *file = given ? given : cli_env(ENV_CERT_FILE);
-    wf_tls_config config = {.net = http->net, .net_ctx = http->net_ctx, .conns = http->lanes, .ca_file = file};
+    wf_tls_config config = {.net = http->net,
+                            .net_ctx = http->net_ctx,
+                            .conns = http->lanes,
+                            .now_ms = n->platform->now_ms,
+                            .now_ctx = n->platform->ctx,
+                            .ca_file = file};
     size_t size = n->size - n->used; /* what the others leave */
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     wf_tls *tls = NULL;

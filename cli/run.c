@@ -139,8 +139,10 @@ static void run_put_mend(const run_job *job, const wf_run_status *s) {
     fputc('\n', stderr);
     if (s->outcome == WF_RUN_PAUSED)
         fputs("wait until the provider's limit is free again, or have it raised; ", stderr);
-    if (s->outcome == WF_RUN_REFUSED && key) fprintf(stderr, "mend that (the key is from %s), then ", key);
-    fprintf(stderr, "go on: wf resume %s\n", job->log);
+    if (s->outcome == WF_RUN_REFUSED) fputs("mend that, then ", stderr);
+    fprintf(stderr, "go on: wf resume %s", job->log);
+    if (s->outcome == WF_RUN_REFUSED && key) fprintf(stderr, " (the key is from %s)", key);
+    fputc('\n', stderr);
 }
 
 static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {

@@ -8,6 +8,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #define WORLD_RULES_MAX  ((size_t)16 << 20)
 #define WORLD_DRY_MS     60000u
@@ -84,6 +85,15 @@ static cli_exit world_give_up(cli_world *w, cli_exit code) {
 
 /* ---- opening for a run ---- */
 
+/* Each connection is a descriptor, three while addresses race; shells usually allow 1,024 but let programs ask for more. */
+static void world_raise_files(uint32_t conns) {
+    struct rlimit limit;
+    rlim_t wanted = (rlim_t)conns * 3 + 256;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= wanted) return;
+    limit.rlim_cur = wanted < limit.rlim_max ? wanted : limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* if it cannot be: a connection that finds none will say so */
+}
+
 static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root) {
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
     if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
@@ -91,6 +101,7 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
         config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
         if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
+    world_raise_files(config.conns);
     size_t size = wf_posix_size(&config);
     void *memory = world_carve(w, size);
     if (size == 0 || !memory)

@@ -155,6 +155,7 @@ typedef struct wf_response {
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
     wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
+    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
@@ -282,7 +283,8 @@ typedef struct wf_provider {
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
-     * call. WF_E_IO, WF_E_MEMORY, or WF_OK: trouble may also show later, in read and write. */
+     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
+     * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
      * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
@@ -352,6 +354,28 @@ typedef struct wf_rates {
 } wf_rates;
 void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
 
+/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
+typedef struct wf_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wf_http_call;
+
+/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+void wf_http_end(wf_http *http, uint32_t lane);
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+uint64_t wf_http_due(wf_http *http);
+wf_str wf_http_error(wf_http *http, uint32_t lane);
+
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
     uint64_t resends;               /* requests sent again since a kept connection was dead */
@@ -378,7 +402,8 @@ typedef struct wf_messages_settings {
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]);
 
-/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by any means. */
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
+ * or any other means. */
 typedef enum wf_messages_op {
     WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
     WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
@@ -465,7 +490,7 @@ typedef struct wf_config {
     uint64_t budget_nano_usd; /* 0: none */
 
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
-    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB */
+    uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */

@@ -15,7 +15,7 @@
 
 /* ---- error texts ---- */
 
-static void client_say(wfi_exchange *x, wf_str s) {
+static void client_say(wfi_http_lane *x, wf_str s) {
     s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
     for (size_t i = 0; i < s.len; i++) {
         bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
@@ -23,12 +23,12 @@ static void client_say(wfi_exchange *x, wf_str s) {
     }
 }
 
-static void client_say_number(wfi_exchange *x, uint32_t n) {
+static void client_say_number(wfi_http_lane *x, uint32_t n) {
     char digits[20];
     client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
 }
 
-static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
+static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
     if (url->bracketed) client_say(x, WF_STR("["));
     client_say(x, url->host);
     if (url->bracketed) client_say(x, WF_STR("]"));
@@ -38,21 +38,21 @@ static void client_say_host(wfi_exchange *x, const wfi_url *url, bool port) {
 }
 
 /* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_exchange *x) {
+static void client_say_who(const wf_http *http, wfi_http_lane *x) {
     x->error_len = 0;
     if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
     client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
 }
 
 /* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_exchange *x, wf_status status) {
+static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
     if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
     x->conn = WFI_NO_CONN;
     x->phase = WFI_PHASE_BROKEN;
     return status;
 }
 
-static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     client_say_who(http, x);
     client_say(x, WF_STR(": "));
     client_say(x, wfi_str_z(why));
@@ -60,7 +60,7 @@ static wf_status client_fail(wf_http *http, wfi_exchange *x, wf_status status, c
 }
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_exchange *x, wf_status status, const char *why) {
+static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
@@ -86,7 +86,7 @@ static const char *client_check_header(const wf_header *h) {
     return NULL;
 }
 
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url) {
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url) {
     const char *why;
     if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
     if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
@@ -109,7 +109,7 @@ static bool client_proxied(const wf_http *http, const wfi_url *url) {
            !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
 }
 
-static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
+static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
     const wf_net_ops *net = http->config.net;
     bool proxied = client_proxied(http, &x->url);
     const wfi_url *to = proxied ? &http->proxy : &x->url;
@@ -121,11 +121,11 @@ static wf_status client_connect(wf_http *http, wfi_exchange *x, uint32_t lane) {
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
+    wfi_http_lane *x = &http->lanes[lane];
     WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
     bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_exchange, reader)); /* the rest is said by lengths, or begun anew */
+    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
@@ -191,7 +191,7 @@ static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
     client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
 }
 
-static void client_put_connect(const wf_http *http, const wfi_exchange *x, client_sink *out) {
+static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
     client_put(out, WF_STR("CONNECT "));
     client_put_host(out, &x->url, true);
     client_put_first(out, &x->url, true);
@@ -203,8 +203,8 @@ static void client_put_connect(const wf_http *http, const wfi_exchange *x, clien
     client_put(out, WF_STR("\r\n"));
 }
 
-static void client_put_request(const wfi_exchange *x, client_sink *out) {
-    const wfi_http_call *call = &x->call;
+static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+    const wf_http_call *call = &x->call;
     bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
     client_put(out, call->method);
     client_put(out, WF_STR(" "));
@@ -227,7 +227,7 @@ static void client_put_request(const wfi_exchange *x, client_sink *out) {
 }
 
 /* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
     size_t put = 0;
     if (x->phase == WFI_PHASE_TUNNEL)
@@ -247,7 +247,7 @@ static wf_status client_write_head(wf_http *http, wfi_exchange *x, wf_str body, 
 }
 
 /* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_t *sent) {
+static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
     while (!x->head_sent || *sent < body.len) {
         wf_str rest = wfi_str_cut(body, *sent, body.len);
         size_t put = 0;
@@ -262,7 +262,7 @@ static wf_status client_write(wf_http *http, wfi_exchange *x, wf_str body, size_
 
 /* ---- the head of the response ---- */
 
-static void client_header(wf_http *http, wfi_exchange *x) {
+static void client_header(wf_http *http, wfi_http_lane *x) {
     const wfi_http_reader *r = &x->reader;
     if (x->phase == WFI_PHASE_TUNNEL) return;
     wfi_response_header(&x->response, r->name, r->value, r->cut, x->call.rates);
@@ -273,7 +273,7 @@ static void client_header(wf_http *http, wfi_exchange *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wfi_exchange *x) {
+static wf_status client_head_end(wfi_http_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
     x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
@@ -281,7 +281,7 @@ static wf_status client_head_end(wfi_exchange *x) {
 }
 
 /* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t used;
         wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
@@ -304,7 +304,7 @@ static wf_status client_parse_head(wf_http *http, wfi_exchange *x) {
 }
 
 /* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
+static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
     for (;;) {
         size_t got = 0;
         wf_status s = client_parse_head(http, x);
@@ -322,7 +322,7 @@ static wf_status client_read_head(wf_http *http, wfi_exchange *x) {
 
 /* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
  * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
+static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
     if (x->head_at > 0) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
@@ -336,7 +336,7 @@ static wf_status client_blocked(wf_http *http, wfi_exchange *x, wf_status s) {
 
 /* ---- tunnels ---- */
 
-static wf_status client_refused(wf_http *http, wfi_exchange *x) {
+static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
     uint32_t status = x->reader.status;
     bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
@@ -353,7 +353,7 @@ static wf_status client_refused(wf_http *http, wfi_exchange *x) {
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
+static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
     if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
@@ -372,8 +372,8 @@ static wf_status client_tunnel(wf_http *http, wfi_exchange *x) {
 
 /* ---- the exchange ---- */
 
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_http_lane *x = &http->lanes[lane];
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
     *sent = 0;
     if (s != WF_OK) return s;
@@ -388,8 +388,8 @@ WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, siz
     return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     size_t none = 0;
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
@@ -409,7 +409,7 @@ WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out) {
 }
 
 /* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *got) {
+static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
     wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
     if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
     wfi_copy(buf, rest.ptr, rest.len);
@@ -419,7 +419,7 @@ static wf_status client_raw(wf_http *http, wfi_exchange *x, char *buf, size_t n,
 }
 
 /* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t n, size_t *out) {
+static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
     size_t at = 0, used;
     *out = 0;
     for (;;) {
@@ -437,8 +437,8 @@ static wf_status client_decode(wf_http *http, wfi_exchange *x, char *buf, size_t
     }
 }
 
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_exchange *x = &http->lanes[lane];
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_http_lane *x = &http->lanes[lane];
     *got = 0;
     if (x->response.packed) /* said here, when the head with its status and request id is known */
         return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
@@ -457,8 +457,8 @@ WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n,
     return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
 }
 
-WFI void wfi_client_end(wf_http *http, uint32_t lane) {
-    wfi_exchange *x = &http->lanes[lane];
+void wf_http_end(wf_http *http, uint32_t lane) {
+    wfi_http_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
     if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
@@ -471,7 +471,7 @@ WFI void wfi_client_end(wf_http *http, uint32_t lane) {
 
 /* ---- readiness ---- */
 
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     const wf_platform *os = http->config.platform;
     uint32_t named = 0;
     wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
@@ -483,11 +483,11 @@ WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
     return named;
 }
 
-WFI uint64_t wfi_client_due(wf_http *http) {
+uint64_t wf_http_due(wf_http *http) {
     uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
     return pool < net ? pool : net;
 }
 
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane) {
+wf_str wf_http_error(wf_http *http, uint32_t lane) {
     return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
 }

@@ -6,30 +6,6 @@
 #include "pool.h"
 #include "response.h"
 
-/* One request; slices live until wfi_client_end. */
-typedef struct wfi_http_call {
-    wf_str method;
-    wf_str url;  /* base address */
-    wf_str path; /* joined with exactly one "/"; may carry a query */
-    const wf_header *headers;
-    uint32_t header_count;
-    bool has_body;
-    uint64_t body_len;
-    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
-} wfi_http_call;
-
-/* The functions of wf_model_ops for any call; the lane says which exchange. */
-WFI wf_status wfi_client_begin(wf_http *http, uint32_t lane, const wfi_http_call *call);
-WFI wf_status wfi_client_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
-WFI wf_status wfi_client_head(wf_http *http, uint32_t lane, wf_response *out);
-WFI wf_status wfi_client_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
-WFI void wfi_client_end(wf_http *http, uint32_t lane);
-WFI uint32_t wfi_client_ready(wf_http *http, uint32_t *lanes, uint32_t max);
-WFI uint64_t wfi_client_due(wf_http *http);
-WFI wf_str wfi_client_error(wf_http *http, uint32_t lane);
-
-/* ---- inside ---- */
-
 #define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
 #define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
 #define WFI_CLIENT_ERROR 768u
@@ -44,10 +20,10 @@ typedef enum wfi_phase {
     WFI_PHASE_BROKEN /* only `end` is left */
 } wfi_phase;
 
-typedef struct wfi_exchange {
+typedef struct wfi_http_lane {
     wfi_phase phase;
     uint32_t conn; /* WFI_NO_CONN: none (yet) */
-    wfi_http_call call;
+    wf_http_call call;
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
@@ -63,7 +39,7 @@ typedef struct wfi_exchange {
     uint32_t error_len;
     char error[WFI_CLIENT_ERROR];
     char in[WFI_CLIENT_IN];
-} wfi_exchange;
+} wfi_http_lane;
 
 /* What wf_http_add makes: the ctx of a provider. */
 typedef struct wfi_endpoint {
@@ -77,7 +53,7 @@ typedef struct wfi_endpoint {
 struct wf_http {
     wf_http_config config; /* with its defaults filled in */
     wfi_pool pool;
-    wfi_exchange *lanes;
+    wfi_http_lane *lanes;
     wfi_endpoint *endpoints;
     uint32_t endpoint_count;
     wf_http_stats stats; /* `connections` is the pool's */
@@ -88,6 +64,6 @@ struct wf_http {
 };
 
 /* Why a call could not be sent, NULL: it can. */
-WFI const char *wfi_client_check(const wf_http *http, const wfi_http_call *call, wfi_url *url);
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url);
 
 #endif

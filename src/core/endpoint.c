@@ -33,7 +33,7 @@ static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
     wf_http *http = wfi_arena_take(a, 1, sizeof *http);
     wfi_pool counted;
     wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_exchange *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
     wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
     if (!http) return NULL;
     http->lanes = lanes;
@@ -145,56 +145,71 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
 
 /* ---- endpoints as providers ---- */
 
-static wfi_http_call endpoint_call(wfi_endpoint *e) {
-    return (wfi_http_call){.method = WF_STR("POST"),
-                           .url = e->endpoint.url,
-                           .path = e->endpoint.path,
-                           .headers = e->endpoint.headers,
-                           .header_count = e->endpoint.header_count,
-                           .has_body = true,
-                           .rates = &e->rates};
+static wf_http_call endpoint_call(wfi_endpoint *e) {
+    return (wf_http_call){.method = WF_STR("POST"),
+                          .url = e->endpoint.url,
+                          .path = e->endpoint.path,
+                          .headers = e->endpoint.headers,
+                          .header_count = e->endpoint.header_count,
+                          .has_body = true,
+                          .rates = &e->rates};
 }
 
 static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
     wfi_endpoint *e = ctx;
-    wfi_http_call call = endpoint_call(e);
+    wf_http_call call = endpoint_call(e);
     call.body_len = request->body_len;
-    return wfi_client_begin(e->http, lane, &call);
+    return wf_http_begin(e->http, lane, &call);
 }
 
 static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    return wfi_client_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+    return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+}
+
+/* The last word of the header that has the key. */
+static wf_str endpoint_key(const wf_endpoint *endpoint) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
+        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
+        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+            key = wfi_str_cut(key, at + 1, key.len);
+        return key;
+    }
+    return wf_str_of("", 0);
 }
 
 static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
-    return wfi_client_head(((wfi_endpoint *)ctx)->http, lane, out);
+    wfi_endpoint *e = ctx;
+    wf_status s = wf_http_head(e->http, lane, out);
+    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    return s;
 }
 
 static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
-    return wfi_client_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+    return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
 }
 
 static void endpoint_end(void *ctx, uint32_t lane) {
-    wfi_client_end(((wfi_endpoint *)ctx)->http, lane);
+    wf_http_end(((wfi_endpoint *)ctx)->http, lane);
 }
 
 static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
-    return wfi_client_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+    return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
 }
 
 static uint64_t endpoint_due(void *ctx) {
-    return wfi_client_due(((wfi_endpoint *)ctx)->http);
+    return wf_http_due(((wfi_endpoint *)ctx)->http);
 }
 
 static wf_str endpoint_error(void *ctx, uint32_t lane) {
-    return wfi_client_error(((wfi_endpoint *)ctx)->http, lane);
+    return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
 }
 
 wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
     static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
                                      endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
     wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wfi_http_call call = endpoint_call(&e);
+    wf_http_call call = endpoint_call(&e);
     wfi_url url;
     const char *why = wfi_client_check(http, &call, &url);
     wf_status s = why ? WF_E_CONFIG : WF_OK;

@@ -3,6 +3,7 @@
 #include "request.h"
 #include "retry.h"
 
+#define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
 void wfi_exchange_end(wfi_task *t) {
@@ -23,6 +24,24 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
+/* Stars in the place of the key, wherever a server repeats it. */
+static void exchange_mask(const wfi_task *t, char *text, size_t n) {
+    wf_str key = t->response.key;
+    if (key.len < EXCHANGE_KEY_MIN) return;
+    for (size_t at = 0; at + key.len <= n; at++) {
+        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
+        for (size_t i = 0; i < key.len; i++)
+            text[at + i] = '*';
+    }
+}
+
+static wf_str exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                               wf_str id) {
+    wf_str message = wfi_env_message(e, text, detail, escaped, id);
+    exchange_mask(t, (char *)e->scratch, message.len);
+    return message;
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -32,7 +51,7 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = wfi_env_message(e, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -43,19 +62,35 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
+static void exchange_status_text(const wf_response *r, char out[96]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+    size_t n = sizeof said - 1;
+    wfi_copy(out, said, n);
+    n += wfi_u64_str(r->status, out + n);
+    if (r->retry_after_ms >= 1000) {
+        wfi_copy(out + n, wait, sizeof wait - 1);
+        n += sizeof wait - 1;
+        n += wfi_u64_str((uint64_t)r->retry_after_ms / 1000, out + n);
+        wfi_copy(out + n, " s", 2);
+        n += 2;
+    }
+    out[n] = 0;
+}
+
 static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
+    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[48] = "the provider answered ";
-    size_t n = 22 + wfi_u64_str(r->status, head + 22);
-    head[n] = 0;
+    char head[96];
+    exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_env_message(e, head, message, escaped, id);
+    f->why = exchange_message(e, t, head, message, escaped, id);
     f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -69,7 +104,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = wfi_env_message(e, "the provider broke its reply off", message, escaped, id);
+    wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
     wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
     return exchange_fail(f, kind, why, fault.transient && !fault.spent);
 }
@@ -85,10 +120,12 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
     case WF_E_LIMIT:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id), false);
+            exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
+            false);
     default:
         return exchange_fail(f, WF_KIND_PROVIDER,
-                             wfi_env_message(e, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+                             exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id),
+                             true);
     }
 }
 
@@ -150,7 +187,7 @@ static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_env_message(e, "the answer is no message of this API, but", type, false, t->response.request_id),
+            exchange_message(e, t, "the answer is no message of this API, but", type, false, t->response.request_id),
             false);
     t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
     return WFI_PROGRESS_MORE;

@@ -219,6 +219,37 @@ static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
     return WF_OK;
 }
 
+void wfi_log_keep(wfi_log *l, void *room, size_t size) {
+    size_t block = 1;
+    while (block * 2 * WFI_LOG_BLOCKS <= size)
+        block *= 2;
+    l->kept = room;
+    l->block_size = size >= WFI_LOG_BLOCKS ? block : 0;
+}
+
+/* A small part of what is written out, by way of the blocks. What is written never changes, so a block is right as far as it
+ * reaches; it reaches as far as the file did when it was read. */
+static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
+    for (size_t take; n > 0; at += take, to += take, n -= take) {
+        size_t skip = (size_t)(at & (l->block_size - 1)), room = l->block_size - skip;
+        uint64_t base = at - skip, left = l->flushed - base;
+        size_t i = (size_t)(base / l->block_size % WFI_LOG_BLOCKS);
+        wfi_log_block *block = &l->blocks[i];
+        uint8_t *bytes = l->kept + i * l->block_size;
+        take = n < room ? n : room;
+        if (block->at != base || block->len < skip + take) {
+            size_t len = left < l->block_size ? (size_t)left : l->block_size;
+            block->len = 0;
+            wf_status s = log_read_file(l, base, bytes, len);
+            if (s != WF_OK) return s;
+            block->at = base;
+            block->len = len;
+        }
+        wfi_copy(to, bytes + skip, take);
+    }
+    return WF_OK;
+}
+
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
@@ -226,7 +257,7 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     if (at < l->flushed) {
         uint64_t part = l->flushed - at;
         size_t take = part < n ? (size_t)part : n;
-        wf_status s = log_read_file(l, at, p, take);
+        wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
         at += take;
         p += take;
@@ -356,6 +387,7 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
+    wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->flushed = end;

@@ -26,12 +26,22 @@ typedef enum wfi_rec {
     WFI_REC_COUNT
 } wfi_rec;
 
+#define WFI_LOG_BLOCKS 4u /* kept of the file: what agents read of it is small, near other such, and read again */
+
+typedef struct wfi_log_block {
+    uint64_t at;
+    size_t len; /* 0: nothing is kept here */
+} wfi_log_block;
+
 typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
     uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
     size_t cap, fill, window_len;
+    uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
+    size_t block_size; /* ... 0: nothing is kept */
+    wfi_log_block blocks[WFI_LOG_BLOCKS];
     uint64_t window;    /* offset of the window */
     uint64_t flushed;   /* bytes handed to the platform */
     uint64_t synced;    /* bytes known durable */
@@ -58,6 +68,8 @@ typedef struct wfi_log_rec {
 WFI const char *wfi_rec_name(wfi_rec type);
 
 WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode);
+/* Gives it room to keep parts of the file that were read. */
+WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
 /* Begins a new log in an empty file. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);

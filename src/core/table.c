@@ -5,7 +5,7 @@ void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
     uint32_t buckets = 16;
     while (buckets < cap && buckets < 1u << 30)
         buckets *= 2;
-    t->rows = wfi_arena_take(a, cap, sizeof *t->rows);
+    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
     t->bucket_mask = buckets - 1;
     t->cap = cap;

@@ -111,7 +111,10 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
-    if (w && !a->full) wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
+    if (!w || a->full) return w;
+    wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    wfi_log_keep(&w->env.log, kept, c->log_buffer / 4);
     return w;
 }
 

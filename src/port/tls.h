@@ -25,7 +25,11 @@ extern "C" {
 typedef struct wf_tls_config {
     const wf_net_ops *net; /* below */
     void *net_ctx;
-    uint32_t conns;      /* connections 0 .. conns-1; default 16 */
+    uint32_t conns; /* connections 0 .. conns-1; default 16 */
+    uint64_t (*now_ms)(
+        void *ctx); /* the platform's clock. With it, connections to a host whose session is not known yet wait
+                                    * half a second at most for the first of them to bring it; NULL: none waits */
+    void *now_ctx;
     const char *ca_file; /* PEM bundle of roots; NULL: the first of the system's usual places that is there */
 } wf_tls_config;
 

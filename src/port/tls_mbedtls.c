@@ -9,7 +9,8 @@
  *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
  *      anything else is written; reading, too, gives them another chance.
- *   3. AGAIN is answered only when the network below has just answered AGAIN: so `ready`, passed through, names the connection.
+ *   3. AGAIN is answered only when the network below has just answered AGAIN, so that `ready`, passed through, names the
+ *      connection; or while it is TLS_WAITING, and then `ready` adds it.
  *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
@@ -43,14 +44,22 @@
 #error "workflow.h needs an mbedTLS with TLS 1.2 and 1.3, session tickets, SNI, ALPN and MBEDTLS_HAVE_TIME_DATE"
 #endif
 
-#define TLS_CONNS     16u         /* by default */
-#define TLS_CONN_SIZE (48u << 10) /* of heap, for each connection in the midst of its handshake */
-#define TLS_BASE_SIZE (512u << 10)
-#define TLS_SESSIONS  16 /* kept for resumption, of all hosts */
-#define TLS_IDLE_MAX  64 /* messages that may come in a row without data: tickets, warnings */
-#define TLS_HOST_MAX  256
+#define TLS_CONNS       16u         /* by default */
+#define TLS_CONN_SIZE   (48u << 10) /* of heap, for each connection in the midst of its handshake */
+#define TLS_BASE_SIZE   (512u << 10)
+#define TLS_PATIENCE_MS 500
+#define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
+#define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
+#define TLS_HOST_MAX    256
 
-typedef enum tls_state { TLS_CLOSED = 0, TLS_PLAIN, TLS_HANDSHAKE, TLS_OPEN, TLS_FAILED } tls_state;
+typedef enum tls_state {
+    TLS_CLOSED = 0,
+    TLS_PLAIN,
+    TLS_WAITING, /* for another one with the same host to bring a session */
+    TLS_HANDSHAKE,
+    TLS_OPEN,
+    TLS_FAILED
+} tls_state;
 
 typedef struct tls_conn {
     tls_state state;
@@ -60,7 +69,10 @@ typedef struct tls_conn {
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
     bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
-    uint32_t blame;               /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
+    bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
+    bool leads;     /* others wait for the session that it may bring */
+    bool woken;     /* it need wait no longer, and `ready` has yet to say so */
+    uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
     bool self_signed, unreadable; /* the peer's own certificate is */
     mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
@@ -86,7 +98,10 @@ struct wf_tls {
     tls_conn *conns;
     tls_session *sessions;
     uint64_t age, handshakes, resumed;
-    bool starved; /* the heap has refused mbedTLS something since this was last cleared */
+    uint32_t waiting, woken; /* connections */
+    uint64_t patience;       /* until when they wait, on the clock of the config */
+    bool impatient;          /* waiting was in vain once: it is not done again */
+    bool starved;            /* the heap has refused mbedTLS something since this was last cleared */
     char error[512];
 };
 
@@ -186,7 +201,7 @@ static void tls_say(tls_conn *c, int error) {
     size_t size = sizeof c->error;
     bool shaking = c->state == TLS_HANDSHAKE;
     int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
-    if (tls_now->starved)
+    if (tls_now->starved || c->starved)
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
     else if (c->below == WF_E_IO)
         to[0] = '\0'; /* the network's own words */
@@ -209,10 +224,13 @@ static void tls_say(tls_conn *c, int error) {
                  host, (unsigned)-error);
 }
 
+static void tls_step_back(tls_conn *c);
+
 static wf_status tls_fail(tls_conn *c, int error) {
     bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
+    tls_step_back(c);
     return untrusted ? WF_E_CONFIG : WF_E_IO;
 }
 
@@ -246,7 +264,8 @@ static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flag
     return 0;
 }
 
-/* ---- sessions. One of TLS 1.3 is used once (RFC 8446, C.4), one of 1.2 until a younger one comes. ---- */
+/* ---- sessions: the youngest one of each host. A ticket of TLS 1.3 serves several connections: that observers could link them
+ * (RFC 8446, C.4) tells nobody anything, for they go from one process to one host within minutes. ---- */
 
 static bool tls_session_is_for(const tls_session *s, const tls_conn *c) {
     return s->used && s->port == c->port && strcmp(s->host, c->host) == 0;
@@ -257,19 +276,82 @@ static void tls_session_drop(tls_session *s) {
     s->used = false;
 }
 
-static bool tls_session_is_13(const tls_session *s) {
-    return s->session.MBEDTLS_PRIVATE(tls_version) == MBEDTLS_SSL_VERSION_TLS1_3;
-}
-
-/* A place for a session of c: its one of TLS 1.2, a free one, or that of the eldest. */
+/* A place for a session of c: that of its host, a free one, or that of the eldest. */
 static tls_session *tls_session_place(wf_tls *t, const tls_conn *c) {
     tls_session *place = &t->sessions[0];
     for (size_t i = 0; i < TLS_SESSIONS; i++) {
         tls_session *s = &t->sessions[i];
-        if (tls_session_is_for(s, c) && !tls_session_is_13(s)) return s;
+        if (tls_session_is_for(s, c)) return s;
         if (place->used && (!s->used || s->age < place->age)) place = s;
     }
     return place;
+}
+
+static tls_session *tls_session_find(const tls_conn *c) {
+    for (size_t i = 0; i < TLS_SESSIONS; i++)
+        if (tls_session_is_for(&tls_now->sessions[i], c)) return &tls_now->sessions[i];
+    return NULL;
+}
+
+/* Offers the session with the peer, if there is one. */
+static void tls_session_offer(tls_conn *c) {
+    tls_session *s = tls_session_find(c);
+    if (s == NULL) return;
+    c->offered = mbedtls_ssl_set_session(c->ssl, &s->session) == 0;
+    if (!c->offered) tls_session_drop(s);
+}
+
+/* ---- who goes first. A full handshake is the dearest thing a run does on its own processor, and a run opens all its lanes at
+ * once: so the first connection to a host leads, and the others wait until it has brought a session, has failed, or has had its
+ * time. ---- */
+
+static bool tls_same_host(const tls_conn *a, const tls_conn *b) {
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
+static bool tls_must_wait(const wf_tls *t, const tls_conn *c) {
+    if (t->config.now_ms == NULL || t->impatient || tls_session_find(c) != NULL) return false;
+    for (uint32_t i = 0; i < t->config.conns; i++)
+        if (t->conns[i].leads && tls_same_host(&t->conns[i], c)) return true;
+    return false;
+}
+
+/* Lets those go on that wait for a session with the host of `leader`; NULL: all. */
+static void tls_release(wf_tls *t, const tls_conn *leader) {
+    for (uint32_t i = 0; t->waiting > 0 && i < t->config.conns; i++) {
+        tls_conn *c = &t->conns[i];
+        if (c->state != TLS_WAITING || (leader != NULL && !tls_same_host(leader, c))) continue;
+        c->state = TLS_HANDSHAKE;
+        c->woken = true;
+        t->waiting--;
+        t->woken++;
+        tls_session_offer(c);
+    }
+}
+
+/* The connection leads no longer. */
+static void tls_step_back(tls_conn *c) {
+    if (!c->leads) return;
+    c->leads = false;
+    tls_release(tls_now, c);
+}
+
+/* Their time is over: such a host is not waited for again. */
+static void tls_lose_patience(wf_tls *t) {
+    if (t->waiting == 0 || t->config.now_ms(t->config.now_ctx) < t->patience) return;
+    t->impatient = true;
+    tls_release(t, NULL);
+}
+
+static void tls_begin_handshake(wf_tls *t, tls_conn *c) {
+    if (tls_must_wait(t, c)) {
+        if (t->waiting++ == 0) t->patience = t->config.now_ms(t->config.now_ctx) + TLS_PATIENCE_MS;
+        c->state = TLS_WAITING;
+        return;
+    }
+    tls_session_offer(c);
+    c->leads = !c->offered;
+    c->state = TLS_HANDSHAKE;
 }
 
 /* Keeps the session of c, if it can; a connection does not fail over it. */
@@ -286,18 +368,7 @@ static void tls_session_keep(tls_conn *c) {
     s->age = ++t->age;
     s->port = c->port;
     memcpy(s->host, c->host, sizeof s->host);
-}
-
-/* Offers the youngest session with the peer. */
-static void tls_session_offer(tls_conn *c) {
-    tls_session *best = NULL;
-    for (size_t i = 0; i < TLS_SESSIONS; i++) {
-        tls_session *s = &tls_now->sessions[i];
-        if (tls_session_is_for(s, c) && (best == NULL || s->age > best->age)) best = s;
-    }
-    if (best == NULL) return;
-    c->offered = mbedtls_ssl_set_session(c->ssl, &best->session) == 0;
-    if (!c->offered || tls_session_is_13(best)) tls_session_drop(best);
+    tls_step_back(c);
 }
 
 /* ---- between mbedTLS and the network ---- */
@@ -343,6 +414,9 @@ static tls_conn *tls_conn_of(void *ctx, uint32_t conn) {
 }
 
 static void tls_drop(tls_conn *c) {
+    tls_step_back(c);
+    tls_now->waiting -= c->state == TLS_WAITING;
+    tls_now->woken -= c->woken;
     if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
     mbedtls_free(c->ssl);
     memset(c, 0, offsetof(tls_conn, error));
@@ -397,8 +471,7 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
     if (error != 0) return tls_fail(c, error);
     mbedtls_ssl_set_verify(c->ssl, tls_judge, c);
     mbedtls_ssl_set_bio(c->ssl, c, tls_send, tls_recv, NULL);
-    tls_session_offer(c);
-    c->state = TLS_HANDSHAKE;
+    tls_begin_handshake(t, c);
     return WF_OK;
 }
 
@@ -416,6 +489,7 @@ static wf_status tls_handshake(tls_conn *c) {
         c->blocked = false;
         answer = mbedtls_ssl_handshake(c->ssl);
     } while (answer == MBEDTLS_ERR_SSL_WANT_READ && !c->blocked && ++idle < TLS_IDLE_MAX);
+    c->starved |= tls_now->starved;
     if (answer != 0) return tls_translate(c, answer);
     if (!c->verified && !c->offered) return tls_fail(c, MBEDTLS_ERR_X509_FATAL_ERROR); /* cannot be: invariant 1 */
     c->state = TLS_OPEN;
@@ -429,6 +503,7 @@ static wf_status tls_handshake(tls_conn *c) {
 
 /* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
 static wf_status tls_advance(tls_conn *c) {
+    if (c->state == TLS_WAITING) return WF_AGAIN;
     if (c->state == TLS_HANDSHAKE) {
         wf_status status = tls_handshake(c);
         if (status != WF_OK) return status;
@@ -466,8 +541,6 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->read(t->config.net_ctx, conn, buf, n, got);
     wf_status status = tls_advance(c);
-    /* A peer that takes nothing may have said why. */
-    if (status == WF_AGAIN && c->state == TLS_OPEN) status = WF_OK;
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
@@ -480,18 +553,30 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
             break;
     }
     if (answer <= 0) return tls_translate(c, answer);
+    tls_step_back(c); /* its host gives no sessions, or they would have come before the data */
     *got = (size_t)answer;
     return WF_OK;
 }
 
 static uint32_t tls_ready(void *ctx, uint32_t *conns, uint32_t max) {
     wf_tls *t = ctx;
-    return t->config.net->ready(t->config.net_ctx, conns, max);
+    uint32_t n = t->config.net->ready(t->config.net_ctx, conns, max);
+    tls_lose_patience(t);
+    for (uint32_t i = 0; t->woken > 0 && n < max && i < t->config.conns; i++) {
+        tls_conn *c = &t->conns[i];
+        if (!c->woken) continue;
+        c->woken = false;
+        t->woken--;
+        conns[n++] = i;
+    }
+    return n;
 }
 
 static uint64_t tls_due(void *ctx) {
     wf_tls *t = ctx;
-    return t->config.net->due(t->config.net_ctx);
+    uint64_t due = t->config.net->due(t->config.net_ctx);
+    if (t->woken > 0) return 0;
+    return t->waiting > 0 && t->patience < due ? t->patience : due;
 }
 
 static wf_str tls_error(void *ctx, uint32_t conn) {
@@ -526,6 +611,11 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
+/* In the order of preference: mbedTLS computes on P-256 a quarter faster than on X25519. */
+static const uint16_t tls_groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+                                      MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
+                                      MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;
     t->protocols[0] = "http/1.1";
@@ -535,6 +625,7 @@ static wf_status tls_configure(wf_tls *t) {
         mbedtls_ssl_conf_alpn_protocols(conf, t->protocols) != 0)
         return WF_E_MEMORY;
     mbedtls_ssl_conf_rng(conf, mbedtls_psa_get_random, MBEDTLS_PSA_RANDOM_STATE);
+    mbedtls_ssl_conf_groups(conf, tls_groups);
     mbedtls_ssl_conf_authmode(conf, MBEDTLS_SSL_VERIFY_REQUIRED);
     mbedtls_ssl_conf_min_tls_version(conf, MBEDTLS_SSL_VERSION_TLS1_2);
     mbedtls_ssl_conf_ca_cb(conf, wfi_trust_find, &t->trust);

@@ -18,7 +18,9 @@ local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
 local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
 
 local ITEMS_MAX = 100000 -- of one fan-out
-local LIVE_MAX = 1024 -- branches of one fan-out that have begun and not ended: they cost memory
+-- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are
+-- kept in to the brim, where each insertion makes Lua lay the table out anew.
+local LIVE_MAX = 1280
 
 ---- errors ---------------------------------------------------------------------------------------------------------------
 

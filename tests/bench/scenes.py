@@ -20,12 +20,12 @@ median = statistics.median
 class Sizes:
     """How much of each."""
 
-    def __init__(self, rounds=5, starts=11, agents=1000, many=1000, many_ms=4000, few=3):
-        self.rounds, self.starts, self.agents, self.many, self.many_ms, self.few = rounds, starts, agents, many, many_ms, few
+    def __init__(self, rounds=5, starts=11, agents=1000, many=1000, many_ms=10000, few=3, twice=2):
+        self.rounds, self.starts, self.agents, self.many, self.many_ms, self.few, self.twice = rounds, starts, agents, many, many_ms, few, twice
 
     @classmethod
     def smoke(cls):
-        return cls(rounds=1, starts=1, agents=32, many=20, many_ms=100, few=1)
+        return cls(rounds=1, starts=1, agents=32, many=20, many_ms=100, few=1, twice=1)
 
     def ideal(self, lanes=LANES, latency=LATENCY):
         """Seconds that the model alone takes."""
@@ -160,8 +160,11 @@ def waiting(wf, server, scripts, request, sizes, rows):
     rows += [
         Row(what + "wall / ideal", "", per(own["wall"], ideal, 1), most=1.02, note="ideal %.2f s" % ideal,
             peers={name: median(took[name]["wall"]) / median(own["wall"]) for name in scripts}),
-        Row("  CPU per agent, log included", "µs", per(own["cpu"], n), most=62, peers=against("cpu"), note="the SDK's should be ≥ 20×"),
+        Row("  CPU per agent, log included", "µs", per(own["cpu"], n), most=62, peers=against("cpu"),
+            note=", ".join("%s %.0f µs" % (name, median(took[name]["cpu"]) / n * 1e6) for name in scripts)),
         Row("  the same less an empty run", "µs", per(above(own["cpu"], took["wf, nothing"]["cpu"]), n), peers=against("cpu", True)),
+        *([Row("  CPU of the SDK / CPU of wf", "", [a / b for a, b in zip(took["SDK"]["cpu"], own["cpu"])], least=20)]
+          if "SDK" in scripts else []),
         Row("  peak memory", "MB", own["peak"], most=8, peers=against("peak")),
         Row("  connections opened", "", own["connections"], peers=against("connections")),
         Row("  TLS resumptions", "", own["resumptions"]),
@@ -214,7 +217,7 @@ def many_lanes(wf, server, sizes, rows):
         return {"wall": taken.wall, "cpu": taken.cpu, "peak": taken.peak, "at once": after["max_requests"],
                 "resumed": after["resumptions"] - before["resumptions"]}
 
-    took = in_turns({"many lanes": case}, sizes.few)["many lanes"]
+    took = in_turns({"many lanes": case}, sizes.twice)["many lanes"]
     rows += [
         Row("%s lanes, as many agents, %d ms, https: peak memory" % (format(sizes.many, ","), sizes.many_ms), "MB", took["peak"],
             most=64),

@@ -218,14 +218,14 @@ static void calls_without_a_body(void **state) {
     rig_open(r, "http://localhost", "/x", NULL, 0);
     assert_int_equal(run_on(r, 0, "", 0, &o), WF_END); /* POST of nothing */
     assert_non_null(strstr(r->seen, "content-length: 0\r\n"));
-    wfi_http_call call = {
+    wf_http_call call = {
         .method = WF_STR("GET"), .url = WF_STR("http://localhost/"), .path = WF_STR("v1/models?limit=2")};
-    assert_int_equal(wfi_client_begin(r->http, 3, &call), WF_OK);
-    assert_int_equal(wfi_client_head(r->http, 3, &head), WF_OK);
-    assert_int_equal(wfi_client_recv(r->http, 3, buf, sizeof buf, &got), WF_OK);
+    assert_int_equal(wf_http_begin(r->http, 3, &call), WF_OK);
+    assert_int_equal(wf_http_head(r->http, 3, &head), WF_OK);
+    assert_int_equal(wf_http_recv(r->http, 3, buf, sizeof buf, &got), WF_OK);
     assert_int_equal(got, 2);
-    assert_int_equal(wfi_client_recv(r->http, 3, buf, sizeof buf, &got), WF_END);
-    wfi_client_end(r->http, 3);
+    assert_int_equal(wf_http_recv(r->http, 3, buf, sizeof buf, &got), WF_END);
+    wf_http_end(r->http, 3);
     assert_string_equal(
         r->seen, "GET /v1/models?limit=2 HTTP/1.1\r\nhost: localhost\r\nuser-agent: workflow.h/" WF_VERSION "\r\n\r\n");
     assert_int_equal(r->net->opens, 1); /* lanes share what is kept */
@@ -953,10 +953,10 @@ static void endpoints_are_checked(void **state) {
         assert_int_equal(wf_http_add(http, &e, &p, &error), WF_E_LIMIT);
         assert_int_equal(error.code, WF_E_LIMIT);
         /* a call of one's own is checked as well */
-        wfi_http_call call = {.method = WF_STR("GE T"), .url = WF_STR("http://localhost")};
-        assert_int_equal(wfi_client_begin(http, 0, &call), WF_E_CONFIG);
-        assert_true(wfi_client_error(http, 0).len > 0);
-        wfi_client_end(http, 0);
+        wf_http_call call = {.method = WF_STR("GE T"), .url = WF_STR("http://localhost")};
+        assert_int_equal(wf_http_begin(http, 0, &call), WF_E_CONFIG);
+        assert_true(wf_http_error(http, 0).len > 0);
+        wf_http_end(http, 0);
         wf_http_close(http);
         assert_int_equal(net->opens, 0);
         free(memory);

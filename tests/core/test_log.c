@@ -47,10 +47,11 @@ static wf_status file_cut(void *ctx, uint64_t size) {
 
 static const wf_log_ops file_ops = {file_size, file_read, file_write, file_sync, file_cut};
 
-static uint8_t buffer[BUFFER];
+static uint8_t buffer[BUFFER], kept[256]; /* blocks of 64 bytes: records lie across them */
 
 static void open_log(wfi_log *l, file *f) {
     wfi_log_init(l, &file_ops, f, buffer, sizeof buffer, WF_SYNC_BATCH);
+    wfi_log_keep(l, kept, sizeof kept);
 }
 
 static void record_meta(uint32_t i, char *out, size_t cap) {

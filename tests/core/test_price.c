@@ -186,6 +186,16 @@ static void sums(void **state) {
     assert_int_equal(wfi_price_of(&unknown, &(wf_usage){.input = 5}, 0), 0);
 }
 
+static void cost_for_everybody(void **state) {
+    (void)state;
+    uint64_t nano = 1;
+    const wf_usage usage = {.input = 1000, .output = 10, .cache_write = 100};
+    assert_true(wf_prices_cost(NONE, WF_STR("claude-sonnet-5-5"), &usage, &nano));
+    assert_int_equal(nano, 1000 * 2000 + 10 * 10000 + 100 * 2500);
+    assert_false(wf_prices_cost(NONE, WF_STR("nobody's"), &usage, &nano));
+    assert_int_equal(nano, 0);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(built_in_prices),
@@ -195,6 +205,7 @@ int main(void) {
         cmocka_unit_test(own_list),
         cmocka_unit_test(wrong_lists),
         cmocka_unit_test(sums),
+        cmocka_unit_test(cost_for_everybody),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,11 +1,11 @@
-"""What a model's stream may have in it, and lack: error events, no end, bytes that are no UTF-8, no JSON, stops of each kind,
-tools and thinking over the wire. WF names the binary; default build/wf."""
+"""What a model's stream may have in it, and lack: error events, no end, bytes that are no UTF-8, no JSON, stops of
+each kind, tools and thinking over the wire. WF names the binary; default build/wf."""
 import json
 import os
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
-from rig import case, escaped, expect, fault, main, quote # noqa: E402
+from rig import case, expect, fault, main, quote # noqa: E402
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
 
@@ -20,10 +20,11 @@ def bodies(rig, since=0):
 
 @case
 def error_event(rig):
-    """an error event, first, in the middle and late, fails the reply; overloaded is tried again, a bad request is not"""
+    """an error event, first or late, fails the reply; overloaded is tried again, a bad request is not"""
     for at in (0, 3, 5):
         fault(rig, on_fault("sse-error=%d message='too busy now'" % at), "provider", "too busy now", attempts=2)
-    fault(rig, on_fault("sse-error=4 error=invalid_request_error message='not like this'"), "provider", "not like this", attempts=1)
+    fault(rig, on_fault("sse-error=4 error=invalid_request_error message='not like this'"), "provider", "not like this",
+          attempts=1)
 
 
 @case
@@ -56,8 +57,8 @@ def huge_delta(rig):
     done = rig.ask("one", "fault", "three", retries=0)
     first, big, third = done.value()
     expect(first == {"text": "did: one"} and third == {"text": "did: three"}, done)
-    good = len(big.get("text", "")) == 3000000 if done.code == 0 else big["kind"] in ("provider", "memory") and done.code == 3
-    expect(good, str(big)[:300], done.err)
+    whole = done.code == 0 and len(big["text"]) == 3000000
+    expect(whole or done.code == 3 and big["kind"] in ("provider", "memory"), str(big)[:300], done.err)
 
 
 @case
@@ -85,8 +86,8 @@ def characters(rig):
 def refusal(rig):
     """a refusal is the agent's error, with its explanation; it is not asked again, unless told to"""
     details = {"type": "refusal", "category": "cyber", "explanation": "this is not for me"}
-    done = fault(rig, on_fault("stop=refusal details=%s" % quote(json.dumps(details))), "refused", "this is not for me", attempts=1,
-                 resumes=False)
+    done = fault(rig, on_fault("stop=refusal details=%s" % quote(json.dumps(details))), "refused", "this is not for me",
+                 attempts=1, resumes=False)
     before = rig.server.stats()
     again = rig.resume()
     expect(again.code == 3 and again.value() == done.value() and rig.since(before)["requests"] == 0, again)
@@ -119,10 +120,13 @@ def unknown_stop(rig):
 @case
 def paused_turn(rig):
     """pause_turn: the content goes back unchanged, and the model goes on"""
-    content = [{"type": "text", "text": "searching "}, {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"q": "é"}},
-               {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1", "content": [{"type": "future", "x": [1.50, None, "\\u00e9"]}]}]
+    content = [{"type": "text", "text": "searching "},
+               {"type": "server_tool_use", "id": "srvtoolu_1", "name": "web_search", "input": {"q": "é"}},
+               {"type": "web_search_tool_result", "tool_use_id": "srvtoolu_1",
+                "content": [{"type": "future", "x": [1.50, None, "\\u00e9"]}]}]
     start = len(rig.server.requests())
-    rig.server.scenario("on turn=0 : stop=pause_turn content=%s\non turn=1 : text='found it'" % quote(json.dumps(content)))
+    paused = "on turn=0 : stop=pause_turn content=%s\n" % quote(json.dumps(content))
+    rig.server.scenario(paused + "on turn=1 : text='found it'")
     done = rig.ask("go")
     expect(done.value() == [{"text": "found it"}], done)
     first, second = bodies(rig, start)
@@ -136,22 +140,24 @@ def thinking_goes_back(rig):
     rig.write("note.txt", "the note says 42\n")
     thought = r"hm\u00e4, \ud83c\udf89 <\/x>"
     block = '{"type":"thinking","thinking":"%s","signature":"c2lnbmVk+/=="}' % thought
-    content = '[%s,{"type":"redacted_thinking","data":"b3BhcXVl"},{"type":"tool_use","id":"toolu_9","name":"read","input":{"path":"note.txt"}}]'
+    call = '{"type":"tool_use","id":"toolu_9","name":"read","input":{"path":"note.txt"}}'
+    content = '[%s,{"type":"redacted_thinking","data":"b3BhcXVl"},%s]' % (block, call)
     start = len(rig.server.requests())
-    rig.server.scenario("on turn=0 : content='%s'\non turn=1 : text=done" % (content % block))
+    rig.server.scenario("on turn=0 : content='%s'\non turn=1 : text=done" % content)
     done = rig.ask("look")
     expect(done.value() == [{"text": "done"}], done)
     sent = rig.server.requests()[start:][1]["body"]
-    for exact in (thought, '"signature":"c2lnbmVk+/=="', '"data":"b3BhcXVl"', '"tool_use_id":"toolu_9"', "the note says 42"):
+    for exact in (block, '"data":"b3BhcXVl"', '"tool_use_id":"toolu_9"', "the note says 42"):
         expect(exact in sent, exact, sent)
 
 
 @case
 def tools(rig):
-    """tool calls: in parallel, without input, with an unknown name, with input cut anywhere; all results in one message"""
+    """tool calls in parallel, without input, with an unknown name, cut anywhere; all results in one message"""
     rig.write("a.txt", "alpha\n")
     rig.write("b.txt", "beta\n")
-    calls = [("t1", "read", {"path": "a.txt"}), ("t2", "grep", {"pattern": "b[e]ta", "path": "b.txt"}), ("t3", "glob", {}), ("t4", "fly", {"to": "\u00e7"})]
+    calls = [("t1", "read", {"path": "a.txt"}), ("t2", "grep", {"pattern": "b[e]ta", "path": "b.txt"}),
+             ("t3", "glob", {}), ("t4", "fly", {"to": "\u00e7"})]
     content = [{"type": "tool_use", "id": i, "name": n, "input": x} for i, n, x in calls]
     start = len(rig.server.requests())
     rig.server.scenario("on turn=0 : deltas=50 content=%s\non turn=1 : text=done" % quote(json.dumps(content)))
@@ -189,8 +195,9 @@ def never_the_schema(rig):
 @case
 def plain_reply(rig):
     """a server that answers with one JSON object where a stream was asked for is understood"""
-    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m", "content": [{"type": "text", "text": "all at once"}],
-               "stop_reason": "end_turn", "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 7}}
+    message = {"id": "msg_1", "type": "message", "role": "assistant", "model": "m",
+               "content": [{"type": "text", "text": "all at once"}], "stop_reason": "end_turn",
+               "stop_sequence": None, "usage": {"input_tokens": 5, "output_tokens": 7}}
     rig.server.scenario("on : status=200 raw=%s" % quote(json.dumps(message)))
     done = rig.ask("go")
     expect(done.code == 0 and done.value() == [{"text": "all at once"}], done)

@@ -1,12 +1,12 @@
-"""Certificates, handshakes, addresses and proxies: who is trusted, and what is said when nobody is. WF names the binary; default
-build/wf."""
+"""Certificates, handshakes, addresses and proxies: who is trusted, and what is said when nobody is. WF names the
+binary; default build/wf."""
 import os
 import re
 import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
-from rig import KEY, Rig, case, expect, main # noqa: E402
+from rig import KEY, MODEL, Rig, case, expect, main # noqa: E402
 
 SEQUENCE = """meta = { name = "sequence", description = "One agent after the other" }
 local said = {}
@@ -16,7 +16,7 @@ return said
 
 
 def mistrusted(rig, port, message, **more):
-    """No byte of a request is sent to a server that cannot be trusted; another try would not cure it; the mended run goes on."""
+    """Not a byte of a request is sent to a server that cannot be trusted, and no second try made."""
     before = rig.server.stats()
     done = rig.ask("one", "two", port=port, **more)
     expect(done.code == 78 and done.seconds < 5, done)
@@ -30,8 +30,9 @@ def mistrusted(rig, port, message, **more):
 @case
 def bad_certificates(rig):
     """expired, not yet valid, for another host, self-signed, by an unknown authority: each is named, nothing is sent"""
-    for port, message in (("expired", "expired"), ("early", "not valid (yet|before)|not yet valid"), ("otherhost", "not localhost"),
-                          ("selfsigned", "signed by itself|self-signed"), ("unknown", "unknown authority")):
+    for port, message in (("expired", "expired"), ("early", "not valid (yet|before)|not yet valid"),
+                          ("otherhost", "not localhost"), ("selfsigned", "signed by itself|self-signed"),
+                          ("unknown", "unknown authority")):
         mistrusted(rig, port, message)
 
 
@@ -49,7 +50,7 @@ def mended(rig):
 def authorities(rig):
     """without --ca the system's authorities count, or SSL_CERT_FILE; --ca goes before it; what is no bundle is named"""
     rig.write("nothing.pem", "this is no certificate\n")
-    common = ["run", "ask.lua", "--args", '{"prompts":["one"]}', "--model", "anthropic:claude-haiku-4-5", "--yes", "--quiet"]
+    common = ["run", "ask.lua", "--args", '{"prompts":["one"]}', "--model", MODEL, "--yes", "--quiet"]
     alone = rig.wf(*common)
     expect(alone.code != 0 and re.search("unknown authority|root certificates", alone.err), alone)
     named = rig.wf(*common, env={"SSL_CERT_FILE": rig.server.ca})
@@ -143,7 +144,8 @@ def unknown_name(rig):
 # ---- proxies ----
 
 
-FAR = "https://other.example" # what is this machine is never asked of a proxy, so the server goes by a name that the proxy knows
+# A proxy is never asked for this machine itself, so the server has a name that only the proxy knows.
+FAR = "https://other.example"
 
 
 def proxy(rig, login=""):
@@ -161,8 +163,8 @@ def proxied(rig):
     expect(done.code == 0 and rig.since(before)["tunnels"] == 0, rig.since(before), done)
     for spared in ("no-such-host.invalid", "example.com, .invalid", "*"):
         before = rig.server.stats()
-        done = rig.ask("one", env={"HTTPS_PROXY": proxy(rig), "NO_PROXY": spared}, port="https://no-such-host.invalid", retries=0,
-                       options=["--agent-deadline", "5s"])
+        done = rig.ask("one", env={"HTTPS_PROXY": proxy(rig), "NO_PROXY": spared}, port="https://no-such-host.invalid",
+                       retries=0, options=["--agent-deadline", "5s"])
         expect(done.code != 0 and rig.since(before)["tunnels"] == 0, spared, done)
     connects = [r for r in rig.server.requests() if r["method"] == "CONNECT"]
     expect(connects and not any(KEY in r["head"] for r in connects), "the proxy sees the key")
@@ -194,17 +196,21 @@ def proxy_login(rig):
 @case
 def broken_proxies(rig):
     """a proxy that refuses, answers 502, hangs, or is not there"""
-    for rule, options, message in (("on method=CONNECT : status=502 html", [], "502"), ("on method=CONNECT : status=403", [], "403"),
-                                   ("on method=CONNECT : hang", ["--stall", "600ms"], "."), ("accept port=proxy : reset", [], "127.0.0.1:")):
+    for rule, options, message in (("on method=CONNECT : status=502 html", [], "502"),
+                                   ("on method=CONNECT : status=403", [], "403"),
+                                   ("on method=CONNECT : hang", ["--stall", "600ms"], "."),
+                                   ("accept port=proxy : reset", [], "127.0.0.1:")):
         rig.server.scenario(rule)
         done = rig.ask("one", retries=0, options=options, env={"HTTPS_PROXY": proxy(rig)}, port=FAR)
         expect(done.code in (3, 78) and done.seconds < 5 and re.search(message, done.err), rule, done)
-    done = rig.ask("one", retries=0, env={"HTTPS_PROXY": "http://127.0.0.1:%d" % rig.server.ports["closed"]}, port=FAR)
-    expect(done.code in (3, 78) and "refused" in done.err and "127.0.0.1:%d" % rig.server.ports["closed"] in done.err, done)
+    closed = "127.0.0.1:%d" % rig.server.ports["closed"]
+    done = rig.ask("one", retries=0, env={"HTTPS_PROXY": "http://" + closed}, port=FAR)
+    expect(done.code in (3, 78) and "refused" in done.err and closed in done.err, done)
     for bad in ("ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999"):
         done = rig.ask("one", env={"HTTPS_PROXY": bad}, port=FAR)
         expect(done.code == 2 and "HTTPS_PROXY" in done.err, bad, done)
 
 
 if __name__ == "__main__":
-    main("http", "https", "expired", "early", "otherhost", "selfsigned", "unknown", "tls12", "tls13", "noalpn", "proxy", "closed", record=True)
+    main("http", "https", "expired", "early", "otherhost", "selfsigned", "unknown", "tls12", "tls13", "noalpn", "proxy",
+         "closed", record=True)

@@ -581,7 +581,7 @@ static void fan_outs_are_windowed_and_bounded(void **state) {
         {"local n, most, live = 0, 0, 0 local fns = {} for i = 1, 3000 do fns[i] = function() live = live + 1"
          " if live > most then most = live end n = n + 1 if i % 500 == 0 then agent('say x') end live = live - 1 "
          "return i end end"
-         " local r = parallel(fns) return { n, r[3000], #r, most <= 1024 }",
+         " local r = parallel(fns) return { n, r[3000], #r, most <= 1280 }",
          "[3000,3000,3000,true]"},
         {"local items = {} for i = 1, 100000 do items[i] = i end local r = pipeline(items, function(x) return x * 2 "
          "end)"
@@ -594,7 +594,7 @@ static void fan_outs_are_windowed_and_bounded(void **state) {
         {"local live, most = 0, 0 local items = {} for i = 1, 2500 do items[i] = i end"
          " pipeline(items, function(x) live = live + 1 most = math.max(most, live) read('x') live = live - 1 return x "
          "end) return most",
-         "1024"},
+         "1280"},
         {"local t = setmetatable({}, { __len = function() return 1 << 60 end }) parallel(t)", "!more than the limit"},
         {"local t = setmetatable({}, { __len = function() return 'x' end }) parallel(t)", "!parallel"},
         {"local t = setmetatable({}, { __len = function() return -5 end }) return parallel(t)", "[]"},

@@ -1,4 +1,5 @@
-/* exchange: finds requests in what has come in and answers them as the scenario says. Strict: a client that is sloppy is told. */
+/* exchange: finds requests in what has come in and answers them as the scenario says. Strict: a client that is
+ * sloppy is told. */
 #include "server.h"
 
 #include <string.h>

@@ -2,14 +2,16 @@
  *
  *     wf-server [-s SCENARIO] [-r RECORD] [-c CA-FILE] [-p USER:PASSWORD] [-6] [PORT...]
  *
- * PORT is a name: http, proxy (CONNECT), closed (taken, but connections are refused), or a kind of TLS: https, expired, early (not yet valid), otherhost, selfsigned, unknown
- * (its authority is), tls12, tls13, noalpn. Without any: http https. All listen on 127.0.0.1 (-6: on ::1), where the system has a
- * port free. When ready, one line of JSON on stdout names them, and `control`, and the file with the certificate to trust:
+ * PORT is a name: http; proxy (CONNECT); closed (taken, but connections are refused); or a kind of TLS: https, expired,
+ * early (not yet valid), otherhost, selfsigned, unknown (its authority is), tls12, tls13, noalpn. Without any: http
+ * and https. All listen on 127.0.0.1 (-6: on ::1), where the system has a port free. When ready, one line of JSON on
+ * stdout names them, and `control`, and the file with the certificate to trust:
  *
  *     {"control":40001,"http":40002,"https":40003,"ca":"/tmp/wf-ca-x1y2z3.pem"}
  *
- * GET / at the control port answers the counters, POST /scenario replaces the scenario and counts anew for its rules. What is
- * answered: scenario.h. -r: every request as a line of JSON, with its head and body as received. -p: what the proxy asks for.
+ * GET / at the control port answers the counters, POST /scenario replaces the scenario and counts anew for its rules.
+ * What is answered: scenario.h. -r: every request as a line of JSON, with its head and body as received. -p: what the
+ * proxy asks for.
  *
  * It ends on SIGTERM, or when its stdin closes, and prints its counters. */
 #include "server.h"
@@ -314,6 +316,7 @@ int main(int argc, char **argv) {
     text out = {0};
     stats_json(&out);
     printf("%.*s\n", (int)out.n, out.p);
+    text_free(&out);
     if (mine) unlink(made);
     return 0;
 }

@@ -1,5 +1,5 @@
-/* message: what the scripted model says, as the Messages API does: one JSON object, or a stream of events. Both come out of one
- * array of content blocks. */
+/* message: what the scripted model says, as the Messages API does: one JSON object, or a stream of events. Both come
+ * out of one array of content blocks. */
 #include "reply.h"
 
 #include <string.h>

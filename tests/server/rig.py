@@ -15,7 +15,7 @@ import tempfile
 import time
 import traceback
 
-from server import ROOT, Server, escaped, quote # noqa: F401 (for the tests)
+from server import ROOT, Server, quote # noqa: F401 (for the tests)
 
 WF = os.path.abspath(os.environ.get("WF", os.path.join(ROOT, "build", "wf")))
 KEY = "sk-ant-TEST-THROWAWAY-0000"
@@ -96,8 +96,9 @@ class Rig:
         except subprocess.TimeoutExpired:
             process.kill()
             out, err = process.communicate()
-            raise AssertionError("still running after %d s: %s\n%s" % (timeout, command, err.decode()[-2000:])) from None
-        return Done(process.returncode, out.decode(), err.decode(), time.monotonic() - began)
+            raise AssertionError("still running after %d s: %s\n%s" % (timeout, command, err[-2000:])) from None
+        out, err = (said.decode(errors="replace") for said in (out, err))
+        return Done(process.returncode, out, err, time.monotonic() - began)
 
     def new_log(self):
         self.logs += 1
@@ -135,11 +136,11 @@ class Rig:
 OTHERS = ("one", "two", "three")
 
 
-def fault(rig, scenario, kind, message, attempts=None, code=3, retries=1, seconds=8, options=(), prompt="fault", request_id=True,
-          port="https", resumes=True):
-    """Three agents, and one that meets the fault: it alone fails, as said, in time; the resumed run asks for it alone."""
+def fault(rig, scenario, kind, message, attempts=None, code=3, retries=1, seconds=8, options=(), prompt="fault",
+          request_id=True, resumes=True):
+    """Three agents, and one that meets the fault: it alone fails, as said, in time; resumed, it alone is asked."""
     rig.server.scenario(scenario)
-    done = rig.ask(*OTHERS, prompt, retries=retries, options=options, port=port)
+    done = rig.ask(*OTHERS, prompt, retries=retries, options=options)
     expect(done.code == code, "exit %d, not %d" % (done.code, code), done)
     expect(done.seconds < seconds, "took longer than %s s" % seconds, done)
     value = done.value()
@@ -208,7 +209,8 @@ def main(*ports, **options):
             failed += notes is not None
             for line in (notes or "").splitlines()[:60]:
                 print("#   " + line[:600])
-            print("%sok %d - %s (%.1f s)" % ("not " if notes is not None else "", number, function.__doc__.split("\n")[0], seconds), flush=True)
+            said = "ok" if notes is None else "not ok"
+            print("%s %d - %s (%.1f s)" % (said, number, function.__doc__.split("\n")[0], seconds), flush=True)
     while not rigs.empty():
         rigs.get().close()
     sys.exit(1 if failed else 0)

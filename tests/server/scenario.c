@@ -85,7 +85,7 @@ static bool fail(text *why, size_t line, const char *what, slice where) {
     return false;
 }
 
-/* Undoes JSON's escapes in place. \u is for bytes: what is above 00ff would need more, and tests write UTF-8 as it is. */
+/* Undoes JSON's escapes in place. \u is for bytes: tests write what is above 00ff in UTF-8. */
 static slice unescape(char *p, const char *end) {
     char *to = p, *start = p;
     while (p < end) {

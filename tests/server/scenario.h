@@ -6,8 +6,9 @@
  *     on CONDITIONS : ACTIONS          a request
  *     accept CONDITIONS : ACTIONS      a connection, before its first byte
  *
- * Conditions and actions are NAME or NAME=VALUE, apart by blanks. A value is a bare word, a JSON string, or '...' as it is. All
- * conditions of a line must hold; of several lines that match the first one decides. A line without conditions always matches.
+ * Conditions and actions are NAME or NAME=VALUE, apart by blanks. A value is a bare word, a JSON string, or '...' as it
+ * is. All conditions of a line must hold; of several lines that match the first one decides. A line without conditions
+ * always matches.
  *
  * Conditions
  *     body=S        the request's body contains these bytes (as on the wire: inside JSON, so escaped as JSON is)
@@ -25,7 +26,7 @@
  *     until=MS      for so long since the first
  *
  * What is said: a reply of the model, unless status is given
- *     text=S        its text, JSON-escaped already; $prompt in it stands for the first text of the conversation. "did: $prompt"
+ *     text=S        its text ("did: $prompt"), JSON-escaped already; $prompt is the first text of the conversation
  *     size=N        so many bytes of filler as its text instead
  *     deltas=N      in so many pieces (4)
  *     thinking=S    a thinking block before it
@@ -45,7 +46,7 @@
  *     latency=MS    from the end of the request to the first byte
  *     gap=MS        between the events of a stream
  *     piece=N piece-gap=MS     N bytes at a time
- *     reset-at=N, close-at=N, hang-at=N     after N bytes of the response: RST; FIN, for TLS without its farewell; silence
+ *     reset-at=N, close-at=N, hang-at=N     after N bytes of the response: RST; FIN, in TLS without farewell; silence
  *     hang          silence from the start
  *     early         when the head has come, before the body; implies close
  *     framing=chunked|length|close

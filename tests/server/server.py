@@ -22,11 +22,6 @@ def quote(text):
     return json.dumps(text, ensure_ascii=False)
 
 
-def escaped(text):
-    """The text as it stands in a request: inside a JSON string."""
-    return json.dumps(text, ensure_ascii=False)[1:-1]
-
-
 class Server:
     def __init__(self, scenario="", *ports, record=False, proxy_user=None, v6=False):
         self.record = tempfile.NamedTemporaryFile(prefix="wf-record-", suffix=".jsonl") if record else None

@@ -11,8 +11,8 @@ typedef struct tls tls;           /* one connection */
 
 enum { TLS_CLOSED = 0, TLS_AGAIN = -1, TLS_FAILED = -2 };
 
-/* The kinds: https expired early otherhost selfsigned unknown tls12 tls13 noalpn. NULL: no such kind. Ends the process when a
- * certificate cannot be made. */
+/* The kinds: https expired early otherhost selfsigned unknown tls12 tls13 noalpn. NULL: no such kind. Ends the process
+ * when a certificate cannot be made. */
 tls_port *tls_port_open(const char *kind);
 const char *tls_roots(void); /* PEM of the authority that clients are to trust */
 

@@ -41,7 +41,7 @@ static void link_serve(fakenet *net, uint32_t conn, const fakenet_request *reque
 /* The step was not done: whether it may be tried again, since there is news for the lane. */
 static bool link_again(wf_http *http, wf_status status) {
     uint32_t lane;
-    return status == WF_AGAIN && wfi_client_ready(http, &lane, 1) > 0;
+    return status == WF_AGAIN && wf_http_ready(http, &lane, 1) > 0;
 }
 
 static wf_status link_send(wf_http *http, wf_str body) {
@@ -49,7 +49,7 @@ static wf_status link_send(wf_http *http, wf_str body) {
     for (size_t at = 0, sent; at < body.len; at += sent) {
         do {
             sent = 0;
-            s = wfi_client_send(http, 0, body.ptr + at, body.len - at, &sent);
+            s = wf_http_send(http, 0, body.ptr + at, body.len - at, &sent);
         } while (link_again(http, s));
         if (s != WF_OK) return s;
     }
@@ -60,13 +60,13 @@ static wf_status link_recv(wf_http *http, link_result *r) {
     wf_status s;
     char piece[4096];
     do {
-        s = wfi_client_head(http, 0, &r->response);
+        s = wf_http_head(http, 0, &r->response);
     } while (link_again(http, s));
     if (s != WF_OK) return s;
     r->answered = true;
     for (;;) {
         size_t got = 0;
-        s = wfi_client_recv(http, 0, piece, sizeof piece, &got);
+        s = wf_http_recv(http, 0, piece, sizeof piece, &got);
         if (s == WF_OK)
             text_add(&r->body, wf_str_of(piece, got));
         else if (!link_again(http, s))
@@ -76,14 +76,14 @@ static wf_status link_recv(wf_http *http, link_result *r) {
 
 static wf_status link_run(wf_http *http, const wf_messages_request *request, const wf_header *headers, uint32_t count,
                           link_result *r) {
-    wfi_http_call call = {.method = request->method,
-                          .url = request->url,
-                          .path = request->path,
-                          .headers = headers,
-                          .header_count = count,
-                          .has_body = request->has_body,
-                          .body_len = request->body.len};
-    wf_status s = wfi_client_begin(http, 0, &call);
+    wf_http_call call = {.method = request->method,
+                         .url = request->url,
+                         .path = request->path,
+                         .headers = headers,
+                         .header_count = count,
+                         .has_body = request->has_body,
+                         .body_len = request->body.len};
+    wf_status s = wf_http_begin(http, 0, &call);
     if (s == WF_OK) s = link_send(http, request->body);
     if (s == WF_OK) s = link_recv(http, r);
     return s;
@@ -104,12 +104,12 @@ void link_exchange(const wf_messages_request *request, const wf_header *headers,
     wf_http *http;
     if (!memory || wf_http_open(&http, memory, size, &config, NULL) != WF_OK) abort();
     out->status = link_run(http, request, headers, header_count, out);
-    if (out->status != WF_END) text_add(&out->error, wfi_client_error(http, 0));
+    if (out->status != WF_END) text_add(&out->error, wf_http_error(http, 0));
     text_add(&out->request_id, out->response.request_id);
     text_add(&out->content_type, out->response.content_type);
     out->response.request_id = text_str(&out->request_id);
     out->response.content_type = text_str(&out->content_type);
-    wfi_client_end(http, 0);
+    wf_http_end(http, 0);
     wf_http_close(http);
     free(memory);
 }

@@ -1,0 +1,125 @@
+"""Quota, refused keys and full contexts are told apart: what stops a run, with which exit code, that nothing more is
+sent then, and that the resumed run asks for what is missing alone. WF names the binary; default build/wf."""
+import os
+import re
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
+from rig import KEY, MODEL, case, expect, fault, main # noqa: E402
+
+# Ten agents in a row; the script goes on whatever they say.
+ROW = """meta = { name = "row", description = "Ten agents, one after the other" }
+local said = {}
+for i = 1, 10 do
+    local text, err = agent("item " .. i .. ".", { retries = 1 })
+    said[i] = text or err.kind
+end
+return said
+"""
+
+
+def stops(rig, actions, code, kind, message, sent=1):
+    """The fifth agent of a row meets something that stops the run."""
+    rig.write("row.lua", ROW)
+    rig.server.scenario('on body="item 5." : ' + actions)
+    before = rig.server.stats()
+    done = rig.run("row.lua")
+    expect(done.code == code, "exit %d, not %d" % (done.code, code), done)
+    expect(re.search(message, done.err) and re.search(message, rig.show()), "not said: " + message, done)
+    expect(re.search(r"req_\d{6}", done.err), "no request id", done)
+    expect("wf resume" in done.err, "not said how to go on", done)
+    asked = rig.since(before)["requests"]
+    expect(asked == 4 + sent, "%d requests, not %d: something was sent after the stop" % (asked, 4 + sent), done)
+    ended = [r["meta"] for r in rig.records() if r["type"] == "done"]
+    expect(len([m for m in ended if not m.get("kind")]) == 4, "finished agents in the log", ended)
+    rig.server.scenario("")
+    before = rig.server.stats()
+    again = rig.resume()
+    expect(again.code == 0 and again.value() == ["did: item %d." % i for i in range(1, 11)], "resumed", again)
+    expect(rig.since(before)["requests"] == 6, "the resumed run asked %d times, not 6" % rig.since(before)["requests"])
+    return done
+
+
+@case
+def quota(rig):
+    """a quota that is used up pauses the run at once: 402, and 429 with each sign that waiting does not cure it"""
+    stops(rig, "status=402 message='credit is used up'", 75, "quota", "credit is used up")
+    for code in ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded"):
+        stops(rig, "status=429 message='spend limit' code=" + code, 75, "quota", "spend limit")
+    stops(rig, "status=429 message='monthly limit' header='x-should-retry: false'", 75, "quota", "monthly limit")
+
+
+@case
+def rate_limit(rig):
+    """a rate limit that outlasts the retries pauses the run too; a run that goes on later loses nothing"""
+    stops(rig, "status=429 message='slow down' header='retry-after-ms: 10'", 75, "quota", "slow down", sent=2)
+    stops(rig, "status=429 message='in an hour' header='retry-after: 3600'", 75, "quota", "in an hour")
+
+
+@case
+def auth(rig):
+    """a key that is refused, a permission that is missing, a model that is unknown stop the run: exit 78"""
+    stops(rig, "status=401 message='invalid x-api-key'", 78, "auth", "invalid x-api-key")
+    stops(rig, "status=403 message='not allowed'", 78, "auth", "not allowed")
+    stops(rig, "status=404 message='model: no-such-model'", 78, "auth", "no-such-model")
+
+
+@case
+def wrong_key(rig):
+    """a wrong key is mended by the right one on resume"""
+    rig.server.scenario("set key=" + KEY)
+    done = rig.ask("one", "two", env={"ANTHROPIC_API_KEY": "sk-ant-TEST-WRONG"})
+    expect(done.code == 78 and "sk-ant-TEST-WRONG" not in done.err + done.out, done)
+    again = rig.resume()
+    expect(again.code == 0 and again.value() == [{"text": "did: one"}, {"text": "did: two"}], again)
+
+
+@case
+def context(rig):
+    """a prompt that is too long is that agent's error alone"""
+    long = "prompt is too long: 250000 tokens > 200000 maximum"
+    fault(rig, "on body=\"fault\" : status=400 message='%s'" % long, "context", "prompt is too long", attempts=1)
+    fault(rig, "on body=\"fault\" : status=413 message='too large'", "context", "too large", attempts=1)
+
+
+@case
+def deadline_of_run(rig):
+    """the run's deadline ends it in time whatever hangs: exit 7; what is finished stays"""
+    for actions in ("hang", "hang-at=600", "status=529 header='retry-after: 100'"):
+        rig.server.scenario('on body="fault" : ' + actions)
+        done = rig.ask("one", "two", "fault", options=["--deadline", "1s"])
+        expect(done.code == 7 and done.seconds < 5, actions, done)
+        rig.server.scenario("")
+        before = rig.server.stats()
+        again = rig.resume("--deadline", "30s")
+        expect(again.code == 0 and rig.since(before)["requests"] == 1, actions, again)
+
+
+@case
+def agent_deadline(rig):
+    """the agent's deadline ends the agent, and nobody else"""
+    fault(rig, 'on body="fault" : hang', "deadline", "deadline", options=["--agent-deadline", "800ms"],
+          request_id=False, seconds=5)
+
+
+@case
+def interrupted(rig):
+    """SIGINT while replies are on their way: exit 6, in time; the resumed run asks again for these alone"""
+    rig.server.scenario('on body="item 3." : hang')
+    rig.write("row.lua", ROW)
+    rig.log = rig.new_log()
+    process = rig.start("run", "row.lua", "--model", MODEL, "--yes", "--log", rig.log, "--ca", rig.server.ca)
+    for _ in range(2000):
+        if rig.server.stats()["active"] == 1 and rig.server.stats()["requests"] >= 3:
+            break
+    process.send_signal(2)
+    process.communicate(timeout=10)
+    expect(process.returncode == 6, "exit %d" % process.returncode)
+    rig.server.scenario("")
+    before = rig.server.stats()
+    again = rig.resume()
+    expect(again.code == 0 and rig.since(before)["requests"] == 8, again, rig.since(before))
+
+
+if __name__ == "__main__":
+    main("https", record=True)
