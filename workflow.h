@@ -17319,7 +17319,8 @@ static void tls_say(tls_conn *c, int error) {
 static void tls_step_back(tls_conn *c);
 
 static wf_status tls_fail(tls_conn *c, int error) {
-    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !tls_now->starved && c->below != WF_E_IO;
+    bool starved = tls_now->starved || c->starved;
+    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
