@@ -900,12 +900,21 @@ typedef enum wf_posix_mode {
     WF_POSIX_READ           /* an existing log, only read; no lock, so a live one may be watched */
 } wf_posix_mode;
 
+/* What agents and scripts may do, bits of wf_posix_config.allow. */
+enum {
+    WF_ALLOW_READ = 1,  /* the tools read, grep, glob */
+    WF_ALLOW_WRITE = 2, /* the tools write, edit */
+    WF_ALLOW_BASH = 4,  /* the tool bash */
+    WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
+};
+
 /* The strings must outlive the wf_posix. Zero means the default. */
 typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
     const char *log;
     wf_posix_mode mode;
     bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
+    uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
@@ -942,8 +951,11 @@ void wf_posix_wake(wf_posix *p);
 /* What went wrong last, as a sentence with the path and the system's reason. "" if nothing did. */
 const char *wf_posix_error(const wf_posix *p);
 
-/* The tools for agents: read, grep, glob. Scripts have the effects `read` and `files`, which need no entry here. */
-const wf_tool *wf_posix_tools(uint32_t *count);
+#define WF_POSIX_TOOLS 8u /* at most */
+
+/* The tools for agents that the bits of `allow` (0: WF_ALLOW_READ) give; answers how many. Scripts have the effects `read` and
+ * `files`, which need no entry here. */
+uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]);
 
 #ifdef __cplusplus
 }
@@ -14607,20 +14619,21 @@ typedef struct wfi_tools {
     wfi_children children;
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
     uint32_t tickets, tool_ms;
+    uint32_t allow;
     wfi_ticket *ticket;
     wfi_ring waiting, done;
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */
 WFI size_t wfi_tools_size(uint32_t tickets);
-/* 0 or an errno: the root cannot be opened. */
-WFI int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
-                       uint32_t tool_ms);
+/* config: without zeros that stand for defaults. 0 or an errno: the root cannot be opened. */
+WFI int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config);
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
-WFI const wf_tool *wfi_tools_list(uint32_t *count);
+/* See wf_posix_tools. */
+WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 
 #endif
 
@@ -14652,42 +14665,52 @@ WFI const wf_tool *wfi_tools_list(uint32_t *count);
 #define TOOLS_OBJECT(members, needed)                                                                                  \
     "{\"type\":\"object\",\"properties\":{" members "},\"required\":[\"" needed "\"],\"additionalProperties\":false}"
 
-/* These texts go into every request: each word costs. */
-static const wf_tool tools_list[] = {
-    {TOOLS_STR("read"),
-     TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
-     TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
-     false},
-    {TOOLS_STR("grep"),
-     TOOLS_STR(
-         "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
-         "directory; `glob`: only such files, e.g. *.c; `max` lines: 100."),
-     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING ",\"glob\":" TOOLS_STRING
-                            ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
-                            "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
-                            "pattern")),
-     false},
-    {TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
-     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
-};
-
-const wf_tool *wfi_tools_list(uint32_t *count) {
-    *count = (uint32_t)(sizeof tools_list / sizeof tools_list[0]);
-    return tools_list;
-}
-
-/* What each tool is called, who may call it, and what does it. */
+/* What models may use, what scripts may, the right that it takes, and what does the work. The texts go into every request:
+ * each word costs. */
 static const struct {
-    const char *name;
+    wf_tool tool; /* an effect of scripts has a name only */
+    uint32_t right;
     bool model, script;
     wfi_work_fn work;
 } tools_kinds[] = {
-    {"read", true, true, wfi_work_read},
-    {"grep", true, false, wfi_work_grep},
-    {"glob", true, false, wfi_work_glob},
-    {"files", false, true, wfi_work_files},
+    {{TOOLS_STR("read"),
+      TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
+      false},
+     WF_ALLOW_READ,
+     true,
+     true,
+     wfi_work_read},
+    {{TOOLS_STR("grep"),
+      TOOLS_STR(
+          "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
+          "directory; `glob`: only such files, e.g. *.c; `max` lines: 100."),
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING ",\"glob\":" TOOLS_STRING
+                             ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
+                             "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
+                             "pattern")),
+      false},
+     WF_ALLOW_READ,
+     true,
+     false,
+     wfi_work_grep},
+    {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
+     WF_ALLOW_READ,
+     true,
+     false,
+     wfi_work_glob},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
+
+uint32_t wfi_tools_list(uint32_t allow, wf_tool *out) {
+    uint32_t count = 0;
+    if (allow == 0) allow = WF_ALLOW_READ;
+    for (uint32_t i = 0; i < TOOLS_KINDS; i++)
+        if (tools_kinds[i].model && (tools_kinds[i].right & allow) != 0) out[count++] = tools_kinds[i].tool;
+    return count;
+}
 
 /* ---- rings ---- */
 
@@ -14709,17 +14732,17 @@ size_t wfi_tools_size(uint32_t tickets) {
     return (tickets * one + 15) & ~(size_t)15;
 }
 
-int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
-                   uint32_t tool_ms) {
+int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     memset(t, 0, sizeof *t);
-    memset(tables, 0, wfi_tools_size(tickets));
-    t->tickets = tickets;
-    t->tool_ms = tool_ms;
+    memset(tables, 0, wfi_tools_size(config->tickets));
+    t->tickets = config->tickets;
+    t->tool_ms = config->tool_ms;
+    t->allow = config->allow;
     t->ticket = tables;
-    t->waiting.at = (uint32_t *)(void *)(t->ticket + tickets);
-    t->done.at = t->waiting.at + tickets;
-    wfi_children_init(&t->children, children);
-    return wfi_confine_init(&t->root, root);
+    t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
+    t->done.at = t->waiting.at + t->tickets;
+    wfi_children_init(&t->children, config->children);
+    return wfi_confine_init(&t->root, config->root);
 }
 
 static void tools_end(void *ctx, uint32_t ticket);
@@ -14862,9 +14885,9 @@ bool wfi_tools_have_news(wfi_tools *t) {
 
 static uint32_t tools_find(const wf_tool_call *call) {
     for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
-        size_t n = strlen(tools_kinds[i].name);
-        bool allowed = call->script ? tools_kinds[i].script : tools_kinds[i].model;
-        if (allowed && n == call->name.len && memcmp(tools_kinds[i].name, call->name.ptr, n) == 0) return i;
+        wf_str name = tools_kinds[i].tool.name;
+        bool offered = call->script ? tools_kinds[i].script : tools_kinds[i].model;
+        if (offered && name.len == call->name.len && memcmp(name.ptr, call->name.ptr, name.len) == 0) return i;
     }
     return TOOLS_KINDS;
 }
@@ -14903,6 +14926,10 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read and files"
                                 : "there is no such tool; there are read, grep and glob");
+        return WF_OK;
+    }
+    if ((tools_kinds[k->kind].right & t->allow) == 0) {
+        tools_fail(t, ticket, "it is not allowed in this run; --allow gives that right");
         return WF_OK;
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
@@ -16497,9 +16524,11 @@ static posix_layout posix_size(const wf_posix_config *c) {
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (config == NULL) return false;
     *out = *config;
+    if (out->allow == 0) out->allow = WF_ALLOW_READ;
     if (out->tickets == 0) out->tickets = 24;
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
+    if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
     if (out->conns > WFI_NET_CONNS) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
@@ -16520,8 +16549,7 @@ static wf_status posix_open_wake(wf_posix *p) {
 static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
-    int error =
-        wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c->root, c->tickets, c->children, c->tool_ms);
+    int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -16690,8 +16718,8 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
-const wf_tool *wf_posix_tools(uint32_t *count) {
-    return wfi_tools_list(count);
+uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
+    return wfi_tools_list(allow, out);
 }
 
 /* ==== end src/port/posix.c ==== */

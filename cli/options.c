@@ -53,8 +53,8 @@ static const option_entry option_table[OPT_COUNT] = {
                             30 * OPTION_DAY},
     [OPT_STALL] = {"stall", "DUR", "180s", "silence before a request is sent again, or none", FORM_TIME, ON_RUNS, true,
                    1, 30 * OPTION_DAY},
-    [OPT_ALLOW] = {"allow", "read,...", "read", "tools for agents; this build has those that read", FORM_ALLOW, ON_RUNS,
-                   true, 0, 0},
+    [OPT_ALLOW] = {"allow", "read,write,bash,exec", "read", "what agents may do: read, write, bash; and scripts: exec",
+                   FORM_ALLOW, ON_RUNS, true, 0, 0},
     [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_RUNS,
                 true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT, ON_DRY | ON(CLI_RUNS),
@@ -226,19 +226,17 @@ static bool option_choice(const char *choices, const char *text, size_t len, uin
 }
 
 static cli_exit option_allow(const char *text, uint64_t *out) {
+    static const uint32_t rights[] = {WF_ALLOW_READ, WF_ALLOW_WRITE, WF_ALLOW_BASH, WF_ALLOW_EXEC};
     uint64_t which;
+    *out = 0;
     for (const char *p = text;; p++) {
         size_t n = strcspn(p, ",");
         if (!option_choice("read|write|bash|exec", p, n, &which))
-            return cli_fail(CLI_USAGE,
-                            "--allow %s: of read, write, bash and exec, comma-separated; this build has read", text);
-        if (which > 0)
-            return cli_fail(CLI_USAGE, "--allow %s: this build has no %.*s tools yet; leave it at --allow read", text,
-                            (int)n, p);
+            return cli_fail(CLI_USAGE, "--allow %s: of read, write, bash and exec, comma-separated", text);
+        *out |= rights[which];
         p += n;
         if (*p == '\0') break;
     }
-    *out = 1;
     return CLI_OK;
 }
 

@@ -28,7 +28,7 @@ typedef enum cli_option {
     OPT_DEADLINE, /* times in ms, WF_NONE for "none" */
     OPT_AGENT_DEADLINE,
     OPT_STALL,
-    OPT_ALLOW, /* number: 1 if tools that read are allowed */
+    OPT_ALLOW, /* number: bits of WF_ALLOW_... */
     OPT_CA,
     OPT_ROOT,
     OPT_MEMORY,

@@ -98,6 +98,7 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
     if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
+        config.allow = (uint32_t)w->options->number[OPT_ALLOW];
         config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
         if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
@@ -233,7 +234,8 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
                             .providers = w->providers,
                             .provider_count = w->provider_count,
                             .max_agents = (uint32_t)options->number[OPT_AGENTS]};
-        config.tools = wf_posix_tools(&config.tool_count);
+        config.tools = w->tools;
+        config.tool_count = wf_posix_tools((uint32_t)options->number[OPT_ALLOW], w->tools);
         if (stub)
             world_config_dry(w, &config);
         else

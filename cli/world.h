@@ -14,6 +14,7 @@ typedef struct cli_world {
     wf_posix *posix;
     wf_platform platform;
     wf_provider providers[CLI_PROVIDERS];
+    wf_tool tools[WF_POSIX_TOOLS];
     uint32_t provider_count;
     wf_rules *rules;
     cli_network network;

@@ -57,9 +57,11 @@ static posix_layout posix_size(const wf_posix_config *c) {
 static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (config == NULL) return false;
     *out = *config;
+    if (out->allow == 0) out->allow = WF_ALLOW_READ;
     if (out->tickets == 0) out->tickets = 24;
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
+    if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
     if (out->conns > WFI_NET_CONNS) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
@@ -80,8 +82,7 @@ static wf_status posix_open_wake(wf_posix *p) {
 static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
-    int error =
-        wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c->root, c->tickets, c->children, c->tool_ms);
+    int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -250,6 +251,6 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
 }
 
-const wf_tool *wf_posix_tools(uint32_t *count) {
-    return wfi_tools_list(count);
+uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
+    return wfi_tools_list(allow, out);
 }

@@ -28,12 +28,21 @@ typedef enum wf_posix_mode {
     WF_POSIX_READ           /* an existing log, only read; no lock, so a live one may be watched */
 } wf_posix_mode;
 
+/* What agents and scripts may do, bits of wf_posix_config.allow. */
+enum {
+    WF_ALLOW_READ = 1,  /* the tools read, grep, glob */
+    WF_ALLOW_WRITE = 2, /* the tools write, edit */
+    WF_ALLOW_BASH = 4,  /* the tool bash */
+    WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
+};
+
 /* The strings must outlive the wf_posix. Zero means the default. */
 typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
     const char *log;
     wf_posix_mode mode;
     bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
+    uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000 */
@@ -70,8 +79,11 @@ void wf_posix_wake(wf_posix *p);
 /* What went wrong last, as a sentence with the path and the system's reason. "" if nothing did. */
 const char *wf_posix_error(const wf_posix *p);
 
-/* The tools for agents: read, grep, glob. Scripts have the effects `read` and `files`, which need no entry here. */
-const wf_tool *wf_posix_tools(uint32_t *count);
+#define WF_POSIX_TOOLS 8u /* at most */
+
+/* The tools for agents that the bits of `allow` (0: WF_ALLOW_READ) give; answers how many. Scripts have the effects `read` and
+ * `files`, which need no entry here. */
+uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]);
 
 #ifdef __cplusplus
 }

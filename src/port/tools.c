@@ -24,42 +24,52 @@
 #define TOOLS_OBJECT(members, needed)                                                                                  \
     "{\"type\":\"object\",\"properties\":{" members "},\"required\":[\"" needed "\"],\"additionalProperties\":false}"
 
-/* These texts go into every request: each word costs. */
-static const wf_tool tools_list[] = {
-    {TOOLS_STR("read"),
-     TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
-     TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
-     false},
-    {TOOLS_STR("grep"),
-     TOOLS_STR(
-         "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
-         "directory; `glob`: only such files, e.g. *.c; `max` lines: 100."),
-     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING ",\"glob\":" TOOLS_STRING
-                            ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
-                            "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
-                            "pattern")),
-     false},
-    {TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
-     TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
-};
-
-const wf_tool *wfi_tools_list(uint32_t *count) {
-    *count = (uint32_t)(sizeof tools_list / sizeof tools_list[0]);
-    return tools_list;
-}
-
-/* What each tool is called, who may call it, and what does it. */
+/* What models may use, what scripts may, the right that it takes, and what does the work. The texts go into every request:
+ * each word costs. */
 static const struct {
-    const char *name;
+    wf_tool tool; /* an effect of scripts has a name only */
+    uint32_t right;
     bool model, script;
     wfi_work_fn work;
 } tools_kinds[] = {
-    {"read", true, true, wfi_work_read},
-    {"grep", true, false, wfi_work_grep},
-    {"glob", true, false, wfi_work_glob},
-    {"files", false, true, wfi_work_files},
+    {{TOOLS_STR("read"),
+      TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
+      false},
+     WF_ALLOW_READ,
+     true,
+     true,
+     wfi_work_read},
+    {{TOOLS_STR("grep"),
+      TOOLS_STR(
+          "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
+          "directory; `glob`: only such files, e.g. *.c; `max` lines: 100."),
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING ",\"glob\":" TOOLS_STRING
+                             ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
+                             "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
+                             "pattern")),
+      false},
+     WF_ALLOW_READ,
+     true,
+     false,
+     wfi_work_grep},
+    {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
+     WF_ALLOW_READ,
+     true,
+     false,
+     wfi_work_glob},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
+
+uint32_t wfi_tools_list(uint32_t allow, wf_tool *out) {
+    uint32_t count = 0;
+    if (allow == 0) allow = WF_ALLOW_READ;
+    for (uint32_t i = 0; i < TOOLS_KINDS; i++)
+        if (tools_kinds[i].model && (tools_kinds[i].right & allow) != 0) out[count++] = tools_kinds[i].tool;
+    return count;
+}
 
 /* ---- rings ---- */
 
@@ -81,17 +91,17 @@ size_t wfi_tools_size(uint32_t tickets) {
     return (tickets * one + 15) & ~(size_t)15;
 }
 
-int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
-                   uint32_t tool_ms) {
+int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     memset(t, 0, sizeof *t);
-    memset(tables, 0, wfi_tools_size(tickets));
-    t->tickets = tickets;
-    t->tool_ms = tool_ms;
+    memset(tables, 0, wfi_tools_size(config->tickets));
+    t->tickets = config->tickets;
+    t->tool_ms = config->tool_ms;
+    t->allow = config->allow;
     t->ticket = tables;
-    t->waiting.at = (uint32_t *)(void *)(t->ticket + tickets);
-    t->done.at = t->waiting.at + tickets;
-    wfi_children_init(&t->children, children);
-    return wfi_confine_init(&t->root, root);
+    t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
+    t->done.at = t->waiting.at + t->tickets;
+    wfi_children_init(&t->children, config->children);
+    return wfi_confine_init(&t->root, config->root);
 }
 
 static void tools_end(void *ctx, uint32_t ticket);
@@ -234,9 +244,9 @@ bool wfi_tools_have_news(wfi_tools *t) {
 
 static uint32_t tools_find(const wf_tool_call *call) {
     for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
-        size_t n = strlen(tools_kinds[i].name);
-        bool allowed = call->script ? tools_kinds[i].script : tools_kinds[i].model;
-        if (allowed && n == call->name.len && memcmp(tools_kinds[i].name, call->name.ptr, n) == 0) return i;
+        wf_str name = tools_kinds[i].tool.name;
+        bool offered = call->script ? tools_kinds[i].script : tools_kinds[i].model;
+        if (offered && name.len == call->name.len && memcmp(name.ptr, call->name.ptr, name.len) == 0) return i;
     }
     return TOOLS_KINDS;
 }
@@ -275,6 +285,10 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read and files"
                                 : "there is no such tool; there are read, grep and glob");
+        return WF_OK;
+    }
+    if ((tools_kinds[k->kind].right & t->allow) == 0) {
+        tools_fail(t, ticket, "it is not allowed in this run; --allow gives that right");
         return WF_OK;
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);

@@ -11,6 +11,7 @@
 
 #include "child.h"
 #include "confine.h"
+#include "posix.h"
 
 typedef enum wfi_ticket_state {
     WFI_TICKET_FREE = 0,
@@ -41,19 +42,20 @@ typedef struct wfi_tools {
     wfi_children children;
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
     uint32_t tickets, tool_ms;
+    uint32_t allow;
     wfi_ticket *ticket;
     wfi_ring waiting, done;
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */
 WFI size_t wfi_tools_size(uint32_t tickets);
-/* 0 or an errno: the root cannot be opened. */
-WFI int wfi_tools_init(wfi_tools *t, void *tables, const char *root, uint32_t tickets, uint32_t children,
-                       uint32_t tool_ms);
+/* config: without zeros that stand for defaults. 0 or an errno: the root cannot be opened. */
+WFI int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config);
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
-WFI const wf_tool *wfi_tools_list(uint32_t *count);
+/* See wf_posix_tools. */
+WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 
 #endif

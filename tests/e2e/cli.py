@@ -322,7 +322,7 @@ def values_are_checked(b):
             ("--budget-usd", "0", "more than 0"), ("--budget-usd", "1.2.3", "dollars"), ("--budget-usd", "-1", "dollars"),
             ("--deadline", "5", "duration"), ("--deadline", "0s", "from 1ms"), ("--stall", "1y", "duration"),
             ("--memory", "1K", "from 8.0 MB"), ("--memory", "x", "size"), ("--sync", "maybe", "batch|always|off"),
-            ("--effort", "huge", "low|medium"), ("--allow", "read,bash", "bash"), ("--allow", "fly", "read"),
+            ("--effort", "huge", "low|medium"), ("--allow", "read,", "write"), ("--allow", "fly", "read"),
             ("--root", "nowhere", "nowhere"), ("-o", "nowhere/x", "nowhere/x"), ("--model", "", "empty")):
         usage(b.run("hello.lua", option, value) if option != "--model" else b.run(model=value), option, part)
     want("logs", b.logs(), [])
