@@ -343,7 +343,6 @@ static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
     bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
     if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
     wfi_exchange_end(t);
-    if (f->answered && last && wfi_budget_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
     if (!f->answered) wfi_budget_settle(e, t);
     if (!last) return agent_retry(e, t, f);
     if (f->again && e->stop != WF_RUN_OPEN) {

@@ -1,5 +1,6 @@
 /* sched: see sched.h. */
 #include "sched.h"
+#include "budget.h"
 
 #define SCHED_LIVE_ORDER                                                                                               \
     (UINT64_C(1) << 62) /* undelivered answers come after all that were delivered, by place in the log */
@@ -338,6 +339,12 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
+/* There is nothing to do for a while: leaves a log that a killed process would want to find. */
+static wf_status sched_rest(wfi_env *e, const wfi_sched *s) {
+    wf_status status = s->sealing.first == WFI_NO_ROW ? wfi_budget_rest(e) : WF_OK;
+    return status == WF_OK ? wfi_log_flush(&e->log) : status;
+}
+
 wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
     uint32_t work = max_work ? max_work : 1;
     wf_status status = WF_OK;
@@ -358,5 +365,5 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
     *wait_ms = sched_wait(e, s);
-    return WF_OK;
+    return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
 }
