@@ -737,7 +737,8 @@ void wf_json_init(wf_json *j, wf_str text);
 wf_json_token wf_json_next(wf_json *j);
 /* Passes over the value whose first token was just read; *raw (may be NULL) becomes its exact text. */
 wf_status wf_json_skip(wf_json *j, wf_json_token first, wf_str *raw);
-/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes. Answers the length. */
+/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes, and may lie before raw or at its start.
+ * Answers the length. */
 size_t wf_json_unescape(wf_str raw, char *out);
 /* Whether an escaped string or key decodes to exactly `plain`. */
 bool wf_json_equals(wf_str raw, wf_str plain);
@@ -2216,7 +2217,7 @@ size_t wf_json_unescape(wf_str raw, char *out) {
         size_t start = pos;
         while (pos < raw.len && raw.ptr[pos] != '\\')
             pos++;
-        if (pos > start) wfi_copy(out + n, raw.ptr + start, pos - start);
+        if (pos > start) wfi_move(out + n, raw.ptr + start, pos - start);
         n += pos - start;
         if (pos < raw.len) n += wfi_utf8_put(json_escape(raw, &pos), out + n);
     }
@@ -5104,6 +5105,7 @@ typedef struct wfi_env {
     wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
     uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
+    uint32_t exchanges;    /* under way */
     uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;     /* of the model looked up last, */
     wf_str tariff_model;   /* ... which has this name, */
@@ -9413,7 +9415,7 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
-WFI void wfi_exchange_end(wfi_task *t);
+WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
@@ -9428,9 +9430,11 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 #define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+    if (!t->exchange) return;
+    t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    e->exchanges--;
 }
 
 void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
@@ -9560,6 +9564,7 @@ wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    e->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
@@ -9695,7 +9700,7 @@ static void agent_end_tool(wfi_env *e, wfi_task *t) {
 }
 
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     agent_end_tool(e, t);
     wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
@@ -10003,7 +10008,7 @@ static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
     if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     if (!f->answered) wfi_budget_settle(e, t);
     if (!last) return agent_retry(e, t, f);
     if (f->again && e->stop != WF_RUN_OPEN) {
@@ -10023,7 +10028,7 @@ static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, c
     case WFI_PROGRESS_REPLY:
         return agent_reply(e, t);
     case WFI_PROGRESS_STALE:
-        wfi_exchange_end(t);
+        wfi_exchange_end(e, t);
         return agent_send(e, t, wfi_request_begin(t));
     case WFI_PROGRESS_FAILED:
         return agent_failed(e, t, f);
@@ -10074,7 +10079,7 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
     wfi_log_want(&e->log); /* it is paid for */
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     t->state = WFI_TASK_TURN;
     wfi_budget_settle(e, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
@@ -10370,6 +10375,8 @@ typedef struct wfi_sched {
     wfi_list queued_agents, queued_effects, sealing;
     wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
+    bool gathering;                           /* a sync is asked for, and not begun, */
+    uint64_t gathers_since;                   /* ... since then */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
     uint32_t agents;                          /* agent rows asked for by this process */
@@ -10743,6 +10750,18 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
+/* Whether a sync that is asked for waits a little, for other lanes to put something of theirs into it: until none can, or the
+ * clock's millisecond is over. */
+static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
+    bool asked = e->log.wanted > e->log.synced && !e->log.syncing && e->config.sync != WF_SYNC_ALWAYS;
+    if (!asked)
+        s->gathering = false;
+    else if (!s->gathering)
+        s->gathers_since = e->now;
+    s->gathering = asked;
+    return asked && e->exchanges > 0 && s->gathers_since == e->now;
+}
+
 /* There is nothing to do for a while: leaves a log that a killed process would want to find. */
 static wf_status sched_rest(wfi_env *e, const wfi_sched *s) {
     wf_status status = s->sealing.first == WFI_NO_ROW ? wfi_budget_rest(e) : WF_OK;
@@ -10764,11 +10783,13 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
     sched_wake_backoffs(e, s);
-    status = wfi_log_pump(&e->log);
+    bool gathers = sched_gathers(e, s);
+    status = gathers ? WF_OK : wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
     *wait_ms = sched_wait(e, s);
+    if (gathers && *wait_ms > 1) *wait_ms = 1;
     return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
 }
 

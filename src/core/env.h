@@ -32,6 +32,7 @@ typedef struct wfi_env {
     wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
     uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
+    uint32_t exchanges;    /* under way */
     uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;     /* of the model looked up last, */
     wf_str tariff_model;   /* ... which has this name, */

@@ -6,9 +6,11 @@
 #define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+    if (!t->exchange) return;
+    t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    e->exchanges--;
 }
 
 void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
@@ -138,6 +140,7 @@ wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    e->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
