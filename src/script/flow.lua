@@ -49,7 +49,10 @@ local function read_budget(v, whose)
     if type(v) ~= "table" then fail(whose .. "budget takes a table, such as { tokens = 50000 }") end
     for unit, n in pairs(v) do
         if unit ~= "tokens" and unit ~= "usd" then fail(format("%sbudget knows tokens and usd, not '%s'", whose, tostring(unit))) end
-        if type(n) ~= "number" or not (n > 0 and n < 1e9) then fail(format("%sbudget.%s takes a number above 0", whose, unit)) end
+        local least = unit == "usd" and 1e-9 or 1 -- less would round to nothing, which is no budget at all
+        if type(n) ~= "number" or not (n >= least and n < 1e9) then
+            fail(format("%sbudget.%s takes a number from %g to a billion", whose, unit, least))
+        end
     end
     return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
 end
