@@ -6,6 +6,7 @@
 #include "env.h"
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 typedef struct env_entry {
@@ -87,7 +88,16 @@ static const char *env_value(const char *name) {
     return NULL;
 }
 
+/* A core file would hold the key. */
+static void env_no_core(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) != 0) return;
+    limit.rlim_cur = 0;
+    (void)setrlimit(RLIMIT_CORE, &limit);
+}
+
 void cli_env_take(void) {
+    env_no_core();
     for (int i = 0; i < ENV_COUNT; i++) {
         const char *value = env_value(env_table[i].name);
         if (!value || !*value) value = env_value(env_table[i].other);
