@@ -402,12 +402,32 @@ def keys_are_checked_and_never_shown(b):
 
 
 @case
+def errors_do_not_drive_the_terminal(b):
+    evil = "\x1b]0;evil\x07\u009b31m"
+    results = [with_key(b, "--model", evil + ":x"), with_key(b, "--ca", evil), b.wf("run", evil), b.wf(evil),
+               b.wf("run", "hello.lua", "--" + evil), with_key(b, ANTHROPIC_BASE_URL="https://" + evil)]
+    b.write("m.lua", 'return function() return { error = { status = 401, message = "no" } } end')
+    code, _, err = b.run("hello.lua", "--log", "evil.wflog", model="rules:m.lua")
+    want("exit", code, 78)
+    os.rename(os.path.join(b.dir, "m.lua"), os.path.join(b.dir, evil))
+    results.append(b.wf("resume", "evil.wflog", "--model", "rules:" + evil, "--budget-usd", "1"))
+    results.append(b.wf("resume", evil))
+    for code, out, err in results:
+        want("in the open", [c for c in err + out if c in "\x1b\x07\x9b"], [])
+
+
+@case
 def settings_of_the_network_are_checked(b):
     usage(with_key(b, "--ca", "none.pem"), "--ca none.pem")
     b.write("junk.pem", "this is no certificate\n")
     usage(with_key(b, "--ca", "junk.pem"), "--ca junk.pem", "PEM")
     usage(with_key(b, SSL_CERT_FILE="none.pem"), "SSL_CERT_FILE none.pem")
     usage(with_key(b, ANTHROPIC_BASE_URL="http://192.0.2.1"), "ANTHROPIC_BASE_URL=http://192.0.2.1", "https://", "WF_ALLOW_HTTP")
+    for value in ("0", "no", "false"):
+        usage(with_key(b, ANTHROPIC_BASE_URL="http://192.0.2.1", WF_ALLOW_HTTP=value), "WF_ALLOW_HTTP=1")
+    result = with_key(b, ANTHROPIC_BASE_URL="https://x.example/?key=THROWAWAY")
+    usage(result, "ANTHROPIC_BASE_URL", "query")
+    want("a key in a query shown", "THROWAWAY" in result[2], False)
     usage(with_key(b, ANTHROPIC_BASE_URL="ftp://x"), "ANTHROPIC_BASE_URL=ftp://x")
     usage(with_key(b, ANTHROPIC_BASE_URL="nonsense"), "ANTHROPIC_BASE_URL=nonsense")
     result = with_key(b, ANTHROPIC_BASE_URL="https://me:THROWAWAY@localhost")
