@@ -106,6 +106,14 @@ local function text(v, name)
     return v
 end
 
+-- A misspelt one would be passed over by some models, and refused by others after it has been sent.
+local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }
+
+local function effort(v)
+    if not EFFORTS[v] then fail('agent: effort takes "low", "medium", "high", "xhigh" or "max"') end
+    return v
+end
+
 local function names(v, name)
     if type(v) == "string" then return v end
     local fine = type(v) == "table"
@@ -139,7 +147,7 @@ local function callback(v, name)
 end
 
 local AGENT_OPTIONS = {
-    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
+    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
     cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, "agent: ") end,
 }

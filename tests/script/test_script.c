@@ -107,6 +107,8 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"agent('x', { [1] = 'm' })", "!agent: there is no option '1'"},
         {"agent('x', { [{}] = 'm' })", "!agent: there is no option 'table'"},
         {"agent('x', { budget = { token = 1 } })", "!agent: budget knows tokens and usd, not 'token'"},
+        {"agent('x', { effort = 'hihg' })", "!agent: effort takes \"low\", \"medium\""},
+        {"agent('x', { effort = 3 })", "!agent: effort takes"},
         {"agent('x', { budget = { tokens = 0 } })", "!agent: budget.tokens takes a number from 1 to a billion"},
         {"agent('x', { budget = { tokens = 0.5 } })", "!agent: budget.tokens takes a number from 1"},
         {"agent('x', { budget = { usd = 1e-10 } })", "!agent: budget.usd takes a number from 1e-09 to a billion"},
