@@ -484,6 +484,12 @@ def check_tells_what_it_would_cost(b):
     b.write("good.jsonl", PRICE)
     has("known", b.wf("check", "hello.lua", "--model", "claude-x", "--prices", "good.jsonl")[1], "anthropic:claude-x: from 0.0")
     has("rules", b.wf("check", "hello.lua", "--model", "rules:model.lua")[1], "Cost: none")
+    b.write("none.lua", META + "return 1")
+    has("nobody is asked", b.wf("check", "none.lua")[1], "Cost: none; no model was asked")
+    b.write("other.lua", META + "return agent('a', { model = 'claude-x' })")
+    out = b.wf("check", "other.lua")[1]
+    has("whose price is not known", out, "Cost: unknown", "the models that agents name")
+    want("the default's is", "sonnet" in out, False)
     usage(b.wf("check", "hello.lua", "--model", "openai:x"), "openai:x")
 
 
