@@ -504,10 +504,10 @@ def secrets_leave_the_environment_at_once(b):
         return
     secret = "THROWAWAY"
     names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GITHUB_TOKEN", "MY_SECRET", "DB_PASSWORD", "AWS_REGION", "google_x",
-             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN")
+             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN", "KEY", "apikey", "PGPASSWORD", "MYSQL_PWD", "GITHUB_PAT")
     env = {name: secret for name in names}
     env.update(HTTPS_PROXY="http://me:%s@localhost:1" % secret, all_proxy="me:%s@localhost:1" % secret,
-               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear")
+               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear", OLDPWD="/kept", MONKEY="kept")
     b.write("t.lua", META + "return agent('sleep')")
     p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog", env=env)
     try:
@@ -517,6 +517,7 @@ def secrets_leave_the_environment_at_once(b):
         p.kill()
         p.communicate()
     want("secret and another", (secret.encode() in left, b"SHOWN=in the clear" in left), (False, True))
+    want("what only ends like one", (b"OLDPWD=/kept" in left, b"MONKEY=kept" in left), (True, True))
     want("log", secret.encode() in b.read("x.wflog"), False)
 
 
