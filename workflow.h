@@ -4717,7 +4717,7 @@ bool wf_prices_known(wf_str list, wf_str model) {
 static const char *price_fault(wf_str list, wf_str line) {
     price_line read;
     const char *why = price_parse(line, &read);
-    if (why) return why;
+    if (why || read.price.above == 0) return why; /* by itself it is a whole tariff; few lines are no such */
     wfi_tariff t = {0};
     bool fits = true, base = false;
     uint64_t number = 0;
@@ -5794,9 +5794,9 @@ typedef struct wfi_reply {
 /* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
     wf_str type, message, code, request_id;
-    bool spent;     /* a limit is used up that waiting does not cure */
-    bool context;   /* the request is too large for the model */
-    bool transient; /* by its type, another try may help */
+    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;      /* a limit is used up that waiting does not cure */
+    bool context;    /* the request is too large for the model */
 } wfi_fault;
 
 /* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
@@ -6223,10 +6223,24 @@ static bool messages_holds(wf_str text, const char *const *phrases) {
     return false;
 }
 
+static uint32_t messages_status(wf_str escaped_type) {
+    static const struct {
+        const char *type;
+        uint32_t status;
+    } known[] = {{"invalid_request_error", 400}, {"authentication_error", 401}, {"billing_error", 402},
+                 {"permission_error", 403},      {"not_found_error", 404},      {"conflict_error", 409},
+                 {"request_too_large", 413},     {"rate_limit_error", 429},     {"api_error", 500},
+                 {"timeout_error", 504},         {"overloaded_error", 529}};
+    for (size_t i = 0; i < WFI_COUNT(known); i++)
+        if (wf_json_equals(escaped_type, wfi_str_z(known[i].type))) return known[i].status;
+    return 0;
+}
+
 static void messages_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
-    static const char *const transient[] = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error", NULL};
+    /* these two come as requests that are invalid, with no code of their own */
+    static const char *const no_money[] = {"credit balance is too low", "specified api usage limits", NULL};
     static const char *const too_large[] = {"request_too_large", "request_body_too_large_after_decoding", NULL};
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
@@ -6237,11 +6251,11 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
     if (wf_json_member(error, WF_STR("details"), &details))
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
-    out->spent = messages_is_one_of(out->code, spent);
-    out->transient = messages_is_one_of(out->type, transient);
-    out->context =
-        messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
-        (wf_json_equals(out->type, WF_STR("invalid_request_error")) && messages_holds(out->message, too_long));
+    out->status = messages_status(out->type);
+    bool invalid = out->status == 400;
+    out->spent = messages_is_one_of(out->code, spent) || (invalid && messages_holds(out->message, no_money));
+    out->context = messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
+                   (invalid && messages_holds(out->message, too_long));
 }
 
 /* ---- a reply's blocks ---- */
@@ -8162,6 +8176,7 @@ static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, 
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
     x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy: ")); /* the network knows its address alone */
     client_say(x, text);
     return client_break(http, x, status);
 }
@@ -8454,10 +8469,10 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     if (s != WF_OK) return s;
     if (x->reader.status >= 300) return client_refused(http, x);
     if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
+    x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
     wfi_http_begin(&x->reader, false);
-    x->phase = WFI_PHASE_SEND;
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -9481,11 +9496,15 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
-/* What an unsuccessful response means. */
+/* What an unsuccessful response means, or an error in a stream that stands for one. */
 static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     if (fault->spent || status == 402 || status == 429) return WF_KIND_QUOTA;
     if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
+static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
+    return wfi_retry_wanted(status, should_retry) && !fault->spent;
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -9517,7 +9536,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
     f->why = exchange_message(e, t, head, message, escaped, id);
-    f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
+    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
@@ -9531,8 +9550,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
     wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
-    wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-    return exchange_fail(f, kind, why, fault.transient && !fault.spent);
+    return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
 /* What a reader's negative status means. */
@@ -9671,7 +9689,7 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -18301,7 +18319,10 @@ static const char *const wfi_flow[] = {
     "    if type(v) ~= \"table\" then fail(whose .. \"budget takes a table, such as { tokens = 50000 }\") end\n",
     "    for unit, n in pairs(v) do\n",
     "        if unit ~= \"tokens\" and unit ~= \"usd\" then fail(format(\"%sbudget knows tokens and usd, not '%s'\", whose, tostring(unit))) end\n",
-    "        if type(n) ~= \"number\" or not (n > 0 and n < 1e9) then fail(format(\"%sbudget.%s takes a number above 0\", whose, unit)) end\n",
+    "        local least = unit == \"usd\" and 1e-9 or 1 -- less would round to nothing, which is no budget at all\n",
+    "        if type(n) ~= \"number\" or not (n >= least and n < 1e9) then\n",
+    "            fail(format(\"%sbudget.%s takes a number from %g to a billion\", whose, unit, least))\n",
+    "        end\n",
     "    end\n",
     "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
     "end\n",
@@ -18355,6 +18376,14 @@ static const char *const wfi_flow[] = {
     "    return v\n",
     "end\n",
     "\n",
+    "-- A misspelt one would be passed over by some models, and refused by others after it has been sent.\n",
+    "local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }\n",
+    "\n",
+    "local function effort(v)\n",
+    "    if not EFFORTS[v] then fail('agent: effort takes \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"') end\n",
+    "    return v\n",
+    "end\n",
+    "\n",
     "local function names(v, name)\n",
     "    if type(v) == \"string\" then return v end\n",
     "    local fine = type(v) == \"table\"\n",
@@ -18388,7 +18417,7 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "local AGENT_OPTIONS = {\n",
-    "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
+    "    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
     "    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
     "}\n",

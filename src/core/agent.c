@@ -5,7 +5,7 @@
 #include "request.h"
 #include "retry.h"
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
