@@ -84,8 +84,11 @@ ifdef MBEDTLS_DIR
 MBEDTLS_SRC    := $(sort $(wildcard $(MBEDTLS_DIR)/library/*.c))
 MBEDTLS_PARTS  := $(MBEDTLS_SRC:$(MBEDTLS_DIR)/library/%.c=%)
 MBEDTLS_CFLAGS := -isystem $(MBEDTLS_DIR)/include -iquote . -DMBEDTLS_CONFIG_FILE="src/port/mbedtls_config.h"
-# Two parts are ours.
-MBEDTLS_MINE   := $(filter-out ssl_tls12_client,$(MBEDTLS_PARTS)) mbedtls_random mbedtls_tls12
+# Three parts are ours.
+MBEDTLS_MINE   := $(filter-out ssl_tls12_client ecp,$(MBEDTLS_PARTS)) mbedtls_random mbedtls_tls12 mbedtls_x25519
+# Those include parts of the library, and of what comes with it.
+EVEREST        := $(MBEDTLS_DIR)/3rdparty/everest
+MBEDTLS_INNER  := -I$(MBEDTLS_DIR)/library $(addprefix -isystem $(EVEREST)/,include include/everest include/everest/kremlib library)
 MBEDTLS_OBJ    := $(MBEDTLS_MINE:%=build/obj/mbedtls/%.o)
 MBEDTLS_SAN    := $(MBEDTLS_MINE:%=build/san/mbedtls/%.o)
 MBEDTLS_A      := build/libmbedtls.a
@@ -146,7 +149,7 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 	@echo '  $@'
 	$(Q)$(CC) $(LUA_FLAGS) $(HARD) $(SAN) -DLUA_USE_APICHECK -c -o $@ $<
 
-MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) -I$(MBEDTLS_DIR)/library -MMD -MP -c -o $@ $<
+MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) $(MBEDTLS_INNER) -MMD -MP -c -o $@ $<
 
 build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
@@ -236,7 +239,7 @@ build/static/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $
 build/static/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK) | build/static/include
 	@mkdir -p $(@D)
 	@echo '  $@'
-	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS)) -I$(MBEDTLS_DIR)/library
+	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS)) $(MBEDTLS_INNER)
 
 build/static/%.o: %.c | $(GEN) build/static/include
 	@mkdir -p $(@D)

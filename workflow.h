@@ -737,7 +737,8 @@ void wf_json_init(wf_json *j, wf_str text);
 wf_json_token wf_json_next(wf_json *j);
 /* Passes over the value whose first token was just read; *raw (may be NULL) becomes its exact text. */
 wf_status wf_json_skip(wf_json *j, wf_json_token first, wf_str *raw);
-/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes. Answers the length. */
+/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes, and may lie before raw or at its start.
+ * Answers the length. */
 size_t wf_json_unescape(wf_str raw, char *out);
 /* Whether an escaped string or key decodes to exactly `plain`. */
 bool wf_json_equals(wf_str raw, wf_str plain);
@@ -881,7 +882,7 @@ void wf_rules_close(wf_rules *rules);
  *     wf_close(w);
  *     wf_posix_close(posix);
  *
- * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
+ * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
  * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
@@ -1138,8 +1139,8 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
  * Contract: base.h. Nothing here keeps state, allocates or calls out; every loop is bounded by a length that the
  * caller gave (or by a terminator, in wfi_str_z alone).
  *
- * The compiler may turn the loops of the memory functions into calls of memcpy, memmove and memset. Those four (with
- * memcmp) are what a freestanding compiler may always ask for, and since ours have other names, none can call itself. */
+ * memcpy, memmove, memset and memcmp are what a freestanding compiler may always ask for, whatever a program says; so the memory
+ * functions ask for them as well, without a header. */
 
 #if !defined(NDEBUG)
 WFI void wfi_panic(const char *file, int line) {
@@ -1190,35 +1191,19 @@ const char *wf_kind_name(wf_kind kind) {
 /* ---- memory ---- */
 
 WFI void wfi_copy(void *to, const void *from, size_t n) {
-    uint8_t *restrict d = to;
-    const uint8_t *restrict s = from;
-    for (size_t i = 0; i < n; i++)
-        d[i] = s[i];
+    if (n > 0) __builtin_memcpy(to, from, n);
 }
 
 WFI void wfi_move(void *to, const void *from, size_t n) {
-    uint8_t *d = to;
-    const uint8_t *s = from;
-    if ((uintptr_t)d <= (uintptr_t)s) {
-        for (size_t i = 0; i < n; i++)
-            d[i] = s[i];
-    } else {
-        for (size_t i = n; i > 0; i--)
-            d[i - 1] = s[i - 1];
-    }
+    if (n > 0) __builtin_memmove(to, from, n);
 }
 
 WFI void wfi_zero(void *to, size_t n) {
-    uint8_t *d = to;
-    for (size_t i = 0; i < n; i++)
-        d[i] = 0;
+    if (n > 0) __builtin_memset(to, 0, n);
 }
 
 WFI int wfi_compare(const void *a, const void *b, size_t n) {
-    const uint8_t *x = a, *y = b;
-    for (size_t i = 0; i < n; i++)
-        if (x[i] != y[i]) return x[i] < y[i] ? -1 : 1;
-    return 0;
+    return n > 0 ? __builtin_memcmp(a, b, n) : 0;
 }
 
 /* ---- slices ---- */
@@ -2244,7 +2229,7 @@ size_t wf_json_unescape(wf_str raw, char *out) {
         size_t start = pos;
         while (pos < raw.len && raw.ptr[pos] != '\\')
             pos++;
-        if (pos > start) wfi_copy(out + n, raw.ptr + start, pos - start);
+        if (pos > start) wfi_move(out + n, raw.ptr + start, pos - start);
         n += pos - start;
         if (pos < raw.len) n += wfi_utf8_put(json_escape(raw, &pos), out + n);
     }
@@ -3895,7 +3880,6 @@ typedef struct wfi_row {
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
-    wfi_cost reserved; /* set aside by a reserve record that no reply has settled */
     wfi_limits limits;
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */
@@ -4038,8 +4022,10 @@ typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
-    uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
+    uint8_t
+        *buf; /* the log's last bytes, written out or not, from offset `base`; while scanning, a window of the file */
     size_t cap, fill, window_len;
+    uint64_t base;
     uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
     size_t block_size; /* ... 0: nothing is kept */
     wfi_log_block blocks[WFI_LOG_BLOCKS];
@@ -4090,6 +4076,8 @@ WFI wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str met
 WFI void wfi_log_want(wfi_log *l);
 /* Writes and syncs as far as asked for. WF_OK: all that was wanted is durable; WF_AGAIN: under way. */
 WFI wf_status wfi_log_pump(wfi_log *l);
+/* Hands all that was appended to the platform: a process that is killed afterwards loses nothing of it. */
+WFI wf_status wfi_log_flush(wfi_log *l);
 WFI bool wfi_log_durable(const wfi_log *l, uint64_t end);
 WFI uint64_t wfi_log_end(const wfi_log *l);
 
@@ -4140,7 +4128,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens nano_usd (0: what was reserved cost nothing)
+ *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -4189,7 +4177,7 @@ void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_
 }
 
 uint64_t wfi_log_end(const wfi_log *l) {
-    return l->flushed + l->fill;
+    return l->base + l->fill;
 }
 
 bool wfi_log_durable(const wfi_log *l, uint64_t end) {
@@ -4210,21 +4198,28 @@ static wf_status log_write_all(wfi_log *l, const uint8_t *p, size_t n) {
     return WF_OK;
 }
 
-static wf_status log_flush(wfi_log *l) {
-    size_t n = l->fill;
-    /* log_write_all moves `flushed` on as it goes; the buffer must not be counted twice meanwhile */
+wf_status wfi_log_flush(wfi_log *l) {
+    if (l->error.code != WF_OK) return l->error.code;
+    uint64_t end = wfi_log_end(l);
+    return l->flushed < end ? log_write_all(l, l->buf + (l->flushed - l->base), (size_t)(end - l->flushed)) : WF_OK;
+}
+
+/* Makes room: what the buffer holds is written out and forgotten. */
+static wf_status log_turn(wfi_log *l) {
+    wf_status s = wfi_log_flush(l);
+    if (s != WF_OK) return s;
+    l->base = l->flushed;
     l->fill = 0;
-    return log_write_all(l, l->buf, n);
+    return WF_OK;
 }
 
 static wf_status log_put(wfi_log *l, const void *p, size_t n) {
     const uint8_t *from = p;
     while (n > 0) {
         if (l->fill == l->cap) {
-            wf_status s = log_flush(l);
+            wf_status s = log_turn(l);
             if (s != WF_OK) return s;
         }
-        if (l->fill == 0 && n >= l->cap) return log_write_all(l, from, n);
         size_t room = l->cap - l->fill, take = n < room ? n : room;
         wfi_copy(l->buf + l->fill, from, take);
         l->fill += take;
@@ -4243,7 +4238,7 @@ wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
     wfi_put32(head + 28, wfi_crc32c(0, head, 28));
     l->salt = salt;
     l->fill = 0;
-    l->flushed = l->synced = l->wanted = 0;
+    l->base = l->flushed = l->synced = l->wanted = 0;
     return log_put(l, head, sizeof head);
 }
 
@@ -4286,13 +4281,12 @@ void wfi_log_want(wfi_log *l) {
     l->wanted = wfi_log_end(l);
 }
 
-/* Group commit: one sync at a time; whoever asks while it runs is served by the next. All that was appended is written out
- * even if nobody waits for it, so that a process that is killed loses nothing of it. */
+/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
 wf_status wfi_log_pump(wfi_log *l) {
     if (l->error.code != WF_OK) return l->error.code;
-    wf_status s = log_flush(l);
-    if (s != WF_OK) return s;
     while (l->syncing || l->wanted > l->synced) {
+        wf_status s = l->syncing ? WF_OK : wfi_log_flush(l);
+        if (s != WF_OK) return s;
         if (!l->syncing) {
             l->target = l->flushed;
             l->syncing = true;
@@ -4359,8 +4353,8 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
         return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
-    if (at < l->flushed) {
-        uint64_t part = l->flushed - at;
+    if (at < l->base) {
+        uint64_t part = l->base - at;
         size_t take = part < n ? (size_t)part : n;
         wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
@@ -4368,7 +4362,7 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
         p += take;
         n -= take;
     }
-    if (n > 0) wfi_copy(p, l->buf + (at - l->flushed), n);
+    if (n > 0) wfi_copy(p, l->buf + (at - l->base), n);
     return WF_OK;
 }
 
@@ -4415,7 +4409,7 @@ wf_status wfi_log_load(wfi_log *l) {
     wf_status s = l->ops->size(l->ctx, &l->file_size);
     if (s != WF_OK) return log_fail(l, WF_E_IO, "the log's size could not be read", 0);
     if (l->file_size == 0) return WF_END;
-    l->flushed = l->file_size;
+    l->base = l->flushed = l->file_size;
     size_t n = l->file_size < WFI_LOG_FIRST ? (size_t)l->file_size : WFI_LOG_FIRST;
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
@@ -4495,7 +4489,7 @@ wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
-    l->flushed = end;
+    l->base = l->flushed = end;
     l->window_len = 0;
     l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
     wfi_log_want(l);
@@ -4735,7 +4729,7 @@ bool wf_prices_known(wf_str list, wf_str model) {
 static const char *price_fault(wf_str list, wf_str line) {
     price_line read;
     const char *why = price_parse(line, &read);
-    if (why) return why;
+    if (why || read.price.above == 0) return why; /* by itself it is a whole tariff; few lines are no such */
     wfi_tariff t = {0};
     bool fits = true, base = false;
     uint64_t number = 0;
@@ -4856,7 +4850,7 @@ typedef struct wfi_meta_intent {
 } wfi_meta_intent;
 
 typedef struct wfi_meta_reserve {
-    wfi_cost cost;
+    wfi_cost ceiling;
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {
@@ -4962,8 +4956,8 @@ static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev",
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
-static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, cost.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, cost.nano_usd, "nano_usd", META_U64)};
+static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
@@ -5115,11 +5109,15 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;          /* monotonic, taken once a step */
-    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;        /* by all replies, from the log and in this process */
-    wfi_cost reserved;     /* set aside for requests under way */
-    wfi_cost lost;         /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    uint64_t now;      /* monotonic, taken once a step */
+    uint64_t rng;      /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;    /* by all replies, from the log and in this process */
+    wfi_cost reserved; /* set aside for requests under way */
+    wfi_cost lost;     /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
+    uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
+    uint32_t exchanges;    /* under way */
     uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;     /* of the model looked up last, */
     wf_str tariff_model;   /* ... which has this name, */
@@ -5808,9 +5806,9 @@ typedef struct wfi_reply {
 /* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
     wf_str type, message, code, request_id;
-    bool spent;     /* a limit is used up that waiting does not cure */
-    bool context;   /* the request is too large for the model */
-    bool transient; /* by its type, another try may help */
+    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;      /* a limit is used up that waiting does not cure */
+    bool context;    /* the request is too large for the model */
 } wfi_fault;
 
 /* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
@@ -6237,10 +6235,24 @@ static bool messages_holds(wf_str text, const char *const *phrases) {
     return false;
 }
 
+static uint32_t messages_status(wf_str escaped_type) {
+    static const struct {
+        const char *type;
+        uint32_t status;
+    } known[] = {{"invalid_request_error", 400}, {"authentication_error", 401}, {"billing_error", 402},
+                 {"permission_error", 403},      {"not_found_error", 404},      {"conflict_error", 409},
+                 {"request_too_large", 413},     {"rate_limit_error", 429},     {"api_error", 500},
+                 {"timeout_error", 504},         {"overloaded_error", 529}};
+    for (size_t i = 0; i < WFI_COUNT(known); i++)
+        if (wf_json_equals(escaped_type, wfi_str_z(known[i].type))) return known[i].status;
+    return 0;
+}
+
 static void messages_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
-    static const char *const transient[] = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error", NULL};
+    /* these two come as requests that are invalid, with no code of their own */
+    static const char *const no_money[] = {"credit balance is too low", "specified api usage limits", NULL};
     static const char *const too_large[] = {"request_too_large", "request_body_too_large_after_decoding", NULL};
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
@@ -6251,11 +6263,11 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
     if (wf_json_member(error, WF_STR("details"), &details))
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
-    out->spent = messages_is_one_of(out->code, spent);
-    out->transient = messages_is_one_of(out->type, transient);
-    out->context =
-        messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
-        (wf_json_equals(out->type, WF_STR("invalid_request_error")) && messages_holds(out->message, too_long));
+    out->status = messages_status(out->type);
+    bool invalid = out->status == 400;
+    out->spent = messages_is_one_of(out->code, spent) || (invalid && messages_holds(out->message, no_money));
+    out->context = messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
+                   (invalid && messages_holds(out->message, too_long));
 }
 
 /* ---- a reply's blocks ---- */
@@ -8176,6 +8188,7 @@ static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, 
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
     x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy: ")); /* the network knows its address alone */
     client_say(x, text);
     return client_break(http, x, status);
 }
@@ -8468,10 +8481,10 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     if (s != WF_OK) return s;
     if (x->reader.status >= 300) return client_refused(http, x);
     if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
+    x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
     wfi_http_begin(&x->reader, false);
-    x->phase = WFI_PHASE_SEND;
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -9245,12 +9258,16 @@ void wfi_request_sent(wfi_task *t, size_t n) {
 /* ==== begin src/core/budget.h ==== */
 
 /* budget: what the requests under way may use up at worst is set aside before they are sent, and settled when they are answered, so
- * that nothing is ever overshot. Reservations are durable: a killed run knows what may have been billed.
+ * that nothing is ever overshot. What may have been billed is known to a killed run by a ceiling in its log: no more can have been
+ * used up than it says. It is raised ahead of need, a little, so that few requests wait for a sync.
  *
  * Invariants:
  *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
- *   2. A request goes out only when its reservation is durable.
- *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed). */
+ *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
+ *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
+ *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
+ *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
+ *      not long before. */
 #ifndef WFI_BUDGET_H
 #define WFI_BUDGET_H
 
@@ -9262,8 +9279,11 @@ WFI wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len);
 WFI const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len);
 /* Gives the reservation back; what went out without being answered stays spent. */
 WFI void wfi_budget_settle(wfi_env *e, wfi_task *t);
-/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
-WFI wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t);
+/* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
+ * this waits for no sync: a log that does not have it yet says too much, never too little. */
+WFI wf_status wfi_budget_rest(wfi_env *e);
+/* Nothing is under way any more, and the run ends: takes it down to what was spent and lost. */
+WFI wf_status wfi_budget_close(wfi_env *e);
 
 #endif
 
@@ -9273,6 +9293,61 @@ WFI wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t);
 
 /* budget: see budget.h. */
 
+#define BUDGET_AHEAD 64u /* the ceiling is raised ahead of need by this part of the budget at most */
+
+/* ---- the ceiling ---- */
+
+static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
+    return all.tokens <= ceiling.tokens && all.nano_usd <= ceiling.nano_usd;
+}
+
+static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to) {
+    wfi_meta_reserve meta = {.ceiling = to};
+    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, &e->ceiling_end);
+    if (s == WF_OK) e->ceiling = to;
+    return s;
+}
+
+/* All that is used up, or may be before long. */
+static wfi_cost budget_used(const wfi_env *e) {
+    wfi_cost used = wfi_cost_of(&e->spent);
+    wfi_cost_add(&used, e->lost);
+    wfi_cost_add(&used, e->reserved);
+    return used;
+}
+
+wf_status wfi_budget_close(wfi_env *e) {
+    wfi_cost used = budget_used(e);
+    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+}
+
+wf_status wfi_budget_rest(wfi_env *e) {
+    wfi_cost used = budget_used(e), most = used;
+    wfi_cost_add(&most, e->ahead);
+    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+}
+
+static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
+    if (limit == 0) return need;
+    uint64_t part = limit / BUDGET_AHEAD, room = limit > all ? limit - all : 0;
+    if (part > need) part = need;
+    return part < room ? part : room;
+}
+
+/* Sees to a ceiling above `all`, by no more than what one more request could want, nor than the limit (0: none) allows. */
+static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost limit) {
+    if (budget_covers(e->ceiling, all)) return WF_OK;
+    wfi_cost to = all;
+    e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
+    e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
+    wfi_cost_add(&to, e->ahead);
+    wf_status s = budget_set_ceiling(e, to);
+    if (s == WF_OK) wfi_log_want(&e->log);
+    return s;
+}
+
+/* ---- reservations ---- */
+
 void wfi_budget_settle(wfi_env *e, wfi_task *t) {
     if (t->reserved.tokens == 0) return;
     e->reserved.tokens -= t->reserved.tokens;
@@ -9280,12 +9355,6 @@ void wfi_budget_settle(wfi_env *e, wfi_task *t) {
     if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&e->lost, t->reserved);
     e->settles++;
     wfi_zero(&t->reserved, sizeof t->reserved);
-}
-
-wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t) {
-    wfi_meta_reserve none = {{0, 0}};
-    if (t->reserved.tokens == 0) return WF_OK;
-    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
 }
 
 /* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
@@ -9328,13 +9397,11 @@ wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
     wfi_cost_add(&all, e->reserved);
     wfi_cost_add(&all, need);
     if (!wfi_cost_within(all, limit)) return e->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(e);
-    wfi_meta_reserve meta = {.cost = need};
-    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
-        return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
+    if (budget_raise(e, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
     wfi_cost_add(&e->reserved, need);
     t->reserved = need;
-    return WFI_PACE_DURABLE;
+    t->durable = e->ceiling_end;
+    return wfi_log_durable(&e->log, t->durable) ? WFI_PACE_MORE : WFI_PACE_DURABLE;
 }
 
 /* ==== end src/core/budget.c ==== */
@@ -9375,7 +9442,7 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
-WFI void wfi_exchange_end(wfi_task *t);
+WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
@@ -9390,9 +9457,11 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 #define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+    if (!t->exchange) return;
+    t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    e->exchanges--;
 }
 
 void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
@@ -9439,11 +9508,15 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
-/* What an unsuccessful response means. */
+/* What an unsuccessful response means, or an error in a stream that stands for one. */
 static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     if (fault->spent || status == 402 || status == 429) return WF_KIND_QUOTA;
     if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
+static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
+    return wfi_retry_wanted(status, should_retry) && !fault->spent;
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -9475,7 +9548,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
     f->why = exchange_message(e, t, head, message, escaped, id);
-    f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
+    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
@@ -9489,8 +9562,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
     wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
-    wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-    return exchange_fail(f, kind, why, fault.transient && !fault.spent);
+    return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
 /* What a reader's negative status means. */
@@ -9522,6 +9594,7 @@ wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    e->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
@@ -9628,7 +9701,7 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -9657,7 +9730,7 @@ static void agent_end_tool(wfi_env *e, wfi_task *t) {
 }
 
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     agent_end_tool(e, t);
     wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
@@ -9965,8 +10038,7 @@ static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
     if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
-    wfi_exchange_end(t);
-    if (f->answered && last && wfi_budget_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
+    wfi_exchange_end(e, t);
     if (!f->answered) wfi_budget_settle(e, t);
     if (!last) return agent_retry(e, t, f);
     if (f->again && e->stop != WF_RUN_OPEN) {
@@ -9986,7 +10058,7 @@ static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, c
     case WFI_PROGRESS_REPLY:
         return agent_reply(e, t);
     case WFI_PROGRESS_STALE:
-        wfi_exchange_end(t);
+        wfi_exchange_end(e, t);
         return agent_send(e, t, wfi_request_begin(t));
     case WFI_PROGRESS_FAILED:
         return agent_failed(e, t, f);
@@ -10037,7 +10109,7 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
     wfi_log_want(&e->log); /* it is paid for */
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     t->state = WFI_TASK_TURN;
     wfi_budget_settle(e, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
@@ -10333,6 +10405,8 @@ typedef struct wfi_sched {
     wfi_list queued_agents, queued_effects, sealing;
     wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
+    bool gathering;                           /* a sync is asked for, and not begun, */
+    uint64_t gathers_since;                   /* ... since then */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
     uint32_t agents;                          /* agent rows asked for by this process */
@@ -10706,6 +10780,24 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
+/* Whether a sync that is asked for waits a little, for other lanes to put something of theirs into it: until none can, or the
+ * clock's millisecond is over. */
+static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
+    bool asked = e->log.wanted > e->log.synced && !e->log.syncing && e->config.sync != WF_SYNC_ALWAYS;
+    if (!asked)
+        s->gathering = false;
+    else if (!s->gathering)
+        s->gathers_since = e->now;
+    s->gathering = asked;
+    return asked && e->exchanges > 0 && s->gathers_since == e->now;
+}
+
+/* There is nothing to do for a while: leaves a log that a killed process would want to find. */
+static wf_status sched_rest(wfi_env *e, const wfi_sched *s) {
+    wf_status status = s->sealing.first == WFI_NO_ROW ? wfi_budget_rest(e) : WF_OK;
+    return status == WF_OK ? wfi_log_flush(&e->log) : status;
+}
+
 wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
     uint32_t work = max_work ? max_work : 1;
     wf_status status = WF_OK;
@@ -10721,12 +10813,14 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
     sched_wake_backoffs(e, s);
-    status = wfi_log_pump(&e->log);
+    bool gathers = sched_gathers(e, s);
+    status = gathers ? WF_OK : wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
     *wait_ms = sched_wait(e, s);
-    return WF_OK;
+    if (gathers && *wait_ms > 1) *wait_ms = 1;
+    return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
 }
 
 /* ==== end src/core/sched.c ==== */
@@ -10820,7 +10914,6 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
 
 static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
     wfi_usage_add(&e->spent, &meta->usage);
-    wfi_zero(&r->reserved, sizeof r->reserved);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -10851,11 +10944,6 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         return WF_OK;
     case WFI_REC_INTENT:
         r->intent_at = rec->offset;
-        return WF_OK;
-    case WFI_REC_RESERVE:
-        if (meta->reserve.cost.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
-            wfi_cost_add(&e->lost, r->reserved);
-        r->reserved = meta->reserve.cost;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -10895,6 +10983,9 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     case WFI_REC_NOTE:
         run->notes++;
         return WF_OK;
+    case WFI_REC_RESERVE:
+        e->ceiling = meta->reserve.ceiling;
+        return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
         run->census = meta->end;
@@ -10913,6 +11004,13 @@ static wf_status replay_fail(wfi_env *e, wf_status code, uint64_t offset) {
     e->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
                                            : "a record of the log contradicts those before it";
     return code;
+}
+
+/* What may have been used up beyond the replies that are there: budget.h, invariant 4. */
+static void replay_lost(wfi_env *e) {
+    wfi_cost spent = wfi_cost_of(&e->spent);
+    if (e->ceiling.tokens > spent.tokens) e->lost.tokens = e->ceiling.tokens - spent.tokens;
+    if (e->ceiling.nano_usd > spent.nano_usd) e->lost.nano_usd = e->ceiling.nano_usd - spent.nano_usd;
 }
 
 wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
@@ -10935,9 +11033,8 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        wfi_cost_add(&e->lost, r->reserved);
-        wfi_zero(&r->reserved, sizeof r->reserved);
     }
+    replay_lost(e);
     return WF_OK;
 }
 
@@ -11173,6 +11270,7 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    if (w->stage == STAGE_RUNNING) (void)wfi_log_flush(&w->env.log); /* if it cannot be: a sync would have said so */
     wfi_heap_free(&w->env.heap, w->old_header);
     wfi_heap_free(&w->env.heap, w->header);
     wfi_heap_free(&w->env.heap, w->value);
@@ -11401,7 +11499,8 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .not_run = c->not_run,
                          .usage = status.usage,
                          .wall = w->env.os->wall_ms(w->env.os->ctx)};
-    wf_status s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
+    wf_status s = wfi_budget_close(&w->env);
+    if (s == WF_OK) s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
     if (s != WF_OK) return workflow_below(w, s);
     w->run.end = at;
     wfi_log_want(&w->env.log);
@@ -14990,7 +15089,10 @@ const wf_tool_ops *wfi_tools_ops(void) {
 
 /* ==== begin src/port/logfile.h ==== */
 
-/* logfile: the log as a file. Opening, locking, naming, reading, writing, and syncing in a helper thread.
+/* logfile: the log as a file. Opening, locking, naming, reading, writing, syncing.
+ *
+ * A sync of a quick disk takes less time than handing it to another thread and back, and costs half as much: it is done in place.
+ * One that took longer than WFI_LOGFILE_QUICK_US sends the next to a helper thread, until that sees a quick one.
  *
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
@@ -14998,7 +15100,7 @@ const wf_tool_ops *wfi_tools_ops(void) {
  *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
  *      answers WF_OK only after the directory is on disk as well.
  *   3. An existing file is never replaced.
- *   4. `state` and `failed` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
+ *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
  *   5. After a failed sync every further one fails. */
 #ifndef WFI_LOGFILE_H
@@ -15010,7 +15112,8 @@ const wf_tool_ops *wfi_tools_ops(void) {
 #define WFI extern
 #endif
 
-#define WFI_LOGFILE_NAME 256 /* bytes of a file name, with its terminator */
+#define WFI_LOGFILE_QUICK_US 1000u
+#define WFI_LOGFILE_NAME     256 /* bytes of a file name, with its terminator */
 
 typedef enum wfi_logfile_state {
     WFI_SYNC_IDLE = 0,
@@ -15029,6 +15132,7 @@ typedef struct wfi_logfile {
     int wake; /* a byte written here ends the caller's wait */
     char *error;
     size_t error_size;
+    bool slow;     /* the last sync was not quick */
     bool threaded; /* the thread was started */
     pthread_t thread;
     pthread_mutex_t mutex;
@@ -15275,6 +15379,12 @@ static int logfile_flush(wfi_logfile *f) {
     return f->no_sync ? 0 : logfile_fsync(f->dir);
 }
 
+static uint64_t logfile_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
 static void *logfile_thread(void *arg) {
     wfi_logfile *f = arg;
     pthread_mutex_lock(&f->mutex);
@@ -15284,9 +15394,12 @@ static void *logfile_thread(void *arg) {
             continue;
         }
         pthread_mutex_unlock(&f->mutex);
+        uint64_t begun = logfile_now_us();
         int error = logfile_flush(f);
+        uint64_t took = logfile_now_us() - begun;
         pthread_mutex_lock(&f->mutex);
         f->failed = error;
+        f->slow = took > WFI_LOGFILE_QUICK_US;
         f->state = WFI_SYNC_DONE;
         pthread_cond_broadcast(&f->cond);
         ssize_t ignored = write(f->wake, "", 1); /* a full pipe wakes as well */
@@ -15330,13 +15443,21 @@ static wf_status logfile_sync_locked(wfi_logfile *f) {
     }
 }
 
+/* In place. */
+static wf_status logfile_sync_here(wfi_logfile *f) {
+    uint64_t begun = logfile_now_us();
+    if (f->failed == 0) f->failed = logfile_flush(f);
+    f->slow = !f->no_sync && logfile_now_us() - begun > WFI_LOGFILE_QUICK_US;
+    return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
+}
+
 static wf_status logfile_sync(void *ctx) {
     wfi_logfile *f = ctx;
     if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
-    if (f->no_sync) {
-        if (f->failed == 0) f->failed = logfile_flush(f);
-        return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
-    }
+    pthread_mutex_lock(&f->mutex);
+    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    pthread_mutex_unlock(&f->mutex);
+    if (here) return logfile_sync_here(f);
     if (!f->threaded) {
         int error = logfile_start_thread(f);
         if (error != 0) return logfile_fail(f, "start a thread to sync", error);
@@ -15797,7 +15918,9 @@ void wfi_lookup_close(wfi_lookup *l) {
  *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
  *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
  *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
- *   7. `due` is never later than the first timer of a CONNECTING connection. */
+ *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
+ *      far more often than there is something to see.
+ *   8. `due` is never later than the first timer of a CONNECTING connection. */
 #ifndef WFI_NET_H
 #define WFI_NET_H
 
@@ -15848,6 +15971,8 @@ typedef struct wfi_net {
     uint32_t connecting; /* first of the list */
     uint32_t ready_first, ready_last;
     uint64_t due;
+    bool news;                                    /* a wait has seen that sockets have some */
+    uint64_t gathered;                            /* when they were last looked at */
     uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
     wfi_lookup lookup;
 } wfi_net;
@@ -15864,6 +15989,8 @@ WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
 /* Descriptors to wait for; fds has room for wfi_net_fds_max. */
 WFI uint32_t wfi_net_fds_max(uint32_t conns);
 WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+/* The same descriptors after the wait. */
+WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
 
 #endif
 
@@ -16278,6 +16405,11 @@ uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
     return count + net_fds(n, fds + count);
 }
 
+void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count) {
+    for (uint32_t i = 0; i < count && !n->news; i++)
+        n->news = fds[i].revents != 0;
+}
+
 bool wfi_net_have_news(const wfi_net *n) {
     return n->ready_first != NET_NONE;
 }
@@ -16394,8 +16526,12 @@ static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size
 static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
     wfi_net *n = ctx;
     uint32_t count = 0;
-    net_gather(n);
     uint64_t now = wfi_sys_now_ms();
+    if (n->news || now != n->gathered) {
+        n->news = false;
+        n->gathered = now;
+        net_gather(n);
+    }
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
         for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
@@ -16714,8 +16850,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
-    if (p->net != NULL) n += wfi_net_fds(p->net, fds + n);
-    if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    uint32_t sockets = p->net != NULL ? wfi_net_fds(p->net, fds + n) : 0;
+    if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
+    if (fds[0].revents != 0) posix_drain_wake(p);
+    if (p->net != NULL) wfi_net_waited(p->net, fds + n, sockets);
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
@@ -17171,6 +17309,7 @@ void wfi_trust_close(wfi_trust *t) {
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
+#define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
     TLS_CLOSED = 0,
@@ -17198,7 +17337,9 @@ typedef struct tls_conn {
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
+    uint16_t ahead_at, ahead_len; /* of `ahead`: taken, and there at all */
     char error[2 * TLS_HOST_MAX + 256];
+    unsigned char ahead[TLS_AHEAD];
 } tls_conn;
 
 typedef struct tls_session {
@@ -17506,8 +17647,8 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
-static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
-    tls_conn *c = ctx;
+/* From the network into buf. */
+static int tls_fetch(tls_conn *c, unsigned char *buf, size_t n) {
     const wf_tls_config *config = &tls_now->config;
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
@@ -17516,6 +17657,23 @@ static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
     c->below = status == WF_END ? WF_END : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    size_t there = (size_t)(c->ahead_len - c->ahead_at);
+    if (there == 0) {
+        if (n >= sizeof c->ahead) return tls_fetch(c, buf, n);
+        int got = tls_fetch(c, c->ahead, sizeof c->ahead);
+        if (got <= 0) return got;
+        c->ahead_at = 0;
+        c->ahead_len = (uint16_t)got;
+        there = (size_t)got;
+    }
+    if (n > there) n = there;
+    memcpy(buf, c->ahead + c->ahead_at, n);
+    c->ahead_at = (uint16_t)(c->ahead_at + n);
+    return (int)n;
 }
 
 /* An answer of mbedTLS, zero and more apart. */
@@ -17732,10 +17890,14 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
-/* In the order of preference: mbedTLS computes on P-256 a quarter faster than on X25519. */
-static const uint16_t tls_groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
-                                      MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
-                                      MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+/* In the order of preference: mbedTLS by itself computes on P-256 a quarter faster than on X25519. */
+static const uint16_t tls_groups[] = {
+#if defined(WFI_X25519_IS_FAST)
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+#else
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+#endif
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;
@@ -18185,7 +18347,10 @@ static const char *const wfi_flow[] = {
     "    if type(v) ~= \"table\" then fail(whose .. \"budget takes a table, such as { tokens = 50000 }\") end\n",
     "    for unit, n in pairs(v) do\n",
     "        if unit ~= \"tokens\" and unit ~= \"usd\" then fail(format(\"%sbudget knows tokens and usd, not '%s'\", whose, tostring(unit))) end\n",
-    "        if type(n) ~= \"number\" or not (n > 0 and n < 1e9) then fail(format(\"%sbudget.%s takes a number above 0\", whose, unit)) end\n",
+    "        local least = unit == \"usd\" and 1e-9 or 1 -- less would round to nothing, which is no budget at all\n",
+    "        if type(n) ~= \"number\" or not (n >= least and n < 1e9) then\n",
+    "            fail(format(\"%sbudget.%s takes a number from %g to a billion\", whose, unit, least))\n",
+    "        end\n",
     "    end\n",
     "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
     "end\n",
@@ -18239,6 +18404,14 @@ static const char *const wfi_flow[] = {
     "    return v\n",
     "end\n",
     "\n",
+    "-- A misspelt one would be passed over by some models, and refused by others after it has been sent.\n",
+    "local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }\n",
+    "\n",
+    "local function effort(v)\n",
+    "    if not EFFORTS[v] then fail('agent: effort takes \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"') end\n",
+    "    return v\n",
+    "end\n",
+    "\n",
     "local function names(v, name)\n",
     "    if type(v) == \"string\" then return v end\n",
     "    local fine = type(v) == \"table\"\n",
@@ -18272,7 +18445,7 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "local AGENT_OPTIONS = {\n",
-    "    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,\n",
+    "    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,\n",
     "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
     "    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
     "}\n",

@@ -218,17 +218,22 @@ static void check_put_row(FILE *to, wf_str title, const check_phase *p) {
 
 static void check_put_cost(FILE *to, const cli_options *o, const check_phase *sum) {
     cli_amount low, high;
-    bool rules = cli_models_is_rules(o);
-    if (sum->low > 0)
-        fprintf(to,
-                "  Cost at list price, with %s: from %s for the questions alone to\n"
-                "  %s with every answer as long as it may be%s.\n",
-                o->text[OPT_MODEL], cli_money(&low, sum->low), cli_money(&high, sum->high),
+    bool rules = cli_models_is_rules(o), known = wf_prices_known(o->prices, cli_str(cli_models_name(o)));
+    if (sum->low > 0) {
+        fputs("  Cost at list price, with ", to);
+        cli_put(to, cli_str(o->text[OPT_MODEL]), CHECK_TITLE);
+        fprintf(to, ": from %s for the questions alone to\n  %s with every answer as long as it may be%s.\n",
+                cli_money(&low, sum->low), cli_money(&high, sum->high),
                 sum->unpriced > 0 && !rules ? ", and more for models of unknown price" : "");
-    else if (rules)
+    } else if (rules) {
         fputs("  Cost: none, with a model of rules.\n", to);
-    else
-        fprintf(to, "  Cost: unknown; --prices FILE can tell the price of %s.\n", cli_models_name(o));
+    } else if (sum->unpriced == 0) {
+        fputs("  Cost: none; no model was asked.\n", to);
+    } else {
+        fputs("  Cost: unknown; --prices FILE can tell the price of ", to);
+        cli_put(to, cli_str(known ? "the models that agents name" : cli_models_name(o)), CHECK_TITLE);
+        fputs(".\n", to);
+    }
 }
 
 static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec *spec, const cli_drive_end *end,

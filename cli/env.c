@@ -6,6 +6,7 @@
 #include "env.h"
 #include <string.h>
 #include <strings.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 typedef struct env_entry {
@@ -46,10 +47,9 @@ void cli_wipe(void *memory, size_t n) {
 
 /* ---- what is a secret ---- */
 
-/* Whether the name is the word, or ends with "_" and it. */
 static bool env_ends(const char *name, size_t len, const char *word) {
     size_t n = strlen(word);
-    return len >= n && strncasecmp(name + len - n, word, n) == 0 && (len == n || name[len - n - 1] == '_');
+    return len >= n && strncasecmp(name + len - n, word, n) == 0;
 }
 
 /* scheme://user:password@host */
@@ -59,8 +59,10 @@ static bool env_has_login(const char *value) {
 }
 
 static bool env_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIALS"};
+    static const char *const words[] = {"_KEY",   "APIKEY", "TOKEN",       "SECRET", "PASSWORD",
+                                        "PASSWD", "_PWD",   "CREDENTIALS", "_PAT"};
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    if (len == 3 && strncasecmp(name, "KEY", 3) == 0) return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (env_ends(name, len, words[i])) return true;
     return env_has_login(value) || (env_ends(name, len, "PROXY") && strchr(value, '@'));
@@ -87,7 +89,16 @@ static const char *env_value(const char *name) {
     return NULL;
 }
 
+/* A core file would hold the key. */
+static void env_no_core(void) {
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CORE, &limit) != 0) return;
+    limit.rlim_cur = 0;
+    (void)setrlimit(RLIMIT_CORE, &limit);
+}
+
 void cli_env_take(void) {
+    env_no_core();
     for (int i = 0; i < ENV_COUNT; i++) {
         const char *value = env_value(env_table[i].name);
         if (!value || !*value) value = env_value(env_table[i].other);

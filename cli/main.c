@@ -75,8 +75,9 @@ int main(int argc, char **argv) {
     /* unbuffered, as it comes, it would take a system call for every character put to it */
     setvbuf(stderr, NULL, _IOLBF, BUFSIZ);
     cli_exit code = main_run(argc, argv);
-    if (fflush(stdout) != 0 || ferror(stdout)) {
-        cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno));
+    errno = 0;
+    if ((fflush(stdout) != 0 || ferror(stdout)) && code != CLI_IO) { /* else it has been said */
+        cli_exit lost = cli_fail(CLI_IO, "cannot write to standard output: %s", strerror(errno ? errno : EIO));
         if (code == CLI_OK) code = lost;
     }
     cli_env_wipe();

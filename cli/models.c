@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-#define MODELS_PRICES_MOST ((size_t)1 << 20)
+#define MODELS_PRICES_MOST ((size_t)1 << 18)
 #define MODELS_BUDGET      "10" /* USD, with --yes and no other budget */
 
 const char *cli_models_key_name(void) {
@@ -131,6 +131,11 @@ static cli_exit models_no_price(const cli_options *o) {
 static cli_exit models_settle_budget(cli_options *o) {
     bool rules = cli_models_is_rules(o);
     bool known = rules || wf_prices_known(o->prices, cli_str(cli_models_name(o)));
+    if (!known && !o->given[OPT_BUDGET_USD] &&
+        o->given[OPT_BUDGET_TOKENS]) { /* a resumed run's USD give way to tokens */
+        o->text[OPT_BUDGET_USD] = NULL;
+        o->number[OPT_BUDGET_USD] = 0;
+    }
     if (o->text[OPT_BUDGET_USD]) return known ? CLI_OK : models_no_price(o);
     if (o->command != CLI_RUN || !o->number[OPT_YES] || o->text[OPT_BUDGET_TOKENS]) return CLI_OK;
     if (!known || (rules && !cli_models_key_name())) return CLI_OK;

@@ -79,12 +79,18 @@ static bool network_settings(cli_network *n, wf_messages_settings *s) {
 
 /* ---- memory: the HTTP client, the values of headers, the rest for TLS ---- */
 
+/* "1" and nothing else: who writes 0 or "no" does not want it. */
+static bool network_allows_plain(void) {
+    const char *value = cli_env(ENV_ALLOW_HTTP);
+    return value && strcmp(value, "1") == 0;
+}
+
 /* Of the client's size the proxy is no part. */
 static wf_http_config network_http_config(const cli_network *n) {
     wf_http_config config = {.platform = n->platform,
                              .lanes = (uint32_t)n->options->number[OPT_LANES],
                              .endpoints = 1,
-                             .plain = cli_env(ENV_ALLOW_HTTP) != NULL};
+                             .plain = network_allows_plain()};
     config.net = wf_posix_net(n->posix, &config.net_ctx);
     return config;
 }
@@ -154,11 +160,11 @@ static bool network_open_http(cli_network *n) {
     return network_fail(n, "HTTPS_PROXY: %s", error.text);
 }
 
-/* An address with a login in it is not shown. */
+/* An address with a login in it is not shown, nor one with a query, which may hold a key. */
 static bool network_fail_url(cli_network *n, const char *why) {
     const char *url = network_url();
-    const char *plain = network_is_plain() && !cli_env(ENV_ALLOW_HTTP) ? "; WF_ALLOW_HTTP=1 allows it" : "";
-    if (strchr(url, '@')) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
+    const char *plain = network_is_plain() && !network_allows_plain() ? "; WF_ALLOW_HTTP=1 allows it" : "";
+    if (strpbrk(url, "@?")) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
     return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: %s%s", url, why, plain);
 }
 

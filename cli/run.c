@@ -240,7 +240,8 @@ static void run_put_terms(const run_job *job) {
     const cli_options *o = job->options;
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_models_is_rules(o) && !o->own_budget)) return;
-    fprintf(stderr, "model: %s", o->text[OPT_MODEL]);
+    fputs("model: ", stderr);
+    cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
     if (o->server.len > 0) {
         fputs(" at ", stderr);
         cli_put(stderr, o->server, RUN_SERVER);

@@ -9,7 +9,8 @@
 #include <string.h>
 #include <time.h>
 
-#define TEXT_LINES 16384 /* bytes shown of an error */
+#define TEXT_LINES 16384 /* bytes shown of an error of a script */
+#define TEXT_FAIL  16384 /* and of one of ours, which may quote a value of 4,000 bytes several times */
 
 cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
     switch (outcome) {
@@ -30,16 +31,6 @@ cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
         return CLI_CANCELLED;
     }
     return CLI_INTERNAL;
-}
-
-cli_exit cli_fail(cli_exit code, const char *format, ...) {
-    va_list args;
-    va_start(args, format);
-    fputs("wf: ", stderr);
-    vfprintf(stderr, format, args);
-    fputc('\n', stderr);
-    va_end(args);
-    return code;
 }
 
 /* Length of the longest prefix of at most max bytes that ends between two characters. */
@@ -70,18 +61,34 @@ static size_t text_put_char(FILE *to, wf_str text, size_t i, bool lines) {
     return 1;
 }
 
+static void text_put_all(FILE *to, wf_str text, bool lines) {
+    for (size_t i = 0; i < text.len;)
+        i += text_put_char(to, text, i, lines);
+}
+
 void cli_put(FILE *to, wf_str text, size_t max) {
     size_t n = text_clip(text, max);
-    for (size_t i = 0; i < n;)
-        i += text_put_char(to, text, i, false);
+    text_put_all(to, wf_str_of(text.ptr, n), false);
     if (n < text.len) fputs("...", to);
 }
 
 void cli_put_lines(FILE *to, wf_str text) {
     size_t n = text_clip(text, TEXT_LINES);
-    for (size_t i = 0; i < n;)
-        i += text_put_char(to, text, i, true);
+    text_put_all(to, wf_str_of(text.ptr, n), true);
     fputs(n < text.len ? "... (wf log prints it all)\n" : "\n", to);
+}
+
+/* What it quotes may be other people's text: a log's settings, names of files. */
+cli_exit cli_fail(cli_exit code, const char *format, ...) {
+    char text[TEXT_FAIL] = "";
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    fputs("wf: ", stderr);
+    text_put_all(stderr, cli_str(text), true);
+    fputc('\n', stderr);
+    return code;
 }
 
 /* ---- amounts ---- */

@@ -719,7 +719,8 @@ void wf_json_init(wf_json *j, wf_str text);
 wf_json_token wf_json_next(wf_json *j);
 /* Passes over the value whose first token was just read; *raw (may be NULL) becomes its exact text. */
 wf_status wf_json_skip(wf_json *j, wf_json_token first, wf_str *raw);
-/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes. Answers the length. */
+/* Writes the decoded form of an escaped string or key; out needs room for raw.len bytes, and may lie before raw or at its start.
+ * Answers the length. */
 size_t wf_json_unescape(wf_str raw, char *out);
 /* Whether an escaped string or key decodes to exactly `plain`. */
 bool wf_json_equals(wf_str raw, wf_str plain);

@@ -5,7 +5,7 @@
 #include "request.h"
 #include "retry.h"
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -34,7 +34,7 @@ static void agent_end_tool(wfi_env *e, wfi_task *t) {
 }
 
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     agent_end_tool(e, t);
     wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
@@ -342,8 +342,7 @@ static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
     if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
-    wfi_exchange_end(t);
-    if (f->answered && last && wfi_budget_unreserve(e, t) != WF_OK) return WFI_PACE_BROKEN;
+    wfi_exchange_end(e, t);
     if (!f->answered) wfi_budget_settle(e, t);
     if (!last) return agent_retry(e, t, f);
     if (f->again && e->stop != WF_RUN_OPEN) {
@@ -363,7 +362,7 @@ static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, c
     case WFI_PROGRESS_REPLY:
         return agent_reply(e, t);
     case WFI_PROGRESS_STALE:
-        wfi_exchange_end(t);
+        wfi_exchange_end(e, t);
         return agent_send(e, t, wfi_request_begin(t));
     case WFI_PROGRESS_FAILED:
         return agent_failed(e, t, f);
@@ -414,7 +413,7 @@ static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
     wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
     wfi_log_want(&e->log); /* it is paid for */
-    wfi_exchange_end(t);
+    wfi_exchange_end(e, t);
     t->state = WFI_TASK_TURN;
     wfi_budget_settle(e, t);
     wfi_usage_add(&t->usage, &t->turn.usage);

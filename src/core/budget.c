@@ -1,6 +1,61 @@
 /* budget: see budget.h. */
 #include "budget.h"
 
+#define BUDGET_AHEAD 64u /* the ceiling is raised ahead of need by this part of the budget at most */
+
+/* ---- the ceiling ---- */
+
+static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
+    return all.tokens <= ceiling.tokens && all.nano_usd <= ceiling.nano_usd;
+}
+
+static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to) {
+    wfi_meta_reserve meta = {.ceiling = to};
+    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, &e->ceiling_end);
+    if (s == WF_OK) e->ceiling = to;
+    return s;
+}
+
+/* All that is used up, or may be before long. */
+static wfi_cost budget_used(const wfi_env *e) {
+    wfi_cost used = wfi_cost_of(&e->spent);
+    wfi_cost_add(&used, e->lost);
+    wfi_cost_add(&used, e->reserved);
+    return used;
+}
+
+wf_status wfi_budget_close(wfi_env *e) {
+    wfi_cost used = budget_used(e);
+    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+}
+
+wf_status wfi_budget_rest(wfi_env *e) {
+    wfi_cost used = budget_used(e), most = used;
+    wfi_cost_add(&most, e->ahead);
+    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+}
+
+static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
+    if (limit == 0) return need;
+    uint64_t part = limit / BUDGET_AHEAD, room = limit > all ? limit - all : 0;
+    if (part > need) part = need;
+    return part < room ? part : room;
+}
+
+/* Sees to a ceiling above `all`, by no more than what one more request could want, nor than the limit (0: none) allows. */
+static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost limit) {
+    if (budget_covers(e->ceiling, all)) return WF_OK;
+    wfi_cost to = all;
+    e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
+    e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
+    wfi_cost_add(&to, e->ahead);
+    wf_status s = budget_set_ceiling(e, to);
+    if (s == WF_OK) wfi_log_want(&e->log);
+    return s;
+}
+
+/* ---- reservations ---- */
+
 void wfi_budget_settle(wfi_env *e, wfi_task *t) {
     if (t->reserved.tokens == 0) return;
     e->reserved.tokens -= t->reserved.tokens;
@@ -8,12 +63,6 @@ void wfi_budget_settle(wfi_env *e, wfi_task *t) {
     if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&e->lost, t->reserved);
     e->settles++;
     wfi_zero(&t->reserved, sizeof t->reserved);
-}
-
-wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t) {
-    wfi_meta_reserve none = {{0, 0}};
-    if (t->reserved.tokens == 0) return WF_OK;
-    return wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &none, wf_str_of("", 0), NULL, NULL);
 }
 
 /* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
@@ -56,11 +105,9 @@ wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
     wfi_cost_add(&all, e->reserved);
     wfi_cost_add(&all, need);
     if (!wfi_cost_within(all, limit)) return e->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(e);
-    wfi_meta_reserve meta = {.cost = need};
-    if (wfi_env_record(e, WFI_REC_RESERVE, t->row_index + 1, &meta, wf_str_of("", 0), NULL, &t->durable) != WF_OK)
-        return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
+    if (budget_raise(e, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
     wfi_cost_add(&e->reserved, need);
     t->reserved = need;
-    return WFI_PACE_DURABLE;
+    t->durable = e->ceiling_end;
+    return wfi_log_durable(&e->log, t->durable) ? WFI_PACE_MORE : WFI_PACE_DURABLE;
 }

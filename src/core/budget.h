@@ -1,10 +1,14 @@
 /* budget: what the requests under way may use up at worst is set aside before they are sent, and settled when they are answered, so
- * that nothing is ever overshot. Reservations are durable: a killed run knows what may have been billed.
+ * that nothing is ever overshot. What may have been billed is known to a killed run by a ceiling in its log: no more can have been
+ * used up than it says. It is raised ahead of need, a little, so that few requests wait for a sync.
  *
  * Invariants:
  *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
- *   2. A request goes out only when its reservation is durable.
- *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed). */
+ *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
+ *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
+ *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
+ *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
+ *      not long before. */
 #ifndef WFI_BUDGET_H
 #define WFI_BUDGET_H
 
@@ -17,7 +21,10 @@ WFI wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len);
 WFI const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len);
 /* Gives the reservation back; what went out without being answered stays spent. */
 WFI void wfi_budget_settle(wfi_env *e, wfi_task *t);
-/* Tells the log that what it last saw reserved was answered at no cost; without it a resume would count it as spent. */
-WFI wf_status wfi_budget_unreserve(wfi_env *e, const wfi_task *t);
+/* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
+ * this waits for no sync: a log that does not have it yet says too much, never too little. */
+WFI wf_status wfi_budget_rest(wfi_env *e);
+/* Nothing is under way any more, and the run ends: takes it down to what was spent and lost. */
+WFI wf_status wfi_budget_close(wfi_env *e);
 
 #endif

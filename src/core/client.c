@@ -69,6 +69,7 @@ static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, 
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
     x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy: ")); /* the network knows its address alone */
     client_say(x, text);
     return client_break(http, x, status);
 }
@@ -361,10 +362,10 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     if (s != WF_OK) return s;
     if (x->reader.status >= 300) return client_refused(http, x);
     if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
+    x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
     wfi_http_begin(&x->reader, false);
-    x->phase = WFI_PHASE_SEND;
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;

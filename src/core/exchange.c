@@ -6,9 +6,11 @@
 #define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_task *t) {
-    if (t->exchange) t->provider->ops->end(t->provider->ctx, t->lane);
+void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+    if (!t->exchange) return;
+    t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    e->exchanges--;
 }
 
 void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
@@ -55,11 +57,15 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
-/* What an unsuccessful response means. */
+/* What an unsuccessful response means, or an error in a stream that stands for one. */
 static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     if (fault->spent || status == 402 || status == 429) return WF_KIND_QUOTA;
     if (status == 401 || status == 403 || status == 404) return WF_KIND_AUTH;
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
+}
+
+static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
+    return wfi_retry_wanted(status, should_retry) && !fault->spent;
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -91,7 +97,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
     f->why = exchange_message(e, t, head, message, escaped, id);
-    f->again = wfi_retry_wanted(r->status, r->should_retry) && !fault.spent;
+    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
@@ -105,8 +111,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
     wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
-    wf_kind kind = fault.spent ? WF_KIND_QUOTA : fault.context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
-    return exchange_fail(f, kind, why, fault.transient && !fault.spent);
+    return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
 /* What a reader's negative status means. */
@@ -138,6 +143,7 @@ wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    e->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);

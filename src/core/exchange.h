@@ -33,7 +33,7 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
-WFI void wfi_exchange_end(wfi_task *t);
+WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 

@@ -135,7 +135,7 @@ size_t wf_json_unescape(wf_str raw, char *out) {
         size_t start = pos;
         while (pos < raw.len && raw.ptr[pos] != '\\')
             pos++;
-        if (pos > start) wfi_copy(out + n, raw.ptr + start, pos - start);
+        if (pos > start) wfi_move(out + n, raw.ptr + start, pos - start);
         n += pos - start;
         if (pos < raw.len) n += wfi_utf8_put(json_escape(raw, &pos), out + n);
     }

@@ -34,7 +34,7 @@
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name                                              the effect's input
- *   reserve  tokens nano_usd (0: what was reserved cost nothing)
+ *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -84,7 +84,7 @@ void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_
 }
 
 uint64_t wfi_log_end(const wfi_log *l) {
-    return l->flushed + l->fill;
+    return l->base + l->fill;
 }
 
 bool wfi_log_durable(const wfi_log *l, uint64_t end) {
@@ -105,21 +105,28 @@ static wf_status log_write_all(wfi_log *l, const uint8_t *p, size_t n) {
     return WF_OK;
 }
 
-static wf_status log_flush(wfi_log *l) {
-    size_t n = l->fill;
-    /* log_write_all moves `flushed` on as it goes; the buffer must not be counted twice meanwhile */
+wf_status wfi_log_flush(wfi_log *l) {
+    if (l->error.code != WF_OK) return l->error.code;
+    uint64_t end = wfi_log_end(l);
+    return l->flushed < end ? log_write_all(l, l->buf + (l->flushed - l->base), (size_t)(end - l->flushed)) : WF_OK;
+}
+
+/* Makes room: what the buffer holds is written out and forgotten. */
+static wf_status log_turn(wfi_log *l) {
+    wf_status s = wfi_log_flush(l);
+    if (s != WF_OK) return s;
+    l->base = l->flushed;
     l->fill = 0;
-    return log_write_all(l, l->buf, n);
+    return WF_OK;
 }
 
 static wf_status log_put(wfi_log *l, const void *p, size_t n) {
     const uint8_t *from = p;
     while (n > 0) {
         if (l->fill == l->cap) {
-            wf_status s = log_flush(l);
+            wf_status s = log_turn(l);
             if (s != WF_OK) return s;
         }
-        if (l->fill == 0 && n >= l->cap) return log_write_all(l, from, n);
         size_t room = l->cap - l->fill, take = n < room ? n : room;
         wfi_copy(l->buf + l->fill, from, take);
         l->fill += take;
@@ -138,7 +145,7 @@ wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
     wfi_put32(head + 28, wfi_crc32c(0, head, 28));
     l->salt = salt;
     l->fill = 0;
-    l->flushed = l->synced = l->wanted = 0;
+    l->base = l->flushed = l->synced = l->wanted = 0;
     return log_put(l, head, sizeof head);
 }
 
@@ -181,13 +188,12 @@ void wfi_log_want(wfi_log *l) {
     l->wanted = wfi_log_end(l);
 }
 
-/* Group commit: one sync at a time; whoever asks while it runs is served by the next. All that was appended is written out
- * even if nobody waits for it, so that a process that is killed loses nothing of it. */
+/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
 wf_status wfi_log_pump(wfi_log *l) {
     if (l->error.code != WF_OK) return l->error.code;
-    wf_status s = log_flush(l);
-    if (s != WF_OK) return s;
     while (l->syncing || l->wanted > l->synced) {
+        wf_status s = l->syncing ? WF_OK : wfi_log_flush(l);
+        if (s != WF_OK) return s;
         if (!l->syncing) {
             l->target = l->flushed;
             l->syncing = true;
@@ -254,8 +260,8 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
         return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
-    if (at < l->flushed) {
-        uint64_t part = l->flushed - at;
+    if (at < l->base) {
+        uint64_t part = l->base - at;
         size_t take = part < n ? (size_t)part : n;
         wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
@@ -263,7 +269,7 @@ wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
         p += take;
         n -= take;
     }
-    if (n > 0) wfi_copy(p, l->buf + (at - l->flushed), n);
+    if (n > 0) wfi_copy(p, l->buf + (at - l->base), n);
     return WF_OK;
 }
 
@@ -310,7 +316,7 @@ wf_status wfi_log_load(wfi_log *l) {
     wf_status s = l->ops->size(l->ctx, &l->file_size);
     if (s != WF_OK) return log_fail(l, WF_E_IO, "the log's size could not be read", 0);
     if (l->file_size == 0) return WF_END;
-    l->flushed = l->file_size;
+    l->base = l->flushed = l->file_size;
     size_t n = l->file_size < WFI_LOG_FIRST ? (size_t)l->file_size : WFI_LOG_FIRST;
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
@@ -390,7 +396,7 @@ wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
-    l->flushed = end;
+    l->base = l->flushed = end;
     l->window_len = 0;
     l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
     wfi_log_want(l);

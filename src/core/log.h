@@ -37,8 +37,10 @@ typedef struct wfi_log {
     const wf_log_ops *ops;
     void *ctx;
     wf_sync mode;
-    uint8_t *buf; /* bytes not yet written; while scanning, a window of the file */
+    uint8_t
+        *buf; /* the log's last bytes, written out or not, from offset `base`; while scanning, a window of the file */
     size_t cap, fill, window_len;
+    uint64_t base;
     uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
     size_t block_size; /* ... 0: nothing is kept */
     wfi_log_block blocks[WFI_LOG_BLOCKS];
@@ -89,6 +91,8 @@ WFI wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str met
 WFI void wfi_log_want(wfi_log *l);
 /* Writes and syncs as far as asked for. WF_OK: all that was wanted is durable; WF_AGAIN: under way. */
 WFI wf_status wfi_log_pump(wfi_log *l);
+/* Hands all that was appended to the platform: a process that is killed afterwards loses nothing of it. */
+WFI wf_status wfi_log_flush(wfi_log *l);
 WFI bool wfi_log_durable(const wfi_log *l, uint64_t end);
 WFI uint64_t wfi_log_end(const wfi_log *l);
 

@@ -168,7 +168,7 @@ bool wf_prices_known(wf_str list, wf_str model) {
 static const char *price_fault(wf_str list, wf_str line) {
     price_line read;
     const char *why = price_parse(line, &read);
-    if (why) return why;
+    if (why || read.price.above == 0) return why; /* by itself it is a whole tariff; few lines are no such */
     wfi_tariff t = {0};
     bool fits = true, base = false;
     uint64_t number = 0;

@@ -37,9 +37,9 @@ typedef struct wfi_reply {
 /* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
     wf_str type, message, code, request_id;
-    bool spent;     /* a limit is used up that waiting does not cure */
-    bool context;   /* the request is too large for the model */
-    bool transient; /* by its type, another try may help */
+    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;      /* a limit is used up that waiting does not cure */
+    bool context;    /* the request is too large for the model */
 } wfi_fault;
 
 /* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.

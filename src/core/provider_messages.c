@@ -325,10 +325,24 @@ static bool messages_holds(wf_str text, const char *const *phrases) {
     return false;
 }
 
+static uint32_t messages_status(wf_str escaped_type) {
+    static const struct {
+        const char *type;
+        uint32_t status;
+    } known[] = {{"invalid_request_error", 400}, {"authentication_error", 401}, {"billing_error", 402},
+                 {"permission_error", 403},      {"not_found_error", 404},      {"conflict_error", 409},
+                 {"request_too_large", 413},     {"rate_limit_error", 429},     {"api_error", 500},
+                 {"timeout_error", 504},         {"overloaded_error", 529}};
+    for (size_t i = 0; i < WFI_COUNT(known); i++)
+        if (wf_json_equals(escaped_type, wfi_str_z(known[i].type))) return known[i].status;
+    return 0;
+}
+
 static void messages_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
-    static const char *const transient[] = {"overloaded_error", "api_error", "rate_limit_error", "timeout_error", NULL};
+    /* these two come as requests that are invalid, with no code of their own */
+    static const char *const no_money[] = {"credit balance is too low", "specified api usage limits", NULL};
     static const char *const too_large[] = {"request_too_large", "request_body_too_large_after_decoding", NULL};
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
@@ -339,11 +353,11 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
     if (wf_json_member(error, WF_STR("details"), &details))
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
-    out->spent = messages_is_one_of(out->code, spent);
-    out->transient = messages_is_one_of(out->type, transient);
-    out->context =
-        messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
-        (wf_json_equals(out->type, WF_STR("invalid_request_error")) && messages_holds(out->message, too_long));
+    out->status = messages_status(out->type);
+    bool invalid = out->status == 400;
+    out->spent = messages_is_one_of(out->code, spent) || (invalid && messages_holds(out->message, no_money));
+    out->context = messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
+                   (invalid && messages_holds(out->message, too_long));
 }
 
 /* ---- a reply's blocks ---- */

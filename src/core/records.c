@@ -49,8 +49,8 @@ static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev",
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
-static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, cost.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, cost.nano_usd, "nano_usd", META_U64)};
+static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),

@@ -36,7 +36,7 @@ typedef struct wfi_meta_intent {
 } wfi_meta_intent;
 
 typedef struct wfi_meta_reserve {
-    wfi_cost cost;
+    wfi_cost ceiling;
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {

@@ -47,7 +47,6 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
 
 static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
     wfi_usage_add(&e->spent, &meta->usage);
-    wfi_zero(&r->reserved, sizeof r->reserved);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -78,11 +77,6 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
         return WF_OK;
     case WFI_REC_INTENT:
         r->intent_at = rec->offset;
-        return WF_OK;
-    case WFI_REC_RESERVE:
-        if (meta->reserve.cost.tokens > 0) /* an earlier try got no answer; none: it was answered at no cost */
-            wfi_cost_add(&e->lost, r->reserved);
-        r->reserved = meta->reserve.cost;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -122,6 +116,9 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     case WFI_REC_NOTE:
         run->notes++;
         return WF_OK;
+    case WFI_REC_RESERVE:
+        e->ceiling = meta->reserve.ceiling;
+        return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
         run->census = meta->end;
@@ -140,6 +137,13 @@ static wf_status replay_fail(wfi_env *e, wf_status code, uint64_t offset) {
     e->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
                                            : "a record of the log contradicts those before it";
     return code;
+}
+
+/* What may have been used up beyond the replies that are there: budget.h, invariant 4. */
+static void replay_lost(wfi_env *e) {
+    wfi_cost spent = wfi_cost_of(&e->spent);
+    if (e->ceiling.tokens > spent.tokens) e->lost.tokens = e->ceiling.tokens - spent.tokens;
+    if (e->ceiling.nano_usd > spent.nano_usd) e->lost.nano_usd = e->ceiling.nano_usd - spent.nano_usd;
 }
 
 wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
@@ -162,9 +166,8 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->table.count; i++) {
         wfi_row *r = &s->table.rows[i];
         s->unasked += wfi_row_unasked(r);
-        wfi_cost_add(&e->lost, r->reserved);
-        wfi_zero(&r->reserved, sizeof r->reserved);
     }
+    replay_lost(e);
     return WF_OK;
 }
 

@@ -1,5 +1,6 @@
 /* sched: see sched.h. */
 #include "sched.h"
+#include "budget.h"
 
 #define SCHED_LIVE_ORDER                                                                                               \
     (UINT64_C(1) << 62) /* undelivered answers come after all that were delivered, by place in the log */
@@ -338,6 +339,24 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
+/* Whether a sync that is asked for waits a little, for other lanes to put something of theirs into it: until none can, or the
+ * clock's millisecond is over. */
+static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
+    bool asked = e->log.wanted > e->log.synced && !e->log.syncing && e->config.sync != WF_SYNC_ALWAYS;
+    if (!asked)
+        s->gathering = false;
+    else if (!s->gathering)
+        s->gathers_since = e->now;
+    s->gathering = asked;
+    return asked && e->exchanges > 0 && s->gathers_since == e->now;
+}
+
+/* There is nothing to do for a while: leaves a log that a killed process would want to find. */
+static wf_status sched_rest(wfi_env *e, const wfi_sched *s) {
+    wf_status status = s->sealing.first == WFI_NO_ROW ? wfi_budget_rest(e) : WF_OK;
+    return status == WF_OK ? wfi_log_flush(&e->log) : status;
+}
+
 wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
     uint32_t work = max_work ? max_work : 1;
     wf_status status = WF_OK;
@@ -353,10 +372,12 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     if (status == WF_OK) status = sched_run(e, s, &work);
     if (status != WF_OK) return status;
     sched_wake_backoffs(e, s);
-    status = wfi_log_pump(&e->log);
+    bool gathers = sched_gathers(e, s);
+    status = gathers ? WF_OK : wfi_log_pump(&e->log);
     if (status < 0) return status;
     sched_unseal(e, s);
     sched_wake_blocked(e, s);
     *wait_ms = sched_wait(e, s);
-    return WF_OK;
+    if (gathers && *wait_ms > 1) *wait_ms = 1;
+    return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
 }

@@ -34,7 +34,6 @@ typedef struct wfi_row {
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
-    wfi_cost reserved; /* set aside by a reserve record that no reply has settled */
     wfi_limits limits;
     uint32_t generation;
     uint32_t next_place; /* chain of rows with the same hash bucket */

@@ -1,5 +1,6 @@
 /* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
  * notes, the delivery in the caller's hands, the end. */
+#include "budget.h"
 #include "replay.h"
 #include "request.h"
 
@@ -169,6 +170,7 @@ const wf_config *wf_settings(const wf *w) {
 
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->env, &w->sched);
+    if (w->stage == STAGE_RUNNING) (void)wfi_log_flush(&w->env.log); /* if it cannot be: a sync would have said so */
     wfi_heap_free(&w->env.heap, w->old_header);
     wfi_heap_free(&w->env.heap, w->header);
     wfi_heap_free(&w->env.heap, w->value);
@@ -397,7 +399,8 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .not_run = c->not_run,
                          .usage = status.usage,
                          .wall = w->env.os->wall_ms(w->env.os->ctx)};
-    wf_status s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
+    wf_status s = wfi_budget_close(&w->env);
+    if (s == WF_OK) s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
     if (s != WF_OK) return workflow_below(w, s);
     w->run.end = at;
     wfi_log_want(&w->env.log);

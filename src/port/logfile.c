@@ -225,6 +225,12 @@ static int logfile_flush(wfi_logfile *f) {
     return f->no_sync ? 0 : logfile_fsync(f->dir);
 }
 
+static uint64_t logfile_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
 static void *logfile_thread(void *arg) {
     wfi_logfile *f = arg;
     pthread_mutex_lock(&f->mutex);
@@ -234,9 +240,12 @@ static void *logfile_thread(void *arg) {
             continue;
         }
         pthread_mutex_unlock(&f->mutex);
+        uint64_t begun = logfile_now_us();
         int error = logfile_flush(f);
+        uint64_t took = logfile_now_us() - begun;
         pthread_mutex_lock(&f->mutex);
         f->failed = error;
+        f->slow = took > WFI_LOGFILE_QUICK_US;
         f->state = WFI_SYNC_DONE;
         pthread_cond_broadcast(&f->cond);
         ssize_t ignored = write(f->wake, "", 1); /* a full pipe wakes as well */
@@ -280,13 +289,21 @@ static wf_status logfile_sync_locked(wfi_logfile *f) {
     }
 }
 
+/* In place. */
+static wf_status logfile_sync_here(wfi_logfile *f) {
+    uint64_t begun = logfile_now_us();
+    if (f->failed == 0) f->failed = logfile_flush(f);
+    f->slow = !f->no_sync && logfile_now_us() - begun > WFI_LOGFILE_QUICK_US;
+    return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
+}
+
 static wf_status logfile_sync(void *ctx) {
     wfi_logfile *f = ctx;
     if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
-    if (f->no_sync) {
-        if (f->failed == 0) f->failed = logfile_flush(f);
-        return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
-    }
+    pthread_mutex_lock(&f->mutex);
+    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    pthread_mutex_unlock(&f->mutex);
+    if (here) return logfile_sync_here(f);
     if (!f->threaded) {
         int error = logfile_start_thread(f);
         if (error != 0) return logfile_fail(f, "start a thread to sync", error);

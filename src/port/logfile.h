@@ -1,4 +1,7 @@
-/* logfile: the log as a file. Opening, locking, naming, reading, writing, and syncing in a helper thread.
+/* logfile: the log as a file. Opening, locking, naming, reading, writing, syncing.
+ *
+ * A sync of a quick disk takes less time than handing it to another thread and back, and costs half as much: it is done in place.
+ * One that took longer than WFI_LOGFILE_QUICK_US sends the next to a helper thread, until that sees a quick one.
  *
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
@@ -6,7 +9,7 @@
  *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
  *      answers WF_OK only after the directory is on disk as well.
  *   3. An existing file is never replaced.
- *   4. `state` and `failed` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
+ *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
  *   5. After a failed sync every further one fails. */
 #ifndef WFI_LOGFILE_H
@@ -19,7 +22,8 @@
 #define WFI extern
 #endif
 
-#define WFI_LOGFILE_NAME 256 /* bytes of a file name, with its terminator */
+#define WFI_LOGFILE_QUICK_US 1000u
+#define WFI_LOGFILE_NAME     256 /* bytes of a file name, with its terminator */
 
 typedef enum wfi_logfile_state {
     WFI_SYNC_IDLE = 0,
@@ -38,6 +42,7 @@ typedef struct wfi_logfile {
     int wake; /* a byte written here ends the caller's wait */
     char *error;
     size_t error_size;
+    bool slow;     /* the last sync was not quick */
     bool threaded; /* the thread was started */
     pthread_t thread;
     pthread_mutex_t mutex;

@@ -406,6 +406,11 @@ uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
     return count + net_fds(n, fds + count);
 }
 
+void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count) {
+    for (uint32_t i = 0; i < count && !n->news; i++)
+        n->news = fds[i].revents != 0;
+}
+
 bool wfi_net_have_news(const wfi_net *n) {
     return n->ready_first != NET_NONE;
 }
@@ -522,8 +527,12 @@ static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size
 static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
     wfi_net *n = ctx;
     uint32_t count = 0;
-    net_gather(n);
     uint64_t now = wfi_sys_now_ms();
+    if (n->news || now != n->gathered) {
+        n->news = false;
+        n->gathered = now;
+        net_gather(n);
+    }
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
         for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {

@@ -20,7 +20,9 @@
  *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
  *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
  *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
- *   7. `due` is never later than the first timer of a CONNECTING connection. */
+ *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
+ *      far more often than there is something to see.
+ *   8. `due` is never later than the first timer of a CONNECTING connection. */
 #ifndef WFI_NET_H
 #define WFI_NET_H
 
@@ -72,6 +74,8 @@ typedef struct wfi_net {
     uint32_t connecting; /* first of the list */
     uint32_t ready_first, ready_last;
     uint64_t due;
+    bool news;                                    /* a wait has seen that sockets have some */
+    uint64_t gathered;                            /* when they were last looked at */
     uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
     wfi_lookup lookup;
 } wfi_net;
@@ -88,5 +92,7 @@ WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
 /* Descriptors to wait for; fds has room for wfi_net_fds_max. */
 WFI uint32_t wfi_net_fds_max(uint32_t conns);
 WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+/* The same descriptors after the wait. */
+WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
 
 #endif

@@ -247,8 +247,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
-    if (p->net != NULL) n += wfi_net_fds(p->net, fds + n);
-    if (posix_poll(fds, n, news ? 0 : posix_timeout(p, ms)) > 0 && fds[0].revents != 0) posix_drain_wake(p);
+    uint32_t sockets = p->net != NULL ? wfi_net_fds(p->net, fds + n) : 0;
+    if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
+    if (fds[0].revents != 0) posix_drain_wake(p);
+    if (p->net != NULL) wfi_net_waited(p->net, fds + n, sockets);
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

@@ -8,7 +8,7 @@
  *     wf_close(w);
  *     wf_posix_close(posix);
  *
- * It holds file descriptors, one helper thread (log sync; started by the first one) and short-lived child processes
+ * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
  * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */

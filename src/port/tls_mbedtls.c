@@ -51,6 +51,7 @@
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
+#define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
     TLS_CLOSED = 0,
@@ -78,7 +79,9 @@ typedef struct tls_conn {
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
+    uint16_t ahead_at, ahead_len; /* of `ahead`: taken, and there at all */
     char error[2 * TLS_HOST_MAX + 256];
+    unsigned char ahead[TLS_AHEAD];
 } tls_conn;
 
 typedef struct tls_session {
@@ -386,8 +389,8 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
-static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
-    tls_conn *c = ctx;
+/* From the network into buf. */
+static int tls_fetch(tls_conn *c, unsigned char *buf, size_t n) {
     const wf_tls_config *config = &tls_now->config;
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
@@ -396,6 +399,23 @@ static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
     c->below = status == WF_END ? WF_END : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
+}
+
+static int tls_recv(void *ctx, unsigned char *buf, size_t n) {
+    tls_conn *c = ctx;
+    size_t there = (size_t)(c->ahead_len - c->ahead_at);
+    if (there == 0) {
+        if (n >= sizeof c->ahead) return tls_fetch(c, buf, n);
+        int got = tls_fetch(c, c->ahead, sizeof c->ahead);
+        if (got <= 0) return got;
+        c->ahead_at = 0;
+        c->ahead_len = (uint16_t)got;
+        there = (size_t)got;
+    }
+    if (n > there) n = there;
+    memcpy(buf, c->ahead + c->ahead_at, n);
+    c->ahead_at = (uint16_t)(c->ahead_at + n);
+    return (int)n;
 }
 
 /* An answer of mbedTLS, zero and more apart. */
@@ -612,10 +632,14 @@ static wf_status tls_answer(wf_error *error, wf_status status, const char *text)
     return status;
 }
 
-/* In the order of preference: mbedTLS computes on P-256 a quarter faster than on X25519. */
-static const uint16_t tls_groups[] = {MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
-                                      MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1,
-                                      MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
+/* In the order of preference: mbedTLS by itself computes on P-256 a quarter faster than on X25519. */
+static const uint16_t tls_groups[] = {
+#if defined(WFI_X25519_IS_FAST)
+    MBEDTLS_SSL_IANA_TLS_GROUP_X25519, MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1,
+#else
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP256R1, MBEDTLS_SSL_IANA_TLS_GROUP_X25519,
+#endif
+    MBEDTLS_SSL_IANA_TLS_GROUP_SECP384R1, MBEDTLS_SSL_IANA_TLS_GROUP_SECP521R1, MBEDTLS_SSL_IANA_TLS_GROUP_NONE};
 
 static wf_status tls_configure(wf_tls *t) {
     mbedtls_ssl_config *conf = &t->conf;

@@ -49,7 +49,10 @@ local function read_budget(v, whose)
     if type(v) ~= "table" then fail(whose .. "budget takes a table, such as { tokens = 50000 }") end
     for unit, n in pairs(v) do
         if unit ~= "tokens" and unit ~= "usd" then fail(format("%sbudget knows tokens and usd, not '%s'", whose, tostring(unit))) end
-        if type(n) ~= "number" or not (n > 0 and n < 1e9) then fail(format("%sbudget.%s takes a number above 0", whose, unit)) end
+        local least = unit == "usd" and 1e-9 or 1 -- less would round to nothing, which is no budget at all
+        if type(n) ~= "number" or not (n >= least and n < 1e9) then
+            fail(format("%sbudget.%s takes a number from %g to a billion", whose, unit, least))
+        end
     end
     return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
 end
@@ -103,6 +106,14 @@ local function text(v, name)
     return v
 end
 
+-- A misspelt one would be passed over by some models, and refused by others after it has been sent.
+local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }
+
+local function effort(v)
+    if not EFFORTS[v] then fail('agent: effort takes "low", "medium", "high", "xhigh" or "max"') end
+    return v
+end
+
 local function names(v, name)
     if type(v) == "string" then return v end
     local fine = type(v) == "table"
@@ -136,7 +147,7 @@ local function callback(v, name)
 end
 
 local AGENT_OPTIONS = {
-    label = text, phase = text, model = text, effort = text, system = text, schema = schema_text, tools = names,
+    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,
     max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
     cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, "agent: ") end,
 }

@@ -812,7 +812,7 @@ static void tunnels_fail(void **state) {
     rig *r = proxy_rig("http://proxy:3128", "", "https://api.example");
     r->net->opened = refuse;
     assert_int_equal(run(r, "{}", &o), WF_E_IO);
-    assert_string_equal(o.error, "proxy: connection refused");
+    assert_string_equal(o.error, "the proxy: proxy: connection refused");
     rig_free(r);
 }
 

@@ -106,6 +106,7 @@ static void write_log(file *f, uint32_t n, uint64_t *ends) {
         put_record(&l, i, &ends[i]);
         if (i % 3 == 2) wfi_log_want(&l);
         assert_int_equal(wfi_log_pump(&l), WF_OK);
+        assert_int_equal(wfi_log_flush(&l), WF_OK);
     }
 }
 
@@ -133,7 +134,7 @@ static void test_golden(void **state) {
     assert_int_equal(wfi_log_pump(&l), WF_OK);
     assert_true(wfi_log_durable(&l, end));
     assert_int_equal(wfi_log_append(&l, WFI_REC_TEXT, 0, wf_str_of(NULL, 0), NULL, 0, NULL, NULL), WF_OK);
-    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(wfi_log_flush(&l), WF_OK);
     assert_int_equal(f.size, 104);
     for (size_t i = 0; i < 104; i++)
         sprintf(hex + 2 * i, "%02x", f.data[i]);
@@ -177,7 +178,7 @@ static void test_future(void **state) {
     assert_int_equal(wfi_log_create(&l, 9), WF_OK);
     f.size = 0;
     assert_int_equal(wfi_log_append(&l, (wfi_rec)WFI_REC_COUNT, 0, rig_str(""), NULL, 0, NULL, NULL), WF_OK);
-    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(wfi_log_flush(&l), WF_OK);
     open_log(&l, &f);
     assert_int_equal(wfi_log_load(&l), WF_OK);
     assert_int_equal(wfi_log_scan(&l, WFI_LOG_FIRST, &rec), WF_E_FUTURE);
@@ -258,7 +259,7 @@ static void test_log_in_a_log(void **state) {
     assert_int_equal(wfi_log_create(&l, 0x55), WF_OK);
     put_record(&l, 0, &end);
     assert_int_equal(wfi_log_append(&l, WFI_REC_TEXT, 0, rig_str(""), &payload, 1, NULL, NULL), WF_OK);
-    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(wfi_log_flush(&l), WF_OK);
     f.data[end] ^= 1; /* its head is torn */
     open_log(&l, &f);
     assert_int_equal(recover(&l, &count, &end), WF_END);
@@ -376,7 +377,7 @@ static void test_recovered_bytes_are_synced_first(void **state) {
     wfi_log_init(&l, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_BATCH);
     assert_int_equal(wfi_log_create(&l, 1), WF_OK);
     put_record(&l, 0, NULL);
-    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(wfi_log_flush(&l), WF_OK);
     assert_int_equal(f->disk.synced, 0);
     wfi_log_init(&l, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_BATCH);
     assert_int_equal(recover(&l, &count, &end), WF_END);
@@ -421,7 +422,7 @@ static void test_large_records(void **state) {
     assert_memory_equal(big, again, n);
     assert_int_equal(wfi_log_read(&l, at + WFI_LOG_HEAD, back, sizeof back), WF_OK);
     assert_memory_equal(meta, back, sizeof back);
-    assert_int_equal(wfi_log_pump(&l), WF_OK);
+    assert_int_equal(wfi_log_flush(&l), WF_OK);
     wfi_log_init(&l, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_BATCH);
     assert_int_equal(wfi_log_load(&l), WF_OK);
     assert_int_equal(wfi_log_scan(&l, at, &rec), WF_OK);

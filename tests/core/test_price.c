@@ -1,7 +1,10 @@
 /* Tests of price: the built-in list against figures written down apart from it, tiers and their edges, lists of one's own, what is
  * wrong with a list, and sums that do not fit. */
 #include <setjmp.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "../../src/core/price.h"
 
@@ -144,7 +147,7 @@ static void wrong_lists(void **state) {
         {TARIFF("b", "", "1") TARIFF("a", ",\"above\":1", "1"), 2},
         {TARIFF("a", "", "1") TARIFF("a", ",\"above\":1", "1") TARIFF("a", ",\"above\":2", "1")
              TARIFF("a", ",\"above\":3", "1") TARIFF("a", ",\"above\":4", "1"),
-         1},
+         2},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         wf_error error = {WF_OK, NULL, 0};
@@ -160,6 +163,20 @@ static void wrong_lists(void **state) {
     assert_int_equal(wf_prices_check(NONE, NULL), WF_OK);
     assert_int_equal(wf_prices_check(WF_STR("# only\n#this"), NULL), WF_OK);
     assert_int_equal(wf_prices_check(WF_STR(TARIFF("a", "", "1000000")), NULL), WF_OK);
+}
+
+/* Every model of every vendor: reading it must not take the square of its length. */
+static void long_list(void **state) {
+    enum { LINES = 4000, LINE = 100 };
+    (void)state;
+    char *text = malloc(LINES * LINE);
+    size_t len = 0;
+    for (int i = 0; i < LINES; i++)
+        len += (size_t)snprintf(text + len, LINE, TARIFF("model-%d", "", "1"), i);
+    clock_t began = clock();
+    assert_int_equal(wf_prices_check(wf_str_of(text, len), NULL), WF_OK);
+    assert_true(clock() - began < CLOCKS_PER_SEC);
+    free(text);
 }
 
 static void sums(void **state) {
@@ -204,6 +221,7 @@ int main(void) {
         cmocka_unit_test(tiers),
         cmocka_unit_test(own_list),
         cmocka_unit_test(wrong_lists),
+        cmocka_unit_test(long_list),
         cmocka_unit_test(sums),
         cmocka_unit_test(cost_for_everybody),
     };

@@ -370,40 +370,49 @@ static void test_server_tools(void **state) {
 static void test_faults(void **state) {
     static const struct {
         const char *body, *type, *code;
-        bool spent, context, transient;
+        bool spent, context;
+        uint32_t status;
     } cases[] = {
-        {ERROR_BODY("overloaded_error", "m", ""), "overloaded_error", "", false, false, true},
-        {ERROR_BODY("api_error", "m", ""), "api_error", "", false, false, true},
-        {ERROR_BODY("timeout_error", "m", ""), "timeout_error", "", false, false, true},
-        {ERROR_BODY("rate_limit_error", "m", ""), "rate_limit_error", "", false, false, true},
+        {ERROR_BODY("overloaded_error", "m", ""), "overloaded_error", "", false, false, 529},
+        {ERROR_BODY("api_error", "m", ""), "api_error", "", false, false, 500},
+        {ERROR_BODY("timeout_error", "m", ""), "timeout_error", "", false, false, 504},
+        {ERROR_BODY("rate_limit_error", "m", ""), "rate_limit_error", "", false, false, 429},
         {ERROR_BODY("rate_limit_error", "m", ",\"details\":{\"error_code\":\"ramp_limit_exceeded\"}"),
-         "rate_limit_error", "ramp_limit_exceeded", true, false, true},
-        {ERROR_BODY("billing_error", "m", ",\"details\":null"), "billing_error", "", false, false, false},
-        {ERROR_BODY("request_too_large", "m", ""), "request_too_large", "", false, true, false},
+         "rate_limit_error", "ramp_limit_exceeded", true, false, 429},
+        {ERROR_BODY("billing_error", "m", ",\"details\":null"), "billing_error", "", false, false, 402},
+        {ERROR_BODY("authentication_error", "m", ""), "authentication_error", "", false, false, 401},
+        {ERROR_BODY("permission_error", "m", ""), "permission_error", "", false, false, 403},
+        {ERROR_BODY("not_found_error", "m", ""), "not_found_error", "", false, false, 404},
+        {ERROR_BODY("conflict_error", "m", ""), "conflict_error", "", false, false, 409},
+        {ERROR_BODY("invalid_request_error", "Your Credit balance is too low to go on.", ""), "invalid_request_error",
+         "", true, false, 400},
+        {ERROR_BODY("invalid_request_error", "You have reached your specified API usage limits.", ""),
+         "invalid_request_error", "", true, false, 400},
+        {ERROR_BODY("api_error", "credit balance is too low", ""), "api_error", "", false, false, 500},
+        {ERROR_BODY("request_too_large", "m", ""), "request_too_large", "", false, true, 413},
         {ERROR_BODY("x", "m", ",\"details\":{\"error_code\":\"request_body_too_large_after_decoding\"}"), "x",
-         "request_body_too_large_after_decoding", false, true, false},
+         "request_body_too_large_after_decoding", false, true, 0},
         {ERROR_BODY("invalid_request_error", "Prompt is TOO LONG: 9 > 8", ""), "invalid_request_error", "", false, true,
-         false},
+         400},
         {ERROR_BODY("invalid_request_error", "input and `max_tokens` exceed context limit", ""),
-         "invalid_request_error", "", false, true, false},
+         "invalid_request_error", "", false, true, 400},
         {ERROR_BODY("invalid_request_error", "larger than the context window", ""), "invalid_request_error", "", false,
-         true, false},
-        {ERROR_BODY("invalid_request_error", "prompt is too lon", ""), "invalid_request_error", "", false, false,
-         false},
-        {ERROR_BODY("api_error", "prompt is too long", ""), "api_error", "", false, false, true},
-        {"{\"error\":{\"type\":7,\"message\":[],\"details\":{\"error_code\":1}}}", "", "", false, false, false},
-        {"{\"error\":\"overloaded_error\"}", "", "", false, false, false},
-        {"{\"type\":\"overloaded_error\",\"message\":\"flat\"}", "", "", false, false, false},
-        {"<html>prompt is too long</html>", "", "", false, false, false},
-        {"{\"error\":{\"type\":\"api_error\"", "", "", false, false, false},
-        {"", "", "", false, false, false}};
+         true, 400},
+        {ERROR_BODY("invalid_request_error", "prompt is too lon", ""), "invalid_request_error", "", false, false, 400},
+        {ERROR_BODY("api_error", "prompt is too long", ""), "api_error", "", false, false, 500},
+        {"{\"error\":{\"type\":7,\"message\":[],\"details\":{\"error_code\":1}}}", "", "", false, false, 0},
+        {"{\"error\":\"overloaded_error\"}", "", "", false, false, 0},
+        {"{\"type\":\"overloaded_error\",\"message\":\"flat\"}", "", "", false, false, 0},
+        {"<html>prompt is too long</html>", "", "", false, false, 0},
+        {"{\"error\":{\"type\":\"api_error\"", "", "", false, false, 0},
+        {"", "", "", false, false, 0}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         wfi_fault fault;
         wfi_messages_codec()->fault(rig_str(cases[i].body), &fault);
         assert_text(fault.type, cases[i].type);
         assert_text(fault.code, cases[i].code);
-        if (fault.spent != cases[i].spent || fault.context != cases[i].context || fault.transient != cases[i].transient)
+        if (fault.spent != cases[i].spent || fault.context != cases[i].context || fault.status != cases[i].status)
             fail_msg("%s", cases[i].body);
         if (strstr(cases[i].body, "req_1")) {
             assert_text(fault.request_id, "req_1");

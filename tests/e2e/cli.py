@@ -402,12 +402,32 @@ def keys_are_checked_and_never_shown(b):
 
 
 @case
+def errors_do_not_drive_the_terminal(b):
+    evil = "\x1b]0;evil\x07\u009b31m"
+    results = [with_key(b, "--model", evil + ":x"), with_key(b, "--ca", evil), b.wf("run", evil), b.wf(evil),
+               b.wf("run", "hello.lua", "--" + evil), with_key(b, ANTHROPIC_BASE_URL="https://" + evil)]
+    b.write("m.lua", 'return function() return { error = { status = 401, message = "no" } } end')
+    code, _, err = b.run("hello.lua", "--log", "evil.wflog", model="rules:m.lua")
+    want("exit", code, 78)
+    os.rename(os.path.join(b.dir, "m.lua"), os.path.join(b.dir, evil))
+    results.append(b.wf("resume", "evil.wflog", "--model", "rules:" + evil, "--budget-usd", "1"))
+    results.append(b.wf("resume", evil))
+    for code, out, err in results:
+        want("in the open", [c for c in err + out if c in "\x1b\x07\x9b"], [])
+
+
+@case
 def settings_of_the_network_are_checked(b):
     usage(with_key(b, "--ca", "none.pem"), "--ca none.pem")
     b.write("junk.pem", "this is no certificate\n")
     usage(with_key(b, "--ca", "junk.pem"), "--ca junk.pem", "PEM")
     usage(with_key(b, SSL_CERT_FILE="none.pem"), "SSL_CERT_FILE none.pem")
     usage(with_key(b, ANTHROPIC_BASE_URL="http://192.0.2.1"), "ANTHROPIC_BASE_URL=http://192.0.2.1", "https://", "WF_ALLOW_HTTP")
+    for value in ("0", "no", "false"):
+        usage(with_key(b, ANTHROPIC_BASE_URL="http://192.0.2.1", WF_ALLOW_HTTP=value), "WF_ALLOW_HTTP=1")
+    result = with_key(b, ANTHROPIC_BASE_URL="https://x.example/?key=THROWAWAY")
+    usage(result, "ANTHROPIC_BASE_URL", "query")
+    want("a key in a query shown", "THROWAWAY" in result[2], False)
     usage(with_key(b, ANTHROPIC_BASE_URL="ftp://x"), "ANTHROPIC_BASE_URL=ftp://x")
     usage(with_key(b, ANTHROPIC_BASE_URL="nonsense"), "ANTHROPIC_BASE_URL=nonsense")
     result = with_key(b, ANTHROPIC_BASE_URL="https://me:THROWAWAY@localhost")
@@ -464,6 +484,12 @@ def check_tells_what_it_would_cost(b):
     b.write("good.jsonl", PRICE)
     has("known", b.wf("check", "hello.lua", "--model", "claude-x", "--prices", "good.jsonl")[1], "anthropic:claude-x: from 0.0")
     has("rules", b.wf("check", "hello.lua", "--model", "rules:model.lua")[1], "Cost: none")
+    b.write("none.lua", META + "return 1")
+    has("nobody is asked", b.wf("check", "none.lua")[1], "Cost: none; no model was asked")
+    b.write("other.lua", META + "return agent('a', { model = 'claude-x' })")
+    out = b.wf("check", "other.lua")[1]
+    has("whose price is not known", out, "Cost: unknown", "the models that agents name")
+    want("the default's is", "sonnet" in out, False)
     usage(b.wf("check", "hello.lua", "--model", "openai:x"), "openai:x")
 
 
@@ -478,10 +504,10 @@ def secrets_leave_the_environment_at_once(b):
         return
     secret = "THROWAWAY"
     names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GITHUB_TOKEN", "MY_SECRET", "DB_PASSWORD", "AWS_REGION", "google_x",
-             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN")
+             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN", "KEY", "apikey", "PGPASSWORD", "MYSQL_PWD", "GITHUB_PAT")
     env = {name: secret for name in names}
     env.update(HTTPS_PROXY="http://me:%s@localhost:1" % secret, all_proxy="me:%s@localhost:1" % secret,
-               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear")
+               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear", OLDPWD="/kept", MONKEY="kept")
     b.write("t.lua", META + "return agent('sleep')")
     p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog", env=env)
     try:
@@ -491,6 +517,7 @@ def secrets_leave_the_environment_at_once(b):
         p.kill()
         p.communicate()
     want("secret and another", (secret.encode() in left, b"SHOWN=in the clear" in left), (False, True))
+    want("what only ends like one", (b"OLDPWD=/kept" in left, b"MONKEY=kept" in left), (True, True))
     want("log", secret.encode() in b.read("x.wflog"), False)
 
 

@@ -205,7 +205,7 @@ def broken_proxies(rig):
         expect(done.code in (3, 78) and done.seconds < 5 and re.search(message, done.err), rule, done)
     closed = "127.0.0.1:%d" % rig.server.ports["closed"]
     done = rig.ask("one", retries=0, env={"HTTPS_PROXY": "http://" + closed}, port=FAR)
-    expect(done.code in (3, 78) and "refused" in done.err and closed in done.err, done)
+    expect(done.code in (3, 78) and "refused" in done.err and closed in done.err and "the proxy" in done.err, done)
     for bad in ("ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999"):
         done = rig.ask("one", env={"HTTPS_PROXY": bad}, port=FAR)
         expect(done.code == 2 and "HTTPS_PROXY" in done.err, bad, done)

@@ -2,11 +2,14 @@
 environment, or the process's own after its start. WF names the binary; default build/wf."""
 import json
 import os
+import resource
+import signal
+import subprocess
 import sys
 import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
-from rig import KEY, MODEL, case, expect, main, quote # noqa: E402
+from rig import KEY, MODEL, WF, case, expect, main, quote # noqa: E402
 
 TOKEN = "tok-TEST-THROWAWAY-1111"
 SECRETS = {"ANTHROPIC_API_KEY": KEY, "ANTHROPIC_AUTH_TOKEN": TOKEN, "AWS_SECRET_ACCESS_KEY": "aws-TEST-THROWAWAY-2222",
@@ -146,6 +149,43 @@ def environment(rig):
     os.unlink(rig.path("big.txt"))
     expect(process.returncode == 0 and seen > 5, process.returncode, seen)
     expect(b"PATH=" in open("/proc/self/environ", "rb").read() and children, "no child was seen")
+
+
+def core(rig, *command, env=None):
+    """What is in the core file of a process that is aborted, wf's while a request is on the way; None: there is none."""
+    before, active = set(os.listdir(rig.dir)), rig.server.stats()["requests"]
+    process = subprocess.Popen(command, cwd=rig.dir, env=rig.environment(**(env or {})), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                               preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2))
+    until = time.monotonic() + 10
+    while process.poll() is None and rig.server.stats()["requests"] == active and time.monotonic() < until:
+        time.sleep(0.01)
+        if command[0] != WF:
+            break
+    process.send_signal(signal.SIGABRT)
+    process.wait(timeout=20)
+    cores = [name for name in set(os.listdir(rig.dir)) - before if name.startswith("core")]
+    for name in cores:
+        with open(rig.path(name), "rb") as f:
+            data = f.read()
+        os.unlink(rig.path(name))
+        return data
+    return None
+
+
+@case
+def core_files(rig):
+    """a wf that is aborted leaves no core file with the key in it"""
+    rig.server.scenario("on : hang")
+    rig.write("args.json", '{"prompts":["one"]}')
+    try:
+        if not core(rig, "sleep", "10"):
+            return # this machine keeps no core files, or elsewhere
+    except (OSError, subprocess.SubprocessError):
+        return # not allowed to ask for them
+    found = core(rig, WF, "run", "ask.lua", "--args", "@args.json", "--model", MODEL, "--yes", "--log", rig.new_log(),
+                 "--ca", rig.server.ca)
+    expect(not holds(found or b""), "the key is in a core file")
 
 
 def headers(rig):

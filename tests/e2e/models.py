@@ -193,6 +193,18 @@ def money_is_counted_where_prices_are_known():
 
 
 @case
+def a_budget_in_tokens_takes_the_place_of_one_in_usd():
+    with Box("on : status=500 header='retry-after-ms: 5'\n") as b:
+        want("fails", b.run("--model", "claude-haiku-4-5")[0], 4)  # with the 10 USD that --yes stands for
+        b.server.scenario('set text="ok"\n')
+        args = ("resume", "x.wflog", "--ca", b.server.ca, "--model", "claude-x")
+        code, _, err = b.wf(*args)
+        want("no price, no USD", code, 2)
+        has("the mend", err, "--budget-tokens")
+        want("which is one", b.wf(*args, "--budget-tokens", "100000")[:2], (0, "ok\n"))
+
+
+@case
 def an_agent_of_rules_may_name_a_model_on_the_network():
     with Box() as b:
         b.write("model.lua", "return function() return { text = 'ruled' } end")

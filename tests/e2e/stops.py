@@ -5,7 +5,7 @@ import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "server"))
-from rig import KEY, MODEL, case, expect, fault, main # noqa: E402
+from rig import KEY, MODEL, case, expect, fault, main, quote # noqa: E402
 
 # Ten agents in a row; the script goes on whatever they say.
 ROW = """meta = { name = "row", description = "Ten agents, one after the other" }
@@ -47,6 +47,16 @@ def quota(rig):
     for code in ("enforced_spend_limit_reached", "contract_spend_limit_reached", "ramp_limit_exceeded"):
         stops(rig, "status=429 message='spend limit' code=" + code, 75, "quota", "spend limit")
     stops(rig, "status=429 message='monthly limit' header='x-should-retry: false'", 75, "quota", "monthly limit")
+    for message in ("Your credit balance is too low.", "You have reached your specified API usage limits."):
+        stops(rig, "status=400 message=%s" % quote(message), 75, "quota", message)
+
+
+@case
+def in_the_stream(rig):
+    """an error in a stream stops the run as its status would: quota 75, auth 78"""
+    stops(rig, "sse-error=2 error=billing_error message='no credit'", 75, "quota", "no credit")
+    stops(rig, "sse-error=2 error=rate_limit_error message='slow down'", 75, "quota", "slow down", sent=2)
+    stops(rig, "sse-error=0 error=authentication_error message='key expired'", 78, "auth", "key expired")
 
 
 @case

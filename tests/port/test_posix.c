@@ -1,6 +1,6 @@
 /* test_posix: the log file (locking, naming, failing), clock, random and waiting of the POSIX port. */
 #define _GNU_SOURCE 1
-#include "../../src/port/posix.h"
+#include "../../src/port/logfile.h"
 #include <setjmp.h>
 #include <cmocka.h>
 #include <dirent.h>
@@ -171,10 +171,33 @@ static void test_close_waits_for_sync(void **state) {
     assert_int_equal(open_log(&p, WF_POSIX_CREATE, path), WF_OK);
     wf_posix_platform(p, &pl);
     put(&pl, 0, "header");
+    ((wfi_logfile *)pl.log_ctx)->slow = true;
     assert_int_equal(pl.log->sync(pl.log_ctx), WF_AGAIN);
     wf_posix_close(p);
     assert_int_equal(names("run.wflog"), 1);
     assert_int_equal(names("run.wflog.tmp-"), 0);
+}
+
+/* A slow sync sends the next one to the thread, whose answer is waited for; after a quick one there they are done in place again. */
+static void test_slow_syncs_go_to_a_thread(void **state) {
+    (void)state;
+    wf_posix *p;
+    wf_platform pl;
+    assert_int_equal(open_log(&p, WF_POSIX_CREATE, path), WF_OK);
+    wf_posix_platform(p, &pl);
+    wfi_logfile *f = pl.log_ctx;
+    put(&pl, 0, "header");
+    assert_int_equal(pl.log->sync(pl.log_ctx), WF_OK);
+    assert_false(f->threaded);
+    f->slow = true;
+    for (int i = 0; i < 2; i++) {
+        put(&pl, 6 + 4 * (uint64_t)i, "more");
+        assert_int_equal(sync_all(p, &pl), WF_OK);
+        assert_true(f->threaded);
+        f->slow = i == 0; /* whatever this disk is like */
+    }
+    assert_int_equal(pl.log->sync(pl.log_ctx), WF_OK);
+    wf_posix_close(p);
 }
 
 static void test_no_sync_still_names(void **state) {
@@ -456,6 +479,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_name_appears_with_first_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_unnamed_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_waits_for_sync, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_slow_syncs_go_to_a_thread, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_sync_still_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create_refuses_existing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lock_same_process, setup, teardown),

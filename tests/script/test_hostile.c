@@ -284,7 +284,7 @@ static void strange_texts_are_taken_or_refused(void **state) {
         {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })",
          "x"},
         {"return agent('say x', { model = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
-        {"return agent('say x', { effort = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
+        {"return agent('say x', { effort = ('m'):rep(1e5) })", "!agent: effort takes"},
         {"return agent('say x', { schema = { pattern = ('('):rep(1e5) } })", "!schema"},
         {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema "
          "= s })",
