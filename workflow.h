@@ -642,8 +642,18 @@ typedef struct wf_agent_spec {
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
 
-/* Asks for an effect of the script (files, read, ...): input and answer are JSON. */
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out);
+typedef struct wf_effect_spec {
+    wf_str path;  /* as an agent's */
+    wf_str name;  /* at most 64 bytes */
+    wf_str input; /* JSON; with the name it identifies the effect */
+    uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
+    bool
+        changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
+                   * fails as "interrupted, state unknown", and is never silently repeated */
+} wf_effect_spec;
+
+/* Asks for an effect of the script (files, read, exec, ...); the answer is JSON. Errors as above. */
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out);
 
 /* Gives a call up. It is never delivered; its slot stays taken for the census. WF_E_STALE: already delivered or gone. */
 wf_status wf_call_cancel(wf *w, wf_call call);
@@ -4135,11 +4145,11 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   text                                                          the text
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
- *            limits replaces miss
+ *            limits changes replaces miss
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              the effect's input
+ *   intent   id name                                              a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (0: what was reserved cost nothing)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
@@ -4836,6 +4846,7 @@ typedef struct wfi_meta_call {
     uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
     uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    bool changes; /* an effect that changes the world */
 } wfi_meta_call;
 
 typedef struct wfi_meta_turn {
@@ -4952,6 +4963,7 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, retries, "retries", META_U32),
                                        META_FIELD(wfi_meta_call, agent_ms, "agent_ms", META_U32),
                                        META_FIELD(wfi_meta_call, stall_ms, "stall_ms", META_U32),
+                                       META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {
@@ -9628,7 +9640,10 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
+#define AGENT_SILENCE "no byte from the model for longer than the stall limit"
+#define AGENT_INTERRUPTED                                                                                              \
+    "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
+    "before doing it again"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -9837,6 +9852,22 @@ static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
     return WFI_PACE_MORE;
 }
 
+/* What changes the world leaves a durable intent first, and is not begun again where there is one. */
+static wfi_pace agent_intend(wfi_env *e, wfi_task *t, wf_str id, wf_str name, wf_str input) {
+    wfi_meta_intent meta = {.id = id, .name = name};
+    wf_status s = wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, input, &t->row->intent_at, &t->durable);
+    if (s != WF_OK) return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log);
+    t->state = WFI_TASK_INTENT;
+    return WFI_PACE_DURABLE;
+}
+
+static wfi_pace agent_begin_effect(wfi_env *e, wfi_task *t) {
+    if (!t->call.changes) return agent_start_effect(e, t);
+    if (t->row->intent_at != 0) return agent_fail(e, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    return agent_intend(e, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
+}
+
 static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     uint32_t n = 0;
     while (n < t->item_count && !t->items[t->item_count - 1 - n].turn)
@@ -9862,7 +9893,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     event.text = row->effect ? t->call.effect : t->call.model;
     wfi_env_trace(e, &event);
     if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
-    if (row->effect) return agent_start_effect(e, t);
+    if (row->effect) return agent_begin_effect(e, t);
 
     t->codec = wfi_messages_codec();
     t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
@@ -10210,18 +10241,8 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     event.text = tool->name;
     wfi_env_trace(e, &event);
     if (!tool->effect) return agent_start_tool(e, t, tool, &use);
-    if (t->row->intent_at != 0)
-        return agent_tool_answer(e, t, "tool", use.id,
-                                 WF_STR("interrupted, state unknown: the run was killed while this was under way; "
-                                        "look at what it left before doing it again"),
-                                 true);
-    wfi_meta_intent meta = {.id = use.id, .name = tool->name};
-    wf_status s =
-        wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, use.input, &t->row->intent_at, &t->durable);
-    if (s != WF_OK) return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
-    t->state = WFI_TASK_INTENT;
-    return WFI_PACE_DURABLE;
+    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
+    return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
 static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
@@ -10285,6 +10306,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
+        if (t->row->effect) return agent_start_effect(e, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_start_tool(e, t, agent_tool_named(e, use.name), &use);
     }
@@ -11624,21 +11646,22 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     return WF_OK;
 }
 
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     workflow_id id;
     uint32_t row, replaced;
-    wf_str parts[] = {name, input};
-    wfi_meta_call meta = {.effect = name, .agent_ms = w->env.config.agent_ms};
+    wf_str parts[] = {spec->name, spec->input};
+    wfi_meta_call meta = {
+        .effect = spec->name, .agent_ms = workflow_default(spec->ms, w->env.config.agent_ms), .changes = spec->changes};
     wf_status s = workflow_may_start(w, true);
     if (s == WF_OK && !w->env.os->tool_ops)
         s = workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (name.len == 0 || name.len > 64))
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
-    if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
+    if (s == WF_OK) s = workflow_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
-        s = workflow_add_row(w, &id, &meta, input, replaced, &row);
+        s = workflow_add_row(w, &id, &meta, spec->input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
     if (s != WF_OK) return s;
@@ -21184,8 +21207,10 @@ static int script_effect(lua_State *L) {
     wf_call call = {0};
     script_check_yieldable(L, name.ptr);
     const char *place = script_next_place(L);
-    wf_status status = wf_effect_start(script_of(L)->config.run, wf_str_of(place, strlen(place)), name, input, &call);
-    return script_started(L, name.ptr, status, call);
+    wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
+    spec.ms = script_arg_u32(L, 3);
+    spec.changes = lua_toboolean(L, 4);
+    return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
 static int script_spawn(lua_State *L) {

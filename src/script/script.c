@@ -291,8 +291,10 @@ static int script_effect(lua_State *L) {
     wf_call call = {0};
     script_check_yieldable(L, name.ptr);
     const char *place = script_next_place(L);
-    wf_status status = wf_effect_start(script_of(L)->config.run, wf_str_of(place, strlen(place)), name, input, &call);
-    return script_started(L, name.ptr, status, call);
+    wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
+    spec.ms = script_arg_u32(L, 3);
+    spec.changes = lua_toboolean(L, 4);
+    return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
 static int script_spawn(lua_State *L) {
