@@ -813,6 +813,7 @@ typedef struct wf_script_config {
     void *memory;       /* all that the script may use; outlives it */
     size_t memory_size; /* at least 256 KiB */
     uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+    bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
 } wf_script_config;
 
 typedef struct wf_script_result {
