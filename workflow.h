@@ -18876,7 +18876,7 @@ static const char *const wfi_library[] = {
     "    local inside = { globals = globals(), name = where }\n",
     "    inside.globals.args = args == nil and {} or decode(encode(args))\n",
     "    local body, why = load(source, where, inside.globals)\n",
-    "    if not body then error(why, 0) end\n",
+    "    if not body then error(sub(why, 1, #where) == where and why or where .. \": \" .. why, 0) end\n",
     "    local result\n",
     "    fan_out(1, function()\n",
     "        workflow_now(inside)\n",
@@ -21319,6 +21319,8 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
+#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
 #define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
@@ -21791,21 +21793,40 @@ static int script_load(lua_State *L) {
     return script_load_text(L, c->source, c->name.len > 0 ? c->name : WF_STR("script"));
 }
 
+/* Answers what stands behind the three arguments of load. */
+static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L) - 3;
+}
+
+/* Work that no instruction counts is made up for, and I/O has its turn behind it. */
+static int script_after_load(lua_State *L, size_t bytes) {
+    wf_script *s = script_of(L);
+    s->meter.steps += SCRIPT_LOAD + SCRIPT_LOAD_BYTE * bytes;
+    s->looks = SCRIPT_SLICE; /* so that this yield does not count as a search */
+    return lua_yieldk(L, 0, 0, script_loaded);
+}
+
 /* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
 static int script_load_workflow(lua_State *L) {
+    wf_str source = script_arg(L, 1);
+    script_check_yieldable(L, "workflow");
     luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
     lua_pushvalue(L, 2);
     lua_pushvalue(L, 1);
     lua_rawset(L, -3);
-    if (script_load_text(L, script_arg(L, 1), script_arg(L, 2)) != LUA_OK) {
+    lua_settop(L, 3);
+    if (script_load_text(L, source, script_arg(L, 2)) == LUA_OK) {
+        lua_pushvalue(L, 3);
+        lua_setupvalue(L, -2, 1);
+    } else {
         lua_pushnil(L);
         lua_insert(L, -2);
-        return 2;
     }
-    lua_pushvalue(L, 3);
-    lua_setupvalue(L, -2, 1);
-    return 1;
+    return script_after_load(L, source.len);
 }
 
 static void script_open_host(lua_State *L, int host) {
@@ -21874,6 +21895,8 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_calls);
     lua_newtable(L);
     script_anchor(L, &script_sources);
+    lua_pushboolean(L, false); /* room for the result, which must need none later */
+    script_anchor(L, &script_result);
     wfi_sandbox_open(L);
     script_open_host(L, 1);
     lua_pushvalue(L, 2);

@@ -205,7 +205,7 @@ function env.workflow(name, args)
     local inside = { globals = globals(), name = where }
     inside.globals.args = args == nil and {} or decode(encode(args))
     local body, why = load(source, where, inside.globals)
-    if not body then error(why, 0) end
+    if not body then error(sub(why, 1, #where) == where and why or where .. ": " .. why, 0) end
     local result
     fan_out(1, function()
         workflow_now(inside)
