@@ -8,6 +8,7 @@ local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.
 local find, format, array = env.string.find, env.string.format, env.json.array
 
 local NO_DEADLINE = 0xffffffff
+local EXEC_TIMEOUT = 600000 -- ms
 local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer
 
 local function effect(name, input, changes, ms)
@@ -70,12 +71,13 @@ local EXEC_OPTIONS = { timeout = duration, cwd = word, input = text, env = varia
 function env.exec(cmd, opts)
     local input = read_options(opts, EXEC_OPTIONS, "exec")
     input.cmd = command(cmd)
+    input.timeout = input.timeout or EXEC_TIMEOUT
     check_meta()
     if not may_exec() then
         scope() -- its place is taken, so that a run which may do it later finds all others where they were
         fail("exec: this run may not run commands: start it, or resume it, with --allow read,exec")
     end
-    return effect("exec", input, true, input.timeout and input.timeout + EXEC_GRACE)
+    return effect("exec", input, true, input.timeout + EXEC_GRACE)
 end
 
 ---- ask --------------------------------------------------------------------------------------------------------------------------

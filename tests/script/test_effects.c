@@ -51,7 +51,7 @@ static void exec_hands_its_options_on(void **state) {
     while (stage_turn(w)) {
     }
     stage_finish(w);
-    assert_string_equal(w->input, "{\"cmd\":\"x; y\"}");
+    assert_string_equal(w->input, "{\"cmd\":\"x; y\",\"timeout\":600000}");
     assert_int_equal(w->execs, 2);
     stage_free(w);
     free(source);

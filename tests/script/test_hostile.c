@@ -476,9 +476,13 @@ static void memory_runs_out_anywhere(void **state) {
              "error('x') end,"
              " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type "
              "= 'object' } }).n end) end })"
-             " return { r, #f } end"
+             " return { r, #f, exec('x').code, workflow('w.lua', { i = i }), ask('q', { choices = { 'y' } }) } end"
              " local kept, jobs = {}, {} for i = 1, 600 do kept[i] = ('k'):rep(100) .. i end"
              " for i = 1, 4 do jobs[i] = function() return job(i) end end return { parallel(jobs) }";
+    static const stage_file files[] = {
+        {"w.lua", FLOW "return { agent('say w', { agent_type = 'a' }), read('w.lua'):sub(1, 4), args.i }"},
+        {".wf/agents/a.md", "---\ntools: [read]\n---\nBe."},
+        {NULL, NULL}};
     uint32_t done = 0, failed = 0;
     size_t step = fake_full() ? 64 : 1024;
     for (size_t size = 150000; size < 400000; size += step) {
@@ -486,6 +490,7 @@ static void memory_runs_out_anywhere(void **state) {
         s->block_size = 2u << 20;
         s->script_size = size;
         s->config.max_agents = 64;
+        s->files = files;
         stage_open_run(s, wf_str_of(source, sizeof source - 1));
         wf_status status = stage_open_script(s, wf_str_of(source, sizeof source - 1));
         if (status != WF_OK) {

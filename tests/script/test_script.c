@@ -93,6 +93,38 @@ static void agent_refuses_wrong_arguments(void **state) {
     run_cases(cases, COUNT(cases));
 }
 
+/* Hands in a placeholder that fits the schema, until the prompt says why that will not do. */
+static void lazy_model(fake *f, const fake_request *request, fake_answer *out) {
+    bool told = strstr(request->prompt, "An earlier answer was rejected: cite a line: TODO is none") != NULL;
+    (void)f;
+    if (told) assert_non_null(strstr(request->prompt, "That answer was: {\\\"where\\\":\\\"TODO\\\"}"));
+    fake_reply(out, "tool_use",
+               "[{\"type\":\"tool_use\",\"id\":\"u\",\"name\":\"result\",\"input\":{\"where\":\"%s\"}}]",
+               told ? "a.c:7" : "TODO");
+}
+
+static void check_rejects_a_placeholder_that_fits_the_schema(void **state) {
+    (void)state;
+    stage *w = stage_new(1, NULL, 0);
+    w->f->model = lazy_model;
+    static const char body[] =
+        "local S = { type = 'object', required = { 'where' }, properties = { where = { type = 'string' } } }"
+        " local r = agent('Find it', { schema = S, check = function(r) return r.where:find(':%d+$') ~= nil, "
+        "'cite a line: ' .. r.where .. ' is none' end }) return r.where";
+    char *source = with_meta(body);
+    stage_run(w, source);
+    assert_true(result_is(w, body, "a.c:7"));
+    assert_int_equal(w->f->requests, 2);
+    /* both answers are in the log */
+    stage *v = stage_new(2, w->f->disk.data, w->f->disk.size);
+    stage_run(v, source);
+    assert_true(result_is(v, body, "a.c:7"));
+    assert_int_equal(v->f->requests, 0);
+    stage_free(v);
+    stage_free(w);
+    free(source);
+}
+
 static void check_rejects_with_a_reason(void **state) {
     (void)state;
     static const run_case cases[] = {
@@ -694,6 +726,7 @@ int main(void) {
         cmocka_unit_test(agent_fails_with_an_error_table),
         cmocka_unit_test(agent_refuses_wrong_arguments),
         cmocka_unit_test(check_rejects_with_a_reason),
+        cmocka_unit_test(check_rejects_a_placeholder_that_fits_the_schema),
         cmocka_unit_test(parallel_keeps_the_order_of_its_input),
         cmocka_unit_test(parallel_tells_failed_from_dropped),
         cmocka_unit_test(pipeline_has_no_barrier),
