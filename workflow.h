@@ -642,8 +642,18 @@ typedef struct wf_agent_spec {
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
 
-/* Asks for an effect of the script (files, read, ...): input and answer are JSON. */
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out);
+typedef struct wf_effect_spec {
+    wf_str path;  /* as an agent's */
+    wf_str name;  /* at most 64 bytes */
+    wf_str input; /* JSON; with the name it identifies the effect */
+    uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
+    bool
+        changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
+                   * fails as "interrupted, state unknown", and is never silently repeated */
+} wf_effect_spec;
+
+/* Asks for an effect of the script (files, read, exec, ...); the answer is JSON. Errors as above. */
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out);
 
 /* Gives a call up. It is never delivered; its slot stays taken for the census. WF_E_STALE: already delivered or gone. */
 wf_status wf_call_cancel(wf *w, wf_call call);
@@ -822,6 +832,7 @@ typedef struct wf_script_config {
     void *memory;       /* all that the script may use; outlives it */
     size_t memory_size; /* at least 256 KiB */
     uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+    bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
 } wf_script_config;
 
 typedef struct wf_script_result {
@@ -4123,11 +4134,11 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   text                                                          the text
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
- *            limits replaces miss
+ *            limits changes replaces miss
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              the effect's input
+ *   intent   id name                                              a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
@@ -4830,6 +4841,7 @@ typedef struct wfi_meta_call {
     uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
     uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    bool changes; /* an effect that changes the world */
 } wfi_meta_call;
 
 typedef struct wfi_meta_turn {
@@ -4946,6 +4958,7 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, retries, "retries", META_U32),
                                        META_FIELD(wfi_meta_call, agent_ms, "agent_ms", META_U32),
                                        META_FIELD(wfi_meta_call, stall_ms, "stall_ms", META_U32),
+                                       META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {
@@ -9701,7 +9714,10 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
+#define AGENT_SILENCE "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
+#define AGENT_INTERRUPTED                                                                                              \
+    "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
+    "before doing it again"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -9910,6 +9926,22 @@ static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
     return WFI_PACE_MORE;
 }
 
+/* What changes the world leaves a durable intent first, and is not begun again where there is one. */
+static wfi_pace agent_intend(wfi_env *e, wfi_task *t, wf_str id, wf_str name, wf_str input) {
+    wfi_meta_intent meta = {.id = id, .name = name};
+    wf_status s = wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, input, &t->row->intent_at, &t->durable);
+    if (s != WF_OK) return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log);
+    t->state = WFI_TASK_INTENT;
+    return WFI_PACE_DURABLE;
+}
+
+static wfi_pace agent_begin_effect(wfi_env *e, wfi_task *t) {
+    if (!t->call.changes) return agent_start_effect(e, t);
+    if (t->row->intent_at != 0) return agent_fail(e, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    return agent_intend(e, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
+}
+
 static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     uint32_t n = 0;
     while (n < t->item_count && !t->items[t->item_count - 1 - n].turn)
@@ -9935,7 +9967,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     event.text = row->effect ? t->call.effect : t->call.model;
     wfi_env_trace(e, &event);
     if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
-    if (row->effect) return agent_start_effect(e, t);
+    if (row->effect) return agent_begin_effect(e, t);
 
     t->codec = wfi_messages_codec();
     t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
@@ -10282,18 +10314,8 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     event.text = tool->name;
     wfi_env_trace(e, &event);
     if (!tool->effect) return agent_start_tool(e, t, tool, &use);
-    if (t->row->intent_at != 0)
-        return agent_tool_answer(e, t, "tool", use.id,
-                                 WF_STR("interrupted, state unknown: the run was killed while this was under way; "
-                                        "look at what it left before doing it again"),
-                                 true);
-    wfi_meta_intent meta = {.id = use.id, .name = tool->name};
-    wf_status s =
-        wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, use.input, &t->row->intent_at, &t->durable);
-    if (s != WF_OK) return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
-    t->state = WFI_TASK_INTENT;
-    return WFI_PACE_DURABLE;
+    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
+    return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
 static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
@@ -10357,6 +10379,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
+        if (t->row->effect) return agent_start_effect(e, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_start_tool(e, t, agent_tool_named(e, use.name), &use);
     }
@@ -11723,21 +11746,22 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     return WF_OK;
 }
 
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     workflow_id id;
     uint32_t row, replaced;
-    wf_str parts[] = {name, input};
-    wfi_meta_call meta = {.effect = name, .agent_ms = w->env.config.agent_ms};
+    wf_str parts[] = {spec->name, spec->input};
+    wfi_meta_call meta = {
+        .effect = spec->name, .agent_ms = workflow_default(spec->ms, w->env.config.agent_ms), .changes = spec->changes};
     wf_status s = workflow_may_start(w, true);
     if (s == WF_OK && !w->env.os->tool_ops)
         s = workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (name.len == 0 || name.len > 64))
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
-    if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
+    if (s == WF_OK) s = workflow_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
-        s = workflow_add_row(w, &id, &meta, input, replaced, &row);
+        s = workflow_add_row(w, &id, &meta, spec->input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
     if (s != WF_OK) return s;
@@ -18296,8 +18320,9 @@ static const char *const wfi_prelude[] = {
 /* ==== begin src/script/flow.lua ==== */
 
 static const char *const wfi_flow[] = {
-    "-- The part of the script API that starts work and waits for it: agent, parallel, pipeline, race, files, read, phase, log,\n",
-    "-- budget, now. Runs once, before the script, with two tables: `host`, private, and `env`, the script's globals.\n",
+    "-- The part of the script API that starts work and waits for it: agent, parallel, pipeline, race, phase, log, budget, now. Runs\n",
+    "-- once, before the script, with two tables: `host`, private, and `env`, the script's globals. What the other parts need of it goes\n",
+    "-- into host.\n",
     "--\n",
     "-- A branch is a coroutine of the host's. It has a path, its logical place in the script: every call, effect and fan-out in it\n",
     "-- takes the next number of the branch (1, 2, ...), and branch i of fan-out n has the path \"n[i]\" below its parent's. So a\n",
@@ -18305,12 +18330,13 @@ static const char *const wfi_flow[] = {
     "\n",
     "local host, env = ...\n",
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
+    "local near, workflow_now = host.near, host.workflow\n",
     "local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase\n",
     "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
     "local select, pairs, null = env.select, env.pairs, env.null\n",
-    "local format = env.string.format\n",
+    "local format, match = env.string.format, env.string.match\n",
     "local encode, array = env.json.encode, env.json.array\n",
     "local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat\n",
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
@@ -18340,8 +18366,6 @@ static const char *const wfi_flow[] = {
     "\n",
     "---- meta and args ------------------------------------------------------------------------------------------------------------\n",
     "\n",
-    "local meta_checked = false\n",
-    "\n",
     "-- { tokens, usd } -> whole tokens and billionths of a dollar\n",
     "local function read_budget(v, whose)\n",
     "    if type(v) ~= \"table\" then fail(whose .. \"budget takes a table, such as { tokens = 50000 }\") end\n",
@@ -18355,68 +18379,73 @@ static const char *const wfi_flow[] = {
     "    return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
     "end\n",
     "\n",
+    "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)\n",
+    "\n",
     "local function check_meta()\n",
-    "    if meta_checked then return end\n",
-    "    local meta = rawget(env, \"meta\")\n",
+    "    local flow = workflow_now() or main\n",
+    "    if flow.checked then return end\n",
+    "    local meta = rawget(flow.globals, \"meta\")\n",
     "    if type(meta) ~= \"table\" or type(meta.name) ~= \"string\" or type(meta.description) ~= \"string\" then\n",
     "        fail('the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
     "    end\n",
     "    if meta.budget ~= nil then\n",
     "        local budget = read_budget(meta.budget, \"meta.\")\n",
-    "        host.cap(budget.tokens, budget.nano)\n",
+    "        if flow == main then host.cap(budget.tokens, budget.nano) end -- a workflow inside has no budget but the run's\n",
     "    end\n",
     "    if meta.args ~= nil then\n",
-    "        local why = check_schema(encode(meta.args), encode(rawget(env, \"args\")))\n",
+    "        local why = check_schema(encode(meta.args), encode(rawget(flow.globals, \"args\")))\n",
     "        if why then fail(\"args do not match meta.args: \" .. why) end\n",
     "    end\n",
-    "    meta_checked = true\n",
+    "    flow.checked = true\n",
     "end\n",
     "\n",
     "---- options --------------------------------------------------------------------------------------------------------------------\n",
     "\n",
     "local DURATION_MAX = 4000000 -- seconds; a little less than 2^32 ms\n",
     "\n",
-    "local function duration(v, name)\n",
+    "-- Readers of one option each: (value, name, whose option it is) -> what the host takes.\n",
+    "\n",
+    "local function duration(v, name, whose)\n",
     "    if type(v) == \"number\" and v >= 0.001 and v < DURATION_MAX then return floor(v * 1000) end\n",
     "    local n, unit\n",
-    "    if type(v) == \"string\" then n, unit = env.string.match(v, \"^(%d+)(m\?[smh])$\") end\n",
+    "    if type(v) == \"string\" then n, unit = match(v, \"^(%d+)(m\?[smh])$\") end\n",
     "    local scale = unit and ({ ms = 1, s = 1000, m = 60000, h = 3600000 })[unit]\n",
     "    n = scale and tointeger(n)\n",
     "    if not n or n < 1 or n * scale > DURATION_MAX * 1000 then\n",
-    "        fail(format(\"agent: %s takes seconds up to %d, or a text such as \\\"90s\\\", \\\"5m\\\" or \\\"2h\\\"\", name, DURATION_MAX))\n",
+    "        fail(format(\"%s: %s takes seconds up to %d, or a text such as \\\"90s\\\", \\\"5m\\\" or \\\"2h\\\"\", whose, name, DURATION_MAX))\n",
     "    end\n",
     "    return n * scale\n",
     "end\n",
     "\n",
-    "local function count(v, name)\n",
+    "local function count(v, name, whose)\n",
     "    local n = math_type(v) and tointeger(v)\n",
-    "    if not n or n < 1 or n > 1 << 30 then fail(format(\"agent: %s takes a whole number from 1 up\", name)) end\n",
+    "    if not n or n < 1 or n > 1 << 30 then fail(format(\"%s: %s takes a whole number from 1 up\", whose, name)) end\n",
     "    return n\n",
     "end\n",
     "\n",
-    "local function retries(v, name)\n",
+    "local function retries(v, name, whose)\n",
     "    if v == 0 then return 0xffffffff end -- none; the host takes 0 for \"as the run\"\n",
-    "    return count(v, name)\n",
+    "    return count(v, name, whose)\n",
     "end\n",
     "\n",
-    "local function text(v, name)\n",
-    "    if type(v) ~= \"string\" then fail(format(\"agent: %s takes a text, got %s\", name, type(v))) end\n",
+    "local function text(v, name, whose)\n",
+    "    if type(v) ~= \"string\" then fail(format(\"%s: %s takes a text, got %s\", whose, name, type(v))) end\n",
     "    return v\n",
     "end\n",
     "\n",
     "-- A misspelt one would be passed over by some models, and refused by others after it has been sent.\n",
     "local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }\n",
     "\n",
-    "local function effort(v)\n",
-    "    if not EFFORTS[v] then fail('agent: effort takes \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"') end\n",
+    "local function effort(v, name, whose)\n",
+    "    if not EFFORTS[v] then fail(format('%s: %s takes \"low\", \"medium\", \"high\", \"xhigh\" or \"max\"', whose, name)) end\n",
     "    return v\n",
     "end\n",
     "\n",
-    "local function names(v, name)\n",
+    "local function names(v, name, whose)\n",
     "    if type(v) == \"string\" then return v end\n",
     "    local fine = type(v) == \"table\"\n",
     "    for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == \"string\" end\n",
-    "    if not fine then fail(format(\"agent: %s takes a list of names\", name)) end\n",
+    "    if not fine then fail(format(\"%s: %s takes a list of names\", whose, name)) end\n",
     "    return #v == 0 and \"none\" or concat(v, \",\")\n",
     "end\n",
     "\n",
@@ -18434,90 +18463,47 @@ static const char *const wfi_flow[] = {
     "    return schema\n",
     "end\n",
     "\n",
-    "local function boolean(v, name)\n",
-    "    if type(v) ~= \"boolean\" then fail(format(\"agent: %s takes true or false\", name)) end\n",
+    "local function boolean(v, name, whose)\n",
+    "    if type(v) ~= \"boolean\" then fail(format(\"%s: %s takes true or false\", whose, name)) end\n",
     "    return v\n",
     "end\n",
     "\n",
-    "local function callback(v, name)\n",
-    "    if type(v) ~= \"function\" then fail(format(\"agent: %s takes a function\", name)) end\n",
+    "local function callback(v, name, whose)\n",
+    "    if type(v) ~= \"function\" then fail(format(\"%s: %s takes a function\", whose, name)) end\n",
     "    return v\n",
     "end\n",
     "\n",
-    "local AGENT_OPTIONS = {\n",
-    "    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,\n",
-    "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
-    "    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, \"agent: \") end,\n",
-    "}\n",
-    "local LATER_OPTIONS = { isolation = true }\n",
-    "\n",
-    "local function agent_options(opts)\n",
+    "-- Options of a call, by readers for each; false instead of a reader: it belongs to a later stage.\n",
+    "local function read_options(opts, readers, whose)\n",
     "    local out = {}\n",
     "    if opts == nil then return out end\n",
-    "    if type(opts) ~= \"table\" then fail(\"agent: options take a table, got \" .. type(opts)) end\n",
+    "    if type(opts) ~= \"table\" then fail(format(\"%s: options take a table, got %s\", whose, type(opts))) end\n",
     "    for name, value in pairs(opts) do\n",
-    "        local read = AGENT_OPTIONS[name]\n",
-    "        if LATER_OPTIONS[name] then fail(format(\"agent: the option '%s' is not in this build yet\", name)) end\n",
-    "        if not read then fail(format(\"agent: there is no option '%s'%s\", tostring(name), host.near(tostring(name), AGENT_OPTIONS))) end\n",
-    "        out[name] = read(value, name)\n",
+    "        local read = readers[name]\n",
+    "        if read == false then fail(format(\"%s: the option '%s' is not in this build yet\", whose, name)) end\n",
+    "        if not read then fail(format(\"%s: there is no option '%s'%s\", whose, tostring(name), near(tostring(name), readers))) end\n",
+    "        out[name] = read(value, name, whose)\n",
     "    end\n",
     "    return out\n",
     "end\n",
     "\n",
-    "---- effects and agent types ---------------------------------------------------------------------------------------------------\n",
+    "---- effects ----------------------------------------------------------------------------------------------------------------------\n",
     "\n",
-    "local function effect(name, input)\n",
-    "    check_meta()\n",
-    "    local kind, value, agent, attempts = branch_effect(name, encode(input))\n",
+    "-- An effect: its answer, or nil and an error. changes: it changes the world, and so is never begun twice; ms: its deadline, nil\n",
+    "-- for an agent's.\n",
+    "local function run_effect(name, input, changes, ms)\n",
+    "    local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)\n",
     "    if kind == \"none\" then return value end\n",
     "    local e = failure(kind, value, agent, attempts)\n",
-    "    if attempts == nil then error(e, 0) end\n",
+    "    if attempts == nil then error(e, 0) end -- a stop of the run\n",
     "    return nil, e\n",
-    "end\n",
-    "\n",
-    "local AGENT_FOLDERS = array({ \".wf/agents/\", \".claude/agents/\" })\n",
-    "local agent_types = {} -- read so far, by name\n",
-    "\n",
-    "-- The run's tools among those that a file lists, in any case of letters: \"Read, Grep, WebFetch\" -> \"read,grep\".\n",
-    "local function listed_tools(list)\n",
-    "    local known = {}\n",
-    "    for name in env.string.gmatch(list, \"[%w_]+\") do\n",
-    "        name = env.string.lower(name)\n",
-    "        if host.has_tool(name) then known[#known + 1] = name end\n",
-    "    end\n",
-    "    return #known == 0 and \"none\" or concat(known, \",\")\n",
-    "end\n",
-    "\n",
-    "-- A Markdown file: front matter between lines of \"---\" with name, description, tools, model; then the system text.\n",
-    "local function read_agent_type(source)\n",
-    "    local head, body = env.string.match(source, \"^%-%-%-\\r\?\\n(.-)\\n%-%-%-[ \\t]*\\r\?\\n\?(.*)$\")\n",
-    "    local out = { system = env.string.match(body or source, \"^%s*(.-)%s*$\") }\n",
-    "    for key, value in env.string.gmatch(head or \"\", \"([%w_-]+):[ \\t]*([^\\r\\n]*)\") do\n",
-    "        value = env.string.match(value, \"^[\\\"']\?(.-)[\\\"']\?%s*$\")\n",
-    "        if key == \"tools\" and value ~= \"\" then out.tools = listed_tools(value) end\n",
-    "        if key == \"model\" and value ~= \"\" and value ~= \"inherit\" then out.model = value end\n",
-    "    end\n",
-    "    return out\n",
-    "end\n",
-    "\n",
-    "local function agent_type(name)\n",
-    "    if agent_types[name] then return agent_types[name] end\n",
-    "    if not env.string.match(name, \"^[%w_.-]+$\") then fail(\"agent: agent_type takes a name, got \" .. name) end\n",
-    "    for i = 1, #AGENT_FOLDERS do\n",
-    "        local source = effect(\"read\", { path = AGENT_FOLDERS[i] .. name .. \".md\" })\n",
-    "        if source then\n",
-    "            agent_types[name] = read_agent_type(source)\n",
-    "            return agent_types[name]\n",
-    "        end\n",
-    "    end\n",
-    "    fail(format(\"agent: there is no agent type '%s': write .wf/agents/%s.md\", name, name))\n",
     "end\n",
     "\n",
     "---- agent ------------------------------------------------------------------------------------------------------------------------\n",
     "\n",
     "local REJECTIONS_MAX = 2\n",
     "\n",
-    "local function ask(prompt, o, phase)\n",
+    "local function answer(prompt, o, phase)\n",
     "    -- what makes the call the same call again; limits, labels and phases do not\n",
     "    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))\n",
     "    local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,\n",
@@ -18529,19 +18515,26 @@ static const char *const wfi_flow[] = {
     "    return nil, e\n",
     "end\n",
     "\n",
+    "local AGENT_OPTIONS = {\n",
+    "    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,\n",
+    "    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,\n",
+    "    cache = boolean, check = callback, cwd = text, agent_type = text, isolation = false,\n",
+    "    budget = function(v) return read_budget(v, \"agent: \") end,\n",
+    "}\n",
+    "\n",
     "function env.agent(prompt, opts)\n",
     "    if type(prompt) ~= \"string\" then fail(\"agent: the prompt takes a text, got \" .. type(prompt)) end\n",
     "    check_meta()\n",
-    "    local o = agent_options(opts)\n",
+    "    local o = read_options(opts, AGENT_OPTIONS, \"agent\")\n",
     "    if o.agent_type then\n",
-    "        for option, value in pairs(agent_type(o.agent_type)) do\n",
+    "        for option, value in pairs(host.agent_type(o.agent_type)) do\n",
     "            if o[option] == nil then o[option] = value end\n",
     "        end\n",
     "    end\n",
     "    local phase = o.phase or phase_now()\n",
     "    local question, value, e = prompt, nil, nil\n",
     "    for _ = 0, REJECTIONS_MAX do\n",
-    "        value, e = ask(question, o, phase)\n",
+    "        value, e = answer(question, o, phase)\n",
     "        if e then return nil, e end\n",
     "        if not o.check then return value end\n",
     "        local fine, reason = o.check(value)\n",
@@ -18573,9 +18566,11 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "-- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.\n",
-    "-- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled.\n",
-    "local function fan_out(n, body, done)\n",
-    "    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false\n",
+    "-- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled. place: the next one of\n",
+    "-- this branch, unless it is given.\n",
+    "local function fan_out(n, body, done, place)\n",
+    "    local me, live, begun, running, over = self(), {}, 0, 0, false\n",
+    "    place = place or scope()\n",
     "    local function cancel_rest()\n",
     "        over = true\n",
     "        for i = 1, begun do -- nothing here allocates: memory may be what ran out\n",
@@ -18677,21 +18672,7 @@ static const char *const wfi_flow[] = {
     "    return nil, failures\n",
     "end\n",
     "\n",
-    "---- effects and the rest ---------------------------------------------------------------------------------------------------------\n",
-    "\n",
-    "function env.files(...)\n",
-    "    local globs = array({ ... })\n",
-    "    if #globs == 0 then fail('files takes at least one glob, such as \"src/**/*.c\"') end\n",
-    "    for i = 1, #globs do\n",
-    "        if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
-    "    end\n",
-    "    return effect(\"files\", { globs = globs })\n",
-    "end\n",
-    "\n",
-    "function env.read(path, from, to)\n",
-    "    if type(path) ~= \"string\" then fail(\"read: the path takes a text, got \" .. type(path)) end\n",
-    "    return effect(\"read\", { path = path, from = from, to = to })\n",
-    "end\n",
+    "---- the rest --------------------------------------------------------------------------------------------------------------------\n",
     "\n",
     "function env.phase(title)\n",
     "    if type(title) ~= \"string\" then fail(\"phase: the title takes a text, got \" .. type(title)) end\n",
@@ -18730,13 +18711,395 @@ static const char *const wfi_flow[] = {
     "    return m + (random_bits() & env.math.maxinteger) % span\n",
     "end\n",
     "\n",
-    "for _, name in pairs({ \"agent\", \"parallel\", \"pipeline\", \"race\", \"files\", \"read\", \"phase\", \"log\", \"random\" }) do\n",
+    "for _, name in pairs({ \"agent\", \"parallel\", \"pipeline\", \"race\", \"phase\", \"log\", \"random\" }) do\n",
     "    env[name] = host.front(env[name])\n",
     "end\n",
     "env.math.random = env.random\n",
+    "\n",
+    "host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out\n",
+    "host.text, host.duration = text, duration\n",
     0};
 
 /* ==== end src/script/flow.lua ==== */
+
+/* ==== begin src/script/effects.lua ==== */
+
+static const char *const wfi_effects[] = {
+    "-- The effects that scripts ask for by name: files, read, exec, ask. Each checks what it is given and hands it to the platform as\n",
+    "-- JSON; the answer is in the log before the script sees it, and the same again in a replay.\n",
+    "\n",
+    "local host, env = ...\n",
+    "local fail, check_meta, run_effect, read_options = host.fail, host.check_meta, host.run_effect, host.read_options\n",
+    "local text, duration, may_exec, scope = host.text, host.duration, host.may_exec, host.scope\n",
+    "local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type\n",
+    "local find, format, array = env.string.find, env.string.format, env.json.array\n",
+    "\n",
+    "local NO_DEADLINE = 0xffffffff\n",
+    "local EXEC_TIMEOUT = 600000 -- ms\n",
+    "local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer\n",
+    "\n",
+    "local function effect(name, input, changes, ms)\n",
+    "    check_meta()\n",
+    "    return run_effect(name, input, changes, ms)\n",
+    "end\n",
+    "\n",
+    "function env.files(...)\n",
+    "    local globs = array({ ... })\n",
+    "    if #globs == 0 then fail('files takes at least one glob, such as \"src/**/*.c\"') end\n",
+    "    for i = 1, #globs do\n",
+    "        if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
+    "    end\n",
+    "    return effect(\"files\", { globs = globs })\n",
+    "end\n",
+    "\n",
+    "function env.read(path, from, to)\n",
+    "    if type(path) ~= \"string\" then fail(\"read: the path takes a text, got \" .. type(path)) end\n",
+    "    return effect(\"read\", { path = path, from = from, to = to })\n",
+    "end\n",
+    "\n",
+    "---- exec -------------------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "-- A text that can be handed to a program.\n",
+    "local function word(v, name, whose)\n",
+    "    if find(text(v, name, whose), \"\\0\", 1, true) then\n",
+    "        fail(format(\"%s: %s holds a zero byte, which no program can be given\", whose, name))\n",
+    "    end\n",
+    "    return v\n",
+    "end\n",
+    "\n",
+    "-- A command: a text for the shell, or a list of texts for none.\n",
+    "local function command(v)\n",
+    "    if type(v) == \"string\" and v ~= \"\" then return word(v, \"the command\", \"exec\") end\n",
+    "    local n = type(v) == \"table\" and #v or 0\n",
+    "    if math_type(n) ~= \"integer\" or n < 1 then\n",
+    "        fail('exec takes a command: a text for the shell, such as \"make test\", or a list without a shell, such as { \"make\", \"test\" }')\n",
+    "    end\n",
+    "    local list = array({})\n",
+    "    for i = 1, n do list[i] = word(v[i], format(\"item %d of the command\", i), \"exec\") end\n",
+    "    if list[1] == \"\" then fail(\"exec: item 1 of the command is empty: it names the program\") end\n",
+    "    return list\n",
+    "end\n",
+    "\n",
+    "-- Variables to set, by name.\n",
+    "local function variables(v, name, whose)\n",
+    "    if type(v) ~= \"table\" then fail(format('%s: %s takes a table, such as { LANG = \"C\" }', whose, name)) end\n",
+    "    local out = {}\n",
+    "    for key, value in pairs(v) do\n",
+    "        if type(key) ~= \"string\" or key == \"\" or find(key, \"[=\\0]\") then\n",
+    "            fail(format(\"%s: %s has '%s', which is no name of a variable\", whose, name, tostring(key)))\n",
+    "        end\n",
+    "        out[key] = word(value, name .. \".\" .. key, whose)\n",
+    "    end\n",
+    "    return out\n",
+    "end\n",
+    "\n",
+    "local EXEC_OPTIONS = { timeout = duration, cwd = word, input = text, env = variables }\n",
+    "\n",
+    "function env.exec(cmd, opts)\n",
+    "    local input = read_options(opts, EXEC_OPTIONS, \"exec\")\n",
+    "    input.cmd = command(cmd)\n",
+    "    input.timeout = input.timeout or EXEC_TIMEOUT\n",
+    "    check_meta()\n",
+    "    if not may_exec() then\n",
+    "        scope() -- its place is taken, so that a run which may do it later finds all others where they were\n",
+    "        fail(\"exec: this run may not run commands: start it, or resume it, with --allow read,exec\")\n",
+    "    end\n",
+    "    return effect(\"exec\", input, true, input.timeout + EXEC_GRACE)\n",
+    "end\n",
+    "\n",
+    "---- ask --------------------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "local function choices(v, name, whose)\n",
+    "    local n = type(v) == \"table\" and #v or 0\n",
+    "    local list, seen = array({}), {}\n",
+    "    for i = 1, math_type(n) == \"integer\" and n or 0 do\n",
+    "        if type(v[i]) ~= \"string\" or v[i] == \"\" or seen[v[i]] then\n",
+    "            fail(format(\"%s: %s takes a list of texts, all different; item %d is not one\", whose, name, i))\n",
+    "        end\n",
+    "        list[i], seen[v[i]] = v[i], true\n",
+    "    end\n",
+    "    if #list == 0 then fail(format('%s: %s takes a list of texts, such as { \"yes\", \"no\" }', whose, name)) end\n",
+    "    return list\n",
+    "end\n",
+    "\n",
+    "local ASK_OPTIONS = { choices = choices, default = text, label = text }\n",
+    "\n",
+    "function env.ask(question, opts)\n",
+    "    if type(question) ~= \"string\" or question == \"\" then fail(\"ask takes a question, got \" .. (question == \"\" and \"an empty text\" or type(question))) end\n",
+    "    local input = read_options(opts, ASK_OPTIONS, \"ask\")\n",
+    "    input.question = question\n",
+    "    local known = input.choices == nil or input.default == nil\n",
+    "    for i = 1, known and 0 or #input.choices do known = known or input.choices[i] == input.default end\n",
+    "    if not known then fail(\"ask: default is none of the choices: \" .. input.default) end\n",
+    "    return effect(\"ask\", input, false, NO_DEADLINE) -- people take their time\n",
+    "end\n",
+    "\n",
+    "for _, name in pairs({ \"files\", \"read\", \"exec\", \"ask\" }) do\n",
+    "    env[name] = host.front(env[name])\n",
+    "end\n",
+    0};
+
+/* ==== end src/script/effects.lua ==== */
+
+/* ==== begin src/script/library.lua ==== */
+
+static const char *const wfi_library[] = {
+    "-- What scripts name and others have written: agent types (Markdown) and workflows (Lua). A file is read once in a run: the ones\n",
+    "-- that the script names in so many words before its first line runs, so before the first agent; one whose name is only known\n",
+    "-- later when it is used first. Either way its text is an effect's answer: it is in the log, and a resumed run has the same.\n",
+    "\n",
+    "local host, env = ...\n",
+    "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
+    "local load, globals, workflow_now, has_tool = host.load, host.globals, host.workflow, host.has_tool\n",
+    "local error, type = env.error, env.type\n",
+    "local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub\n",
+    "local lower, match, sub = env.string.lower, env.string.match, env.string.sub\n",
+    "local encode, decode, array = env.json.encode, env.json.decode, env.json.array\n",
+    "local concat, pack, unpack = env.table.concat, env.table.pack, env.table.unpack\n",
+    "\n",
+    "---- files that are read once ---------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "local kept = {} -- { text } or { nil, error }, by effect and path\n",
+    "\n",
+    "local function keep(effect, key, input)\n",
+    "    local name = effect .. \" \" .. key\n",
+    "    if not kept[name] then\n",
+    "        local text, e = run_effect(effect, input)\n",
+    "        kept[name] = kept[name] or { text, e } -- another branch may have been faster\n",
+    "    end\n",
+    "    return kept[name][1], kept[name][2]\n",
+    "end\n",
+    "\n",
+    "local function file(path)\n",
+    "    return keep(\"read\", path, { path = path })\n",
+    "end\n",
+    "\n",
+    "---- front matter ---------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "-- The lines of a text as a list.\n",
+    "local function lines_of(text)\n",
+    "    local lines = array({})\n",
+    "    for line in gmatch(text .. \"\\n\", \"([^\\n]*)\\n\") do lines[#lines + 1] = line end\n",
+    "    return lines\n",
+    "end\n",
+    "\n",
+    "local function trim(text)\n",
+    "    return match(text, \"^%s*(.-)%s*$\")\n",
+    "end\n",
+    "\n",
+    "local ESCAPES = { n = \"\\n\", t = \"\\t\", r = \"\", [\"0\"] = \"\" }\n",
+    "\n",
+    "-- The text between quotes; what follows them is a comment at most.\n",
+    "local function unquote(text)\n",
+    "    if sub(text, 1, 1) == \"'\" then\n",
+    "        local inside = match(gsub(sub(text, 2), \"''\", \"\\0\"), \"^([^']*)'\")\n",
+    "        return inside and gsub(inside, \"\\0\", \"'\") or text\n",
+    "    end\n",
+    "    local out, i = {}, 2\n",
+    "    while i <= #text do\n",
+    "        local c = sub(text, i, i)\n",
+    "        if c == '\"' then return concat(out) end\n",
+    "        if c == \"\\\\\" then\n",
+    "            i = i + 1\n",
+    "            c = sub(text, i, i)\n",
+    "            c = ESCAPES[c] or c\n",
+    "        end\n",
+    "        out[#out + 1] = c\n",
+    "        i = i + 1\n",
+    "    end\n",
+    "    return text -- it never ends, so it is none\n",
+    "end\n",
+    "\n",
+    "-- A block: lines joined as they are (\"|\"), or into one (\">\").\n",
+    "local function block_text(mark, lines)\n",
+    "    local out = array({})\n",
+    "    for i = 1, #lines do out[i] = trim(lines[i]) end\n",
+    "    return concat(out, mark == \"|\" and \"\\n\" or \" \")\n",
+    "end\n",
+    "\n",
+    "-- The value of a key: what stands behind it, and the lines below that belong to it. A list becomes a text with commas.\n",
+    "local function value_of(first, lines)\n",
+    "    local mark = match(first, \"^([|>])[-+%d]*%s*$\")\n",
+    "    if mark then return block_text(mark, lines) end\n",
+    "    if first == \"\" and #lines > 0 and find(lines[1], \"^%s*%-\") then\n",
+    "        local items = array({})\n",
+    "        for i = 1, #lines do\n",
+    "            local item = match(lines[i], \"^%s*%-%s*(.-)%s*$\")\n",
+    "            if item then items[#items + 1] = value_of(item, {}) end\n",
+    "        end\n",
+    "        return concat(items, \",\")\n",
+    "    end\n",
+    "    local whole = trim(first .. \" \" .. block_text(\">\", lines))\n",
+    "    if find(whole, \"^[\\\"']\") then return unquote(whole) end\n",
+    "    whole = trim(match(whole, \"^(.-)%s+#.*$\") or whole)\n",
+    "    return match(whole, \"^%[(.*)%]$\") or whole\n",
+    "end\n",
+    "\n",
+    "-- The keys of front matter with their values as texts. Whatever is no \"key: value\" is passed over.\n",
+    "local function front_matter(lines, from, to)\n",
+    "    local out, i = {}, from\n",
+    "    while i <= to do\n",
+    "        local key, first = match(lines[i], \"^([%w_-]+):%s*(.-)%s*$\")\n",
+    "        local below = array({})\n",
+    "        i = i + 1\n",
+    "        while i <= to and find(lines[i], \"^[%s-]\") do\n",
+    "            if find(lines[i], \"%S\") then below[#below + 1] = lines[i] end\n",
+    "            i = i + 1\n",
+    "        end\n",
+    "        if key then out[key] = value_of(first, below) end\n",
+    "    end\n",
+    "    return out\n",
+    "end\n",
+    "\n",
+    "-- A text's front matter, between lines of \"---\", and the rest; no front matter: the rest is all.\n",
+    "local function split_front(source)\n",
+    "    source = gsub(gsub(source, \"^\\xEF\\xBB\\xBF\", \"\"), \"\\r\\n\?\", \"\\n\")\n",
+    "    local lines = lines_of(source)\n",
+    "    for i = 2, find(lines[1], \"^%-%-%-%s*$\") and #lines or 0 do\n",
+    "        if find(lines[i], \"^%-%-%-%s*$\") or find(lines[i], \"^%.%.%.%s*$\") then\n",
+    "            return front_matter(lines, 2, i - 1), trim(concat(lines, \"\\n\", i + 1, #lines))\n",
+    "        end\n",
+    "    end\n",
+    "    return {}, trim(source)\n",
+    "end\n",
+    "\n",
+    "---- agent types ----------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "-- The run's tools among those that a file lists, by our names or Claude Code's: \"Read, MultiEdit, WebFetch\" -> \"read,edit\". A\n",
+    "-- tool with conditions, as Bash(git:*), is not given: they could not be kept.\n",
+    "local function listed_tools(list)\n",
+    "    local known, seen = array({}), {}\n",
+    "    for name in gmatch(gsub(list, \"[%w_-]+%s*%b()\", \"\"), \"[%w_-]+\") do\n",
+    "        name = lower(name)\n",
+    "        if name == \"multiedit\" then name = \"edit\" end\n",
+    "        if has_tool(name) and not seen[name] then known[#known + 1], seen[name] = name, true end\n",
+    "    end\n",
+    "    return #known == 0 and \"none\" or concat(known, \",\")\n",
+    "end\n",
+    "\n",
+    "-- The newest of each family, as of the price list. Where the run's model is no Anthropic one, its own is meant.\n",
+    "local FAMILIES = { opus = \"claude-opus-5-5\", sonnet = \"claude-sonnet-5-5\", haiku = \"claude-haiku-5-5\" }\n",
+    "\n",
+    "local function listed_model(name)\n",
+    "    if name == \"\" or name == \"inherit\" then return nil end\n",
+    "    local family, model = FAMILIES[lower(name)], host.model()\n",
+    "    if not family then return name end\n",
+    "    if find(model, \"^anthropic:\") or not find(model, \":\", 1, true) then return family end\n",
+    "end\n",
+    "\n",
+    "local function read_agent_type(source)\n",
+    "    local front, system = split_front(source)\n",
+    "    local tools = front.tools or \"\"\n",
+    "    return {\n",
+    "        system = system ~= \"\" and system or nil,\n",
+    "        tools = tools ~= \"\" and tools ~= \"*\" and listed_tools(tools) or nil,\n",
+    "        model = listed_model(front.model or \"\"),\n",
+    "    }\n",
+    "end\n",
+    "\n",
+    "local AGENT_FOLDERS = array({ \".wf/agents/\", \".claude/agents/\" })\n",
+    "\n",
+    "-- The text of an agent type; nil and the last error.\n",
+    "local function agent_source(name)\n",
+    "    local source, e\n",
+    "    for i = 1, #AGENT_FOLDERS do\n",
+    "        source, e = file(AGENT_FOLDERS[i] .. name .. \".md\")\n",
+    "        if source then return source end\n",
+    "    end\n",
+    "    return nil, e\n",
+    "end\n",
+    "\n",
+    "function host.agent_type(name)\n",
+    "    if not find(name, \"^[%w_.-]+$\") then fail(format(\"agent: agent_type takes a name, got '%s'\", name)) end\n",
+    "    local source, e = agent_source(name)\n",
+    "    if not source then\n",
+    "        fail(format(\"agent: there is no agent type '%s': looked at .wf/agents/%s.md and .claude/agents/%s.md (%s); write .wf/agents/%s.md\",\n",
+    "            name, name, name, e.message, name))\n",
+    "    end\n",
+    "    return read_agent_type(source)\n",
+    "end\n",
+    "\n",
+    "---- workflows --------------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "local function is_workflow_name(name)\n",
+    "    return find(name, \"%.lua$\") or find(name, \"^[%w_.-]+$\")\n",
+    "end\n",
+    "\n",
+    "-- The text of a workflow and the name of its file; nil, the places looked at, the last error.\n",
+    "local function workflow_source(name)\n",
+    "    local path = name\n",
+    "    if not find(name, \"%.lua$\") then path = \".wf/workflows/\" .. name .. \".lua\" end\n",
+    "    local source, e = file(path)\n",
+    "    if source or path == name then return source, path, e end\n",
+    "    source, e = keep(\"saved\", name, { name = name })\n",
+    "    return source, source and name .. \".lua\" or path .. \" and the user's workflows\", e\n",
+    "end\n",
+    "\n",
+    "-- Runs in a branch of its own, so that its calls have their places below the caller's.\n",
+    "function env.workflow(name, args)\n",
+    "    if type(name) ~= \"string\" or name == \"\" then\n",
+    "        fail('workflow takes a name, such as \"audit\", or a path, such as \"flows/audit.lua\"; got ' .. (name == \"\" and \"an empty text\" or type(name)))\n",
+    "    end\n",
+    "    check_meta()\n",
+    "    local outer = workflow_now()\n",
+    "    if outer then fail(format(\"workflow: '%s' is asked for by the workflow %s: they go one level deep, so only the script itself may\", name, outer.name)) end\n",
+    "    if not is_workflow_name(name) then\n",
+    "        fail(format(\"workflow: '%s' is neither a saved workflow's name nor a path that ends in .lua\", name))\n",
+    "    end\n",
+    "    local source, where, e = workflow_source(name)\n",
+    "    if not source then fail(format(\"workflow: there is no workflow '%s': looked at %s (%s)\", name, where, e.message)) end\n",
+    "    local inside = { globals = globals(), name = where }\n",
+    "    inside.globals.args = args == nil and {} or decode(encode(args))\n",
+    "    local body, why = load(source, where, inside.globals)\n",
+    "    if not body then error(sub(why, 1, #where) == where and why or where .. \": \" .. why, 0) end\n",
+    "    local result\n",
+    "    fan_out(1, function()\n",
+    "        workflow_now(inside)\n",
+    "        return body()\n",
+    "    end, function(_, ...) result = pack(...) end)\n",
+    "    if not result[1] then error(result[2], 0) end\n",
+    "    return unpack(result, 2, result.n)\n",
+    "end\n",
+    "\n",
+    "---- before the script ------------------------------------------------------------------------------------------------------------\n",
+    "\n",
+    "local NAMED_MAX = 64 -- of each kind; what is more is read when it is used\n",
+    "local TYPE_NAMED = \"agent_type%s*=%s*[\\\"']([%w_.-]+)[\\\"']\"\n",
+    "local WORKFLOW_NAMED = \"workflow%s\?%(\?%s\?[\\\"']([%w_./-]+)[\\\"']\"\n",
+    "\n",
+    "-- Names that stand in a source.\n",
+    "local function named_in(source, pattern)\n",
+    "    local names, seen = array({}), {}\n",
+    "    for name in gmatch(source, pattern) do\n",
+    "        if not seen[name] then names[#names + 1], seen[name] = name, true end\n",
+    "        if #names == NAMED_MAX then break end\n",
+    "    end\n",
+    "    return names\n",
+    "end\n",
+    "\n",
+    "-- A workflow, and the agent types that it names.\n",
+    "local function read_workflow(name)\n",
+    "    local source = is_workflow_name(name) and workflow_source(name)\n",
+    "    local types = named_in(source or \"\", TYPE_NAMED)\n",
+    "    for i = 1, #types do agent_source(types[i]) end\n",
+    "end\n",
+    "\n",
+    "-- The script's function, behind the reading of what it names. Failures show when the thing is used.\n",
+    "function host.begin(script, source)\n",
+    "    local types, flows = named_in(source, TYPE_NAMED), named_in(source, WORKFLOW_NAMED)\n",
+    "    if #types + #flows == 0 then return script end\n",
+    "    return function()\n",
+    "        fan_out(#types + #flows, function(i)\n",
+    "            if i <= #types then agent_source(types[i]) else read_workflow(flows[i - #types]) end\n",
+    "        end, function() end, \"files\")\n",
+    "        return script()\n",
+    "    end\n",
+    "end\n",
+    "\n",
+    "env.workflow = host.front(env.workflow)\n",
+    0};
+
+/* ==== end src/script/library.lua ==== */
 
 /* ==== begin src/script/patterns.lua ==== */
 
@@ -20595,6 +20958,7 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
  *     ...                            the caller adds to host (print(text) at least) and to env (random, agent, ...)
  *     wfi_sandbox_load(L, chunk)     runs our own Lua code with (host, env), once for each chunk
  *     wfi_sandbox_seal(L)            pops both; env becomes the table of globals of every chunk loaded from then on
+ *     wfi_sandbox_globals(L)         pushes another such table, as env was when it was sealed
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
@@ -20613,6 +20977,7 @@ WFI void wfi_sandbox_open(lua_State *L);
 /* chunk: pieces of Lua text, ended by NULL. Its errors are raised. */
 WFI void wfi_sandbox_load(lua_State *L, const char *const *chunk);
 WFI void wfi_sandbox_seal(lua_State *L);
+WFI void wfi_sandbox_globals(lua_State *L);
 
 #endif
 
@@ -20632,6 +20997,8 @@ WFI void wfi_sandbox_seal(lua_State *L);
 
 
 #define SANDBOX_NAME 32 /* longer names get no suggestion */
+
+static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
 
 /* ---- base functions ---- */
 
@@ -21039,29 +21406,61 @@ static void sandbox_name_libraries(lua_State *L, int env) {
     lua_settop(L, loaded - 1);
 }
 
-WFI void wfi_sandbox_seal(lua_State *L) {
-    int env = lua_gettop(L);
-    luaL_checkstack(L, 10, "sandbox");
-    sandbox_name_libraries(L, env);
+/* Makes the table at `env` answer for globals that it does not have. */
+static void sandbox_guard(lua_State *L, int env) {
     lua_newtable(L); /* the names known */
+    int names = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, env) != 0;) {
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
-        lua_rawset(L, env + 1);
+        lua_rawset(L, names);
     }
     lua_createtable(L, 0, 3);
-    lua_pushvalue(L, env + 1);
+    lua_pushvalue(L, names);
     lua_pushcclosure(L, sandbox_global_read, 1);
     lua_setfield(L, -2, "__index");
-    lua_pushvalue(L, env + 1);
+    lua_pushvalue(L, names);
     lua_pushcclosure(L, sandbox_global_write, 1);
     lua_setfield(L, -2, "__newindex");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, env);
+    lua_settop(L, names - 1);
+}
+
+/* Pushes a copy of the table at `from`, and of the tables in it as far as `depth` goes. */
+static void sandbox_copy(lua_State *L, int from, int depth) {
+    lua_newtable(L);
+    int to = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, from) != 0;) {
+        if (depth > 0 && lua_istable(L, -1)) {
+            sandbox_copy(L, lua_gettop(L), depth - 1);
+            lua_remove(L, -2);
+        }
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, to);
+    }
+}
+
+WFI void wfi_sandbox_seal(lua_State *L) {
+    int env = lua_gettop(L);
+    luaL_checkstack(L, 20, "sandbox");
+    sandbox_name_libraries(L, env);
+    sandbox_copy(L, env, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
+    sandbox_guard(L, env);
     lua_pushvalue(L, env);
     lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_settop(L, env - 2);
+}
+
+WFI void wfi_sandbox_globals(lua_State *L) {
+    luaL_checkstack(L, 20, "sandbox");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
+    sandbox_copy(L, lua_gettop(L), 1);
+    lua_remove(L, -2);
+    sandbox_guard(L, lua_gettop(L));
 }
 
 /* ==== end src/script/sandbox.c ==== */
@@ -21095,6 +21494,9 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
+#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
+#define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
@@ -21124,7 +21526,8 @@ struct wf_script {
 };
 
 /* Keys of the registry, by their addresses. */
-static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e';
+static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e',
+                  script_begin = 'g', script_sources = 's';
 
 static wf_script *script_of(lua_State *L) {
     return *(wf_script **)lua_getextraspace(L);
@@ -21172,7 +21575,7 @@ static uint64_t script_fnv(const char *p) {
 }
 
 /* User values of a branch's userdata. */
-enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_VALUES = SCRIPT_PHASE };
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_VALUES = SCRIPT_WORKFLOW };
 
 static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
@@ -21180,7 +21583,17 @@ static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_remove(L, -2);
 }
 
-/* Pops a function and makes a branch of it, in the phase of the current one. */
+/* Gives the branch on top of the stack what it inherits from the current one: the phase, the workflow. */
+static void script_inherit(lua_State *L) {
+    script_push_branch(L, script_of(L)->current);
+    for (int value = SCRIPT_PHASE; value <= SCRIPT_WORKFLOW; value++) {
+        lua_getiuservalue(L, -1, value);
+        lua_setiuservalue(L, -3, value);
+    }
+    lua_pop(L, 1);
+}
+
+/* Pops a function and makes a branch of it. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
     script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
@@ -21190,12 +21603,7 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
     lua_setiuservalue(L, -2, SCRIPT_THREAD);
     lua_pushstring(L, path);
     lua_setiuservalue(L, -2, SCRIPT_PATH);
-    if (s->current) {
-        script_push_branch(L, s->current);
-        lua_getiuservalue(L, -1, SCRIPT_PHASE);
-        lua_setiuservalue(L, -3, SCRIPT_PHASE);
-        lua_pop(L, 1);
-    }
+    if (s->current) script_inherit(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, b);
@@ -21357,8 +21765,10 @@ static int script_effect(lua_State *L) {
     wf_call call = {0};
     script_check_yieldable(L, name.ptr);
     const char *place = script_next_place(L);
-    wf_status status = wf_effect_start(script_of(L)->config.run, wf_str_of(place, strlen(place)), name, input, &call);
-    return script_started(L, name.ptr, status, call);
+    wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
+    spec.ms = script_arg_u32(L, 3);
+    spec.changes = lua_toboolean(L, 4);
+    return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
 static int script_spawn(lua_State *L) {
@@ -21398,17 +21808,32 @@ static int script_kill_branch(lua_State *L) {
     return 0;
 }
 
-/* phase(title): sets the phase of the current branch; phase(): what it is. */
-static int script_phase(lua_State *L) {
+/* With an argument: sets a value of the current branch; without: what it is. */
+static int script_value(lua_State *L, int value) {
     bool ask = lua_gettop(L) == 0;
     script_push_branch(L, script_of(L)->current);
     if (ask) {
-        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        lua_getiuservalue(L, -1, value);
         return 1;
     }
     lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, SCRIPT_PHASE);
+    lua_setiuservalue(L, -2, value);
     return 0;
+}
+
+static int script_phase(lua_State *L) {
+    return script_value(L, SCRIPT_PHASE);
+}
+
+/* Of a branch of the script itself: nil. */
+static int script_workflow(lua_State *L) {
+    return script_value(L, SCRIPT_WORKFLOW);
+}
+
+/* globals(): a table of globals as the script found its own. */
+static int script_globals(lua_State *L) {
+    wfi_sandbox_globals(L);
+    return 1;
 }
 
 static int script_drop(lua_State *L) {
@@ -21487,6 +21912,18 @@ static int script_has_tool(lua_State *L) {
     return 1;
 }
 
+static int script_may_exec(lua_State *L) {
+    lua_pushboolean(L, script_of(L)->config.exec);
+    return 1;
+}
+
+/* The run's model. */
+static int script_model(lua_State *L) {
+    wf_str model = wf_settings(script_of(L)->config.run)->model;
+    lua_pushlstring(L, model.ptr, model.len);
+    return 1;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -21516,6 +21953,57 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
+/* Loads a source: its function, or why it is none, on the stack. */
+static int script_load_text(lua_State *L, wf_str source, wf_str name) {
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, source.ptr, source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
+static int script_load(lua_State *L) {
+    const wf_script_config *c = &script_of(L)->config;
+    return script_load_text(L, c->source, c->name.len > 0 ? c->name : WF_STR("script"));
+}
+
+/* Answers what stands behind the three arguments of load. */
+static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L) - 3;
+}
+
+/* Work that no instruction counts is made up for, and I/O has its turn behind it. */
+static int script_after_load(lua_State *L, size_t bytes) {
+    wf_script *s = script_of(L);
+    s->meter.steps += SCRIPT_LOAD + SCRIPT_LOAD_BYTE * bytes;
+    s->looks = SCRIPT_SLICE; /* so that this yield does not count as a search */
+    return lua_yieldk(L, 0, 0, script_loaded);
+}
+
+/* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
+static int script_load_workflow(lua_State *L) {
+    wf_str source = script_arg(L, 1);
+    script_check_yieldable(L, "workflow");
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 1);
+    lua_rawset(L, -3);
+    lua_settop(L, 3);
+    if (script_load_text(L, source, script_arg(L, 2)) == LUA_OK) {
+        lua_pushvalue(L, 3);
+        lua_setupvalue(L, -2, 1);
+    } else {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+    }
+    return script_after_load(L, source.len);
+}
+
 static void script_open_host(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", script_agent},
                                          {"effect", script_effect},
@@ -21534,23 +22022,16 @@ static void script_open_host(lua_State *L, int host) {
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
                                          {"has_tool", script_has_tool},
+                                         {"may_exec", script_may_exec},
+                                         {"model", script_model},
+                                         {"workflow", script_workflow},
+                                         {"globals", script_globals},
+                                         {"load", script_load_workflow},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
-}
-
-/* Loads the source: its function, or why it is none, on the stack. */
-static int script_load(lua_State *L) {
-    const wf_script *s = script_of(L);
-    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
-    lua_pushliteral(L, "@");
-    lua_pushlstring(L, name.ptr, name.len);
-    lua_concat(L, 2);
-    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
-    lua_remove(L, -2);
-    return status;
 }
 
 static int script_decode_args(lua_State *L) {
@@ -21570,6 +22051,15 @@ static void script_push_args(lua_State *L) {
     lua_error(L);
 }
 
+/* Puts what goes before the script in front of its function. */
+static void script_prepare(lua_State *L) {
+    const wf_script_config *c = &script_of(L)->config;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_begin);
+    lua_insert(L, -2);
+    lua_pushlstring(L, c->source.ptr, c->source.len < SCRIPT_NAMED ? c->source.len : SCRIPT_NAMED);
+    lua_call(L, 2, 1);
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -21578,6 +22068,10 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_branches);
     lua_newtable(L);
     script_anchor(L, &script_calls);
+    lua_newtable(L);
+    script_anchor(L, &script_sources);
+    lua_pushboolean(L, false); /* room for the result, which must need none later */
+    script_anchor(L, &script_result);
     wfi_sandbox_open(L);
     script_open_host(L, 1);
     lua_pushvalue(L, 2);
@@ -21586,13 +22080,18 @@ static int script_setup(lua_State *L) {
     lua_setfield(L, 2, "args");
     wfi_sandbox_load(L, wfi_prelude);
     wfi_sandbox_load(L, wfi_flow);
+    wfi_sandbox_load(L, wfi_effects);
+    wfi_sandbox_load(L, wfi_library);
     wfi_sandbox_load(L, wfi_patterns);
+    lua_getfield(L, 1, "begin");
+    script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);
 
     if (script_load(L) != LUA_OK) {
         s->result.failed = true;
         return 1;
     }
+    script_prepare(L);
     lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK); /* branches inherit it */
     s->main = script_new_branch(L, "");
     lua_sethook(L, NULL, 0, 0);
@@ -21601,12 +22100,35 @@ static int script_setup(lua_State *L) {
 
 /* ---- the end ---- */
 
-/* Adds "\nNUMBER | the line" for the line that a message of the form "NAME:NUMBER: ..." names. */
-static void script_add_line(luaL_Buffer *out, const wf_script *s, const char *message) {
-    const char *name = s->config.name.ptr, *line = s->config.source.ptr, *end = line + s->config.source.len;
-    unsigned long number = 0;
-    if (!name || strncmp(message, name, s->config.name.len) != 0) return;
-    if (message[s->config.name.len] == ':') number = strtoul(message + s->config.name.len + 1, NULL, 10);
+/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
+static unsigned long script_line_number(const char *message, wf_str name) {
+    if (name.len == 0 || strncmp(message, name.ptr, name.len) != 0 || message[name.len] != ':') return 0;
+    return strtoul(message + name.len + 1, NULL, 10);
+}
+
+/* The same for the script and all workflows that it has loaded, with the source. */
+static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
+    const wf_script_config *c = &script_of(L)->config;
+    unsigned long number = script_line_number(message, c->name);
+    *source = c->source;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
+    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        wf_str name;
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
+        number = script_line_number(message, name);
+    }
+    return number;
+}
+
+/* Adds "\nNUMBER | the line" for the line that a message names. */
+static void script_add_line(luaL_Buffer *out, const char *message) {
+    wf_str source;
+    lua_State *L = out->L;
+    int top = lua_gettop(L);
+    unsigned long number = script_find_line(L, message, &source);
+    const char *line = source.ptr, *end = line + source.len;
+    lua_settop(L, top);
     if (number == 0) return;
     for (unsigned long i = 1; i < number; i++) {
         const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
@@ -21651,7 +22173,7 @@ static int script_report(lua_State *L) {
         message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
-    script_add_line(&out, script_of(L), message);
+    script_add_line(&out, message);
     if (co) script_add_traceback(&out, co);
     luaL_pushresult(&out);
     return 1;

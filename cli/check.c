@@ -1,6 +1,6 @@
 /* check: see check.h. The stub is a model that answers at once: with a value that fits the schema where the agent is to hand in
  * a result, else with a few words. It serves every provider's name. One lane, so that each answer's tokens belong to the
- * agent that ends next. */
+ * agent that ends next. Commands and questions of the script are answered in effects.c. */
 #include "check.h"
 #include "commands.h"
 #include "drive.h"
@@ -236,7 +236,21 @@ static void check_put_cost(FILE *to, const cli_options *o, const check_phase *su
     }
 }
 
-static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec *spec, const cli_drive_end *end,
+/* What it does besides asking agents. */
+static void check_put_effects(FILE *to, const cli_options *o, const cli_effects *e) {
+    bool may = (o->number[OPT_ALLOW] & WF_ALLOW_EXEC) != 0;
+    if (e->ran > 0)
+        fprintf(to, "  Commands that it runs: %" PRIu32 " (exec; none was run here%s)\n", e->ran,
+                may ? "" : "; they need --allow read,exec");
+    if (e->asked > 0)
+        fprintf(to,
+                "  Questions that it asks: %" PRIu32
+                " (ask; here they had their answer from --answers, their default,\n"
+                "  their first choice or a stub)\n",
+                e->asked);
+}
+
+static void check_put_preview(FILE *to, const cli_world *w, const wf_run_spec *spec, const cli_drive_end *end,
                               check_phase *sum) {
     check_put_meta(to, spec, end->script);
     fprintf(to, "  %8s %14s %14s  phase\n", "agents", "tokens in", "out, at most");
@@ -249,7 +263,8 @@ static void check_put_preview(FILE *to, const cli_options *o, const wf_run_spec 
     fputs("  These are a dry run's: stub answers end an agent after one turn, and their lists are short.\n"
           "  A real agent takes more turns; a script that fans out over answers starts more agents.\n",
           to);
-    check_put_cost(to, o, sum);
+    check_put_effects(to, w->options, &w->effects);
+    check_put_cost(to, w->options, sum);
     fputs("  Nothing was sent.\n", to);
 }
 
@@ -278,7 +293,7 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
     if (code != CLI_OK) return code;
     code = cli_drive(&world, spec, &end);
     if (code == CLI_OK) {
-        check_put_preview(to, o, spec, &end, &sum);
+        check_put_preview(to, &world, spec, &end, &sum);
         out->agents = sum.agents;
         code = cli_exit_of(end.status.outcome, 0);
         if (code != CLI_OK) {

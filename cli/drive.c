@@ -76,12 +76,14 @@ static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *
     wf_status status = drive_open(w, spec);
     cli_logs_named();
     if (status != WF_OK) return cli_world_fail(w, status);
+    cli_ask_resume(&w->effects.ask, w->run);
     wf_script_config config = {.run = w->run,
                                .source = spec->script,
                                .name = spec->name,
                                .args = spec->args,
                                .memory = w->script,
                                .memory_size = w->script_size};
+    config.exec = w->effects.dry || (w->options->number[OPT_ALLOW] & WF_ALLOW_EXEC) != 0;
     if (wf_script_open(&out->script, &config) != WF_OK)
         return cli_fail(CLI_USAGE, "--memory %s: a quarter of it is too small for a script; give more",
                         w->options->text[OPT_MEMORY]);

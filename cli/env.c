@@ -39,6 +39,16 @@ const char *cli_env_name(cli_variable variable) {
     return env_table[variable].name;
 }
 
+bool cli_env_config(const char *file, char *path, size_t cap) {
+    const char *folder = cli_env(ENV_CONFIG_HOME), *home = cli_env(ENV_HOME);
+    int n = -1;
+    if (folder)
+        n = snprintf(path, cap, "%s/wf/%s", folder, file);
+    else if (home)
+        n = snprintf(path, cap, "%s/.config/wf/%s", home, file);
+    return n > 0 && (size_t)n < cap;
+}
+
 void cli_wipe(void *memory, size_t n) {
     volatile unsigned char *p = memory;
     while (n-- > 0)

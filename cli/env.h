@@ -30,6 +30,9 @@ void cli_env_wipe(void);
 const char *cli_env(cli_variable variable);
 const char *cli_env_name(cli_variable variable); /* "ANTHROPIC_API_KEY" */
 
+/* The path of a file in the user's configuration, $XDG_CONFIG_HOME/wf or ~/.config/wf; false: there is no such place. */
+bool cli_env_config(const char *file, char *path, size_t cap);
+
 /* Overwrites memory that held a secret; not left out by compilers. */
 void cli_wipe(void *memory, size_t n);
 

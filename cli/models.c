@@ -91,22 +91,12 @@ static cli_exit models_settle_served(cli_options *o) {
 
 /* ---- the prices ---- */
 
-/* The list that is used without being named; false: there is none. */
-static bool models_standard_prices(char path[CLI_PATH]) {
-    const char *folder = cli_env(ENV_CONFIG_HOME), *home = cli_env(ENV_HOME);
-    int n = -1;
-    if (folder)
-        n = snprintf(path, CLI_PATH, "%s/wf/prices.jsonl", folder);
-    else if (home)
-        n = snprintf(path, CLI_PATH, "%s/.config/wf/prices.jsonl", home);
-    return n > 0 && n < CLI_PATH && cli_logs_exists(path);
-}
-
 static cli_exit models_read_prices(cli_options *o) {
     char standard[CLI_PATH];
     wf_error error;
     const char *path = o->text[OPT_PRICES];
-    if (!path && models_standard_prices(standard)) path = standard;
+    if (!path && cli_env_config("prices.jsonl", standard, sizeof standard) && cli_logs_exists(standard))
+        path = standard;
     if (!path) return CLI_OK;
     if (!cli_read_file(path, MODELS_PRICES_MOST, &o->prices)) return CLI_USAGE;
     if (wf_prices_check(o->prices, &error) == WF_OK) return CLI_OK;

@@ -35,6 +35,7 @@ typedef enum cli_option {
     OPT_SYNC, /* number: a wf_sync */
     OPT_ARGS,
     OPT_LOG,
+    OPT_ANSWERS,
     OPT_OUT,
     OPT_YES,
     OPT_RETRY_FAILED,
@@ -43,7 +44,6 @@ typedef enum cli_option {
     OPT_NO_COLOR,
     OPT_STATS,
     OPT_PLAN_MODEL,
-    OPT_ANSWERS,
     OPT_DELIVER,
     OPT_SAMPLE,
     OPT_WAIT,

@@ -222,6 +222,7 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
     w->log = log;
     if (!world_allocate(w, (size_t)options->number[OPT_MEMORY])) return CLI_INTERNAL;
     cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT]);
+    if (code == CLI_OK) code = cli_effects_open(&w->effects, &w->platform, options, stub != NULL);
     w->platform.trace = trace;
     w->script_size = w->size / 4;
     w->script = world_carve(w, w->script_size);

@@ -2,6 +2,7 @@
 #ifndef CLI_WORLD_H
 #define CLI_WORLD_H
 
+#include "effects.h"
 #include "network.h"
 
 #define CLI_PROVIDERS 7
@@ -13,6 +14,7 @@ typedef struct cli_world {
     size_t size, used;
     wf_posix *posix;
     wf_platform platform;
+    cli_effects effects;
     wf_provider providers[CLI_PROVIDERS];
     wf_tool tools[WF_POSIX_TOOLS];
     uint32_t provider_count;

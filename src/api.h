@@ -624,8 +624,18 @@ typedef struct wf_agent_spec {
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
 
-/* Asks for an effect of the script (files, read, ...): input and answer are JSON. */
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out);
+typedef struct wf_effect_spec {
+    wf_str path;  /* as an agent's */
+    wf_str name;  /* at most 64 bytes */
+    wf_str input; /* JSON; with the name it identifies the effect */
+    uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
+    bool
+        changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
+                   * fails as "interrupted, state unknown", and is never silently repeated */
+} wf_effect_spec;
+
+/* Asks for an effect of the script (files, read, exec, ...); the answer is JSON. Errors as above. */
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out);
 
 /* Gives a call up. It is never delivered; its slot stays taken for the census. WF_E_STALE: already delivered or gone. */
 wf_status wf_call_cancel(wf *w, wf_call call);
@@ -804,6 +814,7 @@ typedef struct wf_script_config {
     void *memory;       /* all that the script may use; outlives it */
     size_t memory_size; /* at least 256 KiB */
     uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+    bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
 } wf_script_config;
 
 typedef struct wf_script_result {

@@ -5,7 +5,10 @@
 #include "request.h"
 #include "retry.h"
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
+#define AGENT_SILENCE "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
+#define AGENT_INTERRUPTED                                                                                              \
+    "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
+    "before doing it again"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -214,6 +217,22 @@ static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
     return WFI_PACE_MORE;
 }
 
+/* What changes the world leaves a durable intent first, and is not begun again where there is one. */
+static wfi_pace agent_intend(wfi_env *e, wfi_task *t, wf_str id, wf_str name, wf_str input) {
+    wfi_meta_intent meta = {.id = id, .name = name};
+    wf_status s = wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, input, &t->row->intent_at, &t->durable);
+    if (s != WF_OK) return WFI_PACE_BROKEN;
+    wfi_log_want(&e->log);
+    t->state = WFI_TASK_INTENT;
+    return WFI_PACE_DURABLE;
+}
+
+static wfi_pace agent_begin_effect(wfi_env *e, wfi_task *t) {
+    if (!t->call.changes) return agent_start_effect(e, t);
+    if (t->row->intent_at != 0) return agent_fail(e, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    return agent_intend(e, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
+}
+
 static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     uint32_t n = 0;
     while (n < t->item_count && !t->items[t->item_count - 1 - n].turn)
@@ -239,7 +258,7 @@ wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_inde
     event.text = row->effect ? t->call.effect : t->call.model;
     wfi_env_trace(e, &event);
     if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
-    if (row->effect) return agent_start_effect(e, t);
+    if (row->effect) return agent_begin_effect(e, t);
 
     t->codec = wfi_messages_codec();
     t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
@@ -586,18 +605,8 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     event.text = tool->name;
     wfi_env_trace(e, &event);
     if (!tool->effect) return agent_start_tool(e, t, tool, &use);
-    if (t->row->intent_at != 0)
-        return agent_tool_answer(e, t, "tool", use.id,
-                                 WF_STR("interrupted, state unknown: the run was killed while this was under way; "
-                                        "look at what it left before doing it again"),
-                                 true);
-    wfi_meta_intent meta = {.id = use.id, .name = tool->name};
-    wf_status s =
-        wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, use.input, &t->row->intent_at, &t->durable);
-    if (s != WF_OK) return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
-    t->state = WFI_TASK_INTENT;
-    return WFI_PACE_DURABLE;
+    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
+    return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
 static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
@@ -661,6 +670,7 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
+        if (t->row->effect) return agent_start_effect(e, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_start_tool(e, t, agent_tool_named(e, use.name), &use);
     }

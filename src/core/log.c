@@ -29,11 +29,11 @@
  *   text                                                          the text
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
- *            limits replaces miss
+ *            limits changes replaces miss
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              the effect's input
+ *   intent   id name                                              a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)

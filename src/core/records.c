@@ -39,6 +39,7 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, retries, "retries", META_U32),
                                        META_FIELD(wfi_meta_call, agent_ms, "agent_ms", META_U32),
                                        META_FIELD(wfi_meta_call, stall_ms, "stall_ms", META_U32),
+                                       META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {

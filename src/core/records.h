@@ -16,6 +16,7 @@ typedef struct wfi_meta_call {
     uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
     uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
     uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    bool changes; /* an effect that changes the world */
 } wfi_meta_call;
 
 typedef struct wfi_meta_turn {

@@ -623,21 +623,22 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     return WF_OK;
 }
 
-wf_status wf_effect_start(wf *w, wf_str path, wf_str name, wf_str input, wf_call *out) {
+wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     workflow_id id;
     uint32_t row, replaced;
-    wf_str parts[] = {name, input};
-    wfi_meta_call meta = {.effect = name, .agent_ms = w->env.config.agent_ms};
+    wf_str parts[] = {spec->name, spec->input};
+    wfi_meta_call meta = {
+        .effect = spec->name, .agent_ms = workflow_default(spec->ms, w->env.config.agent_ms), .changes = spec->changes};
     wf_status s = workflow_may_start(w, true);
     if (s == WF_OK && !w->env.os->tool_ops)
         s = workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (name.len == 0 || name.len > 64))
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
         s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
-    if (s == WF_OK) s = workflow_identify(w, &id, path, parts, WFI_COUNT(parts));
+    if (s == WF_OK) s = workflow_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = workflow_match(w, &id, false, &row, &meta, &replaced);
     if (s == WF_END) {
-        s = workflow_add_row(w, &id, &meta, input, replaced, &row);
+        s = workflow_add_row(w, &id, &meta, spec->input, replaced, &row);
         if (s == WF_OK) wfi_sched_queue(&w->sched, row);
     }
     if (s != WF_OK) return s;

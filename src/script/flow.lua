@@ -1,5 +1,6 @@
--- The part of the script API that starts work and waits for it: agent, parallel, pipeline, race, files, read, phase, log,
--- budget, now. Runs once, before the script, with two tables: `host`, private, and `env`, the script's globals.
+-- The part of the script API that starts work and waits for it: agent, parallel, pipeline, race, phase, log, budget, now. Runs
+-- once, before the script, with two tables: `host`, private, and `env`, the script's globals. What the other parts need of it goes
+-- into host.
 --
 -- A branch is a coroutine of the host's. It has a path, its logical place in the script: every call, effect and fan-out in it
 -- takes the next number of the branch (1, 2, ...), and branch i of fan-out n has the path "n[i]" below its parent's. So a
@@ -7,12 +8,13 @@
 
 local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
+local near, workflow_now = host.near, host.workflow
 local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase
 local status, check_schema, random_bits = host.status, host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
 local select, pairs, null = env.select, env.pairs, env.null
-local format = env.string.format
+local format, match = env.string.format, env.string.match
 local encode, array = env.json.encode, env.json.array
 local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
 local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
@@ -42,8 +44,6 @@ end
 
 ---- meta and args ------------------------------------------------------------------------------------------------------------
 
-local meta_checked = false
-
 -- { tokens, usd } -> whole tokens and billionths of a dollar
 local function read_budget(v, whose)
     if type(v) ~= "table" then fail(whose .. "budget takes a table, such as { tokens = 50000 }") end
@@ -57,68 +57,73 @@ local function read_budget(v, whose)
     return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
 end
 
+local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)
+
 local function check_meta()
-    if meta_checked then return end
-    local meta = rawget(env, "meta")
+    local flow = workflow_now() or main
+    if flow.checked then return end
+    local meta = rawget(flow.globals, "meta")
     if type(meta) ~= "table" or type(meta.name) ~= "string" or type(meta.description) ~= "string" then
         fail('the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
     end
     if meta.budget ~= nil then
         local budget = read_budget(meta.budget, "meta.")
-        host.cap(budget.tokens, budget.nano)
+        if flow == main then host.cap(budget.tokens, budget.nano) end -- a workflow inside has no budget but the run's
     end
     if meta.args ~= nil then
-        local why = check_schema(encode(meta.args), encode(rawget(env, "args")))
+        local why = check_schema(encode(meta.args), encode(rawget(flow.globals, "args")))
         if why then fail("args do not match meta.args: " .. why) end
     end
-    meta_checked = true
+    flow.checked = true
 end
 
 ---- options --------------------------------------------------------------------------------------------------------------------
 
 local DURATION_MAX = 4000000 -- seconds; a little less than 2^32 ms
 
-local function duration(v, name)
+-- Readers of one option each: (value, name, whose option it is) -> what the host takes.
+
+local function duration(v, name, whose)
     if type(v) == "number" and v >= 0.001 and v < DURATION_MAX then return floor(v * 1000) end
     local n, unit
-    if type(v) == "string" then n, unit = env.string.match(v, "^(%d+)(m?[smh])$") end
+    if type(v) == "string" then n, unit = match(v, "^(%d+)(m?[smh])$") end
     local scale = unit and ({ ms = 1, s = 1000, m = 60000, h = 3600000 })[unit]
     n = scale and tointeger(n)
     if not n or n < 1 or n * scale > DURATION_MAX * 1000 then
-        fail(format("agent: %s takes seconds up to %d, or a text such as \"90s\", \"5m\" or \"2h\"", name, DURATION_MAX))
+        fail(format("%s: %s takes seconds up to %d, or a text such as \"90s\", \"5m\" or \"2h\"", whose, name, DURATION_MAX))
     end
     return n * scale
 end
 
-local function count(v, name)
+local function count(v, name, whose)
     local n = math_type(v) and tointeger(v)
-    if not n or n < 1 or n > 1 << 30 then fail(format("agent: %s takes a whole number from 1 up", name)) end
+    if not n or n < 1 or n > 1 << 30 then fail(format("%s: %s takes a whole number from 1 up", whose, name)) end
     return n
 end
 
-local function retries(v, name)
+local function retries(v, name, whose)
     if v == 0 then return 0xffffffff end -- none; the host takes 0 for "as the run"
-    return count(v, name)
+    return count(v, name, whose)
 end
 
-local function text(v, name)
-    if type(v) ~= "string" then fail(format("agent: %s takes a text, got %s", name, type(v))) end
+local function text(v, name, whose)
+    if type(v) ~= "string" then fail(format("%s: %s takes a text, got %s", whose, name, type(v))) end
     return v
 end
 
 -- A misspelt one would be passed over by some models, and refused by others after it has been sent.
 local EFFORTS = { low = true, medium = true, high = true, xhigh = true, max = true }
 
-local function effort(v)
-    if not EFFORTS[v] then fail('agent: effort takes "low", "medium", "high", "xhigh" or "max"') end
+local function effort(v, name, whose)
+    if not EFFORTS[v] then fail(format('%s: %s takes "low", "medium", "high", "xhigh" or "max"', whose, name)) end
     return v
 end
 
-local function names(v, name)
+local function names(v, name, whose)
     if type(v) == "string" then return v end
     local fine = type(v) == "table"
     for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == "string" end
-    if not fine then fail(format("agent: %s takes a list of names", name)) end
+    if not fine then fail(format("%s: %s takes a list of names", whose, name)) end
     return #v == 0 and "none" or concat(v, ",")
 end
 
@@ -136,90 +141,47 @@ local function schema_text(v)
     return schema
 end
 
-local function boolean(v, name)
-    if type(v) ~= "boolean" then fail(format("agent: %s takes true or false", name)) end
+local function boolean(v, name, whose)
+    if type(v) ~= "boolean" then fail(format("%s: %s takes true or false", whose, name)) end
     return v
 end
 
-local function callback(v, name)
-    if type(v) ~= "function" then fail(format("agent: %s takes a function", name)) end
+local function callback(v, name, whose)
+    if type(v) ~= "function" then fail(format("%s: %s takes a function", whose, name)) end
     return v
 end
 
-local AGENT_OPTIONS = {
-    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,
-    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
-    cache = boolean, check = callback, cwd = text, agent_type = text, budget = function(v) return read_budget(v, "agent: ") end,
-}
-local LATER_OPTIONS = { isolation = true }
-
-local function agent_options(opts)
+-- Options of a call, by readers for each; false instead of a reader: it belongs to a later stage.
+local function read_options(opts, readers, whose)
     local out = {}
     if opts == nil then return out end
-    if type(opts) ~= "table" then fail("agent: options take a table, got " .. type(opts)) end
+    if type(opts) ~= "table" then fail(format("%s: options take a table, got %s", whose, type(opts))) end
     for name, value in pairs(opts) do
-        local read = AGENT_OPTIONS[name]
-        if LATER_OPTIONS[name] then fail(format("agent: the option '%s' is not in this build yet", name)) end
-        if not read then fail(format("agent: there is no option '%s'%s", tostring(name), host.near(tostring(name), AGENT_OPTIONS))) end
-        out[name] = read(value, name)
+        local read = readers[name]
+        if read == false then fail(format("%s: the option '%s' is not in this build yet", whose, name)) end
+        if not read then fail(format("%s: there is no option '%s'%s", whose, tostring(name), near(tostring(name), readers))) end
+        out[name] = read(value, name, whose)
     end
     return out
 end
 
----- effects and agent types ---------------------------------------------------------------------------------------------------
+---- effects ----------------------------------------------------------------------------------------------------------------------
 
-local function effect(name, input)
-    check_meta()
-    local kind, value, agent, attempts = branch_effect(name, encode(input))
+-- An effect: its answer, or nil and an error. changes: it changes the world, and so is never begun twice; ms: its deadline, nil
+-- for an agent's.
+local function run_effect(name, input, changes, ms)
+    local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)
     if kind == "none" then return value end
     local e = failure(kind, value, agent, attempts)
-    if attempts == nil then error(e, 0) end
+    if attempts == nil then error(e, 0) end -- a stop of the run
     return nil, e
-end
-
-local AGENT_FOLDERS = array({ ".wf/agents/", ".claude/agents/" })
-local agent_types = {} -- read so far, by name
-
--- The run's tools among those that a file lists, in any case of letters: "Read, Grep, WebFetch" -> "read,grep".
-local function listed_tools(list)
-    local known = {}
-    for name in env.string.gmatch(list, "[%w_]+") do
-        name = env.string.lower(name)
-        if host.has_tool(name) then known[#known + 1] = name end
-    end
-    return #known == 0 and "none" or concat(known, ",")
-end
-
--- A Markdown file: front matter between lines of "---" with name, description, tools, model; then the system text.
-local function read_agent_type(source)
-    local head, body = env.string.match(source, "^%-%-%-\r?\n(.-)\n%-%-%-[ \t]*\r?\n?(.*)$")
-    local out = { system = env.string.match(body or source, "^%s*(.-)%s*$") }
-    for key, value in env.string.gmatch(head or "", "([%w_-]+):[ \t]*([^\r\n]*)") do
-        value = env.string.match(value, "^[\"']?(.-)[\"']?%s*$")
-        if key == "tools" and value ~= "" then out.tools = listed_tools(value) end
-        if key == "model" and value ~= "" and value ~= "inherit" then out.model = value end
-    end
-    return out
-end
-
-local function agent_type(name)
-    if agent_types[name] then return agent_types[name] end
-    if not env.string.match(name, "^[%w_.-]+$") then fail("agent: agent_type takes a name, got " .. name) end
-    for i = 1, #AGENT_FOLDERS do
-        local source = effect("read", { path = AGENT_FOLDERS[i] .. name .. ".md" })
-        if source then
-            agent_types[name] = read_agent_type(source)
-            return agent_types[name]
-        end
-    end
-    fail(format("agent: there is no agent type '%s': write .wf/agents/%s.md", name, name))
 end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
 
 local REJECTIONS_MAX = 2
 
-local function ask(prompt, o, phase)
+local function answer(prompt, o, phase)
     -- what makes the call the same call again; limits, labels and phases do not
     local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))
     local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
@@ -231,19 +193,26 @@ local function ask(prompt, o, phase)
     return nil, e
 end
 
+local AGENT_OPTIONS = {
+    label = text, phase = text, model = text, effort = effort, system = text, schema = schema_text, tools = names,
+    max_turns = count, max_tokens = count, retries = retries, deadline = duration, stall = duration,
+    cache = boolean, check = callback, cwd = text, agent_type = text, isolation = false,
+    budget = function(v) return read_budget(v, "agent: ") end,
+}
+
 function env.agent(prompt, opts)
     if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
     check_meta()
-    local o = agent_options(opts)
+    local o = read_options(opts, AGENT_OPTIONS, "agent")
     if o.agent_type then
-        for option, value in pairs(agent_type(o.agent_type)) do
+        for option, value in pairs(host.agent_type(o.agent_type)) do
             if o[option] == nil then o[option] = value end
         end
     end
     local phase = o.phase or phase_now()
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do
-        value, e = ask(question, o, phase)
+        value, e = answer(question, o, phase)
         if e then return nil, e end
         if not o.check then return value end
         local fine, reason = o.check(value)
@@ -275,9 +244,11 @@ local function check_functions(t, name)
 end
 
 -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
--- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled.
-local function fan_out(n, body, done)
-    local me, place, live, begun, running, over = self(), scope(), {}, 0, 0, false
+-- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled. place: the next one of
+-- this branch, unless it is given.
+local function fan_out(n, body, done, place)
+    local me, live, begun, running, over = self(), {}, 0, 0, false
+    place = place or scope()
     local function cancel_rest()
         over = true
         for i = 1, begun do -- nothing here allocates: memory may be what ran out
@@ -379,21 +350,7 @@ function env.race(fns)
     return nil, failures
 end
 
----- effects and the rest ---------------------------------------------------------------------------------------------------------
-
-function env.files(...)
-    local globs = array({ ... })
-    if #globs == 0 then fail('files takes at least one glob, such as "src/**/*.c"') end
-    for i = 1, #globs do
-        if type(globs[i]) ~= "string" then fail(format("files: argument %d is no text but a %s", i, type(globs[i]))) end
-    end
-    return effect("files", { globs = globs })
-end
-
-function env.read(path, from, to)
-    if type(path) ~= "string" then fail("read: the path takes a text, got " .. type(path)) end
-    return effect("read", { path = path, from = from, to = to })
-end
+---- the rest --------------------------------------------------------------------------------------------------------------------
 
 function env.phase(title)
     if type(title) ~= "string" then fail("phase: the title takes a text, got " .. type(title)) end
@@ -432,7 +389,10 @@ function env.random(m, n)
     return m + (random_bits() & env.math.maxinteger) % span
 end
 
-for _, name in pairs({ "agent", "parallel", "pipeline", "race", "files", "read", "phase", "log", "random" }) do
+for _, name in pairs({ "agent", "parallel", "pipeline", "race", "phase", "log", "random" }) do
     env[name] = host.front(env[name])
 end
 env.math.random = env.random
+
+host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out
+host.text, host.duration = text, duration

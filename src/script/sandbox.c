@@ -14,6 +14,8 @@
 
 #define SANDBOX_NAME 32 /* longer names get no suggestion */
 
+static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
+
 /* ---- base functions ---- */
 
 static int sandbox_front_called(lua_State *L, int status, lua_KContext context) {
@@ -420,27 +422,59 @@ static void sandbox_name_libraries(lua_State *L, int env) {
     lua_settop(L, loaded - 1);
 }
 
-WFI void wfi_sandbox_seal(lua_State *L) {
-    int env = lua_gettop(L);
-    luaL_checkstack(L, 10, "sandbox");
-    sandbox_name_libraries(L, env);
+/* Makes the table at `env` answer for globals that it does not have. */
+static void sandbox_guard(lua_State *L, int env) {
     lua_newtable(L); /* the names known */
+    int names = lua_gettop(L);
     for (lua_pushnil(L); lua_next(L, env) != 0;) {
         lua_pushvalue(L, -2);
         lua_insert(L, -2);
-        lua_rawset(L, env + 1);
+        lua_rawset(L, names);
     }
     lua_createtable(L, 0, 3);
-    lua_pushvalue(L, env + 1);
+    lua_pushvalue(L, names);
     lua_pushcclosure(L, sandbox_global_read, 1);
     lua_setfield(L, -2, "__index");
-    lua_pushvalue(L, env + 1);
+    lua_pushvalue(L, names);
     lua_pushcclosure(L, sandbox_global_write, 1);
     lua_setfield(L, -2, "__newindex");
     lua_pushboolean(L, 0);
     lua_setfield(L, -2, "__metatable");
     lua_setmetatable(L, env);
+    lua_settop(L, names - 1);
+}
+
+/* Pushes a copy of the table at `from`, and of the tables in it as far as `depth` goes. */
+static void sandbox_copy(lua_State *L, int from, int depth) {
+    lua_newtable(L);
+    int to = lua_gettop(L);
+    for (lua_pushnil(L); lua_next(L, from) != 0;) {
+        if (depth > 0 && lua_istable(L, -1)) {
+            sandbox_copy(L, lua_gettop(L), depth - 1);
+            lua_remove(L, -2);
+        }
+        lua_pushvalue(L, -2);
+        lua_insert(L, -2);
+        lua_rawset(L, to);
+    }
+}
+
+WFI void wfi_sandbox_seal(lua_State *L) {
+    int env = lua_gettop(L);
+    luaL_checkstack(L, 20, "sandbox");
+    sandbox_name_libraries(L, env);
+    sandbox_copy(L, env, 1);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
+    sandbox_guard(L, env);
     lua_pushvalue(L, env);
     lua_rawseti(L, LUA_REGISTRYINDEX, LUA_RIDX_GLOBALS);
     lua_settop(L, env - 2);
+}
+
+WFI void wfi_sandbox_globals(lua_State *L) {
+    luaL_checkstack(L, 20, "sandbox");
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
+    sandbox_copy(L, lua_gettop(L), 1);
+    lua_remove(L, -2);
+    sandbox_guard(L, lua_gettop(L));
 }

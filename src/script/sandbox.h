@@ -6,6 +6,7 @@
  *     ...                            the caller adds to host (print(text) at least) and to env (random, agent, ...)
  *     wfi_sandbox_load(L, chunk)     runs our own Lua code with (host, env), once for each chunk
  *     wfi_sandbox_seal(L)            pops both; env becomes the table of globals of every chunk loaded from then on
+ *     wfi_sandbox_globals(L)         pushes another such table, as env was when it was sealed
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
@@ -26,5 +27,6 @@ WFI void wfi_sandbox_open(lua_State *L);
 /* chunk: pieces of Lua text, ended by NULL. Its errors are raised. */
 WFI void wfi_sandbox_load(lua_State *L, const char *const *chunk);
 WFI void wfi_sandbox_seal(lua_State *L);
+WFI void wfi_sandbox_globals(lua_State *L);
 
 #endif

@@ -15,7 +15,9 @@
 
 #include "sandbox.h"
 
+#include "effects.h"
 #include "flow.h"
+#include "library.h"
 #include "patterns.h"
 #include "prelude.h"
 
@@ -29,6 +31,9 @@
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
+#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
+#define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
@@ -58,7 +63,8 @@ struct wf_script {
 };
 
 /* Keys of the registry, by their addresses. */
-static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e';
+static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e',
+                  script_begin = 'g', script_sources = 's';
 
 static wf_script *script_of(lua_State *L) {
     return *(wf_script **)lua_getextraspace(L);
@@ -106,7 +112,7 @@ static uint64_t script_fnv(const char *p) {
 }
 
 /* User values of a branch's userdata. */
-enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_VALUES = SCRIPT_PHASE };
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_VALUES = SCRIPT_WORKFLOW };
 
 static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
@@ -114,7 +120,17 @@ static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_remove(L, -2);
 }
 
-/* Pops a function and makes a branch of it, in the phase of the current one. */
+/* Gives the branch on top of the stack what it inherits from the current one: the phase, the workflow. */
+static void script_inherit(lua_State *L) {
+    script_push_branch(L, script_of(L)->current);
+    for (int value = SCRIPT_PHASE; value <= SCRIPT_WORKFLOW; value++) {
+        lua_getiuservalue(L, -1, value);
+        lua_setiuservalue(L, -3, value);
+    }
+    lua_pop(L, 1);
+}
+
+/* Pops a function and makes a branch of it. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
     script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
@@ -124,12 +140,7 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
     lua_setiuservalue(L, -2, SCRIPT_THREAD);
     lua_pushstring(L, path);
     lua_setiuservalue(L, -2, SCRIPT_PATH);
-    if (s->current) {
-        script_push_branch(L, s->current);
-        lua_getiuservalue(L, -1, SCRIPT_PHASE);
-        lua_setiuservalue(L, -3, SCRIPT_PHASE);
-        lua_pop(L, 1);
-    }
+    if (s->current) script_inherit(L);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
     lua_insert(L, -2);
     lua_rawsetp(L, -2, b);
@@ -291,8 +302,10 @@ static int script_effect(lua_State *L) {
     wf_call call = {0};
     script_check_yieldable(L, name.ptr);
     const char *place = script_next_place(L);
-    wf_status status = wf_effect_start(script_of(L)->config.run, wf_str_of(place, strlen(place)), name, input, &call);
-    return script_started(L, name.ptr, status, call);
+    wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
+    spec.ms = script_arg_u32(L, 3);
+    spec.changes = lua_toboolean(L, 4);
+    return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
 static int script_spawn(lua_State *L) {
@@ -332,17 +345,32 @@ static int script_kill_branch(lua_State *L) {
     return 0;
 }
 
-/* phase(title): sets the phase of the current branch; phase(): what it is. */
-static int script_phase(lua_State *L) {
+/* With an argument: sets a value of the current branch; without: what it is. */
+static int script_value(lua_State *L, int value) {
     bool ask = lua_gettop(L) == 0;
     script_push_branch(L, script_of(L)->current);
     if (ask) {
-        lua_getiuservalue(L, -1, SCRIPT_PHASE);
+        lua_getiuservalue(L, -1, value);
         return 1;
     }
     lua_pushvalue(L, 1);
-    lua_setiuservalue(L, -2, SCRIPT_PHASE);
+    lua_setiuservalue(L, -2, value);
     return 0;
+}
+
+static int script_phase(lua_State *L) {
+    return script_value(L, SCRIPT_PHASE);
+}
+
+/* Of a branch of the script itself: nil. */
+static int script_workflow(lua_State *L) {
+    return script_value(L, SCRIPT_WORKFLOW);
+}
+
+/* globals(): a table of globals as the script found its own. */
+static int script_globals(lua_State *L) {
+    wfi_sandbox_globals(L);
+    return 1;
 }
 
 static int script_drop(lua_State *L) {
@@ -421,6 +449,18 @@ static int script_has_tool(lua_State *L) {
     return 1;
 }
 
+static int script_may_exec(lua_State *L) {
+    lua_pushboolean(L, script_of(L)->config.exec);
+    return 1;
+}
+
+/* The run's model. */
+static int script_model(lua_State *L) {
+    wf_str model = wf_settings(script_of(L)->config.run)->model;
+    lua_pushlstring(L, model.ptr, model.len);
+    return 1;
+}
+
 /* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
 static int script_random(lua_State *L) {
     uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
@@ -450,6 +490,57 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
+/* Loads a source: its function, or why it is none, on the stack. */
+static int script_load_text(lua_State *L, wf_str source, wf_str name) {
+    lua_pushliteral(L, "@");
+    lua_pushlstring(L, name.ptr, name.len);
+    lua_concat(L, 2);
+    int status = luaL_loadbufferx(L, source.ptr, source.len, lua_tostring(L, -1), "t");
+    lua_remove(L, -2);
+    return status;
+}
+
+static int script_load(lua_State *L) {
+    const wf_script_config *c = &script_of(L)->config;
+    return script_load_text(L, c->source, c->name.len > 0 ? c->name : WF_STR("script"));
+}
+
+/* Answers what stands behind the three arguments of load. */
+static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L) - 3;
+}
+
+/* Work that no instruction counts is made up for, and I/O has its turn behind it. */
+static int script_after_load(lua_State *L, size_t bytes) {
+    wf_script *s = script_of(L);
+    s->meter.steps += SCRIPT_LOAD + SCRIPT_LOAD_BYTE * bytes;
+    s->looks = SCRIPT_SLICE; /* so that this yield does not count as a search */
+    return lua_yieldk(L, 0, 0, script_loaded);
+}
+
+/* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
+static int script_load_workflow(lua_State *L) {
+    wf_str source = script_arg(L, 1);
+    script_check_yieldable(L, "workflow");
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
+    lua_pushvalue(L, 2);
+    lua_pushvalue(L, 1);
+    lua_rawset(L, -3);
+    lua_settop(L, 3);
+    if (script_load_text(L, source, script_arg(L, 2)) == LUA_OK) {
+        lua_pushvalue(L, 3);
+        lua_setupvalue(L, -2, 1);
+    } else {
+        lua_pushnil(L);
+        lua_insert(L, -2);
+    }
+    return script_after_load(L, source.len);
+}
+
 static void script_open_host(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", script_agent},
                                          {"effect", script_effect},
@@ -468,23 +559,16 @@ static void script_open_host(lua_State *L, int host) {
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
                                          {"has_tool", script_has_tool},
+                                         {"may_exec", script_may_exec},
+                                         {"model", script_model},
+                                         {"workflow", script_workflow},
+                                         {"globals", script_globals},
+                                         {"load", script_load_workflow},
                                          {"random", script_random},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
     lua_pop(L, 1);
-}
-
-/* Loads the source: its function, or why it is none, on the stack. */
-static int script_load(lua_State *L) {
-    const wf_script *s = script_of(L);
-    wf_str name = s->config.name.len > 0 ? s->config.name : WF_STR("script");
-    lua_pushliteral(L, "@");
-    lua_pushlstring(L, name.ptr, name.len);
-    lua_concat(L, 2);
-    int status = luaL_loadbufferx(L, s->config.source.ptr, s->config.source.len, lua_tostring(L, -1), "t");
-    lua_remove(L, -2);
-    return status;
 }
 
 static int script_decode_args(lua_State *L) {
@@ -504,6 +588,15 @@ static void script_push_args(lua_State *L) {
     lua_error(L);
 }
 
+/* Puts what goes before the script in front of its function. */
+static void script_prepare(lua_State *L) {
+    const wf_script_config *c = &script_of(L)->config;
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_begin);
+    lua_insert(L, -2);
+    lua_pushlstring(L, c->source.ptr, c->source.len < SCRIPT_NAMED ? c->source.len : SCRIPT_NAMED);
+    lua_call(L, 2, 1);
+}
+
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
     wf_script *s = script_of(L);
@@ -512,6 +605,10 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_branches);
     lua_newtable(L);
     script_anchor(L, &script_calls);
+    lua_newtable(L);
+    script_anchor(L, &script_sources);
+    lua_pushboolean(L, false); /* room for the result, which must need none later */
+    script_anchor(L, &script_result);
     wfi_sandbox_open(L);
     script_open_host(L, 1);
     lua_pushvalue(L, 2);
@@ -520,13 +617,18 @@ static int script_setup(lua_State *L) {
     lua_setfield(L, 2, "args");
     wfi_sandbox_load(L, wfi_prelude);
     wfi_sandbox_load(L, wfi_flow);
+    wfi_sandbox_load(L, wfi_effects);
+    wfi_sandbox_load(L, wfi_library);
     wfi_sandbox_load(L, wfi_patterns);
+    lua_getfield(L, 1, "begin");
+    script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);
 
     if (script_load(L) != LUA_OK) {
         s->result.failed = true;
         return 1;
     }
+    script_prepare(L);
     lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK); /* branches inherit it */
     s->main = script_new_branch(L, "");
     lua_sethook(L, NULL, 0, 0);
@@ -535,12 +637,35 @@ static int script_setup(lua_State *L) {
 
 /* ---- the end ---- */
 
-/* Adds "\nNUMBER | the line" for the line that a message of the form "NAME:NUMBER: ..." names. */
-static void script_add_line(luaL_Buffer *out, const wf_script *s, const char *message) {
-    const char *name = s->config.name.ptr, *line = s->config.source.ptr, *end = line + s->config.source.len;
-    unsigned long number = 0;
-    if (!name || strncmp(message, name, s->config.name.len) != 0) return;
-    if (message[s->config.name.len] == ':') number = strtoul(message + s->config.name.len + 1, NULL, 10);
+/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
+static unsigned long script_line_number(const char *message, wf_str name) {
+    if (name.len == 0 || strncmp(message, name.ptr, name.len) != 0 || message[name.len] != ':') return 0;
+    return strtoul(message + name.len + 1, NULL, 10);
+}
+
+/* The same for the script and all workflows that it has loaded, with the source. */
+static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
+    const wf_script_config *c = &script_of(L)->config;
+    unsigned long number = script_line_number(message, c->name);
+    *source = c->source;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
+    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        wf_str name;
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
+        number = script_line_number(message, name);
+    }
+    return number;
+}
+
+/* Adds "\nNUMBER | the line" for the line that a message names. */
+static void script_add_line(luaL_Buffer *out, const char *message) {
+    wf_str source;
+    lua_State *L = out->L;
+    int top = lua_gettop(L);
+    unsigned long number = script_find_line(L, message, &source);
+    const char *line = source.ptr, *end = line + source.len;
+    lua_settop(L, top);
     if (number == 0) return;
     for (unsigned long i = 1; i < number; i++) {
         const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
@@ -585,7 +710,7 @@ static int script_report(lua_State *L) {
         message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
-    script_add_line(&out, script_of(L), message);
+    script_add_line(&out, message);
     if (co) script_add_traceback(&out, co);
     luaL_pushresult(&out);
     return 1;

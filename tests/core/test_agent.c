@@ -170,7 +170,8 @@ static void test_no_tools_at_all(void **state) {
     assert_text(d.value, "no call in it");
     assert_null(strstr(play.last, "\"tools\""));
     wf_call call;
-    assert_int_equal(wf_effect_start(r.w, rig_str("p"), WF_STR("probe"), WF_STR("1"), &call), WF_E_CONFIG);
+    wf_effect_spec effect = {.path = WF_STR("p"), .name = WF_STR("probe"), .input = WF_STR("1")};
+    assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_E_CONFIG);
     rig_end(&r);
 }
 
@@ -645,6 +646,79 @@ static void test_effect_is_never_repeated(void **state) {
     assert_true(interrupted);
 }
 
+/* ---- effects of the script that change the world ---- */
+
+static void start_effect(rig *r, uint32_t ms) {
+    wf_effect_spec spec = {.path = WF_STR("1"), .name = WF_STR("exec"), .input = WF_STR("{\"cmd\":\"x\"}"), .ms = ms};
+    wf_call call;
+    spec.changes = true;
+    assert_int_equal(wf_effect_start(r->w, &spec, &call), WF_OK);
+}
+
+static void answer_json(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    note_tool(f, call, out);
+    strcpy(out->text, "{\"code\":0}");
+}
+
+/* Crash after n steps, for every n and every way the disk may look afterwards: begun once at most, and what was begun and has no
+ * answer is reported. */
+static void test_script_effect_is_never_repeated(void **state) {
+    uint32_t interrupted = 0, answered = 0, fresh = 0;
+    (void)state;
+    for (int how = FAKE_ALL; how < FAKE_SURVIVALS; how++)
+        for (uint32_t n = 0; n < 40; n++) {
+            rig r;
+            uint32_t wait;
+            begin(&r, NULL, 0);
+            r.f->tool = answer_json;
+            r.f->sync_ms = 2;
+            r.f->tool_delay = 5;
+            rig_start(&r);
+            start_effect(&r, 0);
+            for (uint32_t i = 0; i < n; i++) {
+                assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+                if (wait && !fake_sleep(r.f, wait)) break;
+            }
+            bool started = play.tool_log[0] != 0;
+            rig_crash(&r, (fake_survival)how);
+            start_effect(&r, 0);
+            wf_delivery d = rig_take(&r);
+            bool well = d.kind == WF_KIND_NONE;
+            if (!well) assert_true(d.kind == WF_KIND_TOOL && rig_has(d.value, "interrupted, state unknown: "));
+            assert_string_equal(play.tool_log, started || well ? "exec {\"cmd\":\"x\"}\n" : "");
+            if (started && well) assert_true(d.cached);
+            interrupted += !well;
+            answered += started && well;
+            fresh += !started && well;
+            /* whatever it was, a third life is told the same */
+            rig_crash(&r, FAKE_ALL);
+            start_effect(&r, 0);
+            wf_delivery again = rig_take(&r);
+            assert_true(again.cached && (again.kind == WF_KIND_NONE) == well);
+            rig_end(&r);
+        }
+    assert_true(interrupted > 0 && answered > 0 && fresh > 0);
+}
+
+/* One that its time ended may have done anything: a resumed run does not begin it again. */
+static void test_script_effect_out_of_time(void **state) {
+    rig r;
+    (void)state;
+    begin(&r, NULL, 0);
+    r.f->tool = answer_json;
+    r.f->tool_delay = 1000000;
+    rig_start(&r);
+    start_effect(&r, 20);
+    assert_int_equal(rig_take(&r).kind, WF_KIND_DEADLINE);
+    rig_crash(&r, FAKE_ALL);
+    start_effect(&r, WF_NONE);
+    wf_delivery d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_TOOL);
+    assert_true(rig_has(d.value, "or its time was up"));
+    assert_string_equal(play.tool_log, "exec {\"cmd\":\"x\"}\n");
+    rig_end(&r);
+}
+
 static void test_bad_specs(void **state) {
     rig r;
     wf_call call;
@@ -717,6 +791,8 @@ int main(void) {
         cmocka_unit_test(test_hurried_once_over_a_crash),
         cmocka_unit_test(test_resume_in_the_middle),
         cmocka_unit_test(test_effect_is_never_repeated),
+        cmocka_unit_test(test_script_effect_is_never_repeated),
+        cmocka_unit_test(test_script_effect_out_of_time),
         cmocka_unit_test(test_bad_specs),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

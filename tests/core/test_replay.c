@@ -203,6 +203,7 @@ static void check_replay(uint64_t seed, uint64_t script, uint32_t limit, bool tr
     begin_life(&l, seed, data, size, &k, &told);
     assert_int_equal(fake_open(l.f, l.w, &the_spec), WF_OK);
     driver_init(&l.d, script, limit, tree, l.w);
+    l.d.changes = !tree;
     wf_status s = driver_run(&l.d, l.f, UINT32_MAX);
     check_life(&l, &told, seed, s);
     driver_value(&l.d, again);
@@ -229,6 +230,7 @@ static void run_lives(uint64_t seed, uint64_t script, uint32_t crashes, bool tre
         begin_life(&l, seed + i, data, size, &k, &told);
         wf_status s = fake_open(l.f, l.w, &the_spec);
         driver_init(&l.d, script, limit, tree, l.w);
+        l.d.changes = !tree;
         if (s == WF_OK) s = driver_run(&l.d, l.f, last ? UINT32_MAX : (uint32_t)fake_below(&rng, 40));
         check_life(&l, &told, seed, s);
         free(data);

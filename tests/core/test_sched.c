@@ -437,6 +437,7 @@ static void test_caps(void **state) {
     wf_call call;
     wf_error error;
     wf_agent_spec spec = {.prompt = WF_STR("a")};
+    wf_effect_spec effect = {.name = WF_STR("probe"), .input = WF_STR("1")};
     (void)state;
     rig_init(&r, 1, NULL, 0);
     r.config.max_agents = 3;
@@ -448,9 +449,9 @@ static void test_caps(void **state) {
     wf_last_error(r.w, &error);
     assert_non_null(strstr(error.text, "--agents"));
     for (int i = 0; i < 2; i++)
-        assert_int_equal(wf_effect_start(r.w, rig_str(""), WF_STR("probe"), WF_STR("1"), &call), WF_OK);
+        assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_OK);
     uint64_t size = status_of(&r).log_bytes;
-    assert_int_equal(wf_effect_start(r.w, rig_str(""), WF_STR("probe"), WF_STR("1"), &call), WF_E_LIMIT);
+    assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_E_LIMIT);
     assert_int_equal(status_of(&r).log_bytes, size);
     assert_int_equal(take_all(&r), 5);
     /* a log with more calls than the table is refused, and by name */
@@ -471,13 +472,14 @@ static void test_caps(void **state) {
 static void test_effects(void **state) {
     rig r;
     wf_call call;
+    wf_effect_spec spec = {.name = WF_STR("probe"), .input = WF_STR("{\"a\":1}")};
     (void)state;
     rig_init(&r, 1, NULL, 0);
     r.config.effects = 2;
     r.f->tool_delay = 20;
     rig_start(&r);
     for (int i = 0; i < 7; i++)
-        assert_int_equal(wf_effect_start(r.w, rig_str(""), WF_STR("probe"), WF_STR("{\"a\":1}"), &call), WF_OK);
+        assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
     for (int i = 0; i < 7; i++) {
         wf_delivery d = rig_take(&r);
         assert_true(d.json);

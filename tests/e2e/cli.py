@@ -333,7 +333,7 @@ def options_are_taken_apart(b):
     usage(b.run("hello.lua", "--lanes"), "--lanes", "missing")
     usage(b.run("hello.lua", "--lanes=2", "--lanes", "3"), "twice")
     usage(b.run("hello.lua", "--json=1"), "no value")
-    for later in ("--wait", "--no-workflow", "--deliver", "--answers", "--plan-model", "--sample"):
+    for later in ("--wait", "--no-workflow", "--deliver", "--deliver", "--plan-model", "--sample"):
         usage(b.run("hello.lua", later), later, "not in this build")
     want("with =", b.run("hello.lua", "--lanes=2", "--stall=none", "--memory=16M", "--budget-usd=0.5")[0], 0)
 

@@ -21,7 +21,10 @@ static wf_status driver_ask(driver *d, const char *path, uint64_t dice) {
     wf_status s;
     if (dice % 100 < 10) {
         snprintf(prompt, sizeof prompt, "{\"of\":\"%s\"}", path);
-        s = wf_effect_start(d->w, at, WF_STR("probe"), wf_str_of(prompt, strlen(prompt)), &c->call);
+        wf_effect_spec spec = {.path = at, .name = WF_STR("probe"), .input = wf_str_of(prompt, strlen(prompt))};
+        spec.changes = d->changes && dice % 100 < 5;
+        if (spec.changes) spec.name = WF_STR("change");
+        s = wf_effect_start(d->w, &spec, &c->call);
     } else {
         wf_agent_spec spec = {.path = at, .label = at};
         const char *how = "";

@@ -19,6 +19,7 @@ typedef struct driver {
     bool tree;       /* what is asked depends on the one delivered call only, so the result does not depend on timing */
     uint32_t limit;  /* calls that it makes at most */
     bool only_sound; /* no call that a resumed run asks again although it finished */
+    bool changes;    /* some effects change the world: what a crash interrupts is told so, and the value is another */
     wf *w;
     uint64_t state; /* of all deliveries so far */
     uint64_t sum;   /* likewise, whatever their order */

@@ -298,7 +298,8 @@ static void test_bad_specs(void **state) {
     assert_int_equal(wf_agent_start(o->w, &spec, &call), WF_E_CONFIG);
     wf_last_error(o->w, &error);
     assert_non_null(strstr(error.text, "tool"));
-    assert_int_equal(wf_effect_start(o->w, wf_str_of(NULL, 0), WF_STR("read"), WF_STR("{}"), &call), WF_E_CONFIG);
+    const wf_effect_spec effect = {.name = WF_STR("read"), .input = WF_STR("{}")};
+    assert_int_equal(wf_effect_start(o->w, &effect, &call), WF_E_CONFIG);
     wf_delivery d;
     assert_int_equal(wf_deliver(o->w, &d), WF_END);
     world_close(o);

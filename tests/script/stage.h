@@ -20,10 +20,16 @@
 #define STAGE_CALLS 4096u /* numbers of calls whose starts are counted */
 #define STAGE_TURNS 20000000u
 
+typedef struct stage_file {
+    const char *path, *text; /* "saved NAME": a workflow of the user's */
+} stage_file;
+
 typedef struct stage {
     /* what a test may set before the run */
+    const stage_file *files; /* ended by NULL: what `read` and `saved` find; NULL: `read` makes something up */
     wf_config config;
     size_t block_size, script_size;
+    bool no_exec;
     uint64_t max_steps;
     const char *args;
 
@@ -33,6 +39,8 @@ typedef struct stage {
     void *block, *memory;
     wf_script_result result;
     uint64_t turns;               /* of the pump */
+    uint32_t execs, asks, reads;  /* effects started */
+    char input[1024];             /* of the last exec or ask */
     uint8_t started[STAGE_CALLS]; /* by number of the call */
     uint32_t misses;
     char miss[160]; /* the last one's reason */
@@ -82,12 +90,65 @@ static void stage_model(fake *f, const fake_request *request, fake_answer *out) 
     free(content);
 }
 
+/* What a file of the stage holds, as JSON; false: there is none. */
+static bool stage_read_file(const stage *s, const char *path, fake_ticket *out) {
+    wf_json_out o;
+    for (const stage_file *file = s->files; file->path; file++) {
+        if (strcmp(file->path, path) != 0) continue;
+        wf_json_out_init(&o, out->text, 65535);
+        wf_json_str(&o, wf_str_of(file->text, strlen(file->text)));
+        out->text[o.len] = 0;
+        return true;
+    }
+    return false;
+}
+
+static bool stage_is(wf_str text, const char *word) {
+    return text.len == strlen(word) && memcmp(text.ptr, word, text.len) == 0;
+}
+
+/* `exec` says what its input was, but a command "fail" is an error; `ask` answers the default, the first choice or "well". */
+static bool stage_act(stage *s, const wf_tool_call *call, fake_ticket *out) {
+    wf_str value;
+    wf_json j;
+    bool exec = stage_is(call->name, "exec");
+    if (!exec && !stage_is(call->name, "ask")) return false;
+    s->execs += exec;
+    s->asks += !exec;
+    snprintf(s->input, sizeof s->input, "%.*s", (int)call->input.len, call->input.ptr);
+    if (exec) {
+        out->error = wf_json_member_str(call->input, WF_STR("cmd"), &value) && stage_is(value, "fail");
+        strcpy(out->text,
+               out->error ? "cannot run it" : "{\"code\":0,\"out\":\"ran\",\"err\":\"\",\"truncated\":false}");
+        return true;
+    }
+    if (wf_json_member_str(call->input, WF_STR("default"), &value)) {
+        snprintf(out->text, 4096, "\"%.*s\"", (int)value.len, value.ptr);
+    } else if (wf_json_member(call->input, WF_STR("choices"), &value)) {
+        wf_json_init(&j, value);
+        (void)wf_json_next(&j);
+        (void)wf_json_next(&j);
+        snprintf(out->text, 4096, "\"%.*s\"", (int)j.raw.len, j.raw.ptr);
+    } else {
+        strcpy(out->text, "\"well\"");
+    }
+    return true;
+}
+
 /* `files` answers the globs as names, `read` a text that names the path; "missing" is an error. */
 static void stage_effect(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    stage *s = f->user;
     wf_str value;
-    (void)f;
+    char path[256];
     assert_true(call->script);
-    if (wf_json_member_str(call->input, WF_STR("path"), &value)) {
+    if (stage_act(s, call, out)) return;
+    bool saved = stage_is(call->name, "saved");
+    s->reads++;
+    if (s->files && wf_json_member_str(call->input, saved ? WF_STR("name") : WF_STR("path"), &value)) {
+        snprintf(path, sizeof path, "%s%.*s", saved ? "saved " : "", (int)value.len, value.ptr);
+        out->error = !stage_read_file(s, path, out);
+        if (out->error) snprintf(out->text, 4096, "no such file: %.*s", (int)value.len, value.ptr);
+    } else if (wf_json_member_str(call->input, WF_STR("path"), &value)) {
         out->error = value.len == 7 && memcmp(value.ptr, "missing", 7) == 0;
         snprintf(out->text, 4096, out->error ? "%.*s: no such file" : "\"text of %.*s\"", (int)value.len, value.ptr);
     } else {
@@ -163,7 +224,8 @@ static wf_status stage_open_script(stage *s, wf_str source) {
                                .source = source,
                                .name = WF_STR("t.lua"),
                                .memory_size = s->script_size,
-                               .max_steps = s->max_steps};
+                               .max_steps = s->max_steps,
+                               .exec = !s->no_exec};
     if (s->args) config.args = wf_str_of(s->args, strlen(s->args));
     config.memory = s->memory = malloc(s->script_size);
     assert_non_null(s->memory);

@@ -125,8 +125,65 @@ static void endless_loops_end(void **state) {
         {"while true do now() random() budget.spent('usd') end", ENDLESS},
         {"while true do json.decode('[1,2,3]') end", ENDLESS},
         {"agent('x', { check = function() while true do end end })", ENDLESS},
+        {"exec(setmetatable({}, { __len = function() return 1 << 60 end, __index = function() return 'x' end }))",
+         ENDLESS},
+        {"exec('x', { env = setmetatable({}, { __pairs = function() return function() return 'A', 'x' end end }) })",
+         ENDLESS},
+        {"ask('q', { choices = setmetatable({}, { __len = function() return 1 << 60 end, __index = function(_, i) "
+         "return 'x' .. "
+         "i end }) })",
+         ENDLESS},
+        {"ask('q', setmetatable({}, { __pairs = function() while true do end end }))", ENDLESS},
+        {"while true do pcall(exec) pcall(ask) pcall(workflow) end", ENDLESS},
     };
     run_all(cases, COUNT(cases), FEW_STEPS);
+}
+
+#define FLOW "meta = { name = 'w', description = 'w' } "
+
+static void workflows_inside_do_no_harm(void **state) {
+    (void)state;
+    static char large[50000];
+    memset(large, ' ', sizeof large - 1);
+    const stage_file files[] = {{"endless.lua", FLOW "while true do end"},
+                                {"greedy.lua", FLOW "local s = 'x' while true do s = s .. s end"},
+                                {"empty.lua", ""},
+                                {"large.lua", large},
+                                {"bytes.lua", "\033Lua"},
+                                {"raise.lua", "error(setmetatable({}, { __tostring = function() error('x') end }))"},
+                                {"evil.lua",
+                                 FLOW "meta = setmetatable({}, { __index = function() while true do end end }) "
+                                      "return agent('x')"},
+                                {".wf/agents/spaces.md", "---\ntools: a                                  b\n---\nx"},
+                                {".wf/agents/list.md", "---\n- a\n- b\n:\n---\nx"},
+                                {NULL, NULL}};
+    static const hostile_case cases[] = {
+        {"workflow('endless.lua')", ENDLESS},
+        {"while true do pcall(workflow, 'endless.lua') end", ENDLESS},
+        {"workflow('greedy.lua')", MEMORY},
+        {"while true do workflow('empty.lua') end", ENDLESS},
+        {"while true do workflow('large.lua') end", ENDLESS},
+        {"while true do pcall(workflow, 'nobody') end", ENDLESS},
+        {"parallel({ function() while true do workflow('empty.lua') end end, function() return agent('say x') end })",
+         ENDLESS},
+        {"local function f() return workflow('empty.lua', f) end f()", "!which has no JSON form"},
+        {"return workflow('bytes.lua')", "!bytes.lua"},
+        {"return workflow('raise.lua')", "!neither a text nor an error"},
+        {"workflow('evil.lua')", ENDLESS},
+        {"local t = setmetatable({}, { __tostring = function() return workflow('empty.lua') end }) "
+         "return pcall(string.format, '%s', t)",
+         "false"},
+        {"return agent('say x', { agent_type = 'spaces' })", "x"},
+        {"return agent('say x', { agent_type = 'list' })", "x"},
+    };
+    bool fine = true;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        stage *s = stage_new(1, NULL, 0);
+        s->files = files;
+        s->max_steps = 5000000;
+        fine &= run_hostile(s, cases[i].source, cases[i].want);
+    }
+    assert_true(fine);
 }
 
 static void memory_is_bounded(void **state) {
@@ -419,9 +476,13 @@ static void memory_runs_out_anywhere(void **state) {
              "error('x') end,"
              " function() return pipeline({ 1, 2 }, function(x) return agent('json {\"n\":[1,2,3]}', { schema = { type "
              "= 'object' } }).n end) end })"
-             " return { r, #f } end"
+             " return { r, #f, exec('x').code, workflow('w.lua', { i = i }), ask('q', { choices = { 'y' } }) } end"
              " local kept, jobs = {}, {} for i = 1, 600 do kept[i] = ('k'):rep(100) .. i end"
              " for i = 1, 4 do jobs[i] = function() return job(i) end end return { parallel(jobs) }";
+    static const stage_file files[] = {
+        {"w.lua", FLOW "return { agent('say w', { agent_type = 'a' }), read('w.lua'):sub(1, 4), args.i }"},
+        {".wf/agents/a.md", "---\ntools: [read]\n---\nBe."},
+        {NULL, NULL}};
     uint32_t done = 0, failed = 0;
     size_t step = fake_full() ? 64 : 1024;
     for (size_t size = 150000; size < 400000; size += step) {
@@ -429,6 +490,7 @@ static void memory_runs_out_anywhere(void **state) {
         s->block_size = 2u << 20;
         s->script_size = size;
         s->config.max_agents = 64;
+        s->files = files;
         stage_open_run(s, wf_str_of(source, sizeof source - 1));
         wf_status status = stage_open_script(s, wf_str_of(source, sizeof source - 1));
         if (status != WF_OK) {
@@ -469,6 +531,7 @@ static void a_long_loop_leaves_the_pump_its_turns(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(endless_loops_end),
+        cmocka_unit_test(workflows_inside_do_no_harm),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(fan_outs_cannot_explode),
         cmocka_unit_test(errors_of_any_kind_are_shown),

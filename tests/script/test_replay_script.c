@@ -93,6 +93,24 @@ static void put_agent(writer *w) {
     put(w, ")");
 }
 
+/* A command, a question, a workflow of this writer's or of the stage's. */
+static void put_effect(writer *w) {
+    switch (pick(w, 4)) {
+    case 0:
+        put(w, "v = text(exec('c' .. n %% 3, { timeout = 5 }))");
+        break;
+    case 1:
+        put(w, "v = ask('q' .. n %% 2, { choices = { 'x' .. n, 'y' } })");
+        break;
+    case 2:
+        put(w, "v = text(select(2, pcall(workflow, 'flows/' .. 'w.lua', { n = n, v = text(v) })))");
+        break;
+    default:
+        put(w, "v = text(workflow('flows/w.lua', { n = 1 }))");
+        break;
+    }
+}
+
 static void put_call(writer *w) {
     if (w->calls > 0) w->calls--;
     switch (pick(w, 8)) {
@@ -104,6 +122,9 @@ static void put_call(writer *w) {
         break;
     case 2:
         put(w, "v = #files('g' .. n, 'x')");
+        break;
+    case 3:
+        put_effect(w);
         break;
     default:
         put(w, "v = text(");
@@ -228,6 +249,8 @@ typedef struct facts {
     uint64_t end_at; /* of the end record, or 0 */
     uint32_t agents; /* calls that are no effects */
     uint32_t delivered[PATHS_MAX], deliveries;
+    uint8_t intents[PATHS_MAX];
+    uint32_t intended; /* all of them */
 } facts;
 
 static void fact_text(wf_str json, const char *key, char *out, size_t cap) {
@@ -259,6 +282,9 @@ static void read_facts(const uint8_t *log, size_t size, facts *out) {
             fact_text(record.json, "hash", c->hash, sizeof c->hash);
             if (!c->hash[0] || !c->path[0]) fail_msg("a call without path or hash");
             out->agents += !wf_json_member_str(record.json, WF_STR("effect"), &effect);
+        } else if (strcmp(record.type, "intent") == 0) {
+            out->intents[record.call - 1]++;
+            out->intended++;
         } else if (strcmp(record.type, "deliver") == 0) {
             assert_true(out->deliveries < PATHS_MAX);
             out->delivered[out->deliveries++] = record.call;
@@ -281,7 +307,7 @@ typedef struct outcome {
     char *value;
     uint8_t started[STAGE_CALLS];
     uint64_t requests, effects;
-    uint32_t agents;
+    uint32_t agents, execs;
     char miss[160];
 } outcome;
 
@@ -289,6 +315,17 @@ static void outcome_free(outcome *o) {
     free(o->log);
     free(o->value);
 }
+
+static const stage_file replay_files[] = {
+    {"f0", "zero"},
+    {"f1", "one"},
+    {"f2", "two"},
+    {"flows/w.lua",
+     "meta = { name = 'w', description = 'inner' } phase('W') local n = args.n\n"
+     "local r = parallel({ function() n = n + 1 return agent('w ' .. n) end, function() n = n * 2 return "
+     "exec({ 'in', tostring(n) }) end, function() return ask('w?', { default = 'd' .. n }) end })\n"
+     "return { n, r[1], r[3], type(r[2]) }"},
+    {NULL, NULL}};
 
 /* Runs the script on a log's bytes, with a timing of its own. stop_after: turns until the process dies; 0: it does not. */
 static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t *log, size_t size,
@@ -305,6 +342,7 @@ static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t
     s->f->tool_delay = timing % 5 == 0 ? 0 : 30;
     s->f->sync_ms = timing % 4 * 3;
     s->f->now += timing % 1000;
+    s->files = replay_files;
     wf_str text = wf_str_of(source, strlen(source));
     stage_open_run(s, text);
     assert_int_equal(stage_open_script(s, text), WF_OK);
@@ -324,6 +362,7 @@ static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t
     memcpy(o.started, s->started, sizeof o.started);
     o.requests = s->f->requests;
     o.effects = s->f->tool_starts;
+    o.execs = s->execs;
     wf_run_status status;
     wf_run_status_get(s->wf, &status);
     o.agents = status.agents;
@@ -341,6 +380,10 @@ static outcome perform(const char *source, uint64_t timing, const uint8_t *log, 
 /* What must hold between a log and what a resumed run made of it. */
 static void check_resumed(const facts *before, const facts *after, const outcome *run, bool faulty) {
     assert_true(after->count >= before->count);
+    /* a command is begun behind an intent of its own, and no command has two */
+    assert_true(run->execs <= after->intended - before->intended);
+    for (uint32_t i = 0; i < after->count; i++)
+        if (after->intents[i] > 1) fail_msg("call %u (%s) was begun twice", i + 1, after->calls[i].path);
     if (!faulty && strstr(run->miss, "differ")) fail_msg("a call was not found again: %s", run->miss);
     if (run->value && !faulty && run->agents != after->agents)
         fail_msg("the log holds %u agents, and %u were asked for", after->agents, run->agents);

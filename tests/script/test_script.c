@@ -2,59 +2,7 @@
  * pre-emption changes nothing. Every run drives the real core over a fake platform. */
 #include <time.h>
 
-#include "stage.h"
-
-#define META         "meta = { name = 't', description = 'd' } "
-#define COUNT(array) (sizeof(array) / sizeof *(array))
-
-typedef struct run_case {
-    const char *source; /* META is put before it, on the same line */
-    const char
-        *want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT */
-} run_case;
-
-static char *with_meta(const char *source) {
-    char *text = malloc(strlen(source) + sizeof META);
-    assert_non_null(text);
-    sprintf(text, META "%s", source);
-    return text;
-}
-
-/* The result as a terminated text. */
-static char *result_text(const stage *w) {
-    char *text = malloc(w->result.value.len + 1);
-    assert_non_null(text);
-    if (w->result.value.len > 0) memcpy(text, w->result.value.ptr, w->result.value.len);
-    text[w->result.value.len] = 0;
-    return text;
-}
-
-static bool result_is(const stage *w, const char *source, const char *want) {
-    char *got = result_text(w);
-    bool failure = want[0] == '!', part = want[0] == '~';
-    bool fine =
-        w->result.failed == failure && (failure || part ? strstr(got, want + 1) != NULL : strcmp(got, want) == 0);
-    if (!fine) print_error("%s\n  wanted: %s\n  got:    %s%s\n", source, want, w->result.failed ? "!" : "", got);
-    free(got);
-    return fine;
-}
-
-/* Runs a case on a stage that the caller may have set up, and frees it. */
-static bool run_in(stage *w, const char *body, const char *want) {
-    char *source = with_meta(body);
-    stage_run(w, source);
-    bool fine = result_is(w, body, want);
-    stage_free(w);
-    free(source);
-    return fine;
-}
-
-static void run_cases(const run_case *cases, size_t count) {
-    bool fine = true;
-    for (size_t i = 0; i < count; i++)
-        fine &= run_in(stage_new(1, NULL, 0), cases[i].source, cases[i].want);
-    assert_true(fine);
-}
+#include "cases.h"
 
 /* ---- agent ---- */
 
@@ -147,6 +95,38 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"local v, e = agent('x', { model = 'nobody:m' }) return e.kind", "provider"},
     };
     run_cases(cases, COUNT(cases));
+}
+
+/* Hands in a placeholder that fits the schema, until the prompt says why that will not do. */
+static void lazy_model(fake *f, const fake_request *request, fake_answer *out) {
+    bool told = strstr(request->prompt, "An earlier answer was rejected: cite a line: TODO is none") != NULL;
+    (void)f;
+    if (told) assert_non_null(strstr(request->prompt, "That answer was: {\\\"where\\\":\\\"TODO\\\"}"));
+    fake_reply(out, "tool_use",
+               "[{\"type\":\"tool_use\",\"id\":\"u\",\"name\":\"result\",\"input\":{\"where\":\"%s\"}}]",
+               told ? "a.c:7" : "TODO");
+}
+
+static void check_rejects_a_placeholder_that_fits_the_schema(void **state) {
+    (void)state;
+    stage *w = stage_new(1, NULL, 0);
+    w->f->model = lazy_model;
+    static const char body[] =
+        "local S = { type = 'object', required = { 'where' }, properties = { where = { type = 'string' } } }"
+        " local r = agent('Find it', { schema = S, check = function(r) return r.where:find(':%d+$') ~= nil, "
+        "'cite a line: ' .. r.where .. ' is none' end }) return r.where";
+    char *source = with_meta(body);
+    stage_run(w, source);
+    assert_true(result_is(w, body, "a.c:7"));
+    assert_int_equal(w->f->requests, 2);
+    /* both answers are in the log */
+    stage *v = stage_new(2, w->f->disk.data, w->f->disk.size);
+    stage_run(v, source);
+    assert_true(result_is(v, body, "a.c:7"));
+    assert_int_equal(v->f->requests, 0);
+    stage_free(v);
+    stage_free(w);
+    free(source);
 }
 
 static void check_rejects_with_a_reason(void **state) {
@@ -750,6 +730,7 @@ int main(void) {
         cmocka_unit_test(agent_fails_with_an_error_table),
         cmocka_unit_test(agent_refuses_wrong_arguments),
         cmocka_unit_test(check_rejects_with_a_reason),
+        cmocka_unit_test(check_rejects_a_placeholder_that_fits_the_schema),
         cmocka_unit_test(parallel_keeps_the_order_of_its_input),
         cmocka_unit_test(parallel_tells_failed_from_dropped),
         cmocka_unit_test(pipeline_has_no_barrier),
