@@ -11965,13 +11965,16 @@ void wfi_sys_pages_end(void *p, size_t n) {
 
 /* ==== begin src/port/confine.h ==== */
 
-/* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say.
+/* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say, and finds the
+ * places of files to be written there.
  *
  * Invariants:
  *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
  *      to an open directory and follows no link by itself.
  *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
- *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread. */
+ *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
+ *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
+ *      counts are the names of the directories that were really passed through. */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
@@ -11982,6 +11985,7 @@ void wfi_sys_pages_end(void *p, size_t n) {
 typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
+    bool guarded;                /* it lies itself where nothing may be written */
 } wfi_confine;
 
 /* 0 or an errno. */
@@ -11997,6 +12001,26 @@ WFI int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CON
 /* Opens a relative path for reading (dirfd: the root's descriptor, which the child has under another number).
  * The descriptor, or minus an errno: EXDEV means that the path leads outside. */
 WFI int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path);
+/* The same; `real` becomes the path without links and dots, "" for the root. */
+WFI int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]);
+
+/* The place of a file to be written. */
+typedef struct wfi_spot {
+    int dir;                     /* the file's directory, open: only to go from; or -1 */
+    char path[WFI_CONFINE_PATH]; /* of the file, from the root, without links and dots */
+    const char *name;            /* its last part; no link stood there */
+    size_t dir_len;              /* bytes of path that are its directory's */
+    uint32_t made;               /* how many of the last directories were made for it */
+} wfi_spot;
+
+#define WFI_CONFINE_GUARDED (-1) /* no errno: the path leads into .git or .wf */
+
+/* Finds the place that a relative path names, whether a file is there or not; a link is followed to where it leads.
+ * `make`: makes the directories that are missing on the way. 0, an errno (EISDIR: the path ends in a slash or dots)
+ * or WFI_CONFINE_GUARDED; then spot->dir is -1, and what was made is gone again. */
+WFI int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot);
+/* Removes the directories that were made for it, as long as they are empty. */
+WFI void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot);
 
 /* Whether an open file is a regular file or a directory; size may be NULL. */
 WFI bool wfi_confine_is_file(int fd, uint64_t *size);
@@ -12019,7 +12043,6 @@ WFI bool wfi_confine_is_dir(int fd);
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12089,9 +12112,34 @@ typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
     uint32_t links;
+    uint32_t made; /* of the last directories of `done`, how many were made on the way */
+    size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
+    bool spot;     /* the last name is not opened but pushed */
+    bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
+
+/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
+ * pass over characters without width. */
+static bool confine_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+/* Whether a path without links and dots lies where nothing may be written. */
+static bool confine_is_guarded(const char *path) {
+    for (const char *from = path; *from != '\0';) {
+        size_t n = strcspn(from, "/");
+        if (confine_is_like(from, n, ".git") || (from == path && confine_is_like(from, n, ".wf"))) return true;
+        from += n + (from[n] == '/');
+    }
+    return false;
+}
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
 static int confine_step(int at, const char *name, bool last) {
@@ -12129,11 +12177,26 @@ static int confine_reopen(confine_walk *w) {
     return 0;
 }
 
+/* Takes the last name off `done`; it stays where it was, behind a zero. */
+static const char *confine_pop(confine_walk *w) {
+    char *slash = strrchr(w->done, '/');
+    if (slash == NULL) {
+        memmove(w->done + 1, w->done, strlen(w->done) + 1);
+        slash = w->done;
+    }
+    *slash = '\0';
+    return slash + 1;
+}
+
 static int confine_up(confine_walk *w) {
     if (w->done[0] == '\0') return EXDEV;
-    char *slash = strrchr(w->done, '/');
-    *(slash != NULL ? slash : w->done) = '\0';
-    return confine_reopen(w);
+    const char *name = confine_pop(w);
+    w->deep = strlen(w->done);
+    int error = confine_reopen(w);
+    if (error != 0 || w->made == 0) return error;
+    w->made--;
+    unlinkat(w->at, name, AT_REMOVEDIR); /* it was made for nothing */
+    return 0;
 }
 
 /* Takes the first name off `todo`. */
@@ -12156,6 +12219,8 @@ static int confine_follow(confine_walk *w, const char *target) {
         target = confine_inside(w->c, target);
         if (target == NULL) return EXDEV;
         w->done[0] = '\0';
+        w->made = 0;
+        w->deep = 0;
         int error = confine_reopen(w);
         if (error != 0) return error;
     }
@@ -12170,48 +12235,70 @@ static int confine_follow(confine_walk *w, const char *target) {
     return 0;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno. */
+/* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
+static int confine_enter(confine_walk *w, const char *name) {
+    int fd = confine_step(w->at, name, false);
+    bool missing = fd == -ENOENT && w->make;
+    if (missing && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
+    if (missing) fd = confine_step(w->at, name, false);
+    if (fd < 0) return -fd;
+    w->made = missing ? w->made + 1 : 0;
+    w->deep = strlen(w->done);
+    wfi_sys_close(&w->at);
+    w->at = fd;
+    return 0;
+}
+
+/* The last name, which is no link. */
+static int confine_arrive(confine_walk *w, const char *name, int *out) {
+    if (w->spot && name[0] == '\0') return EISDIR;
+    if (w->spot && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    if (w->spot) w->at = -1;
+    return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
+}
+
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
     bool last = w->todo[0] == '\0';
-    if (strcmp(name, "..") == 0) {
-        int error = confine_up(w);
-        if (error != 0) return error;
-        name[0] = '\0';
-    }
-    if (name[0] == '\0' || strcmp(name, ".") == 0) {
-        if (!last) return 0;
-        *out = openat(w->at, ".", CONFINE_FLAGS);
-        return *out >= 0 ? 0 : errno;
-    }
+    int error = 0;
+    if (strcmp(name, "..") == 0) error = confine_up(w);
+    if (error != 0) return error;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return last ? confine_arrive(w, "", out) : 0;
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
         return n == 0 ? ENOENT : confine_follow(w, target);
     }
-    int fd = confine_step(w->at, name, last);
-    if (fd < 0) return -fd;
-    if (last) {
-        *out = fd;
-        return 0;
-    }
-    wfi_sys_close(&w->at);
-    w->at = fd;
-    return confine_push(w, name);
+    error = confine_push(w, name);
+    if (error != 0) return error;
+    return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
-    int out = -1;
-    w.done[0] = '\0';
-    memcpy(w.todo, path, strlen(path) + 1);
-    int error = confine_reopen(&w);
+/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+static int confine_walk_run(confine_walk *w, const char *path, int *out) {
+    *out = -1;
+    w->at = -1;
+    w->done[0] = '\0';
+    memcpy(w->todo, path, strlen(path) + 1);
+    int error = confine_reopen(w);
     /* Each round takes a name off todo or follows one of the few links: it ends. */
-    while (error == 0 && out < 0)
-        error = confine_next(&w, &out);
-    wfi_sys_close(&w.at);
-    return error == 0 ? out : -error;
+    while (error == 0 && *out < 0)
+        error = confine_next(w, out);
+    wfi_sys_close(&w->at);
+    return error;
+}
+
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real) {
+    confine_walk w = {.c = c, .dirfd = dirfd};
+    int out, error = confine_walk_run(&w, path, &out);
+    if (error != 0) return -error;
+    if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
+    return out;
 }
 
 /* ---- opening ---- */
@@ -12232,18 +12319,27 @@ static int confine_kernel_open(int dirfd, const char *path) {
 }
 #endif
 
+/* Lets nothing out but files and directories. */
+static int confine_sift(int fd) {
+    if (fd < 0 || wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
+    close(fd);
+    return -ENXIO;
+}
+
 int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
 #if WFI_LINUX
     int fd = confine_kernel_open(dirfd, path);
-    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL);
 #else
-    int fd = confine_walk_open(c, dirfd, path);
+    int fd = confine_walk_open(c, dirfd, path, NULL);
 #endif
-    if (fd < 0) return fd;
-    if (wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
-    close(fd);
-    return -ENXIO;
+    return confine_sift(fd);
+}
+
+int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]) {
+    if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
+    return confine_sift(confine_walk_open(c, dirfd, path, real));
 }
 
 bool wfi_confine_is_file(int fd, uint64_t *size) {
@@ -12259,18 +12355,53 @@ bool wfi_confine_is_dir(int fd) {
 }
 
 int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
-    char absolute[2 * WFI_CONFINE_PATH];
+    char real[WFI_CONFINE_PATH];
     memset(out, 0, sizeof *out);
-    out->fd = wfi_confine_open(c, c->fd, path);
+    out->fd = wfi_confine_open_real(c, c->fd, path, real);
     if (out->fd < 0) return -out->fd;
     if (!wfi_confine_is_dir(out->fd)) {
         wfi_sys_close(&out->fd);
         return ENOTDIR;
     }
+    out->guarded = c->guarded || confine_is_guarded(real);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
-    snprintf(absolute, sizeof absolute, "%s/%s", c->root, path);
-    if (c->root[0] == '\0' || realpath(absolute, out->root) == NULL) out->root[0] = '\0';
+    size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
+    if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;
+    memcpy(out->root, c->root, n);
+    out->root[n] = '/';
+    memcpy(out->root + n + 1, real, m + 1);
+    if (m == 0) memcpy(out->root, c->root, strlen(c->root) + 1);
     return 0;
+}
+
+/* ---- writing ---- */
+
+int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    size_t n = strlen(path);
+    spot->dir = -1;
+    if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;
+    if (c->guarded) return WFI_CONFINE_GUARDED;
+    if (n == 0 || path[n - 1] == '/') return EISDIR;
+    int error = confine_walk_run(&w, path, &spot->dir);
+    memcpy(spot->path, w.done, strlen(w.done) + 1);
+    const char *slash = strrchr(spot->path, '/');
+    spot->name = slash != NULL ? slash + 1 : spot->path;
+    spot->made = w.made;
+    spot->dir_len = w.deep;
+    if (error != 0) wfi_confine_unmake(c, dirfd, spot);
+    return error;
+}
+
+void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
+    memcpy(w.done, spot->path, spot->dir_len);
+    w.done[spot->dir_len] = '\0';
+    for (uint32_t i = 0; i < spot->made && w.done[0] != '\0'; i++) {
+        const char *name = confine_pop(&w);
+        if (confine_reopen(&w) != 0 || unlinkat(w.at, name, AT_REMOVEDIR) != 0) break;
+    }
+    wfi_sys_close(&w.at);
 }
 
 /* ==== end src/port/confine.c ==== */
@@ -13632,8 +13763,8 @@ void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
 /* ==== begin src/port/work.h ==== */
 
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c and find.c hold the tools
- * themselves.
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c and write.c hold the
+ * tools themselves.
  *
  * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
  * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
@@ -13649,7 +13780,11 @@ void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
 #define WFI_WORK_OUT        32768u                         /* the one that 0 stands for */
 #define WFI_WORK_FOOT       200u                           /* of it, kept free for the line that says what is missing */
 #define WFI_WORK_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20)             /* ... grep, glob and files, mostly for huge directories */
+#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_WORK_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
+#define WFI_WORK_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
+#define WFI_WORK_PROBE      8192u              /* of a file, looked at to tell whether it is text */
+#define WFI_WORK_LINE_MAX   2000u              /* bytes shown of a line */
 
 typedef struct wfi_work {
     const wfi_confine *root;
@@ -13669,6 +13804,9 @@ WFI void wfi_work_read(wfi_work *w);
 WFI void wfi_work_grep(wfi_work *w);
 WFI void wfi_work_glob(wfi_work *w);
 WFI void wfi_work_files(wfi_work *w);
+/* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
+WFI void wfi_work_write(wfi_work *w);
+WFI void wfi_work_edit(wfi_work *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
 WFI bool wfi_work_read_is_small(wfi_work *w);
 
@@ -13682,6 +13820,12 @@ WFI void wfi_work_foot(wfi_work *w);
 WFI void wfi_work_error(wfi_work *w, const char *text);
 /* The error for a path that could not be opened; error is an errno. */
 WFI void wfi_work_path_error(wfi_work *w, int error, wf_str path);
+/* An error about a path: the text, the path, and what may be done. */
+WFI void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend);
+/* Adds "; there is a, b": names like the one that is missing. */
+WFI void wfi_work_suggest(wfi_work *w, const char *path);
+/* "   12<tab>text", cut where it is longer than max or not `whole`; false: it does not fit and is left out. */
+WFI bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole);
 /* The longest part of text up to max bytes that does not cut a UTF-8 sequence. */
 WFI wf_str wfi_work_clip(wf_str text, size_t max);
 
@@ -13713,7 +13857,7 @@ typedef struct wfi_lines {
 
 WFI bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
-WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first 8 KiB */
+WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_WORK_PROBE */
 
 #endif
 
@@ -13731,8 +13875,6 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-#define WORK_BINARY_PROBE 8192u
 
 /* ---- output ---- */
 
@@ -13802,11 +13944,29 @@ static const char *work_why(int error) {
     }
 }
 
-void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
-    wfi_work_error(w, work_why(error));
+void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend) {
+    wfi_work_error(w, text);
     wfi_work_put(w, wfi_work_clip(path, 256));
     if (path.len > 256) wfi_work_puts(w, "...");
-    if (error == EXDEV) wfi_work_puts(w, "; give a path relative to it");
+    wfi_work_puts(w, mend);
+}
+
+void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
+    wfi_work_path_bad(w, work_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
+}
+
+bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole) {
+    size_t start = w->len;
+    wf_str shown = wfi_work_clip(text, max);
+    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
+        wfi_work_put(w, WF_STR(" "));
+    wfi_work_putn(w, number);
+    wfi_work_put(w, WF_STR("\t"));
+    wfi_work_put(w, shown);
+    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
+    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
+    w->len = start;
+    return false;
 }
 
 /* ---- input ---- */
@@ -13904,9 +14064,9 @@ bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd) {
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
-    while (!l->eof && l->len < WORK_BINARY_PROBE)
+    while (!l->eof && l->len < WFI_WORK_PROBE)
         work_fill(l);
-    size_t n = l->len < WORK_BINARY_PROBE ? l->len : WORK_BINARY_PROBE;
+    size_t n = l->len < WFI_WORK_PROBE ? l->len : WFI_WORK_PROBE;
     return n > 0 && memchr(l->window, '\0', n) != NULL;
 }
 
@@ -13954,8 +14114,7 @@ bool wfi_lines_next(wfi_lines *l) {
 #include <string.h>
 #include <unistd.h>
 
-#define READ_LINES      400u  /* when no end is asked for */
-#define READ_LINE_MAX   2000u /* bytes shown of a line */
+#define READ_LINES      400u /* when no end is asked for */
 #define READ_NEAR_NAMES 3
 #define READ_NEAR_LEN   64u /* names longer than this are not compared */
 
@@ -14004,8 +14163,8 @@ static bool read_compare_name(void *ctx, const char *name, wfi_entry_type type) 
     return near->count < READ_NEAR_NAMES;
 }
 
-/* Adds "; did you mean a, b?" from the directory where the name should be. */
-static void read_suggest(wfi_work *w, const char *path) {
+/* Looks in the directory where the name should be. */
+void wfi_work_suggest(wfi_work *w, const char *path) {
     uint64_t entries[1024];
     char dir[WFI_CONFINE_PATH];
     const char *slash = strrchr(path, '/');
@@ -14048,13 +14207,12 @@ static int read_open(wfi_work *w, const char *path) {
     if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
     if (fd >= 0) {
         close(fd);
-        wfi_work_error(w, "it is a directory, not a file: ");
-        wfi_work_put(w, wfi_work_clip(shown, 256));
-        wfi_work_puts(w, w->script ? "; list it with files()" : "; list it with glob");
+        wfi_work_path_bad(w, "it is a directory, not a file: ", shown,
+                          w->script ? "; list it with files()" : "; list it with glob");
         return -1;
     }
     wfi_work_path_error(w, -fd, shown);
-    if (fd == -ENOENT) read_suggest(w, path);
+    if (fd == -ENOENT) wfi_work_suggest(w, path);
     return -1;
 }
 
@@ -14071,22 +14229,6 @@ bool wfi_work_read_is_small(wfi_work *w) {
 }
 
 /* ---- for models ---- */
-
-/* "   12<tab>text"; false: it does not fit. */
-static bool read_show(wfi_work *w, wf_str text, uint64_t number, bool whole) {
-    size_t start = w->len;
-    size_t max = w->cap / 2 < READ_LINE_MAX ? w->cap / 2 : READ_LINE_MAX;
-    wf_str shown = wfi_work_clip(text, max);
-    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
-        wfi_work_put(w, WF_STR(" "));
-    wfi_work_putn(w, number);
-    wfi_work_put(w, WF_STR("\t"));
-    wfi_work_put(w, shown);
-    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
-    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
-    w->len = start;
-    return false;
-}
 
 static wf_str read_chomp(wf_str text, bool *crlf) {
     if (text.len == 0 || text.ptr[text.len - 1] != '\r') return text;
@@ -14114,10 +14256,11 @@ static void read_model_foot(wfi_work *w, const read_args *a, uint64_t shown, uin
 
 static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
     uint64_t shown = a->from - 1;
+    size_t max = w->cap / 2 < WFI_WORK_LINE_MAX ? w->cap / 2 : WFI_WORK_LINE_MAX;
     bool crlf = false;
     while (wfi_lines_next(l)) {
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (read_show(w, read_chomp(l->text, &crlf), l->number, l->ended || l->eof)) shown = l->number;
+        if (wfi_work_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
     }
     read_model_foot(w, a, shown, l->number, crlf);
 }
@@ -14167,8 +14310,7 @@ void wfi_work_read(wfi_work *w) {
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {
-            wfi_work_error(w, "it is a binary file, not text: ");
-            wfi_work_put(w, wfi_work_clip(wf_str_of(a.path, strlen(a.path)), 256));
+            wfi_work_path_bad(w, "it is a binary file, not text: ", wf_str_of(a.path, strlen(a.path)), "");
         } else {
             read_for_model(w, &a, &l);
         }
@@ -14576,6 +14718,517 @@ void wfi_work_grep(wfi_work *w) {
 
 /* ==== end src/port/find.c ==== */
 
+/* ==== begin src/port/write.c ==== */
+
+/* write: the tools that change files, write and edit.
+ *
+ * Invariants:
+ *   1. A file is changed whole or not at all: its new text goes to a new file beside it, which then takes its name. On
+ *      failure nothing is left, neither that file nor a directory that was made for it.
+ *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
+ *      outside of the root is touched.
+ *   3. The file keeps its mode, and its owner and group where the system lets us. Where the group cannot be kept, the new
+ *      one gets no more than everybody; setuid and setgid bits go, as they do with any write.
+ *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITE_AROUND   2u   /* lines shown before and behind a change */
+#define WRITE_SHOWN    12u  /* lines shown at most */
+#define WRITE_NAMED    10u  /* line numbers named at most */
+#define WRITE_LINE     300u /* bytes shown of a line */
+#define WRITE_TRIES    8u   /* for a free name; they are random */
+#define WRITE_NEW_NAME 24u
+
+typedef struct write_file {
+    wfi_spot spot;
+    int fd; /* the file that is there, open, or -1 */
+    struct stat st;
+} write_file;
+
+/* ---- errors ---- */
+
+static bool write_path_error(wfi_work *w, int error, const char *path) {
+    wf_str shown = wf_str_of(path, strlen(path));
+    switch (error) {
+    case WFI_CONFINE_GUARDED:
+        wfi_work_path_bad(w, "tools do not write to .git and .wf: ", shown, "");
+        break;
+    case EISDIR:
+        wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");
+        break;
+    case EACCES:
+    case EPERM:
+        wfi_work_path_bad(w, "no permission to write: ", shown, "");
+        break;
+    case EROFS:
+        wfi_work_path_bad(w, "on a file system that is only read: ", shown, "");
+        break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        wfi_work_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
+        break;
+    case ETXTBSY:
+        wfi_work_path_bad(w, "it is a program that is running: ", shown, "");
+        break;
+    case ENOENT:
+    case ENOTDIR:
+    case EXDEV:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO:
+        wfi_work_path_error(w, error, shown);
+        break;
+    default:
+        wfi_work_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
+    }
+    return false;
+}
+
+/* ---- the file ---- */
+
+static void write_close(write_file *f) {
+    wfi_sys_close(&f->fd);
+    wfi_sys_close(&f->spot.dir);
+}
+
+/* Opens the file in its place, if one is there. The system says in this way whether it may be written, though it will
+ * be another one that is written to. 0 or an errno. */
+static int write_open_there(write_file *f, int flags) {
+    if (fstatat(f->spot.dir, f->spot.name, &f->st, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (S_ISDIR(f->st.st_mode)) return EISDIR;
+    if (!S_ISREG(f->st.st_mode)) return ENXIO;
+    f->fd = openat(f->spot.dir, f->spot.name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (f->fd < 0 || fstat(f->fd, &f->st) != 0) return errno;
+    return S_ISREG(f->st.st_mode) ? 0 : ENXIO;
+}
+
+/* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
+static bool write_open(wfi_work *w, const char *path, int flags, write_file *f) {
+    bool make = (flags & O_CREAT) != 0;
+    f->fd = -1;
+    memset(&f->st, 0, sizeof f->st);
+    int error = wfi_confine_spot(w->root, w->dirfd, path, make, &f->spot);
+    if (error != 0) {
+        write_path_error(w, error, path);
+        if (error == ENOENT) wfi_work_suggest(w, path);
+        return false;
+    }
+    error = write_open_there(f, flags & ~O_CREAT);
+    if (error == 0 || (error == ENOENT && make)) return true;
+    write_path_error(w, error, path);
+    if (error == ENOENT) wfi_work_suggest(w, f->spot.path);
+    wfi_confine_unmake(w->root, w->dirfd, &f->spot);
+    write_close(f);
+    return false;
+}
+
+/* ---- the new text ---- */
+
+static int write_all(int fd, wf_str text) {
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+        if (n < 0 && errno != EINTR) return errno;
+        if (n == 0) return ENOSPC;
+        if (n > 0) text = wf_str_of(text.ptr + n, text.len - (size_t)n);
+    }
+    return 0;
+}
+
+/* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
+static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
+    static const char digits[] = "0123456789abcdef";
+    int fd = -1;
+    errno = EEXIST;
+    for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
+        uint8_t random[8];
+        if (!wfi_sys_random(random, sizeof random)) return -1;
+        memcpy(name, ".wf-", 4);
+        for (size_t k = 0; k < sizeof random; k++) {
+            name[4 + 2 * k] = digits[random[k] >> 4];
+            name[5 + 2 * k] = digits[random[k] & 15];
+        }
+        name[4 + 2 * sizeof random] = '\0';
+        fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
+    }
+    return fd;
+}
+
+/* Gives the new file what the old one has. */
+static int write_keep(const write_file *f, int fd) {
+    struct stat st;
+    mode_t mode = f->st.st_mode & 0777;
+    if (f->fd < 0) return 0;
+    if (fstat(fd, &st) != 0) return errno;
+    bool same = st.st_uid == f->st.st_uid && st.st_gid == f->st.st_gid;
+    if (!same && fchown(fd, f->st.st_uid, f->st.st_gid) != 0 && fchown(fd, (uid_t)-1, f->st.st_gid) != 0)
+        mode &= (mode_t)(0707 | (mode & 07) << 3);
+    return fchmod(fd, mode) == 0 ? 0 : errno;
+}
+
+/* Puts the text in the file's place. 0 or an errno. */
+static int write_put(const write_file *f, wf_str text) {
+    char name[WRITE_NEW_NAME];
+    int fd = write_make(f, name);
+    if (fd < 0) return errno;
+    int error = write_all(fd, text);
+    if (error == 0) error = write_keep(f, fd);
+    if (close(fd) != 0 && error == 0) error = errno;
+    if (error == 0 && renameat(f->spot.dir, name, f->spot.dir, f->spot.name) != 0) error = errno;
+    if (error != 0) unlinkat(f->spot.dir, name, 0);
+    return error;
+}
+
+/* Stores the text and closes the file. False: an error was set. */
+static bool write_store(wfi_work *w, write_file *f, wf_str text) {
+    int error = write_put(f, text);
+    if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
+    write_close(f);
+    return error == 0 || write_path_error(w, error, f->spot.path);
+}
+
+/* ---- write ---- */
+
+static uint64_t write_count(wf_str text, char c) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == c;
+    return n;
+}
+
+static void write_put_path(wfi_work *w, const write_file *f) {
+    wfi_work_put(w, wfi_work_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
+}
+
+static void write_links_foot(wfi_work *w, const write_file *f) {
+    if (f->st.st_nlink < 2) return;
+    wfi_work_puts(w, "(the file had ");
+    wfi_work_putn(w, f->st.st_nlink);
+    wfi_work_puts(w, " names; under the others it is as it was)\n");
+}
+
+static bool write_fits(wfi_work *w, const char *key, wf_str text) {
+    if (text.len <= WFI_WORK_WRITE_MAX) return true;
+    wfi_work_error(w, "\"");
+    wfi_work_puts(w, key);
+    wfi_work_puts(w, "\" is longer than 4 MiB; write less at once");
+    return false;
+}
+
+void wfi_work_write(wfi_work *w) {
+    char path[WFI_CONFINE_PATH];
+    write_file f;
+    wf_str text;
+    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
+        !write_open(w, path, O_WRONLY | O_CREAT, &f))
+        return;
+    bool there = f.fd >= 0;
+    if (!write_store(w, &f, text)) return;
+    wfi_work_puts(w, there ? "replaced " : "made ");
+    write_put_path(w, &f);
+    wfi_work_puts(w, ": ");
+    wfi_work_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
+    wfi_work_puts(w, " lines, ");
+    wfi_work_putn(w, text.len);
+    wfi_work_puts(w, " bytes\n");
+    write_links_foot(w, &f);
+}
+
+/* ---- edit: the text that is looked for ---- */
+
+typedef struct write_edit {
+    wfi_work *w;
+    wf_str text; /* of the file */
+    wf_str from, to;
+    bool all;
+    uint64_t count;         /* of matches */
+    size_t at[WRITE_NAMED]; /* where the first of them are */
+} write_edit;
+
+static size_t write_find(wf_str text, size_t from, wf_str what) {
+    const char *p = what.len <= text.len - from ? memmem(text.ptr + from, text.len - from, what.ptr, what.len) : NULL;
+    return p != NULL ? (size_t)(p - text.ptr) : text.len;
+}
+
+static void write_count_matches(write_edit *e) {
+    e->count = 0;
+    for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
+        if (e->count < WRITE_NAMED) e->at[e->count] = at;
+        e->count++;
+    }
+}
+
+/* The text with CRLF where it has a bare LF. False: the room is used up. */
+static bool write_crlf(wfi_work *w, wf_str text, wf_str *out) {
+    char *to = wfi_work_take(w, text.len + write_count(text, '\n'));
+    size_t n = 0;
+    if (to == NULL) return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\n' && (i == 0 || text.ptr[i - 1] != '\r')) to[n++] = '\r';
+        to[n++] = text.ptr[i];
+    }
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+static bool write_is_crlf(wf_str text) {
+    size_t at = write_find(text, 0, WF_STR("\n"));
+    return at > 0 && at < text.len && text.ptr[at - 1] == '\r';
+}
+
+/* Finds the matches. Models write LF: with the line ends of the file's first line, old and new are tried first, then with
+ * the other ones. False: the room is used up. */
+static bool write_match(write_edit *e) {
+    wf_str given[2] = {e->from, e->to}, crlf[2];
+    bool crlf_first = write_is_crlf(e->text);
+    if (!write_crlf(e->w, given[0], &crlf[0]) || !write_crlf(e->w, given[1], &crlf[1])) return false;
+    for (int turn = 0; turn < 2; turn++) {
+        const wf_str *form = (turn == 0) == crlf_first ? crlf : given;
+        e->from = form[0];
+        e->to = form[1];
+        write_count_matches(e);
+        if (e->count > 0) return true;
+    }
+    e->from = given[0];
+    return true;
+}
+
+/* ---- edit: lines ---- */
+
+static uint64_t write_line_of(wf_str text, size_t at) {
+    return 1 + write_count(wf_str_of(text.ptr, at), '\n');
+}
+
+/* Shows the lines that hold from..to, and some around them. */
+static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
+    for (uint32_t i = 0; from > 0; from--)
+        if (text.ptr[from - 1] == '\n' && i++ == WRITE_AROUND) break;
+    uint64_t number = write_line_of(text, from);
+    uint32_t behind = 0;
+    for (uint32_t i = 0; i < WRITE_SHOWN && from < text.len && behind <= WRITE_AROUND; i++) {
+        size_t end = write_find(text, from, WF_STR("\n"));
+        size_t n = end - from - (end > from && text.ptr[end - 1] == '\r');
+        if (!wfi_work_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
+        behind += end >= to;
+        from = end + 1;
+    }
+}
+
+/* "s 3, 17, 20" behind the word line. */
+static void write_put_lines(const write_edit *e) {
+    uint64_t last = 0;
+    wfi_work_puts(e->w, e->count > 1 ? "s" : "");
+    for (uint64_t i = 0; i < e->count && i < WRITE_NAMED; i++) {
+        uint64_t line = write_line_of(e->text, e->at[i]);
+        if (line == last) continue;
+        wfi_work_puts(e->w, i == 0 ? " " : ", ");
+        wfi_work_putn(e->w, line);
+        last = line;
+    }
+    if (e->count > WRITE_NAMED) wfi_work_puts(e->w, " ...");
+}
+
+/* ---- edit: what may be said when nothing matches ---- */
+
+static bool write_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The text without its blanks. */
+static bool write_squeeze(wfi_work *w, wf_str text, wf_str *out) {
+    char *to = wfi_work_take(w, text.len);
+    size_t n = 0;
+    if (to == NULL) return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!write_is_blank(text.ptr[i])) to[n++] = text.ptr[i];
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+/* Where the n-th byte that is no blank stands. */
+static size_t write_unsqueeze(wf_str text, size_t n) {
+    size_t i = 0;
+    while (i < text.len && (write_is_blank(text.ptr[i]) || n-- > 0))
+        i++;
+    return i;
+}
+
+/* Shows the place that differs in blanks only, if there is one. */
+static bool write_near_blanks(write_edit *e) {
+    wf_str text, from;
+    if (!write_squeeze(e->w, e->text, &text) || !write_squeeze(e->w, e->from, &from) || from.len == 0) return false;
+    size_t at = write_find(text, 0, from);
+    if (at == text.len) return false;
+    size_t first = write_unsqueeze(e->text, at), last = write_unsqueeze(e->text, at + from.len - 1);
+    wfi_work_puts(e->w, ". Line ");
+    wfi_work_putn(e->w, write_line_of(e->text, first));
+    wfi_work_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
+    write_show(e->w, e->text, first, last);
+    return true;
+}
+
+/* The first line of old that holds more than blanks, without those around it. */
+static wf_str write_first_line(wf_str from) {
+    size_t at = 0, end;
+    while (at < from.len && write_is_blank(from.ptr[at]))
+        at++;
+    for (end = at; end < from.len && from.ptr[end] != '\n';)
+        end++;
+    while (end > at && write_is_blank(from.ptr[end - 1]))
+        end--;
+    return wf_str_of(from.ptr + at, end - at);
+}
+
+/* Whether old begins as `read` shows a line. */
+static bool write_has_number(wf_str line) {
+    size_t i = 0;
+    while (i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9')
+        i++;
+    return i > 0 && i < line.len && line.ptr[i] == '\t';
+}
+
+static void write_not_found(write_edit *e, const write_file *f) {
+    wfi_work *w = e->w;
+    wf_str line = write_first_line(e->from);
+    wfi_work_error(w, "\"old\" is not in ");
+    write_put_path(w, f);
+    if (write_has_number(line)) {
+        wfi_work_puts(w, "; leave out the line numbers that read shows");
+        return;
+    }
+    if (write_near_blanks(e)) return;
+    size_t at = line.len > 0 ? write_find(e->text, 0, line) : e->text.len;
+    if (at == e->text.len) {
+        wfi_work_puts(w, "; read the file again");
+        return;
+    }
+    wfi_work_puts(w, "; its first line is there, in line ");
+    wfi_work_putn(w, write_line_of(e->text, at));
+    wfi_work_puts(w, ", but not what follows:\n");
+    write_show(w, e->text, at, at);
+}
+
+/* ---- edit ---- */
+
+static bool write_edit_parse(write_edit *e, char *path) {
+    wfi_work *w = e->w;
+    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "old", true, &e->from) ||
+        !wfi_work_str(w, "new", true, &e->to) || !wfi_work_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
+        !write_fits(w, "new", e->to))
+        return false;
+    if (e->from.len == 0) {
+        wfi_work_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
+        return false;
+    }
+    if (e->from.len != e->to.len || memcmp(e->from.ptr, e->to.ptr, e->to.len) != 0) return true;
+    wfi_work_error(w, "\"old\" and \"new\" are the same: nothing to do");
+    return false;
+}
+
+/* Reads the whole file. */
+static bool write_load(write_edit *e, const write_file *f, const char *path) {
+    wfi_work *w = e->w;
+    size_t size = (size_t)f->st.st_size, n = 0;
+    wf_str shown = wf_str_of(path, strlen(path));
+    if ((uint64_t)f->st.st_size > WFI_WORK_EDIT_MAX) {
+        wfi_work_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
+        return false;
+    }
+    char *text = wfi_work_take(w, size);
+    if (text == NULL) return false;
+    while (n < size) {
+        ssize_t got = read(f->fd, text + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) wfi_work_path_error(w, errno, shown);
+        if (got < 0) return false;
+        if (got == 0) break;
+        n += (size_t)got;
+    }
+    e->text = wf_str_of(text, n);
+    if (n == 0 || memchr(text, '\0', n < WFI_WORK_PROBE ? n : WFI_WORK_PROBE) == NULL) return true;
+    wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
+    return false;
+}
+
+/* Whether the matches are what was asked for. */
+static bool write_found(write_edit *e, const write_file *f) {
+    wfi_work *w = e->w;
+    if (e->count == 0) {
+        write_not_found(e, f);
+        return false;
+    }
+    if (e->count == 1 || e->all) return true;
+    wfi_work_error(w, "\"old\" is there ");
+    wfi_work_putn(w, e->count);
+    wfi_work_puts(w, " times, in line");
+    write_put_lines(e);
+    wfi_work_puts(w, "; add lines around it to name one place, or set \"all\"");
+    return false;
+}
+
+/* The file's text with all matches replaced. */
+static bool write_replace(write_edit *e, wf_str *out) {
+    wfi_work *w = e->w;
+    uint64_t size = e->text.len - e->count * e->from.len + e->count * e->to.len;
+    if (size > WFI_WORK_EDIT_MAX) {
+        wfi_work_error(w, "the file would become larger than 16 MiB; nothing was changed");
+        return false;
+    }
+    char *to = wfi_work_take(w, (size_t)size);
+    size_t from = 0, n = 0;
+    if (to == NULL) return false;
+    for (uint64_t i = 0; i <= e->count; i++) {
+        size_t at = i < e->count ? write_find(e->text, from, e->from) : e->text.len;
+        memcpy(to + n, e->text.ptr + from, at - from);
+        n += at - from;
+        if (i == e->count) break;
+        memcpy(to + n, e->to.ptr, e->to.len);
+        n += e->to.len;
+        from = at + e->from.len;
+    }
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+static void write_edit_answer(write_edit *e, const write_file *f, wf_str text) {
+    wfi_work *w = e->w;
+    wfi_work_puts(w, "edited ");
+    write_put_path(w, f);
+    wfi_work_puts(w, ": ");
+    wfi_work_putn(w, e->count);
+    wfi_work_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
+    write_put_lines(e);
+    wfi_work_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
+    write_links_foot(w, f);
+    write_show(w, text, e->at[0], e->at[0] + e->to.len);
+}
+
+void wfi_work_edit(wfi_work *w) {
+    char path[WFI_CONFINE_PATH];
+    write_edit e = {.w = w};
+    write_file f;
+    wf_str text;
+    if (!write_edit_parse(&e, path) || !write_open(w, path, O_RDWR, &f)) return;
+    if (!write_load(&e, &f, path) || !write_match(&e) || !write_found(&e, &f) || !write_replace(&e, &text)) {
+        write_close(&f);
+        return;
+    }
+    if (write_store(w, &f, text)) write_edit_answer(&e, &f, text);
+}
+
+/* ==== end src/port/write.c ==== */
+
 /* ==== begin src/port/tools.h ==== */
 
 /* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
@@ -14658,6 +15311,8 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 #define TOOLS_GOOD '+'
 #define TOOLS_BAD  '-'
 
+#define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
 #define TOOLS_STRING "{\"type\":\"string\"}"
@@ -14672,6 +15327,7 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_work_fn work;
+    bool here; /* always in this process: it changes files, which no child of ours may */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -14680,7 +15336,8 @@ static const struct {
      WF_ALLOW_READ,
      true,
      true,
-     wfi_work_read},
+     wfi_work_read,
+     false},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -14693,14 +15350,36 @@ static const struct {
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_grep},
+     wfi_work_grep,
+     false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_glob},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files},
+     wfi_work_glob,
+     false},
+    {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_write,
+     true},
+    {{TOOLS_STR("edit"),
+      TOOLS_STR(
+          "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
+          "read shows them, without numbers."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"old\":" TOOLS_STRING ",\"new\":" TOOLS_STRING
+                             ",\"all\":{\"type\":\"boolean\"}",
+                             "path\",\"old\",\"new")),
+      true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_edit,
+     true},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -14892,9 +15571,28 @@ static uint32_t tools_find(const wf_tool_call *call) {
     return TOOLS_KINDS;
 }
 
+/* One after the other: nothing changes a file between an edit's reading and its writing but other programs. */
+static void tools_work_here(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_work w = tools_work(t, k);
+    w.size = WFI_WORK_FIND_ROOM;
+    w.room = wfi_sys_pages(w.size);
+    if (w.room == NULL) {
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
+        return;
+    }
+    tools_kinds[k->kind].work(&w);
+    wfi_sys_pages_end(w.room, w.size);
+    tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
+}
+
 static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     wfi_work w = tools_work(t, k);
+    if (tools_kinds[k->kind].here) {
+        tools_work_here(t, ticket);
+        return;
+    }
     if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
         wfi_work_read(&w);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
@@ -14916,6 +15614,19 @@ static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
     return true;
 }
 
+static const char *tools_refusal(uint32_t right) {
+    switch (right) {
+    case WF_ALLOW_WRITE:
+        return "it is not allowed in this run; --allow write gives that right";
+    case WF_ALLOW_BASH:
+        return "it is not allowed in this run; --allow bash gives that right";
+    case WF_ALLOW_EXEC:
+        return "it is not allowed in this run; --allow exec gives that right";
+    default:
+        return "it is not allowed in this run; --allow read gives that right";
+    }
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -14925,17 +15636,17 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read and files"
-                                : "there is no such tool; there are read, grep and glob");
+                                : "there is no such tool; use one of those that are offered");
         return WF_OK;
     }
     if ((tools_kinds[k->kind].right & t->allow) == 0) {
-        tools_fail(t, ticket, "it is not allowed in this run; --allow gives that right");
+        tools_fail(t, ticket, tools_refusal(tools_kinds[k->kind].right));
         return WF_OK;
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
-        tools_fail(t, ticket, "the system has no memory to spare; try again later");
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
     else if (call->cwd.len > 0 && !tools_enter(t, k))
         tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
     else
