@@ -12772,6 +12772,9 @@ typedef struct wfi_match {
 WFI const char *wfi_match_regex(wfi_match *m, wf_str pattern, bool fold, size_t *at);
 WFI const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at);
 
+/* The class [:alpha:] or another one that text begins with: its ranges as pairs of bytes, and its length. NULL: none. */
+WFI const char *wfi_match_class(wf_str text, size_t *len);
+
 /* Whether the pattern of wfi_match_regex occurs in the line. */
 WFI bool wfi_match_search(wfi_match *m, wf_str line);
 /* Whether the glob matches the whole path. */
@@ -12989,8 +12992,7 @@ static uint32_t match_escape_char(match_parser *p) {
     }
 }
 
-/* [:alpha:] and its kin inside of brackets. */
-static bool match_named_class(match_parser *p) {
+const char *wfi_match_class(wf_str text, size_t *len) {
     static const struct {
         const char *name, *pairs;
     } named[] = {{"[:alpha:]", "AZaz"},    {"[:digit:]", "09"},
@@ -13000,12 +13002,20 @@ static bool match_named_class(match_parser *p) {
                  {"[:xdigit:]", "09AFaf"}, {"[:cntrl:]", "\001\037\177\177"},
                  {"[:print:]", " ~"},      {"[:graph:]", "!~"}};
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
-        if (!match_at_text(p, named[i].name)) continue;
-        match_ranges(p, named[i].pairs, false);
-        p->pos += strlen(named[i].name);
-        return true;
+        *len = strlen(named[i].name);
+        if (text.len >= *len && memcmp(text.ptr, named[i].name, *len) == 0) return named[i].pairs;
     }
-    return false;
+    return NULL;
+}
+
+/* [:alpha:] and its kin inside of brackets. */
+static bool match_named_class(match_parser *p) {
+    size_t n;
+    const char *pairs = wfi_match_class(wf_str_of(p->in.ptr + p->pos, p->in.len - p->pos), &n);
+    if (pairs == NULL) return false;
+    match_ranges(p, pairs, false);
+    p->pos += n;
+    return true;
 }
 
 /* One end of a range; false: it was a whole class. */
@@ -13508,10 +13518,319 @@ const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at) {
 
 /* ==== end src/port/match.c ==== */
 
+/* ==== begin src/port/ignore.h ==== */
+
+/* ignore: the rules of .gitignore files, which say what grep, glob and files pass over. As git has them: comments, `!`, a
+ * slash at the end for directories only, a slash elsewhere to anchor, `*` `?` `[...]` within a name, a name `**` for any
+ * number of directories, backslashes, blanks at the end. Bytes match bytes, with case.
+ *
+ * Levels of rules hang together, the innermost first: one for each directory on the way that has a file of rules. The last
+ * rule that matches, of the innermost level where one does, decides. That what lies below an ignored directory cannot come
+ * back is its walker's to keep, who does not enter.
+ *
+ * A match takes the pattern's length times the path's, whatever the pattern; nothing is allocated. */
+#ifndef WFI_IGNORE_H
+#define WFI_IGNORE_H
+
+
+#define WFI_IGNORE_FILE    ((size_t)1 << 20) /* bytes of a file of rules; what is behind them is not seen */
+#define WFI_IGNORE_PATTERN 1024u             /* bytes of a pattern; longer ones are passed over */
+
+typedef struct wfi_ignore_rule {
+    wf_str pattern; /* without its marks */
+    uint32_t flags;
+} wfi_ignore_rule;
+
+typedef struct wfi_ignore {
+    const struct wfi_ignore *up; /* the level whose rules these can overrule, or NULL */
+    size_t base;                 /* bytes of a path before what these rules are about */
+    const wfi_ignore_rule *rule;
+    uint32_t count;
+} wfi_ignore;
+
+/* Adds the rules of the open file to `up`, as a level that lies in room (8-aligned, *used bytes of it taken). `up` itself,
+ * if there are none or they do not fit. */
+WFI const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, char *room, size_t size, size_t *used);
+/* Whether the file or directory is ignored. path: from where the outermost level begins, without a slash at its end. */
+WFI bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir);
+
+#endif
+
+/* ==== end src/port/ignore.h ==== */
+
+/* ==== begin src/port/ignore.c ==== */
+
+/* ignore: see ignore.h. A pattern is matched by the set of the places in it that can be reached with the text so far. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    IGNORE_NOT = 1,   /* what matches is not ignored */
+    IGNORE_DIR = 2,   /* matches directories only */
+    IGNORE_NAME = 4,  /* no slash: matches with the last name of a path */
+    IGNORE_PLAIN = 8, /* no wildcard in it */
+    IGNORE_TAIL = 16  /* `*`, and then no wildcard and no slash */
+};
+
+/* ---- one pattern ---- */
+
+typedef struct ignore_set {
+    uint32_t n;
+    uint16_t at[WFI_IGNORE_PATTERN + 1];
+} ignore_set;
+
+typedef struct ignore_run {
+    wf_str pattern;
+    uint16_t turn;
+    uint16_t mark[WFI_IGNORE_PATTERN + 1]; /* == turn: the place is in the set */
+} ignore_run;
+
+static char ignore_at(wf_str p, size_t i) {
+    return i < p.len ? p.ptr[i] : '\0';
+}
+
+/* Behind the slash at i, which may have a backslash; 0: there is none. */
+static size_t ignore_slash(wf_str p, size_t i) {
+    i += ignore_at(p, i) == '\\';
+    return ignore_at(p, i) == '/' ? i + 1 : 0;
+}
+
+static size_t ignore_stars(wf_str p, size_t i) {
+    while (ignore_at(p, i) == '*')
+        i++;
+    return i;
+}
+
+/* Whether the stars from i to end are a whole name of at least two. */
+static bool ignore_is_deep(wf_str p, size_t i, size_t end) {
+    return end - i >= 2 && (i == 0 || p.ptr[i - 1] == '/') && (end == p.len || ignore_slash(p, end) > 0);
+}
+
+/* Adds a place, and those that are reached from it without a character. A deep name may be passed over with its slash where a
+ * name of the text begins. */
+static void ignore_add(ignore_run *r, ignore_set *set, size_t i, bool begins) {
+    if (r->mark[i] == r->turn) return;
+    r->mark[i] = r->turn;
+    set->at[set->n++] = (uint16_t)i;
+    if (ignore_at(r->pattern, i) != '*') return;
+    size_t end = ignore_stars(r->pattern, i), behind = ignore_slash(r->pattern, end);
+    ignore_add(r, set, end, begins);
+    if (begins && behind > 0 && ignore_is_deep(r->pattern, i, end)) ignore_add(r, set, behind, begins);
+}
+
+/* The class [:name:] at i: its ranges, and its end. NULL: there is none; *end 0: and the pattern can never match. */
+static const char *ignore_class(wf_str p, size_t i, size_t *end) {
+    size_t n;
+    *end = i;
+    if (ignore_at(p, i) != '[' || ignore_at(p, i + 1) != ':') return NULL;
+    const char *close = memchr(p.ptr + i, ']', p.len - i);
+    size_t at = close != NULL ? (size_t)(close - p.ptr) : 0;
+    if (close != NULL && (at < i + 3 || p.ptr[at - 1] != ':')) return NULL;
+    const char *pairs = wfi_match_class(wf_str_of(p.ptr + i, p.len - i), &n);
+    *end = pairs != NULL ? i + n : 0;
+    return pairs;
+}
+
+/* Whether c is among the brackets whose inside begins at i; *end becomes the place behind them, 0 if they never match. */
+static bool ignore_bracket(wf_str p, size_t i, uint8_t c, size_t *end) {
+    bool inverted = ignore_at(p, i) == '!' || ignore_at(p, i) == '^', hit = false;
+    int before = -1; /* what may begin a range */
+    i += inverted;
+    for (bool first = true; i < p.len && (first || p.ptr[i] != ']'); first = false) {
+        bool range = p.ptr[i] == '-' && before >= 0 && i + 1 < p.len && p.ptr[i + 1] != ']';
+        i += range;
+        const char *pairs = range ? NULL : ignore_class(p, i, end);
+        if (!range && *end == 0) return false;
+        for (const char *pair = pairs; pair != NULL && pair[0] != '\0'; pair += 2)
+            hit |= c >= (uint8_t)pair[0] && c <= (uint8_t)pair[1];
+        if (pairs != NULL) {
+            before = -1;
+            i = *end;
+            continue;
+        }
+        i += p.ptr[i] == '\\';
+        if (i == p.len) break;
+        int to = (uint8_t)p.ptr[i++], from = range ? before : to;
+        hit |= c >= from && c <= to;
+        before = range ? -1 : to;
+    }
+    *end = i < p.len ? i + 1 : 0;
+    return *end > 0 && hit != inverted;
+}
+
+/* Adds to `next` where the character c leads from place i. */
+static void ignore_step(ignore_run *r, ignore_set *next, size_t i, char c) {
+    wf_str p = r->pattern;
+    size_t end;
+    switch (ignore_at(p, i)) {
+    case '*':
+        if (c != '/' || ignore_is_deep(p, i, ignore_stars(p, i))) ignore_add(r, next, i, c == '/');
+        break;
+    case '?':
+        if (c != '/') ignore_add(r, next, i + 1, c == '/');
+        break;
+    case '[':
+        if (ignore_bracket(p, i + 1, (uint8_t)c, &end) && c != '/') ignore_add(r, next, end, c == '/');
+        break;
+    case '\\':
+        if (i + 1 < p.len && p.ptr[i + 1] == c) ignore_add(r, next, i + 2, c == '/');
+        break;
+    default:
+        if (i < p.len && p.ptr[i] == c) ignore_add(r, next, i + 1, c == '/');
+    }
+}
+
+static bool ignore_glob(wf_str pattern, wf_str text) {
+    ignore_run r;
+    ignore_set set[2];
+    r.pattern = pattern;
+    r.turn = 1;
+    memset(r.mark, 0, (pattern.len + 1) * sizeof r.mark[0]);
+    set[0].n = set[1].n = 0;
+    ignore_add(&r, &set[0], 0, true);
+    for (size_t k = 0; k < text.len; k++) {
+        const ignore_set *now = &set[k & 1];
+        ignore_set *next = &set[~k & 1];
+        next->n = 0;
+        r.turn++;
+        for (uint32_t i = 0; i < now->n; i++)
+            ignore_step(&r, next, now->at[i], text.ptr[k]);
+        if (next->n == 0) return false;
+    }
+    return r.mark[pattern.len] == r.turn;
+}
+
+/* ---- rules ---- */
+
+static bool ignore_ends(wf_str text, wf_str tail) {
+    return text.len >= tail.len && memcmp(text.ptr + text.len - tail.len, tail.ptr, tail.len) == 0;
+}
+
+static bool ignore_matches(const wfi_ignore_rule *rule, wf_str path, wf_str name) {
+    wf_str text = (rule->flags & IGNORE_NAME) != 0 ? name : path, p = rule->pattern;
+    if (p.len == 0) return false;
+    if ((rule->flags & IGNORE_PLAIN) != 0) return text.len == p.len && ignore_ends(text, p);
+    if ((rule->flags & IGNORE_TAIL) != 0) return ignore_ends(text, wf_str_of(p.ptr + 1, p.len - 1));
+    return ignore_glob(p, text);
+}
+
+bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir) {
+    size_t from = path.len;
+    while (from > 0 && path.ptr[from - 1] != '/')
+        from--;
+    wf_str name = wf_str_of(path.ptr + from, path.len - from);
+    for (; level != NULL; level = level->up) {
+        wf_str below = wf_str_of(path.ptr + level->base, path.len - level->base);
+        for (uint32_t i = level->count; i > 0; i--) {
+            const wfi_ignore_rule *rule = &level->rule[i - 1];
+            if ((rule->flags & IGNORE_DIR) != 0 && !dir) continue;
+            if (ignore_matches(rule, below, name)) return (rule->flags & IGNORE_NOT) == 0;
+        }
+    }
+    return false;
+}
+
+/* ---- files of rules ---- */
+
+/* The line without blanks at its end, but one behind a backslash. */
+static wf_str ignore_trim(wf_str line) {
+    size_t n = 0;
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == ' ') continue;
+        i += line.ptr[i] == '\\';
+        n = i < line.len ? i + 1 : line.len;
+    }
+    return wf_str_of(line.ptr, n);
+}
+
+static bool ignore_has(wf_str text, const char *any) {
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr(any, text.ptr[i]) != NULL) return true;
+    return false;
+}
+
+/* False: the line holds no rule. */
+static bool ignore_parse(wf_str line, wfi_ignore_rule *rule) {
+    rule->flags = 0;
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
+    const char *zero = line.len > 0 ? memchr(line.ptr, '\0', line.len) : NULL;
+    if (zero != NULL) line.len = (size_t)(zero - line.ptr);
+    if (line.len == 0 || line.ptr[0] == '#') return false;
+    line = ignore_trim(line);
+    if (line.len > 0 && line.ptr[0] == '!') {
+        rule->flags |= IGNORE_NOT;
+        line = wf_str_of(line.ptr + 1, line.len - 1);
+    }
+    if (line.len > 0 && line.ptr[line.len - 1] == '/') {
+        rule->flags |= IGNORE_DIR;
+        line.len--;
+    }
+    if (!ignore_has(line, "/")) rule->flags |= IGNORE_NAME;
+    if (line.len > 0 && line.ptr[0] == '/') line = wf_str_of(line.ptr + 1, line.len - 1);
+    if (!ignore_has(line, "*?[\\")) rule->flags |= IGNORE_PLAIN;
+    if ((rule->flags & IGNORE_NAME) != 0 && line.len > 0 && line.ptr[0] == '*' &&
+        !ignore_has(wf_str_of(line.ptr + 1, line.len - 1), "*?[\\"))
+        rule->flags |= IGNORE_TAIL;
+    rule->pattern = line;
+    return line.len > 0 && line.len <= WFI_IGNORE_PATTERN;
+}
+
+static size_t ignore_read(int fd, char *to, size_t size) {
+    size_t n = 0;
+    while (n < size) {
+        ssize_t got = read(fd, to + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    return n;
+}
+
+/* Takes the next line off *text. */
+static wf_str ignore_line(wf_str *text) {
+    const char *newline = memchr(text->ptr, '\n', text->len);
+    size_t n = newline != NULL ? (size_t)(newline - text->ptr) : text->len;
+    wf_str line = wf_str_of(text->ptr, n);
+    n += newline != NULL;
+    *text = wf_str_of(text->ptr + n, text->len - n);
+    return line;
+}
+
+const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, char *room, size_t size, size_t *used) {
+    size_t at = (*used + 7) & ~(size_t)7, most = size > at ? size - at : 0;
+    if (most <= sizeof(wfi_ignore)) return up;
+    wfi_ignore *level = (wfi_ignore *)(void *)(room + at);
+    at += sizeof *level;
+    most -= sizeof *level;
+    wf_str text = wf_str_of(room + at, ignore_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
+    at = (at + text.len + 7) & ~(size_t)7;
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = wf_str_of(text.ptr + 3, text.len - 3);
+    wfi_ignore_rule *rule = (wfi_ignore_rule *)(void *)(room + at);
+    uint32_t count = 0;
+    while (text.len > 0) {
+        if (at + (count + 1) * sizeof *rule > size) return up;
+        count += ignore_parse(ignore_line(&text), &rule[count]);
+    }
+    if (count == 0) return up;
+    *level = (wfi_ignore){up, base, rule, count};
+    *used = at + count * sizeof *rule;
+    return level;
+}
+
+/* ==== end src/port/ignore.c ==== */
+
 /* ==== begin src/port/walk.h ==== */
 
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
- * nobody; .git and .wf are passed over. Memory is one block of the caller's, used as a stack; no malloc where the
+ * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
+ * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is one block of the caller's, used as a stack; no malloc where the
  * system lets us read directories without it (Linux), so it may run in a forked child. */
 #ifndef WFI_WALK_H
 #define WFI_WALK_H
@@ -13536,14 +13855,17 @@ typedef struct wfi_walk {
     size_t size;
     /* out */
     uint32_t unreadable; /* directories, and what did not fit */
+    bool ignored;        /* rules made it pass something over */
     /* own */
     size_t used;
     char path[WFI_WALK_PATH];
     size_t path_len;
+    const wfi_ignore *rules;
 } wfi_walk;
 
-/* Walks the open directory fd, which stays open. Paths begin with `prefix` ("" or ending with '/'). */
-WFI void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix);
+/* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
+ * fd without links ("" or ending with '/'). */
+WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif
 
@@ -13572,6 +13894,7 @@ WFI void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix);
 #include <unistd.h>
 
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
+#define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* ---- entries ---- */
@@ -13633,7 +13956,7 @@ typedef struct walk_list {
     wfi_walk *w;
     size_t first; /* of its records in room */
     uint32_t count;
-    bool full;
+    bool full, rules; /* rules: there is a .gitignore */
 } walk_list;
 
 static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
@@ -13649,6 +13972,7 @@ static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
     memcpy(w->room + w->used + 1, name, n - 1);
     w->used += n;
     l->count++;
+    l->rules |= type == WFI_ENTRY_FILE && strcmp(name, WALK_RULES) == 0;
     return true;
 }
 
@@ -13689,21 +14013,60 @@ static void walk_sort(const char *room, uint32_t *at, uint32_t n) {
 }
 
 /* Reads and sorts a directory; NULL: it cannot be read, or does not fit. */
-static uint32_t *walk_load(wfi_walk *w, int fd, uint32_t *count) {
+static uint32_t *walk_load(wfi_walk *w, int fd, walk_list *l) {
     uint64_t entries[WALK_DIR_ROOM / sizeof(uint64_t)];
-    walk_list l = {.w = w, .first = w->used};
-    if (wfi_entries(fd, entries, sizeof entries, walk_add, &l) != 0 || l.full) return NULL;
+    *l = (walk_list){.w = w, .first = w->used};
+    if (wfi_entries(fd, entries, sizeof entries, walk_add, l) != 0 || l->full) return NULL;
     w->used = (w->used + sizeof(uint32_t) - 1) & ~(sizeof(uint32_t) - 1);
     uint32_t *at = (uint32_t *)(void *)(w->room + w->used);
-    w->used += l.count * sizeof at[0];
-    size_t from = l.first;
-    for (uint32_t i = 0; i < l.count; i++) {
+    w->used += l->count * sizeof at[0];
+    size_t from = l->first;
+    for (uint32_t i = 0; i < l->count; i++) {
         at[i] = (uint32_t)from;
         from += strlen(w->room + from + 1) + 2;
     }
-    walk_sort(w->room, at, l.count);
-    *count = l.count;
+    walk_sort(w->room, at, l->count);
     return at;
+}
+
+/* ---- rules ---- */
+
+/* Adds the rules of a file in the directory dir. Rules that are a link do not count. */
+static void walk_rules(wfi_walk *w, int dir, const char *name, size_t base) {
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        w->rules = wfi_ignore_load(w->rules, fd, base, w->room, w->size, &w->used);
+    close(fd);
+}
+
+static void walk_rules_of_git(wfi_walk *w, int root) {
+    int git = openat(root, ".git", WALK_FLAGS);
+    int info = git >= 0 ? openat(git, "info", WALK_FLAGS) : -1;
+    if (info >= 0) walk_rules(w, info, "exclude", 0);
+    wfi_sys_close(&info);
+    wfi_sys_close(&git);
+}
+
+/* Adds the rules that hold where the walk begins: those of the directories before it, from the root on. */
+static void walk_rules_above(wfi_walk *w, int root) {
+    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
+    walk_rules_of_git(w, root);
+    for (size_t from = 0; from < w->path_len && at >= 0;) {
+        char name[WFI_WALK_PATH];
+        const char *slash = memchr(w->path + from, '/', w->path_len - from);
+        size_t n = (size_t)(slash - w->path) - from;
+        memcpy(name, w->path + from, n);
+        name[n] = '\0';
+        walk_rules(w, at, WALK_RULES, from);
+        from += n + 1;
+        if (wfi_ignored(w->rules, wf_str_of(w->path, from - 1), true)) w->rules = NULL;
+        int below = openat(at, name, WALK_FLAGS);
+        close(at);
+        at = below;
+    }
+    wfi_sys_close(&at);
 }
 
 /* ---- the walk ---- */
@@ -13731,6 +14094,10 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
         return true;
     }
     memcpy(w->path + before, name, n);
+    if (wfi_ignored(w->rules, wf_str_of(w->path, before + n), dir)) {
+        w->ignored = true;
+        return true;
+    }
     w->path_len = before + n;
     if (dir) w->path[w->path_len++] = '/';
     bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, wf_str_of(w->path, w->path_len), fd, name);
@@ -13740,21 +14107,27 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     size_t before = w->used;
-    uint32_t count = 0;
+    const wfi_ignore *above = w->rules;
+    walk_list l;
     bool more = true;
-    uint32_t *at = walk_load(w, fd, &count);
+    uint32_t *at = walk_load(w, fd, &l);
     if (at == NULL) w->unreadable++;
-    for (uint32_t i = 0; i < count && more; i++)
+    if (at != NULL && l.rules) walk_rules(w, fd, WALK_RULES, w->path_len);
+    for (uint32_t i = 0; at != NULL && i < l.count && more; i++)
         more = walk_entry(w, fd, w->room + at[i], depth);
+    w->rules = above;
     w->used = before;
     return more;
 }
 
-void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
+void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->used = 0;
     w->unreadable = 0;
+    w->ignored = false;
+    w->rules = NULL;
     w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
     if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }
 
@@ -14358,6 +14731,7 @@ typedef struct find {
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
     uint32_t unreadable;
+    bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
     uint64_t context, max;
@@ -14427,14 +14801,11 @@ static bool find_enter(void *ctx, wf_str dir) {
 
 typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name);
 
-/* Walks the open directory at `path`, taking all the room that is left. */
-static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
+/* Walks the open directory at `real`, a path without links, taking all the room that is left. */
+static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
-    size_t n = strcmp(path, ".") == 0 ? 0 : strlen(path);
-    if (n >= sizeof prefix) return;
-    memcpy(prefix, path, n);
-    while (n > 0 && prefix[n - 1] == '/')
-        n--;
+    size_t n = strlen(real);
+    memcpy(prefix, real, n);
     if (n > 0) prefix[n++] = '/';
     wfi_walk *walk = wfi_work_take(f->w, sizeof *walk);
     if (walk == NULL) return;
@@ -14445,8 +14816,16 @@ static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
     f->prefix = n;
-    wfi_walk_run(walk, fd, wf_str_of(prefix, n));
+    wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
     f->unreadable += walk->unreadable;
+    f->ignored = walk->ignored;
+}
+
+/* The end of an answer without results. */
+static void find_nothing_foot(find *f, const char *what) {
+    wfi_work_puts(f->w, what);
+    if (f->ignored) wfi_work_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
+    wfi_work_puts(f->w, "\n");
 }
 
 static void find_unreadable_foot(find *f) {
@@ -14483,22 +14862,22 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
 }
 
 void wfi_work_glob(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     wf_str pattern;
     find *f = find_begin(w);
     if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0 || !wfi_confine_is_dir(fd)) {
         wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
     } else {
-        find_walk(f, fd, path, find_list);
+        find_walk(f, fd, real, find_list);
     }
     if (fd >= 0) close(fd);
     if (w->is_error) return;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no file matches\n");
+    if (f->found == 0) find_nothing_foot(f, "no file matches");
     find_unreadable_foot(f);
     if (f->shown == f->found) return;
     wfi_work_puts(w, "... ");
@@ -14554,7 +14933,7 @@ void wfi_work_files(wfi_work *w) {
         return;
     }
     wfi_work_put(w, WF_STR("["));
-    find_walk(f, fd, ".", find_list_json);
+    find_walk(f, fd, "", find_list_json);
     close(fd);
     if (!w->is_error) wfi_work_put(w, WF_STR("]"));
 }
@@ -14689,7 +15068,7 @@ static void find_grep_foot(find *f) {
     wfi_work *w = f->w;
     bool full = w->full;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no match\n");
+    if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
@@ -14699,16 +15078,16 @@ static void find_grep_foot(find *f) {
 }
 
 void wfi_work_grep(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
     if (f == NULL || !find_grep_parse(f, path)) return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0) {
         wfi_work_path_error(w, -fd, wf_str_of(path, strlen(path)));
         return;
     }
     if (wfi_confine_is_dir(fd)) {
-        find_walk(f, fd, path, find_grep_file);
+        find_walk(f, fd, real, find_grep_file);
     } else {
         find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
     }
