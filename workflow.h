@@ -12088,13 +12088,16 @@ void wfi_sys_pages_end(void *p, size_t n) {
 
 /* ==== begin src/port/confine.h ==== */
 
-/* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say.
+/* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say, and finds the
+ * places of files to be written there.
  *
  * Invariants:
  *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
  *      to an open directory and follows no link by itself.
  *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
- *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread. */
+ *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
+ *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
+ *      counts are the names of the directories that were really passed through. */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
@@ -12105,6 +12108,7 @@ void wfi_sys_pages_end(void *p, size_t n) {
 typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
+    bool guarded;                /* it lies itself where nothing may be written */
 } wfi_confine;
 
 /* 0 or an errno. */
@@ -12120,6 +12124,26 @@ WFI int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CON
 /* Opens a relative path for reading (dirfd: the root's descriptor, which the child has under another number).
  * The descriptor, or minus an errno: EXDEV means that the path leads outside. */
 WFI int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path);
+/* The same; `real` becomes the path without links and dots, "" for the root. */
+WFI int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]);
+
+/* The place of a file to be written. */
+typedef struct wfi_spot {
+    int dir;                     /* the file's directory, open: only to go from; or -1 */
+    char path[WFI_CONFINE_PATH]; /* of the file, from the root, without links and dots */
+    const char *name;            /* its last part; no link stood there */
+    size_t dir_len;              /* bytes of path that are its directory's */
+    uint32_t made;               /* how many of the last directories were made for it */
+} wfi_spot;
+
+#define WFI_CONFINE_GUARDED (-1) /* no errno: the path leads into .git or .wf */
+
+/* Finds the place that a relative path names, whether a file is there or not; a link is followed to where it leads.
+ * `make`: makes the directories that are missing on the way. 0, an errno (EISDIR: the path ends in a slash or dots)
+ * or WFI_CONFINE_GUARDED; then spot->dir is -1, and what was made is gone again. */
+WFI int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot);
+/* Removes the directories that were made for it, as long as they are empty. */
+WFI void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot);
 
 /* Whether an open file is a regular file or a directory; size may be NULL. */
 WFI bool wfi_confine_is_file(int fd, uint64_t *size);
@@ -12142,7 +12166,6 @@ WFI bool wfi_confine_is_dir(int fd);
 #endif
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12212,9 +12235,34 @@ typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
     uint32_t links;
+    uint32_t made; /* of the last directories of `done`, how many were made on the way */
+    size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
+    bool spot;     /* the last name is not opened but pushed */
+    bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
+
+/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
+ * pass over characters without width. */
+static bool confine_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+/* Whether a path without links and dots lies where nothing may be written. */
+static bool confine_is_guarded(const char *path) {
+    for (const char *from = path; *from != '\0';) {
+        size_t n = strcspn(from, "/");
+        if (confine_is_like(from, n, ".git") || (from == path && confine_is_like(from, n, ".wf"))) return true;
+        from += n + (from[n] == '/');
+    }
+    return false;
+}
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
 static int confine_step(int at, const char *name, bool last) {
@@ -12252,11 +12300,26 @@ static int confine_reopen(confine_walk *w) {
     return 0;
 }
 
+/* Takes the last name off `done`; it stays where it was, behind a zero. */
+static const char *confine_pop(confine_walk *w) {
+    char *slash = strrchr(w->done, '/');
+    if (slash == NULL) {
+        memmove(w->done + 1, w->done, strlen(w->done) + 1);
+        slash = w->done;
+    }
+    *slash = '\0';
+    return slash + 1;
+}
+
 static int confine_up(confine_walk *w) {
     if (w->done[0] == '\0') return EXDEV;
-    char *slash = strrchr(w->done, '/');
-    *(slash != NULL ? slash : w->done) = '\0';
-    return confine_reopen(w);
+    const char *name = confine_pop(w);
+    w->deep = strlen(w->done);
+    int error = confine_reopen(w);
+    if (error != 0 || w->made == 0) return error;
+    w->made--;
+    unlinkat(w->at, name, AT_REMOVEDIR); /* it was made for nothing */
+    return 0;
 }
 
 /* Takes the first name off `todo`. */
@@ -12279,6 +12342,8 @@ static int confine_follow(confine_walk *w, const char *target) {
         target = confine_inside(w->c, target);
         if (target == NULL) return EXDEV;
         w->done[0] = '\0';
+        w->made = 0;
+        w->deep = 0;
         int error = confine_reopen(w);
         if (error != 0) return error;
     }
@@ -12293,48 +12358,70 @@ static int confine_follow(confine_walk *w, const char *target) {
     return 0;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno. */
+/* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
+static int confine_enter(confine_walk *w, const char *name) {
+    int fd = confine_step(w->at, name, false);
+    bool missing = fd == -ENOENT && w->make;
+    if (missing && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
+    if (missing) fd = confine_step(w->at, name, false);
+    if (fd < 0) return -fd;
+    w->made = missing ? w->made + 1 : 0;
+    w->deep = strlen(w->done);
+    wfi_sys_close(&w->at);
+    w->at = fd;
+    return 0;
+}
+
+/* The last name, which is no link. */
+static int confine_arrive(confine_walk *w, const char *name, int *out) {
+    if (w->spot && name[0] == '\0') return EISDIR;
+    if (w->spot && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    if (w->spot) w->at = -1;
+    return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
+}
+
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
     bool last = w->todo[0] == '\0';
-    if (strcmp(name, "..") == 0) {
-        int error = confine_up(w);
-        if (error != 0) return error;
-        name[0] = '\0';
-    }
-    if (name[0] == '\0' || strcmp(name, ".") == 0) {
-        if (!last) return 0;
-        *out = openat(w->at, ".", CONFINE_FLAGS);
-        return *out >= 0 ? 0 : errno;
-    }
+    int error = 0;
+    if (strcmp(name, "..") == 0) error = confine_up(w);
+    if (error != 0) return error;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return last ? confine_arrive(w, "", out) : 0;
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
         return n == 0 ? ENOENT : confine_follow(w, target);
     }
-    int fd = confine_step(w->at, name, last);
-    if (fd < 0) return -fd;
-    if (last) {
-        *out = fd;
-        return 0;
-    }
-    wfi_sys_close(&w->at);
-    w->at = fd;
-    return confine_push(w, name);
+    error = confine_push(w, name);
+    if (error != 0) return error;
+    return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
-    int out = -1;
-    w.done[0] = '\0';
-    memcpy(w.todo, path, strlen(path) + 1);
-    int error = confine_reopen(&w);
+/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+static int confine_walk_run(confine_walk *w, const char *path, int *out) {
+    *out = -1;
+    w->at = -1;
+    w->done[0] = '\0';
+    memcpy(w->todo, path, strlen(path) + 1);
+    int error = confine_reopen(w);
     /* Each round takes a name off todo or follows one of the few links: it ends. */
-    while (error == 0 && out < 0)
-        error = confine_next(&w, &out);
-    wfi_sys_close(&w.at);
-    return error == 0 ? out : -error;
+    while (error == 0 && *out < 0)
+        error = confine_next(w, out);
+    wfi_sys_close(&w->at);
+    return error;
+}
+
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real) {
+    confine_walk w = {.c = c, .dirfd = dirfd};
+    int out, error = confine_walk_run(&w, path, &out);
+    if (error != 0) return -error;
+    if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
+    return out;
 }
 
 /* ---- opening ---- */
@@ -12355,18 +12442,27 @@ static int confine_kernel_open(int dirfd, const char *path) {
 }
 #endif
 
+/* Lets nothing out but files and directories. */
+static int confine_sift(int fd) {
+    if (fd < 0 || wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
+    close(fd);
+    return -ENXIO;
+}
+
 int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
 #if WFI_LINUX
     int fd = confine_kernel_open(dirfd, path);
-    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL);
 #else
-    int fd = confine_walk_open(c, dirfd, path);
+    int fd = confine_walk_open(c, dirfd, path, NULL);
 #endif
-    if (fd < 0) return fd;
-    if (wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
-    close(fd);
-    return -ENXIO;
+    return confine_sift(fd);
+}
+
+int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]) {
+    if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
+    return confine_sift(confine_walk_open(c, dirfd, path, real));
 }
 
 bool wfi_confine_is_file(int fd, uint64_t *size) {
@@ -12382,18 +12478,53 @@ bool wfi_confine_is_dir(int fd) {
 }
 
 int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
-    char absolute[2 * WFI_CONFINE_PATH];
+    char real[WFI_CONFINE_PATH];
     memset(out, 0, sizeof *out);
-    out->fd = wfi_confine_open(c, c->fd, path);
+    out->fd = wfi_confine_open_real(c, c->fd, path, real);
     if (out->fd < 0) return -out->fd;
     if (!wfi_confine_is_dir(out->fd)) {
         wfi_sys_close(&out->fd);
         return ENOTDIR;
     }
+    out->guarded = c->guarded || confine_is_guarded(real);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
-    snprintf(absolute, sizeof absolute, "%s/%s", c->root, path);
-    if (c->root[0] == '\0' || realpath(absolute, out->root) == NULL) out->root[0] = '\0';
+    size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
+    if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;
+    memcpy(out->root, c->root, n);
+    out->root[n] = '/';
+    memcpy(out->root + n + 1, real, m + 1);
+    if (m == 0) memcpy(out->root, c->root, strlen(c->root) + 1);
     return 0;
+}
+
+/* ---- writing ---- */
+
+int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    size_t n = strlen(path);
+    spot->dir = -1;
+    if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;
+    if (c->guarded) return WFI_CONFINE_GUARDED;
+    if (n == 0 || path[n - 1] == '/') return EISDIR;
+    int error = confine_walk_run(&w, path, &spot->dir);
+    memcpy(spot->path, w.done, strlen(w.done) + 1);
+    const char *slash = strrchr(spot->path, '/');
+    spot->name = slash != NULL ? slash + 1 : spot->path;
+    spot->made = w.made;
+    spot->dir_len = w.deep;
+    if (error != 0) wfi_confine_unmake(c, dirfd, spot);
+    return error;
+}
+
+void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
+    memcpy(w.done, spot->path, spot->dir_len);
+    w.done[spot->dir_len] = '\0';
+    for (uint32_t i = 0; i < spot->made && w.done[0] != '\0'; i++) {
+        const char *name = confine_pop(&w);
+        if (confine_reopen(&w) != 0 || unlinkat(w.at, name, AT_REMOVEDIR) != 0) break;
+    }
+    wfi_sys_close(&w.at);
 }
 
 /* ==== end src/port/confine.c ==== */
@@ -12764,6 +12895,9 @@ typedef struct wfi_match {
 WFI const char *wfi_match_regex(wfi_match *m, wf_str pattern, bool fold, size_t *at);
 WFI const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at);
 
+/* The class [:alpha:] or another one that text begins with: its ranges as pairs of bytes, and its length. NULL: none. */
+WFI const char *wfi_match_class(wf_str text, size_t *len);
+
 /* Whether the pattern of wfi_match_regex occurs in the line. */
 WFI bool wfi_match_search(wfi_match *m, wf_str line);
 /* Whether the glob matches the whole path. */
@@ -12981,8 +13115,7 @@ static uint32_t match_escape_char(match_parser *p) {
     }
 }
 
-/* [:alpha:] and its kin inside of brackets. */
-static bool match_named_class(match_parser *p) {
+const char *wfi_match_class(wf_str text, size_t *len) {
     static const struct {
         const char *name, *pairs;
     } named[] = {{"[:alpha:]", "AZaz"},    {"[:digit:]", "09"},
@@ -12992,12 +13125,20 @@ static bool match_named_class(match_parser *p) {
                  {"[:xdigit:]", "09AFaf"}, {"[:cntrl:]", "\001\037\177\177"},
                  {"[:print:]", " ~"},      {"[:graph:]", "!~"}};
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
-        if (!match_at_text(p, named[i].name)) continue;
-        match_ranges(p, named[i].pairs, false);
-        p->pos += strlen(named[i].name);
-        return true;
+        *len = strlen(named[i].name);
+        if (text.len >= *len && memcmp(text.ptr, named[i].name, *len) == 0) return named[i].pairs;
     }
-    return false;
+    return NULL;
+}
+
+/* [:alpha:] and its kin inside of brackets. */
+static bool match_named_class(match_parser *p) {
+    size_t n;
+    const char *pairs = wfi_match_class(wf_str_of(p->in.ptr + p->pos, p->in.len - p->pos), &n);
+    if (pairs == NULL) return false;
+    match_ranges(p, pairs, false);
+    p->pos += n;
+    return true;
 }
 
 /* One end of a range; false: it was a whole class. */
@@ -13500,10 +13641,319 @@ const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at) {
 
 /* ==== end src/port/match.c ==== */
 
+/* ==== begin src/port/ignore.h ==== */
+
+/* ignore: the rules of .gitignore files, which say what grep, glob and files pass over. As git has them: comments, `!`, a
+ * slash at the end for directories only, a slash elsewhere to anchor, `*` `?` `[...]` within a name, a name `**` for any
+ * number of directories, backslashes, blanks at the end. Bytes match bytes, with case.
+ *
+ * Levels of rules hang together, the innermost first: one for each directory on the way that has a file of rules. The last
+ * rule that matches, of the innermost level where one does, decides. That what lies below an ignored directory cannot come
+ * back is its walker's to keep, who does not enter.
+ *
+ * A match takes the pattern's length times the path's, whatever the pattern; nothing is allocated. */
+#ifndef WFI_IGNORE_H
+#define WFI_IGNORE_H
+
+
+#define WFI_IGNORE_FILE    ((size_t)1 << 20) /* bytes of a file of rules; what is behind them is not seen */
+#define WFI_IGNORE_PATTERN 1024u             /* bytes of a pattern; longer ones are passed over */
+
+typedef struct wfi_ignore_rule {
+    wf_str pattern; /* without its marks */
+    uint32_t flags;
+} wfi_ignore_rule;
+
+typedef struct wfi_ignore {
+    const struct wfi_ignore *up; /* the level whose rules these can overrule, or NULL */
+    size_t base;                 /* bytes of a path before what these rules are about */
+    const wfi_ignore_rule *rule;
+    uint32_t count;
+} wfi_ignore;
+
+/* Adds the rules of the open file to `up`, as a level that lies in room (8-aligned, *used bytes of it taken). `up` itself,
+ * if there are none or they do not fit. */
+WFI const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, char *room, size_t size, size_t *used);
+/* Whether the file or directory is ignored. path: from where the outermost level begins, without a slash at its end. */
+WFI bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir);
+
+#endif
+
+/* ==== end src/port/ignore.h ==== */
+
+/* ==== begin src/port/ignore.c ==== */
+
+/* ignore: see ignore.h. A pattern is matched by the set of the places in it that can be reached with the text so far. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+enum {
+    IGNORE_NOT = 1,   /* what matches is not ignored */
+    IGNORE_DIR = 2,   /* matches directories only */
+    IGNORE_NAME = 4,  /* no slash: matches with the last name of a path */
+    IGNORE_PLAIN = 8, /* no wildcard in it */
+    IGNORE_TAIL = 16  /* `*`, and then no wildcard and no slash */
+};
+
+/* ---- one pattern ---- */
+
+typedef struct ignore_set {
+    uint32_t n;
+    uint16_t at[WFI_IGNORE_PATTERN + 1];
+} ignore_set;
+
+typedef struct ignore_run {
+    wf_str pattern;
+    uint16_t turn;
+    uint16_t mark[WFI_IGNORE_PATTERN + 1]; /* == turn: the place is in the set */
+} ignore_run;
+
+static char ignore_at(wf_str p, size_t i) {
+    return i < p.len ? p.ptr[i] : '\0';
+}
+
+/* Behind the slash at i, which may have a backslash; 0: there is none. */
+static size_t ignore_slash(wf_str p, size_t i) {
+    i += ignore_at(p, i) == '\\';
+    return ignore_at(p, i) == '/' ? i + 1 : 0;
+}
+
+static size_t ignore_stars(wf_str p, size_t i) {
+    while (ignore_at(p, i) == '*')
+        i++;
+    return i;
+}
+
+/* Whether the stars from i to end are a whole name of at least two. */
+static bool ignore_is_deep(wf_str p, size_t i, size_t end) {
+    return end - i >= 2 && (i == 0 || p.ptr[i - 1] == '/') && (end == p.len || ignore_slash(p, end) > 0);
+}
+
+/* Adds a place, and those that are reached from it without a character. A deep name may be passed over with its slash where a
+ * name of the text begins. */
+static void ignore_add(ignore_run *r, ignore_set *set, size_t i, bool begins) {
+    if (r->mark[i] == r->turn) return;
+    r->mark[i] = r->turn;
+    set->at[set->n++] = (uint16_t)i;
+    if (ignore_at(r->pattern, i) != '*') return;
+    size_t end = ignore_stars(r->pattern, i), behind = ignore_slash(r->pattern, end);
+    ignore_add(r, set, end, begins);
+    if (begins && behind > 0 && ignore_is_deep(r->pattern, i, end)) ignore_add(r, set, behind, begins);
+}
+
+/* The class [:name:] at i: its ranges, and its end. NULL: there is none; *end 0: and the pattern can never match. */
+static const char *ignore_class(wf_str p, size_t i, size_t *end) {
+    size_t n;
+    *end = i;
+    if (ignore_at(p, i) != '[' || ignore_at(p, i + 1) != ':') return NULL;
+    const char *close = memchr(p.ptr + i, ']', p.len - i);
+    size_t at = close != NULL ? (size_t)(close - p.ptr) : 0;
+    if (close != NULL && (at < i + 3 || p.ptr[at - 1] != ':')) return NULL;
+    const char *pairs = wfi_match_class(wf_str_of(p.ptr + i, p.len - i), &n);
+    *end = pairs != NULL ? i + n : 0;
+    return pairs;
+}
+
+/* Whether c is among the brackets whose inside begins at i; *end becomes the place behind them, 0 if they never match. */
+static bool ignore_bracket(wf_str p, size_t i, uint8_t c, size_t *end) {
+    bool inverted = ignore_at(p, i) == '!' || ignore_at(p, i) == '^', hit = false;
+    int before = -1; /* what may begin a range */
+    i += inverted;
+    for (bool first = true; i < p.len && (first || p.ptr[i] != ']'); first = false) {
+        bool range = p.ptr[i] == '-' && before >= 0 && i + 1 < p.len && p.ptr[i + 1] != ']';
+        i += range;
+        const char *pairs = range ? NULL : ignore_class(p, i, end);
+        if (!range && *end == 0) return false;
+        for (const char *pair = pairs; pair != NULL && pair[0] != '\0'; pair += 2)
+            hit |= c >= (uint8_t)pair[0] && c <= (uint8_t)pair[1];
+        if (pairs != NULL) {
+            before = -1;
+            i = *end;
+            continue;
+        }
+        i += p.ptr[i] == '\\';
+        if (i == p.len) break;
+        int to = (uint8_t)p.ptr[i++], from = range ? before : to;
+        hit |= c >= from && c <= to;
+        before = range ? -1 : to;
+    }
+    *end = i < p.len ? i + 1 : 0;
+    return *end > 0 && hit != inverted;
+}
+
+/* Adds to `next` where the character c leads from place i. */
+static void ignore_step(ignore_run *r, ignore_set *next, size_t i, char c) {
+    wf_str p = r->pattern;
+    size_t end;
+    switch (ignore_at(p, i)) {
+    case '*':
+        if (c != '/' || ignore_is_deep(p, i, ignore_stars(p, i))) ignore_add(r, next, i, c == '/');
+        break;
+    case '?':
+        if (c != '/') ignore_add(r, next, i + 1, c == '/');
+        break;
+    case '[':
+        if (ignore_bracket(p, i + 1, (uint8_t)c, &end) && c != '/') ignore_add(r, next, end, c == '/');
+        break;
+    case '\\':
+        if (i + 1 < p.len && p.ptr[i + 1] == c) ignore_add(r, next, i + 2, c == '/');
+        break;
+    default:
+        if (i < p.len && p.ptr[i] == c) ignore_add(r, next, i + 1, c == '/');
+    }
+}
+
+static bool ignore_glob(wf_str pattern, wf_str text) {
+    ignore_run r;
+    ignore_set set[2];
+    r.pattern = pattern;
+    r.turn = 1;
+    memset(r.mark, 0, (pattern.len + 1) * sizeof r.mark[0]);
+    set[0].n = set[1].n = 0;
+    ignore_add(&r, &set[0], 0, true);
+    for (size_t k = 0; k < text.len; k++) {
+        const ignore_set *now = &set[k & 1];
+        ignore_set *next = &set[~k & 1];
+        next->n = 0;
+        r.turn++;
+        for (uint32_t i = 0; i < now->n; i++)
+            ignore_step(&r, next, now->at[i], text.ptr[k]);
+        if (next->n == 0) return false;
+    }
+    return r.mark[pattern.len] == r.turn;
+}
+
+/* ---- rules ---- */
+
+static bool ignore_ends(wf_str text, wf_str tail) {
+    return text.len >= tail.len && memcmp(text.ptr + text.len - tail.len, tail.ptr, tail.len) == 0;
+}
+
+static bool ignore_matches(const wfi_ignore_rule *rule, wf_str path, wf_str name) {
+    wf_str text = (rule->flags & IGNORE_NAME) != 0 ? name : path, p = rule->pattern;
+    if (p.len == 0) return false;
+    if ((rule->flags & IGNORE_PLAIN) != 0) return text.len == p.len && ignore_ends(text, p);
+    if ((rule->flags & IGNORE_TAIL) != 0) return ignore_ends(text, wf_str_of(p.ptr + 1, p.len - 1));
+    return ignore_glob(p, text);
+}
+
+bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir) {
+    size_t from = path.len;
+    while (from > 0 && path.ptr[from - 1] != '/')
+        from--;
+    wf_str name = wf_str_of(path.ptr + from, path.len - from);
+    for (; level != NULL; level = level->up) {
+        wf_str below = wf_str_of(path.ptr + level->base, path.len - level->base);
+        for (uint32_t i = level->count; i > 0; i--) {
+            const wfi_ignore_rule *rule = &level->rule[i - 1];
+            if ((rule->flags & IGNORE_DIR) != 0 && !dir) continue;
+            if (ignore_matches(rule, below, name)) return (rule->flags & IGNORE_NOT) == 0;
+        }
+    }
+    return false;
+}
+
+/* ---- files of rules ---- */
+
+/* The line without blanks at its end, but one behind a backslash. */
+static wf_str ignore_trim(wf_str line) {
+    size_t n = 0;
+    for (size_t i = 0; i < line.len; i++) {
+        if (line.ptr[i] == ' ') continue;
+        i += line.ptr[i] == '\\';
+        n = i < line.len ? i + 1 : line.len;
+    }
+    return wf_str_of(line.ptr, n);
+}
+
+static bool ignore_has(wf_str text, const char *any) {
+    for (size_t i = 0; i < text.len; i++)
+        if (strchr(any, text.ptr[i]) != NULL) return true;
+    return false;
+}
+
+/* False: the line holds no rule. */
+static bool ignore_parse(wf_str line, wfi_ignore_rule *rule) {
+    rule->flags = 0;
+    if (line.len > 0 && line.ptr[line.len - 1] == '\r') line.len--;
+    const char *zero = line.len > 0 ? memchr(line.ptr, '\0', line.len) : NULL;
+    if (zero != NULL) line.len = (size_t)(zero - line.ptr);
+    if (line.len == 0 || line.ptr[0] == '#') return false;
+    line = ignore_trim(line);
+    if (line.len > 0 && line.ptr[0] == '!') {
+        rule->flags |= IGNORE_NOT;
+        line = wf_str_of(line.ptr + 1, line.len - 1);
+    }
+    if (line.len > 0 && line.ptr[line.len - 1] == '/') {
+        rule->flags |= IGNORE_DIR;
+        line.len--;
+    }
+    if (!ignore_has(line, "/")) rule->flags |= IGNORE_NAME;
+    if (line.len > 0 && line.ptr[0] == '/') line = wf_str_of(line.ptr + 1, line.len - 1);
+    if (!ignore_has(line, "*?[\\")) rule->flags |= IGNORE_PLAIN;
+    if ((rule->flags & IGNORE_NAME) != 0 && line.len > 0 && line.ptr[0] == '*' &&
+        !ignore_has(wf_str_of(line.ptr + 1, line.len - 1), "*?[\\"))
+        rule->flags |= IGNORE_TAIL;
+    rule->pattern = line;
+    return line.len > 0 && line.len <= WFI_IGNORE_PATTERN;
+}
+
+static size_t ignore_read(int fd, char *to, size_t size) {
+    size_t n = 0;
+    while (n < size) {
+        ssize_t got = read(fd, to + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    return n;
+}
+
+/* Takes the next line off *text. */
+static wf_str ignore_line(wf_str *text) {
+    const char *newline = memchr(text->ptr, '\n', text->len);
+    size_t n = newline != NULL ? (size_t)(newline - text->ptr) : text->len;
+    wf_str line = wf_str_of(text->ptr, n);
+    n += newline != NULL;
+    *text = wf_str_of(text->ptr + n, text->len - n);
+    return line;
+}
+
+const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, char *room, size_t size, size_t *used) {
+    size_t at = (*used + 7) & ~(size_t)7, most = size > at ? size - at : 0;
+    if (most <= sizeof(wfi_ignore)) return up;
+    wfi_ignore *level = (wfi_ignore *)(void *)(room + at);
+    at += sizeof *level;
+    most -= sizeof *level;
+    wf_str text = wf_str_of(room + at, ignore_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
+    at = (at + text.len + 7) & ~(size_t)7;
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = wf_str_of(text.ptr + 3, text.len - 3);
+    wfi_ignore_rule *rule = (wfi_ignore_rule *)(void *)(room + at);
+    uint32_t count = 0;
+    while (text.len > 0) {
+        if (at + (count + 1) * sizeof *rule > size) return up;
+        count += ignore_parse(ignore_line(&text), &rule[count]);
+    }
+    if (count == 0) return up;
+    *level = (wfi_ignore){up, base, rule, count};
+    *used = at + count * sizeof *rule;
+    return level;
+}
+
+/* ==== end src/port/ignore.c ==== */
+
 /* ==== begin src/port/walk.h ==== */
 
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
- * nobody; .git and .wf are passed over. Memory is one block of the caller's, used as a stack; no malloc where the
+ * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
+ * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is one block of the caller's, used as a stack; no malloc where the
  * system lets us read directories without it (Linux), so it may run in a forked child. */
 #ifndef WFI_WALK_H
 #define WFI_WALK_H
@@ -13528,14 +13978,17 @@ typedef struct wfi_walk {
     size_t size;
     /* out */
     uint32_t unreadable; /* directories, and what did not fit */
+    bool ignored;        /* rules made it pass something over */
     /* own */
     size_t used;
     char path[WFI_WALK_PATH];
     size_t path_len;
+    const wfi_ignore *rules;
 } wfi_walk;
 
-/* Walks the open directory fd, which stays open. Paths begin with `prefix` ("" or ending with '/'). */
-WFI void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix);
+/* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
+ * fd without links ("" or ending with '/'). */
+WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif
 
@@ -13564,6 +14017,7 @@ WFI void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix);
 #include <unistd.h>
 
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
+#define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* ---- entries ---- */
@@ -13625,7 +14079,7 @@ typedef struct walk_list {
     wfi_walk *w;
     size_t first; /* of its records in room */
     uint32_t count;
-    bool full;
+    bool full, rules; /* rules: there is a .gitignore */
 } walk_list;
 
 static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
@@ -13641,6 +14095,7 @@ static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
     memcpy(w->room + w->used + 1, name, n - 1);
     w->used += n;
     l->count++;
+    l->rules |= type == WFI_ENTRY_FILE && strcmp(name, WALK_RULES) == 0;
     return true;
 }
 
@@ -13681,21 +14136,60 @@ static void walk_sort(const char *room, uint32_t *at, uint32_t n) {
 }
 
 /* Reads and sorts a directory; NULL: it cannot be read, or does not fit. */
-static uint32_t *walk_load(wfi_walk *w, int fd, uint32_t *count) {
+static uint32_t *walk_load(wfi_walk *w, int fd, walk_list *l) {
     uint64_t entries[WALK_DIR_ROOM / sizeof(uint64_t)];
-    walk_list l = {.w = w, .first = w->used};
-    if (wfi_entries(fd, entries, sizeof entries, walk_add, &l) != 0 || l.full) return NULL;
+    *l = (walk_list){.w = w, .first = w->used};
+    if (wfi_entries(fd, entries, sizeof entries, walk_add, l) != 0 || l->full) return NULL;
     w->used = (w->used + sizeof(uint32_t) - 1) & ~(sizeof(uint32_t) - 1);
     uint32_t *at = (uint32_t *)(void *)(w->room + w->used);
-    w->used += l.count * sizeof at[0];
-    size_t from = l.first;
-    for (uint32_t i = 0; i < l.count; i++) {
+    w->used += l->count * sizeof at[0];
+    size_t from = l->first;
+    for (uint32_t i = 0; i < l->count; i++) {
         at[i] = (uint32_t)from;
         from += strlen(w->room + from + 1) + 2;
     }
-    walk_sort(w->room, at, l.count);
-    *count = l.count;
+    walk_sort(w->room, at, l->count);
     return at;
+}
+
+/* ---- rules ---- */
+
+/* Adds the rules of a file in the directory dir. Rules that are a link do not count. */
+static void walk_rules(wfi_walk *w, int dir, const char *name, size_t base) {
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        w->rules = wfi_ignore_load(w->rules, fd, base, w->room, w->size, &w->used);
+    close(fd);
+}
+
+static void walk_rules_of_git(wfi_walk *w, int root) {
+    int git = openat(root, ".git", WALK_FLAGS);
+    int info = git >= 0 ? openat(git, "info", WALK_FLAGS) : -1;
+    if (info >= 0) walk_rules(w, info, "exclude", 0);
+    wfi_sys_close(&info);
+    wfi_sys_close(&git);
+}
+
+/* Adds the rules that hold where the walk begins: those of the directories before it, from the root on. */
+static void walk_rules_above(wfi_walk *w, int root) {
+    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
+    walk_rules_of_git(w, root);
+    for (size_t from = 0; from < w->path_len && at >= 0;) {
+        char name[WFI_WALK_PATH];
+        const char *slash = memchr(w->path + from, '/', w->path_len - from);
+        size_t n = (size_t)(slash - w->path) - from;
+        memcpy(name, w->path + from, n);
+        name[n] = '\0';
+        walk_rules(w, at, WALK_RULES, from);
+        from += n + 1;
+        if (wfi_ignored(w->rules, wf_str_of(w->path, from - 1), true)) w->rules = NULL;
+        int below = openat(at, name, WALK_FLAGS);
+        close(at);
+        at = below;
+    }
+    wfi_sys_close(&at);
 }
 
 /* ---- the walk ---- */
@@ -13723,6 +14217,10 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
         return true;
     }
     memcpy(w->path + before, name, n);
+    if (wfi_ignored(w->rules, wf_str_of(w->path, before + n), dir)) {
+        w->ignored = true;
+        return true;
+    }
     w->path_len = before + n;
     if (dir) w->path[w->path_len++] = '/';
     bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, wf_str_of(w->path, w->path_len), fd, name);
@@ -13732,21 +14230,27 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     size_t before = w->used;
-    uint32_t count = 0;
+    const wfi_ignore *above = w->rules;
+    walk_list l;
     bool more = true;
-    uint32_t *at = walk_load(w, fd, &count);
+    uint32_t *at = walk_load(w, fd, &l);
     if (at == NULL) w->unreadable++;
-    for (uint32_t i = 0; i < count && more; i++)
+    if (at != NULL && l.rules) walk_rules(w, fd, WALK_RULES, w->path_len);
+    for (uint32_t i = 0; at != NULL && i < l.count && more; i++)
         more = walk_entry(w, fd, w->room + at[i], depth);
+    w->rules = above;
     w->used = before;
     return more;
 }
 
-void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
+void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->used = 0;
     w->unreadable = 0;
+    w->ignored = false;
+    w->rules = NULL;
     w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
     if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }
 
@@ -13755,8 +14259,8 @@ void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
 /* ==== begin src/port/work.h ==== */
 
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c and find.c hold the tools
- * themselves.
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c and write.c hold the
+ * tools themselves.
  *
  * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
  * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
@@ -13772,7 +14276,11 @@ void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
 #define WFI_WORK_OUT        32768u                         /* the one that 0 stands for */
 #define WFI_WORK_FOOT       200u                           /* of it, kept free for the line that says what is missing */
 #define WFI_WORK_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20)             /* ... grep, glob and files, mostly for huge directories */
+#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_WORK_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
+#define WFI_WORK_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
+#define WFI_WORK_PROBE      8192u              /* of a file, looked at to tell whether it is text */
+#define WFI_WORK_LINE_MAX   2000u              /* bytes shown of a line */
 
 typedef struct wfi_work {
     const wfi_confine *root;
@@ -13792,6 +14300,9 @@ WFI void wfi_work_read(wfi_work *w);
 WFI void wfi_work_grep(wfi_work *w);
 WFI void wfi_work_glob(wfi_work *w);
 WFI void wfi_work_files(wfi_work *w);
+/* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
+WFI void wfi_work_write(wfi_work *w);
+WFI void wfi_work_edit(wfi_work *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
 WFI bool wfi_work_read_is_small(wfi_work *w);
 
@@ -13805,6 +14316,12 @@ WFI void wfi_work_foot(wfi_work *w);
 WFI void wfi_work_error(wfi_work *w, const char *text);
 /* The error for a path that could not be opened; error is an errno. */
 WFI void wfi_work_path_error(wfi_work *w, int error, wf_str path);
+/* An error about a path: the text, the path, and what may be done. */
+WFI void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend);
+/* Adds "; there is a, b": names like the one that is missing. */
+WFI void wfi_work_suggest(wfi_work *w, const char *path);
+/* "   12<tab>text", cut where it is longer than max or not `whole`; false: it does not fit and is left out. */
+WFI bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole);
 /* The longest part of text up to max bytes that does not cut a UTF-8 sequence. */
 WFI wf_str wfi_work_clip(wf_str text, size_t max);
 
@@ -13836,7 +14353,7 @@ typedef struct wfi_lines {
 
 WFI bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
-WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first 8 KiB */
+WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_WORK_PROBE */
 
 #endif
 
@@ -13854,8 +14371,6 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
-
-#define WORK_BINARY_PROBE 8192u
 
 /* ---- output ---- */
 
@@ -13925,11 +14440,29 @@ static const char *work_why(int error) {
     }
 }
 
-void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
-    wfi_work_error(w, work_why(error));
+void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend) {
+    wfi_work_error(w, text);
     wfi_work_put(w, wfi_work_clip(path, 256));
     if (path.len > 256) wfi_work_puts(w, "...");
-    if (error == EXDEV) wfi_work_puts(w, "; give a path relative to it");
+    wfi_work_puts(w, mend);
+}
+
+void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
+    wfi_work_path_bad(w, work_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
+}
+
+bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole) {
+    size_t start = w->len;
+    wf_str shown = wfi_work_clip(text, max);
+    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
+        wfi_work_put(w, WF_STR(" "));
+    wfi_work_putn(w, number);
+    wfi_work_put(w, WF_STR("\t"));
+    wfi_work_put(w, shown);
+    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
+    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
+    w->len = start;
+    return false;
 }
 
 /* ---- input ---- */
@@ -14027,9 +14560,9 @@ bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd) {
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
-    while (!l->eof && l->len < WORK_BINARY_PROBE)
+    while (!l->eof && l->len < WFI_WORK_PROBE)
         work_fill(l);
-    size_t n = l->len < WORK_BINARY_PROBE ? l->len : WORK_BINARY_PROBE;
+    size_t n = l->len < WFI_WORK_PROBE ? l->len : WFI_WORK_PROBE;
     return n > 0 && memchr(l->window, '\0', n) != NULL;
 }
 
@@ -14077,8 +14610,7 @@ bool wfi_lines_next(wfi_lines *l) {
 #include <string.h>
 #include <unistd.h>
 
-#define READ_LINES      400u  /* when no end is asked for */
-#define READ_LINE_MAX   2000u /* bytes shown of a line */
+#define READ_LINES      400u /* when no end is asked for */
 #define READ_NEAR_NAMES 3
 #define READ_NEAR_LEN   64u /* names longer than this are not compared */
 
@@ -14127,8 +14659,8 @@ static bool read_compare_name(void *ctx, const char *name, wfi_entry_type type) 
     return near->count < READ_NEAR_NAMES;
 }
 
-/* Adds "; did you mean a, b?" from the directory where the name should be. */
-static void read_suggest(wfi_work *w, const char *path) {
+/* Looks in the directory where the name should be. */
+void wfi_work_suggest(wfi_work *w, const char *path) {
     uint64_t entries[1024];
     char dir[WFI_CONFINE_PATH];
     const char *slash = strrchr(path, '/');
@@ -14171,13 +14703,12 @@ static int read_open(wfi_work *w, const char *path) {
     if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
     if (fd >= 0) {
         close(fd);
-        wfi_work_error(w, "it is a directory, not a file: ");
-        wfi_work_put(w, wfi_work_clip(shown, 256));
-        wfi_work_puts(w, w->script ? "; list it with files()" : "; list it with glob");
+        wfi_work_path_bad(w, "it is a directory, not a file: ", shown,
+                          w->script ? "; list it with files()" : "; list it with glob");
         return -1;
     }
     wfi_work_path_error(w, -fd, shown);
-    if (fd == -ENOENT) read_suggest(w, path);
+    if (fd == -ENOENT) wfi_work_suggest(w, path);
     return -1;
 }
 
@@ -14194,22 +14725,6 @@ bool wfi_work_read_is_small(wfi_work *w) {
 }
 
 /* ---- for models ---- */
-
-/* "   12<tab>text"; false: it does not fit. */
-static bool read_show(wfi_work *w, wf_str text, uint64_t number, bool whole) {
-    size_t start = w->len;
-    size_t max = w->cap / 2 < READ_LINE_MAX ? w->cap / 2 : READ_LINE_MAX;
-    wf_str shown = wfi_work_clip(text, max);
-    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
-        wfi_work_put(w, WF_STR(" "));
-    wfi_work_putn(w, number);
-    wfi_work_put(w, WF_STR("\t"));
-    wfi_work_put(w, shown);
-    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
-    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
-    w->len = start;
-    return false;
-}
 
 static wf_str read_chomp(wf_str text, bool *crlf) {
     if (text.len == 0 || text.ptr[text.len - 1] != '\r') return text;
@@ -14237,10 +14752,11 @@ static void read_model_foot(wfi_work *w, const read_args *a, uint64_t shown, uin
 
 static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
     uint64_t shown = a->from - 1;
+    size_t max = w->cap / 2 < WFI_WORK_LINE_MAX ? w->cap / 2 : WFI_WORK_LINE_MAX;
     bool crlf = false;
     while (wfi_lines_next(l)) {
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (read_show(w, read_chomp(l->text, &crlf), l->number, l->ended || l->eof)) shown = l->number;
+        if (wfi_work_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
     }
     read_model_foot(w, a, shown, l->number, crlf);
 }
@@ -14290,8 +14806,7 @@ void wfi_work_read(wfi_work *w) {
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {
-            wfi_work_error(w, "it is a binary file, not text: ");
-            wfi_work_put(w, wfi_work_clip(wf_str_of(a.path, strlen(a.path)), 256));
+            wfi_work_path_bad(w, "it is a binary file, not text: ", wf_str_of(a.path, strlen(a.path)), "");
         } else {
             read_for_model(w, &a, &l);
         }
@@ -14339,6 +14854,7 @@ typedef struct find {
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
     uint32_t unreadable;
+    bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
     uint64_t context, max;
@@ -14408,14 +14924,11 @@ static bool find_enter(void *ctx, wf_str dir) {
 
 typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name);
 
-/* Walks the open directory at `path`, taking all the room that is left. */
-static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
+/* Walks the open directory at `real`, a path without links, taking all the room that is left. */
+static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
-    size_t n = strcmp(path, ".") == 0 ? 0 : strlen(path);
-    if (n >= sizeof prefix) return;
-    memcpy(prefix, path, n);
-    while (n > 0 && prefix[n - 1] == '/')
-        n--;
+    size_t n = strlen(real);
+    memcpy(prefix, real, n);
     if (n > 0) prefix[n++] = '/';
     wfi_walk *walk = wfi_work_take(f->w, sizeof *walk);
     if (walk == NULL) return;
@@ -14426,8 +14939,16 @@ static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
     f->prefix = n;
-    wfi_walk_run(walk, fd, wf_str_of(prefix, n));
+    wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
     f->unreadable += walk->unreadable;
+    f->ignored = walk->ignored;
+}
+
+/* The end of an answer without results. */
+static void find_nothing_foot(find *f, const char *what) {
+    wfi_work_puts(f->w, what);
+    if (f->ignored) wfi_work_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
+    wfi_work_puts(f->w, "\n");
 }
 
 static void find_unreadable_foot(find *f) {
@@ -14464,22 +14985,22 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
 }
 
 void wfi_work_glob(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     wf_str pattern;
     find *f = find_begin(w);
     if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0 || !wfi_confine_is_dir(fd)) {
         wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
     } else {
-        find_walk(f, fd, path, find_list);
+        find_walk(f, fd, real, find_list);
     }
     if (fd >= 0) close(fd);
     if (w->is_error) return;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no file matches\n");
+    if (f->found == 0) find_nothing_foot(f, "no file matches");
     find_unreadable_foot(f);
     if (f->shown == f->found) return;
     wfi_work_puts(w, "... ");
@@ -14535,7 +15056,7 @@ void wfi_work_files(wfi_work *w) {
         return;
     }
     wfi_work_put(w, WF_STR("["));
-    find_walk(f, fd, ".", find_list_json);
+    find_walk(f, fd, "", find_list_json);
     close(fd);
     if (!w->is_error) wfi_work_put(w, WF_STR("]"));
 }
@@ -14670,7 +15191,7 @@ static void find_grep_foot(find *f) {
     wfi_work *w = f->w;
     bool full = w->full;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no match\n");
+    if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
@@ -14680,16 +15201,16 @@ static void find_grep_foot(find *f) {
 }
 
 void wfi_work_grep(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
     if (f == NULL || !find_grep_parse(f, path)) return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0) {
         wfi_work_path_error(w, -fd, wf_str_of(path, strlen(path)));
         return;
     }
     if (wfi_confine_is_dir(fd)) {
-        find_walk(f, fd, path, find_grep_file);
+        find_walk(f, fd, real, find_grep_file);
     } else {
         find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
     }
@@ -14698,6 +15219,517 @@ void wfi_work_grep(wfi_work *w) {
 }
 
 /* ==== end src/port/find.c ==== */
+
+/* ==== begin src/port/write.c ==== */
+
+/* write: the tools that change files, write and edit.
+ *
+ * Invariants:
+ *   1. A file is changed whole or not at all: its new text goes to a new file beside it, which then takes its name. On
+ *      failure nothing is left, neither that file nor a directory that was made for it.
+ *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
+ *      outside of the root is touched.
+ *   3. The file keeps its mode, and its owner and group where the system lets us. Where the group cannot be kept, the new
+ *      one gets no more than everybody; setuid and setgid bits go, as they do with any write.
+ *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define WRITE_AROUND   2u   /* lines shown before and behind a change */
+#define WRITE_SHOWN    12u  /* lines shown at most */
+#define WRITE_NAMED    10u  /* line numbers named at most */
+#define WRITE_LINE     300u /* bytes shown of a line */
+#define WRITE_TRIES    8u   /* for a free name; they are random */
+#define WRITE_NEW_NAME 24u
+
+typedef struct write_file {
+    wfi_spot spot;
+    int fd; /* the file that is there, open, or -1 */
+    struct stat st;
+} write_file;
+
+/* ---- errors ---- */
+
+static bool write_path_error(wfi_work *w, int error, const char *path) {
+    wf_str shown = wf_str_of(path, strlen(path));
+    switch (error) {
+    case WFI_CONFINE_GUARDED:
+        wfi_work_path_bad(w, "tools do not write to .git and .wf: ", shown, "");
+        break;
+    case EISDIR:
+        wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");
+        break;
+    case EACCES:
+    case EPERM:
+        wfi_work_path_bad(w, "no permission to write: ", shown, "");
+        break;
+    case EROFS:
+        wfi_work_path_bad(w, "on a file system that is only read: ", shown, "");
+        break;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG:
+        wfi_work_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
+        break;
+    case ETXTBSY:
+        wfi_work_path_bad(w, "it is a program that is running: ", shown, "");
+        break;
+    case ENOENT:
+    case ENOTDIR:
+    case EXDEV:
+    case ELOOP:
+    case ENAMETOOLONG:
+    case ENXIO:
+        wfi_work_path_error(w, error, shown);
+        break;
+    default:
+        wfi_work_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
+    }
+    return false;
+}
+
+/* ---- the file ---- */
+
+static void write_close(write_file *f) {
+    wfi_sys_close(&f->fd);
+    wfi_sys_close(&f->spot.dir);
+}
+
+/* Opens the file in its place, if one is there. The system says in this way whether it may be written, though it will
+ * be another one that is written to. 0 or an errno. */
+static int write_open_there(write_file *f, int flags) {
+    if (fstatat(f->spot.dir, f->spot.name, &f->st, AT_SYMLINK_NOFOLLOW) != 0) return errno;
+    if (S_ISDIR(f->st.st_mode)) return EISDIR;
+    if (!S_ISREG(f->st.st_mode)) return ENXIO;
+    f->fd = openat(f->spot.dir, f->spot.name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (f->fd < 0 || fstat(f->fd, &f->st) != 0) return errno;
+    return S_ISREG(f->st.st_mode) ? 0 : ENXIO;
+}
+
+/* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
+static bool write_open(wfi_work *w, const char *path, int flags, write_file *f) {
+    bool make = (flags & O_CREAT) != 0;
+    f->fd = -1;
+    memset(&f->st, 0, sizeof f->st);
+    int error = wfi_confine_spot(w->root, w->dirfd, path, make, &f->spot);
+    if (error != 0) {
+        write_path_error(w, error, path);
+        if (error == ENOENT) wfi_work_suggest(w, path);
+        return false;
+    }
+    error = write_open_there(f, flags & ~O_CREAT);
+    if (error == 0 || (error == ENOENT && make)) return true;
+    write_path_error(w, error, path);
+    if (error == ENOENT) wfi_work_suggest(w, f->spot.path);
+    wfi_confine_unmake(w->root, w->dirfd, &f->spot);
+    write_close(f);
+    return false;
+}
+
+/* ---- the new text ---- */
+
+static int write_all(int fd, wf_str text) {
+    while (text.len > 0) {
+        ssize_t n = write(fd, text.ptr, text.len);
+        if (n < 0 && errno != EINTR) return errno;
+        if (n == 0) return ENOSPC;
+        if (n > 0) text = wf_str_of(text.ptr + n, text.len - (size_t)n);
+    }
+    return 0;
+}
+
+/* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
+static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
+    static const char digits[] = "0123456789abcdef";
+    int fd = -1;
+    errno = EEXIST;
+    for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
+        uint8_t random[8];
+        if (!wfi_sys_random(random, sizeof random)) return -1;
+        memcpy(name, ".wf-", 4);
+        for (size_t k = 0; k < sizeof random; k++) {
+            name[4 + 2 * k] = digits[random[k] >> 4];
+            name[5 + 2 * k] = digits[random[k] & 15];
+        }
+        name[4 + 2 * sizeof random] = '\0';
+        fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
+    }
+    return fd;
+}
+
+/* Gives the new file what the old one has. */
+static int write_keep(const write_file *f, int fd) {
+    struct stat st;
+    mode_t mode = f->st.st_mode & 0777;
+    if (f->fd < 0) return 0;
+    if (fstat(fd, &st) != 0) return errno;
+    bool same = st.st_uid == f->st.st_uid && st.st_gid == f->st.st_gid;
+    if (!same && fchown(fd, f->st.st_uid, f->st.st_gid) != 0 && fchown(fd, (uid_t)-1, f->st.st_gid) != 0)
+        mode &= (mode_t)(0707 | (mode & 07) << 3);
+    return fchmod(fd, mode) == 0 ? 0 : errno;
+}
+
+/* Puts the text in the file's place. 0 or an errno. */
+static int write_put(const write_file *f, wf_str text) {
+    char name[WRITE_NEW_NAME];
+    int fd = write_make(f, name);
+    if (fd < 0) return errno;
+    int error = write_all(fd, text);
+    if (error == 0) error = write_keep(f, fd);
+    if (close(fd) != 0 && error == 0) error = errno;
+    if (error == 0 && renameat(f->spot.dir, name, f->spot.dir, f->spot.name) != 0) error = errno;
+    if (error != 0) unlinkat(f->spot.dir, name, 0);
+    return error;
+}
+
+/* Stores the text and closes the file. False: an error was set. */
+static bool write_store(wfi_work *w, write_file *f, wf_str text) {
+    int error = write_put(f, text);
+    if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
+    write_close(f);
+    return error == 0 || write_path_error(w, error, f->spot.path);
+}
+
+/* ---- write ---- */
+
+static uint64_t write_count(wf_str text, char c) {
+    uint64_t n = 0;
+    for (size_t i = 0; i < text.len; i++)
+        n += text.ptr[i] == c;
+    return n;
+}
+
+static void write_put_path(wfi_work *w, const write_file *f) {
+    wfi_work_put(w, wfi_work_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
+}
+
+static void write_links_foot(wfi_work *w, const write_file *f) {
+    if (f->st.st_nlink < 2) return;
+    wfi_work_puts(w, "(the file had ");
+    wfi_work_putn(w, f->st.st_nlink);
+    wfi_work_puts(w, " names; under the others it is as it was)\n");
+}
+
+static bool write_fits(wfi_work *w, const char *key, wf_str text) {
+    if (text.len <= WFI_WORK_WRITE_MAX) return true;
+    wfi_work_error(w, "\"");
+    wfi_work_puts(w, key);
+    wfi_work_puts(w, "\" is longer than 4 MiB; write less at once");
+    return false;
+}
+
+void wfi_work_write(wfi_work *w) {
+    char path[WFI_CONFINE_PATH];
+    write_file f;
+    wf_str text;
+    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
+        !write_open(w, path, O_WRONLY | O_CREAT, &f))
+        return;
+    bool there = f.fd >= 0;
+    if (!write_store(w, &f, text)) return;
+    wfi_work_puts(w, there ? "replaced " : "made ");
+    write_put_path(w, &f);
+    wfi_work_puts(w, ": ");
+    wfi_work_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
+    wfi_work_puts(w, " lines, ");
+    wfi_work_putn(w, text.len);
+    wfi_work_puts(w, " bytes\n");
+    write_links_foot(w, &f);
+}
+
+/* ---- edit: the text that is looked for ---- */
+
+typedef struct write_edit {
+    wfi_work *w;
+    wf_str text; /* of the file */
+    wf_str from, to;
+    bool all;
+    uint64_t count;         /* of matches */
+    size_t at[WRITE_NAMED]; /* where the first of them are */
+} write_edit;
+
+static size_t write_find(wf_str text, size_t from, wf_str what) {
+    const char *p = what.len <= text.len - from ? memmem(text.ptr + from, text.len - from, what.ptr, what.len) : NULL;
+    return p != NULL ? (size_t)(p - text.ptr) : text.len;
+}
+
+static void write_count_matches(write_edit *e) {
+    e->count = 0;
+    for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
+        if (e->count < WRITE_NAMED) e->at[e->count] = at;
+        e->count++;
+    }
+}
+
+/* The text with CRLF where it has a bare LF. False: the room is used up. */
+static bool write_crlf(wfi_work *w, wf_str text, wf_str *out) {
+    char *to = wfi_work_take(w, text.len + write_count(text, '\n'));
+    size_t n = 0;
+    if (to == NULL) return false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\n' && (i == 0 || text.ptr[i - 1] != '\r')) to[n++] = '\r';
+        to[n++] = text.ptr[i];
+    }
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+static bool write_is_crlf(wf_str text) {
+    size_t at = write_find(text, 0, WF_STR("\n"));
+    return at > 0 && at < text.len && text.ptr[at - 1] == '\r';
+}
+
+/* Finds the matches. Models write LF: with the line ends of the file's first line, old and new are tried first, then with
+ * the other ones. False: the room is used up. */
+static bool write_match(write_edit *e) {
+    wf_str given[2] = {e->from, e->to}, crlf[2];
+    bool crlf_first = write_is_crlf(e->text);
+    if (!write_crlf(e->w, given[0], &crlf[0]) || !write_crlf(e->w, given[1], &crlf[1])) return false;
+    for (int turn = 0; turn < 2; turn++) {
+        const wf_str *form = (turn == 0) == crlf_first ? crlf : given;
+        e->from = form[0];
+        e->to = form[1];
+        write_count_matches(e);
+        if (e->count > 0) return true;
+    }
+    e->from = given[0];
+    return true;
+}
+
+/* ---- edit: lines ---- */
+
+static uint64_t write_line_of(wf_str text, size_t at) {
+    return 1 + write_count(wf_str_of(text.ptr, at), '\n');
+}
+
+/* Shows the lines that hold from..to, and some around them. */
+static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
+    for (uint32_t i = 0; from > 0; from--)
+        if (text.ptr[from - 1] == '\n' && i++ == WRITE_AROUND) break;
+    uint64_t number = write_line_of(text, from);
+    uint32_t behind = 0;
+    for (uint32_t i = 0; i < WRITE_SHOWN && from < text.len && behind <= WRITE_AROUND; i++) {
+        size_t end = write_find(text, from, WF_STR("\n"));
+        size_t n = end - from - (end > from && text.ptr[end - 1] == '\r');
+        if (!wfi_work_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
+        behind += end >= to;
+        from = end + 1;
+    }
+}
+
+/* "s 3, 17, 20" behind the word line. */
+static void write_put_lines(const write_edit *e) {
+    uint64_t last = 0;
+    wfi_work_puts(e->w, e->count > 1 ? "s" : "");
+    for (uint64_t i = 0; i < e->count && i < WRITE_NAMED; i++) {
+        uint64_t line = write_line_of(e->text, e->at[i]);
+        if (line == last) continue;
+        wfi_work_puts(e->w, i == 0 ? " " : ", ");
+        wfi_work_putn(e->w, line);
+        last = line;
+    }
+    if (e->count > WRITE_NAMED) wfi_work_puts(e->w, " ...");
+}
+
+/* ---- edit: what may be said when nothing matches ---- */
+
+static bool write_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* The text without its blanks. */
+static bool write_squeeze(wfi_work *w, wf_str text, wf_str *out) {
+    char *to = wfi_work_take(w, text.len);
+    size_t n = 0;
+    if (to == NULL) return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (!write_is_blank(text.ptr[i])) to[n++] = text.ptr[i];
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+/* Where the n-th byte that is no blank stands. */
+static size_t write_unsqueeze(wf_str text, size_t n) {
+    size_t i = 0;
+    while (i < text.len && (write_is_blank(text.ptr[i]) || n-- > 0))
+        i++;
+    return i;
+}
+
+/* Shows the place that differs in blanks only, if there is one. */
+static bool write_near_blanks(write_edit *e) {
+    wf_str text, from;
+    if (!write_squeeze(e->w, e->text, &text) || !write_squeeze(e->w, e->from, &from) || from.len == 0) return false;
+    size_t at = write_find(text, 0, from);
+    if (at == text.len) return false;
+    size_t first = write_unsqueeze(e->text, at), last = write_unsqueeze(e->text, at + from.len - 1);
+    wfi_work_puts(e->w, ". Line ");
+    wfi_work_putn(e->w, write_line_of(e->text, first));
+    wfi_work_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
+    write_show(e->w, e->text, first, last);
+    return true;
+}
+
+/* The first line of old that holds more than blanks, without those around it. */
+static wf_str write_first_line(wf_str from) {
+    size_t at = 0, end;
+    while (at < from.len && write_is_blank(from.ptr[at]))
+        at++;
+    for (end = at; end < from.len && from.ptr[end] != '\n';)
+        end++;
+    while (end > at && write_is_blank(from.ptr[end - 1]))
+        end--;
+    return wf_str_of(from.ptr + at, end - at);
+}
+
+/* Whether old begins as `read` shows a line. */
+static bool write_has_number(wf_str line) {
+    size_t i = 0;
+    while (i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9')
+        i++;
+    return i > 0 && i < line.len && line.ptr[i] == '\t';
+}
+
+static void write_not_found(write_edit *e, const write_file *f) {
+    wfi_work *w = e->w;
+    wf_str line = write_first_line(e->from);
+    wfi_work_error(w, "\"old\" is not in ");
+    write_put_path(w, f);
+    if (write_has_number(line)) {
+        wfi_work_puts(w, "; leave out the line numbers that read shows");
+        return;
+    }
+    if (write_near_blanks(e)) return;
+    size_t at = line.len > 0 ? write_find(e->text, 0, line) : e->text.len;
+    if (at == e->text.len) {
+        wfi_work_puts(w, "; read the file again");
+        return;
+    }
+    wfi_work_puts(w, "; its first line is there, in line ");
+    wfi_work_putn(w, write_line_of(e->text, at));
+    wfi_work_puts(w, ", but not what follows:\n");
+    write_show(w, e->text, at, at);
+}
+
+/* ---- edit ---- */
+
+static bool write_edit_parse(write_edit *e, char *path) {
+    wfi_work *w = e->w;
+    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "old", true, &e->from) ||
+        !wfi_work_str(w, "new", true, &e->to) || !wfi_work_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
+        !write_fits(w, "new", e->to))
+        return false;
+    if (e->from.len == 0) {
+        wfi_work_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
+        return false;
+    }
+    if (e->from.len != e->to.len || memcmp(e->from.ptr, e->to.ptr, e->to.len) != 0) return true;
+    wfi_work_error(w, "\"old\" and \"new\" are the same: nothing to do");
+    return false;
+}
+
+/* Reads the whole file. */
+static bool write_load(write_edit *e, const write_file *f, const char *path) {
+    wfi_work *w = e->w;
+    size_t size = (size_t)f->st.st_size, n = 0;
+    wf_str shown = wf_str_of(path, strlen(path));
+    if ((uint64_t)f->st.st_size > WFI_WORK_EDIT_MAX) {
+        wfi_work_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
+        return false;
+    }
+    char *text = wfi_work_take(w, size);
+    if (text == NULL) return false;
+    while (n < size) {
+        ssize_t got = read(f->fd, text + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) wfi_work_path_error(w, errno, shown);
+        if (got < 0) return false;
+        if (got == 0) break;
+        n += (size_t)got;
+    }
+    e->text = wf_str_of(text, n);
+    if (n == 0 || memchr(text, '\0', n < WFI_WORK_PROBE ? n : WFI_WORK_PROBE) == NULL) return true;
+    wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
+    return false;
+}
+
+/* Whether the matches are what was asked for. */
+static bool write_found(write_edit *e, const write_file *f) {
+    wfi_work *w = e->w;
+    if (e->count == 0) {
+        write_not_found(e, f);
+        return false;
+    }
+    if (e->count == 1 || e->all) return true;
+    wfi_work_error(w, "\"old\" is there ");
+    wfi_work_putn(w, e->count);
+    wfi_work_puts(w, " times, in line");
+    write_put_lines(e);
+    wfi_work_puts(w, "; add lines around it to name one place, or set \"all\"");
+    return false;
+}
+
+/* The file's text with all matches replaced. */
+static bool write_replace(write_edit *e, wf_str *out) {
+    wfi_work *w = e->w;
+    uint64_t size = e->text.len - e->count * e->from.len + e->count * e->to.len;
+    if (size > WFI_WORK_EDIT_MAX) {
+        wfi_work_error(w, "the file would become larger than 16 MiB; nothing was changed");
+        return false;
+    }
+    char *to = wfi_work_take(w, (size_t)size);
+    size_t from = 0, n = 0;
+    if (to == NULL) return false;
+    for (uint64_t i = 0; i <= e->count; i++) {
+        size_t at = i < e->count ? write_find(e->text, from, e->from) : e->text.len;
+        memcpy(to + n, e->text.ptr + from, at - from);
+        n += at - from;
+        if (i == e->count) break;
+        memcpy(to + n, e->to.ptr, e->to.len);
+        n += e->to.len;
+        from = at + e->from.len;
+    }
+    *out = wf_str_of(to, n);
+    return true;
+}
+
+static void write_edit_answer(write_edit *e, const write_file *f, wf_str text) {
+    wfi_work *w = e->w;
+    wfi_work_puts(w, "edited ");
+    write_put_path(w, f);
+    wfi_work_puts(w, ": ");
+    wfi_work_putn(w, e->count);
+    wfi_work_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
+    write_put_lines(e);
+    wfi_work_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
+    write_links_foot(w, f);
+    write_show(w, text, e->at[0], e->at[0] + e->to.len);
+}
+
+void wfi_work_edit(wfi_work *w) {
+    char path[WFI_CONFINE_PATH];
+    write_edit e = {.w = w};
+    write_file f;
+    wf_str text;
+    if (!write_edit_parse(&e, path) || !write_open(w, path, O_RDWR, &f)) return;
+    if (!write_load(&e, &f, path) || !write_match(&e) || !write_found(&e, &f) || !write_replace(&e, &text)) {
+        write_close(&f);
+        return;
+    }
+    if (write_store(w, &f, text)) write_edit_answer(&e, &f, text);
+}
+
+/* ==== end src/port/write.c ==== */
 
 /* ==== begin src/port/tools.h ==== */
 
@@ -14781,6 +15813,8 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 #define TOOLS_GOOD '+'
 #define TOOLS_BAD  '-'
 
+#define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
 #define TOOLS_STRING "{\"type\":\"string\"}"
@@ -14795,6 +15829,7 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_work_fn work;
+    bool here; /* always in this process: it changes files, which no child of ours may */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -14803,7 +15838,8 @@ static const struct {
      WF_ALLOW_READ,
      true,
      true,
-     wfi_work_read},
+     wfi_work_read,
+     false},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -14816,14 +15852,36 @@ static const struct {
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_grep},
+     wfi_work_grep,
+     false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_glob},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files},
+     wfi_work_glob,
+     false},
+    {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_write,
+     true},
+    {{TOOLS_STR("edit"),
+      TOOLS_STR(
+          "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
+          "read shows them, without numbers."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"old\":" TOOLS_STRING ",\"new\":" TOOLS_STRING
+                             ",\"all\":{\"type\":\"boolean\"}",
+                             "path\",\"old\",\"new")),
+      true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_edit,
+     true},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -15015,9 +16073,28 @@ static uint32_t tools_find(const wf_tool_call *call) {
     return TOOLS_KINDS;
 }
 
+/* One after the other: nothing changes a file between an edit's reading and its writing but other programs. */
+static void tools_work_here(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_work w = tools_work(t, k);
+    w.size = WFI_WORK_FIND_ROOM;
+    w.room = wfi_sys_pages(w.size);
+    if (w.room == NULL) {
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
+        return;
+    }
+    tools_kinds[k->kind].work(&w);
+    wfi_sys_pages_end(w.room, w.size);
+    tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
+}
+
 static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     wfi_work w = tools_work(t, k);
+    if (tools_kinds[k->kind].here) {
+        tools_work_here(t, ticket);
+        return;
+    }
     if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
         wfi_work_read(&w);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
@@ -15039,6 +16116,19 @@ static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
     return true;
 }
 
+static const char *tools_refusal(uint32_t right) {
+    switch (right) {
+    case WF_ALLOW_WRITE:
+        return "it is not allowed in this run; --allow write gives that right";
+    case WF_ALLOW_BASH:
+        return "it is not allowed in this run; --allow bash gives that right";
+    case WF_ALLOW_EXEC:
+        return "it is not allowed in this run; --allow exec gives that right";
+    default:
+        return "it is not allowed in this run; --allow read gives that right";
+    }
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -15048,17 +16138,17 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read and files"
-                                : "there is no such tool; there are read, grep and glob");
+                                : "there is no such tool; use one of those that are offered");
         return WF_OK;
     }
     if ((tools_kinds[k->kind].right & t->allow) == 0) {
-        tools_fail(t, ticket, "it is not allowed in this run; --allow gives that right");
+        tools_fail(t, ticket, tools_refusal(tools_kinds[k->kind].right));
         return WF_OK;
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
-        tools_fail(t, ticket, "the system has no memory to spare; try again later");
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
     else if (call->cwd.len > 0 && !tools_enter(t, k))
         tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
     else

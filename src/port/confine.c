@@ -10,7 +10,6 @@
 #include "confine.h"
 #include <errno.h>
 #include <fcntl.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -80,9 +79,34 @@ typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
     uint32_t links;
+    uint32_t made; /* of the last directories of `done`, how many were made on the way */
+    size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
+    bool spot;     /* the last name is not opened but pushed */
+    bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
+
+/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
+ * pass over characters without width. */
+static bool confine_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+/* Whether a path without links and dots lies where nothing may be written. */
+static bool confine_is_guarded(const char *path) {
+    for (const char *from = path; *from != '\0';) {
+        size_t n = strcspn(from, "/");
+        if (confine_is_like(from, n, ".git") || (from == path && confine_is_like(from, n, ".wf"))) return true;
+        from += n + (from[n] == '/');
+    }
+    return false;
+}
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
 static int confine_step(int at, const char *name, bool last) {
@@ -120,11 +144,26 @@ static int confine_reopen(confine_walk *w) {
     return 0;
 }
 
+/* Takes the last name off `done`; it stays where it was, behind a zero. */
+static const char *confine_pop(confine_walk *w) {
+    char *slash = strrchr(w->done, '/');
+    if (slash == NULL) {
+        memmove(w->done + 1, w->done, strlen(w->done) + 1);
+        slash = w->done;
+    }
+    *slash = '\0';
+    return slash + 1;
+}
+
 static int confine_up(confine_walk *w) {
     if (w->done[0] == '\0') return EXDEV;
-    char *slash = strrchr(w->done, '/');
-    *(slash != NULL ? slash : w->done) = '\0';
-    return confine_reopen(w);
+    const char *name = confine_pop(w);
+    w->deep = strlen(w->done);
+    int error = confine_reopen(w);
+    if (error != 0 || w->made == 0) return error;
+    w->made--;
+    unlinkat(w->at, name, AT_REMOVEDIR); /* it was made for nothing */
+    return 0;
 }
 
 /* Takes the first name off `todo`. */
@@ -147,6 +186,8 @@ static int confine_follow(confine_walk *w, const char *target) {
         target = confine_inside(w->c, target);
         if (target == NULL) return EXDEV;
         w->done[0] = '\0';
+        w->made = 0;
+        w->deep = 0;
         int error = confine_reopen(w);
         if (error != 0) return error;
     }
@@ -161,48 +202,70 @@ static int confine_follow(confine_walk *w, const char *target) {
     return 0;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno. */
+/* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
+static int confine_enter(confine_walk *w, const char *name) {
+    int fd = confine_step(w->at, name, false);
+    bool missing = fd == -ENOENT && w->make;
+    if (missing && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
+    if (missing) fd = confine_step(w->at, name, false);
+    if (fd < 0) return -fd;
+    w->made = missing ? w->made + 1 : 0;
+    w->deep = strlen(w->done);
+    wfi_sys_close(&w->at);
+    w->at = fd;
+    return 0;
+}
+
+/* The last name, which is no link. */
+static int confine_arrive(confine_walk *w, const char *name, int *out) {
+    if (w->spot && name[0] == '\0') return EISDIR;
+    if (w->spot && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    if (w->spot) w->at = -1;
+    return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
+}
+
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
     bool last = w->todo[0] == '\0';
-    if (strcmp(name, "..") == 0) {
-        int error = confine_up(w);
-        if (error != 0) return error;
-        name[0] = '\0';
-    }
-    if (name[0] == '\0' || strcmp(name, ".") == 0) {
-        if (!last) return 0;
-        *out = openat(w->at, ".", CONFINE_FLAGS);
-        return *out >= 0 ? 0 : errno;
-    }
+    int error = 0;
+    if (strcmp(name, "..") == 0) error = confine_up(w);
+    if (error != 0) return error;
+    if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
+        return last ? confine_arrive(w, "", out) : 0;
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
         return n == 0 ? ENOENT : confine_follow(w, target);
     }
-    int fd = confine_step(w->at, name, last);
-    if (fd < 0) return -fd;
-    if (last) {
-        *out = fd;
-        return 0;
-    }
-    wfi_sys_close(&w->at);
-    w->at = fd;
-    return confine_push(w, name);
+    error = confine_push(w, name);
+    if (error != 0) return error;
+    return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
-    int out = -1;
-    w.done[0] = '\0';
-    memcpy(w.todo, path, strlen(path) + 1);
-    int error = confine_reopen(&w);
+/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+static int confine_walk_run(confine_walk *w, const char *path, int *out) {
+    *out = -1;
+    w->at = -1;
+    w->done[0] = '\0';
+    memcpy(w->todo, path, strlen(path) + 1);
+    int error = confine_reopen(w);
     /* Each round takes a name off todo or follows one of the few links: it ends. */
-    while (error == 0 && out < 0)
-        error = confine_next(&w, &out);
-    wfi_sys_close(&w.at);
-    return error == 0 ? out : -error;
+    while (error == 0 && *out < 0)
+        error = confine_next(w, out);
+    wfi_sys_close(&w->at);
+    return error;
+}
+
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real) {
+    confine_walk w = {.c = c, .dirfd = dirfd};
+    int out, error = confine_walk_run(&w, path, &out);
+    if (error != 0) return -error;
+    if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
+    return out;
 }
 
 /* ---- opening ---- */
@@ -223,18 +286,27 @@ static int confine_kernel_open(int dirfd, const char *path) {
 }
 #endif
 
+/* Lets nothing out but files and directories. */
+static int confine_sift(int fd) {
+    if (fd < 0 || wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
+    close(fd);
+    return -ENXIO;
+}
+
 int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
 #if WFI_LINUX
     int fd = confine_kernel_open(dirfd, path);
-    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL);
 #else
-    int fd = confine_walk_open(c, dirfd, path);
+    int fd = confine_walk_open(c, dirfd, path, NULL);
 #endif
-    if (fd < 0) return fd;
-    if (wfi_confine_is_file(fd, NULL) || wfi_confine_is_dir(fd)) return fd;
-    close(fd);
-    return -ENXIO;
+    return confine_sift(fd);
+}
+
+int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]) {
+    if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
+    return confine_sift(confine_walk_open(c, dirfd, path, real));
 }
 
 bool wfi_confine_is_file(int fd, uint64_t *size) {
@@ -250,16 +322,51 @@ bool wfi_confine_is_dir(int fd) {
 }
 
 int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
-    char absolute[2 * WFI_CONFINE_PATH];
+    char real[WFI_CONFINE_PATH];
     memset(out, 0, sizeof *out);
-    out->fd = wfi_confine_open(c, c->fd, path);
+    out->fd = wfi_confine_open_real(c, c->fd, path, real);
     if (out->fd < 0) return -out->fd;
     if (!wfi_confine_is_dir(out->fd)) {
         wfi_sys_close(&out->fd);
         return ENOTDIR;
     }
+    out->guarded = c->guarded || confine_is_guarded(real);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
-    snprintf(absolute, sizeof absolute, "%s/%s", c->root, path);
-    if (c->root[0] == '\0' || realpath(absolute, out->root) == NULL) out->root[0] = '\0';
+    size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
+    if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;
+    memcpy(out->root, c->root, n);
+    out->root[n] = '/';
+    memcpy(out->root + n + 1, real, m + 1);
+    if (m == 0) memcpy(out->root, c->root, strlen(c->root) + 1);
     return 0;
+}
+
+/* ---- writing ---- */
+
+int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    size_t n = strlen(path);
+    spot->dir = -1;
+    if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;
+    if (c->guarded) return WFI_CONFINE_GUARDED;
+    if (n == 0 || path[n - 1] == '/') return EISDIR;
+    int error = confine_walk_run(&w, path, &spot->dir);
+    memcpy(spot->path, w.done, strlen(w.done) + 1);
+    const char *slash = strrchr(spot->path, '/');
+    spot->name = slash != NULL ? slash + 1 : spot->path;
+    spot->made = w.made;
+    spot->dir_len = w.deep;
+    if (error != 0) wfi_confine_unmake(c, dirfd, spot);
+    return error;
+}
+
+void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
+    confine_walk w = {.c = c, .dirfd = dirfd, .at = -1};
+    memcpy(w.done, spot->path, spot->dir_len);
+    w.done[spot->dir_len] = '\0';
+    for (uint32_t i = 0; i < spot->made && w.done[0] != '\0'; i++) {
+        const char *name = confine_pop(&w);
+        if (confine_reopen(&w) != 0 || unlinkat(w.at, name, AT_REMOVEDIR) != 0) break;
+    }
+    wfi_sys_close(&w.at);
 }

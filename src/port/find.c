@@ -36,6 +36,7 @@ typedef struct find {
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
     uint32_t unreadable;
+    bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
     uint64_t context, max;
@@ -105,14 +106,11 @@ static bool find_enter(void *ctx, wf_str dir) {
 
 typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name);
 
-/* Walks the open directory at `path`, taking all the room that is left. */
-static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
+/* Walks the open directory at `real`, a path without links, taking all the room that is left. */
+static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
-    size_t n = strcmp(path, ".") == 0 ? 0 : strlen(path);
-    if (n >= sizeof prefix) return;
-    memcpy(prefix, path, n);
-    while (n > 0 && prefix[n - 1] == '/')
-        n--;
+    size_t n = strlen(real);
+    memcpy(prefix, real, n);
     if (n > 0) prefix[n++] = '/';
     wfi_walk *walk = wfi_work_take(f->w, sizeof *walk);
     if (walk == NULL) return;
@@ -123,8 +121,16 @@ static void find_walk(find *f, int fd, const char *path, find_file_fn file) {
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
     f->prefix = n;
-    wfi_walk_run(walk, fd, wf_str_of(prefix, n));
+    wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
     f->unreadable += walk->unreadable;
+    f->ignored = walk->ignored;
+}
+
+/* The end of an answer without results. */
+static void find_nothing_foot(find *f, const char *what) {
+    wfi_work_puts(f->w, what);
+    if (f->ignored) wfi_work_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
+    wfi_work_puts(f->w, "\n");
 }
 
 static void find_unreadable_foot(find *f) {
@@ -161,22 +167,22 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
 }
 
 void wfi_work_glob(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     wf_str pattern;
     find *f = find_begin(w);
     if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0 || !wfi_confine_is_dir(fd)) {
         wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
     } else {
-        find_walk(f, fd, path, find_list);
+        find_walk(f, fd, real, find_list);
     }
     if (fd >= 0) close(fd);
     if (w->is_error) return;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no file matches\n");
+    if (f->found == 0) find_nothing_foot(f, "no file matches");
     find_unreadable_foot(f);
     if (f->shown == f->found) return;
     wfi_work_puts(w, "... ");
@@ -232,7 +238,7 @@ void wfi_work_files(wfi_work *w) {
         return;
     }
     wfi_work_put(w, WF_STR("["));
-    find_walk(f, fd, ".", find_list_json);
+    find_walk(f, fd, "", find_list_json);
     close(fd);
     if (!w->is_error) wfi_work_put(w, WF_STR("]"));
 }
@@ -367,7 +373,7 @@ static void find_grep_foot(find *f) {
     wfi_work *w = f->w;
     bool full = w->full;
     wfi_work_foot(w);
-    if (f->found == 0) wfi_work_puts(w, "no match\n");
+    if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
@@ -377,16 +383,16 @@ static void find_grep_foot(find *f) {
 }
 
 void wfi_work_grep(wfi_work *w) {
-    char path[WFI_CONFINE_PATH];
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
     if (f == NULL || !find_grep_parse(f, path)) return;
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0) {
         wfi_work_path_error(w, -fd, wf_str_of(path, strlen(path)));
         return;
     }
     if (wfi_confine_is_dir(fd)) {
-        find_walk(f, fd, path, find_grep_file);
+        find_walk(f, fd, real, find_grep_file);
     } else {
         find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
     }

@@ -203,8 +203,7 @@ static uint32_t match_escape_char(match_parser *p) {
     }
 }
 
-/* [:alpha:] and its kin inside of brackets. */
-static bool match_named_class(match_parser *p) {
+const char *wfi_match_class(wf_str text, size_t *len) {
     static const struct {
         const char *name, *pairs;
     } named[] = {{"[:alpha:]", "AZaz"},    {"[:digit:]", "09"},
@@ -214,12 +213,20 @@ static bool match_named_class(match_parser *p) {
                  {"[:xdigit:]", "09AFaf"}, {"[:cntrl:]", "\001\037\177\177"},
                  {"[:print:]", " ~"},      {"[:graph:]", "!~"}};
     for (size_t i = 0; i < sizeof named / sizeof named[0]; i++) {
-        if (!match_at_text(p, named[i].name)) continue;
-        match_ranges(p, named[i].pairs, false);
-        p->pos += strlen(named[i].name);
-        return true;
+        *len = strlen(named[i].name);
+        if (text.len >= *len && memcmp(text.ptr, named[i].name, *len) == 0) return named[i].pairs;
     }
-    return false;
+    return NULL;
+}
+
+/* [:alpha:] and its kin inside of brackets. */
+static bool match_named_class(match_parser *p) {
+    size_t n;
+    const char *pairs = wfi_match_class(wf_str_of(p->in.ptr + p->pos, p->in.len - p->pos), &n);
+    if (pairs == NULL) return false;
+    match_ranges(p, pairs, false);
+    p->pos += n;
+    return true;
 }
 
 /* One end of a range; false: it was a whole class. */

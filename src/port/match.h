@@ -48,6 +48,9 @@ typedef struct wfi_match {
 WFI const char *wfi_match_regex(wfi_match *m, wf_str pattern, bool fold, size_t *at);
 WFI const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at);
 
+/* The class [:alpha:] or another one that text begins with: its ranges as pairs of bytes, and its length. NULL: none. */
+WFI const char *wfi_match_class(wf_str text, size_t *len);
+
 /* Whether the pattern of wfi_match_regex occurs in the line. */
 WFI bool wfi_match_search(wfi_match *m, wf_str line);
 /* Whether the glob matches the whole path. */

@@ -13,8 +13,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#define READ_LINES      400u  /* when no end is asked for */
-#define READ_LINE_MAX   2000u /* bytes shown of a line */
+#define READ_LINES      400u /* when no end is asked for */
 #define READ_NEAR_NAMES 3
 #define READ_NEAR_LEN   64u /* names longer than this are not compared */
 
@@ -63,8 +62,8 @@ static bool read_compare_name(void *ctx, const char *name, wfi_entry_type type) 
     return near->count < READ_NEAR_NAMES;
 }
 
-/* Adds "; did you mean a, b?" from the directory where the name should be. */
-static void read_suggest(wfi_work *w, const char *path) {
+/* Looks in the directory where the name should be. */
+void wfi_work_suggest(wfi_work *w, const char *path) {
     uint64_t entries[1024];
     char dir[WFI_CONFINE_PATH];
     const char *slash = strrchr(path, '/');
@@ -107,13 +106,12 @@ static int read_open(wfi_work *w, const char *path) {
     if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
     if (fd >= 0) {
         close(fd);
-        wfi_work_error(w, "it is a directory, not a file: ");
-        wfi_work_put(w, wfi_work_clip(shown, 256));
-        wfi_work_puts(w, w->script ? "; list it with files()" : "; list it with glob");
+        wfi_work_path_bad(w, "it is a directory, not a file: ", shown,
+                          w->script ? "; list it with files()" : "; list it with glob");
         return -1;
     }
     wfi_work_path_error(w, -fd, shown);
-    if (fd == -ENOENT) read_suggest(w, path);
+    if (fd == -ENOENT) wfi_work_suggest(w, path);
     return -1;
 }
 
@@ -130,22 +128,6 @@ bool wfi_work_read_is_small(wfi_work *w) {
 }
 
 /* ---- for models ---- */
-
-/* "   12<tab>text"; false: it does not fit. */
-static bool read_show(wfi_work *w, wf_str text, uint64_t number, bool whole) {
-    size_t start = w->len;
-    size_t max = w->cap / 2 < READ_LINE_MAX ? w->cap / 2 : READ_LINE_MAX;
-    wf_str shown = wfi_work_clip(text, max);
-    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
-        wfi_work_put(w, WF_STR(" "));
-    wfi_work_putn(w, number);
-    wfi_work_put(w, WF_STR("\t"));
-    wfi_work_put(w, shown);
-    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
-    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
-    w->len = start;
-    return false;
-}
 
 static wf_str read_chomp(wf_str text, bool *crlf) {
     if (text.len == 0 || text.ptr[text.len - 1] != '\r') return text;
@@ -173,10 +155,11 @@ static void read_model_foot(wfi_work *w, const read_args *a, uint64_t shown, uin
 
 static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
     uint64_t shown = a->from - 1;
+    size_t max = w->cap / 2 < WFI_WORK_LINE_MAX ? w->cap / 2 : WFI_WORK_LINE_MAX;
     bool crlf = false;
     while (wfi_lines_next(l)) {
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (read_show(w, read_chomp(l->text, &crlf), l->number, l->ended || l->eof)) shown = l->number;
+        if (wfi_work_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
     }
     read_model_foot(w, a, shown, l->number, crlf);
 }
@@ -226,8 +209,7 @@ void wfi_work_read(wfi_work *w) {
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {
-            wfi_work_error(w, "it is a binary file, not text: ");
-            wfi_work_put(w, wfi_work_clip(wf_str_of(a.path, strlen(a.path)), 256));
+            wfi_work_path_bad(w, "it is a binary file, not text: ", wf_str_of(a.path, strlen(a.path)), "");
         } else {
             read_for_model(w, &a, &l);
         }

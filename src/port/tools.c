@@ -17,6 +17,8 @@
 #define TOOLS_GOOD '+'
 #define TOOLS_BAD  '-'
 
+#define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
 #define TOOLS_STRING "{\"type\":\"string\"}"
@@ -31,6 +33,7 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_work_fn work;
+    bool here; /* always in this process: it changes files, which no child of ours may */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -39,7 +42,8 @@ static const struct {
      WF_ALLOW_READ,
      true,
      true,
-     wfi_work_read},
+     wfi_work_read,
+     false},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -52,14 +56,36 @@ static const struct {
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_grep},
+     wfi_work_grep,
+     false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_glob},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files},
+     wfi_work_glob,
+     false},
+    {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_write,
+     true},
+    {{TOOLS_STR("edit"),
+      TOOLS_STR(
+          "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
+          "read shows them, without numbers."),
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"old\":" TOOLS_STRING ",\"new\":" TOOLS_STRING
+                             ",\"all\":{\"type\":\"boolean\"}",
+                             "path\",\"old\",\"new")),
+      true},
+     WF_ALLOW_WRITE,
+     true,
+     false,
+     wfi_work_edit,
+     true},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -251,9 +277,28 @@ static uint32_t tools_find(const wf_tool_call *call) {
     return TOOLS_KINDS;
 }
 
+/* One after the other: nothing changes a file between an edit's reading and its writing but other programs. */
+static void tools_work_here(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_work w = tools_work(t, k);
+    w.size = WFI_WORK_FIND_ROOM;
+    w.room = wfi_sys_pages(w.size);
+    if (w.room == NULL) {
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
+        return;
+    }
+    tools_kinds[k->kind].work(&w);
+    wfi_sys_pages_end(w.room, w.size);
+    tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
+}
+
 static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     wfi_work w = tools_work(t, k);
+    if (tools_kinds[k->kind].here) {
+        tools_work_here(t, ticket);
+        return;
+    }
     if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
         wfi_work_read(&w);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
@@ -275,6 +320,19 @@ static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
     return true;
 }
 
+static const char *tools_refusal(uint32_t right) {
+    switch (right) {
+    case WF_ALLOW_WRITE:
+        return "it is not allowed in this run; --allow write gives that right";
+    case WF_ALLOW_BASH:
+        return "it is not allowed in this run; --allow bash gives that right";
+    case WF_ALLOW_EXEC:
+        return "it is not allowed in this run; --allow exec gives that right";
+    default:
+        return "it is not allowed in this run; --allow read gives that right";
+    }
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -284,17 +342,17 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read and files"
-                                : "there is no such tool; there are read, grep and glob");
+                                : "there is no such tool; use one of those that are offered");
         return WF_OK;
     }
     if ((tools_kinds[k->kind].right & t->allow) == 0) {
-        tools_fail(t, ticket, "it is not allowed in this run; --allow gives that right");
+        tools_fail(t, ticket, tools_refusal(tools_kinds[k->kind].right));
         return WF_OK;
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
-        tools_fail(t, ticket, "the system has no memory to spare; try again later");
+        tools_fail(t, ticket, TOOLS_NO_MEMORY);
     else if (call->cwd.len > 0 && !tools_enter(t, k))
         tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
     else

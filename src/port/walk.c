@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
+#define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 /* ---- entries ---- */
@@ -81,7 +82,7 @@ typedef struct walk_list {
     wfi_walk *w;
     size_t first; /* of its records in room */
     uint32_t count;
-    bool full;
+    bool full, rules; /* rules: there is a .gitignore */
 } walk_list;
 
 static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
@@ -97,6 +98,7 @@ static bool walk_add(void *ctx, const char *name, wfi_entry_type type) {
     memcpy(w->room + w->used + 1, name, n - 1);
     w->used += n;
     l->count++;
+    l->rules |= type == WFI_ENTRY_FILE && strcmp(name, WALK_RULES) == 0;
     return true;
 }
 
@@ -137,21 +139,60 @@ static void walk_sort(const char *room, uint32_t *at, uint32_t n) {
 }
 
 /* Reads and sorts a directory; NULL: it cannot be read, or does not fit. */
-static uint32_t *walk_load(wfi_walk *w, int fd, uint32_t *count) {
+static uint32_t *walk_load(wfi_walk *w, int fd, walk_list *l) {
     uint64_t entries[WALK_DIR_ROOM / sizeof(uint64_t)];
-    walk_list l = {.w = w, .first = w->used};
-    if (wfi_entries(fd, entries, sizeof entries, walk_add, &l) != 0 || l.full) return NULL;
+    *l = (walk_list){.w = w, .first = w->used};
+    if (wfi_entries(fd, entries, sizeof entries, walk_add, l) != 0 || l->full) return NULL;
     w->used = (w->used + sizeof(uint32_t) - 1) & ~(sizeof(uint32_t) - 1);
     uint32_t *at = (uint32_t *)(void *)(w->room + w->used);
-    w->used += l.count * sizeof at[0];
-    size_t from = l.first;
-    for (uint32_t i = 0; i < l.count; i++) {
+    w->used += l->count * sizeof at[0];
+    size_t from = l->first;
+    for (uint32_t i = 0; i < l->count; i++) {
         at[i] = (uint32_t)from;
         from += strlen(w->room + from + 1) + 2;
     }
-    walk_sort(w->room, at, l.count);
-    *count = l.count;
+    walk_sort(w->room, at, l->count);
     return at;
+}
+
+/* ---- rules ---- */
+
+/* Adds the rules of a file in the directory dir. Rules that are a link do not count. */
+static void walk_rules(wfi_walk *w, int dir, const char *name, size_t base) {
+    int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    if (fd < 0) return;
+    struct stat st;
+    if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+        w->rules = wfi_ignore_load(w->rules, fd, base, w->room, w->size, &w->used);
+    close(fd);
+}
+
+static void walk_rules_of_git(wfi_walk *w, int root) {
+    int git = openat(root, ".git", WALK_FLAGS);
+    int info = git >= 0 ? openat(git, "info", WALK_FLAGS) : -1;
+    if (info >= 0) walk_rules(w, info, "exclude", 0);
+    wfi_sys_close(&info);
+    wfi_sys_close(&git);
+}
+
+/* Adds the rules that hold where the walk begins: those of the directories before it, from the root on. */
+static void walk_rules_above(wfi_walk *w, int root) {
+    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
+    walk_rules_of_git(w, root);
+    for (size_t from = 0; from < w->path_len && at >= 0;) {
+        char name[WFI_WALK_PATH];
+        const char *slash = memchr(w->path + from, '/', w->path_len - from);
+        size_t n = (size_t)(slash - w->path) - from;
+        memcpy(name, w->path + from, n);
+        name[n] = '\0';
+        walk_rules(w, at, WALK_RULES, from);
+        from += n + 1;
+        if (wfi_ignored(w->rules, wf_str_of(w->path, from - 1), true)) w->rules = NULL;
+        int below = openat(at, name, WALK_FLAGS);
+        close(at);
+        at = below;
+    }
+    wfi_sys_close(&at);
 }
 
 /* ---- the walk ---- */
@@ -179,6 +220,10 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
         return true;
     }
     memcpy(w->path + before, name, n);
+    if (wfi_ignored(w->rules, wf_str_of(w->path, before + n), dir)) {
+        w->ignored = true;
+        return true;
+    }
     w->path_len = before + n;
     if (dir) w->path[w->path_len++] = '/';
     bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, wf_str_of(w->path, w->path_len), fd, name);
@@ -188,20 +233,26 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     size_t before = w->used;
-    uint32_t count = 0;
+    const wfi_ignore *above = w->rules;
+    walk_list l;
     bool more = true;
-    uint32_t *at = walk_load(w, fd, &count);
+    uint32_t *at = walk_load(w, fd, &l);
     if (at == NULL) w->unreadable++;
-    for (uint32_t i = 0; i < count && more; i++)
+    if (at != NULL && l.rules) walk_rules(w, fd, WALK_RULES, w->path_len);
+    for (uint32_t i = 0; at != NULL && i < l.count && more; i++)
         more = walk_entry(w, fd, w->room + at[i], depth);
+    w->rules = above;
     w->used = before;
     return more;
 }
 
-void wfi_walk_run(wfi_walk *w, int fd, wf_str prefix) {
+void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->used = 0;
     w->unreadable = 0;
+    w->ignored = false;
+    w->rules = NULL;
     w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
     if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }

@@ -10,8 +10,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#define WORK_BINARY_PROBE 8192u
-
 /* ---- output ---- */
 
 bool wfi_work_put(wfi_work *w, wf_str text) {
@@ -80,11 +78,29 @@ static const char *work_why(int error) {
     }
 }
 
-void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
-    wfi_work_error(w, work_why(error));
+void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend) {
+    wfi_work_error(w, text);
     wfi_work_put(w, wfi_work_clip(path, 256));
     if (path.len > 256) wfi_work_puts(w, "...");
-    if (error == EXDEV) wfi_work_puts(w, "; give a path relative to it");
+    wfi_work_puts(w, mend);
+}
+
+void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
+    wfi_work_path_bad(w, work_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
+}
+
+bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole) {
+    size_t start = w->len;
+    wf_str shown = wfi_work_clip(text, max);
+    for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
+        wfi_work_put(w, WF_STR(" "));
+    wfi_work_putn(w, number);
+    wfi_work_put(w, WF_STR("\t"));
+    wfi_work_put(w, shown);
+    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
+    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
+    w->len = start;
+    return false;
 }
 
 /* ---- input ---- */
@@ -182,9 +198,9 @@ bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd) {
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
-    while (!l->eof && l->len < WORK_BINARY_PROBE)
+    while (!l->eof && l->len < WFI_WORK_PROBE)
         work_fill(l);
-    size_t n = l->len < WORK_BINARY_PROBE ? l->len : WORK_BINARY_PROBE;
+    size_t n = l->len < WFI_WORK_PROBE ? l->len : WFI_WORK_PROBE;
     return n > 0 && memchr(l->window, '\0', n) != NULL;
 }
 

@@ -1,6 +1,6 @@
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c and find.c hold the tools
- * themselves.
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c and write.c hold the
+ * tools themselves.
  *
  * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
  * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
@@ -17,7 +17,11 @@
 #define WFI_WORK_OUT        32768u                         /* the one that 0 stands for */
 #define WFI_WORK_FOOT       200u                           /* of it, kept free for the line that says what is missing */
 #define WFI_WORK_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20)             /* ... grep, glob and files, mostly for huge directories */
+#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_WORK_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
+#define WFI_WORK_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
+#define WFI_WORK_PROBE      8192u              /* of a file, looked at to tell whether it is text */
+#define WFI_WORK_LINE_MAX   2000u              /* bytes shown of a line */
 
 typedef struct wfi_work {
     const wfi_confine *root;
@@ -37,6 +41,9 @@ WFI void wfi_work_read(wfi_work *w);
 WFI void wfi_work_grep(wfi_work *w);
 WFI void wfi_work_glob(wfi_work *w);
 WFI void wfi_work_files(wfi_work *w);
+/* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
+WFI void wfi_work_write(wfi_work *w);
+WFI void wfi_work_edit(wfi_work *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
 WFI bool wfi_work_read_is_small(wfi_work *w);
 
@@ -50,6 +57,12 @@ WFI void wfi_work_foot(wfi_work *w);
 WFI void wfi_work_error(wfi_work *w, const char *text);
 /* The error for a path that could not be opened; error is an errno. */
 WFI void wfi_work_path_error(wfi_work *w, int error, wf_str path);
+/* An error about a path: the text, the path, and what may be done. */
+WFI void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend);
+/* Adds "; there is a, b": names like the one that is missing. */
+WFI void wfi_work_suggest(wfi_work *w, const char *path);
+/* "   12<tab>text", cut where it is longer than max or not `whole`; false: it does not fit and is left out. */
+WFI bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole);
 /* The longest part of text up to max bytes that does not cut a UTF-8 sequence. */
 WFI wf_str wfi_work_clip(wf_str text, size_t max);
 
@@ -81,6 +94,6 @@ typedef struct wfi_lines {
 
 WFI bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
-WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first 8 KiB */
+WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_WORK_PROBE */
 
 #endif

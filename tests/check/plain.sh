@@ -4,9 +4,9 @@ set -u
 : "${CC:=cc}" "${WARN:=-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror}" "${INC:=}"
 dir=build/check/plain
 mkdir -p $dir
-tests='test_net test_posix test_child test_tools'
+tests='test_net test_posix test_child test_tools test_write test_ignore'
 
-echo 1..4
+echo 1..6
 number=0
 port=$(./amalgamate --list posix | grep '\.c$')
 for test in $tests; do

@@ -1,158 +1,14 @@
 /* test_tools: read, grep, glob, files through the public platform, and the confinement under them. */
 #define _GNU_SOURCE 1
+#include "toolbox.h"
 #include "../../src/port/confine.h"
-#include "../../src/port/posix.h"
-#include <setjmp.h>
-#include <cmocka.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
-#include <unistd.h>
-
-static char base[64], root[80]; /* base holds the root and what must stay out of reach */
-static void *block;
-static wf_posix *posix;
-static wf_platform pl;
-static char answer[1 << 20];
-static bool answer_is_error;
-
-static char *at(const char *format, ...) {
-    static char out[8][4500];
-    static int turn;
-    turn = (turn + 1) % 8;
-    int n = snprintf(out[turn], sizeof out[turn], "%s/", root);
-    va_list args;
-    va_start(args, format);
-    vsnprintf(out[turn] + n, sizeof out[turn] - (size_t)n, format, args);
-    va_end(args);
-    return out[turn];
-}
-
-static void put_bytes(const char *name, const void *bytes, size_t n) {
-    FILE *f = fopen(at("%s", name), "w");
-    assert_non_null(f);
-    assert_int_equal(fwrite(bytes, 1, n, f), n);
-    fclose(f);
-}
-
-static void put(const char *name, const char *text) {
-    put_bytes(name, text, strlen(text));
-}
-
-static void open_posix(uint32_t tickets, uint32_t children, uint32_t tool_ms) {
-    wf_posix_config c = {.root = root, .tickets = tickets, .children = children, .tool_ms = tool_ms};
-    block = malloc(wf_posix_size(&c));
-    assert_int_equal(wf_posix_open(&posix, block, wf_posix_size(&c), &c, NULL), WF_OK);
-    wf_posix_platform(posix, &pl);
-}
-
-static void close_posix(void) {
-    if (block == NULL) return;
-    wf_posix_close(posix);
-    free(block);
-    block = NULL;
-}
-
-static int setup(void **state) {
-    (void)state;
-    strcpy(base, "/tmp/wf-tools-XXXXXX");
-    if (mkdtemp(base) == NULL) return -1;
-    snprintf(root, sizeof root, "%s/tree", base);
-    mkdir(root, 0755);
-    mkdir(at("src"), 0755);
-    mkdir(at("src/deep"), 0755);
-    mkdir(at(".git"), 0755);
-    mkdir(at(".wf"), 0755);
-    put("../secret", "outside\n");
-    put("README.md", "hello\nworld\n");
-    put("src/main.c", "int main(void) {\n    return strcpy(a, b);\n}\n");
-    put("src/util.h", "#define STRCPY\n");
-    put("src/deep/util.c", "// strcpy in a comment\nstrcpy(x, y);\n");
-    put(".git/config", "strcpy\n");
-    put(".wf/log", "strcpy\n");
-    open_posix(0, 0, 0);
-    return 0;
-}
-
-static int teardown(void **state) {
-    char command[200];
-    (void)state;
-    close_posix();
-    snprintf(command, sizeof command, "chmod -R u+rwx %s; rm -rf %s", base, base);
-    return system(command);
-}
-
-static void start(uint32_t ticket, const char *tool, bool script, const char *input, uint32_t output_max) {
-    wf_tool_call call = {.name = wf_str_of(tool, strlen(tool)),
-                         .input = wf_str_of(input, strlen(input)),
-                         .script = script,
-                         .deadline = UINT64_MAX,
-                         .output_max = output_max};
-    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, ticket, &call), WF_OK);
-}
-
-/* Waits for a ticket as the core would, and keeps its answer. */
-static const char *finish(uint32_t ticket) {
-    wf_tool_result r;
-    wf_status status;
-    uint32_t ready[8];
-    while ((status = pl.tool_ops->result(pl.tool_ctx, ticket, &r)) == WF_AGAIN) {
-        wf_posix_wait(posix, 10000);
-        pl.tool_ops->ready(pl.tool_ctx, ready, 8);
-    }
-    assert_int_equal(status, WF_OK);
-    assert_true(r.text.len < sizeof answer);
-    memcpy(answer, r.text.ptr, r.text.len);
-    answer[r.text.len] = '\0';
-    answer_is_error = r.is_error;
-    pl.tool_ops->end(pl.tool_ctx, ticket);
-    return answer;
-}
-
-static const char *ask(const char *tool, const char *input) {
-    start(0, tool, false, input, 0);
-    return finish(0);
-}
-
-static const char *effect(const char *tool, const char *input) {
-    start(0, tool, true, input, 0);
-    return finish(0);
-}
-
-static void good(const char *text, const char *expected) {
-    assert_string_equal(text, expected);
-    assert_false(answer_is_error);
-}
-
-static void bad(const char *text, const char *part) {
-    if (strstr(text, part) == NULL) print_error("wanted \"%s\" in: %s\n", part, text);
-    assert_non_null(strstr(text, part));
-    assert_true(answer_is_error);
-}
-
-static void has(const char *text, const char *part) {
-    if (strstr(text, part) == NULL) print_error("wanted \"%s\" in: %s\n", part, text);
-    assert_non_null(strstr(text, part));
-    assert_false(answer_is_error);
-}
-
-static int open_fds(void) {
-    int n = 0;
-    DIR *d = opendir("/proc/self/fd");
-    while (readdir(d) != NULL)
-        n++;
-    closedir(d);
-    return n;
-}
 
 /* ---- read ---- */
 
@@ -288,15 +144,6 @@ static void *swap_loop(void *arg) {
         if (unlink(at("sub")) != 0 || rename(at("sub.real"), at("sub")) != 0) break;
     }
     return NULL;
-}
-
-static const char *ask_in(const char *cwd, const char *tool, const char *input) {
-    wf_tool_call call = {.name = wf_str_of(tool, strlen(tool)),
-                         .input = wf_str_of(input, strlen(input)),
-                         .cwd = wf_str_of(cwd, strlen(cwd)),
-                         .deadline = UINT64_MAX};
-    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 0, &call), WF_OK);
-    return finish(0);
 }
 
 /* A call's cwd is its whole workspace: paths begin there and lead nowhere else. */
@@ -541,14 +388,6 @@ static void test_deep_tree(void **state) {
     uint64_t before = pl.now_ms(pl.ctx);
     ask("glob", "{\"pattern\":\"**/**/**/**/**/**/leaf\"}");
     assert_in_range(pl.now_ms(pl.ctx) - before, 0, 5000);
-}
-
-/* Root reads everything: then the test goes on as nobody. */
-static bool as_nobody(bool on) {
-    static bool was_root;
-    if (on) was_root = geteuid() == 0;
-    if (!was_root) return true;
-    return on ? setegid(65534) == 0 && seteuid(65534) == 0 : seteuid(0) == 0 && setegid(0) == 0;
 }
 
 static void test_unreadable(void **state) {
