@@ -146,7 +146,7 @@ static const char *const help_script[] = {
     "    label, phase              for people",
     "    schema                    a JSON Schema as a table; json.array{...} makes a list that may be empty",
     "    model, effort, system     instead of the run's",
-    "    tools                     a list of names, of read, grep, glob; {} for none",
+    "    tools                     a list of names, of read, grep, glob, write, edit; {} for none",
     "    max_turns, max_tokens     turns of the agent (50); tokens of one reply (16000)",
     "    agent_type                NAME: system text, tools and model from .wf/agents/NAME.md or .claude/agents/NAME.md",
     "                              (see below)",
