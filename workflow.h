@@ -9353,16 +9353,20 @@ typedef struct wfi_failure {
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
-/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
+ * the end does not prolong that, and the agent's deadline shortens it. */
 #define WFI_EXCHANGE_LINGER_MS 50u
 static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
-    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+    if (t->state != WFI_TASK_BODY || !t->reader.complete) return UINT64_MAX;
+    return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
+WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
 WFI void wfi_exchange_end(wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
@@ -9582,14 +9586,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
     const char *bytes = (const char *)e->scratch;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
-    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
-    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
-    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
-    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
+    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    t->progress = e->now;
+        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
     if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = e->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
@@ -9597,6 +9600,15 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
         used += n;
     }
     return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str none = wf_str_of("", 0);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    return exchange_fail(f, WF_KIND_STALL,
+                         exchange_message(e, t, "no byte from the model for longer than the stall limit", none, false,
+                                          t->response.request_id),
+                         true);
 }
 
 wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
@@ -9616,7 +9628,6 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE     "no byte from the model for longer than the stall limit"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
@@ -10230,11 +10241,8 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    if (t->state != WFI_TASK_TOOL) {
-        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
-        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
-        return agent_failed(e, t, &silence);
-    }
+    wfi_failure failure;
+    if (t->state != WFI_TASK_TOOL) return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -10255,7 +10263,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
-    if (e->now >= t->deadline)
+    if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
     if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);

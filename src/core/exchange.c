@@ -210,14 +210,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
     const char *bytes = (const char *)e->scratch;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
-    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
-    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
-    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
-    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
+    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    t->progress = e->now;
+        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
     if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = e->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
@@ -225,6 +224,15 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
         used += n;
     }
     return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str none = wf_str_of("", 0);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    return exchange_fail(f, WF_KIND_STALL,
+                         exchange_message(e, t, "no byte from the model for longer than the stall limit", none, false,
+                                          t->response.request_id),
+                         true);
 }
 
 wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
