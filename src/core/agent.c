@@ -467,7 +467,7 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
 
 /* The reply says why there is no answer. */
 static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
-    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+    return agent_finish(e, t, kind, wfi_exchange_message(e, t, text, detail, true, t->response.request_id), false);
 }
 
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);

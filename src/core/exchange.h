@@ -37,6 +37,9 @@ WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, 
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
 WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* As wfi_env_message, with stars in the place of the key of the exchange under way or just over. */
+WFI wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                                wf_str request_id);
 WFI void wfi_exchange_end(wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
