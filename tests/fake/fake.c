@@ -326,7 +326,7 @@ static void fake_answer_request(fake *f, fake_exchange *x) {
     if (f->on_request) f->on_request(f, &r);
     f->model(f, &r, &x->answer);
     fake_answer_streamed(f, &x->answer);
-    if (x->answer.status == 200 && (x->answer.drop < FAKE_DROP_SEND || x->answer.drop == FAKE_LINGER)) f->tokens += 15;
+    if (x->answer.status == 200 && (x->answer.drop < FAKE_DROP_SEND || x->answer.drop >= FAKE_LINGER)) f->tokens += 15;
     x->answered = true;
     x->due = x->answer.drop == FAKE_HANG ? UINT64_MAX : f->now + x->answer.delay_ms;
     f->trace_hash = fake_hash(f->trace_hash, x->body, x->body_len);
@@ -406,6 +406,12 @@ static wf_status fake_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t
     size_t left = x->answer.len - x->sent;
     if (x->answer.drop == FAKE_DROP_BODY && x->sent >= x->answer.len / 2) return WF_E_IO;
     if (left == 0 && x->answer.drop == FAKE_LINGER) return WF_AGAIN;
+    if (left == 0 && x->answer.drop == FAKE_DRIP) {
+        f->now++;
+        *(char *)buf = '\n';
+        *got = 1;
+        return WF_OK;
+    }
     if (left == 0) {
         f->replies++;
         return WF_END;

@@ -57,9 +57,10 @@ typedef enum fake_drop {
     FAKE_DROP_HEAD,
     FAKE_DROP_BODY,
     FAKE_HANG,
-    FAKE_STALE, /* nobody has seen it */
-    FAKE_FINAL, /* no try will ever help */
-    FAKE_LINGER /* the body is there, but its end never comes */
+    FAKE_STALE,  /* nobody has seen it */
+    FAKE_FINAL,  /* no try will ever help */
+    FAKE_LINGER, /* the body is there, but its end never comes */
+    FAKE_DRIP    /* ... and line feeds come instead, one a millisecond */
 } fake_drop;
 
 typedef struct fake_answer {
