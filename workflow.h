@@ -5097,18 +5097,18 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;      /* monotonic, taken once a step */
-    uint64_t rng;      /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;    /* by all replies, from the log and in this process */
-    wfi_cost reserved; /* set aside for requests under way */
-    wfi_cost lost;     /* reservations whose requests were cut off: paid for or not, nobody can tell */
-    wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
-    wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
-    uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
-    uint32_t exchanges;    /* under way */
-    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;     /* of the model looked up last, */
-    wf_str tariff_model;   /* ... which has this name, */
+    uint64_t now;         /* monotonic, taken once a step */
+    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;       /* by all replies, from the log and in this process */
+    wfi_cost reserved;    /* set aside for requests under way */
+    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
+    uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
+    uint32_t exchanges;   /* under way */
+    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;    /* of the model looked up last, */
+    wf_str tariff_model;  /* ... which has this name, */
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
@@ -9289,9 +9289,10 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
     return all.tokens <= ceiling.tokens && all.nano_usd <= ceiling.nano_usd;
 }
 
-static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to) {
+/* end: where the record ends, or NULL. */
+static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to, uint64_t *end) {
     wfi_meta_reserve meta = {.ceiling = to};
-    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, &e->ceiling_end);
+    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
     if (s == WF_OK) e->ceiling = to;
     return s;
 }
@@ -9306,13 +9307,13 @@ static wfi_cost budget_used(const wfi_env *e) {
 
 wf_status wfi_budget_close(wfi_env *e) {
     wfi_cost used = budget_used(e);
-    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 wf_status wfi_budget_rest(wfi_env *e) {
     wfi_cost used = budget_used(e), most = used;
     wfi_cost_add(&most, e->ahead);
-    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
@@ -9329,7 +9330,7 @@ static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost 
     e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
     e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
     wfi_cost_add(&to, e->ahead);
-    wf_status s = budget_set_ceiling(e, to);
+    wf_status s = budget_set_ceiling(e, to, &e->ceiling_end);
     if (s == WF_OK) wfi_log_want(&e->log);
     return s;
 }

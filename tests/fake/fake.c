@@ -357,7 +357,7 @@ static wf_status fake_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     fake_exchange *x = &f->lanes[lane];
     if (!x->open || x->answered || n == 0) abort();
     if (fake_fails(f)) return WF_E_IO;
-    if (fake_again(f, x)) return WF_AGAIN;
+    if (x->clogged || fake_again(f, x)) return WF_AGAIN;
     *sent = f->small ? fake_some(f, n) : n;
     if (x->body_len + *sent > x->body_want) {
         fprintf(stderr, "fake: a body is longer than was said\n");
@@ -369,6 +369,12 @@ static wf_status fake_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     }
     memcpy(x->body + x->body_len, buf, *sent);
     x->body_len += *sent;
+    if (f->clog && x->body_len == x->body_want && memmem(x->body, x->body_len, f->clog, strlen(f->clog))) {
+        f->clog = NULL;
+        x->clogged = true;
+        x->body_len--;
+        return --*sent > 0 ? WF_OK : WF_AGAIN;
+    }
     if (x->body_len == x->body_want) fake_answer_request(f, x);
     return x->answered && x->answer.drop == FAKE_DROP_SEND ? WF_E_IO : WF_OK;
 }

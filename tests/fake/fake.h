@@ -111,7 +111,7 @@ typedef struct fake_exchange {
     char *body;
     size_t body_len, body_cap;
     uint64_t body_want;
-    bool answered;
+    bool answered, clogged;
     fake_answer answer;
     size_t sent; /* of the answer's body */
     uint64_t calls;
@@ -144,6 +144,7 @@ struct fake {
     bool mute;             /* `due` tells nothing: the lane is named when it is time */
     fake_model model;
     fake_tool tool;
+    const char *clog; /* the next request that holds this text is never taken whole */
     void (*on_request)(fake *f, const fake_request *request);
     void *user;
 
