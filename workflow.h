@@ -5122,18 +5122,18 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;      /* monotonic, taken once a step */
-    uint64_t rng;      /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;    /* by all replies, from the log and in this process */
-    wfi_cost reserved; /* set aside for requests under way */
-    wfi_cost lost;     /* reservations whose requests were cut off: paid for or not, nobody can tell */
-    wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
-    wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
-    uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
-    uint32_t exchanges;    /* under way */
-    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;     /* of the model looked up last, */
-    wf_str tariff_model;   /* ... which has this name, */
+    uint64_t now;         /* monotonic, taken once a step */
+    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;       /* by all replies, from the log and in this process */
+    wfi_cost reserved;    /* set aside for requests under way */
+    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
+    uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
+    uint32_t exchanges;   /* under way */
+    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;    /* of the model looked up last, */
+    wf_str tariff_model;  /* ... which has this name, */
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
@@ -9314,9 +9314,10 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
     return all.tokens <= ceiling.tokens && all.nano_usd <= ceiling.nano_usd;
 }
 
-static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to) {
+/* end: where the record ends, or NULL. */
+static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to, uint64_t *end) {
     wfi_meta_reserve meta = {.ceiling = to};
-    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, &e->ceiling_end);
+    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
     if (s == WF_OK) e->ceiling = to;
     return s;
 }
@@ -9331,13 +9332,13 @@ static wfi_cost budget_used(const wfi_env *e) {
 
 wf_status wfi_budget_close(wfi_env *e) {
     wfi_cost used = budget_used(e);
-    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 wf_status wfi_budget_rest(wfi_env *e) {
     wfi_cost used = budget_used(e), most = used;
     wfi_cost_add(&most, e->ahead);
-    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
@@ -9354,7 +9355,7 @@ static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost 
     e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
     e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
     wfi_cost_add(&to, e->ahead);
-    wf_status s = budget_set_ceiling(e, to);
+    wf_status s = budget_set_ceiling(e, to, &e->ceiling_end);
     if (s == WF_OK) wfi_log_want(&e->log);
     return s;
 }
@@ -9445,16 +9446,23 @@ typedef struct wfi_failure {
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
-/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
+ * the end does not prolong that, and the agent's deadline shortens it. */
 #define WFI_EXCHANGE_LINGER_MS 50u
 static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
-    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+    if (t->state != WFI_TASK_BODY || !t->reader.complete) return UINT64_MAX;
+    return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
+WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* As wfi_env_message, with stars in the place of the key of the exchange under way or just over. */
+WFI wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                                wf_str request_id);
 WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
@@ -9467,7 +9475,9 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
 /* exchange: see exchange.h. */
 
-#define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
+#define EXCHANGE_KEY_MIN 8u /* of a key that is worth hiding; shorter ones would riddle messages with stars */
+#define EXCHANGE_SILENCE                                                                                               \
+    "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
 void wfi_exchange_end(wfi_env *e, wfi_task *t) {
@@ -9501,8 +9511,7 @@ static void exchange_mask(const wfi_task *t, char *text, size_t n) {
     }
 }
 
-static wf_str exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
-                               wf_str id) {
+wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped, wf_str id) {
     wf_str message = wfi_env_message(e, text, detail, escaped, id);
     exchange_mask(t, (char *)e->scratch, message.len);
     return message;
@@ -9517,7 +9526,7 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = wfi_exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -9560,7 +9569,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     char head[96];
     exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
-    f->why = exchange_message(e, t, head, message, escaped, id);
+    f->why = wfi_exchange_message(e, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -9574,7 +9583,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
+    wf_str why = wfi_exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
@@ -9589,12 +9598,12 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
     case WF_E_LIMIT:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
+            wfi_exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
             false);
     default:
-        return exchange_fail(f, WF_KIND_PROVIDER,
-                             exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id),
-                             true);
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
     }
 }
 
@@ -9638,8 +9647,11 @@ static bool exchange_succeeded(const wfi_task *t) {
 }
 
 /* The request's id outlives the exchange, for messages about the reply. */
-static void exchange_keep_id(wfi_task *t) {
-    wf_str id = wfi_utf8_clip(t->response.request_id, sizeof t->request_id);
+static void exchange_keep_id(wfi_env *e, wfi_task *t) {
+    wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
+    wfi_copy(e->scratch, id.ptr, id.len);
+    exchange_mask(t, (char *)e->scratch, id.len); /* before a cut can leave half of a key */
+    id = wfi_utf8_clip(wf_str_of((const char *)e->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
 }
@@ -9648,17 +9660,17 @@ static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK) return exchange_lost(e, t, s, f);
-    exchange_keep_id(t);
+    exchange_keep_id(e, t);
     t->progress = e->now;
     t->state = WFI_TASK_BODY;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
-        return exchange_fail(
-            f, WF_KIND_PROVIDER,
-            exchange_message(e, t, "the answer is no message of this API, but", type, false, t->response.request_id),
-            false);
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_exchange_message(e, t, "the answer is no message of this API, but", type, false,
+                                                  t->response.request_id),
+                             false);
     t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
 }
@@ -9680,14 +9692,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
     const char *bytes = (const char *)e->scratch;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
-    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
-    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
-    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
-    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
+    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    t->progress = e->now;
+        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
     if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = e->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
@@ -9695,6 +9706,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
         used += n;
     }
     return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str none = wf_str_of("", 0);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    return exchange_fail(f, WF_KIND_STALL,
+                         wfi_exchange_message(e, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
 }
 
 wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
@@ -9714,7 +9732,6 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_SILENCE "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
@@ -10195,7 +10212,7 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
 
 /* The reply says why there is no answer. */
 static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
-    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+    return agent_finish(e, t, kind, wfi_exchange_message(e, t, text, detail, true, t->response.request_id), false);
 }
 
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
@@ -10336,11 +10353,8 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    if (t->state != WFI_TASK_TOOL) {
-        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
-        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
-        return agent_failed(e, t, &silence);
-    }
+    wfi_failure failure;
+    if (t->state != WFI_TASK_TOOL) return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -10361,7 +10375,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
-    if (e->now >= t->deadline)
+    if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
     if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
@@ -17603,7 +17617,10 @@ static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t siz
     do
         r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
     while (r < 0 && errno == EINTR);
-    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return net_broke(c, errno);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        c->can_read = c->hung_up = true; /* no need to wait until it is announced */
+        return net_broke(c, errno);
+    }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
     if (r < 0) return WF_AGAIN;
@@ -18375,13 +18392,14 @@ void wfi_trust_close(wfi_trust *t) {
  *
  * A connection is closed, plain (passed through), shaking hands, open, or failed. The handshake has no call of its own: read and
  * write drive it, and answer AGAIN until it is done. They alone see mbedTLS's answers, and tls_translate turns each into one of
- * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final.
+ * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final,
+ * but for a network that no longer takes bytes: what came before that can still be read.
  *
  * Invariants:
  *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
  *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
- *      anything else is written; reading, too, gives them another chance.
+ *      anything else is written; reading, too, gives them another chance, but goes on without it.
  *   3. AGAIN is answered only when the network below has just answered AGAIN, so that `ready`, passed through, names the
  *      connection; or while it is TLS_WAITING, and then `ready` adds it.
  *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
@@ -18440,6 +18458,7 @@ typedef struct tls_conn {
     mbedtls_ssl_context *ssl;
     wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
+    bool reading;    /* mbedTLS is asked for data, and must not be held up by what it would send first */
     bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
     bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
@@ -18448,6 +18467,8 @@ typedef struct tls_conn {
     uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
     bool self_signed, unreadable; /* the peer's own certificate is */
     mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
+    uint8_t *aside;               /* encrypted bytes that mbedTLS takes for sent; NULL: none */
+    size_t aside_at, aside_size;  /* which of them are next; how many there are */
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
@@ -18749,13 +18770,40 @@ static void tls_session_keep(tls_conn *c) {
 
 /* ---- between mbedTLS and the network ---- */
 
+/* Sends what was set aside, which comes before all else. */
+static wf_status tls_send_aside(tls_conn *c) {
+    const wf_tls_config *config = &tls_now->config;
+    size_t put = 0;
+    for (; c->aside != NULL && c->aside_at < c->aside_size; c->aside_at += put) {
+        wf_status status =
+            config->net->write(config->net_ctx, c->number, c->aside + c->aside_at, c->aside_size - c->aside_at, &put);
+        if (status != WF_OK) return status;
+    }
+    mbedtls_free(c->aside);
+    c->aside = NULL;
+    return WF_OK;
+}
+
+/* Relieves mbedTLS of what cannot be sent (`status` says why), so that it looks at what has come; false: it must wait. What a network
+ * refuses for good is lost. */
+static bool tls_set_aside(tls_conn *c, const unsigned char *buf, size_t n, wf_status status) {
+    if (!c->reading || status != WF_AGAIN) return c->reading;
+    if (c->aside != NULL || (c->aside = mbedtls_calloc(1, n)) == NULL) return false;
+    memcpy(c->aside, buf, n);
+    c->aside_at = 0;
+    c->aside_size = n;
+    return true;
+}
+
 static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     tls_conn *c = ctx;
     const wf_tls_config *config = &tls_now->config;
     size_t put = 0;
-    wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
+    wf_status status = tls_send_aside(c);
+    if (status == WF_OK) status = config->net->write(config->net_ctx, c->number, buf, n, &put);
     if (status == WF_OK) return (int)put;
     c->blocked = status == WF_AGAIN;
+    if (tls_set_aside(c, buf, n, status)) return (int)n;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
     c->below = WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
@@ -18812,6 +18860,7 @@ static void tls_drop(tls_conn *c) {
     tls_now->woken -= c->woken;
     if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
     mbedtls_free(c->ssl);
+    mbedtls_free(c->aside);
     memset(c, 0, offsetof(tls_conn, error));
 }
 
@@ -18894,19 +18943,28 @@ static wf_status tls_handshake(tls_conn *c) {
     return WF_OK;
 }
 
-/* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
+/* Goes on until the connection can carry data. */
 static wf_status tls_advance(tls_conn *c) {
     if (c->state == TLS_WAITING) return WF_AGAIN;
-    if (c->state == TLS_HANDSHAKE) {
-        wf_status status = tls_handshake(c);
-        if (status != WF_OK) return status;
-    }
-    if (c->state != TLS_OPEN) return WF_E_IO;
+    if (c->state == TLS_HANDSHAKE) return tls_handshake(c);
+    return c->state == TLS_OPEN ? WF_OK : WF_E_IO;
+}
+
+/* mbedTLS could not send. A network that takes no more may still have bytes that came before, so reading goes on. */
+static wf_status tls_unsent(tls_conn *c, int answer) {
+    if (c->below != WF_E_IO) return tls_translate(c, answer);
+    c->below = WF_OK;
+    return WF_E_IO;
+}
+
+/* Sends what is encrypted already. */
+static wf_status tls_flush(tls_conn *c) {
+    wf_status status = tls_send_aside(c);
     size_t left = c->ssl->MBEDTLS_PRIVATE(out_left);
-    if (left == 0) return WF_OK;
+    if (status != WF_OK || left == 0) return status;
     /* With something left to send, mbedtls_ssl_write sends that and looks at no new bytes. */
     int answer = mbedtls_ssl_write(c->ssl, NULL, 0);
-    return answer >= 0 ? WF_OK : tls_translate(c, answer);
+    return answer >= 0 ? WF_OK : tls_unsent(c, answer);
 }
 
 static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put) {
@@ -18916,13 +18974,14 @@ static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->write(t->config.net_ctx, conn, buf, n, put);
     wf_status status = tls_advance(c);
+    if (status == WF_OK) status = tls_flush(c);
     if (status != WF_OK) return status;
     int most = mbedtls_ssl_get_max_out_record_payload(c->ssl);
     if (most <= 0) return tls_fail(c, most);
     if (n > (size_t)most) n = (size_t)most;
     int answer = mbedtls_ssl_write(c->ssl, buf, n);
     if (answer == MBEDTLS_ERR_SSL_WANT_WRITE) answer = (int)n; /* it is encrypted, and out of the caller's hands */
-    if (answer <= 0) return tls_translate(c, answer);
+    if (answer <= 0) return tls_unsent(c, answer);
     *put = (size_t)answer;
     return WF_OK;
 }
@@ -18937,6 +18996,8 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
+    c->reading = true; /* a peer that takes nothing may have something to say */
+    (void)tls_flush(c);
     c->blocked = false;
     for (int idle = 0; answer <= 0 && idle < TLS_IDLE_MAX; idle++) {
         answer = mbedtls_ssl_read(c->ssl, buf, n);
@@ -18945,6 +19006,7 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
         else if (answer != MBEDTLS_ERR_SSL_WANT_READ || c->blocked)
             break;
     }
+    c->reading = false;
     if (answer <= 0) return tls_translate(c, answer);
     tls_step_back(c); /* its host gives no sessions, or they would have come before the data */
     *got = (size_t)answer;

@@ -5,7 +5,6 @@
 #include "request.h"
 #include "retry.h"
 
-#define AGENT_SILENCE "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
@@ -486,7 +485,7 @@ static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
 
 /* The reply says why there is no answer. */
 static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
-    return agent_finish(e, t, kind, wfi_env_message(e, text, detail, true, t->response.request_id), false);
+    return agent_finish(e, t, kind, wfi_exchange_message(e, t, text, detail, true, t->response.request_id), false);
 }
 
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
@@ -627,11 +626,8 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
 
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    if (t->state != WFI_TASK_TOOL) {
-        wfi_failure silence = {.kind = WF_KIND_STALL, .again = true, .wait_ms = -1};
-        silence.why = wfi_env_message(e, AGENT_SILENCE, wf_str_of("", 0), false, t->response.request_id);
-        return agent_failed(e, t, &silence);
-    }
+    wfi_failure failure;
+    if (t->state != WFI_TASK_TOOL) return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
     if (t->row->effect || !agent_find_use(t, t->use, &use))
         return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
     return agent_tool_answer(e, t, "tool", use.id,
@@ -652,7 +648,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
-    if (e->now >= t->deadline)
+    if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
     if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);

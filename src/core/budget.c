@@ -9,9 +9,10 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
     return all.tokens <= ceiling.tokens && all.nano_usd <= ceiling.nano_usd;
 }
 
-static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to) {
+/* end: where the record ends, or NULL. */
+static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to, uint64_t *end) {
     wfi_meta_reserve meta = {.ceiling = to};
-    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, &e->ceiling_end);
+    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
     if (s == WF_OK) e->ceiling = to;
     return s;
 }
@@ -26,13 +27,13 @@ static wfi_cost budget_used(const wfi_env *e) {
 
 wf_status wfi_budget_close(wfi_env *e) {
     wfi_cost used = budget_used(e);
-    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 wf_status wfi_budget_rest(wfi_env *e) {
     wfi_cost used = budget_used(e), most = used;
     wfi_cost_add(&most, e->ahead);
-    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used);
+    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
 }
 
 static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
@@ -49,7 +50,7 @@ static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost 
     e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
     e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
     wfi_cost_add(&to, e->ahead);
-    wf_status s = budget_set_ceiling(e, to);
+    wf_status s = budget_set_ceiling(e, to, &e->ceiling_end);
     if (s == WF_OK) wfi_log_want(&e->log);
     return s;
 }

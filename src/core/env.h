@@ -24,18 +24,18 @@ typedef struct wfi_env {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;      /* monotonic, taken once a step */
-    uint64_t rng;      /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;    /* by all replies, from the log and in this process */
-    wfi_cost reserved; /* set aside for requests under way */
-    wfi_cost lost;     /* reservations whose requests were cut off: paid for or not, nobody can tell */
-    wfi_cost ahead;    /* the part of the ceiling that was ahead of need when it was raised */
-    wfi_cost ceiling;  /* no more than this can be spent, lost and reserved, as the log's last reserve record says, */
-    uint64_t ceiling_end;  /* ... which is durable when the log is up to here */
-    uint32_t exchanges;    /* under way */
-    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;     /* of the model looked up last, */
-    wf_str tariff_model;   /* ... which has this name, */
+    uint64_t now;         /* monotonic, taken once a step */
+    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;       /* by all replies, from the log and in this process */
+    wfi_cost reserved;    /* set aside for requests under way */
+    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
+    uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
+    uint32_t exchanges;   /* under way */
+    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;    /* of the model looked up last, */
+    wf_str tariff_model;  /* ... which has this name, */
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */

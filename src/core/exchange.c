@@ -3,7 +3,9 @@
 #include "request.h"
 #include "retry.h"
 
-#define EXCHANGE_KEY_MIN   8u     /* of a key that is worth hiding; shorter ones would riddle messages with stars */
+#define EXCHANGE_KEY_MIN 8u /* of a key that is worth hiding; shorter ones would riddle messages with stars */
+#define EXCHANGE_SILENCE                                                                                               \
+    "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
 void wfi_exchange_end(wfi_env *e, wfi_task *t) {
@@ -37,8 +39,7 @@ static void exchange_mask(const wfi_task *t, char *text, size_t n) {
     }
 }
 
-static wf_str exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
-                               wf_str id) {
+wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped, wf_str id) {
     wf_str message = wfi_env_message(e, text, detail, escaped, id);
     exchange_mask(t, (char *)e->scratch, message.len);
     return message;
@@ -53,7 +54,7 @@ static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wf
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = wfi_exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -96,7 +97,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     char head[96];
     exchange_status_text(r, head);
     f->kind = exchange_kind(r->status, &fault);
-    f->why = exchange_message(e, t, head, message, escaped, id);
+    f->why = wfi_exchange_message(e, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -110,7 +111,7 @@ static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_fail
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
+    wf_str why = wfi_exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
@@ -125,12 +126,12 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
     case WF_E_LIMIT:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
+            wfi_exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
             false);
     default:
-        return exchange_fail(f, WF_KIND_PROVIDER,
-                             exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id),
-                             true);
+        return exchange_fail(
+            f, WF_KIND_PROVIDER,
+            wfi_exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
     }
 }
 
@@ -174,8 +175,11 @@ static bool exchange_succeeded(const wfi_task *t) {
 }
 
 /* The request's id outlives the exchange, for messages about the reply. */
-static void exchange_keep_id(wfi_task *t) {
-    wf_str id = wfi_utf8_clip(t->response.request_id, sizeof t->request_id);
+static void exchange_keep_id(wfi_env *e, wfi_task *t) {
+    wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
+    wfi_copy(e->scratch, id.ptr, id.len);
+    exchange_mask(t, (char *)e->scratch, id.len); /* before a cut can leave half of a key */
+    id = wfi_utf8_clip(wf_str_of((const char *)e->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
 }
@@ -184,17 +188,17 @@ static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
     wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK) return exchange_lost(e, t, s, f);
-    exchange_keep_id(t);
+    exchange_keep_id(e, t);
     t->progress = e->now;
     t->state = WFI_TASK_BODY;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
-        return exchange_fail(
-            f, WF_KIND_PROVIDER,
-            exchange_message(e, t, "the answer is no message of this API, but", type, false, t->response.request_id),
-            false);
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_exchange_message(e, t, "the answer is no message of this API, but", type, false,
+                                                  t->response.request_id),
+                             false);
     t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
 }
@@ -216,14 +220,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
     const char *bytes = (const char *)e->scratch;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
-    bool enough = t->reader.complete && e->now >= wfi_exchange_enough(t);
-    if (s == WF_AGAIN && !enough) return WFI_PROGRESS_WAIT;
-    if (s == WF_AGAIN) return exchange_end_of_reply(e, t, f);
-    if (s == WF_END) return exchange_end_of_reply(e, t, f);
+    bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
+    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return t->reader.complete ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    t->progress = e->now;
+        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
     if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = e->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
@@ -231,6 +234,13 @@ static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
         used += n;
     }
     return WFI_PROGRESS_MORE;
+}
+
+wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+    wf_str none = wf_str_of("", 0);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    return exchange_fail(f, WF_KIND_STALL,
+                         wfi_exchange_message(e, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
 }
 
 wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {

@@ -23,16 +23,23 @@ typedef struct wfi_failure {
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
-/* A reply that is complete waits so long for the end of its response: then the connection can be used again. */
+/* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
+ * the end does not prolong that, and the agent's deadline shortens it. */
 #define WFI_EXCHANGE_LINGER_MS 50u
 static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
-    return t->state == WFI_TASK_BODY && t->reader.complete ? t->progress + WFI_EXCHANGE_LINGER_MS : UINT64_MAX;
+    if (t->state != WFI_TASK_BODY || !t->reader.complete) return UINT64_MAX;
+    return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
 WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
+WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
+/* As wfi_env_message, with stars in the place of the key of the exchange under way or just over. */
+WFI wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                                wf_str request_id);
 WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);

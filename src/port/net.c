@@ -490,7 +490,10 @@ static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t siz
     do
         r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
     while (r < 0 && errno == EINTR);
-    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) return net_broke(c, errno);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        c->can_read = c->hung_up = true; /* no need to wait until it is announced */
+        return net_broke(c, errno);
+    }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
     if (r < 0) return WF_AGAIN;

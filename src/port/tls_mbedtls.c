@@ -2,13 +2,14 @@
  *
  * A connection is closed, plain (passed through), shaking hands, open, or failed. The handshake has no call of its own: read and
  * write drive it, and answer AGAIN until it is done. They alone see mbedTLS's answers, and tls_translate turns each into one of
- * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final.
+ * the four of wf_net_ops; whatever is not foreseen there is an error, and an error is final,
+ * but for a network that no longer takes bytes: what came before that can still be read.
  *
  * Invariants:
  *   1. Data goes through only on a connection whose peer was verified: in this handshake (`verified` is set by the callback that
  *      mbedTLS calls for each certificate), or in an earlier one whose session both sides have proved to know (`offered`).
  *   2. Bytes that mbedTLS has encrypted count as written, though the network may not have taken them yet. They go first, before
- *      anything else is written; reading, too, gives them another chance.
+ *      anything else is written; reading, too, gives them another chance, but goes on without it.
  *   3. AGAIN is answered only when the network below has just answered AGAIN, so that `ready`, passed through, names the
  *      connection; or while it is TLS_WAITING, and then `ready` adds it.
  *      mbedTLS wants to be called again for other reasons too, which is done here; a peer that keeps it so without end is cut off.
@@ -68,6 +69,7 @@ typedef struct tls_conn {
     mbedtls_ssl_context *ssl;
     wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
+    bool reading;    /* mbedTLS is asked for data, and must not be held up by what it would send first */
     bool ended;      /* the peer has sent its closing notice */
     bool verified, offered;
     bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
@@ -76,6 +78,8 @@ typedef struct tls_conn {
     uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
     bool self_signed, unreadable; /* the peer's own certificate is */
     mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
+    uint8_t *aside;               /* encrypted bytes that mbedTLS takes for sent; NULL: none */
+    size_t aside_at, aside_size;  /* which of them are next; how many there are */
     size_t address_size;          /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
@@ -377,13 +381,40 @@ static void tls_session_keep(tls_conn *c) {
 
 /* ---- between mbedTLS and the network ---- */
 
+/* Sends what was set aside, which comes before all else. */
+static wf_status tls_send_aside(tls_conn *c) {
+    const wf_tls_config *config = &tls_now->config;
+    size_t put = 0;
+    for (; c->aside != NULL && c->aside_at < c->aside_size; c->aside_at += put) {
+        wf_status status =
+            config->net->write(config->net_ctx, c->number, c->aside + c->aside_at, c->aside_size - c->aside_at, &put);
+        if (status != WF_OK) return status;
+    }
+    mbedtls_free(c->aside);
+    c->aside = NULL;
+    return WF_OK;
+}
+
+/* Relieves mbedTLS of what cannot be sent (`status` says why), so that it looks at what has come; false: it must wait. What a network
+ * refuses for good is lost. */
+static bool tls_set_aside(tls_conn *c, const unsigned char *buf, size_t n, wf_status status) {
+    if (!c->reading || status != WF_AGAIN) return c->reading;
+    if (c->aside != NULL || (c->aside = mbedtls_calloc(1, n)) == NULL) return false;
+    memcpy(c->aside, buf, n);
+    c->aside_at = 0;
+    c->aside_size = n;
+    return true;
+}
+
 static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     tls_conn *c = ctx;
     const wf_tls_config *config = &tls_now->config;
     size_t put = 0;
-    wf_status status = config->net->write(config->net_ctx, c->number, buf, n, &put);
+    wf_status status = tls_send_aside(c);
+    if (status == WF_OK) status = config->net->write(config->net_ctx, c->number, buf, n, &put);
     if (status == WF_OK) return (int)put;
     c->blocked = status == WF_AGAIN;
+    if (tls_set_aside(c, buf, n, status)) return (int)n;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
     c->below = WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
@@ -440,6 +471,7 @@ static void tls_drop(tls_conn *c) {
     tls_now->woken -= c->woken;
     if (c->ssl != NULL) mbedtls_ssl_free(c->ssl);
     mbedtls_free(c->ssl);
+    mbedtls_free(c->aside);
     memset(c, 0, offsetof(tls_conn, error));
 }
 
@@ -522,19 +554,28 @@ static wf_status tls_handshake(tls_conn *c) {
     return WF_OK;
 }
 
-/* Goes on until the connection can carry data: shakes hands, sends what is encrypted already. */
+/* Goes on until the connection can carry data. */
 static wf_status tls_advance(tls_conn *c) {
     if (c->state == TLS_WAITING) return WF_AGAIN;
-    if (c->state == TLS_HANDSHAKE) {
-        wf_status status = tls_handshake(c);
-        if (status != WF_OK) return status;
-    }
-    if (c->state != TLS_OPEN) return WF_E_IO;
+    if (c->state == TLS_HANDSHAKE) return tls_handshake(c);
+    return c->state == TLS_OPEN ? WF_OK : WF_E_IO;
+}
+
+/* mbedTLS could not send. A network that takes no more may still have bytes that came before, so reading goes on. */
+static wf_status tls_unsent(tls_conn *c, int answer) {
+    if (c->below != WF_E_IO) return tls_translate(c, answer);
+    c->below = WF_OK;
+    return WF_E_IO;
+}
+
+/* Sends what is encrypted already. */
+static wf_status tls_flush(tls_conn *c) {
+    wf_status status = tls_send_aside(c);
     size_t left = c->ssl->MBEDTLS_PRIVATE(out_left);
-    if (left == 0) return WF_OK;
+    if (status != WF_OK || left == 0) return status;
     /* With something left to send, mbedtls_ssl_write sends that and looks at no new bytes. */
     int answer = mbedtls_ssl_write(c->ssl, NULL, 0);
-    return answer >= 0 ? WF_OK : tls_translate(c, answer);
+    return answer >= 0 ? WF_OK : tls_unsent(c, answer);
 }
 
 static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put) {
@@ -544,13 +585,14 @@ static wf_status tls_write(void *ctx, uint32_t conn, const void *buf, size_t n, 
     if (c == NULL) return WF_E_IO;
     if (c->state == TLS_PLAIN) return t->config.net->write(t->config.net_ctx, conn, buf, n, put);
     wf_status status = tls_advance(c);
+    if (status == WF_OK) status = tls_flush(c);
     if (status != WF_OK) return status;
     int most = mbedtls_ssl_get_max_out_record_payload(c->ssl);
     if (most <= 0) return tls_fail(c, most);
     if (n > (size_t)most) n = (size_t)most;
     int answer = mbedtls_ssl_write(c->ssl, buf, n);
     if (answer == MBEDTLS_ERR_SSL_WANT_WRITE) answer = (int)n; /* it is encrypted, and out of the caller's hands */
-    if (answer <= 0) return tls_translate(c, answer);
+    if (answer <= 0) return tls_unsent(c, answer);
     *put = (size_t)answer;
     return WF_OK;
 }
@@ -565,6 +607,8 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
     if (status != WF_OK) return status;
     if (c->ended) return WF_END;
     int answer = MBEDTLS_ERR_SSL_WANT_READ;
+    c->reading = true; /* a peer that takes nothing may have something to say */
+    (void)tls_flush(c);
     c->blocked = false;
     for (int idle = 0; answer <= 0 && idle < TLS_IDLE_MAX; idle++) {
         answer = mbedtls_ssl_read(c->ssl, buf, n);
@@ -573,6 +617,7 @@ static wf_status tls_read(void *ctx, uint32_t conn, void *buf, size_t n, size_t 
         else if (answer != MBEDTLS_ERR_SSL_WANT_READ || c->blocked)
             break;
     }
+    c->reading = false;
     if (answer <= 0) return tls_translate(c, answer);
     tls_step_back(c); /* its host gives no sessions, or they would have come before the data */
     *got = (size_t)answer;

@@ -147,6 +147,49 @@ static void test_the_end_is_message_stop(void **state) {
     rig_end(&r);
 }
 
+/* A server that goes on sending after message_stop holds nobody up. */
+static void test_nothing_after_message_stop_counts(void **state) {
+    static const line said[] = {{.events = START HELLO END, .drop = FAKE_DRIP}, {.events = START HELLO END}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    assert_text(rig_do(&r, "a").value, "hello");
+    assert_text(rig_do(&r, "b").value, "hello");
+    assert_in_range(line_at[1] - line_at[0], 1, 60);
+    rig_end(&r);
+}
+
+/* What is complete when the deadline passes is no less so for an end that is still awaited. */
+static void test_complete_by_the_deadline(void **state) {
+    static const line said[] = {{.events = START HELLO END, .drop = FAKE_LINGER}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.agent_ms = 20;
+    rig_start(&r);
+    assert_text(rig_do(&r, "a").value, "hello");
+    rig_end(&r);
+}
+
+/* The status says enough, though the text that goes with it breaks off, stops or never ends. */
+static void test_refusals_with_half_a_body(void **state) {
+    static const fake_drop ends[] = {FAKE_DROP_BODY, FAKE_LINGER, FAKE_DRIP};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        const line said[] = {{.body = "{\"error\":{\"message\":", .status = 401, .drop = ends[i]}};
+        rig r;
+        (void)state;
+        BEGIN(&r, said);
+        r.config.stall_ms = 2000;
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        assert_int_equal(d.kind, WF_KIND_AUTH);
+        assert_int_equal(d.attempts, 1);
+        assert_true(rig_has(d.value, "the provider answered 401"));
+        rig_end(&r);
+    }
+}
+
 static void test_cut_streams_are_asked_again(void **state) {
     static const line said[] = {{.events = START HELLO},
                                 {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}")},
@@ -356,6 +399,9 @@ int main(void) {
         cmocka_unit_test(test_one_body_instead),
         cmocka_unit_test(test_wrong_content_type),
         cmocka_unit_test(test_the_end_is_message_stop),
+        cmocka_unit_test(test_nothing_after_message_stop_counts),
+        cmocka_unit_test(test_complete_by_the_deadline),
+        cmocka_unit_test(test_refusals_with_half_a_body),
         cmocka_unit_test(test_cut_streams_are_asked_again),
         cmocka_unit_test(test_error_events),
         cmocka_unit_test(test_refusal_says_why),

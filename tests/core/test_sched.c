@@ -371,6 +371,25 @@ static void test_budget_after_a_resume(void **state) {
     assert_int_equal(budget_after_crashes(FAKE_SYNCED, 3), 12);
 }
 
+/* What a lower ceiling covers need not wait for the record that took it down, which nobody syncs. */
+static void test_budget_after_a_rest(void **state) {
+    rig r;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.budget_tokens = 100000;
+    r.config.max_tokens = 1000;
+    r.config.lanes = 4;
+    r.config.stall_ms = 500;
+    rig_start(&r);
+    for (int i = 0; i < 3; i++)
+        rig_ask(&r, "short");
+    r.f->clog = "stuck";
+    rig_ask(&r, "stuck"); /* the ceiling is taken down while it hangs; then it is sent again */
+    assert_int_equal(take_all(&r), 4);
+    assert_int_equal(status_of(&r).census.done, 4);
+    rig_end(&r);
+}
+
 /* Many requests share a sync of the ceiling: it is not raised for each of them. */
 static void test_budget_is_raised_ahead(void **state) {
     rig r;
@@ -502,6 +521,7 @@ int main(void) {
         cmocka_unit_test(test_run_deadline),
         cmocka_unit_test(test_budget_is_never_overshot),
         cmocka_unit_test(test_budget_after_a_resume),
+        cmocka_unit_test(test_budget_after_a_rest),
         cmocka_unit_test(test_budget_is_raised_ahead),
         cmocka_unit_test(test_budget_waits_for_settling),
         cmocka_unit_test(test_budget_in_usd),

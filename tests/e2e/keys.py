@@ -90,6 +90,18 @@ def echoed(rig):
 
 
 @case
+def echoed_in_replies(rig):
+    """nor do keys come back with a reply that is no answer: by its request id, however long a key, or why it was declined"""
+    long = KEY + "-" + "y" * 70
+    for key in (KEY, long):
+        for actions in ("", "details=%s" % quote('{"explanation":"not with %s"}' % key)):
+            rig.server.scenario("on : stop=refusal request-id=%s %s" % (key, actions))
+            done = rig.ask("one", retries=0, env={**SECRETS, "ANTHROPIC_API_KEY": key})
+            expect(done.value()[0]["kind"] == "refused", done)
+            clean(rig, done)
+
+
+@case
 def script(rig):
     """a script finds no key, wherever it looks"""
     rig.write("pry.lua", PRY)

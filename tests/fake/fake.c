@@ -326,7 +326,7 @@ static void fake_answer_request(fake *f, fake_exchange *x) {
     if (f->on_request) f->on_request(f, &r);
     f->model(f, &r, &x->answer);
     fake_answer_streamed(f, &x->answer);
-    if (x->answer.status == 200 && (x->answer.drop < FAKE_DROP_SEND || x->answer.drop == FAKE_LINGER)) f->tokens += 15;
+    if (x->answer.status == 200 && (x->answer.drop < FAKE_DROP_SEND || x->answer.drop >= FAKE_LINGER)) f->tokens += 15;
     x->answered = true;
     x->due = x->answer.drop == FAKE_HANG ? UINT64_MAX : f->now + x->answer.delay_ms;
     f->trace_hash = fake_hash(f->trace_hash, x->body, x->body_len);
@@ -357,7 +357,7 @@ static wf_status fake_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     fake_exchange *x = &f->lanes[lane];
     if (!x->open || x->answered || n == 0) abort();
     if (fake_fails(f)) return WF_E_IO;
-    if (fake_again(f, x)) return WF_AGAIN;
+    if (x->clogged || fake_again(f, x)) return WF_AGAIN;
     *sent = f->small ? fake_some(f, n) : n;
     if (x->body_len + *sent > x->body_want) {
         fprintf(stderr, "fake: a body is longer than was said\n");
@@ -369,6 +369,12 @@ static wf_status fake_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     }
     memcpy(x->body + x->body_len, buf, *sent);
     x->body_len += *sent;
+    if (f->clog && x->body_len == x->body_want && memmem(x->body, x->body_len, f->clog, strlen(f->clog))) {
+        f->clog = NULL;
+        x->clogged = true;
+        x->body_len--;
+        return --*sent > 0 ? WF_OK : WF_AGAIN;
+    }
     if (x->body_len == x->body_want) fake_answer_request(f, x);
     return x->answered && x->answer.drop == FAKE_DROP_SEND ? WF_E_IO : WF_OK;
 }
@@ -406,6 +412,12 @@ static wf_status fake_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t
     size_t left = x->answer.len - x->sent;
     if (x->answer.drop == FAKE_DROP_BODY && x->sent >= x->answer.len / 2) return WF_E_IO;
     if (left == 0 && x->answer.drop == FAKE_LINGER) return WF_AGAIN;
+    if (left == 0 && x->answer.drop == FAKE_DRIP) {
+        f->now++;
+        *(char *)buf = '\n';
+        *got = 1;
+        return WF_OK;
+    }
     if (left == 0) {
         f->replies++;
         return WF_END;

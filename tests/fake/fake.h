@@ -57,9 +57,10 @@ typedef enum fake_drop {
     FAKE_DROP_HEAD,
     FAKE_DROP_BODY,
     FAKE_HANG,
-    FAKE_STALE, /* nobody has seen it */
-    FAKE_FINAL, /* no try will ever help */
-    FAKE_LINGER /* the body is there, but its end never comes */
+    FAKE_STALE,  /* nobody has seen it */
+    FAKE_FINAL,  /* no try will ever help */
+    FAKE_LINGER, /* the body is there, but its end never comes */
+    FAKE_DRIP    /* ... and line feeds come instead, one a millisecond */
 } fake_drop;
 
 typedef struct fake_answer {
@@ -110,7 +111,7 @@ typedef struct fake_exchange {
     char *body;
     size_t body_len, body_cap;
     uint64_t body_want;
-    bool answered;
+    bool answered, clogged;
     fake_answer answer;
     size_t sent; /* of the answer's body */
     uint64_t calls;
@@ -143,6 +144,7 @@ struct fake {
     bool mute;             /* `due` tells nothing: the lane is named when it is time */
     fake_model model;
     fake_tool tool;
+    const char *clog; /* the next request that holds this text is never taken whole */
     void (*on_request)(fake *f, const fake_request *request);
     void *user;
 

@@ -53,6 +53,7 @@ typedef struct net {
     const char *greeting; /* "VERSION CERTIFICATE" */
     bool hold;            /* nothing comes in */
     bool trickle;         /* a byte at a time, and AGAIN in between */
+    bool broken;          /* writing fails */
     short paused[CONNS];
     size_t cut, flip;           /* of what comes: the end before this byte; one bit of it changed; SIZE_MAX: no */
     size_t read, sent;          /* bytes, all connections */
@@ -97,6 +98,7 @@ static bool net_pauses(net *w, uint32_t conn, short what) {
 static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put) {
     net *w = ctx;
     *put = 0;
+    if (w->broken) return WF_E_IO;
     if (net_pauses(w, conn, POLLOUT)) return WF_AGAIN;
     if (w->trickle) n = 1;
     if (n > w->choke - w->sent) n = w->choke - w->sent;
@@ -187,7 +189,7 @@ static void net_reset(const char *greeting) {
     for (uint32_t i = 0; i < CONNS; i++)
         assert_int_equal(wire.fd[i], -1);
     wire.greeting = greeting;
-    wire.trickle = wire.hold = false;
+    wire.trickle = wire.hold = wire.broken = false;
     wire.cut = wire.flip = wire.choke = SIZE_MAX;
     wire.read = wire.sent = 0;
 }
@@ -616,6 +618,27 @@ static void test_choked(void **state) {
     client_close();
 }
 
+/* A server that answers early takes no more, or hangs up: its answer is read all the same. */
+static void test_reading_goes_on_without_writing(void **state) {
+    static char got[100000], sent[1000];
+    (void)state;
+    for (int broken = 0; broken < 2; broken++) {
+        size_t put, none;
+        client_open("any good");
+        assert_int_equal(begin(0, "localhost"), WF_OK);
+        assert_int_equal(put_all(0, "?flood", 6), WF_OK);
+        wire.choke = wire.sent + 5;
+        assert_int_equal(ops->write(tls, 0, sent, sizeof sent, &put), WF_OK);
+        wire.broken = broken != 0;
+        assert_int_equal(ops->write(tls, 0, sent, sizeof sent, &none), wire.broken ? WF_E_IO : WF_AGAIN);
+        assert_int_equal(get_all(0, got, sizeof got), WF_OK);
+        assert_int_equal(ops->write(tls, 0, sent, sizeof sent, &none), wire.broken ? WF_E_IO : WF_AGAIN);
+        assert_string_equal(wire.broken ? ops->error(tls, 0).ptr : "", wire.broken ? "the network is down" : "");
+        ops->close(tls, 0);
+        client_close();
+    }
+}
+
 static void test_a_byte_at_a_time(void **state) {
     const char *const greetings[] = {"12 good", "13 good", "13 chain"};
     (void)state;
@@ -952,6 +975,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_the_end, tidy),
         cmocka_unit_test_teardown(test_much_data, tidy),
         cmocka_unit_test_teardown(test_choked, tidy),
+        cmocka_unit_test_teardown(test_reading_goes_on_without_writing, tidy),
         cmocka_unit_test_teardown(test_a_byte_at_a_time, tidy),
         cmocka_unit_test_teardown(test_plain_passes_through, tidy),
         cmocka_unit_test_teardown(test_cut_at_every_byte, tidy),
