@@ -20,10 +20,10 @@
 #endif
 
 #define CHILD_GRACE_MS 500u
-#define CHILD_END_MS   5000u /* for one that runs programs to end them */
-#define CHILD_REAP_MS  1     /* between a closed pipe and the exit it announces */
-#define CHILD_READS    16    /* of one child in one pump, so that a chatty one cannot hold it up */
-#define CHILD_FD_MAX   65536 /* highest descriptor closed one by one */
+#define CHILD_END_MS   12000u /* for one that runs programs to end them */
+#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
 
 void wfi_children_init(wfi_children *cs, uint32_t count) {
     memset(cs, 0, sizeof *cs);

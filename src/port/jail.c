@@ -7,6 +7,7 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 #include "jail.h"
+#include "cgroup.h"
 #include <string.h>
 #if WFI_LINUX
 #include <errno.h>
@@ -254,6 +255,19 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces) {
     return byte == '+';
 }
 
+/* Root is exempt from the limit. */
+static uint32_t jail_bound(uint32_t uid) {
+    wfi_cgroup g;
+    uint64_t number = 0;
+    char name[] = "/wf-probe-................";
+    if (!wfi_sys_random(&number, sizeof number)) return 0;
+    for (size_t i = 0; i < 16; i++, number >>= 4)
+        name[10 + i] = "0123456789abcdef"[number & 15];
+    bool made = wfi_cgroup_make(&g, name, 1);
+    wfi_cgroup_remove(&g);
+    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
+}
+
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     const uint32_t spaces = CLONE_NEWNS | CLONE_NEWPID;
     memset(j, 0, sizeof *j);
@@ -267,7 +281,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
         j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
     else
         j->spaces = 0;
-    if (j->uid != 0) j->holds |= WF_HOLDS_NPROC; /* root is exempt */
+    j->holds |= jail_bound(j->uid);
 }
 
 #else

@@ -6,6 +6,7 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 #include "program.h"
+#include "cgroup.h"
 #include "scratch.h"
 #include "walk.h"
 #include <errno.h>
@@ -26,9 +27,11 @@
 #define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
-#define PROGRAM_GIVE_UP_MS 4000u
-#define PROGRAM_COUNT_MS   20u
-#define PROGRAM_READS      16 /* of one stream between two looks around */
+#define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_COUNT_MS   10u
+#define PROGRAM_BROOD      16384u /* descendants reached at a time */
+#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16     /* of one stream between two looks around */
 #define PROGRAM_CHUNK      65536u
 #define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
 #define PROGRAM_FILES      1024u
@@ -41,6 +44,7 @@ typedef struct program_run {
     wfi_program *p;
     wfi_program_end *end;
     wfi_scratch scratch;
+    wfi_cgroup group;
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -53,6 +57,7 @@ typedef struct program_run {
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
+    uint32_t *brood;
     char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
 } program_run;
 
@@ -207,12 +212,17 @@ static uint64_t program_most(void) {
     return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
 }
 
+static bool program_must_count(const wfi_program *p) {
+    return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
+}
+
 static void program_limits(const wfi_program *p) {
     uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
     struct rlimit files;
     WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
     WFI_SYS_LIMIT(RLIMIT_CORE, 0);
     if (p->jail == NULL) return;
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
     WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
         files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
@@ -236,6 +246,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
 #if WFI_LINUX
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
+    if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
@@ -326,6 +337,9 @@ static bool program_prepare(program_run *r) {
     struct stat a, b;
     if (p->jail != NULL) {
         if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
+            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            return program_fail(r, "make a cgroup for it");
         wfi_scratch_name(&r->scratch, "empty", empty);
         const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
         if (failed != NULL) return program_fail(r, failed);
@@ -334,8 +348,10 @@ static bool program_prepare(program_run *r) {
         if (stat(p->tree, &a) != 0 || fstat(p->tree_fd, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
             return program_fail(r, "find the workspace where it was");
     }
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
-    if (r->chunk == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
+    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
     return true;
 }
 
@@ -375,13 +391,16 @@ static bool program_start(program_run *r) {
 
 /* ---- its descendants ---- */
 
+#if WFI_LINUX
+/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
+ * one that was a descendant's a moment ago is nobody else's yet. */
 typedef struct program_brood {
-    uint32_t pid[WFI_PROGRAM_PROCESSES + 2];
+    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
     uint32_t count;
     int dir; /* /proc/PID/task */
+    int signal;
 } program_brood;
 
-#if WFI_LINUX
 static void program_proc(char out[64], uint32_t pid, const char *rest) {
     char digits[11];
     size_t at = sizeof digits - 1;
@@ -395,24 +414,36 @@ static void program_proc(char out[64], uint32_t pid, const char *rest) {
     strcat(out, rest);
 }
 
-/* The children that one thread made: numbers with spaces between, as many as one read brings. */
+/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
+static size_t program_brood_add(program_brood *b, const char *text) {
+    const char *at = text, *space;
+    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
+        b->pid[b->count] = (uint32_t)program_number(at);
+        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
+        b->count++;
+        at = space + 1;
+    }
+    return (size_t)(at - text);
+}
+
+/* The children that one thread made. */
 static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
     program_brood *b = ctx;
     char path[64], text[4096];
+    size_t kept = 0;
+    ssize_t n;
     (void)type;
     if (strlen(name) > 20) return true;
     strcpy(path, name);
     strcat(path, "/children");
     int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    wfi_sys_close(&fd);
-    text[n > 0 ? n : 0] = '\0';
-    for (const char *at = text; *at != '\0' && b->count < WFI_PROGRAM_PROCESSES + 2;) {
-        const char *space = strchr(at, ' ');
-        if (space == NULL) break; /* cut short */
-        b->pid[b->count++] = (uint32_t)program_number(at);
-        at = space + 1;
+    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
+        text[kept + (size_t)n] = '\0';
+        size_t taken = program_brood_add(b, text);
+        kept += (size_t)n - taken;
+        memmove(text, text + taken, kept);
     }
+    wfi_sys_close(&fd);
     return true;
 }
 
@@ -425,36 +456,28 @@ static void program_brood_of(program_brood *b, uint32_t pid) {
     wfi_sys_close(&b->dir);
 }
 
-/* Our own number as /proc has it, which may be another one's. */
-static uint32_t program_self(void) {
-    char text[16] = "";
-    return readlink("/proc/self", text, sizeof text - 1) > 0 ? (uint32_t)program_number(text) : 0;
-}
-
-/* How many there are, or one more than are allowed. */
-static uint32_t program_count(void) {
-    program_brood b = {.count = 0};
-    program_brood_of(&b, program_self());
-    for (uint32_t i = 0; i < b.count && b.count <= WFI_PROGRAM_PROCESSES; i++)
+/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    char self[16] = "";
+    program_brood b = {.pid = r->brood, .signal = number};
+    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
+    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
         program_brood_of(&b, b.pid[i]);
     return b.count;
 }
 
-/* Only our own children: they cannot have been reaped by anybody else, so no stranger has their number. Those of others become
- * ours when their parents die. First of a PID namespace, we reach all that is in it, at one blow. */
+/* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
-    program_brood b = {.count = 0};
-    if (r->p->jail != NULL && r->p->jail->spaces != 0) {
+    if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-        return;
-    }
-    if (!r->ended) kill(-r->pid, number);
-    program_brood_of(&b, program_self());
-    for (uint32_t i = 0; i < b.count; i++)
-        kill((pid_t)b.pid[i], number);
+    else
+        program_descend(r, PROGRAM_BROOD, number);
 }
 #else
-static uint32_t program_count(void) {
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    (void)r;
+    (void)most;
+    (void)number;
     return 0;
 }
 
@@ -501,10 +524,6 @@ static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
 }
 
-static bool program_must_count(const program_run *r) {
-    return r->p->jail != NULL && (r->p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
-}
-
 static void program_look(program_run *r, uint64_t now) {
     if (r->kill_at == UINT64_MAX && r->ended) {
         r->end->left = true;
@@ -513,21 +532,22 @@ static void program_look(program_run *r, uint64_t now) {
         r->end->timed_out = true;
         program_stop(r, now, PROGRAM_GRACE_MS);
     }
-    if (now >= r->count_at && program_must_count(r)) {
+    if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && program_count() > WFI_PROGRAM_PROCESSES) {
+        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
     }
     if (now < r->kill_at) return;
+    wfi_cgroup_freeze(&r->group);
     program_signal(r, SIGKILL);
     r->kill_at = now + PROGRAM_AGAIN_MS;
 }
 
 static int program_timeout(const program_run *r, uint64_t now) {
     uint64_t due = r->kill_at < UINT64_MAX ? r->kill_at : r->p->deadline;
-    if (program_must_count(r) && r->count_at < due) due = r->count_at;
+    if (program_must_count(r->p) && r->count_at < due) due = r->count_at;
     if (due <= now) return 0;
     return due - now < 60000 ? (int)(due - now) : 60000;
 }
@@ -601,9 +621,11 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         program_watch(&r);
         program_drain(&r);
     }
+    wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
+    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
     wfi_sys_close(&r.in);
     wfi_sys_close(&r.out);
     wfi_sys_close(&r.err);

@@ -17,7 +17,7 @@
 #define TOOLS_GOOD '+'
 #define TOOLS_BAD  '-'
 
-#define TOOLS_LATE_MS 3000u /* for a child to end its programs after their deadline */
+#define TOOLS_LATE_MS 12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
