@@ -3,9 +3,9 @@
  *
  * Invariants:
  *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
- *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: root without a cgroup and
- *      without namespaces. There processes are counted and killed one by one, and a fork bomb can outrun that. At a timeout they get SIGTERM and
- *      PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
+ *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
+ *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
  *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
  *      there is no such reaper, plain POSIX, only the program's process group is reached.)
  *   2. The same happens at once when nobody reads descriptor 1 any more: our parent died, or lost interest.

@@ -679,7 +679,9 @@ static void test_bash(void **state) {
     has(ask("bash", "{\"command\":\"kill -9 $$\"}"), "(killed by signal 9)");
     has(ask("bash", "{\"command\":\"sleep 9\",\"timeout\":1}"),
         "(stopped after 1 s; do less, or give `timeout` in seconds, up to 600)");
+#if !defined(WFI_PLAIN_POSIX) /* there the group is ended without a look */
     has(ask("bash", "{\"command\":\"sleep 100 & echo x\"}"), "x\n(what it left running was ended)");
+#endif
     has(ask("bash", "{\"command\":\"seq 1 100000\"}"), " bytes left out ...\n");
     assert_true(strlen(answer) <= 32768 && strstr(answer, "\n100000\n") != NULL && strncmp(answer, "1\n2\n", 4) == 0);
     bad(ask("bash", "{}"), "bash: \"command\" is missing");
