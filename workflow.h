@@ -14422,6 +14422,7 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
 #define PROGRAM_GIVE_UP_MS 10000u
 #define PROGRAM_COUNT_MS   10u
+#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
 #define PROGRAM_BROOD      16384u /* descendants reached at a time */
 #define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
 #define PROGRAM_READS      16     /* of one stream between two looks around */
@@ -14695,12 +14696,10 @@ static void program_child(const program_run *r, int in, int out, int err, int fa
 
 /* ---- starting ---- */
 
-static int program_news; /* for the handler, which can be reached by nothing but what is static */
-
 static void program_on_child(int number) {
     int saved = errno;
     (void)number;
-    if (write(program_news, "", 1) < 0) errno = 0; /* full: there is news already */
+    if (write(PROGRAM_NEWS, "", 1) < 0) errno = 0; /* full: there is news already */
     errno = saved;
 }
 
@@ -14709,11 +14708,11 @@ static bool program_catch(int news) {
     memset(&sa, 0, sizeof sa);
     sa.sa_handler = program_on_child;
     sigemptyset(&sa.sa_mask);
-    program_news = news;
     signal(SIGPIPE, SIG_IGN);
 #if WFI_LINUX
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 #endif
+    if (dup2(news, PROGRAM_NEWS) < 0 || fcntl(PROGRAM_NEWS, F_SETFD, FD_CLOEXEC) != 0) return false;
     return fcntl(news, F_SETFL, O_NONBLOCK) == 0 && sigaction(SIGCHLD, &sa, NULL) == 0;
 }
 
@@ -15023,6 +15022,8 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     wfi_sys_close(&r.out);
     wfi_sys_close(&r.err);
     wfi_sys_close(&r.failed);
+    signal(SIGCHLD, SIG_DFL);
+    close(PROGRAM_NEWS);
     wfi_sys_close(&r.news[0]);
     wfi_sys_close(&r.news[1]);
 }
