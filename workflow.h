@@ -920,6 +920,17 @@ enum {
     WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
 };
 
+/* What keeps commands (bash, exec) in on this system: wf_posix_holds. The number of their processes is bounded in any case; with
+ * neither of the last two they are counted now and then. */
+enum {
+    WF_HOLDS_FILES = 1,      /* Landlock: no writing outside of the workspace and a private directory */
+    WF_HOLDS_SIGNALS = 2,    /* no signalling and tracing of other processes */
+    WF_HOLDS_SPACES = 4,     /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_PRIVILEGES = 8, /* no new privileges, no capabilities */
+    WF_HOLDS_CGROUP = 16,    /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32      /* ... or by RLIMIT_NPROC */
+};
+
 /* The strings must outlive the wf_posix. Zero means the default. */
 typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
@@ -929,7 +940,7 @@ typedef struct wf_posix_config {
     uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
-    uint32_t tool_ms;  /* longest work of one child; default 60000 */
+    uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
 } wf_posix_config;
 
@@ -962,6 +973,15 @@ void wf_posix_wake(wf_posix *p);
 
 /* What went wrong last, as a sentence with the path and the system's reason. "" if nothing did. */
 const char *wf_posix_error(const wf_posix *p);
+
+/* What keeps commands in, as bits (WF_HOLDS_...) and as a line of text that lives as long as p; text may be NULL. 0 and "" if
+ * they are not allowed. Where they are, wf_posix_open makes this process undumpable: no core file, and nobody but root may look
+ * into its memory. */
+uint32_t wf_posix_holds(const wf_posix *p, const char **text);
+
+/* Whether a variable of the environment, by its name (len bytes) or value, looks like a key, a token, a password. Commands do not
+ * get such ones. */
+bool wf_posix_is_secret(const char *name, size_t len, const char *value);
 
 #define WF_POSIX_TOOLS 8u /* at most */
 
@@ -11980,6 +12000,7 @@ wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
 #ifndef WFI_SYS_H
 #define WFI_SYS_H
 
+#include <sys/resource.h>
 
 #ifndef WFI
 #define WFI extern
@@ -11995,6 +12016,19 @@ wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
 WFI int wfi_sys_high(int fd);
 WFI bool wfi_sys_pipe(int fds[2]); /* both close-on-exec, 3 or above; the reading end does not block */
 WFI void wfi_sys_close(int *fd);   /* if it is not -1; it becomes -1 */
+/* fork as a bare system call, into new namespaces (CLONE_NEW..., Linux): runs no handler and takes no lock, so it is safe in a
+ * child of a process with threads; but malloc and stdio are not, from then on. */
+WFI long wfi_sys_fork(uint32_t spaces);
+/* Lowers a resource's limits to a value. A macro, because systems disagree on the type of a resource's number. */
+WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
+#define WFI_SYS_LIMIT(resource, value)                                                                                 \
+    do {                                                                                                               \
+        struct rlimit limit;                                                                                           \
+        if (getrlimit((resource), &limit) == 0) {                                                                      \
+            limit = wfi_sys_lower(limit, (value));                                                                     \
+            setrlimit((resource), &limit);                                                                             \
+        }                                                                                                              \
+    } while (0)
 WFI bool wfi_sys_random(void *buf, size_t n);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */
@@ -12016,6 +12050,7 @@ WFI void wfi_sys_pages_end(void *p, size_t n);
 #endif
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12053,6 +12088,23 @@ bool wfi_sys_pipe(int fds[2]) {
     wfi_sys_close(&fds[0]);
     wfi_sys_close(&fds[1]);
     return false;
+}
+
+long wfi_sys_fork(uint32_t spaces) {
+#if WFI_LINUX && defined(__s390__) /* takes its arguments in another order */
+    return syscall(SYS_clone, NULL, (unsigned long)spaces | SIGCHLD, NULL, NULL, NULL);
+#elif WFI_LINUX
+    return syscall(SYS_clone, (unsigned long)spaces | SIGCHLD, NULL, NULL, NULL, NULL);
+#else
+    (void)spaces;
+    return fork();
+#endif
+}
+
+struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
+    if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
+    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
+    return r;
 }
 
 static bool sys_urandom(char *buf, size_t n) {
@@ -12542,321 +12594,6 @@ void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
 }
 
 /* ==== end src/port/confine.c ==== */
-
-/* ==== begin src/port/child.h ==== */
-
-/* child: the one supervisor of child processes. A child runs a function of ours (or, later, a program) in its own
- * process group; what it writes to descriptor 1 is gathered, up to a cap, in memory of whoever asked for it.
- *
- * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
- *
- * Invariants:
- *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
- *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
- *      gets SIGKILL.
- *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
- *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
- *      keeps its place until it is reaped.
- *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
- *      none of our descriptors but `keep`. */
-#ifndef WFI_CHILD_H
-#define WFI_CHILD_H
-
-
-#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
-#define WFI_CHILD_MAX  64
-
-typedef struct wfi_child_job {
-    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
-    void *arg;              /* copied with the whole process */
-    int keep;               /* a descriptor that the child needs, or -1 */
-    char *out;              /* cap bytes, the owner's until wfi_child_release */
-    size_t cap;
-    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
-    uint32_t cpu_s;    /* processor seconds */
-} wfi_child_job;
-
-typedef enum wfi_child_state {
-    WFI_CHILD_FREE = 0,
-    WFI_CHILD_RUNNING,
-    WFI_CHILD_DRAINED,
-    WFI_CHILD_DONE
-} wfi_child_state;
-
-typedef struct wfi_child {
-    wfi_child_state state;
-    long pid;
-    int fd; /* reading end of its output, or -1 */
-    char *out;
-    size_t cap, len;
-    uint64_t deadline; /* of the next signal */
-    int signal;        /* the last one sent, or 0 */
-    bool timed_out;    /* its deadline passed while it ran */
-    bool overflow;     /* it wrote more than cap bytes */
-    bool given_up;     /* nobody waits for it */
-    int status;        /* as waitpid says; -1: somebody else reaped it */
-} wfi_child;
-
-typedef struct wfi_children {
-    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
-    wfi_child at[WFI_CHILD_MAX];
-} wfi_children;
-
-WFI void wfi_children_init(wfi_children *cs, uint32_t count);
-/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
-WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
-/* Reads, kills and reaps whatever is due. */
-WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
-/* Frees the place of a child that is DONE, or gives it up. */
-WFI void wfi_child_release(wfi_children *cs, uint32_t place);
-/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
-/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
-WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
-WFI void wfi_children_close(wfi_children *cs);
-
-#endif
-
-/* ==== end src/port/child.h ==== */
-
-/* ==== begin src/port/child.c ==== */
-
-/* child: see child.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sys/prctl.h>
-#endif
-
-#define CHILD_GRACE_MS 500u
-#define CHILD_REAP_MS  1u    /* between a closed pipe and the exit it announces */
-#define CHILD_READS    16    /* of one child in one pump, so that a chatty one cannot hold it up */
-#define CHILD_FD_MAX   65536 /* highest descriptor closed one by one */
-
-void wfi_children_init(wfi_children *cs, uint32_t count) {
-    memset(cs, 0, sizeof *cs);
-    cs->count = count;
-    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
-        cs->at[i].fd = -1;
-}
-
-/* ---- in the child ---- */
-
-static void child_default_signals(void) {
-    struct sigaction sa;
-    sigset_t none;
-    memset(&sa, 0, sizeof sa);
-    sa.sa_handler = SIG_DFL;
-    for (int s = 1; s < NSIG; s++)
-        sigaction(s, &sa, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void child_close_from(int first) {
-#if WFI_LINUX && defined(SYS_close_range)
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
-#endif
-    long max = sysconf(_SC_OPEN_MAX);
-    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
-        close(fd);
-}
-
-static struct rlimit child_lower(struct rlimit r, uint64_t value) {
-    if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
-    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
-    return r;
-}
-
-/* A macro, because systems disagree on the type of a resource's number. */
-#define CHILD_LIMIT(resource, value)                                                                                   \
-    do {                                                                                                               \
-        struct rlimit limit;                                                                                           \
-        if (getrlimit((resource), &limit) == 0) {                                                                      \
-            limit = child_lower(limit, (value));                                                                       \
-            setrlimit((resource), &limit);                                                                             \
-        }                                                                                                              \
-    } while (0)
-
-/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
- * what they take themselves. */
-static void child_main(const wfi_child_job *job, int out, long parent) {
-    setpgid(0, 0);
-    child_default_signals();
-#if WFI_LINUX
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
-    if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
-    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
-    CHILD_LIMIT(RLIMIT_CPU, job->cpu_s);
-    CHILD_LIMIT(RLIMIT_CORE, 0);
-    CHILD_LIMIT(RLIMIT_FSIZE, 0);
-    job->run(job->arg);
-    _exit(0);
-}
-
-/* ---- starting ---- */
-
-/* All signals wait while the child still has the parent's handlers. */
-static pid_t child_fork(const wfi_child_job *job, int out) {
-    sigset_t all, old;
-    long parent = (long)getpid();
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = fork();
-    if (pid == 0) child_main(job, out, parent);
-    int saved = errno;
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    errno = saved;
-    return pid;
-}
-
-wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
-    uint32_t i = 0;
-    int fds[2];
-    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
-        i++;
-    if (i == cs->count) return WF_AGAIN;
-    if (!wfi_sys_pipe(fds)) return WF_E_IO;
-    pid_t pid = child_fork(job, fds[1]);
-    int saved = errno;
-    wfi_sys_close(&fds[1]);
-    if (pid < 0) {
-        wfi_sys_close(&fds[0]);
-        errno = saved;
-        return WF_E_IO;
-    }
-    setpgid(pid, pid); /* the child does the same: whoever comes first */
-    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
-    c.cap = job->cap;
-    c.deadline = job->deadline;
-    cs->at[i] = c;
-    *place = i;
-    return WF_OK;
-}
-
-/* ---- supervising ---- */
-
-static void child_signal(wfi_child *c, int signal, uint64_t again) {
-    kill((pid_t)-c->pid, signal);
-    c->signal = signal;
-    c->deadline = again;
-}
-
-static void child_overdue(wfi_child *c, uint64_t now) {
-    if (now < c->deadline) return;
-    if (c->signal == 0) {
-        c->timed_out = true;
-        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
-    } else {
-        child_signal(c, SIGKILL, UINT64_MAX);
-    }
-}
-
-/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
-static bool child_read_once(wfi_child *c) {
-    char aside;
-    bool full = c->len == c->cap || c->given_up;
-    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
-    if (n < 0) return errno == EINTR;
-    if (n == 0) {
-        wfi_sys_close(&c->fd);
-        c->state = WFI_CHILD_DRAINED;
-        return false;
-    }
-    if (!full) {
-        c->len += (size_t)n;
-        return true;
-    }
-    c->overflow = true;
-    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
-    wfi_sys_close(&c->fd);
-    c->state = WFI_CHILD_DRAINED;
-    return false;
-}
-
-static void child_reap(wfi_child *c) {
-    int status = 0;
-    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
-    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
-    c->status = pid > 0 ? status : -1;
-    wfi_sys_close(&c->fd);
-    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
-}
-
-void wfi_children_pump(wfi_children *cs, uint64_t now) {
-    for (uint32_t i = 0; i < cs->count; i++) {
-        wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
-            if (!child_read_once(c)) break;
-        child_overdue(c, now);
-        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
-        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
-    }
-}
-
-void wfi_child_release(wfi_children *cs, uint32_t place) {
-    wfi_child *c = &cs->at[place];
-    c->given_up = true;
-    c->out = NULL;
-    if (c->state == WFI_CHILD_DONE) {
-        c->state = WFI_CHILD_FREE;
-    } else if (c->state != WFI_CHILD_FREE) {
-        child_signal(c, SIGKILL, UINT64_MAX);
-        wfi_sys_close(&c->fd);
-        c->state = WFI_CHILD_DRAINED;
-        child_reap(c);
-    }
-}
-
-uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
-    uint64_t due = UINT64_MAX;
-    for (uint32_t i = 0; i < cs->count; i++) {
-        const wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
-        uint64_t next = reaping ? now + CHILD_REAP_MS : c->deadline;
-        if (next < due) due = next;
-    }
-    return due;
-}
-
-uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < cs->count; i++)
-        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
-    return n;
-}
-
-void wfi_children_close(wfi_children *cs) {
-    for (uint32_t i = 0; i < cs->count; i++)
-        wfi_child_release(cs, i);
-    for (uint32_t i = 0; i < cs->count; i++) {
-        wfi_child *c = &cs->at[i];
-        if (c->state == WFI_CHILD_FREE) continue;
-        while (waitpid((pid_t)c->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-        c->state = WFI_CHILD_FREE;
-    }
-}
-
-/* ==== end src/port/child.c ==== */
 
 /* ==== begin src/port/match.h ==== */
 
@@ -14270,11 +14007,1681 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
 
 /* ==== end src/port/walk.c ==== */
 
+/* ==== begin src/port/cgroup.h ==== */
+
+/* cgroup: a group of processes whose number the kernel bounds, where we may make one: below our own group of version 2, or of
+ * version 1's pids. It is the only bound that holds for root too. */
+#ifndef WFI_CGROUP_H
+#define WFI_CGROUP_H
+
+
+#define WFI_CGROUP_PATH 512
+
+typedef struct wfi_cgroup {
+    char path[WFI_CGROUP_PATH]; /* "": there is none */
+} wfi_cgroup;
+
+/* name: "/" and a name of its own. False: nothing was made. */
+WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
+WFI bool wfi_cgroup_join(const wfi_cgroup *g);
+/* No process can be made in it from now on. */
+WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
+WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
+
+#endif
+
+/* ==== end src/port/cgroup.h ==== */
+
+/* ==== begin src/port/cgroup.c ==== */
+
+/* cgroup: see cgroup.h. No malloc, no stdio: it runs in forked children. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool cgroup_write(const wfi_cgroup *g, const char *name, const char *text) {
+    char path[WFI_CGROUP_PATH + 20];
+    strcpy(path, g->path);
+    strcat(path, name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+static bool cgroup_try(wfi_cgroup *g, const char *mount, wf_str ours, const char *name, const char *most) {
+    size_t n = strlen(mount);
+    if (n + ours.len + strlen(name) + 1 > sizeof g->path) return false;
+    memcpy(g->path, mount, n);
+    memcpy(g->path + n, ours.ptr, ours.len);
+    strcpy(g->path + n + ours.len, name);
+    if (mkdir(g->path, 0755) == 0) {
+        if (cgroup_write(g, "/pids.max", most)) return true;
+        rmdir(g->path);
+    }
+    g->path[0] = '\0';
+    return false;
+}
+
+/* A line of /proc/self/cgroup: number:controllers:path. */
+static bool cgroup_line(wfi_cgroup *g, const char *line, size_t len, const char *name, const char *most) {
+    const char *controllers = memchr(line, ':', len);
+    const char *path =
+        controllers != NULL ? memchr(controllers + 1, ':', len - (size_t)(controllers + 1 - line)) : NULL;
+    if (path == NULL) return false;
+    size_t n = (size_t)(path - controllers) - 1;
+    wf_str ours = wf_str_of(path + 1, len - (size_t)(path + 1 - line));
+    if (ours.len == 1) ours.len = 0; /* "/" */
+    if (n == 0) return cgroup_try(g, "/sys/fs/cgroup", ours, name, most);
+    return n == 4 && memcmp(controllers + 1, "pids", 4) == 0 && cgroup_try(g, "/sys/fs/cgroup/pids", ours, name, most);
+}
+
+bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
+    char text[4096], digits[11];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + most % 10);
+        most /= 10;
+    } while (most > 0);
+    g->path[0] = '\0';
+    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *line = text; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        if (cgroup_line(g, line, len, name, digits + at)) return true;
+        line += len + (line[len] == '\n');
+    }
+    return false;
+}
+
+bool wfi_cgroup_join(const wfi_cgroup *g) {
+    return cgroup_write(g, "/cgroup.procs", "0");
+}
+
+void wfi_cgroup_freeze(const wfi_cgroup *g) {
+    if (g->path[0] != '\0') cgroup_write(g, "/pids.max", "0");
+}
+
+void wfi_cgroup_remove(wfi_cgroup *g) {
+    if (g->path[0] != '\0') rmdir(g->path);
+    g->path[0] = '\0';
+}
+
+/* ==== end src/port/cgroup.c ==== */
+
+/* ==== begin src/port/jail.h ==== */
+
+/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
+ * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
+ * every command, or it does not start.
+ *
+ * Inside, a command
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace). Deeper ones, and ones that it makes itself
+ *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
+ *      rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
+ *   5. gains nothing by set-uid programs and has no capability, even as root. */
+#ifndef WFI_JAIL_H
+#define WFI_JAIL_H
+
+
+#define WFI_JAIL_TEXT 200 /* bytes of wfi_jail_text */
+
+typedef struct wfi_jail {
+    uint32_t holds;    /* WF_HOLDS_... */
+    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
+    uint32_t uid, gid; /* ours, before a user namespace hides them */
+} wfi_jail;
+
+/* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */
+WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
+
+/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
+ * The first goes in a process just made by wfi_sys_fork(j->spaces): makes its mounts. tree: an absolute path; empty: of an empty
+ * directory. */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty);
+/* The second in the process that becomes the command, with nothing but exec to follow. Both are open directories. */
+WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
+WFI void wfi_jail_reads_only(void);
+/* Nobody of the same user may look into this process, nor do the command's children. */
+WFI void wfi_jail_shut(void);
+
+#endif
+
+/* ==== end src/port/jail.h ==== */
+
+/* ==== begin src/port/jail.c ==== */
+
+/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
+ * stdio: most of it runs between fork and exec. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+#if WFI_LINUX
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- Landlock ---- */
+
+#define JAIL_CREATE_RULESET 444
+#define JAIL_ADD_RULE       445
+#define JAIL_RESTRICT_SELF  446
+
+#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
+#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
+#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
+#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
+#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
+#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
+#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
+#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
+
+static int jail_abi(void) {
+    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
+    return abi > 0 ? (int)abi : 0;
+}
+
+/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
+static uint64_t jail_rights(int abi) {
+    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
+    if (abi >= 2) rights |= JAIL_REFER;
+    if (abi >= 3) rights |= JAIL_TRUNCATE;
+    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
+    return rights;
+}
+
+/* A ruleset's descriptor, or -1. */
+static int jail_ruleset(int abi, bool scoped) {
+    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
+}
+
+static bool jail_allow(int rules, int fd, uint64_t rights) {
+    struct {
+        uint64_t rights;
+        int32_t fd;
+    } beneath = {rights, fd};
+    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
+}
+
+/* A device that is not there needs no right. */
+static void jail_allow_devices(int rules, int abi) {
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        int fd = open(devices[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0) jail_allow(rules, fd, rights);
+        wfi_sys_close(&fd);
+    }
+}
+
+static bool jail_restrict(int rules) {
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
+}
+
+static const char *jail_landlock(int abi, int tree, int own) {
+    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
+    int rules = jail_ruleset(abi, true);
+    if (rules < 0) return "make Landlock's rules";
+    jail_allow_devices(rules, abi);
+    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    return jail_restrict(rules) ? NULL : "enter Landlock";
+}
+
+void wfi_jail_reads_only(void) {
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    if (rules < 0) return;
+    jail_restrict(rules);
+    wfi_sys_close(&rules);
+}
+
+/* ---- capabilities ---- */
+
+static bool jail_drop_capabilities(void) {
+    const struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    const uint32_t none[6] = {0};
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none to drop */
+    return syscall(SYS_capset, &header, none) == 0;
+}
+
+void wfi_jail_shut(void) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    if (!jail_drop_capabilities()) return "drop capabilities";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+}
+
+/* ---- namespaces ---- */
+
+#define JAIL_MOUNT_SETATTR 442
+
+static bool jail_write(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char digits[12], line[32];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + id % 10);
+        id /= 10;
+    } while (id > 0);
+    strcpy(line, digits + at);
+    strcat(line, " ");
+    strcat(line, digits + at);
+    strcat(line, " 1");
+    return jail_write(path, line);
+}
+
+/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
+ * are in other user namespaces. */
+static bool jail_map_user(const wfi_jail *j) {
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
+                jail_map("/proc/self/gid_map", j->gid);
+    wfi_jail_shut();
+    return good;
+}
+
+/* Makes what is at the path read-only, if there is anything. */
+static bool jail_freeze(const char *path) {
+    const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    struct stat st;
+    if (lstat(path, &st) != 0) return errno == ENOENT;
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
+}
+
+/* dir and "/" and name; false: too long. */
+static bool jail_join(char out[4096], const char *dir, const char *name) {
+    size_t n = strlen(dir), m = strlen(name);
+    if (n + m + 2 > 4096) return false;
+    memcpy(out, dir, n);
+    out[n] = '/';
+    memcpy(out + n + 1, name, m + 1);
+    return true;
+}
+
+static bool jail_freeze_in(const char *tree, const char *name) {
+    char path[4096];
+    return jail_join(path, tree, name) && jail_freeze(path);
+}
+
+/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
+static const char *const jail_secrets[] = {".ssh",
+                                           ".gnupg",
+                                           ".aws",
+                                           ".azure",
+                                           ".kube",
+                                           ".docker",
+                                           ".config/gcloud",
+                                           ".config/gh",
+                                           ".netrc",
+                                           ".git-credentials",
+                                           ".npmrc",
+                                           ".pypirc",
+                                           ".config/git/credentials",
+                                           ".config/wf"};
+
+static bool jail_hide(const char *path, const char *empty) {
+    struct stat st;
+    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
+    return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+}
+
+static bool jail_hide_secrets(const char *empty) {
+    char path[4096];
+    const char *home = getenv("HOME");
+    if (home == NULL || home[0] != '/') return true;
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
+        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(path, empty)) return false;
+    return true;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+    if (j->spaces == 0) return NULL;
+    if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    if (!jail_freeze_in(tree, ".git")) return "make .git read-only";
+    if (!jail_freeze_in(tree, ".wf")) return "make .wf read-only";
+    if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    return NULL;
+}
+
+/* ---- what there is ---- */
+
+/* Whether a child in such namespaces can do what commands will need, told by a byte through a pipe. */
+static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces) {
+    int fds[2];
+    char byte = 0;
+    sigset_t all, old;
+    if (pipe(fds) != 0) return false;
+    j->spaces = spaces;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    long pid = wfi_sys_fork(spaces);
+    if (pid == 0) {
+        bool good = wfi_jail_mounts(j, root, root) == NULL && jail_freeze(root);
+        if (good && write(fds[1], "+", 1) != 1) _exit(1);
+        _exit(0);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&fds[1]);
+    if (pid > 0) {
+        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
+            continue;
+        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    wfi_sys_close(&fds[0]);
+    return byte == '+';
+}
+
+/* Root is exempt from the limit. */
+static uint32_t jail_bound(uint32_t uid) {
+    wfi_cgroup g;
+    uint64_t number = 0;
+    char name[] = "/wf-probe-................";
+    if (!wfi_sys_random(&number, sizeof number)) return 0;
+    for (size_t i = 0; i < 16; i++, number >>= 4)
+        name[10 + i] = "0123456789abcdef"[number & 15];
+    bool made = wfi_cgroup_make(&g, name, 1);
+    wfi_cgroup_remove(&g);
+    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
+}
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    const uint32_t spaces = CLONE_NEWNS | CLONE_NEWPID;
+    memset(j, 0, sizeof *j);
+    j->uid = geteuid();
+    j->gid = getegid();
+    j->abi = jail_abi();
+    j->holds = WF_HOLDS_PRIVILEGES;
+    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
+    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
+    if (jail_try(j, root, spaces) || jail_try(j, root, spaces | CLONE_NEWUSER))
+        j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
+    else
+        j->spaces = 0;
+    j->holds |= jail_bound(j->uid);
+}
+
+#else
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    (void)root;
+    memset(j, 0, sizeof *j);
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+    (void)j;
+    (void)tree;
+    (void)empty;
+    return NULL;
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    return NULL;
+}
+
+void wfi_jail_reads_only(void) {
+}
+
+void wfi_jail_shut(void) {
+}
+
+#endif
+
+/* ---- in words ---- */
+
+static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
+    size_t n = strlen(out), m = strlen(text);
+    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
+}
+
+void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
+    out[0] = '\0';
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
+    jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
+                                                    : "; no namespaces: .git and .wf may be written");
+    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
+    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0  ? "; processes bounded by a cgroup"
+                  : (j->holds & WF_HOLDS_NPROC) != 0 ? "; processes bounded by RLIMIT_NPROC"
+                                                     : "; processes counted");
+}
+
+/* ==== end src/port/jail.c ==== */
+
+/* ==== begin src/port/child.h ==== */
+
+/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
+ * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
+ * starts them, watches over them and cleans up behind them, see program.h.
+ *
+ * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
+ *
+ * Invariants:
+ *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
+ *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
+ *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
+ *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
+ *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
+ *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
+ *      keeps its place until it is reaped.
+ *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`.
+ *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
+#ifndef WFI_CHILD_H
+#define WFI_CHILD_H
+
+
+#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
+#define WFI_CHILD_MAX  64
+
+typedef struct wfi_child_job {
+    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
+    void *arg;              /* copied with the whole process */
+    int keep;               /* a descriptor that the child needs, or -1 */
+    char *out;              /* cap bytes, the owner's until wfi_child_release */
+    size_t cap;
+    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
+    uint32_t cpu_s;    /* processor seconds; 0: no limit */
+    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
+    bool programs;     /* run is about to call wfi_program_run */
+    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
+} wfi_child_job;
+
+typedef enum wfi_child_state {
+    WFI_CHILD_FREE = 0,
+    WFI_CHILD_RUNNING,
+    WFI_CHILD_DRAINED,
+    WFI_CHILD_DONE
+} wfi_child_state;
+
+typedef struct wfi_child {
+    wfi_child_state state;
+    long pid;
+    int fd; /* reading end of its output, or -1 */
+    char *out;
+    size_t cap, len;
+    uint64_t deadline; /* of the next signal */
+    int signal;        /* the last one sent, or 0 */
+    bool timed_out;    /* its deadline passed while it ran */
+    bool overflow;     /* it wrote more than cap bytes */
+    bool given_up;     /* nobody waits for it */
+    bool programs;
+    int status; /* as waitpid says; -1: somebody else reaped it */
+} wfi_child;
+
+typedef struct wfi_children {
+    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
+    wfi_child at[WFI_CHILD_MAX];
+} wfi_children;
+
+WFI void wfi_children_init(wfi_children *cs, uint32_t count);
+/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
+WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
+/* Reads, kills and reaps whatever is due. */
+WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
+/* Frees the place of a child that is DONE, or gives it up. */
+WFI void wfi_child_release(wfi_children *cs, uint32_t place);
+/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
+/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
+WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
+WFI void wfi_children_close(wfi_children *cs);
+
+#endif
+
+/* ==== end src/port/child.h ==== */
+
+/* ==== begin src/port/child.c ==== */
+
+/* child: see child.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define CHILD_GRACE_MS 500u
+#define CHILD_END_MS   12000u /* for one that runs programs to end them */
+#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
+
+void wfi_children_init(wfi_children *cs, uint32_t count) {
+    memset(cs, 0, sizeof *cs);
+    cs->count = count;
+    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
+        cs->at[i].fd = -1;
+}
+
+/* ---- in the child ---- */
+
+static void child_default_signals(void) {
+    struct sigaction sa;
+    sigset_t none;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = SIG_DFL;
+    for (int s = 1; s < NSIG; s++)
+        sigaction(s, &sa, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child_close_from(int first) {
+#if WFI_LINUX && defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
+#endif
+    long max = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
+        close(fd);
+}
+
+/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
+ * what they take themselves. */
+static void child_limits(const wfi_child_job *job) {
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
+    if (!job->reads_only) return;
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
+    wfi_jail_reads_only();
+}
+
+/* One that runs programs outlives its parent for as long as it takes to end them. */
+static void child_bind(const wfi_child_job *job, long parent) {
+    if (job->programs) return;
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
+}
+
+static void child_main(const wfi_child_job *job, int out, long parent) {
+    setpgid(0, 0);
+    child_default_signals();
+    child_bind(job, parent);
+    if (dup2(out, 1) != 1) _exit(1);
+    if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
+    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
+    child_limits(job);
+    job->run(job->arg);
+    _exit(0);
+}
+
+/* ---- starting ---- */
+
+/* All signals wait while the child still has the parent's handlers. */
+static pid_t child_fork(const wfi_child_job *job, int out) {
+    sigset_t all, old;
+    long parent = (long)getpid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
+    if (pid == 0) child_main(job, out, parent);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    return pid;
+}
+
+wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
+    uint32_t i = 0;
+    int fds[2];
+    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
+        i++;
+    if (i == cs->count) return WF_AGAIN;
+    if (!wfi_sys_pipe(fds)) return WF_E_IO;
+    pid_t pid = child_fork(job, fds[1]);
+    int saved = errno;
+    wfi_sys_close(&fds[1]);
+    if (pid < 0) {
+        wfi_sys_close(&fds[0]);
+        errno = saved;
+        return WF_E_IO;
+    }
+    setpgid(pid, pid); /* the child does the same: whoever comes first */
+    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
+    c.programs = job->programs;
+    c.cap = job->cap;
+    c.deadline = job->deadline;
+    cs->at[i] = c;
+    *place = i;
+    return WF_OK;
+}
+
+/* ---- supervising ---- */
+
+static void child_signal(wfi_child *c, int signal, uint64_t again) {
+    kill((pid_t)-c->pid, signal);
+    c->signal = signal;
+    c->deadline = again;
+}
+
+/* Nobody listens any more: one that runs programs ends them, and itself. */
+static void child_deafen(wfi_child *c, uint64_t now) {
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    c->deadline = now + CHILD_END_MS;
+}
+
+static void child_overdue(wfi_child *c, uint64_t now) {
+    if (now < c->deadline) return;
+    if (c->programs && c->fd >= 0) {
+        c->timed_out = true;
+        child_deafen(c, now);
+    } else if (c->signal == 0 && !c->programs) {
+        c->timed_out = true;
+        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
+    } else {
+        child_signal(c, SIGKILL, UINT64_MAX);
+    }
+}
+
+/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
+static bool child_read_once(wfi_child *c) {
+    char aside;
+    bool full = c->len == c->cap || c->given_up;
+    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) {
+        wfi_sys_close(&c->fd);
+        c->state = WFI_CHILD_DRAINED;
+        return false;
+    }
+    if (!full) {
+        c->len += (size_t)n;
+        return true;
+    }
+    c->overflow = true;
+    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    return false;
+}
+
+static void child_reap(wfi_child *c) {
+    int status = 0;
+    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
+    c->status = pid > 0 ? status : -1;
+    wfi_sys_close(&c->fd);
+    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
+}
+
+void wfi_children_pump(wfi_children *cs, uint64_t now) {
+    for (uint32_t i = 0; i < cs->count; i++) {
+        wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
+            if (!child_read_once(c)) break;
+        child_overdue(c, now);
+        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
+        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
+    }
+}
+
+void wfi_child_release(wfi_children *cs, uint32_t place) {
+    wfi_child *c = &cs->at[place];
+    c->given_up = true;
+    c->out = NULL;
+    if (c->state == WFI_CHILD_DONE) {
+        c->state = WFI_CHILD_FREE;
+    } else if (c->state != WFI_CHILD_FREE) {
+        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
+        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
+        child_reap(c);
+    }
+}
+
+uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < cs->count; i++) {
+        const wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
+        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
+        if (next < due) due = next;
+    }
+    return due;
+}
+
+uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cs->count; i++)
+        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
+    return n;
+}
+
+void wfi_children_close(wfi_children *cs) {
+    for (uint32_t i = 0; i < cs->count; i++)
+        wfi_child_release(cs, i);
+    while (wfi_children_due(cs, 0) != UINT64_MAX) {
+        wfi_children_pump(cs, wfi_sys_now_ms());
+        poll(NULL, 0, CHILD_REAP_MS);
+    }
+}
+
+/* ==== end src/port/child.c ==== */
+
+/* ==== begin src/port/scratch.h ==== */
+
+/* scratch: a directory for one command alone, with a home, a tmp and an empty directory in it, and its removal whatever the
+ * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
+#ifndef WFI_SCRATCH_H
+#define WFI_SCRATCH_H
+
+
+#define WFI_SCRATCH_PATH 512 /* bytes of the longest path in it that we name */
+
+typedef struct wfi_scratch {
+    int fd; /* -1: there is none */
+    char path[WFI_SCRATCH_PATH];
+} wfi_scratch;
+
+/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
+WFI bool wfi_scratch_make(wfi_scratch *s);
+/* path and "/" and name. */
+WFI void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]);
+/* Nobody may be at work in it any more. */
+WFI void wfi_scratch_remove(wfi_scratch *s);
+
+#endif
+
+/* ==== end src/port/scratch.h ==== */
+
+/* ==== begin src/port/scratch.c ==== */
+
+/* scratch: see scratch.h. A tree is removed without walking down: what is a directory within a directory moves up to the top,
+ * until nothing but the top is left. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCRATCH_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
+#define SCRATCH_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
+    size_t n = strlen(s->path), m = strlen(name);
+    if (n + m + 2 > WFI_SCRATCH_PATH) m = 0; /* cannot be: room for it was kept */
+    memcpy(out, s->path, n);
+    out[n] = '/';
+    memcpy(out + n + 1, name, m);
+    out[n + 1 + m] = '\0';
+}
+
+static void scratch_hex(uint64_t n, char out[17]) {
+    for (int i = 15; i >= 0; i--, n >>= 4)
+        out[i] = "0123456789abcdef"[n & 15];
+    out[16] = '\0';
+}
+
+static bool scratch_choose(wfi_scratch *s) {
+    const char *base = getenv("TMPDIR");
+    uint64_t number;
+    if (base == NULL || base[0] != '/') base = "/tmp";
+    size_t n = strlen(base);
+    errno = ENAMETOOLONG;
+    if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(s->path, base, n);
+    memcpy(s->path + n, "/wf-", 4);
+    scratch_hex(number, s->path + n + 4);
+    return true;
+}
+
+bool wfi_scratch_make(wfi_scratch *s) {
+    s->fd = -1;
+    if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
+    s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
+    if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
+        mkdirat(s->fd, "empty", 0500) == 0)
+        return true;
+    int saved = errno;
+    wfi_scratch_remove(s);
+    errno = saved;
+    return false;
+}
+
+/* ---- removal ---- */
+
+typedef struct scratch_pass {
+    int top, dir; /* what is in dir is removed or moves to the top */
+    uint64_t moved;
+    bool progress;
+} scratch_pass;
+
+/* The top's own mode is ours; a directory moves only if we may write to it. */
+static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
+    scratch_pass *p = ctx;
+    char to[18] = "~";
+    (void)type;
+    if (unlinkat(p->dir, name, 0) == 0) return true;
+    fchmodat(p->dir, name, 0700, 0);
+    do
+        scratch_hex(p->moved++, to + 1);
+    while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
+    return true;
+}
+
+static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
+    uint64_t room[512];
+    scratch_pass *p = ctx;
+    (void)type;
+    if (unlinkat(p->top, name, 0) == 0) {
+        p->progress = true;
+        return true;
+    }
+    p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0 && fchmodat(p->top, name, 0700, 0) == 0) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0) return true;
+    fchmod(p->dir, 0700);
+    wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
+    wfi_sys_close(&p->dir);
+    if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
+    return true;
+}
+
+void wfi_scratch_remove(wfi_scratch *s) {
+    uint64_t room[512];
+    scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
+    for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
+        p.progress = false;
+        lseek(s->fd, 0, SEEK_SET);
+        wfi_entries(s->fd, room, sizeof room, scratch_clear, &p);
+    }
+    wfi_sys_close(&s->fd);
+    rmdir(s->path);
+}
+
+/* ==== end src/port/scratch.c ==== */
+
+/* ==== begin src/port/program.h ==== */
+
+/* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
+ * and cleans up behind it. Blocking, and without malloc, stdio or threads.
+ *
+ * Invariants:
+ *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
+ *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
+ *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
+ *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
+ *      there is no such reaper, plain POSIX, only the program's process group is reached.)
+ *   2. The same happens at once when nobody reads descriptor 1 any more: our parent died, or lost interest.
+ *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
+ *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
+ *   5. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+#ifndef WFI_PROGRAM_H
+#define WFI_PROGRAM_H
+
+
+#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
+
+/* Head and tail of a stream. */
+typedef struct wfi_gather {
+    char *buf;
+    size_t cap;
+    uint64_t total; /* bytes that came */
+} wfi_gather;
+
+typedef struct wfi_program {
+    const char *const *argv; /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;  /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;    /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;        /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;             /* and the same, open */
+    const char *dir;         /* the absolute path of the directory where it starts */
+    wf_str input;
+    wfi_gather out, err; /* err.cap 0: both go to out, in their order */
+    uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
+} wfi_program;
+
+typedef struct wfi_program_end {
+    const char *failed; /* what could not be done, so that nothing ran; or NULL */
+    int error;          /* the errno of that */
+    int code;           /* exit code, or 128 and the signal's number */
+    int signal;         /* that ended it, or 0 */
+    bool timed_out;
+    bool crowded;  /* ended for having too many processes */
+    bool left;     /* it left processes behind, which were ended */
+    bool survived; /* ... but for some that could not be */
+} wfi_program_end;
+
+WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
+
+/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
+ * between them. */
+WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
+
+#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+
+#endif
+
+/* ==== end src/port/program.h ==== */
+
+/* ==== begin src/port/program.c ==== */
+
+/* program: see program.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_COUNT_MS   10u
+#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_BROOD      16384u /* descendants reached at a time */
+#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_CHUNK      65536u
+#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
+#define PROGRAM_FILES      1024u
+#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
+#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+
+extern char **environ;
+
+typedef struct program_run {
+    wfi_program *p;
+    wfi_program_end *end;
+    wfi_scratch scratch;
+    wfi_cgroup group;
+    const char **env;
+    size_t env_size;  /* bytes of its pages */
+    int in, out, err; /* our ends */
+    int failed;       /* tells why the program could not be started */
+    int news[2];      /* a byte for each SIGCHLD */
+    int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
+    size_t fed;       /* bytes of the input */
+    pid_t pid;
+    bool ended;       /* the program itself */
+    uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
+    uint64_t give_up, count_at;
+    char *chunk;
+    uint32_t *brood;
+    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+} program_run;
+
+/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
+
+static void program_gather(wfi_gather *g, const char *from, size_t n) {
+    size_t head = g->cap / 2, ring = g->cap - head;
+    for (size_t done = 0; done < n;) {
+        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
+        size_t room = (g->total < head ? head : g->cap) - at;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(g->buf + at, from + done, take);
+        g->total += take;
+        done += take;
+    }
+}
+
+static void program_reverse(char *from, char *to) {
+    while (from < --to) {
+        char c = *from;
+        *from++ = *to;
+        *to = c;
+    }
+}
+
+uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
+    size_t half = g->cap / 2, ring = g->cap - half;
+    *tail = wf_str_of(NULL, 0);
+    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
+    if (g->total <= g->cap) return 0;
+    size_t start = (size_t)((g->total - half) % ring);
+    char *at = g->buf + half, *end = g->buf + g->cap;
+    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
+    program_reverse(at + start, end);
+    program_reverse(at, end);
+    head->len = half;
+    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
+        at++;
+    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
+    for (size_t back = 1; back <= 4 && back <= half; back++) {
+        uint8_t c = (uint8_t)g->buf[half - back];
+        if ((c & 0xc0) == 0x80) continue;
+        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (whole > back) head->len = half - back;
+        break;
+    }
+    *tail = wf_str_of(at, (size_t)(end - at));
+    return g->total - head->len - tail->len;
+}
+
+/* ---- its environment ---- */
+
+/* Whether the name has the word in it. */
+static bool program_has(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(name + i, word, n) == 0) return true;
+    return false;
+}
+
+static bool program_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    return len >= n && strncasecmp(name + len - n, word, n) == 0;
+}
+
+/* scheme://user:password@host */
+static bool program_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    if (program_ends(name, len, "_PWD") || program_ends(name, len, "_PAT")) return true;
+    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
+        if (program_has(name, len, words[i])) return true;
+    return program_has_login(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+}
+
+/* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
+static bool program_is_session(const char *name, size_t len) {
+    static const char *const names[] = {"SSH_AUTH_SOCK",
+                                        "SSH_AGENT_PID",
+                                        "GPG_AGENT_INFO",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "DISPLAY",
+                                        "XAUTHORITY",
+                                        "WAYLAND_DISPLAY",
+                                        "BASH_ENV",
+                                        "ENV",
+                                        "TMP",
+                                        "TEMP"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
+    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+}
+
+/* The variable among the first n, or NULL. */
+static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(env[i], name, len) == 0 && env[i][len] == '=') return env[i] + len + 1;
+    return NULL;
+}
+
+static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
+    char path[WFI_SCRATCH_PATH];
+    size_t len = strlen(name);
+    if (program_getenv(r->env, *n, name, len) != NULL) return;
+    wfi_scratch_name(&r->scratch, dir, path);
+    memcpy(out, name, len);
+    out[len] = '=';
+    strcpy(out + len + 1, path);
+    r->env[(*n)++] = out;
+}
+
+static bool program_environment(program_run *r) {
+    size_t most = 3, n = 0;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        most++;
+    for (char **e = environ; e != NULL && *e != NULL; e++)
+        most++;
+    r->env_size = most * sizeof *r->env;
+    r->env = wfi_sys_pages(r->env_size); /* zeroed: it ends by itself */
+    if (r->env == NULL) return false;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        r->env[n++] = *e;
+    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    size_t set = n;
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t len = strcspn(*e, "=");
+        if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
+        if (wf_posix_is_secret(*e, len, *e + len + 1)) continue;
+        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+    }
+    return true;
+}
+
+/* ---- becoming the program ---- */
+
+static uint64_t program_number(const char *text) {
+    uint64_t n = 0;
+    while (*text >= '0' && *text <= '9')
+        n = n * 10 + (uint64_t)(*text++ - '0');
+    return n;
+}
+
+/* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
+ * the user has. */
+static uint64_t program_most(void) {
+    char text[128];
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *slash = strchr(text, '/');
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+}
+
+static bool program_must_count(const wfi_program *p) {
+    return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
+}
+
+static void program_limits(const wfi_program *p) {
+    uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
+    struct rlimit files;
+    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (p->jail == NULL) return;
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
+        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+#if defined(RLIMIT_NPROC)
+    if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
+#endif
+}
+
+/* Descriptors 0 to 2 from these; all others close with exec. */
+static bool program_streams(int in, int out, int err) {
+    return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
+}
+
+static const char *program_settle(const program_run *r, int in, int out, int err) {
+    const wfi_program *p = r->p;
+    signal(SIGPIPE, SIG_DFL);
+    if (setsid() < 0) return "begin a session";
+    if (!program_streams(in, out, err)) return "connect its streams";
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (chdir(p->dir) != 0) return "enter its directory";
+    program_limits(p);
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+}
+
+/* execvpe, which may call malloc. Returns with errno. */
+static void program_exec(char *const *argv, char *const *env, const char *path) {
+    char file[4096];
+    size_t m = strlen(argv[0]);
+    int error = ENOENT;
+    if (strchr(argv[0], '/') != NULL) {
+        execve(argv[0], argv, env);
+        return;
+    }
+    for (const char *at = path; m > 0; at++) {
+        size_t n = strcspn(at, ":");
+        if (n > 0 && n + m + 2 <= sizeof file) {
+            memcpy(file, at, n);
+            file[n] = '/';
+            memcpy(file + n + 1, argv[0], m + 1);
+            execve(file, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR) error = errno;
+        }
+        at += n;
+        if (*at == '\0') break;
+    }
+    errno = error;
+}
+
+typedef struct program_failure {
+    const char *failed; /* of constants only: the same address on both sides */
+    int error;
+} program_failure;
+
+static void program_child(const program_run *r, int in, int out, int err, int failed) {
+    union { /* exec promises not to change them */
+        const char *const *from;
+        char *const *to;
+    } argv = {r->p->argv}, env = {r->env};
+    program_failure f = {program_settle(r, in, out, err), 0};
+    if (f.failed == NULL) {
+        size_t n = 0;
+        while (r->env[n] != NULL)
+            n++;
+        const char *path = program_getenv(r->env, n, "PATH", 4);
+        program_exec(argv.to, env.to, path != NULL ? path : PROGRAM_PATH);
+        f.failed = WFI_PROGRAM_EXEC;
+    }
+    f.error = errno;
+    if (write(failed, &f, sizeof f) < 0) _exit(126);
+    _exit(127);
+}
+
+/* ---- starting ---- */
+
+static void program_on_child(int number) {
+    int saved = errno;
+    (void)number;
+    if (write(PROGRAM_NEWS, "", 1) < 0) errno = 0; /* full: there is news already */
+    errno = saved;
+}
+
+static bool program_catch(int news) {
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = program_on_child;
+    sigemptyset(&sa.sa_mask);
+    signal(SIGPIPE, SIG_IGN);
+#if WFI_LINUX
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+#endif
+    if (dup2(news, PROGRAM_NEWS) < 0 || fcntl(PROGRAM_NEWS, F_SETFD, FD_CLOEXEC) != 0) return false;
+    return fcntl(news, F_SETFL, O_NONBLOCK) == 0 && sigaction(SIGCHLD, &sa, NULL) == 0;
+}
+
+static bool program_fail(program_run *r, const char *failed) {
+    r->end->error = errno;
+    r->end->failed = failed;
+    return false;
+}
+
+/* What must be there before the program: its place in the jail, its environment. */
+static bool program_prepare(program_run *r) {
+    wfi_program *p = r->p;
+    char empty[WFI_SCRATCH_PATH];
+    struct stat a, b;
+    if (p->jail != NULL) {
+        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
+            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            return program_fail(r, "make a cgroup for it");
+        wfi_scratch_name(&r->scratch, "empty", empty);
+        const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
+        if (failed != NULL) return program_fail(r, failed);
+        /* the mounts went by the path */
+        errno = ESTALE;
+        if (stat(p->tree, &a) != 0 || fstat(p->tree_fd, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
+            return program_fail(r, "find the workspace where it was");
+    }
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
+    r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
+    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
+    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    return true;
+}
+
+/* A pipe for its stdin: our end is the one that does not block. */
+static bool program_pipe_in(int fds[2]) {
+    return wfi_sys_pipe(fds) && fcntl(fds[0], F_SETFL, 0) == 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0;
+}
+
+typedef struct program_ends {
+    int in[2], out[2], err[2], failed[2];
+} program_ends;
+
+static bool program_pipes(const wfi_program *p, program_ends *e) {
+    bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
+    if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
+    if (good && p->input.len > 0) return program_pipe_in(e->in);
+    if (good) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return good && e->in[0] >= 0;
+}
+
+static bool program_start(program_run *r) {
+    program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    bool good = program_pipes(r->p, &e) && wfi_sys_pipe(r->news) && program_catch(r->news[1]);
+    if (good) r->pid = (pid_t)wfi_sys_fork(0);
+    if (good && r->pid == 0) program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
+    if (!good || r->pid < 0) program_fail(r, "make a process");
+    wfi_sys_close(&e.in[0]);
+    wfi_sys_close(&e.out[1]);
+    wfi_sys_close(&e.err[1]);
+    wfi_sys_close(&e.failed[1]);
+    r->in = e.in[1];
+    r->out = e.out[0];
+    r->err = e.err[0];
+    r->failed = e.failed[0];
+    return r->end->failed == NULL;
+}
+
+/* ---- its descendants ---- */
+
+#if WFI_LINUX
+/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
+ * one that was a descendant's a moment ago is nobody else's yet. */
+typedef struct program_brood {
+    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
+    uint32_t count;
+    int dir; /* /proc/PID/task */
+    int signal;
+} program_brood;
+
+static void program_proc(char out[64], uint32_t pid, const char *rest) {
+    char digits[11];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + pid % 10);
+        pid /= 10;
+    } while (pid > 0);
+    strcpy(out, "/proc/");
+    strcat(out, digits + at);
+    strcat(out, rest);
+}
+
+/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
+static size_t program_brood_add(program_brood *b, const char *text) {
+    const char *at = text, *space;
+    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
+        b->pid[b->count] = (uint32_t)program_number(at);
+        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
+        b->count++;
+        at = space + 1;
+    }
+    return (size_t)(at - text);
+}
+
+/* The children that one thread made. */
+static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
+    program_brood *b = ctx;
+    char path[64], text[4096];
+    size_t kept = 0;
+    ssize_t n;
+    (void)type;
+    if (strlen(name) > 20) return true;
+    strcpy(path, name);
+    strcat(path, "/children");
+    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
+        text[kept + (size_t)n] = '\0';
+        size_t taken = program_brood_add(b, text);
+        kept += (size_t)n - taken;
+        memmove(text, text + taken, kept);
+    }
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static void program_brood_of(program_brood *b, uint32_t pid) {
+    uint64_t room[256];
+    char path[64];
+    program_proc(path, pid, "/task");
+    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
+    wfi_sys_close(&b->dir);
+}
+
+/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    char self[16] = "";
+    program_brood b = {.pid = r->brood, .signal = number};
+    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
+    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
+        program_brood_of(&b, b.pid[i]);
+    return b.count;
+}
+
+/* First of a PID namespace, we reach all that is in it, at one blow. */
+static void program_signal(const program_run *r, int number) {
+    if (r->p->jail != NULL && r->p->jail->spaces != 0)
+        kill(-1, number);
+    else
+        program_descend(r, PROGRAM_BROOD, number);
+}
+#else
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    (void)r;
+    (void)most;
+    (void)number;
+    return 0;
+}
+
+static void program_signal(const program_run *r, int number) {
+    if (!r->ended) kill(-r->pid, number);
+}
+#endif
+
+/* ---- watching ---- */
+
+static void program_ended(program_run *r, int status) {
+    r->ended = true;
+    if (WIFSIGNALED(status)) r->end->signal = WTERMSIG(status);
+    r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Where orphans do not come to us, its group goes while its number is still held. */
+static void program_before_reaping(program_run *r) {
+#if !WFI_LINUX
+    siginfo_t info;
+    memset(&info, 0, sizeof info);
+    if (!r->ended && waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+        kill(-r->pid, SIGKILL);
+#else
+    (void)r;
+#endif
+}
+
+/* Takes in whoever has ended; false: nobody is left. */
+static bool program_reap(program_run *r) {
+    for (;;) {
+        int status = 0;
+        program_before_reaping(r);
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == 0) return true;
+        if (pid == r->pid && (WIFEXITED(status) || WIFSIGNALED(status))) program_ended(r, status);
+        if (pid < 0 && errno != EINTR) return false;
+    }
+}
+
+static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
+    if (grace > 0) program_signal(r, SIGTERM);
+    r->kill_at = now + grace;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+}
+
+static void program_look(program_run *r, uint64_t now) {
+    if (r->kill_at == UINT64_MAX && r->ended) {
+        r->end->left = true;
+        program_stop(r, now, PROGRAM_LEFT_MS);
+    } else if (r->kill_at == UINT64_MAX && now >= r->p->deadline) {
+        r->end->timed_out = true;
+        program_stop(r, now, PROGRAM_GRACE_MS);
+    }
+    if (now >= r->count_at && program_must_count(r->p)) {
+        r->count_at = now + PROGRAM_COUNT_MS;
+        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+            r->end->crowded = true;
+            program_stop(r, now, 0);
+        }
+    }
+    if (now < r->kill_at) return;
+    wfi_cgroup_freeze(&r->group);
+    program_signal(r, SIGKILL);
+    r->kill_at = now + PROGRAM_AGAIN_MS;
+}
+
+static int program_timeout(const program_run *r, uint64_t now) {
+    uint64_t due = r->kill_at < UINT64_MAX ? r->kill_at : r->p->deadline;
+    if (program_must_count(r->p) && r->count_at < due) due = r->count_at;
+    if (due <= now) return 0;
+    return due - now < 60000 ? (int)(due - now) : 60000;
+}
+
+/* One turn at a stream; false: nothing more for now. */
+static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+    ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) wfi_sys_close(fd);
+    program_gather(g, r->chunk, (size_t)n);
+    return n > 0;
+}
+
+static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+    for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
+        if (!program_read(r, fd, g)) return;
+}
+
+static void program_feed(program_run *r) {
+    wf_str left = wf_str_of(r->p->input.ptr + r->fed, r->p->input.len - r->fed);
+    ssize_t n = write(r->in, left.ptr, left.len);
+    if (n > 0) r->fed += (size_t)n;
+    if (r->fed == r->p->input.len || (n < 0 && errno != EAGAIN && errno != EINTR)) wfi_sys_close(&r->in);
+}
+
+/* Sleeps until something is to be done, and does what the streams want. */
+static void program_wait(program_run *r, uint64_t now) {
+    char news[64];
+    struct pollfd fds[5] = {{.fd = r->news[0], .events = POLLIN},
+                            {.fd = r->reader}, /* an error there: nobody listens */
+                            {.fd = r->out, .events = POLLIN},
+                            {.fd = r->err, .events = POLLIN},
+                            {.fd = r->in, .events = POLLOUT}};
+    if (poll(fds, 5, program_timeout(r, now)) <= 0) return;
+    if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
+    if (fds[1].revents != 0) {
+        r->reader = -1;
+        program_stop(r, now, 0);
+    }
+    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[4].revents != 0) program_feed(r);
+}
+
+static void program_watch(program_run *r) {
+    r->kill_at = r->give_up = UINT64_MAX;
+    while (program_reap(r)) {
+        uint64_t now = wfi_sys_now_ms();
+        r->end->survived = now >= r->give_up;
+        if (r->end->survived) return;
+        program_look(r, now);
+        program_wait(r, now);
+    }
+}
+
+/* All writers are gone: what they wrote is in the pipes. */
+static void program_drain(program_run *r) {
+    program_failure f;
+    program_read_some(r, &r->out, &r->p->out);
+    program_read_some(r, &r->err, &r->p->err);
+    if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
+    r->end->failed = f.failed;
+    r->end->error = f.error;
+}
+
+void wfi_program_run(wfi_program *p, wfi_program_end *end) {
+    program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
+    r.scratch.fd = -1;
+    memset(end, 0, sizeof *end);
+    if (program_prepare(&r) && program_start(&r)) {
+        program_watch(&r);
+        program_drain(&r);
+    }
+    wfi_cgroup_remove(&r.group);
+    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    wfi_sys_pages_end(r.env, r.env_size);
+    wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
+    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_close(&r.in);
+    wfi_sys_close(&r.out);
+    wfi_sys_close(&r.err);
+    wfi_sys_close(&r.failed);
+    signal(SIGCHLD, SIG_DFL);
+    close(PROGRAM_NEWS);
+    wfi_sys_close(&r.news[0]);
+    wfi_sys_close(&r.news[1]);
+}
+
+/* ==== end src/port/program.c ==== */
+
 /* ==== begin src/port/work.h ==== */
 
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c and write.c hold the
- * tools themselves.
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c, write.c and shell.c hold
+ * the tools themselves.
  *
  * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
  * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
@@ -14300,8 +15707,10 @@ typedef struct wfi_work {
     const wfi_confine *root;
     int dirfd; /* the root's descriptor in this process */
     wf_str tool, input;
-    bool script; /* asked by a script: the answer is JSON */
-    char *out;   /* cap + WFI_WORK_FOOT bytes */
+    bool script;          /* asked by a script: the answer is JSON */
+    const wfi_jail *jail; /* for commands, */
+    uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
+    char *out;            /* cap + WFI_WORK_FOOT bytes */
     size_t cap, len;
     bool full; /* something did not fit */
     bool is_error;
@@ -14317,6 +15726,9 @@ WFI void wfi_work_files(wfi_work *w);
 /* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
 WFI void wfi_work_write(wfi_work *w);
 WFI void wfi_work_edit(wfi_work *w);
+/* These run programs: only in a child that was started for it, once. */
+WFI void wfi_work_bash(wfi_work *w);
+WFI void wfi_work_exec(wfi_work *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
 WFI bool wfi_work_read_is_small(wfi_work *w);
 
@@ -15745,6 +17157,310 @@ void wfi_work_edit(wfi_work *w) {
 
 /* ==== end src/port/write.c ==== */
 
+/* ==== begin src/port/shell.c ==== */
+
+/* shell: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what it printed, how it ended. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHELL_SECONDS      120u /* of a command of bash; */
+#define SHELL_SECONDS_MOST 600u
+#define SHELL_MS           600000u /* ... of exec */
+#define SHELL_MS_MOST      86400000u
+#define SHELL_WORDS        256u              /* of a command as a list, variables of env */
+#define SHELL_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
+#define SHELL_GAP          64u               /* kept free for the line about what is left out */
+
+static uint64_t shell_deadline(const wfi_work *w, uint64_t ms) {
+    uint64_t own = wfi_sys_now_ms() + ms;
+    return own < w->deadline ? own : w->deadline;
+}
+
+/* The program's part that all commands have in common. */
+static bool shell_place(wfi_work *w, wfi_program *p) {
+    p->jail = w->jail;
+    p->tree = p->dir = w->root->root;
+    p->tree_fd = w->dirfd;
+    if (w->root->root[0] != '\0') return true;
+    wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
+    return false;
+}
+
+static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
+    g->buf = wfi_work_take(w, cap);
+    g->cap = cap;
+    return g->buf != NULL;
+}
+
+/* "could not ACTION: REASON". The numbers that a user can mend have words of their own. */
+static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
+    if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
+        wfi_work_error(w, "the command was not started, for we could not ");
+        wfi_work_puts(w, end->failed);
+        wfi_work_puts(w, ": ");
+        wfi_work_puts(w, strerror(end->error));
+        return;
+    }
+    wfi_work_error(w, "cannot run \"");
+    wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
+    if (end->error == ENOENT)
+        wfi_work_puts(w, "\": there is no such program; install it, or mend its name or PATH");
+    else if (end->error == EACCES)
+        wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
+    else if (end->error == ENOEXEC)
+        wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+    else
+        wfi_work_puts(w, "\": it cannot be started here");
+}
+
+/* What a stream brought, with a line in the place of what is left out. False: something is. */
+static bool shell_show(wfi_work *w, wfi_gather *g) {
+    wf_str head, tail;
+    uint64_t missing = wfi_gather_parts(g, &head, &tail);
+    wfi_work_put(w, head);
+    if (missing == 0) return true;
+    wfi_work_puts(w, "\n... ");
+    wfi_work_putn(w, missing);
+    wfi_work_puts(w, " bytes left out ...\n");
+    wfi_work_put(w, tail);
+    return false;
+}
+
+/* Text as C has it; NULL: an error was set. */
+static const char *shell_terminated(wfi_work *w, wf_str text, const char *error) {
+    char *copy = wfi_work_take(w, text.len + 1);
+    if (copy == NULL) return NULL;
+    if (text.len > 0) memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (strlen(copy) == text.len) return copy;
+    wfi_work_error(w, error);
+    return NULL;
+}
+
+/* ---- bash ---- */
+
+static const char *shell_name(void) {
+    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+/* A line of its own, whatever the command printed last. */
+static void shell_line(wfi_work *w, const char *text) {
+    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_work_puts(w, "\n");
+    wfi_work_puts(w, text);
+}
+
+/* How it ended, if there is something to say about it. */
+static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
+    if (end->crowded) {
+        shell_line(w, "(stopped: it had more than ");
+        wfi_work_putn(w, WFI_PROGRAM_PROCESSES);
+        wfi_work_puts(w, " processes at a time)");
+    } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
+        shell_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+    } else if (end->timed_out) {
+        shell_line(w, "(stopped after ");
+        wfi_work_putn(w, seconds);
+        wfi_work_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
+    } else if (end->signal != 0) {
+        shell_line(w, "(killed by signal ");
+        wfi_work_putn(w, (uint64_t)end->signal);
+        wfi_work_puts(w, ")");
+    } else if (end->code != 0) {
+        shell_line(w, "(exit code ");
+        wfi_work_putn(w, (uint64_t)end->code);
+        wfi_work_puts(w, ")");
+    }
+    if (end->survived)
+        shell_line(w, "(some of its processes could not be ended)");
+    else if (end->left)
+        shell_line(w, "(what it left running was ended)");
+}
+
+void wfi_work_bash(wfi_work *w) {
+    wfi_program p = {.deadline = 0};
+    wfi_program_end end;
+    wf_str command = {"", 0};
+    uint64_t seconds = SHELL_SECONDS;
+    if (!wfi_work_str(w, "command", true, &command) || !shell_place(w, &p)) return;
+    if (!wfi_work_u64(w, "timeout", 1, SHELL_SECONDS_MOST, &seconds)) return;
+    if (!shell_stream(w, &p.out, w->cap - SHELL_GAP)) return;
+    const char *text = shell_terminated(w, command, "bash: \"command\" holds a zero byte");
+    const char *const argv[] = {shell_name(), "-c", text, NULL};
+    if (text == NULL) return;
+    p.argv = argv;
+    p.deadline = shell_deadline(w, seconds * 1000);
+    wfi_program_run(&p, &end);
+    if (end.failed != NULL) {
+        shell_failed(w, &end, argv[0]);
+        return;
+    }
+    shell_show(w, &p.out);
+    wfi_work_foot(w);
+    shell_say_end(w, &end, seconds);
+    if (w->len == 0) wfi_work_puts(w, "(no output)");
+}
+
+/* ---- exec ---- */
+
+/* A string of the input; NULL: an error was set. */
+static const char *shell_string(wfi_work *w, wf_str raw, const char *error) {
+    char *text = wfi_work_take(w, raw.len);
+    return text != NULL ? shell_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
+}
+
+static bool shell_bad(wfi_work *w, const char *text) {
+    wfi_work_error(w, text);
+    return false;
+}
+
+#define SHELL_CMD                                                                                                      \
+    "exec: \"cmd\" must be a string or a list of strings, not empty, up to 255 of them, without zero bytes"
+#define SHELL_ENV                                                                                                      \
+    "exec: \"env\" must be a table of strings, up to 255 of them, whose names hold no \"=\" and no zero byte"
+
+/* A list runs as it is, a string goes to sh. */
+static bool shell_command(wfi_work *w, const char **argv) {
+    wf_json j;
+    wf_str list;
+    wf_json_token t;
+    uint32_t n = 0;
+    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return shell_bad(w, SHELL_CMD);
+    wf_json_init(&j, list);
+    t = wf_json_next(&j);
+    if (t == WF_JSON_STRING) {
+        argv[0] = "/bin/sh";
+        argv[1] = "-c";
+        argv[2] = shell_string(w, j.raw, SHELL_CMD);
+        argv[3] = NULL;
+        return argv[2] != NULL;
+    }
+    if (t != WF_JSON_ARRAY) return shell_bad(w, SHELL_CMD);
+    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < SHELL_WORDS) {
+        argv[n] = shell_string(w, j.raw, SHELL_CMD);
+        if (argv[n++] == NULL) return false;
+    }
+    argv[n] = NULL;
+    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || shell_bad(w, SHELL_CMD);
+}
+
+/* One "NAME=value"; NULL: an error was set. */
+static const char *shell_variable(wfi_work *w, const char *name, const char *value) {
+    if (name == NULL || value == NULL) return NULL;
+    size_t n = strlen(name), m = strlen(value);
+    char *text = wfi_work_take(w, n + m + 2);
+    if (text == NULL) return NULL;
+    memcpy(text, name, n);
+    text[n] = '=';
+    memcpy(text + n + 1, value, m + 1);
+    if (n > 0 && strchr(name, '=') == NULL) return text;
+    wfi_work_error(w, SHELL_ENV);
+    return NULL;
+}
+
+static bool shell_environment(wfi_work *w, const char **env) {
+    wf_json j;
+    wf_str object;
+    wf_json_token t;
+    uint32_t n = 0;
+    env[0] = NULL;
+    if (!wf_json_member(w->input, WF_STR("env"), &object)) return true;
+    wf_json_init(&j, object);
+    t = wf_json_next(&j);
+    if (t == WF_JSON_NULL) return true;
+    if (t != WF_JSON_OBJECT) return shell_bad(w, SHELL_ENV);
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < SHELL_WORDS) {
+        const char *name = shell_string(w, j.raw, SHELL_ENV);
+        if (wf_json_next(&j) != WF_JSON_STRING) return shell_bad(w, SHELL_ENV);
+        env[n] = shell_variable(w, name, shell_string(w, j.raw, SHELL_ENV));
+        if (env[n++] == NULL) return false;
+    }
+    env[n] = NULL;
+    return t == WF_JSON_OBJECT_END || shell_bad(w, SHELL_ENV);
+}
+
+/* The directory `cwd`, below the root. */
+static bool shell_directory(wfi_work *w, wfi_program *p) {
+    wf_str given = {".", 1};
+    char path[WFI_CONFINE_PATH];
+    wfi_confine root = *w->root, *dir = wfi_work_take(w, sizeof *dir);
+    root.fd = w->dirfd;
+    if (dir == NULL || !wfi_work_str(w, "cwd", false, &given)) return false;
+    int error = wfi_confine_relative(&root, given, path);
+    if (error == 0) error = wfi_confine_below(&root, path, dir);
+    if (error != 0) {
+        wfi_work_path_error(w, error, given);
+        return false;
+    }
+    wfi_confine_close(dir);
+    if (dir->root[0] != '\0') p->dir = dir->root;
+    return true;
+}
+
+/* The member `key`: what a stream brought. */
+static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, bool *truncated) {
+    wfi_work text = {.cap = g->cap + SHELL_GAP};
+    text.out = wfi_work_take(w, text.cap);
+    if (text.out == NULL) return;
+    if (!shell_show(&text, g)) *truncated = true;
+    wf_json_key(o, key);
+    wf_json_str(o, wf_str_of(text.out, text.len));
+}
+
+static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end) {
+    wf_json_out o;
+    bool truncated = false;
+    wf_json_out_init(&o, w->out, w->cap);
+    wf_json_begin(&o, true);
+    wf_json_key(&o, WF_STR("code"));
+    wf_json_u64(&o, (uint64_t)end->code);
+    shell_put_stream(w, &o, WF_STR("out"), &p->out, &truncated);
+    shell_put_stream(w, &o, WF_STR("err"), &p->err, &truncated);
+    wf_json_key(&o, WF_STR("truncated"));
+    wf_json_bool(&o, truncated);
+    if (end->signal != 0) {
+        wf_json_key(&o, WF_STR("signal"));
+        wf_json_u64(&o, (uint64_t)end->signal);
+    }
+    if (end->timed_out) {
+        wf_json_key(&o, WF_STR("timed_out"));
+        wf_json_bool(&o, true);
+    }
+    wf_json_finish(&o);
+    if (w->is_error) return;
+    if (wf_json_ok(&o))
+        w->len = o.len;
+    else
+        wfi_work_error(w, "exec: the answer is too large");
+}
+
+void wfi_work_exec(wfi_work *w) {
+    const char *argv[SHELL_WORDS], *env[SHELL_WORDS];
+    wfi_program p = {.argv = argv, .env = env};
+    wfi_program_end end;
+    uint64_t ms = SHELL_MS;
+    if (!shell_place(w, &p) || !shell_command(w, argv) || !shell_environment(w, env)) return;
+    if (!shell_directory(w, &p) || !wfi_work_str(w, "input", false, &p.input)) return;
+    if (!wfi_work_u64(w, "timeout", 1, SHELL_MS_MOST, &ms)) return;
+    if (!shell_stream(w, &p.out, SHELL_KEEP) || !shell_stream(w, &p.err, SHELL_KEEP)) return;
+    p.deadline = shell_deadline(w, ms);
+    wfi_program_run(&p, &end);
+    if (end.failed != NULL)
+        shell_failed(w, &end, argv[0]);
+    else if (end.crowded)
+        wfi_work_error(w, "exec: stopped, for it had more than 512 processes at a time");
+    else
+        shell_answer(w, &p, &end);
+}
+
+/* ==== end src/port/shell.c ==== */
+
 /* ==== begin src/port/tools.h ==== */
 
 /* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
@@ -15789,6 +17505,7 @@ typedef struct wfi_tools {
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
     uint32_t tickets, tool_ms;
     uint32_t allow;
+    wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring waiting, done;
 } wfi_tools;
@@ -15828,6 +17545,7 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 #define TOOLS_BAD  '-'
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+#define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
@@ -15896,8 +17614,23 @@ static const struct {
      wfi_work_edit,
      true},
     {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("bash"),
+      TOOLS_STR(
+          "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
+          "its output and exit code. What it leaves running is ended."),
+      TOOLS_STR(TOOLS_OBJECT(
+          "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
+      true},
+     WF_ALLOW_BASH,
+     true,
+     false,
+     wfi_work_bash,
+     false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
+
+#define TOOLS_PROGRAMS (WF_ALLOW_BASH | WF_ALLOW_EXEC) /* the rights of what runs programs */
 
 uint32_t wfi_tools_list(uint32_t allow, wf_tool *out) {
     uint32_t count = 0;
@@ -15937,7 +17670,11 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->done.at = t->waiting.at + t->tickets;
     wfi_children_init(&t->children, config->children);
-    return wfi_confine_init(&t->root, config->root);
+    int error = wfi_confine_init(&t->root, config->root);
+    if (error != 0 || (t->allow & TOOLS_PROGRAMS) == 0) return error;
+    wfi_jail_shut();
+    wfi_jail_probe(&t->jail, t->root.root);
+    return 0;
 }
 
 static void tools_end(void *ctx, uint32_t ticket);
@@ -15983,6 +17720,8 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.tool = k->call.name;
     w.input = k->call.input;
     w.script = k->call.script;
+    w.jail = &t->jail;
+    w.deadline = k->call.deadline;
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
@@ -16015,15 +17754,28 @@ static void tools_child(void *arg) {
     }
 }
 
+/* Programs have deadlines of their own; the child's is for when it should have ended them. */
+static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
+    uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
+    c->programs = (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+    c->deadline = k->call.deadline;
+    if (c->programs) {
+        c->spaces = t->jail.spaces;
+        if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
+        return;
+    }
+    c->reads_only = !tools_kinds[k->kind].tool.effect;
+    c->cpu_s = t->tool_ms / 1000 + 2;
+    if (limit < c->deadline) c->deadline = limit;
+}
+
 static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
-    uint64_t now = wfi_sys_now_ms(), limit = now + t->tool_ms;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
-    c.deadline = k->call.deadline < limit ? k->call.deadline : limit;
-    c.cpu_s = t->tool_ms / 1000 + 2;
+    tools_limit(t, k, &c);
     wf_status status = wfi_child_start(&t->children, &c, &k->place);
     if (status != WF_OK) return status;
     t->owner[k->place] = ticket;
@@ -16151,7 +17903,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->kind = tools_find(call);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
-                   call->script ? "there is no such effect; there are read and files"
+                   call->script ? "there is no such effect; there are read, files and exec"
                                 : "there is no such tool; use one of those that are offered");
         return WF_OK;
     }
@@ -16911,7 +18663,7 @@ static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *re
 }
 
 static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
-    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S};
+    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S, .reads_only = true};
     job.out = (char *)&h->answer;
     job.cap = sizeof h->answer;
     job.deadline = now + l->limit_ms;
@@ -17766,6 +19518,7 @@ struct wf_posix {
     wfi_net *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
+    char holds[WFI_JAIL_TEXT];
     char error[1024];
 };
 
@@ -17817,6 +19570,7 @@ static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
+    if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -17989,6 +19743,12 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
     return wfi_tools_list(allow, out);
+}
+
+uint32_t wf_posix_holds(const wf_posix *p, const char **text) {
+    bool commands = p->holds[0] != 0;
+    if (text != NULL) *text = p->holds;
+    return commands ? p->tools.jail.holds : 0;
 }
 
 /* ==== end src/port/posix.c ==== */

@@ -1,13 +1,15 @@
-/* env: see env.h. A variable is a secret by its name (it ends like a key's, or is a cloud vendor's) or by its value: an address
- * with a user and a password in it. Which ones wf itself has a use for makes no difference. */
+/* env: see env.h. What is a secret is the port's to say, for commands get none of them either. Which ones wf itself has a use for
+ * makes no difference. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 #include "env.h"
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#if defined(__linux__)
+#include <sys/prctl.h>
+#endif
 
 typedef struct env_entry {
     const char *name, *other; /* the first that is set counts */
@@ -55,29 +57,6 @@ void cli_wipe(void *memory, size_t n) {
         *p++ = 0;
 }
 
-/* ---- what is a secret ---- */
-
-static bool env_ends(const char *name, size_t len, const char *word) {
-    size_t n = strlen(word);
-    return len >= n && strncasecmp(name + len - n, word, n) == 0;
-}
-
-/* scheme://user:password@host */
-static bool env_has_login(const char *value) {
-    const char *host = strstr(value, "://");
-    return host && host[3 + strcspn(host + 3, "/?#@")] == '@';
-}
-
-static bool env_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const words[] = {"_KEY",   "APIKEY", "TOKEN",       "SECRET", "PASSWORD",
-                                        "PASSWD", "_PWD",   "CREDENTIALS", "_PAT"};
-    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    if (len == 3 && strncasecmp(name, "KEY", 3) == 0) return true;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (env_ends(name, len, words[i])) return true;
-    return env_has_login(value) || (env_ends(name, len, "PROXY") && strchr(value, '@'));
-}
-
 /* ---- reading ---- */
 
 static char *env_copy(const char *value) {
@@ -109,6 +88,9 @@ static void env_no_core(void) {
 
 void cli_env_take(void) {
     env_no_core();
+#if defined(__linux__)
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
     for (int i = 0; i < ENV_COUNT; i++) {
         const char *value = env_value(env_table[i].name);
         if (!value || !*value) value = env_value(env_table[i].other);
@@ -119,7 +101,7 @@ void cli_env_take(void) {
     for (char **p = environ; *p; p++) {
         size_t len = strcspn(*p, "=");
         char *value = *p + len + ((*p)[len] == '=');
-        if (env_is_secret(*p, len, value))
+        if (wf_posix_is_secret(*p, len, value))
             cli_wipe(value, strlen(value));
         else
             *to++ = *p;

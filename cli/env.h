@@ -1,5 +1,5 @@
 /* env: what the environment tells wf. It is read once, before anything else happens, and all that looks like a secret is taken
- * out of it there and then, in place: no child inherits it, and /proc/self/environ does not show it. */
+ * out of it there and then, in place: no child inherits it, and /proc/self/environ does not show it; nor may others of the same user look into this process (Linux). */
 #ifndef CLI_ENV_H
 #define CLI_ENV_H
 

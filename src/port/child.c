@@ -6,11 +6,12 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 #include "child.h"
+#include "jail.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -19,9 +20,10 @@
 #endif
 
 #define CHILD_GRACE_MS 500u
-#define CHILD_REAP_MS  1u    /* between a closed pipe and the exit it announces */
-#define CHILD_READS    16    /* of one child in one pump, so that a chatty one cannot hold it up */
-#define CHILD_FD_MAX   65536 /* highest descriptor closed one by one */
+#define CHILD_END_MS   12000u /* for one that runs programs to end them */
+#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
 
 void wfi_children_init(wfi_children *cs, uint32_t count) {
     memset(cs, 0, sizeof *cs);
@@ -52,37 +54,33 @@ static void child_close_from(int first) {
         close(fd);
 }
 
-static struct rlimit child_lower(struct rlimit r, uint64_t value) {
-    if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
-    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
-    return r;
-}
-
-/* A macro, because systems disagree on the type of a resource's number. */
-#define CHILD_LIMIT(resource, value)                                                                                   \
-    do {                                                                                                               \
-        struct rlimit limit;                                                                                           \
-        if (getrlimit((resource), &limit) == 0) {                                                                      \
-            limit = child_lower(limit, (value));                                                                       \
-            setrlimit((resource), &limit);                                                                             \
-        }                                                                                                              \
-    } while (0)
-
 /* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
  * what they take themselves. */
-static void child_main(const wfi_child_job *job, int out, long parent) {
-    setpgid(0, 0);
-    child_default_signals();
+static void child_limits(const wfi_child_job *job) {
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
+    if (!job->reads_only) return;
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
+    wfi_jail_reads_only();
+}
+
+/* One that runs programs outlives its parent for as long as it takes to end them. */
+static void child_bind(const wfi_child_job *job, long parent) {
+    if (job->programs) return;
 #if WFI_LINUX
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
+}
+
+static void child_main(const wfi_child_job *job, int out, long parent) {
+    setpgid(0, 0);
+    child_default_signals();
+    child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
     if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
     child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
-    CHILD_LIMIT(RLIMIT_CPU, job->cpu_s);
-    CHILD_LIMIT(RLIMIT_CORE, 0);
-    CHILD_LIMIT(RLIMIT_FSIZE, 0);
+    child_limits(job);
     job->run(job->arg);
     _exit(0);
 }
@@ -95,7 +93,7 @@ static pid_t child_fork(const wfi_child_job *job, int out) {
     long parent = (long)getpid();
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = fork();
+    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
     if (pid == 0) child_main(job, out, parent);
     int saved = errno;
     sigprocmask(SIG_SETMASK, &old, NULL);
@@ -120,6 +118,7 @@ wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *
     }
     setpgid(pid, pid); /* the child does the same: whoever comes first */
     wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
+    c.programs = job->programs;
     c.cap = job->cap;
     c.deadline = job->deadline;
     cs->at[i] = c;
@@ -135,9 +134,19 @@ static void child_signal(wfi_child *c, int signal, uint64_t again) {
     c->deadline = again;
 }
 
+/* Nobody listens any more: one that runs programs ends them, and itself. */
+static void child_deafen(wfi_child *c, uint64_t now) {
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    c->deadline = now + CHILD_END_MS;
+}
+
 static void child_overdue(wfi_child *c, uint64_t now) {
     if (now < c->deadline) return;
-    if (c->signal == 0) {
+    if (c->programs && c->fd >= 0) {
+        c->timed_out = true;
+        child_deafen(c, now);
+    } else if (c->signal == 0 && !c->programs) {
         c->timed_out = true;
         child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
     } else {
@@ -195,9 +204,8 @@ void wfi_child_release(wfi_children *cs, uint32_t place) {
     if (c->state == WFI_CHILD_DONE) {
         c->state = WFI_CHILD_FREE;
     } else if (c->state != WFI_CHILD_FREE) {
-        child_signal(c, SIGKILL, UINT64_MAX);
-        wfi_sys_close(&c->fd);
-        c->state = WFI_CHILD_DRAINED;
+        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
+        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
         child_reap(c);
     }
 }
@@ -208,7 +216,7 @@ uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
         const wfi_child *c = &cs->at[i];
         if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
         bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
-        uint64_t next = reaping ? now + CHILD_REAP_MS : c->deadline;
+        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
         if (next < due) due = next;
     }
     return due;
@@ -224,11 +232,8 @@ uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
 void wfi_children_close(wfi_children *cs) {
     for (uint32_t i = 0; i < cs->count; i++)
         wfi_child_release(cs, i);
-    for (uint32_t i = 0; i < cs->count; i++) {
-        wfi_child *c = &cs->at[i];
-        if (c->state == WFI_CHILD_FREE) continue;
-        while (waitpid((pid_t)c->pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-        c->state = WFI_CHILD_FREE;
+    while (wfi_children_due(cs, 0) != UINT64_MAX) {
+        wfi_children_pump(cs, wfi_sys_now_ms());
+        poll(NULL, 0, CHILD_REAP_MS);
     }
 }

@@ -1,18 +1,21 @@
-/* child: the one supervisor of child processes. A child runs a function of ours (or, later, a program) in its own
- * process group; what it writes to descriptor 1 is gathered, up to a cap, in memory of whoever asked for it.
+/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
+ * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
+ * starts them, watches over them and cleans up behind them, see program.h.
  *
  * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
  *
  * Invariants:
  *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
  *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
- *      gets SIGKILL.
+ *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
+ *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
  *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
- *   4. A child given up before it ended (wfi_child_release) is killed, never touches its owner's memory again, and
+ *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
  *      keeps its place until it is reaped.
  *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
  *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
- *      none of our descriptors but `keep`. */
+ *      none of our descriptors but `keep`.
+ *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
 #ifndef WFI_CHILD_H
 #define WFI_CHILD_H
 
@@ -28,7 +31,10 @@ typedef struct wfi_child_job {
     char *out;              /* cap bytes, the owner's until wfi_child_release */
     size_t cap;
     uint64_t deadline; /* on the clock of wfi_sys_now_ms */
-    uint32_t cpu_s;    /* processor seconds */
+    uint32_t cpu_s;    /* processor seconds; 0: no limit */
+    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
+    bool programs;     /* run is about to call wfi_program_run */
+    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
 } wfi_child_job;
 
 typedef enum wfi_child_state {
@@ -49,7 +55,8 @@ typedef struct wfi_child {
     bool timed_out;    /* its deadline passed while it ran */
     bool overflow;     /* it wrote more than cap bytes */
     bool given_up;     /* nobody waits for it */
-    int status;        /* as waitpid says; -1: somebody else reaped it */
+    bool programs;
+    int status; /* as waitpid says; -1: somebody else reaped it */
 } wfi_child;
 
 typedef struct wfi_children {

@@ -151,7 +151,7 @@ static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *re
 }
 
 static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
-    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S};
+    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S, .reads_only = true};
     job.out = (char *)&h->answer;
     job.cap = sizeof h->answer;
     job.deadline = now + l->limit_ms;

@@ -11,6 +11,7 @@
 #define _FILE_OFFSET_BITS 64
 #endif
 #include "posix.h"
+#include "jail.h"
 #include "logfile.h"
 #include "net.h"
 #include "sys.h"
@@ -32,6 +33,7 @@ struct wf_posix {
     wfi_net *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
+    char holds[WFI_JAIL_TEXT];
     char error[1024];
 };
 
@@ -83,6 +85,7 @@ static wf_status posix_open_root(wf_posix *p) {
     const wf_posix_config *c = &p->config;
     if (c->root == NULL) return WF_OK;
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
+    if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -255,4 +258,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
     return wfi_tools_list(allow, out);
+}
+
+uint32_t wf_posix_holds(const wf_posix *p, const char **text) {
+    bool commands = p->holds[0] != 0;
+    if (text != NULL) *text = p->holds;
+    return commands ? p->tools.jail.holds : 0;
 }

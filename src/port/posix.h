@@ -36,6 +36,17 @@ enum {
     WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
 };
 
+/* What keeps commands (bash, exec) in on this system: wf_posix_holds. The number of their processes is bounded in any case; with
+ * neither of the last two they are counted now and then. */
+enum {
+    WF_HOLDS_FILES = 1,      /* Landlock: no writing outside of the workspace and a private directory */
+    WF_HOLDS_SIGNALS = 2,    /* no signalling and tracing of other processes */
+    WF_HOLDS_SPACES = 4,     /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_PRIVILEGES = 8, /* no new privileges, no capabilities */
+    WF_HOLDS_CGROUP = 16,    /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32      /* ... or by RLIMIT_NPROC */
+};
+
 /* The strings must outlive the wf_posix. Zero means the default. */
 typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
@@ -45,7 +56,7 @@ typedef struct wf_posix_config {
     uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
     uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
-    uint32_t tool_ms;  /* longest work of one child; default 60000 */
+    uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
 } wf_posix_config;
 
@@ -78,6 +89,15 @@ void wf_posix_wake(wf_posix *p);
 
 /* What went wrong last, as a sentence with the path and the system's reason. "" if nothing did. */
 const char *wf_posix_error(const wf_posix *p);
+
+/* What keeps commands in, as bits (WF_HOLDS_...) and as a line of text that lives as long as p; text may be NULL. 0 and "" if
+ * they are not allowed. Where they are, wf_posix_open makes this process undumpable: no core file, and nobody but root may look
+ * into its memory. */
+uint32_t wf_posix_holds(const wf_posix *p, const char **text);
+
+/* Whether a variable of the environment, by its name (len bytes) or value, looks like a key, a token, a password. Commands do not
+ * get such ones. */
+bool wf_posix_is_secret(const char *name, size_t len, const char *value);
 
 #define WF_POSIX_TOOLS 8u /* at most */
 

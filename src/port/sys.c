@@ -8,6 +8,7 @@
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -45,6 +46,23 @@ bool wfi_sys_pipe(int fds[2]) {
     wfi_sys_close(&fds[0]);
     wfi_sys_close(&fds[1]);
     return false;
+}
+
+long wfi_sys_fork(uint32_t spaces) {
+#if WFI_LINUX && defined(__s390__) /* takes its arguments in another order */
+    return syscall(SYS_clone, NULL, (unsigned long)spaces | SIGCHLD, NULL, NULL, NULL);
+#elif WFI_LINUX
+    return syscall(SYS_clone, (unsigned long)spaces | SIGCHLD, NULL, NULL, NULL, NULL);
+#else
+    (void)spaces;
+    return fork();
+#endif
+}
+
+struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
+    if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
+    if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
+    return r;
 }
 
 static bool sys_urandom(char *buf, size_t n) {

@@ -4,6 +4,7 @@
 #define WFI_SYS_H
 
 #include "../api.h"
+#include <sys/resource.h>
 
 #ifndef WFI
 #define WFI extern
@@ -19,6 +20,19 @@
 WFI int wfi_sys_high(int fd);
 WFI bool wfi_sys_pipe(int fds[2]); /* both close-on-exec, 3 or above; the reading end does not block */
 WFI void wfi_sys_close(int *fd);   /* if it is not -1; it becomes -1 */
+/* fork as a bare system call, into new namespaces (CLONE_NEW..., Linux): runs no handler and takes no lock, so it is safe in a
+ * child of a process with threads; but malloc and stdio are not, from then on. */
+WFI long wfi_sys_fork(uint32_t spaces);
+/* Lowers a resource's limits to a value. A macro, because systems disagree on the type of a resource's number. */
+WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
+#define WFI_SYS_LIMIT(resource, value)                                                                                 \
+    do {                                                                                                               \
+        struct rlimit limit;                                                                                           \
+        if (getrlimit((resource), &limit) == 0) {                                                                      \
+            limit = wfi_sys_lower(limit, (value));                                                                     \
+            setrlimit((resource), &limit);                                                                             \
+        }                                                                                                              \
+    } while (0)
 WFI bool wfi_sys_random(void *buf, size_t n);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */

@@ -18,6 +18,7 @@
 #define TOOLS_BAD  '-'
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+#define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
@@ -86,8 +87,23 @@ static const struct {
      wfi_work_edit,
      true},
     {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("bash"),
+      TOOLS_STR(
+          "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
+          "its output and exit code. What it leaves running is ended."),
+      TOOLS_STR(TOOLS_OBJECT(
+          "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
+      true},
+     WF_ALLOW_BASH,
+     true,
+     false,
+     wfi_work_bash,
+     false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
+
+#define TOOLS_PROGRAMS (WF_ALLOW_BASH | WF_ALLOW_EXEC) /* the rights of what runs programs */
 
 uint32_t wfi_tools_list(uint32_t allow, wf_tool *out) {
     uint32_t count = 0;
@@ -127,7 +143,11 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->done.at = t->waiting.at + t->tickets;
     wfi_children_init(&t->children, config->children);
-    return wfi_confine_init(&t->root, config->root);
+    int error = wfi_confine_init(&t->root, config->root);
+    if (error != 0 || (t->allow & TOOLS_PROGRAMS) == 0) return error;
+    wfi_jail_shut();
+    wfi_jail_probe(&t->jail, t->root.root);
+    return 0;
 }
 
 static void tools_end(void *ctx, uint32_t ticket);
@@ -173,6 +193,8 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.tool = k->call.name;
     w.input = k->call.input;
     w.script = k->call.script;
+    w.jail = &t->jail;
+    w.deadline = k->call.deadline;
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
@@ -205,15 +227,28 @@ static void tools_child(void *arg) {
     }
 }
 
+/* Programs have deadlines of their own; the child's is for when it should have ended them. */
+static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
+    uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
+    c->programs = (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+    c->deadline = k->call.deadline;
+    if (c->programs) {
+        c->spaces = t->jail.spaces;
+        if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
+        return;
+    }
+    c->reads_only = !tools_kinds[k->kind].tool.effect;
+    c->cpu_s = t->tool_ms / 1000 + 2;
+    if (limit < c->deadline) c->deadline = limit;
+}
+
 static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
-    uint64_t now = wfi_sys_now_ms(), limit = now + t->tool_ms;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
-    c.deadline = k->call.deadline < limit ? k->call.deadline : limit;
-    c.cpu_s = t->tool_ms / 1000 + 2;
+    tools_limit(t, k, &c);
     wf_status status = wfi_child_start(&t->children, &c, &k->place);
     if (status != WF_OK) return status;
     t->owner[k->place] = ticket;
@@ -341,7 +376,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->kind = tools_find(call);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
-                   call->script ? "there is no such effect; there are read and files"
+                   call->script ? "there is no such effect; there are read, files and exec"
                                 : "there is no such tool; use one of those that are offered");
         return WF_OK;
     }

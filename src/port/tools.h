@@ -11,6 +11,7 @@
 
 #include "child.h"
 #include "confine.h"
+#include "jail.h"
 #include "posix.h"
 
 typedef enum wfi_ticket_state {
@@ -43,6 +44,7 @@ typedef struct wfi_tools {
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
     uint32_t tickets, tool_ms;
     uint32_t allow;
+    wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring waiting, done;
 } wfi_tools;

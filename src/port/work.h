@@ -1,6 +1,6 @@
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c and write.c hold the
- * tools themselves.
+ * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c, write.c and shell.c hold
+ * the tools themselves.
  *
  * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
  * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
@@ -9,6 +9,7 @@
 #define WFI_WORK_H
 
 #include "confine.h"
+#include "jail.h"
 
 #define WFI_WORK_SMALL      ((size_t)1 << 20)              /* files up to here are read without a child */
 #define WFI_WORK_READ_MAX   ((size_t)4 << 20)              /* bytes that a script gets in one read */
@@ -27,8 +28,10 @@ typedef struct wfi_work {
     const wfi_confine *root;
     int dirfd; /* the root's descriptor in this process */
     wf_str tool, input;
-    bool script; /* asked by a script: the answer is JSON */
-    char *out;   /* cap + WFI_WORK_FOOT bytes */
+    bool script;          /* asked by a script: the answer is JSON */
+    const wfi_jail *jail; /* for commands, */
+    uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
+    char *out;            /* cap + WFI_WORK_FOOT bytes */
     size_t cap, len;
     bool full; /* something did not fit */
     bool is_error;
@@ -44,6 +47,9 @@ WFI void wfi_work_files(wfi_work *w);
 /* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
 WFI void wfi_work_write(wfi_work *w);
 WFI void wfi_work_edit(wfi_work *w);
+/* These run programs: only in a child that was started for it, once. */
+WFI void wfi_work_bash(wfi_work *w);
+WFI void wfi_work_exec(wfi_work *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
 WFI bool wfi_work_read_is_small(wfi_work *w);
 

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -256,6 +257,10 @@ static void do_look(void *arg) {
         good = good && fcntl(fd, F_GETFD) == -1;
     good = good && fcntl(WFI_CHILD_KEEP, F_GETFD) != -1;
     good = good && getrlimit(RLIMIT_FSIZE, &r) == 0 && r.rlim_cur == 0;
+#if WFI_LINUX
+    int created = open("/tmp/wf-test-child", O_CREAT | O_WRONLY, 0600); /* Landlock, where there is one */
+    good = good && (created == -1 || syscall(444 /* landlock_create_ruleset */, NULL, 0, 1) < 1);
+#endif
     good = good && sigaction(SIGUSR1, NULL, &sa) == 0 && sa.sa_handler == SIG_DFL;
     good = good && sigprocmask(SIG_SETMASK, NULL, &mask) == 0 && !sigismember(&mask, SIGUSR1);
     say(good ? "good" : "bad");
@@ -272,6 +277,7 @@ static void test_surroundings(void **state) {
     int other = open("/", O_RDONLY); /* inheritable on purpose */
     wfi_child_job j = job_of(do_look, NULL);
     j.keep = keep;
+    j.reads_only = true;
     const wfi_child *c = run_job(j);
     assert_int_equal(c->len, 4);
     assert_memory_equal(out, "good", 4);

@@ -1,0 +1,333 @@
+/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
+ * stdio: most of it runs between fork and exec. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "jail.h"
+#include "cgroup.h"
+#include <string.h>
+#if WFI_LINUX
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- Landlock ---- */
+
+#define JAIL_CREATE_RULESET 444
+#define JAIL_ADD_RULE       445
+#define JAIL_RESTRICT_SELF  446
+
+#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
+#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
+#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
+#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
+#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
+#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
+#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
+#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
+
+static int jail_abi(void) {
+    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
+    return abi > 0 ? (int)abi : 0;
+}
+
+/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
+static uint64_t jail_rights(int abi) {
+    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
+    if (abi >= 2) rights |= JAIL_REFER;
+    if (abi >= 3) rights |= JAIL_TRUNCATE;
+    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
+    return rights;
+}
+
+/* A ruleset's descriptor, or -1. */
+static int jail_ruleset(int abi, bool scoped) {
+    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
+}
+
+static bool jail_allow(int rules, int fd, uint64_t rights) {
+    struct {
+        uint64_t rights;
+        int32_t fd;
+    } beneath = {rights, fd};
+    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
+}
+
+/* A device that is not there needs no right. */
+static void jail_allow_devices(int rules, int abi) {
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        int fd = open(devices[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0) jail_allow(rules, fd, rights);
+        wfi_sys_close(&fd);
+    }
+}
+
+static bool jail_restrict(int rules) {
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
+}
+
+static const char *jail_landlock(int abi, int tree, int own) {
+    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
+    int rules = jail_ruleset(abi, true);
+    if (rules < 0) return "make Landlock's rules";
+    jail_allow_devices(rules, abi);
+    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    return jail_restrict(rules) ? NULL : "enter Landlock";
+}
+
+void wfi_jail_reads_only(void) {
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    if (rules < 0) return;
+    jail_restrict(rules);
+    wfi_sys_close(&rules);
+}
+
+/* ---- capabilities ---- */
+
+static bool jail_drop_capabilities(void) {
+    const struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    const uint32_t none[6] = {0};
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none to drop */
+    return syscall(SYS_capset, &header, none) == 0;
+}
+
+void wfi_jail_shut(void) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    if (!jail_drop_capabilities()) return "drop capabilities";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+}
+
+/* ---- namespaces ---- */
+
+#define JAIL_MOUNT_SETATTR 442
+
+static bool jail_write(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char digits[12], line[32];
+    size_t at = sizeof digits - 1;
+    digits[at] = '\0';
+    do {
+        digits[--at] = (char)('0' + id % 10);
+        id /= 10;
+    } while (id > 0);
+    strcpy(line, digits + at);
+    strcat(line, " ");
+    strcat(line, digits + at);
+    strcat(line, " 1");
+    return jail_write(path, line);
+}
+
+/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
+ * are in other user namespaces. */
+static bool jail_map_user(const wfi_jail *j) {
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
+                jail_map("/proc/self/gid_map", j->gid);
+    wfi_jail_shut();
+    return good;
+}
+
+/* Makes what is at the path read-only, if there is anything. */
+static bool jail_freeze(const char *path) {
+    const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    struct stat st;
+    if (lstat(path, &st) != 0) return errno == ENOENT;
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
+}
+
+/* dir and "/" and name; false: too long. */
+static bool jail_join(char out[4096], const char *dir, const char *name) {
+    size_t n = strlen(dir), m = strlen(name);
+    if (n + m + 2 > 4096) return false;
+    memcpy(out, dir, n);
+    out[n] = '/';
+    memcpy(out + n + 1, name, m + 1);
+    return true;
+}
+
+static bool jail_freeze_in(const char *tree, const char *name) {
+    char path[4096];
+    return jail_join(path, tree, name) && jail_freeze(path);
+}
+
+/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
+static const char *const jail_secrets[] = {".ssh",
+                                           ".gnupg",
+                                           ".aws",
+                                           ".azure",
+                                           ".kube",
+                                           ".docker",
+                                           ".config/gcloud",
+                                           ".config/gh",
+                                           ".netrc",
+                                           ".git-credentials",
+                                           ".npmrc",
+                                           ".pypirc",
+                                           ".config/git/credentials",
+                                           ".config/wf"};
+
+static bool jail_hide(const char *path, const char *empty) {
+    struct stat st;
+    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
+    return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+}
+
+static bool jail_hide_secrets(const char *empty) {
+    char path[4096];
+    const char *home = getenv("HOME");
+    if (home == NULL || home[0] != '/') return true;
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
+        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(path, empty)) return false;
+    return true;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+    if (j->spaces == 0) return NULL;
+    if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    if (!jail_freeze_in(tree, ".git")) return "make .git read-only";
+    if (!jail_freeze_in(tree, ".wf")) return "make .wf read-only";
+    if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
+    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    return NULL;
+}
+
+/* ---- what there is ---- */
+
+/* Whether a child in such namespaces can do what commands will need, told by a byte through a pipe. */
+static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces) {
+    int fds[2];
+    char byte = 0;
+    sigset_t all, old;
+    if (pipe(fds) != 0) return false;
+    j->spaces = spaces;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    long pid = wfi_sys_fork(spaces);
+    if (pid == 0) {
+        bool good = wfi_jail_mounts(j, root, root) == NULL && jail_freeze(root);
+        if (good && write(fds[1], "+", 1) != 1) _exit(1);
+        _exit(0);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&fds[1]);
+    if (pid > 0) {
+        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
+            continue;
+        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    wfi_sys_close(&fds[0]);
+    return byte == '+';
+}
+
+/* Root is exempt from the limit. */
+static uint32_t jail_bound(uint32_t uid) {
+    wfi_cgroup g;
+    uint64_t number = 0;
+    char name[] = "/wf-probe-................";
+    if (!wfi_sys_random(&number, sizeof number)) return 0;
+    for (size_t i = 0; i < 16; i++, number >>= 4)
+        name[10 + i] = "0123456789abcdef"[number & 15];
+    bool made = wfi_cgroup_make(&g, name, 1);
+    wfi_cgroup_remove(&g);
+    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
+}
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    const uint32_t spaces = CLONE_NEWNS | CLONE_NEWPID;
+    memset(j, 0, sizeof *j);
+    j->uid = geteuid();
+    j->gid = getegid();
+    j->abi = jail_abi();
+    j->holds = WF_HOLDS_PRIVILEGES;
+    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
+    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
+    if (jail_try(j, root, spaces) || jail_try(j, root, spaces | CLONE_NEWUSER))
+        j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
+    else
+        j->spaces = 0;
+    j->holds |= jail_bound(j->uid);
+}
+
+#else
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    (void)root;
+    memset(j, 0, sizeof *j);
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+    (void)j;
+    (void)tree;
+    (void)empty;
+    return NULL;
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    return NULL;
+}
+
+void wfi_jail_reads_only(void) {
+}
+
+void wfi_jail_shut(void) {
+}
+
+#endif
+
+/* ---- in words ---- */
+
+static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
+    size_t n = strlen(out), m = strlen(text);
+    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
+}
+
+void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
+    out[0] = '\0';
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
+    jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
+                                                    : "; no namespaces: .git and .wf may be written");
+    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
+    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0  ? "; processes bounded by a cgroup"
+                  : (j->holds & WF_HOLDS_NPROC) != 0 ? "; processes bounded by RLIMIT_NPROC"
+                                                     : "; processes counted");
+}

@@ -1,0 +1,43 @@
+/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
+ * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
+ * every command, or it does not start.
+ *
+ * Inside, a command
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace). Deeper ones, and ones that it makes itself
+ *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
+ *      rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
+ *   5. gains nothing by set-uid programs and has no capability, even as root. */
+#ifndef WFI_JAIL_H
+#define WFI_JAIL_H
+
+#include "posix.h"
+#include "sys.h"
+
+#define WFI_JAIL_TEXT 200 /* bytes of wfi_jail_text */
+
+typedef struct wfi_jail {
+    uint32_t holds;    /* WF_HOLDS_... */
+    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
+    uint32_t uid, gid; /* ours, before a user namespace hides them */
+} wfi_jail;
+
+/* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */
+WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
+
+/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
+ * The first goes in a process just made by wfi_sys_fork(j->spaces): makes its mounts. tree: an absolute path; empty: of an empty
+ * directory. */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty);
+/* The second in the process that becomes the command, with nothing but exec to follow. Both are open directories. */
+WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
+WFI void wfi_jail_reads_only(void);
+/* Nobody of the same user may look into this process, nor do the command's children. */
+WFI void wfi_jail_shut(void);
+
+#endif

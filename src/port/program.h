@@ -1,0 +1,61 @@
+/* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
+ * and cleans up behind it. Blocking, and without malloc, stdio or threads.
+ *
+ * Invariants:
+ *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
+ *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
+ *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
+ *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
+ *      there is no such reaper, plain POSIX, only the program's process group is reached.)
+ *   2. The same happens at once when nobody reads descriptor 1 any more: our parent died, or lost interest.
+ *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
+ *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
+ *   5. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+#ifndef WFI_PROGRAM_H
+#define WFI_PROGRAM_H
+
+#include "jail.h"
+
+#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
+
+/* Head and tail of a stream. */
+typedef struct wfi_gather {
+    char *buf;
+    size_t cap;
+    uint64_t total; /* bytes that came */
+} wfi_gather;
+
+typedef struct wfi_program {
+    const char *const *argv; /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;  /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;    /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;        /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;             /* and the same, open */
+    const char *dir;         /* the absolute path of the directory where it starts */
+    wf_str input;
+    wfi_gather out, err; /* err.cap 0: both go to out, in their order */
+    uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
+} wfi_program;
+
+typedef struct wfi_program_end {
+    const char *failed; /* what could not be done, so that nothing ran; or NULL */
+    int error;          /* the errno of that */
+    int code;           /* exit code, or 128 and the signal's number */
+    int signal;         /* that ended it, or 0 */
+    bool timed_out;
+    bool crowded;  /* ended for having too many processes */
+    bool left;     /* it left processes behind, which were ended */
+    bool survived; /* ... but for some that could not be */
+} wfi_program_end;
+
+WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
+
+/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
+ * between them. */
+WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
+
+#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+
+#endif

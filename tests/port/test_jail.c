@@ -1,0 +1,841 @@
+/* test_jail: commands that try to get out, to stay, to flood and to pry, as the tool bash and as bare programs, with all that this
+ * system has and with less. Whatever they do: no process, no file outside, no key. The test is its own attacker: with an
+ * argument it does one hostile thing. */
+#define _GNU_SOURCE 1
+#include "../../src/port/cgroup.h"
+#include "../../src/port/child.h"
+#include "../../src/port/program.h"
+#include "../../src/port/posix.h"
+#include <setjmp.h>
+#include <stdarg.h>
+#include <cmocka.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+extern char **environ;
+
+static char self[4096], base[64], root[80], mark[64];
+static wfi_jail jail; /* as it is in the test at hand */
+static wfi_jail best; /* as the system has it */
+static wfi_children children;
+static char buf[1 << 20];
+
+/* ---- surroundings ---- */
+
+static char *at(const char *format, ...) {
+    static char out[8][4500];
+    static int turn;
+    va_list args;
+    turn = (turn + 1) % 8;
+    va_start(args, format);
+    vsnprintf(out[turn], sizeof out[turn], format, args);
+    va_end(args);
+    return out[turn];
+}
+
+static void put(const char *path, const char *text) {
+    FILE *f = fopen(path, "w");
+    assert_non_null(f);
+    fputs(text, f);
+    fclose(f);
+}
+
+static const char *get(const char *path) {
+    static char text[4096];
+    FILE *f = fopen(path, "r");
+    if (f == NULL) return "(none)";
+    text[fread(text, 1, sizeof text - 1, f)] = '\0';
+    fclose(f);
+    return text;
+}
+
+/* Processes whose environment has this test's mark: all that descend from its commands, wherever they hide. */
+static int marked(void) {
+    int found = 0;
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        static char text[65536];
+        if (e->d_name[0] < '1' || e->d_name[0] > '9') continue;
+        int fd = open(at("/proc/%s/environ", e->d_name), O_RDONLY);
+        ssize_t n = fd >= 0 ? read(fd, text, sizeof text) : -1;
+        if (fd >= 0) close(fd);
+        if (n > 0 && memmem(text, (size_t)n, mark, strlen(mark)) != NULL) found++;
+    }
+    closedir(d);
+    return found;
+}
+
+static int entries(const char *dir) {
+    int n = -2;
+    DIR *d = opendir(dir);
+    while (d != NULL && readdir(d) != NULL)
+        n++;
+    if (d != NULL) closedir(d);
+    return n;
+}
+
+static int setup(void **state) {
+    static int number;
+    (void)state;
+    strcpy(base, "/tmp/wf-jail-XXXXXX");
+    if (mkdtemp(base) == NULL) return -1;
+    chmod(base, 0755);
+    snprintf(root, sizeof root, "%s/tree", base);
+    snprintf(mark, sizeof mark, "WF_MARK=%d.%d.", (int)getpid(), ++number);
+    putenv(mark);
+    mkdir(root, 0777);
+    mkdir(at("%s/tmp", base), 0777);
+    mkdir(at("%s/home", base), 0755);
+    mkdir(at("%s/home/.ssh", base), 0755);
+    chmod(root, 0777);
+    chmod(at("%s/tmp", base), 0777);
+    put(at("%s/home/.ssh/id", base), "privatestuff\n");
+    put(at("%s/home/.netrc", base), "privatestuff\n");
+    put(at("%s/secret", base), "outside\n");
+    mkdir(at("%s/.git", root), 0777);
+    mkdir(at("%s/.wf", root), 0777);
+    put(at("%s/.git/config", root), "git\n");
+    put(at("%s/.wf/log", root), "log\n");
+    chmod(at("%s/.git/config", root), 0666);
+    chmod(at("%s/.wf/log", root), 0666);
+    setenv("TMPDIR", at("%s/tmp", base), 1);
+    setenv("HOME", at("%s/home", base), 1);
+    setenv("WF_TEST_API_KEY", "plantedkey", 1);
+    setenv("PLAIN", "plainvalue", 1);
+    setenv("DATABASE", "db://user:plantedkey@host/", 1);
+    wfi_children_init(&children, 8);
+    jail = best;
+    return 0;
+}
+
+/* What holds after every test: nobody is left, nothing is left, and what is outside is as it was. */
+static int teardown(void **state) {
+    (void)state;
+    int bad = 0;
+    wfi_children_close(&children);
+    if (marked() != 0) bad = printf("# %d processes are left\n", marked());
+    if (waitpid(-1, NULL, WNOHANG) != -1 || errno != ECHILD) bad = printf("# a child is left\n");
+    if (entries(at("%s/tmp", base)) != 0) bad = printf("# something is left in TMPDIR\n");
+    if (entries(base) != 4) bad = printf("# something is new outside of the root\n");
+    if (strcmp(get(at("%s/secret", base)), "outside\n") != 0) bad = printf("# the file outside changed\n");
+    if (system(at("chmod -R u+rwx %s; rm -rf %s", base, base)) != 0) bad = 1;
+    return bad == 0 ? 0 : -1;
+}
+
+/* ---- programs ---- */
+
+typedef struct spec {
+    wfi_program p;
+    wfi_program_end end;
+    size_t out_len, err_len;
+    uint64_t missing;
+} spec;
+
+static void say(const void *from, size_t n) {
+    for (const char *p = from; n > 0;) {
+        ssize_t w = write(1, p, n);
+        if (w <= 0) _exit(9);
+        p += w;
+        n -= (size_t)w;
+    }
+}
+
+static void run_spec(void *arg) {
+    spec *s = arg;
+    static char out[2][300000];
+    wf_str head, tail;
+    s->p.tree_fd = WFI_CHILD_KEEP;
+    s->p.out.buf = out[0];
+    s->p.err.buf = out[1];
+    wfi_program_run(&s->p, &s->end);
+    s->missing = wfi_gather_parts(&s->p.out, &head, &tail);
+    s->out_len = head.len + tail.len;
+    say(s, sizeof *s);
+    say(head.ptr, head.len);
+    say(tail.ptr, tail.len);
+    wfi_gather_parts(&s->p.err, &head, &tail);
+    say(head.ptr, head.len);
+    say(tail.ptr, tail.len);
+}
+
+static char *out; /* what the last program printed */
+
+static uint32_t start(spec *s) {
+    uint32_t place;
+    int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    wfi_child_job j = {.run = run_spec, .arg = s, .keep = fd, .out = buf, .cap = sizeof buf - 1, .programs = true};
+    j.deadline = s->p.deadline + 10000;
+    if (s->p.jail != NULL) j.spaces = s->p.jail->spaces;
+    assert_int_equal(wfi_child_start(&children, &j, &place), WF_OK);
+    close(fd);
+    return place;
+}
+
+static void turn(void) {
+    struct pollfd p[WFI_CHILD_MAX];
+    int fds[WFI_CHILD_MAX];
+    uint32_t n = wfi_children_fds(&children, fds);
+    uint64_t now = wfi_sys_now_ms(), due = wfi_children_due(&children, now);
+    for (uint32_t i = 0; i < n; i++)
+        p[i] = (struct pollfd){.fd = fds[i], .events = POLLIN};
+    poll(p, n, due == UINT64_MAX ? 5000 : due <= now ? 0 : due - now > 5000 ? 5000 : (int)(due - now));
+    wfi_children_pump(&children, wfi_sys_now_ms());
+}
+
+static spec spec_of(const char *const *argv, uint64_t ms) {
+    spec s;
+    memset(&s, 0, sizeof s);
+    s.p.argv = argv;
+    s.p.jail = &jail;
+    s.p.tree = s.p.dir = root;
+    s.p.out.cap = 100000;
+    s.p.deadline = wfi_sys_now_ms() + ms;
+    return s;
+}
+
+static spec run(spec s) {
+    uint32_t place = start(&s);
+    while (children.at[place].state != WFI_CHILD_DONE)
+        turn();
+    assert_true(children.at[place].len >= sizeof s);
+    buf[children.at[place].len] = '\0';
+    wfi_child_release(&children, place);
+    memcpy(&s, buf, sizeof s);
+    out = buf + sizeof s;
+    return s;
+}
+
+/* A command of the shell; the attacker is $W. */
+static spec sh(const char *command, uint64_t ms) {
+    const char *argv[] = {"sh", "-c", command, NULL};
+    setenv("W", self, 1);
+    return run(spec_of(argv, ms));
+}
+
+static void prints(const char *command, const char *expected) {
+    spec s = sh(command, 20000);
+    if (s.end.failed != NULL) print_error("%s: %s\n", s.end.failed, strerror(s.end.error));
+    assert_null(s.end.failed);
+    assert_string_equal(out, expected);
+}
+
+/* As where namespaces are not to be had. */
+static void no_spaces(void) {
+    jail.spaces = 0;
+    jail.holds &= ~(uint32_t)WF_HOLDS_SPACES;
+}
+
+/* ---- attackers ---- */
+
+static int attack_kill(void) {
+    pid_t victim = (pid_t)atoi(getenv("VICTIM")), watcher = getppid();
+    int refused = kill(victim, SIGKILL) != 0;
+    /* in a PID namespace its first process cannot be killed from within: the call succeeds, and does nothing */
+    refused += kill(getppid() > 1 ? watcher : 1, SIGKILL) != 0 || watcher <= 1 || getenv("SPACES") != NULL;
+    puts(refused == 2 ? "refused" : "killed");
+    return 0;
+}
+
+static int attack_ptrace(void) {
+    pid_t victim = (pid_t)atoi(getenv("VICTIM"));
+    int seized = ptrace(PTRACE_SEIZE, victim, NULL, NULL) == 0;
+    seized += ptrace(PTRACE_ATTACH, getppid(), NULL, NULL) == 0;
+    seized += ptrace(PTRACE_ATTACH, 1, NULL, NULL) == 0;
+    puts(seized == 0 ? "refused" : "traced");
+    return 0;
+}
+
+/* Reads whatever of other processes opens. */
+static int attack_pry(void) {
+    static const char *const names[] = {"environ", "mem", "maps", "fd/0", "root", "cwd"};
+    int opened = 0;
+    DIR *d = opendir("/proc");
+    for (struct dirent *e; (e = readdir(d)) != NULL;) {
+        if (e->d_name[0] < '1' || e->d_name[0] > '9') continue;
+        if (atoi(e->d_name) != atoi(getenv("VICTIM")) && atoi(e->d_name) != getppid()) continue;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            char text[16];
+            int fd = open(at("/proc/%s/%s", e->d_name, names[i]), O_RDONLY);
+            if (fd < 0 || (i < 3 && read(fd, text, sizeof text) <= 0)) continue;
+            printf("opened %s/%s ", e->d_name, names[i]);
+            opened++;
+        }
+    }
+    puts(opened == 0 ? "refused" : "");
+    return 0;
+}
+
+static int attack_abstract(void) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    strcpy(a.sun_path + 1, getenv("ABSTRACT"));
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(a.sun_path + 1));
+    puts(connect(fd, (struct sockaddr *)&a, n) == 0 ? "connected" : "refused");
+    return 0;
+}
+
+/* Forks until it is stopped, each child a session of its own that ignores what can be ignored. */
+static int attack_bomb(void) {
+    for (int s = 1; s < 32; s++)
+        signal(s, SIG_IGN);
+    for (;;) {
+        if (fork() == 0) setsid();
+    }
+    return 0;
+}
+
+/* The same, but each parent ends at once, so that nobody stands still. */
+static int attack_comet(void) {
+    signal(SIGTERM, SIG_IGN);
+    for (;;) {
+        if (fork() > 0 && fork() > 0) _exit(0);
+        setsid();
+    }
+    return 0;
+}
+
+/* A daemon by the book. */
+static int attack_daemon(void) {
+    signal(SIGTERM, SIG_IGN);
+    if (fork() > 0) return 0;
+    setsid();
+    if (fork() > 0) _exit(0);
+    int null = open("/dev/null", O_RDWR);
+    for (int fd = 0; fd < 3; fd++)
+        dup2(null, fd);
+    for (;;)
+        pause();
+}
+
+/* Directories in directories, further down than paths and descriptors reach. */
+static int attack_deep(void) {
+    for (int i = 0; i < 5000; i++)
+        if (mkdir("d", 0755) != 0 || chdir("d") != 0) return 1;
+    puts("deep");
+    return 0;
+}
+
+static int attack(const char *name) {
+    static const struct {
+        const char *name;
+        int (*run)(void);
+    } attacks[] = {{"kill", attack_kill},         {"ptrace", attack_ptrace}, {"pry", attack_pry},
+                   {"abstract", attack_abstract}, {"bomb", attack_bomb},     {"comet", attack_comet},
+                   {"daemon", attack_daemon},     {"deep", attack_deep}};
+    for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
+        if (strcmp(attacks[i].name, name) == 0) return attacks[i].run();
+    return 2;
+}
+
+/* ---- what a program gets ---- */
+
+static void test_ends(void **state) {
+    (void)state;
+    spec s = sh("echo out; echo err >&2; exit 3", 10000);
+    assert_string_equal(out, "out\nerr\n");
+    assert_int_equal(s.end.code, 3);
+    assert_int_equal(s.end.signal, 0);
+    assert_false(s.end.left || s.end.timed_out || s.end.crowded);
+    s = sh("kill -9 $$", 10000);
+    assert_int_equal(s.end.signal, SIGKILL);
+    assert_int_equal(s.end.code, 137);
+    const char *argv[] = {"no-such-program", NULL};
+    s = run(spec_of(argv, 1000));
+    assert_string_equal(s.end.failed, WFI_PROGRAM_EXEC);
+    assert_int_equal(s.end.error, ENOENT);
+    argv[0] = "/etc/passwd";
+    assert_int_equal(run(spec_of(argv, 1000)).end.error, EACCES);
+    const char *both[] = {"sh", "-c", "echo out; echo err >&2", NULL};
+    s = spec_of(both, 10000);
+    s.p.err.cap = 1000;
+    run(s);
+    assert_string_equal(out, "out\nerr\n");
+}
+
+static void test_input(void **state) {
+    (void)state;
+    static char text[3000000];
+    memset(text, 'x', sizeof text);
+    const char *argv[] = {"wc", "-c", NULL};
+    spec s = spec_of(argv, 10000);
+    s.p.input = wf_str_of(text, sizeof text);
+    run(s);
+    assert_int_equal(atoi(out), 3000000);
+    argv[0] = "true"; /* does not read it */
+    argv[1] = NULL;
+    s = run(s);
+    assert_int_equal(s.end.code, 0);
+    prints("cat", "");
+}
+
+static void test_surroundings(void **state) {
+    (void)state;
+    put(at("%s/planted", root), "");
+    prints("pwd", at("%s\n", root));
+    prints("env | grep -c -e planted -e privatestuff", "0\n");
+    prints("echo $PLAIN", "plainvalue\n");
+    prints("test -d \"$HOME\" && test -d \"$TMPDIR\" && test \"$HOME\" != \"$TMPDIR\" && echo own; ls -A \"$HOME\" "
+           "\"$TMPDIR\" | grep -vc -e : -e ^$",
+           "own\n0\n");
+    prints("(: </dev/tty) 2>/dev/null || echo no terminal", "no terminal\n");
+    prints("ls /proc/self/fd | wc -l", "4\n"); /* three, and that of ls */
+    prints("ulimit -c; ps -o sid= -o pgid= -p $$ | awk '{ print ($1 == $2) }'", "0\n1\n");
+    prints("grep -h -e NoNewPrivs -e 'Cap[PEBA]' /proc/self/status | tr -d '\\t\\n'",
+           "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000CapAmb:0000000000000000NoNewPrivs:1");
+}
+
+/* Whatever it leaves in its own directories goes. */
+static void test_scratch(void **state) {
+    (void)state;
+    prints("cd $TMPDIR; mkdir -p a/b c; echo x >a/b/f; chmod 0 a/b/f a/b a; ln -s / c/link; mkfifo c/fifo; chmod 0 . ; "
+           "echo ok",
+           "ok\n");
+    prints("cd \"$HOME\"; $W deep", "deep\n");
+    prints("cd $TMPDIR; i=0; while [ $i -lt 2000 ]; do : >f$i; i=$((i+1)); done; mkdir '~0000000000000000'; echo "
+           ">'~0000000000000000/x'; "
+           "mkdir -p z/y/x/w; echo ok",
+           "ok\n");
+}
+
+static void test_flood(void **state) {
+    (void)state;
+    spec s = sh("seq 1 2000000", 30000);
+    assert_int_equal(s.missing, 14888896 - 100000);
+    assert_int_equal(strncmp(out, "1\n2\n3\n", 6), 0);
+    assert_string_equal(out + s.out_len - 8, "2000000\n");
+    s = sh("yes", 500);
+    assert_true(s.end.timed_out);
+    assert_true(s.missing > 0);
+    s = sh("awk 'BEGIN { for (i = 0; i < 100001; i++) printf \"\\303\\251\" }'", 10000); /* cut between characters */
+    assert_int_equal(s.out_len % 2, 0);
+    for (size_t i = 0; i < s.out_len; i += 2)
+        assert_memory_equal(out + i, "\xc3\xa9", 2);
+}
+
+static void test_timeout(void **state) {
+    (void)state;
+    uint64_t before = wfi_sys_now_ms();
+    spec s = sh("echo begun; sleep 100", 200);
+    assert_true(s.end.timed_out);
+    assert_int_equal(s.end.signal, SIGTERM);
+    assert_string_equal(out, "begun\n");
+    assert_in_range(wfi_sys_now_ms() - before, 200, 1500);
+    before = wfi_sys_now_ms();
+    s = sh("trap '' TERM; echo begun; while :; do sleep 100; done", 200);
+    assert_true(s.end.timed_out);
+    assert_int_equal(s.end.signal, SIGKILL);
+    assert_in_range(wfi_sys_now_ms() - before, 600, 3000);
+}
+
+/* ---- what it leaves ---- */
+
+static void daemons(void) {
+    uint64_t before = wfi_sys_now_ms();
+    spec s = sh("$W daemon; echo done", 20000);
+    assert_string_equal(out, "done\n");
+    assert_true(s.end.left);
+    assert_false(s.end.survived || s.end.timed_out);
+    assert_int_equal(marked(), 0);
+    s = sh("sleep 100 & sleep 100 & (setsid sleep 100 &) ; echo done", 20000);
+    assert_true(s.end.left);
+    s = sh("$W daemon; sleep 100", 300);
+    assert_true(s.end.timed_out);
+    assert_false(s.end.survived);
+    assert_int_equal(marked(), 0);
+    assert_in_range(wfi_sys_now_ms() - before, 0, 8000);
+}
+
+static void bombs(void) {
+    static const char *const commands[] = {"$W bomb", "$W comet", "b() { b | b & }; b; wait",
+                                           "$W bomb & $W comet & sleep 0.2"};
+    for (size_t i = 0; i < sizeof commands / sizeof *commands; i++) {
+        uint64_t before = wfi_sys_now_ms();
+        spec s = sh(commands[i], 3000);
+        uint64_t took = wfi_sys_now_ms() - before;
+        printf("# %-28s %5u ms%s%s%s\n", commands[i], (unsigned)took, s.end.crowded ? ", crowded" : "",
+               s.end.timed_out ? ", timed out" : "", s.end.left ? ", left" : "");
+        assert_false(s.end.survived);
+        assert_int_equal(marked(), 0);
+        assert_in_range(took, 0, 12000);
+    }
+}
+
+static void test_daemons(void **state) {
+    (void)state;
+    daemons();
+}
+
+static void test_bombs(void **state) {
+    (void)state;
+    bombs();
+}
+
+/* Where no cgroup is to be had; one around the test spares the machine, should it fail. */
+static void test_bombs_counted(void **state) {
+    (void)state;
+    wfi_cgroup around;
+    int status = 0;
+    fflush(stdout);
+    if (jail.spaces == 0 || !wfi_cgroup_make(&around, strrchr(base, '/'), 1500)) skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (!wfi_cgroup_join(&around)) _exit(2);
+        jail.holds &= ~(uint32_t)WF_HOLDS_CGROUP;
+        bombs();
+        fflush(stdout);
+        _exit(0);
+    }
+    waitpid(pid, &status, 0);
+    wfi_cgroup_freeze(&around);
+    wfi_cgroup_remove(&around);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_daemons_without_spaces(void **state) {
+    (void)state;
+    no_spaces();
+    daemons();
+}
+
+static void test_bombs_without_spaces(void **state) {
+    (void)state;
+    if ((jail.holds & WF_HOLDS_CGROUP) == 0) skip(); /* nobody stops them for certain: see program.h */
+    no_spaces();
+    bombs();
+}
+
+/* ---- escapes ---- */
+
+static void writes(void) {
+    if ((jail.holds & WF_HOLDS_FILES) == 0) skip();
+    setenv("B", base, 1);
+    static const char *const attempts[] = {"echo x >../secret",
+                                           "echo x >$B/secret",
+                                           "echo x >>$B/secret",
+                                           "echo x >$B/new",
+                                           "ln -s $B/secret link; echo x >link",
+                                           "ln -sf .. up; echo x >up/secret",
+                                           "rm -f $B/secret",
+                                           "mv $B/secret .",
+                                           "ln $B/secret hard; echo x >hard",
+                                           "mkdir $B/dir",
+                                           "mkfifo $B/fifo",
+                                           "ln -s x $B/sym",
+                                           "truncate -s 0 $B/secret",
+                                           "chmod 777 $B && echo x >$B/new",
+                                           "mount -t tmpfs none $B",
+                                           "umount -l .git && echo x >.git/config",
+                                           "unshare -Urm umount -l .git",
+                                           "echo x >/proc/self/root$B/secret",
+                                           "cd /proc/self/cwd/..; echo x >secret",
+                                           "echo x >$B/tmp/other",
+                                           "echo x >$B/home/x",
+                                           "echo x >/dev/shm/wf-jail-test",
+                                           "mv $B/tree $B/moved"};
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        if (strcmp(get(at("%s/secret", base)), "outside\n") != 0) print_error("%s\n", attempts[i]);
+        assert_string_equal(get(at("%s/secret", base)), "outside\n");
+        assert_int_equal(entries(base), 4);
+        assert_int_equal(entries(at("%s/tmp", base)), 0);
+        assert_int_equal(entries(at("%s/home", base)), 2);
+        assert_int_equal(access("/dev/shm/wf-jail-test", F_OK), -1);
+    }
+    prints("echo x >new && mkdir sub && echo y >sub/z && mv new sub/ && mv sub/z . && rm -r sub && cat z && rm z",
+           "y\n");
+    prints("echo x >/dev/null; echo x >$TMPDIR/t && mv $TMPDIR/t . && cat t && rm t", "x\n");
+    prints("head -c 3 /dev/urandom | wc -c; head -c 3 /dev/zero | wc -c", "3\n3\n");
+}
+
+static void test_writes(void **state) {
+    (void)state;
+    writes();
+}
+
+static void test_writes_without_spaces(void **state) {
+    (void)state;
+    no_spaces();
+    writes();
+}
+
+static void test_git_and_wf(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    static const char *const attempts[] = {"echo x >.git/config",
+                                           "echo x >.git/hook",
+                                           "rm -rf .git",
+                                           "mv .git git2",
+                                           "ln .git/config c; echo x >c",
+                                           "echo x >.wf/log",
+                                           "rm -rf .wf",
+                                           "mv .wf wf2",
+                                           "mkdir .wf/agents",
+                                           "chmod 777 .git/config; echo x >.git/config",
+                                           "umount .git; echo x >.git/config",
+                                           "ln -s .git g; echo x >g/config",
+                                           "cd .git; echo x >config"};
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        assert_string_equal(get(at("%s/.git/config", root)), "git\n");
+        assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+        assert_int_equal(entries(at("%s/.git", root)), 1);
+        assert_int_equal(entries(at("%s/.wf", root)), 1);
+    }
+    prints("cat .git/config .wf/log", "git\nlog\n");
+}
+
+static void test_hidden(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    setenv("B", base, 1);
+    prints("cat $B/home/.ssh/id $B/home/.netrc 2>/dev/null; ls $B/home/.ssh 2>/dev/null; echo end", "end\n");
+}
+
+static void prying(void) {
+    char text[20];
+    snprintf(text, sizeof text, "%d", (int)getpid());
+    setenv("VICTIM", text, 1);
+    if (jail.spaces != 0) setenv("SPACES", "1", 1);
+    prints("exec $W ptrace", "refused\n");
+    prints("exec $W pry", "refused\n");
+    if ((jail.holds & WF_HOLDS_SIGNALS) != 0) prints("exec $W kill", "refused\n");
+    unsetenv("SPACES");
+    prints("grep -la plantedkey /proc/[0-9]*/environ 2>/dev/null | wc -l", "0\n");
+    if (jail.abi < 6) return;
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    strcpy(a.sun_path + 1, mark);
+    socklen_t n = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + strlen(mark));
+    assert_int_equal(bind(fd, (struct sockaddr *)&a, n), 0);
+    assert_int_equal(listen(fd, 1), 0);
+    setenv("ABSTRACT", mark, 1);
+    prints("exec $W abstract", "refused\n");
+    close(fd);
+}
+
+static void test_prying(void **state) {
+    (void)state;
+    prying();
+}
+
+static void test_prying_without_spaces(void **state) {
+    (void)state;
+    no_spaces();
+    prying();
+}
+
+/* ---- ends of ours ---- */
+
+/* A parent killed at once, with a daemon, a deaf one and files: all goes. */
+static void dies_with_parent(void) {
+    int fds[2];
+    assert_int_equal(pipe(fds), 0);
+    pid_t parent = fork();
+    if (parent == 0) {
+        const char *argv[] = {
+            "sh", "-c",
+            "$W daemon; trap '' TERM; mkdir -p $TMPDIR/a/b; echo >$TMPDIR/a/b/c; sleep 100 & echo >ready; sleep 100",
+            NULL};
+        setenv("W", self, 1);
+        spec s = spec_of(argv, 100000);
+        start(&s);
+        while (access(at("%s/ready", root), F_OK) != 0)
+            usleep(1000);
+        if (write(fds[1], "r", 1) != 1) _exit(1);
+        for (;;)
+            pause();
+    }
+    char c;
+    assert_int_equal(read(fds[0], &c, 1), 1);
+    close(fds[0]);
+    close(fds[1]);
+    assert_true(marked() > 0);
+    kill(parent, SIGKILL);
+    waitpid(parent, NULL, 0);
+    for (int i = 0; i < 3000 && (marked() > 0 || entries(at("%s/tmp", base)) > 0); i++)
+        usleep(1000);
+    assert_int_equal(marked(), 0);
+    assert_int_equal(entries(at("%s/tmp", base)), 0);
+    unlink(at("%s/ready", root));
+}
+
+static void test_dies_with_parent(void **state) {
+    (void)state;
+    dies_with_parent();
+}
+
+static void test_dies_with_parent_without_spaces(void **state) {
+    (void)state;
+    no_spaces();
+    dies_with_parent();
+}
+
+/* Given up half way: the same. */
+static void test_given_up(void **state) {
+    (void)state;
+    const char *argv[] = {"sh", "-c", "$W daemon; echo >ready; sleep 100", NULL};
+    setenv("W", self, 1);
+    spec s = spec_of(argv, 100000);
+    uint32_t place = start(&s);
+    while (access(at("%s/ready", root), F_OK) != 0)
+        usleep(1000);
+    wfi_child_release(&children, place);
+    for (int i = 0; i < 3000 && children.at[place].state != WFI_CHILD_FREE; i++)
+        turn();
+    assert_int_equal(children.at[place].state, WFI_CHILD_FREE);
+    assert_int_equal(marked(), 0);
+}
+
+/* Without a jail: for git and for programs that stand in for models. */
+static void test_trusted(void **state) {
+    (void)state;
+    const char *argv[] = {
+        "sh", "-c", "echo $HOME; env | grep -c planted; echo x >$B/home/made; cat $B/home/.netrc; echo $EXTRA", NULL};
+    const char *env[] = {"EXTRA=more", NULL};
+    setenv("B", base, 1);
+    spec s = spec_of(argv, 10000);
+    s.p.jail = NULL;
+    s.p.env = env;
+    run(s);
+    assert_string_equal(out, at("%s/home\n0\nprivatestuff\nmore\n", base));
+    assert_string_equal(get(at("%s/home/made", base)), "x\n");
+}
+
+/* ---- as somebody else ---- */
+
+static void as_nobody_in_child(bool spaces, void (*what)(void)) {
+    fflush(stdout);
+    if (geteuid() != 0) skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
+        wfi_jail_probe(&jail, root);
+        wfi_jail_shut();
+        if (!spaces) no_spaces();
+        what();
+        wfi_children_close(&children);
+        fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void all_of_it(void) {
+    char text[WFI_JAIL_TEXT];
+    wfi_jail_text(&jail, text);
+    printf("# as nobody%s: %s\n", jail.spaces == 0 ? ", without namespaces" : "", text);
+    if (jail.spaces != 0) bombs(); /* without, nobody stops them for certain: see program.h */
+    daemons();
+    prying();
+    writes();
+    prints("id -u; touch mine; ls -ln mine | awk '{ print $3 }'; rm mine", "65534\n65534\n");
+    if (jail.spaces != 0) prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
+}
+
+static void test_nobody(void **state) {
+    (void)state;
+    as_nobody_in_child(true, all_of_it);
+}
+
+static void test_nobody_without_spaces(void **state) {
+    (void)state;
+    as_nobody_in_child(false, all_of_it);
+}
+
+/* ---- what it costs ---- */
+
+static int compare(const void *a, const void *b) {
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return x < y ? -1 : x > y;
+}
+
+static uint64_t now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static void measure(const char *name, const wfi_jail *j) {
+    static uint64_t us[200];
+    const char *argv[] = {"/bin/true", NULL};
+    for (size_t i = 0; i < 200; i++) {
+        spec s = spec_of(argv, 10000);
+        s.p.jail = j;
+        us[i] = now_us();
+        assert_int_equal(run(s).end.code, 0);
+        us[i] = now_us() - us[i];
+    }
+    qsort(us, 200, sizeof us[0], compare);
+    printf("# spawn, %s: median of 200: %u us\n", name, (unsigned)us[100]);
+}
+
+static void test_cost(void **state) {
+    (void)state;
+    measure("all", &best);
+    no_spaces();
+    measure("without namespaces", &jail);
+    measure("without a jail", NULL);
+}
+
+int main(int argc, char **argv) {
+    char text[WFI_JAIL_TEXT];
+    if (argc > 1) {
+        int code = attack(argv[1]);
+        fflush(stdout);
+        _exit(code); /* no look for leaks */
+    }
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[n > 0 ? n : 0] = '\0';
+    wfi_jail_probe(&best, "/tmp");
+    wfi_jail_text(&best, text);
+    printf("# here: %s\n", text);
+    wfi_jail_shut();
+#define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        CASE(test_ends),
+        CASE(test_input),
+        CASE(test_surroundings),
+        CASE(test_scratch),
+        CASE(test_flood),
+        CASE(test_timeout),
+        CASE(test_daemons),
+        CASE(test_daemons_without_spaces),
+        CASE(test_writes),
+        CASE(test_writes_without_spaces),
+        CASE(test_git_and_wf),
+        CASE(test_hidden),
+        CASE(test_prying),
+        CASE(test_prying_without_spaces),
+        CASE(test_dies_with_parent),
+        CASE(test_dies_with_parent_without_spaces),
+        CASE(test_given_up),
+        CASE(test_trusted),
+        CASE(test_bombs),
+        CASE(test_bombs_without_spaces),
+        CASE(test_bombs_counted),
+        CASE(test_nobody),
+        CASE(test_nobody_without_spaces),
+        CASE(test_cost),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the leak checker looks into us */
+    return failed;
+}
