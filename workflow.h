@@ -15153,7 +15153,7 @@ static bool program_has(const char *name, size_t len, const char *word) {
     return false;
 }
 
-static bool program_ends(const char *name, size_t len, const char *word) {
+static bool program_name_ends(const char *name, size_t len, const char *word) {
     size_t n = strlen(word);
     return len >= n && strncasecmp(name + len - n, word, n) == 0;
 }
@@ -15167,7 +15167,7 @@ static bool program_has_login(const char *value) {
 bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
     static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    if (program_ends(name, len, "_PWD") || program_ends(name, len, "_PAT")) return true;
+    if (program_name_ends(name, len, "_PWD") || program_name_ends(name, len, "_PAT")) return true;
     for (size_t i = 0; i < sizeof words / sizeof *words; i++)
         if (program_has(name, len, words[i])) return true;
     return program_has_login(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
