@@ -15165,11 +15165,14 @@ static bool program_has_login(const char *value) {
 }
 
 bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const words[] = {"KEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
+    static const char *const parts[] = {"_KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
+    static const char *const ends[] = {"_PWD", "_PAT"};
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    if (program_name_ends(name, len, "_PWD") || program_name_ends(name, len, "_PAT")) return true;
-    for (size_t i = 0; i < sizeof words / sizeof *words; i++)
-        if (program_has(name, len, words[i])) return true;
+    if (len == 3 && strncasecmp(name, "KEY", 3) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (program_has(name, len, parts[i])) return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (program_name_ends(name, len, ends[i])) return true;
     return program_has_login(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
 }
 
