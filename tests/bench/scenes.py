@@ -168,8 +168,8 @@ def waiting(wf, server, scripts, request, sizes, rows):
         *([Row("  CPU of the SDK / CPU of wf", "", [a / b for a, b in zip(took["SDK"]["cpu"], own["cpu"])], least=20)]
           if "SDK" in scripts else []),
         Row("  peak memory", "MB", own["peak"], most=8, peers=against("peak")),
-        Row("  the same of the static command", "MB", took["static"]["peak"] if "static" in took else [], most=8),
-        Row("  its CPU per agent", "µs", per(took["static"]["cpu"], n) if "static" in took else []),
+        *([Row("  the same of the static command", "MB", took["static"]["peak"], most=8),
+           Row("  its CPU per agent", "µs", per(took["static"]["cpu"], n))] if "static" in took else []),
         Row("  connections opened", "", own["connections"], peers=against("connections")),
         Row("  TLS resumptions", "", own["resumptions"]),
         Row("  log", "bytes per agent", per(own["log"], n, 1)),
