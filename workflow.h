@@ -9250,7 +9250,8 @@ void wfi_request_sent(wfi_task *t, size_t n) {
  * used up than it says. It is raised ahead of need, a little, so that few requests wait for a sync.
  *
  * Invariants:
- *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
+ *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
+ *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
  *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
@@ -9368,10 +9369,14 @@ const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t bod
     return NULL;
 }
 
+#define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+
 static wfi_pace budget_spent(wfi_env *e) {
-    wfi_env_stop(e, WF_RUN_BUDGET,
-                 WF_STR("the next request could overshoot the budget; resume with a higher --budget-usd or "
-                        "--budget-tokens"));
+    wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
+    wf_str lost =
+        WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
+               "have been billed; " BUDGET_MEND);
+    wfi_env_stop(e, WF_RUN_BUDGET, e->lost.tokens > 0 || e->lost.nano_usd > 0 ? lost : plain);
     return WFI_PACE_STOPPED;
 }
 

@@ -753,6 +753,21 @@ def an_interrupt_is_clean_and_resumes(b):
 
 
 @case
+def a_signal_that_is_ignored_stays_ignored(b):
+    b.write("t.lua", META + "return agent('sleep')")
+    p = subprocess.Popen([WF, "run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog"], cwd=b.dir,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) # as nohup does with SIGHUP
+    wait_for(lambda: os.path.exists(b.path("x.wflog")))
+    p.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    want("still there", p.poll(), None)
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=10)
+    want("exit", p.returncode, 6)
+
+
+@case
 def a_killed_run_resumes(b):
     b.write("t.lua", META + "local a = agent('quick') return a .. agent('sleep')")
     p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes")
