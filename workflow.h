@@ -9295,7 +9295,8 @@ void wfi_request_sent(wfi_task *t, size_t n) {
  * used up than it says. It is raised ahead of need, a little, so that few requests wait for a sync.
  *
  * Invariants:
- *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
+ *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
+ *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
  *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
@@ -9413,10 +9414,14 @@ const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t bod
     return NULL;
 }
 
+#define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+
 static wfi_pace budget_spent(wfi_env *e) {
-    wfi_env_stop(e, WF_RUN_BUDGET,
-                 WF_STR("the next request could overshoot the budget; resume with a higher --budget-usd or "
-                        "--budget-tokens"));
+    wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
+    wf_str lost =
+        WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
+               "have been billed; " BUDGET_MEND);
+    wfi_env_stop(e, WF_RUN_BUDGET, e->lost.tokens > 0 || e->lost.nano_usd > 0 ? lost : plain);
     return WFI_PACE_STOPPED;
 }
 
@@ -10462,8 +10467,7 @@ typedef struct wfi_sched {
     wfi_list queued_agents, queued_effects, sealing;
     wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
-    bool gathering;                           /* a sync is asked for, and not begun, */
-    uint64_t gathers_since;                   /* ... since then */
+    uint64_t sync_began;                      /* when the last one did */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
     uint32_t agents;                          /* agent rows asked for by this process */
@@ -10837,16 +10841,13 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
-/* Whether a sync that is asked for waits a little, for other lanes to put something of theirs into it: until none can, or the
- * clock's millisecond is over. */
+/* Whether a sync that is asked for waits, for other lanes to put something of theirs into it: no more than one begins in a
+ * millisecond, unless nobody is left who could bring something. */
 static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
-    bool asked = e->log.wanted > e->log.synced && !e->log.syncing && e->config.sync != WF_SYNC_ALWAYS;
-    if (!asked)
-        s->gathering = false;
-    else if (!s->gathering)
-        s->gathers_since = e->now;
-    s->gathering = asked;
-    return asked && e->exchanges > 0 && s->gathers_since == e->now;
+    bool asked = e->log.wanted > e->log.synced && !e->log.syncing;
+    if (asked && e->exchanges > 0 && s->sync_began == e->now && e->config.sync != WF_SYNC_ALWAYS) return true;
+    if (asked) s->sync_began = e->now;
+    return false;
 }
 
 /* There is nothing to do for a while: leaves a log that a killed process would want to find. */

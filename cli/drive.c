@@ -14,6 +14,8 @@
 static volatile sig_atomic_t drive_signals;
 static wf_posix *volatile drive_posix;
 
+static const int drive_caught[] = {SIGINT, SIGTERM};
+
 static void drive_on_signal(int number) {
     (void)number;
     if (drive_signals > 0) _exit(CLI_CANCELLED);
@@ -28,13 +30,19 @@ static void drive_catch(wf_posix *posix) {
     action.sa_handler = drive_on_signal;
     drive_signals = 0;
     drive_posix = posix;
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++) {
+        struct sigaction old;
+        if (sigaction(drive_caught[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN) /* nohup's, say */
+            sigaction(drive_caught[i], &action, NULL);
+    }
 }
 
 static void drive_let_go(void) {
-    signal(SIGINT, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
+    for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++) {
+        struct sigaction now;
+        if (sigaction(drive_caught[i], NULL, &now) == 0 && now.sa_handler == drive_on_signal)
+            signal(drive_caught[i], SIG_DFL);
+    }
     drive_posix = NULL;
 }
 

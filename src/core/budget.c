@@ -88,10 +88,14 @@ const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t bod
     return NULL;
 }
 
+#define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+
 static wfi_pace budget_spent(wfi_env *e) {
-    wfi_env_stop(e, WF_RUN_BUDGET,
-                 WF_STR("the next request could overshoot the budget; resume with a higher --budget-usd or "
-                        "--budget-tokens"));
+    wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
+    wf_str lost =
+        WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
+               "have been billed; " BUDGET_MEND);
+    wfi_env_stop(e, WF_RUN_BUDGET, e->lost.tokens > 0 || e->lost.nano_usd > 0 ? lost : plain);
     return WFI_PACE_STOPPED;
 }
 

@@ -3,7 +3,8 @@
  * used up than it says. It is raised ahead of need, a little, so that few requests wait for a sync.
  *
  * Invariants:
- *   1. spent + lost + reserved never exceeds the run's budget; of a model that tells its cost only in its replies, one reply may.
+ *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
+ *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
  *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what

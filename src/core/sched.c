@@ -339,16 +339,13 @@ static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
     return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
 }
 
-/* Whether a sync that is asked for waits a little, for other lanes to put something of theirs into it: until none can, or the
- * clock's millisecond is over. */
+/* Whether a sync that is asked for waits, for other lanes to put something of theirs into it: no more than one begins in a
+ * millisecond, unless nobody is left who could bring something. */
 static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
-    bool asked = e->log.wanted > e->log.synced && !e->log.syncing && e->config.sync != WF_SYNC_ALWAYS;
-    if (!asked)
-        s->gathering = false;
-    else if (!s->gathering)
-        s->gathers_since = e->now;
-    s->gathering = asked;
-    return asked && e->exchanges > 0 && s->gathers_since == e->now;
+    bool asked = e->log.wanted > e->log.synced && !e->log.syncing;
+    if (asked && e->exchanges > 0 && s->sync_began == e->now && e->config.sync != WF_SYNC_ALWAYS) return true;
+    if (asked) s->sync_began = e->now;
+    return false;
 }
 
 /* There is nothing to do for a while: leaves a log that a killed process would want to find. */

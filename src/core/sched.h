@@ -31,8 +31,7 @@ typedef struct wfi_sched {
     wfi_list queued_agents, queued_effects, sealing;
     wfi_list stopped;                         /* rows that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
-    bool gathering;                           /* a sync is asked for, and not begun, */
-    uint64_t gathers_since;                   /* ... since then */
+    uint64_t sync_began;                      /* when the last one did */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
     uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
     uint32_t agents;                          /* agent rows asked for by this process */

@@ -19,7 +19,7 @@ import tempfile
 import peers
 import scenes
 from table import Row, render
-from world import SYSTEM_BUNDLE, WF, Server, Wf
+from world import STATIC, SYSTEM_BUNDLE, WF, Server, Wf
 
 SMOKE = os.environ.get("WF_BENCH") == "smoke"
 OUT = "build/bench.md"
@@ -55,9 +55,8 @@ def heading(remarks):
 
 
 def binary_rows():
-    static = "build/static/wf"
-    note = "" if os.path.exists(static) else "not built: make static"
-    size = [os.path.getsize(static) / 1e3] if os.path.exists(static) else []
+    note = "" if os.path.exists(STATIC) else "not built: make static"
+    size = [os.path.getsize(STATIC) / 1e3] if os.path.exists(STATIC) else []
     return [Row("static wf, stripped", "KB", size, most=800, note=note), Row("build/wf, symbols and all", "KB", [os.path.getsize(WF) / 1e3])]
 
 

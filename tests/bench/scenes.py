@@ -10,7 +10,7 @@ import time
 import peers
 from measure import give_up, in_turns, launch
 from table import Row
-from world import WF, answers
+from world import STATIC, WF, Wf, answers
 
 LANES = 16
 LATENCY = 50
@@ -144,6 +144,8 @@ def waiting(wf, server, scripts, request, sizes, rows):
     n = sizes.agents
     server.scenario(answers(LATENCY))
     cases = {"wf": wf_case(wf, server, "https", n), "wf, nothing": wf_case(wf, server, "https", 0)}
+    if os.path.exists(STATIC):
+        cases["static"] = wf_case(Wf(wf.work, STATIC), server, "https", n)
     for name, script in scripts.items():
         cases[name] = peer_case(script, server, request, n)
         cases[name + ", nothing"] = peer_case(script, server, request, 0)
@@ -166,6 +168,8 @@ def waiting(wf, server, scripts, request, sizes, rows):
         *([Row("  CPU of the SDK / CPU of wf", "", [a / b for a, b in zip(took["SDK"]["cpu"], own["cpu"])], least=20)]
           if "SDK" in scripts else []),
         Row("  peak memory", "MB", own["peak"], most=8, peers=against("peak")),
+        *([Row("  the same of the static command", "MB", took["static"]["peak"], most=8),
+           Row("  its CPU per agent", "µs", per(took["static"]["cpu"], n))] if "static" in took else []),
         Row("  connections opened", "", own["connections"], peers=against("connections")),
         Row("  TLS resumptions", "", own["resumptions"]),
         Row("  log", "bytes per agent", per(own["log"], n, 1)),

@@ -10,6 +10,7 @@ sys.path.insert(0, os.path.join(ROOT, "tests", "server"))
 import server  # noqa: E402  (its folder has just been named)
 
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
+STATIC = os.path.abspath("build/static/wf")
 KEY = "sk-ant-TEST-THROWAWAY-0000"
 MODEL = "claude-haiku-5-5"
 BUNDLES = ("/etc/ssl/certs/ca-certificates.crt", "/etc/ssl/cert.pem", "/etc/pki/tls/certs/ca-bundle.crt")
@@ -60,8 +61,8 @@ class Server(server.Server):
 class Wf:
     """wf in a folder of its own, with a script of as many agents as wished."""
 
-    def __init__(self, work):
-        self.work, self.log = work, os.path.join(work, "run.wflog")
+    def __init__(self, work, program=WF):
+        self.work, self.program, self.log = work, program, os.path.join(work, "run.wflog")
         for name, text in (("run.lua", SCRIPT), ("slow.lua", RULES % "0.05"), ("fast.lua", RULES % "0")):
             with open(os.path.join(work, name), "w") as f:
                 f.write(text)
@@ -69,11 +70,11 @@ class Wf:
     def command(self, agents, lanes=16, model=MODEL, options=(), args=()):
         if os.path.exists(self.log):
             os.remove(self.log)
-        return [WF, "run", "run.lua", "--quiet", "--yes", "--stats", "--log", self.log, "--lanes", str(lanes), "--model", model,
+        return [self.program, "run", "run.lua", "--quiet", "--yes", "--stats", "--log", self.log, "--lanes", str(lanes), "--model", model,
                 "--agents", str(max(agents + 1, 1000)), "--budget-usd", "1000", *options, "--", "n=%d" % agents, *args]
 
     def run(self, env, *args, **kwargs):
         return launch(self.command(*args, **kwargs), self.work, env)
 
     def resume(self, env, log):
-        return launch([WF, "resume", log, "--quiet"], self.work, env)
+        return launch([self.program, "resume", log, "--quiet"], self.work, env)

@@ -271,6 +271,19 @@ def a_script_that_is_known_needs_no_yes(b):
     want("then", b.wf("run", "hello.lua", "--model", "rules:model.lua")[:2], (0, "did: greet world\n"))
 
 
+def all_of(master):
+    """What a terminal has shown, whose other end is closed."""
+    shown = b""
+    while True:
+        try:
+            piece = os.read(master, 65536)
+        except OSError: # Linux says EIO at the end
+            piece = b""
+        if not piece:
+            return shown.decode()
+        shown += piece
+
+
 @case
 def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
     for answer, code, out in ((b"n\n", 6, b""), (b"y\n", 0, b"did: greet world\n")):
@@ -281,8 +294,7 @@ def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
         os.write(master, answer)
         want("stdout", p.communicate(timeout=10)[0], out)
         want("exit", p.returncode, code)
-        shown = os.read(master, 65536).decode()
-        has("terminal", shown, "hello: Greets", "Greet", "Run it? [y/N]")
+        has("terminal", all_of(master), "hello: Greets", "Greet", "Run it? [y/N]")
         os.close(master)
     want("logs", len(b.logs()), 1)
 
@@ -738,6 +750,21 @@ def an_interrupt_is_clean_and_resumes(b):
     code, out, err = b.wf("resume", "x.wflog")
     want("resumed", (code, out), (0, "did: quickawake\n"))
     has("stderr", err, "1 cached")
+
+
+@case
+def a_signal_that_is_ignored_stays_ignored(b):
+    b.write("t.lua", META + "return agent('sleep')")
+    p = subprocess.Popen([WF, "run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog"], cwd=b.dir,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN)) # as nohup does with SIGHUP
+    wait_for(lambda: os.path.exists(b.path("x.wflog")))
+    p.send_signal(signal.SIGINT)
+    time.sleep(0.3)
+    want("still there", p.poll(), None)
+    p.send_signal(signal.SIGTERM)
+    p.communicate(timeout=10)
+    want("exit", p.returncode, 6)
 
 
 @case
