@@ -99,7 +99,8 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
     if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
-        config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
+        config.tickets =
+            2 * (uint32_t)w->options->number[OPT_LANES] + 8; /* lanes, extra_tools and 8 effects: defaults */
         if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
     world_raise_files(config.conns);

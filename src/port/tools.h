@@ -45,6 +45,7 @@ typedef struct wfi_tools {
     uint32_t allow;
     wfi_ticket *ticket;
     wfi_ring waiting, done;
+    char refusal[200]; /* the last one */
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */
