@@ -10112,6 +10112,8 @@ static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id
     uint32_t meta_len;
     if ((s = wfi_log_peek(&e->log, at, &rec, &meta_len)) != WF_OK) return s;
     t->row->last_item = at;
+    if (t->row->intent_at != 0)
+        wfi_log_want(&e->log); /* that a change is done is worth knowing after a power cut too */
     t->row->intent_at = 0;
     return agent_add_item(e, t, rec.payload, rec.payload_len, false);
 }
