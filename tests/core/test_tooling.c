@@ -15,6 +15,7 @@ typedef struct begun {
 static begun calls[128];
 static size_t call_count;
 static uint64_t first_at, last_at; /* when the first and the last request came */
+static uint64_t end_delay;         /* of the answer to the last request */
 static char answers[4096];         /* of the last request: "0=look 30|1=..." */
 
 /* The tool results that a request holds. */
@@ -38,6 +39,7 @@ static void say(fake *f, const fake_request *r, fake_answer *out) {
     keep_answers(r->body);
     if (r->turns > 0) {
         fake_reply(out, "end_turn", "[{\"type\":\"text\",\"text\":\"end\"}]");
+        out->delay_ms = end_delay;
         return;
     }
     for (const char *p = r->prompt; *p; p += strcspn(p, " "), p += *p == ' ', i++)
@@ -69,6 +71,7 @@ static void begin(rig *r) {
     r->f->model = say;
     r->f->tool = work;
     call_count = 0;
+    end_delay = 0;
     answers[0] = 0;
 }
 
@@ -296,6 +299,28 @@ static void test_crashes(void **state) {
     assert_true(interrupted > 0 && kept > 0 && again > 0);
 }
 
+/* The power fails while the next turn is under way: the change is known to be done. */
+static void test_a_finished_change_is_durable(void **state) {
+    rig r;
+    uint32_t wait;
+    (void)state;
+    begin(&r);
+    r.f->sync_ms = 3;
+    end_delay = 1000;
+    rig_start(&r);
+    rig_ask(&r, "c5");
+    for (uint64_t until = r.f->now + 500; r.f->now < until;) {
+        assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+        if (wait) fake_sleep(r.f, wait);
+    }
+    assert_string_equal(answers, "0=change 5");
+    rig_crash(&r, FAKE_SYNCED);
+    assert_text(rig_do(&r, "c5").value, "end");
+    assert_string_equal(answers, "0=change 5");
+    assert_int_equal(call_count, 1);
+    rig_end(&r);
+}
+
 /* Memory that runs out at any allocation ends the agent or not, but never leaves a ticket. */
 static void test_memory_runs_out(void **state) {
     uint32_t failed = 0;
@@ -359,6 +384,7 @@ int main(void) {
         cmocka_unit_test(test_ended_in_the_middle),
         cmocka_unit_test(test_the_run_stops_in_the_middle),
         cmocka_unit_test(test_crashes),
+        cmocka_unit_test(test_a_finished_change_is_durable),
         cmocka_unit_test(test_memory_runs_out),
         cmocka_unit_test(test_a_start_fails),
     };
