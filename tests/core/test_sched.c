@@ -203,9 +203,10 @@ static void test_stop_is_told_once_each(void **state) {
         assert_int_equal(st.outcome, reasons[i]);
         assert_int_equal(st.running + st.queued, 0);
         assert_int_equal(st.census.done, 1);
-        assert_int_equal(st.census.cancelled, 2); /* they had lanes: one from the beginning, one since the first was done */
-        assert_int_equal(st.census.not_run, 4);   /* the late one, turned away, among them */
-        rig_crash(&r, FAKE_ALL);                  /* and the run goes on from there */
+        assert_int_equal(st.census.cancelled,
+                         2); /* they had lanes: one from the beginning, one since the first was done */
+        assert_int_equal(st.census.not_run, 4); /* the late one, turned away, among them */
+        rig_crash(&r, FAKE_ALL);                /* and the run goes on from there */
         for (int n = 0; n < 6; n++)
             rig_ask(&r, n == 0 ? "first" : "delay=100;tools=1;");
         assert_int_equal(take_all(&r), 6);
