@@ -221,14 +221,19 @@ typedef struct wf_tool_result {
     bool is_error; /* goes back to the model as an error it can act on; fails a script's effect */
 } wf_tool_result;
 
-/* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects-1. `start` may do the work
- * at once. `result` answers WF_AGAIN until it is done; `ready` and `due` as for models. `end` kills what still runs. */
+/* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects+extra_tools-1. Tool calls of one turn
+ * that change nothing may be under way together, and are answered in their order; one that does has its agent's turn for
+ * itself. `start` may do the work at once. `result` answers WF_AGAIN until it is done; `ready` and `due` as for models. `end`
+ * kills what still runs. */
 typedef struct wf_tool_ops {
     wf_status (*start)(void *ctx, uint32_t ticket, const wf_tool_call *call);
     wf_status (*result)(void *ctx, uint32_t ticket, wf_tool_result *out);
     void (*end)(void *ctx, uint32_t ticket);
     uint32_t (*ready)(void *ctx, uint32_t *tickets, uint32_t max);
     uint64_t (*due)(void *ctx);
+    /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
+     * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
+    wf_str (*refusal)(void *ctx, wf_str name);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */
@@ -491,10 +496,11 @@ typedef struct wf_config {
     wf_str system; /* default system prompt */
     wf_str prices; /* a price list to go before the built-in one; empty: none */
 
-    uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
-    uint32_t max_agents; /* rows of the agent table; default 1000 */
-    uint32_t max_calls;  /* rows for agents and effects together; default 16 x max_agents */
-    uint32_t effects;    /* effects under way at a time; default 8 */
+    uint32_t lanes;       /* agents working at a time, 1..1000; default 16 */
+    uint32_t max_agents;  /* rows of the agent table; default 1000 */
+    uint32_t max_calls;   /* rows for agents and effects together; default 16 x max_agents */
+    uint32_t effects;     /* effects under way at a time; default 8 */
+    uint32_t extra_tools; /* a turn's tool calls that run beside its first; default: lanes; WF_NONE: none */
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */
@@ -885,7 +891,7 @@ void wf_rules_close(wf_rules *rules);
 
 /* posix: the hosted platform for Linux and other POSIX systems. Opt-in: define WF_PORT_POSIX before including.
  *
- *     wf_posix_config pc = {.root = ".", .log = "run.wflog", .mode = WF_POSIX_CREATE, .tickets = 24};
+ *     wf_posix_config pc = {.root = ".", .log = "run.wflog", .mode = WF_POSIX_CREATE, .tickets = 40};
  *     wf_posix *posix;
  *     wf_posix_open(&posix, memory, wf_posix_size(&pc), &pc, &error);
  *     wf_posix_platform(posix, &platform);                      hand this to wf_init
@@ -938,7 +944,7 @@ typedef struct wf_posix_config {
     wf_posix_mode mode;
     bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
     uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
-    uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
+    uint32_t tickets;  /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
@@ -5134,11 +5140,20 @@ typedef struct wfi_text_slot {
     uint32_t len;
 } wfi_text_slot;
 
+/* The platform's tickets beyond those that lanes and effects have for themselves. */
+typedef struct wfi_spares {
+    uint32_t first;  /* number of the first one */
+    uint32_t *free;  /* stack of tickets */
+    uint32_t *owner; /* by ticket - first: the lane that had it last */
+    uint32_t count, free_count;
+} wfi_spares;
+
 typedef struct wfi_env {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
     wfi_heap heap;
     wfi_log log;
+    wfi_spares spares;
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
@@ -8906,7 +8921,7 @@ typedef enum wfi_task_state {
     WFI_TASK_BODY,    /* its body comes in */
     WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
     WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
-    WFI_TASK_TOOL,    /* a tool runs */
+    WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
 
@@ -8916,6 +8931,8 @@ typedef struct wfi_item {
     uint32_t len;
     bool turn;
 } wfi_item;
+
+#define WFI_TOOLS_TOGETHER 8u /* of one agent */
 
 typedef struct wfi_task {
     wfi_task_state state;
@@ -8956,8 +8973,11 @@ typedef struct wfi_task {
     wfi_reader reader;
     wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
     wfi_reply turn; /* slices of reader or reply */
-    uint32_t use;   /* which of its tool calls is next */
-    bool tool;      /* a tool is started, not ended */
+    uint32_t use;   /* which of its tool calls is to be answered next */
+
+    /* the tools under way, see tooling.h */
+    uint32_t tickets[WFI_TOOLS_TOGETHER];
+    uint32_t begun, ended; /* how many of the tickets */
 
     uint64_t started, deadline, progress, wake;
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
@@ -9753,6 +9773,95 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* ==== end src/core/exchange.c ==== */
 
+/* ==== begin src/core/tooling.h ==== */
+
+/* tooling: the tool calls that a task has under way, each on a ticket of the platform's. It decides nothing: which calls may run
+ * together is the agent's business.
+ *
+ * Invariants:
+ *   1. The first call has the ticket that is numbered like the task's lane and always free for it; those that run beside it have
+ *      spare ones, as long as there are any. So no task waits for another's tools.
+ *   2. Calls are answered in the order in which they were begun, and none is begun while some of those before are answered already.
+ *   3. A ticket that was begun is ended once, before what its call points to goes away. */
+#ifndef WFI_TOOLING_H
+#define WFI_TOOLING_H
+
+
+WFI void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config);
+
+/* Whether some call is begun and not ended. */
+static inline bool wfi_tooling_runs(const wfi_task *t) {
+    return t->ended < t->begun;
+}
+/* Whether one more can be begun now. */
+WFI bool wfi_tooling_room(const wfi_env *e, const wfi_task *t);
+/* Begins it; there must be room. Not WF_OK: it could not be, and nothing has changed. */
+WFI wf_status wfi_tooling_begin(wfi_env *e, wfi_task *t, const wf_tool_call *call);
+/* What became of the first that runs; WF_AGAIN: nothing yet. */
+WFI wf_status wfi_tooling_result(const wfi_env *e, const wfi_task *t, wf_tool_result *out);
+/* Ends the first that runs, whatever it is doing. */
+WFI void wfi_tooling_end(wfi_env *e, wfi_task *t);
+/* Whose ticket it is: a lane, or another task's number; any, if it is nobody's now. */
+WFI uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket);
+
+#endif
+
+/* ==== end src/core/tooling.h ==== */
+
+/* ==== begin src/core/tooling.c ==== */
+
+/* tooling: see tooling.h. */
+
+void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config) {
+    s->first = config->lanes + config->effects;
+    s->count = s->free_count = config->extra_tools == WF_NONE ? 0 : config->extra_tools;
+    s->free = wfi_arena_take(a, s->count, sizeof *s->free);
+    s->owner = wfi_arena_take(a, s->count, sizeof *s->owner);
+    if (a->full || !a->base) return;
+    for (uint32_t i = 0; i < s->count; i++) /* the lowest number is on top */
+        s->free[i] = s->first + s->count - 1 - i;
+}
+
+bool wfi_tooling_room(const wfi_env *e, const wfi_task *t) {
+    if (t->begun == 0) return true;
+    return t->ended == 0 && t->begun < WFI_TOOLS_TOGETHER && e->spares.free_count > 0;
+}
+
+wf_status wfi_tooling_begin(wfi_env *e, wfi_task *t, const wf_tool_call *call) {
+    wfi_spares *s = &e->spares;
+    WFI_ASSERT(wfi_tooling_room(e, t));
+    uint32_t ticket = t->begun == 0 ? t->lane : s->free[s->free_count - 1];
+    wf_status status = e->os->tool_ops->start(e->os->tool_ctx, ticket, call);
+    if (status != WF_OK) return status;
+    if (t->begun > 0) {
+        s->free_count--;
+        s->owner[ticket - s->first] = t->lane;
+    }
+    t->tickets[t->begun++] = ticket;
+    t->progress = e->now;
+    return WF_OK;
+}
+
+wf_status wfi_tooling_result(const wfi_env *e, const wfi_task *t, wf_tool_result *out) {
+    WFI_ASSERT(wfi_tooling_runs(t));
+    return e->os->tool_ops->result(e->os->tool_ctx, t->tickets[t->ended], out);
+}
+
+void wfi_tooling_end(wfi_env *e, wfi_task *t) {
+    uint32_t ticket = t->tickets[t->ended];
+    WFI_ASSERT(wfi_tooling_runs(t));
+    e->os->tool_ops->end(e->os->tool_ctx, ticket);
+    if (t->ended > 0) e->spares.free[e->spares.free_count++] = ticket;
+    if (++t->ended == t->begun) t->begun = t->ended = 0;
+}
+
+uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket) {
+    const wfi_spares *s = &e->spares;
+    return ticket < s->first || ticket - s->first >= s->count ? ticket : s->owner[ticket - s->first];
+}
+
+/* ==== end src/core/tooling.c ==== */
+
 /* ==== begin src/core/agent.c ==== */
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
@@ -9782,14 +9891,10 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
-static void agent_end_tool(wfi_env *e, wfi_task *t) {
-    if (t->tool) e->os->tool_ops->end(e->os->tool_ctx, t->lane);
-    t->tool = false;
-}
-
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
     wfi_exchange_end(e, t);
-    agent_end_tool(e, t);
+    while (wfi_tooling_runs(t))
+        wfi_tooling_end(e, t);
     wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->schema.ptr);
@@ -9961,9 +10066,8 @@ static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
                          .script = true,
                          .deadline = t->deadline,
                          .output_max = e->config.reply_max};
-    wf_status s = e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call);
-    if (s != WF_OK) return agent_fail(e, t, WF_KIND_TOOL, "the effect could not be started");
-    t->tool = true;
+    if (wfi_tooling_begin(e, t, &call) != WF_OK)
+        return agent_fail(e, t, WF_KIND_TOOL, "the effect could not be started");
     t->state = WFI_TASK_TOOL;
     return WFI_PACE_MORE;
 }
@@ -10050,6 +10154,8 @@ static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id
     uint32_t meta_len;
     if ((s = wfi_log_peek(&e->log, at, &rec, &meta_len)) != WF_OK) return s;
     t->row->last_item = at;
+    if (t->row->intent_at != 0)
+        wfi_log_want(&e->log); /* that a change is done is worth knowing after a power cut too */
     t->row->intent_at = 0;
     return agent_add_item(e, t, rec.payload, rec.payload_len, false);
 }
@@ -10282,11 +10388,10 @@ static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out)
 /* Answers the current tool call and goes on to the next one. */
 static wfi_pace agent_tool_answer(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
     wf_status s = agent_block(e, t, why, id, text, is_error);
-    agent_end_tool(e, t);
     if (s != WF_OK) return agent_trouble(e, t, s);
+    if (wfi_tooling_runs(t)) wfi_tooling_end(e, t);
     t->use++;
-    t->progress = e->now;
-    t->state = WFI_TASK_TURN;
+    t->state = wfi_tooling_runs(t) ? WFI_TASK_TOOL : WFI_TASK_TURN;
     return WFI_PACE_MORE;
 }
 
@@ -10315,75 +10420,117 @@ static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use)
     return agent_tool_answer(e, t, "schema", use->id, text, true);
 }
 
+static bool agent_is_result(const wfi_task *t, const wfi_block_view *use) {
+    return t->schema.len > 0 && wf_json_equals(use->name, WF_STR("result"));
+}
+
 static const wf_tool *agent_tool_named(const wfi_env *e, wf_str escaped) {
-    for (uint32_t i = 0; i < e->config.tool_count; i++)
+    for (uint32_t i = 0; e->os->tool_ops && i < e->config.tool_count; i++)
         if (wf_json_equals(escaped, e->config.tools[i].name)) return &e->config.tools[i];
     return NULL;
 }
 
-static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+/* The tool that a call asks for; *tool NULL: this agent may not have it, and *why says so. */
+static wf_status agent_tool_of(wfi_env *e, const wfi_task *t, const wfi_block_view *use, const wf_tool **tool,
+                               wf_str *why) {
+    bool given = false;
+    *tool = agent_tool_named(e, use->name);
+    if (!*tool) {
+        *why = WF_STR("there is no such tool; use only those that you were given");
+        if (e->os->tool_ops && e->os->tool_ops->refusal) *why = e->os->tool_ops->refusal(e->os->tool_ctx, use->name);
+        return WF_OK;
+    }
+    wf_status s = wfi_request_offers(e, &t->tools, (*tool)->name, &given);
+    if (!given) {
+        *tool = NULL;
+        *why = WF_STR(
+            "this tool was not given to you, though others in this run have it; use only those that you were given");
+    }
+    return s;
+}
+
+/* Call number `use` of the turn, if it may run beside those before it: its tool, which only reads. NULL: it may not. */
+static const wf_tool *agent_beside(wfi_env *e, const wfi_task *t, uint32_t use, wfi_block_view *out) {
+    const wf_tool *tool;
+    wf_str why;
+    if (use >= AGENT_USES_MAX || !agent_find_use(t, use, out) || out->id.len > AGENT_ID_MAX || agent_is_result(t, out))
+        return NULL;
+    return agent_tool_of(e, t, out, &tool, &why) == WF_OK && tool && !tool->effect ? tool : NULL;
+}
+
+static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wf_tool_call call = {.name = tool->name,
                          .input = use->input,
                          .cwd = t->call.cwd,
                          .deadline = t->deadline,
                          .output_max = e->config.tool_output_max};
-    if (e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call) != WF_OK)
-        return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
-    t->tool = true;
+    wf_status s = wfi_tooling_begin(e, t, &call);
+    if (s != WF_OK) return s;
+    wf_trace event = agent_event(t, WF_TRACE_TOOL);
+    event.text = tool->name;
+    wfi_env_trace(e, &event);
     t->state = WFI_TASK_TOOL;
+    return WF_OK;
+}
+
+/* Begins the current tool call and, if it only reads, those after it that only read as well. */
+static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+    wfi_block_view next;
+    bool reads = !tool->effect;
+    if (agent_begin_tool(e, t, tool, use) != WF_OK)
+        return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
+    while (reads && wfi_tooling_room(e, t)) {
+        tool = agent_beside(e, t, t->use + t->begun, &next);
+        if (!tool || agent_begin_tool(e, t, tool, &next) != WF_OK) break; /* its turn will come */
+    }
     return WFI_PACE_MORE;
 }
 
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    bool offered = false;
+    const wf_tool *tool;
+    wf_str why;
     /* on a resume t->use also counts blocks of ours that follow the tools' results */
     if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
     if (t->use >= AGENT_USES_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
-    if (t->schema.len > 0 && wf_json_equals(use.name, WF_STR("result"))) return agent_result(e, t, &use);
-    const wf_tool *tool = agent_tool_named(e, use.name);
-    if (tool && e->os->tool_ops) {
-        wf_status s = wfi_request_offers(e, &t->tools, tool->name, &offered);
-        if (s != WF_OK) return agent_trouble(e, t, s);
-    }
-    if (!offered)
-        return agent_tool_answer(e, t, "tool", use.id, WF_STR("there is no such tool; use only those you were given"),
-                                 true);
-    wf_trace event = agent_event(t, WF_TRACE_TOOL);
-    event.text = tool->name;
-    wfi_env_trace(e, &event);
-    if (!tool->effect) return agent_start_tool(e, t, tool, &use);
+    if (agent_is_result(t, &use)) return agent_result(e, t, &use);
+    wf_status s = agent_tool_of(e, t, &use, &tool, &why);
+    if (s != WF_OK) return agent_trouble(e, t, s);
+    if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
+    if (!tool->effect) return agent_begin_tools(e, t, tool, &use);
     if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
-static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
+/* The first tool that runs; late: it has told nothing for longer than it may. */
+static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t, bool late) {
     wf_tool_result result;
     wfi_block_view use;
-    wf_status s = e->os->tool_ops->result(e->os->tool_ctx, t->lane, &result);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (t->row->effect) {
+    wf_status s = wfi_tooling_result(e, t, &result);
+    if (s == WF_AGAIN && !late) return WFI_PACE_WAIT;
+    if (t->row->effect) { /* it has no stall limit */
         if (s != WF_OK) return agent_fail(e, t, WF_KIND_TOOL, "the effect gave no result");
         return agent_finish(e, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
     }
     if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
+    if (s == WF_AGAIN)
+        return agent_tool_answer(e, t, "tool", use.id,
+                                 WF_STR("the tool made no progress for longer than the stall limit and was ended"),
+                                 true);
+    if (!late) t->progress = e->now; /* else those beside it, which were begun with it, have had their time as well */
     if (s != WF_OK) return agent_tool_answer(e, t, "tool", use.id, WF_STR("the tool gave no result"), true);
     return agent_tool_answer(e, t, "tool", use.id, result.text, result.is_error);
 }
 
 /* ---- the machine ---- */
 
+/* The model has said nothing for longer than it may. */
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
-    wfi_block_view use;
     wfi_failure failure;
-    if (t->state != WFI_TASK_TOOL) return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
-    if (t->row->effect || !agent_find_use(t, t->use, &use))
-        return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
-    return agent_tool_answer(e, t, "tool", use.id,
-                             WF_STR("the tool made no progress for longer than the stall limit and was ended"), true);
+    return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
 }
 
 static bool agent_may_stall(const wfi_task *t) {
@@ -10403,7 +10550,8 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
-    if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
+    bool late = agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms;
+    if (late && t->state != WFI_TASK_TOOL) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
         if (t->reserved.tokens == 0) return agent_request(e, t);
@@ -10420,10 +10568,10 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
         if (t->row->effect) return agent_start_effect(e, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
-        return agent_start_tool(e, t, agent_tool_named(e, use.name), &use);
+        return agent_begin_tools(e, t, agent_tool_named(e, use.name), &use);
     }
     case WFI_TASK_TOOL:
-        return agent_step_tool(e, t);
+        return agent_step_tool(e, t, late);
     case WFI_TASK_TURN:
         return agent_next_tool(e, t);
     case WFI_TASK_FREE:
@@ -10773,7 +10921,7 @@ static void sched_wake(const wfi_env *e, wfi_sched *s) {
     if (e->os->tool_ops) {
         uint32_t n = e->os->tool_ops->ready(e->os->tool_ctx, s->ready_tickets, s->task_count);
         for (uint32_t i = 0; i < n; i++)
-            sched_activate(s, s->ready_tickets[i]);
+            sched_activate(s, wfi_tooling_task(e, s->ready_tickets[i]));
     }
     while (wfi_queue_first(&s->due, &id, &at) && at <= e->now) {
         wfi_queue_remove(&s->due, id);
@@ -11229,6 +11377,7 @@ static void workflow_defaults(wf_config *c) {
     c->max_agents = workflow_default(c->max_agents, 1000);
     c->max_calls = workflow_default(c->max_calls, c->max_agents < 1u << 24 ? c->max_agents * 16 : UINT32_MAX);
     c->effects = workflow_default(c->effects, 8);
+    c->extra_tools = c->extra_tools == WF_NONE ? WF_NONE : workflow_default(c->extra_tools, c->lanes);
     c->max_turns = workflow_default(c->max_turns, 50);
     c->max_tokens = workflow_default(c->max_tokens, 16000);
     c->retries = workflow_default(c->retries, 5);
@@ -11248,6 +11397,7 @@ static const char *workflow_check(const wf_config *c) {
     if (!p->now_ms || !p->wall_ms || !p->random || !p->log) return "config.platform: a hook is missing";
     if (c->lanes > 1000) return "config.lanes: 1 to 1000";
     if (c->effects > 1000) return "config.effects: 1 to 1000";
+    if (c->extra_tools > 1000 && c->extra_tools != WF_NONE) return "config.extra_tools: 1 to 1000, or WF_NONE";
     if (c->max_calls > 1u << 26 || c->max_calls < c->max_agents) return "config.max_calls: max_agents to 2^26";
     if (c->tool_count > 32) return "config.tools: at most 32";
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
@@ -11266,6 +11416,7 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wf *to = w ? w : &scratch;
     if (!w) wfi_zero(&scratch, sizeof scratch);
     wfi_sched_carve(&to->sched, a, c);
+    wfi_spares_carve(&to->env.spares, a, c);
     to->env.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;
@@ -17512,6 +17663,7 @@ typedef struct wfi_tools {
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring waiting, done;
+    char refusal[200]; /* the last one */
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */
@@ -17542,6 +17694,7 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 #define _FILE_OFFSET_BITS 64
 #endif
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17834,11 +17987,11 @@ bool wfi_tools_have_news(wfi_tools *t) {
 
 /* ---- the ops ---- */
 
-static uint32_t tools_find(const wf_tool_call *call) {
+static uint32_t tools_find(wf_str name, bool script) {
     for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
-        wf_str name = tools_kinds[i].tool.name;
-        bool offered = call->script ? tools_kinds[i].script : tools_kinds[i].model;
-        if (offered && name.len == call->name.len && memcmp(name.ptr, call->name.ptr, name.len) == 0) return i;
+        wf_str have = tools_kinds[i].tool.name;
+        bool offered = script ? tools_kinds[i].script : tools_kinds[i].model;
+        if (offered && have.len == name.len && memcmp(have.ptr, name.ptr, have.len) == 0) return i;
     }
     return TOOLS_KINDS;
 }
@@ -17904,7 +18057,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
     wfi_ticket *k = &t->ticket[ticket];
     k->call = *call;
-    k->kind = tools_find(call);
+    k->kind = tools_find(call->name, call->script);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read, files and exec"
@@ -17964,8 +18117,30 @@ static uint64_t tools_due(void *ctx) {
     return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
 }
 
+/* "there is no such tool; this run has read, grep, glob" */
+static const char *tools_unknown(wfi_tools *t) {
+    const char *glue = "there is no such tool; this run has ";
+    size_t n = 0;
+    for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
+        const wf_str *name = &tools_kinds[i].tool.name;
+        if (!tools_kinds[i].model || (tools_kinds[i].right & t->allow) == 0) continue;
+        n += (size_t)snprintf(t->refusal + n, sizeof t->refusal - n, "%s%.*s", glue, (int)name->len, name->ptr);
+        glue = ", ";
+    }
+    return n > 0 ? t->refusal : "there is no such tool, and this run has none";
+}
+
+static wf_str tools_refuse(void *ctx, wf_str name) {
+    wfi_tools *t = ctx;
+    uint32_t kind = tools_find(name, false);
+    const char *why = kind == TOOLS_KINDS                         ? tools_unknown(t)
+                      : (tools_kinds[kind].right & t->allow) == 0 ? tools_refusal(tools_kinds[kind].right)
+                                                                  : "it is not offered in this run";
+    return wf_str_of(why, strlen(why));
+}
+
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due, tools_refuse};
     return &ops;
 }
 
@@ -19549,7 +19724,7 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (config == NULL) return false;
     *out = *config;
     if (out->allow == 0) out->allow = WF_ALLOW_READ;
-    if (out->tickets == 0) out->tickets = 24;
+    if (out->tickets == 0) out->tickets = 40;
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;

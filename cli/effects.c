@@ -140,8 +140,14 @@ static uint64_t effects_due(void *ctx) {
     return look < due ? look : due;
 }
 
+static wf_str effects_refusal(void *ctx, wf_str name) {
+    cli_effects *e = ctx;
+    return e->below->refusal(e->below_ctx, name);
+}
+
 cli_exit cli_effects_open(cli_effects *e, wf_platform *platform, const cli_options *o, bool dry) {
-    static const wf_tool_ops ops = {effects_start, effects_result, effects_end, effects_ready, effects_due};
+    static const wf_tool_ops ops = {effects_start, effects_result, effects_end,
+                                    effects_ready, effects_due,    effects_refusal};
     memset(e, 0, sizeof *e);
     e->platform = platform;
     e->below = platform->tool_ops;

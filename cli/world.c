@@ -99,7 +99,8 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
     if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
-        config.tickets = (uint32_t)w->options->number[OPT_LANES] + 8; /* 8: effects, the wf's default */
+        config.tickets =
+            2 * (uint32_t)w->options->number[OPT_LANES] + 8; /* lanes, extra_tools and 8 effects: defaults */
         if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
     world_raise_files(config.conns);
@@ -162,6 +163,28 @@ static cli_exit world_open_models(cli_world *w) {
     cli_exit code = world_open_rules(w);
     return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
 }
+
+/* What an agent without a system text of its own is told. It goes into every request, so each word costs; it names no tool, for an
+ * agent may have any; and its bytes stay the same, so that a provider's cache keeps it. */
+static const char world_system[] =
+    "You are one sub-agent of a larger workflow, working alone. Nobody reads along and nobody can answer a question: "
+    "decide for yourself, and go on until the task is done or cannot be done.\n"
+    "\n"
+    "Your last message is your answer, and a program reads it: the answer itself, in the form that the task asks for, "
+    "with no preamble and no account of how you got there. If you have a tool named result, its input is the answer "
+    "instead.\n"
+    "\n"
+    "Say plainly, in the answer, what could not be done and what you did not check. Never pass a guess off as a "
+    "finding.\n"
+    "\n"
+    "Where you have tools:\n"
+    "- Paths are relative to the root of the workspace; nothing outside of it can be reached.\n"
+    "- Look instead of guessing what a file holds or what it is called. Read a file before you change it, and change "
+    "only what the task asks for.\n"
+    "- Calls that only read and do not depend on one another go into one turn: they run at the same time.\n"
+    "- Commands have no terminal, no input, and a HOME of their own that starts empty; what they leave running is "
+    "ended.\n"
+    "- When a call fails, its error says why: mend the call or take another way, and do not repeat it as it was.";
 
 static uint32_t world_ms(uint64_t ms) {
     return ms < WF_NONE ? (uint32_t)ms : WF_NONE;
@@ -234,6 +257,7 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
         wf_config config = {.platform = &w->platform,
                             .providers = w->providers,
                             .provider_count = w->provider_count,
+                            .system = WF_STR(world_system),
                             .max_agents = (uint32_t)options->number[OPT_AGENTS]};
         config.tools = w->tools;
         config.tool_count = wf_posix_tools((uint32_t)options->number[OPT_ALLOW], w->tools);

@@ -203,14 +203,19 @@ typedef struct wf_tool_result {
     bool is_error; /* goes back to the model as an error it can act on; fails a script's effect */
 } wf_tool_result;
 
-/* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects-1. `start` may do the work
- * at once. `result` answers WF_AGAIN until it is done; `ready` and `due` as for models. `end` kills what still runs. */
+/* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects+extra_tools-1. Tool calls of one turn
+ * that change nothing may be under way together, and are answered in their order; one that does has its agent's turn for
+ * itself. `start` may do the work at once. `result` answers WF_AGAIN until it is done; `ready` and `due` as for models. `end`
+ * kills what still runs. */
 typedef struct wf_tool_ops {
     wf_status (*start)(void *ctx, uint32_t ticket, const wf_tool_call *call);
     wf_status (*result)(void *ctx, uint32_t ticket, wf_tool_result *out);
     void (*end)(void *ctx, uint32_t ticket);
     uint32_t (*ready)(void *ctx, uint32_t *tickets, uint32_t max);
     uint64_t (*due)(void *ctx);
+    /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
+     * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
+    wf_str (*refusal)(void *ctx, wf_str name);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */
@@ -473,10 +478,11 @@ typedef struct wf_config {
     wf_str system; /* default system prompt */
     wf_str prices; /* a price list to go before the built-in one; empty: none */
 
-    uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
-    uint32_t max_agents; /* rows of the agent table; default 1000 */
-    uint32_t max_calls;  /* rows for agents and effects together; default 16 x max_agents */
-    uint32_t effects;    /* effects under way at a time; default 8 */
+    uint32_t lanes;       /* agents working at a time, 1..1000; default 16 */
+    uint32_t max_agents;  /* rows of the agent table; default 1000 */
+    uint32_t max_calls;   /* rows for agents and effects together; default 16 x max_agents */
+    uint32_t effects;     /* effects under way at a time; default 8 */
+    uint32_t extra_tools; /* a turn's tool calls that run beside its first; default: lanes; WF_NONE: none */
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */

@@ -4,6 +4,7 @@
 #include "exchange.h"
 #include "request.h"
 #include "retry.h"
+#include "tooling.h"
 
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
@@ -30,14 +31,10 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
-static void agent_end_tool(wfi_env *e, wfi_task *t) {
-    if (t->tool) e->os->tool_ops->end(e->os->tool_ctx, t->lane);
-    t->tool = false;
-}
-
 void wfi_task_drop(wfi_env *e, wfi_task *t) {
     wfi_exchange_end(e, t);
-    agent_end_tool(e, t);
+    while (wfi_tooling_runs(t))
+        wfi_tooling_end(e, t);
     wfi_budget_settle(e, t);
     wfi_heap_free(&e->heap, t->meta);
     wfi_heap_free(&e->heap, (void *)(uintptr_t)t->schema.ptr);
@@ -209,9 +206,8 @@ static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
                          .script = true,
                          .deadline = t->deadline,
                          .output_max = e->config.reply_max};
-    wf_status s = e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call);
-    if (s != WF_OK) return agent_fail(e, t, WF_KIND_TOOL, "the effect could not be started");
-    t->tool = true;
+    if (wfi_tooling_begin(e, t, &call) != WF_OK)
+        return agent_fail(e, t, WF_KIND_TOOL, "the effect could not be started");
     t->state = WFI_TASK_TOOL;
     return WFI_PACE_MORE;
 }
@@ -298,6 +294,8 @@ static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id
     uint32_t meta_len;
     if ((s = wfi_log_peek(&e->log, at, &rec, &meta_len)) != WF_OK) return s;
     t->row->last_item = at;
+    if (t->row->intent_at != 0)
+        wfi_log_want(&e->log); /* that a change is done is worth knowing after a power cut too */
     t->row->intent_at = 0;
     return agent_add_item(e, t, rec.payload, rec.payload_len, false);
 }
@@ -530,11 +528,10 @@ static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out)
 /* Answers the current tool call and goes on to the next one. */
 static wfi_pace agent_tool_answer(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
     wf_status s = agent_block(e, t, why, id, text, is_error);
-    agent_end_tool(e, t);
     if (s != WF_OK) return agent_trouble(e, t, s);
+    if (wfi_tooling_runs(t)) wfi_tooling_end(e, t);
     t->use++;
-    t->progress = e->now;
-    t->state = WFI_TASK_TURN;
+    t->state = wfi_tooling_runs(t) ? WFI_TASK_TOOL : WFI_TASK_TURN;
     return WFI_PACE_MORE;
 }
 
@@ -563,75 +560,117 @@ static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use)
     return agent_tool_answer(e, t, "schema", use->id, text, true);
 }
 
+static bool agent_is_result(const wfi_task *t, const wfi_block_view *use) {
+    return t->schema.len > 0 && wf_json_equals(use->name, WF_STR("result"));
+}
+
 static const wf_tool *agent_tool_named(const wfi_env *e, wf_str escaped) {
-    for (uint32_t i = 0; i < e->config.tool_count; i++)
+    for (uint32_t i = 0; e->os->tool_ops && i < e->config.tool_count; i++)
         if (wf_json_equals(escaped, e->config.tools[i].name)) return &e->config.tools[i];
     return NULL;
 }
 
-static wfi_pace agent_start_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+/* The tool that a call asks for; *tool NULL: this agent may not have it, and *why says so. */
+static wf_status agent_tool_of(wfi_env *e, const wfi_task *t, const wfi_block_view *use, const wf_tool **tool,
+                               wf_str *why) {
+    bool given = false;
+    *tool = agent_tool_named(e, use->name);
+    if (!*tool) {
+        *why = WF_STR("there is no such tool; use only those that you were given");
+        if (e->os->tool_ops && e->os->tool_ops->refusal) *why = e->os->tool_ops->refusal(e->os->tool_ctx, use->name);
+        return WF_OK;
+    }
+    wf_status s = wfi_request_offers(e, &t->tools, (*tool)->name, &given);
+    if (!given) {
+        *tool = NULL;
+        *why = WF_STR(
+            "this tool was not given to you, though others in this run have it; use only those that you were given");
+    }
+    return s;
+}
+
+/* Call number `use` of the turn, if it may run beside those before it: its tool, which only reads. NULL: it may not. */
+static const wf_tool *agent_beside(wfi_env *e, const wfi_task *t, uint32_t use, wfi_block_view *out) {
+    const wf_tool *tool;
+    wf_str why;
+    if (use >= AGENT_USES_MAX || !agent_find_use(t, use, out) || out->id.len > AGENT_ID_MAX || agent_is_result(t, out))
+        return NULL;
+    return agent_tool_of(e, t, out, &tool, &why) == WF_OK && tool && !tool->effect ? tool : NULL;
+}
+
+static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wf_tool_call call = {.name = tool->name,
                          .input = use->input,
                          .cwd = t->call.cwd,
                          .deadline = t->deadline,
                          .output_max = e->config.tool_output_max};
-    if (e->os->tool_ops->start(e->os->tool_ctx, t->lane, &call) != WF_OK)
-        return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
-    t->tool = true;
+    wf_status s = wfi_tooling_begin(e, t, &call);
+    if (s != WF_OK) return s;
+    wf_trace event = agent_event(t, WF_TRACE_TOOL);
+    event.text = tool->name;
+    wfi_env_trace(e, &event);
     t->state = WFI_TASK_TOOL;
+    return WF_OK;
+}
+
+/* Begins the current tool call and, if it only reads, those after it that only read as well. */
+static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+    wfi_block_view next;
+    bool reads = !tool->effect;
+    if (agent_begin_tool(e, t, tool, use) != WF_OK)
+        return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
+    while (reads && wfi_tooling_room(e, t)) {
+        tool = agent_beside(e, t, t->use + t->begun, &next);
+        if (!tool || agent_begin_tool(e, t, tool, &next) != WF_OK) break; /* its turn will come */
+    }
     return WFI_PACE_MORE;
 }
 
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
-    bool offered = false;
+    const wf_tool *tool;
+    wf_str why;
     /* on a resume t->use also counts blocks of ours that follow the tools' results */
     if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
     if (t->use >= AGENT_USES_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
-    if (t->schema.len > 0 && wf_json_equals(use.name, WF_STR("result"))) return agent_result(e, t, &use);
-    const wf_tool *tool = agent_tool_named(e, use.name);
-    if (tool && e->os->tool_ops) {
-        wf_status s = wfi_request_offers(e, &t->tools, tool->name, &offered);
-        if (s != WF_OK) return agent_trouble(e, t, s);
-    }
-    if (!offered)
-        return agent_tool_answer(e, t, "tool", use.id, WF_STR("there is no such tool; use only those you were given"),
-                                 true);
-    wf_trace event = agent_event(t, WF_TRACE_TOOL);
-    event.text = tool->name;
-    wfi_env_trace(e, &event);
-    if (!tool->effect) return agent_start_tool(e, t, tool, &use);
+    if (agent_is_result(t, &use)) return agent_result(e, t, &use);
+    wf_status s = agent_tool_of(e, t, &use, &tool, &why);
+    if (s != WF_OK) return agent_trouble(e, t, s);
+    if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
+    if (!tool->effect) return agent_begin_tools(e, t, tool, &use);
     if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
-static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t) {
+/* The first tool that runs; late: it has told nothing for longer than it may. */
+static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t, bool late) {
     wf_tool_result result;
     wfi_block_view use;
-    wf_status s = e->os->tool_ops->result(e->os->tool_ctx, t->lane, &result);
-    if (s == WF_AGAIN) return WFI_PACE_WAIT;
-    if (t->row->effect) {
+    wf_status s = wfi_tooling_result(e, t, &result);
+    if (s == WF_AGAIN && !late) return WFI_PACE_WAIT;
+    if (t->row->effect) { /* it has no stall limit */
         if (s != WF_OK) return agent_fail(e, t, WF_KIND_TOOL, "the effect gave no result");
         return agent_finish(e, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
     }
     if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
+    if (s == WF_AGAIN)
+        return agent_tool_answer(e, t, "tool", use.id,
+                                 WF_STR("the tool made no progress for longer than the stall limit and was ended"),
+                                 true);
+    if (!late) t->progress = e->now; /* else those beside it, which were begun with it, have had their time as well */
     if (s != WF_OK) return agent_tool_answer(e, t, "tool", use.id, WF_STR("the tool gave no result"), true);
     return agent_tool_answer(e, t, "tool", use.id, result.text, result.is_error);
 }
 
 /* ---- the machine ---- */
 
+/* The model has said nothing for longer than it may. */
 static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
-    wfi_block_view use;
     wfi_failure failure;
-    if (t->state != WFI_TASK_TOOL) return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
-    if (t->row->effect || !agent_find_use(t, t->use, &use))
-        return agent_fail(e, t, WF_KIND_STALL, "the effect made no progress for longer than the stall limit");
-    return agent_tool_answer(e, t, "tool", use.id,
-                             WF_STR("the tool made no progress for longer than the stall limit and was ended"), true);
+    return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
 }
 
 static bool agent_may_stall(const wfi_task *t) {
@@ -651,7 +690,8 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(e, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
-    if (agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms) return agent_stalled(e, t);
+    bool late = agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms;
+    if (late && t->state != WFI_TASK_TOOL) return agent_stalled(e, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
         if (t->reserved.tokens == 0) return agent_request(e, t);
@@ -668,10 +708,10 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
         if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
         if (t->row->effect) return agent_start_effect(e, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
-        return agent_start_tool(e, t, agent_tool_named(e, use.name), &use);
+        return agent_begin_tools(e, t, agent_tool_named(e, use.name), &use);
     }
     case WFI_TASK_TOOL:
-        return agent_step_tool(e, t);
+        return agent_step_tool(e, t, late);
     case WFI_TASK_TURN:
         return agent_next_tool(e, t);
     case WFI_TASK_FREE:

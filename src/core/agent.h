@@ -21,7 +21,7 @@ typedef enum wfi_task_state {
     WFI_TASK_BODY,    /* its body comes in */
     WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
     WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
-    WFI_TASK_TOOL,    /* a tool runs */
+    WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
 
@@ -31,6 +31,8 @@ typedef struct wfi_item {
     uint32_t len;
     bool turn;
 } wfi_item;
+
+#define WFI_TOOLS_TOGETHER 8u /* of one agent */
 
 typedef struct wfi_task {
     wfi_task_state state;
@@ -71,8 +73,11 @@ typedef struct wfi_task {
     wfi_reader reader;
     wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
     wfi_reply turn; /* slices of reader or reply */
-    uint32_t use;   /* which of its tool calls is next */
-    bool tool;      /* a tool is started, not ended */
+    uint32_t use;   /* which of its tool calls is to be answered next */
+
+    /* the tools under way, see tooling.h */
+    uint32_t tickets[WFI_TOOLS_TOGETHER];
+    uint32_t begun, ended; /* how many of the tickets */
 
     uint64_t started, deadline, progress, wake;
     uint64_t durable; /* offset that INTENT and RESERVE wait for */

@@ -16,11 +16,20 @@ typedef struct wfi_text_slot {
     uint32_t len;
 } wfi_text_slot;
 
+/* The platform's tickets beyond those that lanes and effects have for themselves. */
+typedef struct wfi_spares {
+    uint32_t first;  /* number of the first one */
+    uint32_t *free;  /* stack of tickets */
+    uint32_t *owner; /* by ticket - first: the lane that had it last */
+    uint32_t count, free_count;
+} wfi_spares;
+
 typedef struct wfi_env {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
     wfi_heap heap;
     wfi_log log;
+    wfi_spares spares;
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;

@@ -1,6 +1,7 @@
 /* sched: see sched.h. */
 #include "sched.h"
 #include "budget.h"
+#include "tooling.h"
 
 #define SCHED_LIVE_ORDER                                                                                               \
     (UINT64_C(1) << 62) /* undelivered answers come after all that were delivered, by place in the log */
@@ -271,7 +272,7 @@ static void sched_wake(const wfi_env *e, wfi_sched *s) {
     if (e->os->tool_ops) {
         uint32_t n = e->os->tool_ops->ready(e->os->tool_ctx, s->ready_tickets, s->task_count);
         for (uint32_t i = 0; i < n; i++)
-            sched_activate(s, s->ready_tickets[i]);
+            sched_activate(s, wfi_tooling_task(e, s->ready_tickets[i]));
     }
     while (wfi_queue_first(&s->due, &id, &at) && at <= e->now) {
         wfi_queue_remove(&s->due, id);

@@ -3,6 +3,7 @@
 #include "budget.h"
 #include "replay.h"
 #include "request.h"
+#include "tooling.h"
 
 #define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
@@ -71,6 +72,7 @@ static void workflow_defaults(wf_config *c) {
     c->max_agents = workflow_default(c->max_agents, 1000);
     c->max_calls = workflow_default(c->max_calls, c->max_agents < 1u << 24 ? c->max_agents * 16 : UINT32_MAX);
     c->effects = workflow_default(c->effects, 8);
+    c->extra_tools = c->extra_tools == WF_NONE ? WF_NONE : workflow_default(c->extra_tools, c->lanes);
     c->max_turns = workflow_default(c->max_turns, 50);
     c->max_tokens = workflow_default(c->max_tokens, 16000);
     c->retries = workflow_default(c->retries, 5);
@@ -90,6 +92,7 @@ static const char *workflow_check(const wf_config *c) {
     if (!p->now_ms || !p->wall_ms || !p->random || !p->log) return "config.platform: a hook is missing";
     if (c->lanes > 1000) return "config.lanes: 1 to 1000";
     if (c->effects > 1000) return "config.effects: 1 to 1000";
+    if (c->extra_tools > 1000 && c->extra_tools != WF_NONE) return "config.extra_tools: 1 to 1000, or WF_NONE";
     if (c->max_calls > 1u << 26 || c->max_calls < c->max_agents) return "config.max_calls: max_agents to 2^26";
     if (c->tool_count > 32) return "config.tools: at most 32";
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
@@ -108,6 +111,7 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wf *to = w ? w : &scratch;
     if (!w) wfi_zero(&scratch, sizeof scratch);
     wfi_sched_carve(&to->sched, a, c);
+    wfi_spares_carve(&to->env.spares, a, c);
     to->env.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
     to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
     to->env.text_mask = texts - 1;

@@ -60,7 +60,7 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (config == NULL) return false;
     *out = *config;
     if (out->allow == 0) out->allow = WF_ALLOW_READ;
-    if (out->tickets == 0) out->tickets = 24;
+    if (out->tickets == 0) out->tickets = 40;
     if (out->children == 0) out->children = 8;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;

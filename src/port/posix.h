@@ -1,6 +1,6 @@
 /* posix: the hosted platform for Linux and other POSIX systems. Opt-in: define WF_PORT_POSIX before including.
  *
- *     wf_posix_config pc = {.root = ".", .log = "run.wflog", .mode = WF_POSIX_CREATE, .tickets = 24};
+ *     wf_posix_config pc = {.root = ".", .log = "run.wflog", .mode = WF_POSIX_CREATE, .tickets = 40};
  *     wf_posix *posix;
  *     wf_posix_open(&posix, memory, wf_posix_size(&pc), &pc, &error);
  *     wf_posix_platform(posix, &platform);                      hand this to wf_init
@@ -54,7 +54,7 @@ typedef struct wf_posix_config {
     wf_posix_mode mode;
     bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
     uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
-    uint32_t tickets;  /* tools under way at a time: lanes + effects of the wf_config; default 24 */
+    uint32_t tickets;  /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */

@@ -11,6 +11,7 @@
 #include "tools.h"
 #include "work.h"
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -303,11 +304,11 @@ bool wfi_tools_have_news(wfi_tools *t) {
 
 /* ---- the ops ---- */
 
-static uint32_t tools_find(const wf_tool_call *call) {
+static uint32_t tools_find(wf_str name, bool script) {
     for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
-        wf_str name = tools_kinds[i].tool.name;
-        bool offered = call->script ? tools_kinds[i].script : tools_kinds[i].model;
-        if (offered && name.len == call->name.len && memcmp(name.ptr, call->name.ptr, name.len) == 0) return i;
+        wf_str have = tools_kinds[i].tool.name;
+        bool offered = script ? tools_kinds[i].script : tools_kinds[i].model;
+        if (offered && have.len == name.len && memcmp(have.ptr, name.ptr, have.len) == 0) return i;
     }
     return TOOLS_KINDS;
 }
@@ -373,7 +374,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
     wfi_ticket *k = &t->ticket[ticket];
     k->call = *call;
-    k->kind = tools_find(call);
+    k->kind = tools_find(call->name, call->script);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
                    call->script ? "there is no such effect; there are read, files and exec"
@@ -433,7 +434,29 @@ static uint64_t tools_due(void *ctx) {
     return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
 }
 
+/* "there is no such tool; this run has read, grep, glob" */
+static const char *tools_unknown(wfi_tools *t) {
+    const char *glue = "there is no such tool; this run has ";
+    size_t n = 0;
+    for (uint32_t i = 0; i < TOOLS_KINDS; i++) {
+        const wf_str *name = &tools_kinds[i].tool.name;
+        if (!tools_kinds[i].model || (tools_kinds[i].right & t->allow) == 0) continue;
+        n += (size_t)snprintf(t->refusal + n, sizeof t->refusal - n, "%s%.*s", glue, (int)name->len, name->ptr);
+        glue = ", ";
+    }
+    return n > 0 ? t->refusal : "there is no such tool, and this run has none";
+}
+
+static wf_str tools_refuse(void *ctx, wf_str name) {
+    wfi_tools *t = ctx;
+    uint32_t kind = tools_find(name, false);
+    const char *why = kind == TOOLS_KINDS                         ? tools_unknown(t)
+                      : (tools_kinds[kind].right & t->allow) == 0 ? tools_refusal(tools_kinds[kind].right)
+                                                                  : "it is not offered in this run";
+    return wf_str_of(why, strlen(why));
+}
+
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due, tools_refuse};
     return &ops;
 }

@@ -47,6 +47,7 @@ typedef struct wfi_tools {
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring waiting, done;
+    char refusal[200]; /* the last one */
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */

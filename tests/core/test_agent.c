@@ -139,7 +139,7 @@ static void test_tool_turn(void **state) {
     assert_non_null(strstr(play.last,
                            "{\"role\":\"user\",\"content\":[{\"type\":\"tool_result\",\"tool_use_id\":\"a\\\"1\","
                            "\"content\":\"the tool says \\\"hi\\\"\"},{\"type\":\"tool_result\",\"tool_use_id\":"
-                           "\"b2\",\"content\":\"there is no such tool"));
+                           "\"b2\",\"content\":\"the fake has no nothing"));
     assert_non_null(strstr(play.last, "\"is_error\":true},{\"type\":\"tool_result\",\"tool_use_id\":\"c3\""));
     rig_end(&r);
 }
@@ -152,6 +152,7 @@ static void test_tools_not_offered(void **state) {
     wf_agent_spec spec = {.prompt = WF_STR("go"), .tools = WF_STR("look")};
     assert_int_equal(ask(&r, &spec).kind, WF_KIND_NONE);
     assert_string_equal(play.tool_log, "");
+    assert_non_null(strstr(play.last, "was not given to you")); /* not: that there is none */
     wf_call call;
     spec.tools = WF_STR("look,nonsense");
     assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_E_CONFIG);
@@ -169,6 +170,7 @@ static void test_no_tools_at_all(void **state) {
     wf_delivery d = ask(&r, &spec);
     assert_text(d.value, "no call in it");
     assert_null(strstr(play.last, "\"tools\""));
+    assert_non_null(strstr(play.last, "there is no such tool; use only those"));
     wf_call call;
     wf_effect_spec effect = {.path = WF_STR("p"), .name = WF_STR("probe"), .input = WF_STR("1")};
     assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_E_CONFIG);

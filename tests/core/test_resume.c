@@ -16,6 +16,13 @@ static wf_delivery at_place(rig *r, const char *path, const char *prompt) {
     return rig_take(r);
 }
 
+static char kept_body[65536]; /* of the last request */
+
+static void keep_body(fake *f, const fake_request *r) {
+    (void)f;
+    snprintf(kept_body, sizeof kept_body, "%s", r->body);
+}
+
 /* Kills the rig; the next life runs this script text. */
 static void edit(rig *r, const char *script) {
     rig old = *r;
@@ -143,6 +150,40 @@ static void test_same_script_moves_nothing(void **state) {
     rig_crash(&r, FAKE_SYNCED);
     assert_false(at_place(&r, "b", "one").cached);
     assert_true(at_place(&r, "a", "one").cached);
+    rig_end(&r);
+}
+
+/* What the run says for all agents is recorded, not part of what a call is: with other defaults the finished calls stay, and
+ * an agent already in conversation keeps its own. */
+static void test_defaults_are_no_identity(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.system = WF_STR("the old text");
+    rig_start(&r);
+    assert_int_equal(rig_do(&r, "one").kind, WF_KIND_NONE);
+    rig_ask(&r, "tools=1;delay=500;");
+    while (r.f->requests < 3) { /* its second turn is under way */
+        assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+        if (wait) fake_sleep(r.f, wait);
+    }
+    r.config.system = WF_STR("the new text");
+    r.config.effort = WF_STR("low");
+    r.config.tool_count = 1;
+    rig_crash(&r, FAKE_ALL);
+    assert_true(rig_do(&r, "one").cached);
+    assert_int_equal(r.f->requests, 0);
+    r.f->on_request = keep_body;
+    d = rig_do(&r, "tools=1;delay=500;");
+    assert_int_equal(d.turns, 2);
+    assert_int_equal(r.f->requests, 1);
+    assert_non_null(strstr(kept_body, "the old text"));
+    assert_non_null(strstr(kept_body, "\"change\""));
+    assert_null(strstr(kept_body, "effort"));
+    assert_int_equal(rig_do(&r, "three").kind, WF_KIND_NONE);
+    assert_non_null(strstr(kept_body, "the new text"));
     rig_end(&r);
 }
 
@@ -463,6 +504,7 @@ int main(void) {
         cmocka_unit_test(test_no_cache),
         cmocka_unit_test(test_moved_calls),
         cmocka_unit_test(test_same_script_moves_nothing),
+        cmocka_unit_test(test_defaults_are_no_identity),
         cmocka_unit_test(test_places_come_first),
         cmocka_unit_test(test_changed_prompt),
         cmocka_unit_test(test_nothing_is_sent_before_recorded_answers),

@@ -14,6 +14,8 @@ MODEL = """
 return function(r)
     local last, names = r.messages[#r.messages].content[1], {}
     if last.text and string.find(last.text, "^look") then return { tool = { name = "glob", input = { pattern = "**" } } } end
+    local name = last.text and string.match(last.text, "^call (%w+)")
+    if name then return { tool = { name = name, input = { path = "src/new.txt", content = "x" } } } end
     for _, tool in ipairs(r.tools or {}) do table.insert(names, tool.name) end
     return { text = table.concat({ r.system and r.system[1].text or "nil", table.concat(names, ","), tostring(last.content or last.text) }, "|") }
 end
@@ -83,6 +85,26 @@ def main():
         case(out.strip().endswith("|a.txt"), "cwd is all that the agent's tools see", out + err)
         code, out, err = run(folder, 'return agent("look", { cwd = ".." })')
         case("no folder of the workspace" in out, "a cwd outside of the workspace shows nothing", out + err)
+
+        code, out, err = run(folder, 'return agent("call write")')
+        case(code == 0 and out.strip().endswith("|it is not allowed in this run; --allow write gives that right"),
+             "a tool that the run does not allow: the model is told by which flag it would be", out + err)
+        case(not os.path.exists(os.path.join(folder, "src/new.txt")), "and nothing was done")
+        code, out, err = run(folder, 'return agent("call write")', "--allow", "read,write")
+        case(code == 0 and os.path.exists(os.path.join(folder, "src/new.txt")), "with the flag it is done", out + err)
+        os.remove(os.path.join(folder, "src/new.txt"))
+        code, out, err = run(folder, 'return agent("call frobnicate")')
+        case(code == 0 and out.strip().endswith("|there is no such tool; this run has read, grep, glob"),
+             "a tool that nobody has: the model is told which there are", out + err)
+        code, out, err = run(folder, 'return agent("call read", { tools = { "glob" } })')
+        case(code == 0 and "this tool was not given to you" in out, "a tool that the run has and the agent has not", out + err)
+
+        code, out, err = run(folder, 'return { agent("go"), agent("go", { system = "Mine." }) }')
+        standard, own = (said.split("|")[0] for said in json.loads(out))
+        case(standard.startswith("You are one sub-agent of a larger workflow") and own == "Mine.",
+             "an agent without a system text of its own is told how to work; its own goes instead", out)
+        tools = [t for t in ("grep", "glob", "bash", "edit", "write", "exec") if t in standard]
+        case(len(standard) < 1600 and not tools, "that text is short, and names no tool that may not be there", tools)
 
         body = 'local v, e = agent("go", { budget = { tokens = 500 } }) return { e and e.kind, (agent("go")) ~= nil }'
         code, out, err = run(folder, body)

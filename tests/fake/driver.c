@@ -29,8 +29,10 @@ static wf_status driver_ask(driver *d, const char *path, uint64_t dice) {
         wf_agent_spec spec = {.path = at, .label = at};
         const char *how = "";
         dice = fake_mix(dice);
-        if (dice % 100 < 15)
+        if (dice % 100 < 8)
             how = "tools=2;";
+        else if (dice % 100 < 15)
+            how = "tools=2;calls=llclxllcc;";
         else if (dice % 100 < 25)
             how = "tools=1;tool=change;";
         else if (dice % 100 < 42)

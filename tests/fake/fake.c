@@ -221,6 +221,23 @@ static uint64_t fake_number(const char *prompt, const char *key, uint64_t standa
     return fake_directive(prompt, key, buf, sizeof buf) ? strtoull(buf, NULL, 10) : standard;
 }
 
+/* A turn that asks for several tools. */
+static void fake_calls(const fake_request *r, const char *letters, fake_answer *out) {
+    char content[8192];
+    size_t n = (size_t)sprintf(content, "[");
+    uint64_t by = fake_hash(0, r->prompt, strlen(r->prompt));
+    for (size_t i = 0; letters[i] && n < sizeof content - 300; i++)
+        n += (size_t)sprintf(content + n,
+                             "%s{\"type\":\"tool_use\",\"id\":\"use_%u_%zu\",\"name\":\"%s\",\"input\":{\"turn\":%u,"
+                             "\"call\":%zu,\"by\":\"%016llx\"}}",
+                             i ? "," : "", r->turns, i,
+                             letters[i] == 'l'   ? "look"
+                             : letters[i] == 'c' ? "change"
+                                                 : "nothing",
+                             r->turns, i, (unsigned long long)by);
+    fake_reply(out, "tool_use", "%s]", content);
+}
+
 void fake_directed(fake *f, const fake_request *r, fake_answer *out) {
     char text[512];
     uint64_t by_prompt = fake_hash(r->turns + 1, r->prompt, strlen(r->prompt)), by_seed = fake_mix(by_prompt ^ f->seed);
@@ -239,7 +256,10 @@ void fake_directed(fake *f, const fake_request *r, fake_answer *out) {
         fake_error(out, out->status, "as the prompt wished");
         return;
     }
-    if (r->turns < fake_number(r->prompt, "tools=", 0)) {
+    bool tools = r->turns < fake_number(r->prompt, "tools=", 0);
+    if (tools && fake_directive(r->prompt, "calls=", text, sizeof text)) {
+        fake_calls(r, text, out);
+    } else if (tools) {
         if (!fake_directive(r->prompt, "tool=", text, sizeof text)) strcpy(text, "look");
         fake_reply(
             out, "tool_use",
@@ -487,7 +507,7 @@ static wf_status fake_tool_start(void *ctx, uint32_t ticket, const wf_tool_call 
     t->script = call->script;
     t->text = fake_grow(NULL, 65536);
     t->due = f->now + fake_below(&f->rng, f->tool_delay + 1);
-    f->open_tickets++;
+    if (++f->open_tickets > f->open_tickets_high) f->open_tickets_high = f->open_tickets;
     f->tool_starts++;
     f->tool(f, call, t);
     return WF_OK;
@@ -540,13 +560,19 @@ static uint64_t fake_tool_due(void *ctx) {
     return f->mute ? UINT64_MAX : fake_next_ticket(f);
 }
 
+static wf_str fake_refusal(void *ctx, wf_str name) {
+    fake *f = ctx;
+    int n = snprintf(f->refusal, sizeof f->refusal, "the fake has no %.*s", (int)name.len, name.ptr);
+    return wf_str_of(f->refusal, (size_t)n);
+}
+
 /* ---- all together ---- */
 
 static const wf_log_ops fake_log_ops = {fake_size, fake_read, fake_log_write, fake_sync, fake_cut};
 static const wf_model_ops fake_model_ops = {fake_begin, fake_send,  fake_head, fake_recv,
                                             fake_end,   fake_ready, fake_due,  fake_why};
-static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end, fake_tool_ready,
-                                          fake_tool_due};
+static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end,
+                                          fake_tool_ready, fake_tool_due,    fake_refusal};
 
 fake *fake_new(uint64_t seed, const void *data, size_t size) {
     fake *f = calloc(1, sizeof *f);

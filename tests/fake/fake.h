@@ -11,7 +11,7 @@
 #include <string.h>
 
 #define FAKE_LANES   1000
-#define FAKE_TICKETS 1016
+#define FAKE_TICKETS 2016
 
 typedef struct fake fake;
 
@@ -92,6 +92,7 @@ void fake_error(fake_answer *out, uint32_t status, const char *message);
 
 /* The default model reads directives in the prompt, "key=value;" anywhere in it:
  *   tools=N tool=NAME   asks for tool NAME (default look) in its first N turns
+ *   calls=LETTERS       ... and for these, all in one turn, instead: l look, c change, x one that is not there
  *   result=JSON         then calls the result tool with it (until ';')
  *   stop=REASON         then ends for this reason instead of end_turn
  *   status=N            answers this HTTP status always
@@ -155,9 +156,10 @@ struct fake {
     fake_disk disk;
     fake_exchange lanes[FAKE_LANES];
     fake_ticket tickets[FAKE_TICKETS];
-    uint32_t open_lanes, open_lanes_high, open_tickets;
+    uint32_t open_lanes, open_lanes_high, open_tickets, open_tickets_high;
     uint64_t requests, replies; /* begun; received whole */
     uint64_t tool_starts;
+    char refusal[512];
     uint64_t tokens; /* as billed: of all replies that the model made */
     fake_tally *tallies;
     size_t tally_count, tally_cap;

@@ -62,6 +62,32 @@ static void test_read_refusals(void **state) {
     bad(effect("grep", "{\"pattern\":\"x\"}"), "no such effect");
 }
 
+/* Why a tool is not among those of the run: never by doing it. */
+static void refused(uint32_t rights, const char *tool, const char *why) {
+    close_posix();
+    allow = rights;
+    open_posix(0, 0, 0);
+    wf_str text = pl.tool_ops->refusal(pl.tool_ctx, wf_str_of(tool, strlen(tool)));
+    assert_int_equal(text.len, strlen(why));
+    assert_memory_equal(text.ptr, why, text.len);
+    close_posix();
+    allow = 0;
+    open_posix(0, 0, 0);
+}
+
+static void test_refusals_name_the_mend(void **state) {
+    static char name[5000];
+    (void)state;
+    memset(name, 'n', sizeof name - 1);
+    refused(0, "write", "it is not allowed in this run; --allow write gives that right");
+    refused(WF_ALLOW_READ | WF_ALLOW_EXEC, "edit", "it is not allowed in this run; --allow write gives that right");
+    refused(WF_ALLOW_WRITE, "grep", "it is not allowed in this run; --allow read gives that right");
+    refused(0, "read", "it is not offered in this run");
+    refused(0, name, "there is no such tool; this run has read, grep, glob");
+    refused(WF_ALLOW_WRITE, "", "there is no such tool; this run has write, edit");
+    refused(WF_ALLOW_EXEC, "files", "there is no such tool, and this run has none");
+}
+
 static void test_read_windows(void **state) {
     (void)state;
     FILE *f = fopen(at("big"), "w");
@@ -603,13 +629,15 @@ static void test_tool_list(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_read),         CASE(test_read_refusals),  CASE(test_read_windows), CASE(test_escapes),
-        CASE(test_cwd),          CASE(test_swapped_links),  CASE(test_grep),         CASE(test_grep_context),
-        CASE(test_grep_caps),    CASE(test_grep_is_linear), CASE(test_glob),         CASE(test_files_effect),
-        CASE(test_order),        CASE(test_read_effect),    CASE(test_deep_tree),    CASE(test_unreadable),
-        CASE(test_many_tickets), CASE(test_wait_sleeps),    CASE(test_close_kills),  CASE(test_sigchld_ignored),
-        CASE(test_deadline),     CASE(test_no_root),        CASE(test_bash),         CASE(test_exec),
-        CASE(test_tool_list),
+        CASE(test_read),          CASE(test_read_refusals),  CASE(test_refusals_name_the_mend),
+        CASE(test_read_windows),  CASE(test_escapes),        CASE(test_cwd),
+        CASE(test_swapped_links), CASE(test_grep),           CASE(test_grep_context),
+        CASE(test_grep_caps),     CASE(test_grep_is_linear), CASE(test_glob),
+        CASE(test_files_effect),  CASE(test_order),          CASE(test_read_effect),
+        CASE(test_deep_tree),     CASE(test_unreadable),     CASE(test_many_tickets),
+        CASE(test_wait_sleeps),   CASE(test_close_kills),    CASE(test_sigchld_ignored),
+        CASE(test_deadline),      CASE(test_no_root),        CASE(test_tool_list),
+        CASE(test_bash),          CASE(test_exec),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
