@@ -675,6 +675,33 @@ static void test_writes(void **state) {
     writes();
 }
 
+/* Root writes in a tree of somebody else, and nowhere else, not by modes either. */
+static void test_tree_of_others(void **state) {
+    (void)state;
+    if (geteuid() != 0 || jail.abi < 3) skip();
+    setenv("B", base, 1);
+    mkdir(at("%s/d", root), 0700);
+    put(at("%s/d/f", root), "theirs\n");
+    chmod(at("%s/d/f", root), 0600);
+    chmod(root, 0755);
+    assert_int_equal(system(at("chown -R 65534:65534 %s %s/secret; chmod 600 %s/secret", root, base, base)), 0);
+    prints("echo x >new && mkdir e && echo y >>d/f && cat d/f new && rm -r new e && mv d/f g && cat g",
+           "theirs\ny\nx\ntheirs\ny\n");
+    prints("grep -h -e 'Cap[PEBAI]' /proc/self/status | tr -d '\\t\\n'",
+           "CapInh:0000000000000000CapPrm:0000000000000002CapEff:0000000000000002CapBnd:0000000000000002CapAmb:"
+           "0000000000000000");
+    prints(
+        "(echo x >$B/secret || chmod 666 $B/secret || chown 0 $B/secret || truncate -s 0 $B/secret || rm -f $B/secret) "
+        "2>/dev/null || echo refused",
+        "refused\n");
+    prints("(chmod 777 g || chown 0 g) 2>/dev/null || echo refused", "refused\n");
+    prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
+    struct stat st;
+    assert_int_equal(stat(at("%s/secret", base), &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    assert_int_equal(st.st_uid, 65534);
+}
+
 static void test_writes_without_spaces(void **state) {
     (void)state;
     no_spaces();
@@ -928,6 +955,7 @@ int main(int argc, char **argv) {
         CASE(test_daemons_without_spaces),
         CASE(test_writes),
         CASE(test_writes_without_spaces),
+        CASE(test_tree_of_others),
         CASE(test_git_and_wf),
         CASE(test_hidden),
         CASE(test_prying),
