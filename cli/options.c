@@ -391,11 +391,12 @@ cli_exit cli_options_parse(cli_options *o, int argc, char **argv) {
 
 /* ---- settings in a log ---- */
 
-void cli_options_record(const cli_options *o, wf_json_out *out) {
+void cli_options_record(const cli_options *o, const char *sandbox, wf_json_out *out) {
     wf_json_begin(out, true);
     for (int i = 0; i < OPT_COUNT; i++)
         if (option_table[i].recorded && o->text[i]) cli_json_text(out, option_table[i].name, cli_str(o->text[i]));
     if (o->server.len > 0) cli_json_text(out, "server", o->server);
+    if (sandbox[0]) cli_json_text(out, CLI_SANDBOX, cli_str(sandbox));
     wf_json_finish(out);
 }
 

@@ -71,8 +71,11 @@ cli_exit cli_options_parse(cli_options *o, int argc, char **argv);
 /* Takes what was not given from a log's settings; texts are checked again. */
 cli_exit cli_options_restore(cli_options *o, wf_str settings);
 
-/* Writes the options that belong in the log as a JSON object, and the server, which no resume takes from there. */
-void cli_options_record(const cli_options *o, wf_json_out *out);
+#define CLI_SANDBOX "sandbox" /* the member that says what kept commands in */
+
+/* Writes the options that belong in the log as a JSON object, and what no resume takes from there: the server, and what keeps
+ * commands in ("": there are none). */
+void cli_options_record(const cli_options *o, const char *sandbox, wf_json_out *out);
 
 /* For the help texts: the options of a command. */
 void cli_options_list(cli_command command, FILE *to);

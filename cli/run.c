@@ -189,11 +189,18 @@ static void run_put_stats(const cli_world *w, const run_job *job, const cli_driv
 
 /* ---- the run ---- */
 
-static wf_str run_settings(const cli_options *o) {
+/* What keeps commands in; "" if there are none. */
+static const char *run_sandbox(const cli_world *w) {
+    const char *text;
+    wf_posix_holds(w->posix, &text);
+    return text;
+}
+
+static wf_str run_settings(const cli_options *o, const char *sandbox) {
     wf_json_out out;
     char *text = cli_take(RUN_SETTINGS);
     wf_json_out_init(&out, text, RUN_SETTINGS);
-    cli_options_record(o, &out);
+    cli_options_record(o, sandbox, &out);
     return wf_json_ok(&out) ? wf_str_of(text, out.len) : WF_STR("{}");
 }
 
@@ -258,13 +265,19 @@ static void run_put_terms(const run_job *job) {
     fputc('\n', stderr);
 }
 
+static void run_put_sandbox(const run_job *job, const char *sandbox) {
+    if (sandbox[0] && !job->options->number[OPT_QUIET] && !job->options->number[OPT_JSON])
+        fprintf(stderr, "sandbox: %s\n", sandbox);
+}
+
 static cli_exit run_go(run_job *job, cli_world *w) {
     cli_drive_end end;
-    job->spec.settings = run_settings(job->options);
+    job->spec.settings = run_settings(job->options, run_sandbox(w));
     job->began = w->platform.now_ms(w->platform.ctx);
     cli_progress_begin(job->options);
     run_announce(job);
     run_put_terms(job);
+    run_put_sandbox(job, run_sandbox(w));
     cli_exit code = cli_drive(w, &job->spec, &end);
     if (code != CLI_OK) return code;
     code = run_put_end(job, &end.status, end.result.value, end.result.json, end.result.failed);

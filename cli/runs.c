@@ -129,6 +129,16 @@ cli_exit cli_runs(const cli_options *o) {
 
 /* ---- show ---- */
 
+/* What kept commands in, the last time that the run was going on. */
+static void runs_show_sandbox(wf_str settings) {
+    wf_str raw;
+    char text[RUNS_MESSAGE];
+    if (!wf_json_member_str(settings, WF_STR(CLI_SANDBOX), &raw) || raw.len > sizeof text) return;
+    printf("sandbox:  ");
+    cli_put(stdout, wf_str_of(text, wf_json_unescape(raw, text)), RUNS_MESSAGE);
+    putchar('\n');
+}
+
 static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     cli_amount a;
     wf_run_spec spec;
@@ -144,7 +154,9 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     cli_put(stdout, spec.args.len > 0 ? spec.args : WF_STR("null"), RUNS_MESSAGE);
     printf("\nsettings: ");
     cli_put(stdout, spec.settings, RUNS_MESSAGE);
-    printf("\nagents:   ");
+    putchar('\n');
+    runs_show_sandbox(spec.settings);
+    printf("agents:   ");
     runs_put_census(w, status);
     printf("\nspend:    ");
     cli_put_spend(stdout, &status->usage);

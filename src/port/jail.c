@@ -100,16 +100,27 @@ void wfi_jail_reads_only(void) {
 
 /* ---- capabilities ---- */
 
-static bool jail_drop_capabilities(void) {
+#define JAIL_DAC_OVERRIDE 1u
+
+/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
+ * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
+ * owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
+    struct stat st;
+    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
+    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+}
+
+static bool jail_drop_capabilities(uint32_t kept) {
     const struct {
         uint32_t version;
         int pid;
     } header = {0x20080522, 0};
-    const uint32_t none[6] = {0};
+    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none to drop */
-    return syscall(SYS_capset, &header, none) == 0;
+        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
+    return syscall(SYS_capset, &header, sets) == 0;
 }
 
 void wfi_jail_shut(void) {
@@ -117,7 +128,7 @@ void wfi_jail_shut(void) {
 }
 
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities()) return "drop capabilities";
+    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
     return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
 }
@@ -327,7 +338,9 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
                                                     : "; no namespaces: .git and .wf may be written");
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0  ? "; processes bounded by a cgroup"
-                  : (j->holds & WF_HOLDS_NPROC) != 0 ? "; processes bounded by RLIMIT_NPROC"
-                                                     : "; processes counted");
+    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
+                  : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
+                  : (j->holds & WF_HOLDS_SPACES) != 0 ? "; processes only counted, and all ended at one blow"
+                                                      : "; processes only counted: a fork bomb can outrun that; do not "
+                                                        "run as root, or bound the container's processes");
 }

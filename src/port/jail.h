@@ -9,14 +9,15 @@
  *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
  *      rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
- *   5. gains nothing by set-uid programs and has no capability, even as root. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
+ *      somebody else and Landlock confines all writing. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
 #include "posix.h"
 #include "sys.h"
 
-#define WFI_JAIL_TEXT 200 /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
 
 typedef struct wfi_jail {
     uint32_t holds;    /* WF_HOLDS_... */

@@ -36,15 +36,17 @@ enum {
     WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
 };
 
-/* What keeps commands (bash, exec) in on this system: wf_posix_holds. The number of their processes is bounded in any case; with
- * neither of the last two they are counted now and then. */
+/* What keeps commands (bash, exec) in on this system: wf_posix_holds. With neither of the last two, which is root without a writable
+ * cgroup, nothing bounds the number of their processes: they are counted now and then. With namespaces all of them are ended at one
+ * blow even so; without, a fork bomb can outrun the counting, and only a bound from outside (of the container) stops it. */
 enum {
-    WF_HOLDS_FILES = 1,      /* Landlock: no writing outside of the workspace and a private directory */
-    WF_HOLDS_SIGNALS = 2,    /* no signalling and tracing of other processes */
-    WF_HOLDS_SPACES = 4,     /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
-    WF_HOLDS_PRIVILEGES = 8, /* no new privileges, no capabilities */
-    WF_HOLDS_CGROUP = 16,    /* processes are bounded by a cgroup, ... */
-    WF_HOLDS_NPROC = 32      /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_FILES = 1,   /* Landlock: no writing outside of the workspace and a private directory */
+    WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
+    WF_HOLDS_SPACES = 4,  /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_PRIVILEGES =
+        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
+    WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
 };
 
 /* The strings must outlive the wf_posix. Zero means the default. */
