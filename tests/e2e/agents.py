@@ -14,6 +14,13 @@ MODEL = """
 return function(r)
     local last, names = r.messages[#r.messages].content[1], {}
     if last.text and string.find(last.text, "^look") then return { tool = { name = "glob", input = { pattern = "**" } } } end
+    if last.text == "several" then
+        local function use(name, path, more) return { name = name, input = { path = path, content = more } } end
+        return { tools = { use("read", "src/a.txt"), use("read", "src/none"), use("write", "src/b.txt", "b"), use("read", "src/b.txt") } }
+    end
+    local all = {}
+    for i, block in ipairs(r.messages[#r.messages].content) do all[i] = block.content end
+    if #all > 1 then return { text = table.concat(all, "|") } end
     local name = last.text and string.match(last.text, "^call (%w+)")
     if name then return { tool = { name = name, input = { path = "src/new.txt", content = "x" } } } end
     for _, tool in ipairs(r.tools or {}) do table.insert(names, tool.name) end
@@ -98,6 +105,12 @@ def main():
              "a tool that nobody has: the model is told which there are", out + err)
         code, out, err = run(folder, 'return agent("call read", { tools = { "glob" } })')
         case(code == 0 and "this tool was not given to you" in out, "a tool that the run has and the agent has not", out + err)
+
+        code, out, err = run(folder, 'return agent("several")', "--allow", "read,write")
+        said = out.strip("\n").split("|")
+        case(code == 0 and len(said) == 4 and said[0] == "    1\ta\n" and "no such file" in said[1] and said[3].endswith("1\tb"),
+             "tool calls of one turn are answered in order, and what is read after a change sees it", out + err)
+        os.remove(os.path.join(folder, "src/b.txt"))
 
         code, out, err = run(folder, 'return { agent("go"), agent("go", { system = "Mine." }) }')
         standard, own = (said.split("|")[0] for said in json.loads(out))
