@@ -18021,17 +18021,17 @@ typedef enum wfi_said {
 } wfi_said;
 
 /* Slices of what was printed. */
-typedef struct wfi_answer {
+typedef struct wfi_spoken {
     wfi_said said;
     wf_str value;
     wf_str usage; /* JSON; empty: it does not say */
-} wfi_answer;
+} wfi_spoken;
 
-WFI wfi_answer wfi_spec_answer(wf_str printed);
+WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
  * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. */
-WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_answer *answer);
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif
 
@@ -18202,7 +18202,7 @@ static wfi_said spec_said(wf_str key, wf_json_token t) {
 }
 
 /* An object of the members named, and no others, with exactly one of the three that matter. */
-static bool spec_read_object(wf_str text, wfi_answer *a) {
+static bool spec_read_object(wf_str text, wfi_spoken *a) {
     wf_json j;
     wf_json_token t;
     uint32_t count = 0;
@@ -18226,8 +18226,8 @@ static bool spec_read_object(wf_str text, wfi_answer *a) {
     return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && count == 1;
 }
 
-WFI wfi_answer wfi_spec_answer(wf_str printed) {
-    wfi_answer none = {.said = WFI_SAID_NOTHING}, a = none;
+WFI wfi_spoken wfi_spec_answer(wf_str printed) {
+    wfi_spoken none = {.said = WFI_SAID_NOTHING}, a = none;
     while (printed.len > 0 && spec_is_space(printed.ptr[printed.len - 1]))
         printed.len--;
     while (printed.len > 0 && spec_is_space(printed.ptr[0]))
@@ -18246,7 +18246,7 @@ static void spec_put_pair(wf_json_out *o, const char *key, const char *value) {
     wf_json_str(o, SPEC_STR(value));
 }
 
-static void spec_put_text(wf_json_out *o, const wfi_answer *a) {
+static void spec_put_text(wf_json_out *o, const wfi_spoken *a) {
     bool string = a->value.len > 0 && a->value.ptr[0] == '"' && a->said != WFI_SAID_PLAIN;
     spec_put_pair(o, "type", "text");
     wf_json_key(o, WF_STR("text"));
@@ -18256,7 +18256,7 @@ static void spec_put_text(wf_json_out *o, const wfi_answer *a) {
         wf_json_str(o, a->value);
 }
 
-static void spec_put_result(wf_json_out *o, const wfi_answer *a, bool wrapped) {
+static void spec_put_result(wf_json_out *o, const wfi_spoken *a, bool wrapped) {
     spec_put_pair(o, "type", "tool_use");
     spec_put_pair(o, "id", "exec");
     spec_put_pair(o, "name", "result");
@@ -18281,7 +18281,7 @@ static void spec_put_refusal(wf_json_out *o, wf_str error) {
     wf_json_finish(o);
 }
 
-WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_answer *a) {
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
     wf_str schema;
     bool wrapped = false, result = spec_schema(request, &schema, &wrapped), error = a->said == WFI_SAID_ERROR;
     wf_json_begin(o, true);
@@ -18482,7 +18482,7 @@ static void worker_child(void *arg) {
 /* ---- answers ---- */
 
 /* The reply, rendered twice: to measure and to write. message: of an error; NULL: the answer is the reply. */
-static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_answer *answer, const char *message) {
+static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_spoken *answer, const char *message) {
     if (message == NULL) {
         wfi_spec_reply(o, wf_str_of(l->body, l->body_len), answer);
         return;
@@ -18497,7 +18497,7 @@ static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_answe
 }
 
 /* Without memory for it the message is lost, not the status. */
-static void worker_answered(wfi_worker_lane *l, uint32_t status, const wfi_answer *answer, const char *message) {
+static void worker_answered(wfi_worker_lane *l, uint32_t status, const wfi_spoken *answer, const char *message) {
     wf_json_out o;
     wf_json_out_init(&o, NULL, 0);
     worker_put(&o, l, answer, message);
@@ -18568,7 +18568,7 @@ static wf_str worker_decode(const wfi_worker_lane *l, wf_str escaped) {
 }
 
 /* The program says itself that it has no answer, and why. */
-static void worker_fail_said(wfi_worker_lane *l, const wfi_answer *a) {
+static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
     wf_str kind = {"", 0}, message = {"", 0};
     char text[WORKER_TEXT - 1024];
     (void)wf_json_member_str(a->value, WF_STR("kind"), &kind);
@@ -18587,7 +18587,7 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_answer *a) {
 static void worker_conclude(wfi_worker_lane *l, const worker_end *e) {
     const wfi_program_end *end = &e->r.end;
     char text[256];
-    wfi_answer answer = wfi_spec_answer(e->out);
+    wfi_spoken answer = wfi_spec_answer(e->out);
     if (end->failed != NULL) {
         snprintf(text, sizeof text, "the program was not started, for we could not %s: %s", end->failed,
                  strerror(end->error));

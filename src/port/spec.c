@@ -162,7 +162,7 @@ static wfi_said spec_said(wf_str key, wf_json_token t) {
 }
 
 /* An object of the members named, and no others, with exactly one of the three that matter. */
-static bool spec_read_object(wf_str text, wfi_answer *a) {
+static bool spec_read_object(wf_str text, wfi_spoken *a) {
     wf_json j;
     wf_json_token t;
     uint32_t count = 0;
@@ -186,8 +186,8 @@ static bool spec_read_object(wf_str text, wfi_answer *a) {
     return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && count == 1;
 }
 
-WFI wfi_answer wfi_spec_answer(wf_str printed) {
-    wfi_answer none = {.said = WFI_SAID_NOTHING}, a = none;
+WFI wfi_spoken wfi_spec_answer(wf_str printed) {
+    wfi_spoken none = {.said = WFI_SAID_NOTHING}, a = none;
     while (printed.len > 0 && spec_is_space(printed.ptr[printed.len - 1]))
         printed.len--;
     while (printed.len > 0 && spec_is_space(printed.ptr[0]))
@@ -206,7 +206,7 @@ static void spec_put_pair(wf_json_out *o, const char *key, const char *value) {
     wf_json_str(o, SPEC_STR(value));
 }
 
-static void spec_put_text(wf_json_out *o, const wfi_answer *a) {
+static void spec_put_text(wf_json_out *o, const wfi_spoken *a) {
     bool string = a->value.len > 0 && a->value.ptr[0] == '"' && a->said != WFI_SAID_PLAIN;
     spec_put_pair(o, "type", "text");
     wf_json_key(o, WF_STR("text"));
@@ -216,7 +216,7 @@ static void spec_put_text(wf_json_out *o, const wfi_answer *a) {
         wf_json_str(o, a->value);
 }
 
-static void spec_put_result(wf_json_out *o, const wfi_answer *a, bool wrapped) {
+static void spec_put_result(wf_json_out *o, const wfi_spoken *a, bool wrapped) {
     spec_put_pair(o, "type", "tool_use");
     spec_put_pair(o, "id", "exec");
     spec_put_pair(o, "name", "result");
@@ -241,7 +241,7 @@ static void spec_put_refusal(wf_json_out *o, wf_str error) {
     wf_json_finish(o);
 }
 
-WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_answer *a) {
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
     wf_str schema;
     bool wrapped = false, result = spec_schema(request, &schema, &wrapped), error = a->said == WFI_SAID_ERROR;
     wf_json_begin(o, true);

@@ -33,16 +33,16 @@ typedef enum wfi_said {
 } wfi_said;
 
 /* Slices of what was printed. */
-typedef struct wfi_answer {
+typedef struct wfi_spoken {
     wfi_said said;
     wf_str value;
     wf_str usage; /* JSON; empty: it does not say */
-} wfi_answer;
+} wfi_spoken;
 
-WFI wfi_answer wfi_spec_answer(wf_str printed);
+WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
  * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. */
-WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_answer *answer);
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif

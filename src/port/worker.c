@@ -129,7 +129,7 @@ static void worker_child(void *arg) {
 /* ---- answers ---- */
 
 /* The reply, rendered twice: to measure and to write. message: of an error; NULL: the answer is the reply. */
-static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_answer *answer, const char *message) {
+static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_spoken *answer, const char *message) {
     if (message == NULL) {
         wfi_spec_reply(o, wf_str_of(l->body, l->body_len), answer);
         return;
@@ -144,7 +144,7 @@ static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_answe
 }
 
 /* Without memory for it the message is lost, not the status. */
-static void worker_answered(wfi_worker_lane *l, uint32_t status, const wfi_answer *answer, const char *message) {
+static void worker_answered(wfi_worker_lane *l, uint32_t status, const wfi_spoken *answer, const char *message) {
     wf_json_out o;
     wf_json_out_init(&o, NULL, 0);
     worker_put(&o, l, answer, message);
@@ -215,7 +215,7 @@ static wf_str worker_decode(const wfi_worker_lane *l, wf_str escaped) {
 }
 
 /* The program says itself that it has no answer, and why. */
-static void worker_fail_said(wfi_worker_lane *l, const wfi_answer *a) {
+static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
     wf_str kind = {"", 0}, message = {"", 0};
     char text[WORKER_TEXT - 1024];
     (void)wf_json_member_str(a->value, WF_STR("kind"), &kind);
@@ -234,7 +234,7 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_answer *a) {
 static void worker_conclude(wfi_worker_lane *l, const worker_end *e) {
     const wfi_program_end *end = &e->r.end;
     char text[256];
-    wfi_answer answer = wfi_spec_answer(e->out);
+    wfi_spoken answer = wfi_spec_answer(e->out);
     if (end->failed != NULL) {
         snprintf(text, sizeof text, "the program was not started, for we could not %s: %s", end->failed,
                  strerror(end->error));
