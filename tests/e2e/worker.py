@@ -136,6 +136,8 @@ def failures(folder):
     case(code == 0 and json.loads(out)[0] == "named", "with it, it runs", out + err)
     code, out, err = run(folder, named, INNER, "--budget-usd", "1")
     case(code == 2 and "--budget-tokens" in err, "--budget-usd does not go with a program", err)
+    code, out, err = run(folder, body % ("x", "{}"), "exec:echo long #".ljust(400, "x"))
+    case(code == 0 and json.loads(out)[0] == "long", "a command of 400 bytes", out + err)
     code, out, err = run(folder, named, "exec:" + "x" * 400)
     case(code == 2 and "400 bytes" in err, "a long command is refused with the mend", err)
 
