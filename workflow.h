@@ -56,6 +56,8 @@ extern "C" {
 #define WF_VERSION          "0.1.0"
 #define WF_PLATFORM_VERSION 1u
 
+#define WF_MODEL_MAX 400u /* bytes of a model's name, its provider's included */
+
 /* Switches a limit off, where zero would mean its default. */
 #define WF_NONE UINT32_MAX
 
@@ -164,6 +166,8 @@ typedef struct wf_request {
     wf_str model;      /* as in the spec, without the provider's prefix; lives until `end` */
     uint64_t body_len; /* known beforehand */
     uint32_t attempt;  /* 0 for the first */
+    uint64_t deadline; /* the agent's, on the clock of now_ms; UINT64_MAX: none */
+    wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
 /* Head of a response. Slices may be empty and live until `end`. */
@@ -293,6 +297,7 @@ typedef struct wf_provider {
     void *ctx;
     bool stream; /* replies are asked for as server-sent events; else as one JSON body */
     bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
+    bool silent; /* it works for long and answers at once: silence is no stall, only the deadline ends it */
 } wf_provider;
 
 /* ---- network ----------------------------------------------------------------------------------------------------- */
@@ -950,6 +955,9 @@ typedef struct wf_posix_config {
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
+    uint32_t workers;  /* exchanges 0 .. workers-1 with models that are programs, at most 4096; 0: none. Needs a root */
+    const char *
+        worker; /* the command of such a model that runs whatever `allow` says, outside of the jail: the user's; or NULL */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */
@@ -971,6 +979,12 @@ void wf_posix_platform(wf_posix *p, wf_platform *out);
 
 /* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
+
+/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It runs in the
+ * agent's folder, gets the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to
+ * 64 run at a time. When the exchange ends before it, it is killed with all that it has started. A command that is not the
+ * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
+const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
@@ -9657,7 +9671,8 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
 /* ---- the states ---- */
 
 wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
-    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    wf_request request = {
+        .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
     t->progress = e->now;
     wfi_exchange_forget(e, t);
     wfi_zero(&t->reader, sizeof t->reader);
@@ -10536,8 +10551,9 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 }
 
 static bool agent_may_stall(const wfi_task *t) {
-    return t->row->limits.stall_ms != WF_NONE && (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD ||
-                                                  t->state == WFI_TASK_BODY || t->state == WFI_TASK_TOOL);
+    bool exchange = t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY;
+    if (t->row->limits.stall_ms == WF_NONE) return false;
+    return t->state == WFI_TASK_TOOL || (exchange && !t->provider->silent);
 }
 
 uint64_t wfi_task_due(const wfi_task *t) {
@@ -11315,7 +11331,6 @@ wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t plac
 #define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
-#define WORKFLOW_MODEL_MAX 160u
 
 typedef enum workflow_stage {
     STAGE_NEW,    /* initialised */
@@ -11405,7 +11420,7 @@ static const char *workflow_check(const wf_config *c) {
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
     if (c->heap > 0 && c->heap < wfi_heap_needed(WORKFLOW_HEAP_MIN)) return "config.heap: room for at least 4096 bytes";
     if (c->max_tokens > 1u << 30) return "config.max_tokens: at most 2^30";
-    if (c->model.len > WORKFLOW_MODEL_MAX) return "config.model: too long";
+    if (c->model.len > WF_MODEL_MAX) return "config.model: too long";
     return NULL;
 }
 
@@ -11833,7 +11848,7 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
-    if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
+    if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
@@ -18162,6 +18177,840 @@ const wf_tool_ops *wfi_tools_ops(void) {
 
 /* ==== end src/port/tools.c ==== */
 
+/* ==== begin src/port/spec.h ==== */
+
+/* spec: what a model that is a program reads and says, as texts: a request of the Messages API in, the spec out; what the program
+ * printed in, a reply of that API out. No I/O, no state, no memory of its own.
+ *
+ *   spec    {"version":1, "prompt":"...", "system":"...", "schema":{...}, "tools":["read", ...], "feedback":["...", ...],
+ *            "root":"/...", "limits":{"deadline_ms":N, "output_bytes":N}}
+ *           system, schema, tools and deadline_ms only if there are such; feedback in further turns: what was wrong with the
+ *           answer before.
+ *   answer  {"result":ANY} or {"text":"..."} or {"error":{"kind":"...", "message":"..."}}, with "usage" and "turns" or
+ *           not; whatever else is printed, other JSON too, is the answer itself. */
+#ifndef WFI_SPEC_H
+#define WFI_SPEC_H
+
+
+#ifndef WFI
+#define WFI extern
+#endif
+
+typedef struct wfi_spec_place {
+    const char *root;
+    uint64_t deadline_ms; /* from now; UINT64_MAX: none */
+    uint64_t output_bytes;
+} wfi_spec_place;
+
+WFI void wfi_spec_put(wf_json_out *o, wf_str request, const wfi_spec_place *place);
+
+typedef enum wfi_said {
+    WFI_SAID_NOTHING, /* white space alone */
+    WFI_SAID_PLAIN,   /* value: as it was printed, without the white space around it */
+    WFI_SAID_RESULT,  /* value: JSON */
+    WFI_SAID_TEXT,    /* value: a JSON string */
+    WFI_SAID_ERROR    /* value: a JSON object */
+} wfi_said;
+
+/* Slices of what was printed. */
+typedef struct wfi_spoken {
+    wfi_said said;
+    wf_str value;
+    wf_str usage; /* JSON; empty: it does not say */
+} wfi_spoken;
+
+WFI wfi_spoken wfi_spec_answer(wf_str printed);
+
+/* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
+ * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. */
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
+
+#endif
+
+/* ==== end src/port/spec.h ==== */
+
+/* ==== begin src/port/spec.c ==== */
+
+/* spec: see spec.h. */
+#include <string.h>
+
+#define SPEC_STR(text) wf_str_of((text), strlen(text))
+
+/* How the core wraps a schema that is no object's, for the tool `result` takes an object. */
+#define SPEC_WRAP_HEAD "{\"type\":\"object\",\"properties\":{\"value\":"
+#define SPEC_WRAP_TAIL "},\"required\":[\"value\"],\"additionalProperties\":false}"
+
+/* ---- reading a request ---- */
+
+static void spec_list(wf_json *j, wf_str array) {
+    wf_json_init(j, array);
+    wf_json_next(j);
+}
+
+/* The next item of a list. */
+static bool spec_item(wf_json *j, wf_str *item) {
+    return wf_json_skip(j, wf_json_next(j), item) == WF_OK;
+}
+
+static bool spec_is(wf_str object, const char *key, const char *value) {
+    wf_str escaped;
+    return wf_json_member_str(object, SPEC_STR(key), &escaped) && wf_json_equals(escaped, SPEC_STR(value));
+}
+
+static bool spec_unwrap(wf_str *schema) {
+    const size_t head = strlen(SPEC_WRAP_HEAD), tail = strlen(SPEC_WRAP_TAIL);
+    wf_str properties, value;
+    if (!wf_json_member(*schema, WF_STR("properties"), &properties)) return false;
+    if (!wf_json_member(properties, WF_STR("value"), &value) || schema->len != head + value.len + tail) return false;
+    if (memcmp(schema->ptr, SPEC_WRAP_HEAD, head) != 0 || value.ptr != schema->ptr + head) return false;
+    if (memcmp(value.ptr + value.len, SPEC_WRAP_TAIL, tail) != 0) return false;
+    *schema = value;
+    return true;
+}
+
+/* The schema of the answer, as its author wrote it; false: a text is asked for. */
+static bool spec_schema(wf_str request, wf_str *schema, bool *wrapped) {
+    wf_json j;
+    wf_str tools, tool;
+    if (!wf_json_member(request, WF_STR("tools"), &tools)) return false;
+    spec_list(&j, tools);
+    while (spec_item(&j, &tool)) {
+        if (!spec_is(tool, "name", "result") || !wf_json_member(tool, WF_STR("input_schema"), schema)) continue;
+        *wrapped = spec_unwrap(schema);
+        return true;
+    }
+    return false;
+}
+
+/* The text of one of our blocks, as a JSON string. */
+static bool spec_block_text(wf_str block, wf_str *text) {
+    wf_str escaped;
+    bool result = spec_is(block, "type", "tool_result");
+    if (!wf_json_member_str(block, result ? WF_STR("content") : WF_STR("text"), &escaped)) return false;
+    *text = wf_str_of(escaped.ptr - 1, escaped.len + 2);
+    return true;
+}
+
+/* ---- writing the spec ---- */
+
+static void spec_put_number(wf_json_out *o, const char *key, uint64_t n) {
+    wf_json_key(o, SPEC_STR(key));
+    wf_json_u64(o, n);
+}
+
+/* The text of the first block in a list, as a member. */
+static void spec_put_first(wf_json_out *o, const char *key, wf_str blocks) {
+    wf_json j;
+    wf_str block, text;
+    spec_list(&j, blocks);
+    if (!spec_item(&j, &block) || !spec_block_text(block, &text)) return;
+    wf_json_key(o, SPEC_STR(key));
+    wf_json_raw(o, text);
+}
+
+static void spec_put_feedback(wf_json_out *o, wf_str blocks) {
+    wf_json j;
+    wf_str block, text;
+    wf_json_key(o, WF_STR("feedback"));
+    wf_json_begin(o, false);
+    spec_list(&j, blocks);
+    while (spec_item(&j, &block))
+        if (spec_block_text(block, &text)) wf_json_raw(o, text);
+    wf_json_finish(o);
+}
+
+/* The first message is the prompt; of a conversation that went on, the last one says why. */
+static void spec_put_messages(wf_json_out *o, wf_str request) {
+    wf_json j;
+    wf_str messages, message, content;
+    uint32_t count = 0;
+    if (!wf_json_member(request, WF_STR("messages"), &messages)) return;
+    spec_list(&j, messages);
+    while (spec_item(&j, &message)) {
+        if (!wf_json_member(message, WF_STR("content"), &content)) return;
+        if (count++ == 0) spec_put_first(o, "prompt", content);
+    }
+    if (count > 1 && spec_is(message, "role", "user")) spec_put_feedback(o, content);
+}
+
+/* What the agent may use, by name; `result` is no tool of a program. */
+static void spec_put_tools(wf_json_out *o, wf_str request) {
+    wf_json j;
+    wf_str tools, tool, name;
+    wf_json_key(o, WF_STR("tools"));
+    wf_json_begin(o, false);
+    if (wf_json_member(request, WF_STR("tools"), &tools)) {
+        spec_list(&j, tools);
+        while (spec_item(&j, &tool))
+            if (!spec_is(tool, "name", "result") && wf_json_member(tool, WF_STR("name"), &name)) wf_json_raw(o, name);
+    }
+    wf_json_finish(o);
+}
+
+WFI void wfi_spec_put(wf_json_out *o, wf_str request, const wfi_spec_place *place) {
+    wf_str system, schema;
+    bool wrapped;
+    wf_json_begin(o, true);
+    spec_put_number(o, "version", 1);
+    spec_put_messages(o, request);
+    if (wf_json_member(request, WF_STR("system"), &system)) spec_put_first(o, "system", system);
+    if (spec_schema(request, &schema, &wrapped)) {
+        wf_json_key(o, WF_STR("schema"));
+        wf_json_raw(o, schema);
+    }
+    spec_put_tools(o, request);
+    wf_json_key(o, WF_STR("root"));
+    wf_json_str(o, SPEC_STR(place->root));
+    wf_json_key(o, WF_STR("limits"));
+    wf_json_begin(o, true);
+    if (place->deadline_ms != UINT64_MAX) spec_put_number(o, "deadline_ms", place->deadline_ms);
+    spec_put_number(o, "output_bytes", place->output_bytes);
+    wf_json_finish(o);
+    wf_json_finish(o);
+}
+
+/* ---- reading an answer ---- */
+
+static bool spec_is_space(char c) {
+    return c == ' ' || c == '\n' || c == '\r' || c == '\t';
+}
+
+static bool spec_is_json(wf_str text) {
+    wf_json j;
+    wf_json_token t;
+    wf_json_init(&j, text);
+    do
+        t = wf_json_next(&j);
+    while (t != WF_JSON_END && t != WF_JSON_ERROR);
+    return t == WF_JSON_END;
+}
+
+/* What a member of an answer makes of it; NOTHING: it is no member of an answer. */
+static wfi_said spec_said(wf_str key, wf_json_token t) {
+    if (wf_json_equals(key, WF_STR("result"))) return WFI_SAID_RESULT;
+    if (wf_json_equals(key, WF_STR("text")) && t == WF_JSON_STRING) return WFI_SAID_TEXT;
+    if (wf_json_equals(key, WF_STR("error")) && t == WF_JSON_OBJECT) return WFI_SAID_ERROR;
+    return WFI_SAID_NOTHING;
+}
+
+/* An object of the members named, and no others, with exactly one of the three that matter. */
+static bool spec_read_object(wf_str text, wfi_spoken *a) {
+    wf_json j;
+    wf_json_token t;
+    uint32_t count = 0;
+    wf_json_init(&j, text);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
+        wf_str key = j.raw, value;
+        t = wf_json_next(&j);
+        if (wf_json_skip(&j, t, &value) != WF_OK) return false;
+        wfi_said said = spec_said(key, t);
+        if (wf_json_equals(key, WF_STR("usage"))) {
+            a->usage = value;
+        } else if (said != WFI_SAID_NOTHING) {
+            a->said = said;
+            a->value = value;
+            count++;
+        } else if (!wf_json_equals(key, WF_STR("turns"))) {
+            return false;
+        }
+    }
+    return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && count == 1;
+}
+
+WFI wfi_spoken wfi_spec_answer(wf_str printed) {
+    wfi_spoken none = {.said = WFI_SAID_NOTHING}, a = none;
+    while (printed.len > 0 && spec_is_space(printed.ptr[printed.len - 1]))
+        printed.len--;
+    while (printed.len > 0 && spec_is_space(printed.ptr[0]))
+        printed = wf_str_of(printed.ptr + 1, printed.len - 1);
+    if (printed.len == 0 || spec_read_object(printed, &a)) return a;
+    a = none;
+    a.said = WFI_SAID_PLAIN;
+    a.value = printed;
+    return a;
+}
+
+/* ---- writing the reply ---- */
+
+static void spec_put_pair(wf_json_out *o, const char *key, const char *value) {
+    wf_json_key(o, SPEC_STR(key));
+    wf_json_str(o, SPEC_STR(value));
+}
+
+static void spec_put_text(wf_json_out *o, const wfi_spoken *a) {
+    bool string = a->value.len > 0 && a->value.ptr[0] == '"' && a->said != WFI_SAID_PLAIN;
+    spec_put_pair(o, "type", "text");
+    wf_json_key(o, WF_STR("text"));
+    if (string)
+        wf_json_raw(o, a->value);
+    else
+        wf_json_str(o, a->value);
+}
+
+static void spec_put_result(wf_json_out *o, const wfi_spoken *a, bool wrapped) {
+    spec_put_pair(o, "type", "tool_use");
+    spec_put_pair(o, "id", "exec");
+    spec_put_pair(o, "name", "result");
+    wf_json_key(o, WF_STR("input"));
+    if (wrapped) wf_json_begin(o, true);
+    if (wrapped) wf_json_key(o, WF_STR("value"));
+    if (a->said != WFI_SAID_PLAIN || spec_is_json(a->value))
+        wf_json_raw(o, a->value);
+    else
+        wf_json_str(o, a->value);
+    if (wrapped) wf_json_finish(o);
+}
+
+static void spec_put_refusal(wf_json_out *o, wf_str error) {
+    wf_str message;
+    spec_put_pair(o, "stop_reason", "refusal");
+    if (!wf_json_member_str(error, WF_STR("message"), &message)) return;
+    wf_json_key(o, WF_STR("stop_details"));
+    wf_json_begin(o, true);
+    wf_json_key(o, WF_STR("explanation"));
+    wf_json_raw(o, wf_str_of(message.ptr - 1, message.len + 2));
+    wf_json_finish(o);
+}
+
+WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
+    wf_str schema;
+    bool wrapped = false, result = spec_schema(request, &schema, &wrapped), error = a->said == WFI_SAID_ERROR;
+    wf_json_begin(o, true);
+    spec_put_pair(o, "role", "assistant");
+    wf_json_key(o, WF_STR("content"));
+    wf_json_begin(o, false);
+    if (!error) {
+        wf_json_begin(o, true);
+        if (result)
+            spec_put_result(o, a, wrapped);
+        else
+            spec_put_text(o, a);
+        wf_json_finish(o);
+    }
+    wf_json_finish(o);
+    if (error)
+        spec_put_refusal(o, a->value);
+    else
+        spec_put_pair(o, "stop_reason", result ? "tool_use" : "end_turn");
+    if (a->usage.len > 0) {
+        wf_json_key(o, WF_STR("usage"));
+        wf_json_raw(o, a->usage);
+    }
+    wf_json_finish(o);
+}
+
+/* ==== end src/port/spec.c ==== */
+
+/* ==== begin src/port/worker.h ==== */
+
+/* worker: models that are programs, "exec:COMMAND" (wf_posix_workers). A request becomes a spec, JSON for the program's stdin;
+ * what it prints becomes a reply of the Messages API; so an agent of this kind is like any other to the core. `wf help agent`
+ * has both shapes.
+ *
+ * A lane goes FREE -> FILLING (the request comes in) -> WAITING (for a place among the children) -> RUNNING -> ANSWERED -> FREE,
+ * or straight to ANSWERED when the answer is an error.
+ *
+ * Invariants:
+ *   1. Reading the request, making the spec and waiting for the program are the work of a child (program.h): nothing here
+ *      blocks, whatever the program does.
+ *   2. When a lane ends before its program, its child is given up, and ends the program with all that descends from it.
+ *   3. The command that the user named (`own`) runs as the user would, outside of any jail; any other one needs WF_ALLOW_EXEC
+ *      and runs in the jail, as the effect exec does. Neither gets a secret of our environment.
+ *   4. A lane holds pages of the system from begin to end, and nothing else does. */
+#ifndef WFI_WORKER_H
+#define WFI_WORKER_H
+
+
+typedef struct wfi_worker_lane wfi_worker_lane;
+
+typedef struct wfi_workers {
+    const wfi_tools *tools; /* root, jail, rights */
+    const char *own;        /* or NULL */
+    uint32_t lanes;
+    uint64_t arrivals;
+    wfi_worker_lane *lane;
+    uint32_t owner[WFI_CHILD_MAX]; /* lane of the child in each place */
+    wfi_children children;
+} wfi_workers;
+
+/* Bytes that the table needs, 16-aligned. */
+WFI size_t wfi_workers_size(uint32_t lanes);
+WFI void wfi_workers_init(wfi_workers *w, void *table, const wfi_tools *tools, const wf_posix_config *config);
+WFI void wfi_workers_close(wfi_workers *w);
+WFI const wf_model_ops *wfi_workers_ops(void); /* their ctx is the wfi_workers */
+
+#endif
+
+/* ==== end src/port/worker.h ==== */
+
+/* ==== begin src/port/worker.c ==== */
+
+/* worker: see worker.h. A child reports what became of its program: a worker_report, then what stdout and stderr brought. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define WORKER_REQUEST ((size_t)64 << 20) /* bytes of a request, */
+#define WORKER_OUT     ((size_t)1 << 20)  /* ... of an answer */
+#define WORKER_ERR     ((size_t)2048)     /* ... kept of stderr: its head and its tail */
+#define WORKER_TEXT    4096u              /* ... of an error's message */
+#define WORKER_LATE_MS 12000u             /* for a child to end its program after the deadline */
+#define WORKER_TRY     75                 /* EX_TEMPFAIL: the exit code that asks for another try */
+
+/* As HTTP would have it: the core knows what to make of these. */
+#define WORKER_OK        200u
+#define WORKER_BAD       400u
+#define WORKER_AUTH      401u
+#define WORKER_LARGE     413u
+#define WORKER_QUOTA     429u
+#define WORKER_TEMPORARY 503u
+
+#define WORKER_NO_MEMORY "the system has no memory to spare for this model; use fewer --lanes"
+#define WORKER_NO_RIGHT                                                                                                \
+    "this model is a program, and not the one that --model names: --allow exec gives scripts the right to run such"
+
+typedef enum worker_state {
+    WORKER_FREE = 0,
+    WORKER_FILLING,
+    WORKER_WAITING,
+    WORKER_RUNNING,
+    WORKER_ANSWERED
+} worker_state;
+
+struct wfi_worker_lane {
+    worker_state state;
+    bool jailed;
+    uint32_t place; /* of its child */
+    uint64_t arrival, deadline;
+    wf_str cwd;
+    char *body, *command; /* one piece of pages; command is terminated */
+    size_t body_size, body_len, got;
+    char *out; /* WORKER_ROOM bytes of pages, for the child's report */
+    char *reply;
+    size_t reply_size, reply_len, sent;
+    uint32_t status;
+};
+
+typedef struct worker_report {
+    wfi_program_end end;
+    uint64_t printed; /* bytes on stdout */
+    uint64_t missing; /* ... on stderr, between head and tail */
+    size_t out, head, tail;
+} worker_report;
+
+#define WORKER_ROOM (sizeof(worker_report) + WORKER_OUT + WORKER_ERR)
+
+/* ---- in the child ---- */
+
+typedef struct worker_job {
+    const wfi_workers *w;
+    const wfi_worker_lane *l;
+    wfi_confine cwd;
+} worker_job;
+
+static void worker_write(const void *from, size_t n) {
+    const char *p = from;
+    while (n > 0) {
+        ssize_t put = write(1, p, n);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) _exit(1);
+        p += put;
+        n -= (size_t)put;
+    }
+}
+
+/* The spec, in pages; empty: there are none. */
+static wf_str worker_spec(const worker_job *job) {
+    const wfi_worker_lane *l = job->l;
+    uint64_t now = wfi_sys_now_ms();
+    wfi_spec_place place = {job->cwd.root, UINT64_MAX, WORKER_OUT};
+    wf_str request = wf_str_of(l->body, l->body_len);
+    wf_json_out o;
+    if (l->deadline != UINT64_MAX) place.deadline_ms = l->deadline > now ? l->deadline - now : 0;
+    wf_json_out_init(&o, NULL, 0);
+    wfi_spec_put(&o, request, &place);
+    size_t size = o.len;
+    char *text = wfi_sys_pages(size);
+    wf_json_out_init(&o, text, text != NULL ? size : 0);
+    if (text != NULL) wfi_spec_put(&o, request, &place);
+    return wf_str_of(text, text != NULL ? o.len : 0);
+}
+
+static void worker_child(void *arg) {
+    const worker_job *job = arg;
+    const char *const argv[] = {"/bin/sh", "-c", job->l->command, NULL};
+    char *room = wfi_sys_pages(WORKER_OUT + WORKER_ERR);
+    wfi_program p = {.argv = argv, .tree = job->cwd.root, .tree_fd = WFI_CHILD_KEEP, .dir = job->cwd.root};
+    worker_report r;
+    wf_str out, head, tail;
+    memset(&r, 0, sizeof r);
+    p.input = worker_spec(job);
+    if (room == NULL || p.input.len == 0) return;
+    p.jail = job->l->jailed ? &job->w->tools->jail : NULL;
+    p.out = (wfi_gather){room, WORKER_OUT, 0};
+    p.err = (wfi_gather){room + WORKER_OUT, WORKER_ERR, 0};
+    p.deadline = job->l->deadline;
+    wfi_program_run(&p, &r.end);
+    r.printed = p.out.total;
+    out = wf_str_of(room, p.out.total <= WORKER_OUT ? (size_t)p.out.total : 0);
+    r.missing = wfi_gather_parts(&p.err, &head, &tail);
+    r.out = out.len;
+    r.head = head.len;
+    r.tail = tail.len;
+    worker_write(&r, sizeof r);
+    worker_write(out.ptr, out.len);
+    worker_write(head.ptr, head.len);
+    worker_write(tail.ptr, tail.len);
+}
+
+/* ---- answers ---- */
+
+/* The reply, rendered twice: to measure and to write. message: of an error; NULL: the answer is the reply. */
+static void worker_put(wf_json_out *o, const wfi_worker_lane *l, const wfi_spoken *answer, const char *message) {
+    if (message == NULL) {
+        wfi_spec_reply(o, wf_str_of(l->body, l->body_len), answer);
+        return;
+    }
+    wf_json_begin(o, true);
+    wf_json_key(o, WF_STR("error"));
+    wf_json_begin(o, true);
+    wf_json_key(o, WF_STR("message"));
+    wf_json_str(o, wf_str_of(message, strlen(message)));
+    wf_json_finish(o);
+    wf_json_finish(o);
+}
+
+/* Without memory for it the message is lost, not the status. */
+static void worker_answered(wfi_worker_lane *l, uint32_t status, const wfi_spoken *answer, const char *message) {
+    wf_json_out o;
+    wf_json_out_init(&o, NULL, 0);
+    worker_put(&o, l, answer, message);
+    l->reply_size = o.len;
+    l->reply = wfi_sys_pages(o.len);
+    wf_json_out_init(&o, l->reply, l->reply != NULL ? l->reply_size : 0);
+    if (l->reply != NULL) worker_put(&o, l, answer, message);
+    l->reply_len = l->reply != NULL ? o.len : 0;
+    l->status = l->reply == NULL && status == WORKER_OK ? WORKER_TEMPORARY : status;
+    l->state = WORKER_ANSWERED;
+}
+
+static void worker_fail(wfi_worker_lane *l, uint32_t status, const char *message) {
+    worker_answered(l, status, NULL, message);
+}
+
+/* ---- what became of the program ---- */
+
+typedef struct worker_end {
+    worker_report r;
+    wf_str out, head, tail; /* slices of the lane's `out` */
+} worker_end;
+
+static bool worker_read_report(const wfi_child *c, worker_end *e) {
+    size_t at = sizeof e->r;
+    if (c->overflow || c->len < at) return false;
+    memcpy(&e->r, c->out, sizeof e->r);
+    if (e->r.out > WORKER_OUT || e->r.head > WORKER_ERR || e->r.tail > WORKER_ERR) return false;
+    if (c->len != at + e->r.out + e->r.head + e->r.tail) return false;
+    e->out = wf_str_of(c->out + at, e->r.out);
+    e->head = wf_str_of(e->out.ptr + e->out.len, e->r.head);
+    e->tail = wf_str_of(e->head.ptr + e->head.len, e->r.tail);
+    return true;
+}
+
+/* "COMMAND WHAT; its stderr: ..." */
+static void worker_fail_end(wfi_worker_lane *l, const worker_end *e, uint32_t status, const char *what) {
+    char text[WORKER_TEXT];
+    size_t n = 0;
+    wf_str tail = e->tail.len > 0 ? e->tail : e->head;
+    while (tail.len > 0 && tail.ptr[tail.len - 1] == '\n')
+        tail.len--;
+    n = (size_t)snprintf(text, sizeof text, "the program %s", what);
+    if (tail.len == 0)
+        snprintf(text + n, sizeof text - n, "; its stderr is empty");
+    else if (e->tail.len == 0)
+        snprintf(text + n, sizeof text - n, "; its stderr: %.*s", (int)tail.len, tail.ptr);
+    else
+        snprintf(text + n, sizeof text - n, "; its stderr: %.*s\n... %llu bytes left out ...\n%.*s", (int)e->head.len,
+                 e->head.ptr, (unsigned long long)e->r.missing, (int)tail.len, tail.ptr);
+    worker_fail(l, status, text);
+}
+
+static uint32_t worker_status(wf_str kind) {
+    static const struct {
+        const char *kind;
+        uint32_t status;
+    } known[] = {{"quota", WORKER_QUOTA}, {"auth", WORKER_AUTH}, {"context", WORKER_LARGE}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (wf_json_equals(kind, wf_str_of(known[i].kind, strlen(known[i].kind)))) return known[i].status;
+    return WORKER_BAD;
+}
+
+/* A slice of the lane's own pages, decoded where it lies. */
+static wf_str worker_decode(const wfi_worker_lane *l, wf_str escaped) {
+    char *at = l->out + (escaped.ptr - l->out);
+    return wf_str_of(at, wf_json_unescape(escaped, at));
+}
+
+/* The program says itself that it has no answer, and why. */
+static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
+    wf_str kind = {"", 0}, message = {"", 0};
+    char text[WORKER_TEXT - 1024];
+    (void)wf_json_member_str(a->value, WF_STR("kind"), &kind);
+    if (wf_json_equals(kind, WF_STR("refused"))) {
+        worker_answered(l, WORKER_OK, a, NULL);
+        return;
+    }
+    (void)wf_json_member_str(a->value, WF_STR("message"), &message);
+    uint32_t status = worker_status(kind);
+    if (message.len > 0) message = worker_decode(l, message);
+    snprintf(text, sizeof text, "%.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
+             kind.len > 0 && message.len > 0 ? ": " : "", (int)message.len, message.ptr);
+    worker_fail(l, status, text);
+}
+
+static void worker_conclude(wfi_worker_lane *l, const worker_end *e) {
+    const wfi_program_end *end = &e->r.end;
+    char text[256];
+    wfi_spoken answer = wfi_spec_answer(e->out);
+    if (end->failed != NULL) {
+        snprintf(text, sizeof text, "the program was not started, for we could not %s: %s", end->failed,
+                 strerror(end->error));
+        worker_fail(l, WORKER_BAD, text);
+    } else if (answer.said == WFI_SAID_ERROR) {
+        worker_fail_said(l, &answer);
+    } else if (end->timed_out) {
+        worker_fail_end(l, e, WORKER_BAD, "was stopped at the agent's deadline");
+    } else if (end->crowded) {
+        worker_fail_end(l, e, WORKER_BAD, "was stopped: it had more than 512 processes at a time");
+    } else if (end->signal != 0) {
+        snprintf(text, sizeof text, "was killed by signal %d", end->signal);
+        worker_fail_end(l, e, WORKER_BAD, text);
+    } else if (end->code != 0) {
+        snprintf(text, sizeof text, "ended with exit code %d", end->code);
+        worker_fail_end(l, e, end->code == WORKER_TRY ? WORKER_TEMPORARY : WORKER_BAD, text);
+    } else if (e->r.printed > WORKER_OUT) {
+        snprintf(text, sizeof text, "printed %llu bytes; an answer has at most %zu", (unsigned long long)e->r.printed,
+                 WORKER_OUT);
+        worker_fail_end(l, e, WORKER_BAD, text);
+    } else if (answer.said == WFI_SAID_NOTHING) {
+        worker_fail_end(l, e, WORKER_BAD, "printed no answer on stdout");
+    } else {
+        worker_answered(l, WORKER_OK, &answer, NULL);
+    }
+}
+
+static void worker_harvest(wfi_workers *w, uint32_t lane) {
+    wfi_worker_lane *l = &w->lane[lane];
+    worker_end e;
+    if (worker_read_report(&w->children.at[l->place], &e))
+        worker_conclude(l, &e);
+    else
+        worker_fail(l, WORKER_TEMPORARY, "the process that watched over the program died, or found no memory");
+    wfi_child_release(&w->children, l->place);
+}
+
+/* ---- starting ---- */
+
+/* The folder where it works: the root, or the agent's cwd. Not 0: an errno. */
+static int worker_enter(const wfi_workers *w, const wfi_worker_lane *l, wfi_confine *dir) {
+    char path[WFI_CONFINE_PATH];
+    wf_str here = {".", 1};
+    int error = wfi_confine_relative(&w->tools->root, l->cwd.len > 0 ? l->cwd : here, path);
+    if (error == 0) error = wfi_confine_below(&w->tools->root, path, dir);
+    if (error != 0 || dir->root[0] != '\0') return error;
+    wfi_confine_close(dir);
+    return ENOENT;
+}
+
+static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
+    wfi_worker_lane *l = &w->lane[lane];
+    worker_job job = {.w = w, .l = l};
+    wfi_child_job c = {.run = worker_child, .arg = &job, .cap = WORKER_ROOM, .programs = true};
+    int error = worker_enter(w, l, &job.cwd);
+    if (error != 0) {
+        worker_fail(l, WORKER_BAD, "the agent's cwd is no folder of the workspace, or that has no path any more");
+        return WF_OK;
+    }
+    if (l->out == NULL) l->out = wfi_sys_pages(WORKER_ROOM);
+    c.out = l->out;
+    c.keep = job.cwd.fd;
+    c.spaces = l->jailed ? w->tools->jail.spaces : 0;
+    c.deadline = l->deadline < UINT64_MAX - WORKER_LATE_MS ? l->deadline + WORKER_LATE_MS : UINT64_MAX;
+    wf_status status = l->out != NULL ? wfi_child_start(&w->children, &c, &l->place) : WF_E_MEMORY;
+    wfi_confine_close(&job.cwd);
+    if (status == WF_OK) {
+        w->owner[l->place] = lane;
+        l->state = WORKER_RUNNING;
+    } else if (status != WF_AGAIN) {
+        worker_fail(l, WORKER_TEMPORARY, "the system has no process or memory to spare; use fewer --lanes");
+    }
+    return status;
+}
+
+/* Those that wait start in the order in which they came. */
+static void worker_start_waiting(wfi_workers *w) {
+    for (;;) {
+        uint32_t first = w->lanes;
+        for (uint32_t i = 0; i < w->lanes; i++) {
+            if (w->lane[i].state != WORKER_WAITING) continue;
+            if (first == w->lanes || w->lane[i].arrival < w->lane[first].arrival) first = i;
+        }
+        if (first == w->lanes || worker_spawn(w, first) == WF_AGAIN) return;
+    }
+}
+
+static void worker_pump(wfi_workers *w) {
+    bool ended = false;
+    wfi_children_pump(&w->children, wfi_sys_now_ms());
+    for (uint32_t i = 0; i < w->children.count; i++) {
+        if (w->children.at[i].state != WFI_CHILD_DONE) continue;
+        worker_harvest(w, w->owner[i]);
+        ended = true;
+    }
+    if (ended) worker_start_waiting(w);
+}
+
+/* ---- the transport ---- */
+
+static bool worker_is_own(const wfi_workers *w, wf_str command) {
+    return w->own != NULL && strlen(w->own) == command.len && memcmp(w->own, command.ptr, command.len) == 0;
+}
+
+static wf_status worker_begin(void *ctx, uint32_t lane, const wf_request *request) {
+    wfi_workers *w = ctx;
+    wfi_worker_lane *l = &w->lane[lane];
+    size_t n = request->model.len;
+    bool own = worker_is_own(w, request->model);
+    memset(l, 0, sizeof *l);
+    l->deadline = request->deadline;
+    l->cwd = request->cwd;
+    l->jailed = !own;
+    if (n == 0 || memchr(request->model.ptr, '\0', n) != NULL) {
+        worker_fail(l, WORKER_BAD, "the model's name has no command: write exec:COMMAND");
+    } else if (!own && (w->tools->allow & WF_ALLOW_EXEC) == 0) {
+        worker_fail(l, WORKER_BAD, WORKER_NO_RIGHT);
+    } else if (request->body_len > WORKER_REQUEST) {
+        worker_fail(l, WORKER_LARGE, "the request is larger than 64 MiB");
+    } else {
+        l->body_len = (size_t)request->body_len;
+        l->body_size = l->body_len + n + 1;
+        l->body = wfi_sys_pages(l->body_size);
+        l->state = WORKER_FILLING;
+        if (l->body == NULL) {
+            worker_fail(l, WORKER_TEMPORARY, WORKER_NO_MEMORY);
+            return WF_OK;
+        }
+        l->command = l->body + l->body_len;
+        memcpy(l->command, request->model.ptr, n);
+    }
+    return WF_OK;
+}
+
+static wf_status worker_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_workers *w = ctx;
+    wfi_worker_lane *l = &w->lane[lane];
+    if (l->state != WORKER_FILLING) return WF_END;
+    if (n > l->body_len - l->got) return WF_E_IO;
+    memcpy(l->body + l->got, buf, n);
+    l->got += n;
+    *sent = n;
+    if (l->got < l->body_len) return WF_OK;
+    l->arrival = ++w->arrivals;
+    l->state = WORKER_WAITING;
+    worker_start_waiting(w);
+    return WF_OK;
+}
+
+static wf_status worker_head(void *ctx, uint32_t lane, wf_response *out) {
+    wfi_workers *w = ctx;
+    const wfi_worker_lane *l = &w->lane[lane];
+    if (l->state == WORKER_RUNNING) worker_pump(w);
+    if (l->state != WORKER_ANSWERED) return WF_AGAIN;
+    *out = (wf_response){.status = l->status, .retry_after_ms = -1, .should_retry = l->status == WORKER_TEMPORARY};
+    return WF_OK;
+}
+
+static wf_status worker_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_worker_lane *l = &((wfi_workers *)ctx)->lane[lane];
+    size_t left = l->reply_len - l->sent;
+    if (left == 0) return WF_END;
+    *got = left < n ? left : n;
+    memcpy(buf, l->reply + l->sent, *got);
+    l->sent += *got;
+    return WF_OK;
+}
+
+static void worker_end_lane(void *ctx, uint32_t lane) {
+    wfi_workers *w = ctx;
+    wfi_worker_lane *l = &w->lane[lane];
+    if (l->state == WORKER_RUNNING) wfi_child_release(&w->children, l->place);
+    wfi_sys_pages_end(l->body, l->body_size);
+    wfi_sys_pages_end(l->out, WORKER_ROOM);
+    wfi_sys_pages_end(l->reply, l->reply_size);
+    memset(l, 0, sizeof *l);
+}
+
+static uint32_t worker_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+    wfi_workers *w = ctx;
+    uint32_t n = 0;
+    worker_pump(w);
+    worker_start_waiting(w); /* a child that was given up may have left its place */
+    for (uint32_t i = 0; i < w->lanes && n < max; i++)
+        if (w->lane[i].state == WORKER_ANSWERED) lanes[n++] = i;
+    return n;
+}
+
+static uint64_t worker_due(void *ctx) {
+    wfi_workers *w = ctx;
+    uint64_t now = wfi_sys_now_ms();
+    for (uint32_t i = 0; i < w->lanes; i++)
+        if (w->lane[i].state == WORKER_ANSWERED) return now;
+    return wfi_children_due(&w->children, now);
+}
+
+const wf_model_ops *wfi_workers_ops(void) {
+    static const wf_model_ops ops = {.begin = worker_begin,
+                                     .send = worker_send,
+                                     .head = worker_head,
+                                     .recv = worker_recv,
+                                     .end = worker_end_lane,
+                                     .ready = worker_ready,
+                                     .due = worker_due};
+    return &ops;
+}
+
+/* ---- life ---- */
+
+size_t wfi_workers_size(uint32_t lanes) {
+    return (lanes * sizeof(wfi_worker_lane) + 15) & ~(size_t)15;
+}
+
+void wfi_workers_init(wfi_workers *w, void *table, const wfi_tools *tools, const wf_posix_config *config) {
+    memset(w, 0, sizeof *w);
+    memset(table, 0, wfi_workers_size(config->workers));
+    w->tools = tools;
+    w->own = config->worker;
+    w->lanes = config->workers;
+    w->lane = table;
+    wfi_children_init(&w->children, w->lanes < WFI_CHILD_MAX ? w->lanes : WFI_CHILD_MAX);
+}
+
+void wfi_workers_close(wfi_workers *w) {
+    for (uint32_t i = 0; i < w->lanes; i++)
+        worker_end_lane(w, i);
+    wfi_children_close(&w->children);
+}
+
+/* ==== end src/port/worker.c ==== */
+
 /* ==== begin src/port/logfile.h ==== */
 
 /* logfile: the log as a file. Opening, locking, naming, reading, writing, syncing.
@@ -19709,8 +20558,9 @@ void wfi_net_close(wfi_net *n) {
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
-    wfi_tools tools; /* if there is a root */
-    wfi_net *net;    /* NULL: no connections */
+    wfi_tools tools;     /* if there is a root */
+    wfi_workers workers; /* if there are any */
+    wfi_net *net;        /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
     char holds[WFI_JAIL_TEXT];
@@ -19723,14 +20573,15 @@ static size_t posix_align(size_t n) {
 
 /* Where the variable parts begin, from the struct's address; `end` is their size and its. */
 typedef struct posix_layout {
-    size_t tools, net, fds, end;
+    size_t tools, workers, net, fds, end;
 } posix_layout;
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + 2 * WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
-    at.net = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.net = at.workers + wfi_workers_size(c->workers);
     at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
     at.end = at.fds + fds * sizeof(struct pollfd);
     return at;
@@ -19745,7 +20596,8 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
-    if (out->conns > WFI_NET_CONNS) return false;
+    if (out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
 
@@ -19766,6 +20618,7 @@ static wf_status posix_open_root(wf_posix *p) {
     if (c->root == NULL) return WF_OK;
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
+    if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -19787,6 +20640,7 @@ static void posix_close_wake(wf_posix *p) {
 /* Gives back what posix_open_parts got, however far it came. */
 static void posix_close_parts(wf_posix *p, bool root) {
     if (p->net != NULL) wfi_net_close(p->net);
+    if (root) wfi_workers_close(&p->workers);
     if (root) wfi_tools_close(&p->tools);
     posix_close_wake(p);
 }
@@ -19817,7 +20671,7 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     if (needed == 0)
         return posix_answer(error, WF_E_CONFIG,
                             "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64, connections 4096");
+                            "tickets are at most 65536, children 64, connections and workers 4096, these with a root");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
@@ -19875,6 +20729,11 @@ const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
     return p->net != NULL ? wfi_net_ops() : NULL;
 }
 
+const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
+    *ctx = &p->workers;
+    return p->config.workers > 0 ? wfi_workers_ops() : NULL;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -19898,8 +20757,10 @@ static void posix_drain_wake(wf_posix *p) {
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t workers_due = wfi_children_due(&p->workers.children, now);
     uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
+    if (workers_due < due) due = workers_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
     if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
@@ -19922,9 +20783,10 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
-    int children[WFI_CHILD_MAX];
+    int children[2 * WFI_CHILD_MAX];
     uint32_t n = 0;
     if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    n += wfi_children_fds(&p->workers.children, children + n);
     bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)

@@ -229,6 +229,8 @@ static void check_put_cost(FILE *to, const cli_options *o, const check_phase *su
         fputs("  Cost: none, with a model of rules.\n", to);
     } else if (sum->unpriced == 0) {
         fputs("  Cost: none; no model was asked.\n", to);
+    } else if (cli_models_is_exec(o)) {
+        fputs("  Cost: unknown; it is the program's, which tells it afterwards.\n", to);
     } else {
         fputs("  Cost: unknown; --prices FILE can tell the price of ", to);
         cli_put(to, cli_str(known ? "the models that agents name" : cli_models_name(o)), CHECK_TITLE);

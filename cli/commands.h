@@ -7,6 +7,7 @@
 cli_exit cli_run(cli_options *options);
 cli_exit cli_resume(cli_options *options);
 cli_exit cli_check(cli_options *options);
+cli_exit cli_agent(cli_options *options);
 cli_exit cli_runs(const cli_options *options);
 cli_exit cli_show(const cli_options *options);
 cli_exit cli_log(const cli_options *options);

@@ -112,3 +112,33 @@ cli_exit cli_drive(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
     drive_let_go();
     return code;
 }
+
+static cli_exit drive_agent(cli_world *w, const wf_agent_spec *spec, wf_delivery *out) {
+    const wf_run_spec run = {.name = WF_STR("agent")};
+    wf_call call;
+    wf_error error;
+    wf_status status = drive_open(w, &run);
+    if (status == WF_OK) status = wf_agent_start(w->run, spec, &call);
+    if (status == WF_E_CONFIG) {
+        wf_last_error(w->run, &error);
+        return cli_fail(CLI_USAGE, "the spec on standard input: %s", error.text);
+    }
+    while (status == WF_OK) {
+        uint32_t wait_ms = 0;
+        drive_check_stop(w->run);
+        status = wf_deliver(w->run, out);
+        if (status != WF_AGAIN) break;
+        status = wf_step(w->run, DRIVE_WORK, &wait_ms);
+        if (status == WF_OK && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+    }
+    if (status == WF_E_STOPPED) return CLI_OK;
+    return status == WF_OK ? CLI_OK : cli_world_fail(w, status);
+}
+
+cli_exit cli_drive_agent(cli_world *w, const wf_agent_spec *spec, wf_delivery *out) {
+    memset(out, 0, sizeof *out);
+    drive_catch(w->posix);
+    cli_exit code = drive_agent(w, spec, out);
+    drive_let_go();
+    return code;
+}

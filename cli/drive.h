@@ -14,4 +14,7 @@ typedef struct cli_drive_end {
  * SIGINT and SIGTERM stop the run cleanly; the second one ends the process at once. */
 cli_exit cli_drive(cli_world *w, const wf_run_spec *spec, cli_drive_end *out);
 
+/* The same of one agent, without a script: *out lives as long as the world. CLI_USAGE: the spec cannot be used. */
+cli_exit cli_drive_agent(cli_world *w, const wf_agent_spec *spec, wf_delivery *out);
+
 #endif

@@ -14,6 +14,7 @@ static const char *const help_general[] = {
     "  wf run SCRIPT [--args JSON|@FILE] [-- k=v ...]   run a script",
     "  wf check SCRIPT                                  dry-run it on stub answers: phases, agents, USD",
     "  wf resume [LOG]                                  go on with an interrupted run (the last one)",
+    "  wf agent                                         the worker: one agent's spec on stdin, its answer on stdout",
     "  wf runs                                          list the runs of this folder",
     "  wf show LOG                                      one run: status, phases, agents, failures, spend",
     "  wf log LOG [--json]                              its raw records, one a line",
@@ -66,6 +67,47 @@ static const char *const help_resume[] = {
     "LOG.",
     NULL};
 
+/* clang-format off */
+static const char *const help_agent[] = {
+    "wf agent [options] <SPEC >ANSWER",
+    "",
+    "Runs one agent, without a script and without a log: its spec is JSON on stdin, its answer one line of JSON on stdout,",
+    "and nothing else goes there. So agents of a run can work elsewhere:",
+    "",
+    "  wf run SCRIPT --model 'exec:ssh host wf agent'     also: docker run -i IMAGE wf agent, srun wf agent",
+    "",
+    "and any other program that reads the one and prints the other can stand in its place.",
+    "",
+    "The spec; all but prompt may be missing, and members not named here are passed over:",
+    "  {\"version\": 1,",
+    "   \"prompt\": \"...\", \"system\": \"...\",",
+    "   \"schema\": {...}                   a JSON Schema: `result` is to fit it; without it the answer is a text",
+    "   \"tools\": [\"read\", ...]           what the agent may use; wf agent gives those of them that its --allow gives",
+    "   \"feedback\": [\"...\"]              the same was asked before: what was wrong with the answer",
+    "   \"root\": \"/...\"                  the workspace: the program starts there; wf agent uses it if it exists here",
+    "   \"limits\": {\"deadline_ms\": N, \"output_bytes\": N}}",
+    "",
+    "The answer, one of",
+    "  {\"result\": ANY}   {\"text\": \"...\"}   {\"error\": {\"kind\": \"...\", \"message\": \"...\"}}",
+    "with, if known, \"usage\": {\"input_tokens\": N, \"output_tokens\": N, \"usd\": X} and \"turns\": N, which wf agent always",
+    "says (usd where it knows). Kinds are those of `wf help script`: refused, quota, auth and context mean the same to the run",
+    "that asked; others fail the agent with the message. A program may print a plain text instead; with a schema it is read",
+    "as JSON. What does not fit the schema goes back as feedback, in a new process, up to four times.",
+    "",
+    "A program that ends with another exit code than 0, or prints nothing, fails the agent; the message has the code and",
+    "the beginning and end of its stderr. Code 75 asks for another try. An answer has at most 1 MiB. Silence is no stall: the",
+    "agent's deadline ends the program, with all that it has started. Up to 64 programs run at a time.",
+    "",
+    "The program of --model is the user's own: it runs by `sh -c`, outside of any sandbox. One that a script names needs",
+    "--allow exec, and is kept in as exec() is. Neither gets a key, token or password of the environment: it reads its own",
+    "where it runs, as in exec:'. ~/.worker-keys; wf agent'. --budget-usd does not reach into it: give it one of its own.",
+    "",
+    "Exit codes: 0 there is an answer, or an error of the agent's own; 2 usage, or no such spec: nothing was run, nothing",
+    "printed; 5, 6, 7, 75, 78 as of wf run, with the error on stdout too; 70, 74 as of wf run. SIGTERM ends it at once, with 6.",
+    "",
+    NULL};
+/* clang-format on */
+
 static const char *const help_runs[] = {
     "wf runs [options]", "",
     "Lists the runs in DIR/.wf/runs, the last touched first: when started, status, size, name, agents.", NULL};
@@ -99,6 +141,7 @@ static const char *const help_models[] = {
     "",
     "  anthropic:MODEL    Anthropic's Messages API, or any server that speaks it; a bare name means the same",
     "  rules:FILE.lua     a model written in Lua, offline; `wf help run` tells what the file returns",
+    "  exec:COMMAND       any program as an agent: the spec on its stdin, the answer on its stdout; see `wf help agent`",
     "",
     "Without --model it is anthropic:claude-sonnet-5-5, if there is a key.",
     "",
@@ -216,8 +259,9 @@ static const char *const help_script[] = {
 /* clang-format on */
 
 static const char *const *const help_texts[CLI_COMMANDS] = {
-    [CLI_RUN] = help_run,   [CLI_CHECK] = help_check, [CLI_RESUME] = help_resume,   [CLI_RUNS] = help_runs,
-    [CLI_SHOW] = help_show, [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
+    [CLI_RUN] = help_run,     [CLI_CHECK] = help_check,     [CLI_RESUME] = help_resume,
+    [CLI_AGENT] = help_agent, [CLI_RUNS] = help_runs,       [CLI_SHOW] = help_show,
+    [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
 };
 
 cli_exit cli_help(const char *topic) {

@@ -7,6 +7,7 @@
  *   world      memory, port, models and the wf, opened for a run or for a look at a log
  *   drive      a script over an open world, to its durable end
  *   run        run and resume; progress shows what goes on; check is the dry run
+ *   agent      the worker: one agent from a spec on stdin, without a script
  *   runs       runs, show, log; logs knows where logs lie
  *   help       the texts */
 #ifndef _GNU_SOURCE
@@ -28,6 +29,8 @@ static cli_exit main_dispatch(cli_options *o) {
         return cli_check(o);
     case CLI_RESUME:
         return cli_resume(o);
+    case CLI_AGENT:
+        return cli_agent(o);
     case CLI_RUNS:
         return cli_runs(o);
     case CLI_SHOW:

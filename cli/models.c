@@ -6,6 +6,7 @@
 #include <string.h>
 
 #define MODELS_PRICES_MOST ((size_t)1 << 18)
+#define MODELS_SERVED      "anthropic:MODEL, rules:FILE.lua and exec:COMMAND"
 #define MODELS_BUDGET      "10" /* USD, with --yes and no other budget */
 
 const char *cli_models_key_name(void) {
@@ -15,6 +16,15 @@ const char *cli_models_key_name(void) {
 
 bool cli_models_is_rules(const cli_options *o) {
     return strncmp(o->text[OPT_MODEL], "rules:", 6) == 0;
+}
+
+bool cli_models_is_exec(const cli_options *o) {
+    return strncmp(o->text[OPT_MODEL], "exec:", 5) == 0;
+}
+
+/* It is reached without a network and without a key. */
+static bool models_is_local(const cli_options *o) {
+    return cli_models_is_rules(o) || cli_models_is_exec(o);
 }
 
 const char *cli_models_name(const cli_options *o) {
@@ -49,23 +59,20 @@ static cli_exit models_prefix(cli_options *o) {
 }
 
 static cli_exit models_check_provider(const char *model) {
-    static const char *const served[] = {"anthropic", "rules"};
-    static const char *const later[] = {"bedrock", "vertex", "foundry", "openai", "exec"};
+    static const char *const served[] = {"anthropic", "rules", "exec"};
+    static const char *const later[] = {"bedrock", "vertex", "foundry", "openai"};
     wf_str provider = wf_str_of(model, strcspn(model, ":"));
     for (size_t i = 0; i < sizeof served / sizeof *served; i++) {
         if (!cli_same(provider, cli_str(served[i]))) continue;
         if (model[provider.len + 1]) return CLI_OK;
-        return cli_fail(
-            CLI_USAGE, "--model %s: a name is missing after the colon; write anthropic:MODEL or rules:FILE.lua", model);
+        return cli_fail(CLI_USAGE, "--model %s: a name is missing after the colon; write " MODELS_SERVED, model);
     }
     for (size_t i = 0; i < sizeof later / sizeof *later; i++)
         if (cli_same(provider, cli_str(later[i])))
-            return cli_fail(CLI_USAGE,
-                            "--model %s: %s models come later; this build serves anthropic:MODEL and rules:FILE.lua",
-                            model, later[i]);
-    return cli_fail(CLI_USAGE,
-                    "--model %s: there is no provider %.*s; this build serves anthropic:MODEL and rules:FILE.lua",
-                    model, (int)provider.len, provider.ptr);
+            return cli_fail(CLI_USAGE, "--model %s: %s models come later; this build serves " MODELS_SERVED, model,
+                            later[i]);
+    return cli_fail(CLI_USAGE, "--model %s: there is no provider %.*s; this build serves " MODELS_SERVED, model,
+                    (int)provider.len, provider.ptr);
 }
 
 static cli_exit models_settle_name(cli_options *o) {
@@ -73,6 +80,10 @@ static cli_exit models_settle_name(cli_options *o) {
         cli_exit code = models_prefix(o);
         if (code != CLI_OK) return code;
     }
+    if (strlen(o->text[OPT_MODEL]) > WF_MODEL_MAX)
+        return cli_fail(CLI_USAGE,
+                        "--model: the name is longer than %u bytes; put a long command into a file, as exec:./FILE",
+                        WF_MODEL_MAX);
     return models_check_provider(o->text[OPT_MODEL]);
 }
 
@@ -81,7 +92,7 @@ static cli_exit models_settle_served(cli_options *o) {
     if (!o->text[OPT_MODEL] && key) o->text[OPT_MODEL] = CLI_MODEL_DEFAULT;
     if (!o->text[OPT_MODEL]) return models_none();
     cli_exit code = models_settle_name(o);
-    if (code != CLI_OK || cli_models_is_rules(o) || key) return code;
+    if (code != CLI_OK || models_is_local(o) || key) return code;
     return cli_fail(
         CLI_USAGE,
         "--model %s: there is no key for it: set ANTHROPIC_API_KEY, or ANTHROPIC_AUTH_TOKEN (for a server that "
@@ -108,6 +119,12 @@ static cli_exit models_read_prices(cli_options *o) {
 
 static cli_exit models_no_price(const cli_options *o) {
     const char *name = cli_models_name(o);
+    if (cli_models_is_exec(o))
+        return cli_fail(
+            CLI_USAGE,
+            "--budget-usd %s: what a program spends is known only afterwards; give it a budget of its own, as "
+            "exec:wf agent --budget-usd X, or give --budget-tokens N, which stops the run after an overshoot",
+            o->text[OPT_BUDGET_USD]);
     return cli_fail(
         CLI_USAGE,
         "--budget-usd %s: the price of %s is not known; give --budget-tokens N instead, or --prices FILE with a "
@@ -120,7 +137,7 @@ static cli_exit models_no_price(const cli_options *o) {
  * one of Anthropic's, if there is a key. */
 static cli_exit models_settle_budget(cli_options *o) {
     bool rules = cli_models_is_rules(o);
-    bool known = rules || wf_prices_known(o->prices, cli_str(cli_models_name(o)));
+    bool known = rules || (!cli_models_is_exec(o) && wf_prices_known(o->prices, cli_str(cli_models_name(o))));
     if (!known && !o->given[OPT_BUDGET_USD] &&
         o->given[OPT_BUDGET_TOKENS]) { /* a resumed run's USD give way to tokens */
         o->text[OPT_BUDGET_USD] = NULL;
@@ -144,7 +161,7 @@ static wf_str models_server(void) {
 
 cli_exit cli_models_settle(cli_options *o) {
     cli_exit code = models_settle_served(o);
-    if (code == CLI_OK && !cli_models_is_rules(o)) o->server = models_server();
+    if (code == CLI_OK && !models_is_local(o)) o->server = models_server();
     if (code == CLI_OK && cli_models_key_name()) code = models_read_prices(o);
     return code == CLI_OK ? models_settle_budget(o) : code;
 }

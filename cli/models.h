@@ -15,6 +15,7 @@ cli_exit cli_models_settle_dry(cli_options *options);
 
 /* Of a settled model. */
 bool cli_models_is_rules(const cli_options *options);
+bool cli_models_is_exec(const cli_options *options);
 /* Its name without the provider. */
 const char *cli_models_name(const cli_options *options);
 

@@ -19,6 +19,8 @@ typedef enum option_form {
 #define ON(command) (1u << (command))
 #define ON_RUNS     (ON(CLI_RUN) | ON(CLI_RESUME))
 #define ON_DRY      (ON_RUNS | ON(CLI_CHECK))
+#define ON_AGENTS   (ON_RUNS | ON(CLI_AGENT))
+#define ON_MODELS   (ON_DRY | ON(CLI_AGENT))
 #define OPTION_DAY  UINT64_C(86400000)
 #define OPTION_NANO UINT64_C(1000000000)
 #define OPTION_TEXT 4000 /* bytes of a value */
@@ -35,32 +37,33 @@ typedef struct option_entry {
 } option_entry;
 
 static const option_entry option_table[OPT_COUNT] = {
-    [OPT_MODEL] = {"model", "M", NULL, "the default worker: [anthropic:]NAME or rules:FILE.lua; see wf help models",
-                   FORM_TEXT, ON_DRY, true, 0, 0},
+    [OPT_MODEL] = {"model", "M", NULL,
+                   "the default worker: [anthropic:]NAME, rules:FILE.lua, exec:COMMAND; see wf help models", FORM_TEXT,
+                   ON_MODELS, true, 0, 0},
     [OPT_EFFORT] = {"effort", "low|medium|high|xhigh|max", NULL, "how hard the model thinks (its own)", FORM_CHOICE,
-                    ON_RUNS, true, 0, 0},
+                    ON_AGENTS, true, 0, 0},
     [OPT_LANES] = {"lanes", "N", "16", "agents working at a time", FORM_COUNT, ON_RUNS, true, 1, 1000},
     [OPT_AGENTS] = {"agents", "N", "1000", "agents in the whole run, at most", FORM_COUNT, ON_DRY, true, 1, 1000000},
     [OPT_BUDGET_USD] = {"budget-usd", "X", NULL, "stop before more is spent (with --yes and no other budget: 10)",
-                        FORM_MONEY, ON_RUNS, true, 1, 1000000 * OPTION_NANO},
-    [OPT_BUDGET_TOKENS] = {"budget-tokens", "N", NULL, "the same in tokens, input and output", FORM_COUNT, ON_RUNS,
+                        FORM_MONEY, ON_AGENTS, true, 1, 1000000 * OPTION_NANO},
+    [OPT_BUDGET_TOKENS] = {"budget-tokens", "N", NULL, "the same in tokens, input and output", FORM_COUNT, ON_AGENTS,
                            true, 1, UINT64_C(1000000000000000)},
-    [OPT_PRICES] = {"prices", "FILE", NULL, "a price list that goes before the built-in one", FORM_TEXT, ON_DRY, true,
-                    0, 0},
+    [OPT_PRICES] = {"prices", "FILE", NULL, "a price list that goes before the built-in one", FORM_TEXT, ON_MODELS,
+                    true, 0, 0},
     [OPT_DEADLINE] = {"deadline", "DUR", "none", "for the whole run: 90s, 5m, 2h, 500ms", FORM_TIME, ON_RUNS, true, 1,
                       30 * OPTION_DAY},
-    [OPT_AGENT_DEADLINE] = {"agent-deadline", "DUR", "30m", "for each agent, or none", FORM_TIME, ON_RUNS, true, 1,
+    [OPT_AGENT_DEADLINE] = {"agent-deadline", "DUR", "30m", "for each agent, or none", FORM_TIME, ON_AGENTS, true, 1,
                             30 * OPTION_DAY},
-    [OPT_STALL] = {"stall", "DUR", "180s", "silence before a request is sent again, or none", FORM_TIME, ON_RUNS, true,
-                   1, 30 * OPTION_DAY},
+    [OPT_STALL] = {"stall", "DUR", "180s", "silence before a request is sent again, or none", FORM_TIME, ON_AGENTS,
+                   true, 1, 30 * OPTION_DAY},
     [OPT_ALLOW] = {"allow", "read,write,bash,exec", "read", "what agents may do: read, write, bash; and scripts: exec",
-                   FORM_ALLOW, ON_RUNS, true, 0, 0},
-    [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_RUNS,
+                   FORM_ALLOW, ON_AGENTS, true, 0, 0},
+    [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_AGENTS,
                 true, 0, 0},
-    [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT, ON_DRY | ON(CLI_RUNS),
-                  true, 0, 0},
+    [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT,
+                  ON_MODELS | ON(CLI_RUNS), true, 0, 0},
     [OPT_MEMORY] = {"memory", "SIZE", "64M", "all that a run may use; a quarter of it is the script's", FORM_SIZE,
-                    ON_DRY, true, 8u << 20, UINT64_C(1) << 36},
+                    ON_MODELS, true, 8u << 20, UINT64_C(1) << 36},
     [OPT_SYNC] = {"sync", "batch|always|off", "batch", "how results are made durable", FORM_CHOICE, ON_RUNS, true, 0,
                   0},
     [OPT_ARGS] = {"args", "JSON|@FILE", NULL, "the script's args; -- k=v ... adds to them", FORM_TEXT,
@@ -93,14 +96,15 @@ typedef struct option_command {
 } option_command;
 
 static const option_command option_commands[CLI_COMMANDS] = {
-    [CLI_RUN] = {"run", "SCRIPT", true},      [CLI_CHECK] = {"check", "SCRIPT", true},
-    [CLI_RESUME] = {"resume", "LOG", false},  [CLI_RUNS] = {"runs", NULL, false},
-    [CLI_SHOW] = {"show", "LOG", true},       [CLI_LOG] = {"log", "LOG", true},
-    [CLI_VERSION] = {"version", NULL, false}, [CLI_HELP] = {"help", "COMMAND", false},
+    [CLI_RUN] = {"run", "SCRIPT", true},     [CLI_CHECK] = {"check", "SCRIPT", true},
+    [CLI_RESUME] = {"resume", "LOG", false}, [CLI_AGENT] = {"agent", NULL, false},
+    [CLI_RUNS] = {"runs", NULL, false},      [CLI_SHOW] = {"show", "LOG", true},
+    [CLI_LOG] = {"log", "LOG", true},        [CLI_VERSION] = {"version", NULL, false},
+    [CLI_HELP] = {"help", "COMMAND", false},
 };
 
 /* PRODUCT's other commands, so that they are told from misspelt ones. */
-static const char *const option_later[] = {"do", "plan", "watch", "report", "list", "save", "config", "clean", "agent"};
+static const char *const option_later[] = {"do", "plan", "watch", "report", "list", "save", "config", "clean"};
 
 const char *cli_command_name(cli_command command) {
     return option_commands[command].name;

@@ -9,6 +9,7 @@ typedef enum cli_command {
     CLI_RUN,
     CLI_CHECK,
     CLI_RESUME,
+    CLI_AGENT,
     CLI_RUNS,
     CLI_SHOW,
     CLI_LOG,

@@ -94,10 +94,13 @@ static void world_raise_files(uint32_t conns) {
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* if it cannot be: a connection that finds none will say so */
 }
 
-static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root) {
+/* working: agents are to be asked, so tools and ways to models are wanted. */
+static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root, bool working) {
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
-    if (mode != WF_POSIX_READ && mode != WF_POSIX_TEMPORARY) {
+    if (working) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
+        config.workers = (uint32_t)w->options->number[OPT_LANES];
+        if (cli_models_is_exec(w->options)) config.worker = cli_models_name(w->options);
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
         config.tickets =
             2 * (uint32_t)w->options->number[OPT_LANES] + 8; /* lanes, extra_tools and 8 effects: defaults */
@@ -157,10 +160,19 @@ static cli_exit world_open_network(cli_world *w, bool later) {
                     o->text[OPT_MEMORY]);
 }
 
+/* Any agent may name one: whether it is allowed is the port's to say, in words. */
+static void world_open_workers(cli_world *w) {
+    wf_provider *provider = &w->providers[w->provider_count++];
+    *provider = (wf_provider){.name = WF_STR("exec"), .silent = true};
+    provider->ops = wf_posix_workers(w->posix, &provider->ctx);
+}
+
 /* Every model that can be served: the default one's provider, and those that agents may name besides. */
 static cli_exit world_open_models(cli_world *w) {
-    if (!cli_models_is_rules(w->options)) return world_open_network(w, false);
-    cli_exit code = world_open_rules(w);
+    cli_exit code = CLI_OK;
+    world_open_workers(w);
+    if (!cli_models_is_rules(w->options) && !cli_models_is_exec(w->options)) return world_open_network(w, false);
+    if (cli_models_is_rules(w->options)) code = world_open_rules(w);
     return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
 }
 
@@ -244,7 +256,7 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
     w->options = options;
     w->log = log;
     if (!world_allocate(w, (size_t)options->number[OPT_MEMORY])) return CLI_INTERNAL;
-    cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT]);
+    cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT], stub == NULL);
     if (code == CLI_OK) code = cli_effects_open(&w->effects, &w->platform, options, stub != NULL);
     w->platform.trace = trace;
     w->script_size = w->size / 4;
@@ -315,7 +327,7 @@ cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool qui
     w->log = log;
     w->quiet = quiet;
     if (!world_allocate(w, WORLD_READER)) return CLI_INTERNAL;
-    cli_exit code = world_open_posix(w, WF_POSIX_READ, NULL);
+    cli_exit code = world_open_posix(w, WF_POSIX_READ, NULL, false);
     if (code != CLI_OK) return world_give_up(w, code);
     if (prefix > 0) world_bound(w, prefix);
     if (w->platform.log->size(w->platform.log_ctx, &log_size) != WF_OK)

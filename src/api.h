@@ -38,6 +38,8 @@ extern "C" {
 #define WF_VERSION          "0.1.0"
 #define WF_PLATFORM_VERSION 1u
 
+#define WF_MODEL_MAX 400u /* bytes of a model's name, its provider's included */
+
 /* Switches a limit off, where zero would mean its default. */
 #define WF_NONE UINT32_MAX
 
@@ -146,6 +148,8 @@ typedef struct wf_request {
     wf_str model;      /* as in the spec, without the provider's prefix; lives until `end` */
     uint64_t body_len; /* known beforehand */
     uint32_t attempt;  /* 0 for the first */
+    uint64_t deadline; /* the agent's, on the clock of now_ms; UINT64_MAX: none */
+    wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
 /* Head of a response. Slices may be empty and live until `end`. */
@@ -275,6 +279,7 @@ typedef struct wf_provider {
     void *ctx;
     bool stream; /* replies are asked for as server-sent events; else as one JSON body */
     bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
+    bool silent; /* it works for long and answers at once: silence is no stall, only the deadline ends it */
 } wf_provider;
 
 /* ---- network ----------------------------------------------------------------------------------------------------- */

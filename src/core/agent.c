@@ -674,8 +674,9 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 }
 
 static bool agent_may_stall(const wfi_task *t) {
-    return t->row->limits.stall_ms != WF_NONE && (t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD ||
-                                                  t->state == WFI_TASK_BODY || t->state == WFI_TASK_TOOL);
+    bool exchange = t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY;
+    if (t->row->limits.stall_ms == WF_NONE) return false;
+    return t->state == WFI_TASK_TOOL || (exchange && !t->provider->silent);
 }
 
 uint64_t wfi_task_due(const wfi_task *t) {

@@ -138,7 +138,8 @@ static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status
 /* ---- the states ---- */
 
 wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
-    wf_request request = {.model = t->model, .body_len = body_len, .attempt = t->attempt};
+    wf_request request = {
+        .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
     t->progress = e->now;
     wfi_exchange_forget(e, t);
     wfi_zero(&t->reader, sizeof t->reader);

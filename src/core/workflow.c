@@ -8,7 +8,6 @@
 #define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
 #define WORKFLOW_PATH_MAX  512u
 #define WORKFLOW_LABEL_MAX 160u
-#define WORKFLOW_MODEL_MAX 160u
 
 typedef enum workflow_stage {
     STAGE_NEW,    /* initialised */
@@ -98,7 +97,7 @@ static const char *workflow_check(const wf_config *c) {
     if (c->log_buffer < WFI_LOG_BUFFER_MIN) return "config.log_buffer: at least 4096";
     if (c->heap > 0 && c->heap < wfi_heap_needed(WORKFLOW_HEAP_MIN)) return "config.heap: room for at least 4096 bytes";
     if (c->max_tokens > 1u << 30) return "config.max_tokens: at most 2^30";
-    if (c->model.len > WORKFLOW_MODEL_MAX) return "config.model: too long";
+    if (c->model.len > WF_MODEL_MAX) return "config.model: too long";
     return NULL;
 }
 
@@ -526,7 +525,7 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
-    if (model.len > WORKFLOW_MODEL_MAX || spec->effort.len > 32)
+    if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
         return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");

@@ -16,6 +16,7 @@
 #include "net.h"
 #include "sys.h"
 #include "tools.h"
+#include "worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -29,8 +30,9 @@
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
     wfi_logfile log;
-    wfi_tools tools; /* if there is a root */
-    wfi_net *net;    /* NULL: no connections */
+    wfi_tools tools;     /* if there is a root */
+    wfi_workers workers; /* if there are any */
+    wfi_net *net;        /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
     char holds[WFI_JAIL_TEXT];
@@ -43,14 +45,15 @@ static size_t posix_align(size_t n) {
 
 /* Where the variable parts begin, from the struct's address; `end` is their size and its. */
 typedef struct posix_layout {
-    size_t tools, net, fds, end;
+    size_t tools, workers, net, fds, end;
 } posix_layout;
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + 2 * WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
-    at.net = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
+    at.net = at.workers + wfi_workers_size(c->workers);
     at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
     at.end = at.fds + fds * sizeof(struct pollfd);
     return at;
@@ -65,7 +68,8 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
-    if (out->conns > WFI_NET_CONNS) return false;
+    if (out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
 
@@ -86,6 +90,7 @@ static wf_status posix_open_root(wf_posix *p) {
     if (c->root == NULL) return WF_OK;
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
+    if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
@@ -107,6 +112,7 @@ static void posix_close_wake(wf_posix *p) {
 /* Gives back what posix_open_parts got, however far it came. */
 static void posix_close_parts(wf_posix *p, bool root) {
     if (p->net != NULL) wfi_net_close(p->net);
+    if (root) wfi_workers_close(&p->workers);
     if (root) wfi_tools_close(&p->tools);
     posix_close_wake(p);
 }
@@ -137,7 +143,7 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     if (needed == 0)
         return posix_answer(error, WF_E_CONFIG,
                             "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64, connections 4096");
+                            "tickets are at most 65536, children 64, connections and workers 4096, these with a root");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
@@ -195,6 +201,11 @@ const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
     return p->net != NULL ? wfi_net_ops() : NULL;
 }
 
+const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
+    *ctx = &p->workers;
+    return p->config.workers > 0 ? wfi_workers_ops() : NULL;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -218,8 +229,10 @@ static void posix_drain_wake(wf_posix *p) {
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t workers_due = wfi_children_due(&p->workers.children, now);
     uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
+    if (workers_due < due) due = workers_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
     if (due != UINT64_MAX && (due <= now || due - now < wait)) wait = due <= now ? 0 : due - now;
     return wait == UINT64_MAX ? -1 : wait > INT_MAX ? INT_MAX : (int)wait;
@@ -242,9 +255,10 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
-    int children[WFI_CHILD_MAX];
+    int children[2 * WFI_CHILD_MAX];
     uint32_t n = 0;
     if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    n += wfi_children_fds(&p->workers.children, children + n);
     bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
     for (uint32_t i = 0; i < n; i++)

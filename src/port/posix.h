@@ -60,6 +60,9 @@ typedef struct wf_posix_config {
     uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
     uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
+    uint32_t workers;  /* exchanges 0 .. workers-1 with models that are programs, at most 4096; 0: none. Needs a root */
+    const char *
+        worker; /* the command of such a model that runs whatever `allow` says, outside of the jail: the user's; or NULL */
 } wf_posix_config;
 
 typedef struct wf_posix wf_posix; /* lives in the caller's block */
@@ -81,6 +84,12 @@ void wf_posix_platform(wf_posix *p, wf_platform *out);
 
 /* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
+
+/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It runs in the
+ * agent's folder, gets the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to
+ * 64 run at a time. When the exchange ends before it, it is killed with all that it has started. A command that is not the
+ * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
+const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */

@@ -725,7 +725,7 @@ static void test_bad_specs(void **state) {
     rig r;
     wf_call call;
     wf_error error;
-    char model[200];
+    char model[WF_MODEL_MAX + 1];
     static const char *const names[] = {"prompt", "no model", "too long", "max_tokens", "schema"};
     (void)state;
     begin(&r, NULL, 0);
@@ -735,7 +735,7 @@ static void test_bad_specs(void **state) {
     memcpy(model, "fake:", 5);
     wf_agent_spec bad[] = {{.model = WF_STR("fake:m")},
                            {.prompt = WF_STR("a")},
-                           {.prompt = WF_STR("a"), .model = wf_str_of(model, 161)},
+                           {.prompt = WF_STR("a"), .model = wf_str_of(model, sizeof model)},
                            {.prompt = WF_STR("a"), .model = WF_STR("fake:m"), .max_tokens = UINT32_MAX},
                            {.prompt = WF_STR("a"), .model = WF_STR("fake:m"), .schema = WF_STR("{")}};
     for (size_t i = 0; i < 5; i++) {

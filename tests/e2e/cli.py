@@ -367,7 +367,7 @@ def models_are_checked_before_the_run(b):
     usage(b.run(model="claude-x"), "anthropic:claude-x", "no key", "ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN")
     usage(b.run(model="anthropic:"), "anthropic:", "name is missing")
     usage(b.run(model="model.lua"), "rules:model.lua")
-    for later in ("bedrock", "vertex", "foundry", "openai", "exec"):
+    for later in ("bedrock", "vertex", "foundry", "openai"):
         usage(b.run(model=later + ":x"), later + ":x", "come later", "rules:FILE.lua")
     usage(b.run(model="clade:x"), "clade", "no provider", "anthropic:MODEL")
     usage(b.run(model="rules:none.lua"), "none.lua")

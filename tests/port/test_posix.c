@@ -113,6 +113,8 @@ static void test_size_and_config(void **state) {
     assert_int_equal(wf_posix_open(&p, block, sizeof block, &c, &error), WF_E_CONFIG);
     c = (wf_posix_config){.mode = WF_POSIX_CREATE};
     assert_int_equal(wf_posix_size(&c), 0);
+    c = (wf_posix_config){.workers = 1}; /* it works nowhere */
+    assert_int_equal(wf_posix_size(&c), 0);
     c = (wf_posix_config){.children = 65};
     assert_int_equal(wf_posix_size(&c), 0);
     assert_int_equal(wf_posix_size(NULL), 0);
