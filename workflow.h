@@ -920,15 +920,17 @@ enum {
     WF_ALLOW_EXEC = 8   /* the effect exec, for scripts */
 };
 
-/* What keeps commands (bash, exec) in on this system: wf_posix_holds. The number of their processes is bounded in any case; with
- * neither of the last two they are counted now and then. */
+/* What keeps commands (bash, exec) in on this system: wf_posix_holds. With neither of the last two, which is root without a writable
+ * cgroup, nothing bounds the number of their processes: they are counted now and then. With namespaces all of them are ended at one
+ * blow even so; without, a fork bomb can outrun the counting, and only a bound from outside (of the container) stops it. */
 enum {
-    WF_HOLDS_FILES = 1,      /* Landlock: no writing outside of the workspace and a private directory */
-    WF_HOLDS_SIGNALS = 2,    /* no signalling and tracing of other processes */
-    WF_HOLDS_SPACES = 4,     /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
-    WF_HOLDS_PRIVILEGES = 8, /* no new privileges, no capabilities */
-    WF_HOLDS_CGROUP = 16,    /* processes are bounded by a cgroup, ... */
-    WF_HOLDS_NPROC = 32      /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_FILES = 1,   /* Landlock: no writing outside of the workspace and a private directory */
+    WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
+    WF_HOLDS_SPACES = 4,  /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_PRIVILEGES =
+        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
+    WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
 };
 
 /* The strings must outlive the wf_posix. Zero means the default. */
@@ -11654,7 +11656,10 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
         return WF_OK;
     }
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
+    if (s == WF_E_NOT_FOUND)
+        return workflow_fail(w, WF_E_CONFIG,
+                             "tools: names a tool that this run does not have; mend its name, or allow it: --allow "
+                             "read,write,bash");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
     if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
@@ -14132,12 +14137,13 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
  *      rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
- *   5. gains nothing by set-uid programs and has no capability, even as root. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
+ *      somebody else and Landlock confines all writing. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
 
-#define WFI_JAIL_TEXT 200 /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
 
 typedef struct wfi_jail {
     uint32_t holds;    /* WF_HOLDS_... */
@@ -14267,16 +14273,27 @@ void wfi_jail_reads_only(void) {
 
 /* ---- capabilities ---- */
 
-static bool jail_drop_capabilities(void) {
+#define JAIL_DAC_OVERRIDE 1u
+
+/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
+ * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
+ * owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
+    struct stat st;
+    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
+    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+}
+
+static bool jail_drop_capabilities(uint32_t kept) {
     const struct {
         uint32_t version;
         int pid;
     } header = {0x20080522, 0};
-    const uint32_t none[6] = {0};
+    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none to drop */
-    return syscall(SYS_capset, &header, none) == 0;
+        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
+    return syscall(SYS_capset, &header, sets) == 0;
 }
 
 void wfi_jail_shut(void) {
@@ -14284,7 +14301,7 @@ void wfi_jail_shut(void) {
 }
 
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities()) return "drop capabilities";
+    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
     return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
 }
@@ -14494,9 +14511,11 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
                                                     : "; no namespaces: .git and .wf may be written");
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0  ? "; processes bounded by a cgroup"
-                  : (j->holds & WF_HOLDS_NPROC) != 0 ? "; processes bounded by RLIMIT_NPROC"
-                                                     : "; processes counted");
+    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
+                  : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
+                  : (j->holds & WF_HOLDS_SPACES) != 0 ? "; processes only counted, and all ended at one blow"
+                                                      : "; processes only counted: a fork bomb can outrun that; do not "
+                                                        "run as root, or bound the container's processes");
 }
 
 /* ==== end src/port/jail.c ==== */
