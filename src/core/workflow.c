@@ -500,7 +500,10 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
         return WF_OK;
     }
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND) return workflow_fail(w, WF_E_CONFIG, "tools: names a tool that this run does not have");
+    if (s == WF_E_NOT_FOUND)
+        return workflow_fail(w, WF_E_CONFIG,
+                             "tools: names a tool that this run does not have; mend its name, or allow it: --allow "
+                             "read,write,bash");
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
     if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);

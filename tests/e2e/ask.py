@@ -73,14 +73,15 @@ class Terminal:
                                   env=environment(folder), stdin=slave, stdout=subprocess.PIPE, stderr=slave,
                                   start_new_session=True)
         os.close(slave)
-        self.seen = ""
+        self.bytes, self.seen = b"", ""
 
     def wait(self, text, seconds=20):
         end = time.time() + seconds
         while text not in self.seen and time.time() < end:
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
-                    self.seen += os.read(self.master, 4096).decode()
+                    self.bytes += os.read(self.master, 4096)
+                    self.seen = self.bytes.decode(errors="ignore") # a character may be half here
                 except OSError:
                     break
         return text in self.seen
