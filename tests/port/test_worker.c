@@ -249,5 +249,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_nothing_outlives_its_exchange, setup, teardown),
         cmocka_unit_test_setup_teardown(test_more_lanes_than_places, setup, teardown),
     };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
