@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """Scripts that ask people, run commands and other workflows, as the command wf does it: the terminal, --answers, defaults, the dry
 run, saved workflows. WF is the command."""
+import codecs
 import json
 import os
 import pty
@@ -73,15 +74,14 @@ class Terminal:
                                   env=environment(folder), stdin=slave, stdout=subprocess.PIPE, stderr=slave,
                                   start_new_session=True)
         os.close(slave)
-        self.bytes, self.seen = b"", ""
+        self.decoder, self.seen = codecs.getincrementaldecoder("utf-8")(), ""
 
     def wait(self, text, seconds=20):
         end = time.time() + seconds
         while text not in self.seen and time.time() < end:
             if select.select([self.master], [], [], 0.1)[0]:
                 try:
-                    self.bytes += os.read(self.master, 4096)
-                    self.seen = self.bytes.decode(errors="ignore") # a character may be half here
+                    self.seen += self.decoder.decode(os.read(self.master, 4096)) # a character may come in halves
                 except OSError:
                     break
         return text in self.seen
