@@ -84,7 +84,7 @@ static const char *const help_agent[] = {
     "   \"schema\": {...}                   a JSON Schema: `result` is to fit it; without it the answer is a text",
     "   \"tools\": [\"read\", ...]           what the agent may use; wf agent gives those of them that its --allow gives",
     "   \"feedback\": [\"...\"]              the same was asked before: what was wrong with the answer",
-    "   \"root\": \"/...\"                  the workspace: the program starts there; wf agent uses it if it exists here",
+    "   \"root\": \"/...\"                  the workspace, or the agent's cwd in it; wf agent uses it if it exists here",
     "   \"limits\": {\"deadline_ms\": N, \"output_bytes\": N}}",
     "",
     "The answer, one of",

@@ -103,7 +103,10 @@ static void worker_child(void *arg) {
     const worker_job *job = arg;
     const char *const argv[] = {"/bin/sh", "-c", job->l->command, NULL};
     char *room = wfi_sys_pages(WORKER_OUT + WORKER_ERR);
-    wfi_program p = {.argv = argv, .tree = job->cwd.root, .tree_fd = WFI_CHILD_KEEP, .dir = job->cwd.root};
+    /* The user's own command starts in the root, whatever folder the agent has: what a script or an agent has put into some folder
+     * must not be what runs, outside of the jail, for the command's name. */
+    const char *start = job->l->jailed ? job->cwd.root : job->w->tools->root.root;
+    wfi_program p = {.argv = argv, .tree = job->cwd.root, .tree_fd = WFI_CHILD_KEEP, .dir = start};
     worker_report r;
     wf_str out, head, tail;
     memset(&r, 0, sizeof r);

@@ -110,6 +110,14 @@ static void test_its_deadline_and_folder_are_told(void **state) {
     assert_int_equal(end(0), 200);
     says("/tree/src\\\"");
     says("\\\"deadline_ms\\\":5");
+    open_workers("pwd | sed s:.*/::",
+                 WF_ALLOW_READ | WF_ALLOW_EXEC); /* the user's own: in the root, wherever the agent is */
+    begin(0, "pwd | sed s:.*/::", text_request, UINT64_MAX, "src");
+    assert_int_equal(end(0), 200);
+    says("\"tree\"");
+    begin(0, "pwd | sed s:.*/:in-:", text_request, UINT64_MAX, "src"); /* a script's */
+    assert_int_equal(end(0), 200);
+    says("\"in-src\"");
     begin(0, "cat", text_request, UINT64_MAX, "..");
     assert_int_equal(end(0), 400);
     says("no folder of the workspace");
