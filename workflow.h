@@ -17377,6 +17377,10 @@ static bool shell_place(wfi_work *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
+    if (w->root->guarded) { /* the jail opens all of that folder */
+        wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        return false;
+    }
     if (w->root->root[0] != '\0') return true;
     wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
     return false;
@@ -18831,9 +18835,9 @@ static int worker_enter(const wfi_workers *w, const wfi_worker_lane *l, wfi_conf
     wf_str here = {".", 1};
     int error = wfi_confine_relative(&w->tools->root, l->cwd.len > 0 ? l->cwd : here, path);
     if (error == 0) error = wfi_confine_below(&w->tools->root, path, dir);
-    if (error != 0 || dir->root[0] != '\0') return error;
+    if (error != 0 || (dir->root[0] != '\0' && !dir->guarded)) return error;
     wfi_confine_close(dir);
-    return ENOENT;
+    return dir->guarded ? EACCES : ENOENT; /* .git and .wf are not theirs to write */
 }
 
 static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {

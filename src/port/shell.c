@@ -29,6 +29,10 @@ static bool shell_place(wfi_work *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
+    if (w->root->guarded) { /* the jail opens all of that folder */
+        wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        return false;
+    }
     if (w->root->root[0] != '\0') return true;
     wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
     return false;

@@ -118,6 +118,9 @@ static void test_its_deadline_and_folder_are_told(void **state) {
     begin(0, "pwd | sed s:.*/:in-:", text_request, UINT64_MAX, "src"); /* a script's */
     assert_int_equal(end(0), 200);
     says("\"in-src\"");
+    begin(0, "pwd", text_request, UINT64_MAX, ".git");
+    assert_int_equal(end(0), 400);
+    says("no folder of the workspace");
     begin(0, "cat", text_request, UINT64_MAX, "..");
     assert_int_equal(end(0), 400);
     says("no folder of the workspace");
