@@ -12324,6 +12324,191 @@ void wfi_sys_pages_end(void *p, size_t n) {
 
 /* ==== end src/port/sys.c ==== */
 
+/* ==== begin src/port/guard.h ==== */
+
+/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
+ * what runs the next time that the user starts git or wf.
+ *
+ * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
+ * guarded is the folder that is meant:
+ *   1. tools know it by its identity, whatever path leads there (confine.h);
+ *   2. in a jail it is mounted read-only where it lies (jail.h);
+ *   3. no mount keeps a .git from being made where there is none, or a link from being replaced. So a command's supervisor
+ *      looks before and after: a .git that came meanwhile is put aside, as `.git.refused-HEX`, and a link that went is made again.
+ *      Nothing is deleted: the user may have made it. (.wf is there before the first command: wfi_guard_settle.)
+ *
+ * No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_GUARD_H
+#define WFI_GUARD_H
+
+
+#define WFI_GUARDS     2    /* .git, .wf */
+#define WFI_GUARD_PATH 4096 /* bytes of a path, with its terminator */
+#define WFI_GUARD_NAME 32   /* bytes of a name that something was put aside under */
+
+typedef struct wfi_guard_id {
+    uint64_t dev, ino;
+    bool there;
+} wfi_guard_id;
+
+/* The folders that are meant, as things are now. tree: an open directory. */
+WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
+/* Whether the open directory is one of them. */
+WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
+/* Makes a .wf if there is none, if it can be made. */
+WFI void wfi_guard_settle(int tree);
+
+/* What a mount can guard, as absolute paths; answers how many there are. */
+WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);
+
+typedef struct wfi_guard_seen {
+    wfi_guard_id id; /* of .git itself: the link, not its target */
+    bool link;
+    char target[WFI_GUARD_PATH];
+} wfi_guard_seen;
+
+WFI void wfi_guard_look(int tree, wfi_guard_seen *seen);
+/* Sees to it that .git is what it was. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]);
+
+#endif
+
+/* ==== end src/port/guard.h ==== */
+
+/* ==== begin src/port/guard.c ==== */
+
+/* guard: see guard.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GUARD_GIT     ".git"
+#define GUARD_WF      ".wf"
+#define GUARD_ASIDE   ".git.refused-"
+#define GUARD_POINTER "gitdir:"
+
+static wfi_guard_id guard_id(const struct stat *st) {
+    return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
+}
+
+static bool guard_same(const wfi_guard_id *a, const wfi_guard_id *b) {
+    return a->there && b->there && a->dev == b->dev && a->ino == b->ino;
+}
+
+/* The folder that a file .git names, as it is written there; false: it names none. */
+static bool guard_pointer(int tree, char out[WFI_GUARD_PATH]) {
+    struct stat st;
+    const size_t mark = sizeof GUARD_POINTER - 1;
+    int fd = openat(tree, GUARD_GIT, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    ssize_t n = -1;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = read(fd, out, WFI_GUARD_PATH - 1);
+    wfi_sys_close(&fd);
+    if (n <= (ssize_t)mark || memcmp(out, GUARD_POINTER, mark) != 0) return false;
+    out[n] = '\0';
+    char *from = out + mark + strspn(out + mark, " \t");
+    size_t len = strcspn(from, "\r\n");
+    memmove(out, from, len);
+    out[len] = '\0';
+    return len > 0;
+}
+
+/* The folder that the path means; the tree itself and what is no folder are not to be guarded. */
+static wfi_guard_id guard_folder(int tree, const char *path) {
+    const wfi_guard_id none = {0, 0, false};
+    struct stat st, top;
+    if (fstatat(tree, path, &st, 0) != 0 || !S_ISDIR(st.st_mode) || fstat(tree, &top) != 0) return none;
+    wfi_guard_id id = guard_id(&st), own = guard_id(&top);
+    return guard_same(&id, &own) ? none : id;
+}
+
+void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+    char pointed[WFI_GUARD_PATH];
+    out[0] = guard_folder(tree, guard_pointer(tree, pointed) ? pointed : GUARD_GIT);
+    out[1] = guard_folder(tree, GUARD_WF);
+}
+
+bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
+    struct stat st;
+    if ((!ids[0].there && !ids[1].there) || fstat(fd, &st) != 0) return false;
+    wfi_guard_id id = guard_id(&st);
+    return guard_same(&id, &ids[0]) || guard_same(&id, &ids[1]);
+}
+
+void wfi_guard_settle(int tree) {
+    (void)mkdirat(tree, GUARD_WF, 0777); /* it is there, or the tree is not ours to write: then nobody else's either */
+}
+
+/* ---- for mounts ---- */
+
+/* dir and "/" and name, or name alone if it is absolute; false: too long. */
+static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
+    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
+    if (n + m + 2 > WFI_GUARD_PATH) return false;
+    memcpy(out, dir, n);
+    if (n > 0) out[n++] = '/';
+    memcpy(out + n, name, m + 1);
+    return true;
+}
+
+uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]) {
+    const char *names[WFI_GUARDS + 1] = {GUARD_GIT, GUARD_WF, NULL};
+    char pointed[WFI_GUARD_PATH];
+    struct stat st, top;
+    uint32_t count = 0;
+    int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && guard_pointer(fd, pointed)) names[WFI_GUARDS] = pointed;
+    for (uint32_t i = 0; fd >= 0 && i < WFI_GUARDS + 1 && names[i] != NULL; i++) {
+        /* what cannot be reached is nobody's to write; a link to the tree itself guards nothing */
+        if (fstatat(fd, names[i], &st, 0) != 0 || fstat(fd, &top) != 0) continue;
+        if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) continue;
+        count += guard_join(tree, names[i], out[count]);
+    }
+    wfi_sys_close(&fd);
+    return count;
+}
+
+/* ---- before and after a command ---- */
+
+void wfi_guard_look(int tree, wfi_guard_seen *seen) {
+    struct stat st;
+    memset(seen, 0, sizeof *seen);
+    if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    seen->id = guard_id(&st);
+    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
+}
+
+static void guard_name_aside(char out[WFI_GUARD_NAME]) {
+    uint64_t number = 0;
+    size_t n = sizeof GUARD_ASIDE - 1;
+    (void)wfi_sys_random(&number, sizeof number);
+    memcpy(out, GUARD_ASIDE, n);
+    for (int i = 0; i < 8; i++, number >>= 4)
+        out[n++] = "0123456789abcdef"[number & 15];
+    out[n] = '\0';
+}
+
+void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+    wfi_guard_seen now;
+    aside[0] = '\0';
+    wfi_guard_look(tree, &now);
+    if (guard_same(&now.id, &seen->id)) return;
+    if (now.id.there) {
+        guard_name_aside(aside);
+        if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';
+    }
+    if (seen->link) (void)symlinkat(seen->target, tree, GUARD_GIT);
+}
+
+/* ==== end src/port/guard.c ==== */
+
 /* ==== begin src/port/confine.h ==== */
 
 /* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say, and finds the
@@ -12335,7 +12520,8 @@ void wfi_sys_pages_end(void *p, size_t n) {
  *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
  *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
- *      counts are the names of the directories that were really passed through. */
+ *      counts are the names of the directories and links that were really passed through, and what directories they were
+ *      (guard.h). */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
@@ -12347,10 +12533,13 @@ typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
     bool guarded;                /* it lies itself where nothing may be written */
+    wfi_guard_id guard[WFI_GUARDS];
 } wfi_confine;
 
 /* 0 or an errno. */
 WFI int wfi_confine_init(wfi_confine *c, const char *root);
+/* Takes note of what .git and .wf are now. */
+WFI void wfi_confine_guard(wfi_confine *c);
 /* A directory below the root as a root of its own. 0 or an errno. */
 WFI int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out);
 WFI void wfi_confine_close(wfi_confine *c);
@@ -12427,6 +12616,10 @@ int wfi_confine_init(wfi_confine *c, const char *root) {
     return 0;
 }
 
+void wfi_confine_guard(wfi_confine *c) {
+    wfi_guard_ids(c->fd, c->guard);
+}
+
 void wfi_confine_close(wfi_confine *c) {
     wfi_sys_close(&c->fd);
 }
@@ -12475,6 +12668,7 @@ typedef struct confine_walk {
     uint32_t links;
     uint32_t made; /* of the last directories of `done`, how many were made on the way */
     size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
+    bool guarded;  /* it came through something that is guarded */
     bool spot;     /* the last name is not opened but pushed */
     bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
@@ -12492,14 +12686,10 @@ static bool confine_is_like(const char *name, size_t n, const char *low) {
     return *low == '\0';
 }
 
-/* Whether a path without links and dots lies where nothing may be written. */
-static bool confine_is_guarded(const char *path) {
-    for (const char *from = path; *from != '\0';) {
-        size_t n = strcspn(from, "/");
-        if (confine_is_like(from, n, ".git") || (from == path && confine_is_like(from, n, ".wf"))) return true;
-        from += n + (from[n] == '/');
-    }
-    return false;
+/* Whether a name in the directory `done` stands for something that nothing may be written to. */
+static bool confine_is_guarded(const char *done, const char *name) {
+    size_t n = strlen(name);
+    return confine_is_like(name, n, ".git") || (done[0] == '\0' && confine_is_like(name, n, ".wf"));
 }
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
@@ -12600,7 +12790,7 @@ static int confine_follow(confine_walk *w, const char *target) {
 static int confine_enter(confine_walk *w, const char *name) {
     int fd = confine_step(w->at, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (missing && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (missing && w->guarded) return WFI_CONFINE_GUARDED;
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
     if (fd < 0) return -fd;
@@ -12608,15 +12798,19 @@ static int confine_enter(confine_walk *w, const char *name) {
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
     w->at = fd;
+    if (wfi_guard_is(w->c->guard, fd)) w->guarded = true;
     return 0;
 }
 
 /* The last name, which is no link. */
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
-    if (w->spot && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
     *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
-    if (w->spot) w->at = -1;
+    if (w->spot)
+        w->at = -1;
+    else if (*out >= 0 && wfi_guard_is(w->c->guard, *out))
+        w->guarded = true;
     return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
 }
 
@@ -12630,6 +12824,7 @@ static int confine_next(confine_walk *w, int *out) {
     if (error != 0) return error;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return last ? confine_arrive(w, "", out) : 0;
+    if (confine_is_guarded(w->done, name)) w->guarded = true;
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
@@ -12654,11 +12849,13 @@ static int confine_walk_run(confine_walk *w, const char *path, int *out) {
     return error;
 }
 
-static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real) {
+/* real and guarded may be NULL. */
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real, bool *guarded) {
     confine_walk w = {.c = c, .dirfd = dirfd};
     int out, error = confine_walk_run(&w, path, &out);
     if (error != 0) return -error;
     if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
+    if (guarded != NULL) *guarded = w.guarded;
     return out;
 }
 
@@ -12691,16 +12888,16 @@ int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
 #if WFI_LINUX
     int fd = confine_kernel_open(dirfd, path);
-    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL, NULL);
 #else
-    int fd = confine_walk_open(c, dirfd, path, NULL);
+    int fd = confine_walk_open(c, dirfd, path, NULL, NULL);
 #endif
     return confine_sift(fd);
 }
 
 int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
-    return confine_sift(confine_walk_open(c, dirfd, path, real));
+    return confine_sift(confine_walk_open(c, dirfd, path, real, NULL));
 }
 
 bool wfi_confine_is_file(int fd, uint64_t *size) {
@@ -12718,13 +12915,15 @@ bool wfi_confine_is_dir(int fd) {
 int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
     char real[WFI_CONFINE_PATH];
     memset(out, 0, sizeof *out);
-    out->fd = wfi_confine_open_real(c, c->fd, path, real);
+    if (strlen(path) >= sizeof real) return ENAMETOOLONG;
+    out->fd = confine_sift(confine_walk_open(c, c->fd, path, real, &out->guarded));
     if (out->fd < 0) return -out->fd;
     if (!wfi_confine_is_dir(out->fd)) {
         wfi_sys_close(&out->fd);
         return ENOTDIR;
     }
-    out->guarded = c->guarded || confine_is_guarded(real);
+    if (c->guarded) out->guarded = true;
+    memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
     if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;
@@ -14300,9 +14499,9 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  * Inside, a command
  *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace). Deeper ones, and ones that it makes itself
- *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
- *      rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
+ *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
+ *      and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
  *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
  *      somebody else and Landlock confines all writing. */
@@ -14510,11 +14709,8 @@ static bool jail_map_user(const wfi_jail *j) {
     return good;
 }
 
-/* Makes what is at the path read-only, if there is anything. */
 static bool jail_freeze(const char *path) {
     const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    struct stat st;
-    if (lstat(path, &st) != 0) return errno == ENOENT;
     if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
     return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
 }
@@ -14529,9 +14725,12 @@ static bool jail_join(char out[4096], const char *dir, const char *name) {
     return true;
 }
 
-static bool jail_freeze_in(const char *tree, const char *name) {
-    char path[4096];
-    return jail_join(path, tree, name) && jail_freeze(path);
+static bool jail_freeze_guarded(const char *tree) {
+    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
+    uint32_t count = wfi_guard_paths(tree, paths);
+    for (uint32_t i = 0; i < count; i++)
+        if (!jail_freeze(paths[i])) return false;
+    return true;
 }
 
 /* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
@@ -14569,8 +14768,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *emp
     if (j->spaces == 0) return NULL;
     if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    if (!jail_freeze_in(tree, ".git")) return "make .git read-only";
-    if (!jail_freeze_in(tree, ".wf")) return "make .wf read-only";
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -15171,7 +15369,8 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
  *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
- *   5. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+ *   5. In a jail, `.git` at the top of the tree is afterwards what it was before (guard.h).
+ *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
 
@@ -15203,9 +15402,10 @@ typedef struct wfi_program_end {
     int code;           /* exit code, or 128 and the signal's number */
     int signal;         /* that ended it, or 0 */
     bool timed_out;
-    bool crowded;  /* ended for having too many processes */
-    bool left;     /* it left processes behind, which were ended */
-    bool survived; /* ... but for some that could not be */
+    bool crowded;               /* ended for having too many processes */
+    bool left;                  /* it left processes behind, which were ended */
+    bool survived;              /* ... but for some that could not be */
+    char aside[WFI_GUARD_NAME]; /* the name under which the .git that it made was put aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
@@ -15266,6 +15466,7 @@ typedef struct program_run {
     wfi_program_end *end;
     wfi_scratch scratch;
     wfi_cgroup group;
+    wfi_guard_seen guard;
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -15331,17 +15532,19 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 
 /* ---- its environment ---- */
 
-/* Whether the name has the word in it. */
-static bool program_has(const char *name, size_t len, const char *word) {
+/* Whether the text has the word in it, case aside. */
+static bool program_has(const char *text, size_t len, const char *word) {
     size_t n = strlen(word);
     for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(name + i, word, n) == 0) return true;
+        if (strncasecmp(text + i, word, n) == 0) return true;
     return false;
 }
 
+/* Whether the name's last word, or all of it, is this one. */
 static bool program_name_ends(const char *name, size_t len, const char *word) {
     size_t n = strlen(word);
-    return len >= n && strncasecmp(name + len - n, word, n) == 0;
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
 }
 
 /* scheme://user:password@host */
@@ -15350,16 +15553,31 @@ static bool program_has_login(const char *value) {
     return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
 }
 
+/* What keys look like, and settings that have one in them. */
+static bool program_is_secret_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (program_has(value, n, parts[i])) return true;
+    return program_has_login(value);
+}
+
 bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
-    static const char *const ends[] = {"_PWD", "_PAT"};
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    if (len == 3 && strncasecmp(name, "KEY", 3) == 0) return true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (program_has(name, len, parts[i])) return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (program_name_ends(name, len, ends[i])) return true;
-    return program_has_login(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
 }
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
@@ -15568,6 +15786,7 @@ static bool program_prepare(program_run *r) {
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
+        wfi_guard_look(p->tree_fd, &r->guard);
         wfi_scratch_name(&r->scratch, "empty", empty);
         const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
         if (failed != NULL) return program_fail(r, failed);
@@ -15848,6 +16067,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, &r.guard, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
@@ -17449,6 +17669,12 @@ static void shell_line(wfi_work *w, const char *text) {
     wfi_work_puts(w, text);
 }
 
+static void shell_say_aside(wfi_work *w, const char *name) {
+    shell_line(w, "(it made .git, which is not its to make; that is now ");
+    wfi_work_puts(w, name);
+    wfi_work_puts(w, ")");
+}
+
 /* How it ended, if there is something to say about it. */
 static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
     if (end->crowded) {
@@ -17470,6 +17696,7 @@ static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seco
         wfi_work_putn(w, (uint64_t)end->code);
         wfi_work_puts(w, ")");
     }
+    if (end->aside[0] != '\0') shell_say_aside(w, end->aside);
     if (end->survived)
         shell_line(w, "(some of its processes could not be ended)");
     else if (end->left)
@@ -17596,12 +17823,14 @@ static bool shell_directory(wfi_work *w, wfi_program *p) {
     return true;
 }
 
-/* The member `key`: what a stream brought. */
-static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, bool *truncated) {
-    wfi_work text = {.cap = g->cap + SHELL_GAP};
+/* The member `key`: what a stream brought, and what there is to say about it. */
+static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
+                             bool *truncated) {
+    wfi_work text = {.cap = g->cap + 2 * SHELL_GAP + WFI_GUARD_NAME};
     text.out = wfi_work_take(w, text.cap);
     if (text.out == NULL) return;
     if (!shell_show(&text, g)) *truncated = true;
+    if (aside[0] != '\0') shell_say_aside(&text, aside);
     wf_json_key(o, key);
     wf_json_str(o, wf_str_of(text.out, text.len));
 }
@@ -17613,8 +17842,8 @@ static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    shell_put_stream(w, &o, WF_STR("out"), &p->out, &truncated);
-    shell_put_stream(w, &o, WF_STR("err"), &p->err, &truncated);
+    shell_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
+    shell_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -17866,7 +18095,10 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->done.at = t->waiting.at + t->tickets;
     wfi_children_init(&t->children, config->children);
     int error = wfi_confine_init(&t->root, config->root);
-    if (error != 0 || (t->allow & TOOLS_PROGRAMS) == 0) return error;
+    if (error != 0) return error;
+    if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
+    wfi_confine_guard(&t->root);
+    if ((t->allow & TOOLS_PROGRAMS) == 0) return 0;
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     return 0;

@@ -5,7 +5,7 @@
 
 #include "ask.h"
 
-#define CLI_EFFECTS 8 /* under way at a time: the wf's default */
+#define CLI_EFFECTS 64 /* under way at a time, at most */
 
 typedef struct cli_effects {
     const wf_platform *platform;

@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define WORLD_RULES_MAX  ((size_t)16 << 20)
-#define WORLD_DRY_MS     60000u
-#define WORLD_READER     ((size_t)1 << 20)
-#define WORLD_CALL_LEAST 128u /* no record of a call is shorter */
-#define WORLD_CALLS_MOST (1u << 24)
+#define WORLD_RULES_MAX     ((size_t)16 << 20)
+#define WORLD_DRY_MS        60000u
+#define WORLD_EFFECTS_LEAST 8u
+#define WORLD_READER        ((size_t)1 << 20)
+#define WORLD_CALL_LEAST    128u /* no record of a call is shorter */
+#define WORLD_CALLS_MOST    (1u << 24)
 
 /* ---- the block ---- */
 
@@ -94,6 +95,12 @@ static void world_raise_files(uint32_t conns) {
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* if it cannot be: a connection that finds none will say so */
 }
 
+/* A script's commands mostly wait, as lanes do. */
+static uint32_t world_effects(const cli_world *w) {
+    uint64_t lanes = w->options->number[OPT_LANES];
+    return lanes < WORLD_EFFECTS_LEAST ? WORLD_EFFECTS_LEAST : lanes < CLI_EFFECTS ? (uint32_t)lanes : CLI_EFFECTS;
+}
+
 /* working: agents are to be asked, so tools and ways to models are wanted. */
 static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root, bool working) {
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
@@ -103,7 +110,7 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
         if (cli_models_is_exec(w->options)) config.worker = cli_models_name(w->options);
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
         config.tickets =
-            2 * (uint32_t)w->options->number[OPT_LANES] + 8; /* lanes, extra_tools and 8 effects: defaults */
+            2 * (uint32_t)w->options->number[OPT_LANES] + world_effects(w); /* lanes, extra_tools, effects */
         if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
     world_raise_files(config.conns);
@@ -208,6 +215,7 @@ static void world_config(const cli_world *w, wf_config *c) {
     c->model = cli_str(o->text[OPT_MODEL]);
     if (o->text[OPT_EFFORT]) c->effort = efforts[o->number[OPT_EFFORT]];
     c->lanes = (uint32_t)o->number[OPT_LANES];
+    c->effects = world_effects(w);
     c->agent_ms = world_ms(o->number[OPT_AGENT_DEADLINE]);
     c->stall_ms = world_ms(o->number[OPT_STALL]);
     c->run_ms = o->number[OPT_DEADLINE] == WF_NONE ? 0 : o->number[OPT_DEADLINE];

@@ -191,6 +191,7 @@ typedef struct wf_tool {
     wf_str description;
     wf_str input_schema; /* a JSON Schema of type object */
     bool effect;         /* changes the world: a durable intent goes before it, and it is never silently repeated */
+    bool silent;         /* it may be long at work without a sign and ends by itself: the stall limit is not for it */
 } wf_tool;
 
 typedef struct wf_tool_call {

@@ -609,6 +609,7 @@ static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, 
     wf_trace event = agent_event(t, WF_TRACE_TOOL);
     event.text = tool->name;
     wfi_env_trace(e, &event);
+    t->silent_tool = t->silent_tool || tool->silent;
     t->state = WFI_TASK_TOOL;
     return WF_OK;
 }
@@ -617,6 +618,7 @@ static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, 
 static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wfi_block_view next;
     bool reads = !tool->effect;
+    t->silent_tool = false;
     if (agent_begin_tool(e, t, tool, use) != WF_OK)
         return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
     while (reads && wfi_tooling_room(e, t)) {
@@ -676,7 +678,7 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 static bool agent_may_stall(const wfi_task *t) {
     bool exchange = t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY;
     if (t->row->limits.stall_ms == WF_NONE) return false;
-    return t->state == WFI_TASK_TOOL || (exchange && !t->provider->silent);
+    return (t->state == WFI_TASK_TOOL && !t->silent_tool) || (exchange && !t->provider->silent);
 }
 
 uint64_t wfi_task_due(const wfi_task *t) {

@@ -78,6 +78,7 @@ typedef struct wfi_task {
     /* the tools under way, see tooling.h */
     uint32_t tickets[WFI_TOOLS_TOGETHER];
     uint32_t begun, ended; /* how many of the tickets */
+    bool silent_tool;      /* one of them is, see wf_tool */
 
     uint64_t started, deadline, progress, wake;
     uint64_t durable; /* offset that INTENT and RESERVE wait for */

@@ -33,6 +33,10 @@ int wfi_confine_init(wfi_confine *c, const char *root) {
     return 0;
 }
 
+void wfi_confine_guard(wfi_confine *c) {
+    wfi_guard_ids(c->fd, c->guard);
+}
+
 void wfi_confine_close(wfi_confine *c) {
     wfi_sys_close(&c->fd);
 }
@@ -81,6 +85,7 @@ typedef struct confine_walk {
     uint32_t links;
     uint32_t made; /* of the last directories of `done`, how many were made on the way */
     size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
+    bool guarded;  /* it came through something that is guarded */
     bool spot;     /* the last name is not opened but pushed */
     bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
@@ -98,14 +103,10 @@ static bool confine_is_like(const char *name, size_t n, const char *low) {
     return *low == '\0';
 }
 
-/* Whether a path without links and dots lies where nothing may be written. */
-static bool confine_is_guarded(const char *path) {
-    for (const char *from = path; *from != '\0';) {
-        size_t n = strcspn(from, "/");
-        if (confine_is_like(from, n, ".git") || (from == path && confine_is_like(from, n, ".wf"))) return true;
-        from += n + (from[n] == '/');
-    }
-    return false;
+/* Whether a name in the directory `done` stands for something that nothing may be written to. */
+static bool confine_is_guarded(const char *done, const char *name) {
+    size_t n = strlen(name);
+    return confine_is_like(name, n, ".git") || (done[0] == '\0' && confine_is_like(name, n, ".wf"));
 }
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
@@ -206,7 +207,7 @@ static int confine_follow(confine_walk *w, const char *target) {
 static int confine_enter(confine_walk *w, const char *name) {
     int fd = confine_step(w->at, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (missing && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (missing && w->guarded) return WFI_CONFINE_GUARDED;
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
     if (fd < 0) return -fd;
@@ -214,15 +215,19 @@ static int confine_enter(confine_walk *w, const char *name) {
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
     w->at = fd;
+    if (wfi_guard_is(w->c->guard, fd)) w->guarded = true;
     return 0;
 }
 
 /* The last name, which is no link. */
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
-    if (w->spot && confine_is_guarded(w->done)) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
     *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
-    if (w->spot) w->at = -1;
+    if (w->spot)
+        w->at = -1;
+    else if (*out >= 0 && wfi_guard_is(w->c->guard, *out))
+        w->guarded = true;
     return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
 }
 
@@ -236,6 +241,7 @@ static int confine_next(confine_walk *w, int *out) {
     if (error != 0) return error;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return last ? confine_arrive(w, "", out) : 0;
+    if (confine_is_guarded(w->done, name)) w->guarded = true;
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
@@ -260,11 +266,13 @@ static int confine_walk_run(confine_walk *w, const char *path, int *out) {
     return error;
 }
 
-static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real) {
+/* real and guarded may be NULL. */
+static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real, bool *guarded) {
     confine_walk w = {.c = c, .dirfd = dirfd};
     int out, error = confine_walk_run(&w, path, &out);
     if (error != 0) return -error;
     if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
+    if (guarded != NULL) *guarded = w.guarded;
     return out;
 }
 
@@ -297,16 +305,16 @@ int wfi_confine_open(const wfi_confine *c, int dirfd, const char *path) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
 #if WFI_LINUX
     int fd = confine_kernel_open(dirfd, path);
-    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL);
+    if (fd < 0 && fd != -ENOENT && fd != -EACCES && fd != -ENOTDIR) fd = confine_walk_open(c, dirfd, path, NULL, NULL);
 #else
-    int fd = confine_walk_open(c, dirfd, path, NULL);
+    int fd = confine_walk_open(c, dirfd, path, NULL, NULL);
 #endif
     return confine_sift(fd);
 }
 
 int wfi_confine_open_real(const wfi_confine *c, int dirfd, const char *path, char real[WFI_CONFINE_PATH]) {
     if (strlen(path) >= WFI_CONFINE_PATH) return -ENAMETOOLONG;
-    return confine_sift(confine_walk_open(c, dirfd, path, real));
+    return confine_sift(confine_walk_open(c, dirfd, path, real, NULL));
 }
 
 bool wfi_confine_is_file(int fd, uint64_t *size) {
@@ -324,13 +332,15 @@ bool wfi_confine_is_dir(int fd) {
 int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) {
     char real[WFI_CONFINE_PATH];
     memset(out, 0, sizeof *out);
-    out->fd = wfi_confine_open_real(c, c->fd, path, real);
+    if (strlen(path) >= sizeof real) return ENAMETOOLONG;
+    out->fd = confine_sift(confine_walk_open(c, c->fd, path, real, &out->guarded));
     if (out->fd < 0) return -out->fd;
     if (!wfi_confine_is_dir(out->fd)) {
         wfi_sys_close(&out->fd);
         return ENOTDIR;
     }
-    out->guarded = c->guarded || confine_is_guarded(real);
+    if (c->guarded) out->guarded = true;
+    memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
     if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;

@@ -7,11 +7,12 @@
  *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
  *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
- *      counts are the names of the directories that were really passed through. */
+ *      counts are the names of the directories and links that were really passed through, and what directories they were
+ *      (guard.h). */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
-#include "sys.h"
+#include "guard.h"
 
 #define WFI_CONFINE_PATH  4096 /* bytes of a path, with its terminator */
 #define WFI_CONFINE_LINKS 40
@@ -20,10 +21,13 @@ typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
     bool guarded;                /* it lies itself where nothing may be written */
+    wfi_guard_id guard[WFI_GUARDS];
 } wfi_confine;
 
 /* 0 or an errno. */
 WFI int wfi_confine_init(wfi_confine *c, const char *root);
+/* Takes note of what .git and .wf are now. */
+WFI void wfi_confine_guard(wfi_confine *c);
 /* A directory below the root as a root of its own. 0 or an errno. */
 WFI int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out);
 WFI void wfi_confine_close(wfi_confine *c);

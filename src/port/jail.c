@@ -8,6 +8,7 @@
 #endif
 #include "jail.h"
 #include "cgroup.h"
+#include "guard.h"
 #include <string.h>
 #if WFI_LINUX
 #include <errno.h>
@@ -170,11 +171,8 @@ static bool jail_map_user(const wfi_jail *j) {
     return good;
 }
 
-/* Makes what is at the path read-only, if there is anything. */
 static bool jail_freeze(const char *path) {
     const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    struct stat st;
-    if (lstat(path, &st) != 0) return errno == ENOENT;
     if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
     return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
 }
@@ -189,9 +187,12 @@ static bool jail_join(char out[4096], const char *dir, const char *name) {
     return true;
 }
 
-static bool jail_freeze_in(const char *tree, const char *name) {
-    char path[4096];
-    return jail_join(path, tree, name) && jail_freeze(path);
+static bool jail_freeze_guarded(const char *tree) {
+    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
+    uint32_t count = wfi_guard_paths(tree, paths);
+    for (uint32_t i = 0; i < count; i++)
+        if (!jail_freeze(paths[i])) return false;
+    return true;
 }
 
 /* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
@@ -229,8 +230,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *emp
     if (j->spaces == 0) return NULL;
     if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    if (!jail_freeze_in(tree, ".git")) return "make .git read-only";
-    if (!jail_freeze_in(tree, ".wf")) return "make .wf read-only";
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);

@@ -5,9 +5,9 @@
  * Inside, a command
  *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace). Deeper ones, and ones that it makes itself
- *      where there were none, are its own. Without that namespace nothing guards them from commands: Landlock only adds
- *      rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
+ *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
+ *      and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
  *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
  *      somebody else and Landlock confines all writing. */

@@ -25,7 +25,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POSIX_ALIGN ((size_t)16)
+#define POSIX_ALIGN    ((size_t)16)
+#define POSIX_CHILDREN (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
 
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
@@ -50,7 +51,7 @@ typedef struct posix_layout {
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + 2 * WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
     at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
     at.net = at.workers + wfi_workers_size(c->workers);
@@ -65,10 +66,11 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->allow == 0) out->allow = WF_ALLOW_READ;
     if (out->tickets == 0) out->tickets = 40;
     if (out->children == 0) out->children = 8;
+    if (out->commands == 0) out->commands = WFI_CHILD_MAX;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
-    if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
-    if (out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->tickets > 65536 || out->children > WFI_CHILD_MAX || out->mode > WF_POSIX_READ) return false;
+    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
     if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
@@ -141,9 +143,10 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     size_t needed = wf_posix_size(config);
     *out = NULL;
     if (needed == 0)
-        return posix_answer(error, WF_E_CONFIG,
-                            "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64, connections and workers 4096, these with a root");
+        return posix_answer(
+            error, WF_E_CONFIG,
+            "posix: a log needs a mode, and only a temporary one has no path; "
+            "tickets are at most 65536, children and commands 64, connections and workers 4096, these with a root");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
@@ -228,7 +231,7 @@ static void posix_drain_wake(wf_posix *p) {
 /* Milliseconds for poll: until `ms` are over or a child or a connection needs attention, whichever is first. */
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
-    uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t due = p->config.root != NULL ? wfi_tools_due(&p->tools, now) : UINT64_MAX;
     uint64_t workers_due = wfi_children_due(&p->workers.children, now);
     uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
@@ -255,9 +258,9 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
-    int children[2 * WFI_CHILD_MAX];
+    int children[POSIX_CHILDREN];
     uint32_t n = 0;
-    if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    if (p->config.root != NULL) n = wfi_tools_fds(&p->tools, children);
     n += wfi_children_fds(&p->workers.children, children + n);
     bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};

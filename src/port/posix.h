@@ -54,11 +54,13 @@ typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
     const char *log;
     wf_posix_mode mode;
-    bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
-    uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
-    uint32_t tickets;  /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
-    uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
-    uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
+    bool no_sync;     /* syncs only give a new log its name: nothing is forced to disk */
+    uint32_t allow;   /* WF_ALLOW_...; default WF_ALLOW_READ */
+    uint32_t tickets; /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
+    uint32_t
+        children; /* searches (grep, glob, large reads) at a time, 1..64, each a process; what is more waits; default 8 */
+    uint32_t commands; /* commands (bash, exec) at a time, likewise; default 64 */
+    uint32_t tool_ms;  /* longest search; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
     uint32_t workers;  /* exchanges 0 .. workers-1 with models that are programs, at most 4096; 0: none. Needs a root */
     const char *

@@ -7,6 +7,7 @@
 #endif
 #include "program.h"
 #include "cgroup.h"
+#include "guard.h"
 #include "scratch.h"
 #include "walk.h"
 #include <errno.h>
@@ -46,6 +47,7 @@ typedef struct program_run {
     wfi_program_end *end;
     wfi_scratch scratch;
     wfi_cgroup group;
+    wfi_guard_seen guard;
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -111,17 +113,19 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 
 /* ---- its environment ---- */
 
-/* Whether the name has the word in it. */
-static bool program_has(const char *name, size_t len, const char *word) {
+/* Whether the text has the word in it, case aside. */
+static bool program_has(const char *text, size_t len, const char *word) {
     size_t n = strlen(word);
     for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(name + i, word, n) == 0) return true;
+        if (strncasecmp(text + i, word, n) == 0) return true;
     return false;
 }
 
+/* Whether the name's last word, or all of it, is this one. */
 static bool program_name_ends(const char *name, size_t len, const char *word) {
     size_t n = strlen(word);
-    return len >= n && strncasecmp(name + len - n, word, n) == 0;
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
 }
 
 /* scheme://user:password@host */
@@ -130,16 +134,31 @@ static bool program_has_login(const char *value) {
     return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
 }
 
+/* What keys look like, and settings that have one in them. */
+static bool program_is_secret_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (program_has(value, n, parts[i])) return true;
+    return program_has_login(value);
+}
+
 bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY", "APIKEY", "TOKEN", "SECRET", "PASSWORD", "PASSWD", "CREDENTIAL"};
-    static const char *const ends[] = {"_PWD", "_PAT"};
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    if (len == 3 && strncasecmp(name, "KEY", 3) == 0) return true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (program_has(name, len, parts[i])) return true;
     for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
         if (program_name_ends(name, len, ends[i])) return true;
-    return program_has_login(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
 }
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
@@ -348,6 +367,7 @@ static bool program_prepare(program_run *r) {
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
+        wfi_guard_look(p->tree_fd, &r->guard);
         wfi_scratch_name(&r->scratch, "empty", empty);
         const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
         if (failed != NULL) return program_fail(r, failed);
@@ -628,6 +648,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, &r.guard, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);

@@ -101,6 +101,12 @@ static void shell_line(wfi_work *w, const char *text) {
     wfi_work_puts(w, text);
 }
 
+static void shell_say_aside(wfi_work *w, const char *name) {
+    shell_line(w, "(it made .git, which is not its to make; that is now ");
+    wfi_work_puts(w, name);
+    wfi_work_puts(w, ")");
+}
+
 /* How it ended, if there is something to say about it. */
 static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
     if (end->crowded) {
@@ -122,6 +128,7 @@ static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seco
         wfi_work_putn(w, (uint64_t)end->code);
         wfi_work_puts(w, ")");
     }
+    if (end->aside[0] != '\0') shell_say_aside(w, end->aside);
     if (end->survived)
         shell_line(w, "(some of its processes could not be ended)");
     else if (end->left)
@@ -248,12 +255,14 @@ static bool shell_directory(wfi_work *w, wfi_program *p) {
     return true;
 }
 
-/* The member `key`: what a stream brought. */
-static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, bool *truncated) {
-    wfi_work text = {.cap = g->cap + SHELL_GAP};
+/* The member `key`: what a stream brought, and what there is to say about it. */
+static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
+                             bool *truncated) {
+    wfi_work text = {.cap = g->cap + 2 * SHELL_GAP + WFI_GUARD_NAME};
     text.out = wfi_work_take(w, text.cap);
     if (text.out == NULL) return;
     if (!shell_show(&text, g)) *truncated = true;
+    if (aside[0] != '\0') shell_say_aside(&text, aside);
     wf_json_key(o, key);
     wf_json_str(o, wf_str_of(text.out, text.len));
 }
@@ -265,8 +274,8 @@ static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    shell_put_stream(w, &o, WF_STR("out"), &p->out, &truncated);
-    shell_put_stream(w, &o, WF_STR("err"), &p->err, &truncated);
+    shell_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
+    shell_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {

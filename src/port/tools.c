@@ -40,7 +40,7 @@ static const struct {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
-      false},
+      false, false},
      WF_ALLOW_READ,
      true,
      true,
@@ -54,21 +54,21 @@ static const struct {
                              ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
                              "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
                              "pattern")),
-      false},
+      false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_work_grep,
      false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
-      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_work_glob,
      false},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
-      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true},
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
@@ -81,26 +81,26 @@ static const struct {
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"old\":" TOOLS_STRING ",\"new\":" TOOLS_STRING
                              ",\"all\":{\"type\":\"boolean\"}",
                              "path\",\"old\",\"new")),
-      true},
+      true, false},
      WF_ALLOW_WRITE,
      true,
      false,
      wfi_work_edit,
      true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
           "its output and exit code. What it leaves running is ended."),
       TOOLS_STR(TOOLS_OBJECT(
           "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
-      true},
+      true, true},
      WF_ALLOW_BASH,
      true,
      false,
      wfi_work_bash,
      false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -127,10 +127,18 @@ static uint32_t tools_pop(const wfi_tools *t, wfi_ring *r) {
     return ticket;
 }
 
+/* All entries that name the ticket. */
+static void tools_drop(const wfi_tools *t, wfi_ring *r, uint32_t ticket) {
+    for (uint32_t i = r->count; i > 0; i--) {
+        uint32_t other = tools_pop(t, r);
+        if (other != ticket) tools_push(t, r, other);
+    }
+}
+
 /* ---- life ---- */
 
 size_t wfi_tools_size(uint32_t tickets) {
-    size_t one = sizeof(wfi_ticket) + 2 * sizeof(uint32_t);
+    size_t one = sizeof(wfi_ticket) + 3 * sizeof(uint32_t);
     return (tickets * one + 15) & ~(size_t)15;
 }
 
@@ -141,11 +149,16 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->tool_ms = config->tool_ms;
     t->allow = config->allow;
     t->ticket = tables;
-    t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
-    t->done.at = t->waiting.at + t->tickets;
-    wfi_children_init(&t->children, config->children);
+    t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
+    t->searches.waiting.at = t->done.at + t->tickets;
+    t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    wfi_children_init(&t->searches.children, config->children);
+    wfi_children_init(&t->commands.children, config->commands);
     int error = wfi_confine_init(&t->root, config->root);
-    if (error != 0 || (t->allow & TOOLS_PROGRAMS) == 0) return error;
+    if (error != 0) return error;
+    if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
+    wfi_confine_guard(&t->root);
+    if ((t->allow & TOOLS_PROGRAMS) == 0) return 0;
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     return 0;
@@ -156,7 +169,8 @@ static void tools_end(void *ctx, uint32_t ticket);
 void wfi_tools_close(wfi_tools *t) {
     for (uint32_t i = 0; i < t->tickets; i++)
         tools_end(t, i);
-    wfi_children_close(&t->children);
+    wfi_children_close(&t->searches.children);
+    wfi_children_close(&t->commands.children);
     wfi_confine_close(&t->root);
 }
 
@@ -228,10 +242,18 @@ static void tools_child(void *arg) {
     }
 }
 
+static bool tools_is_command(const wfi_ticket *k) {
+    return (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+}
+
+static wfi_crew *tools_crew(wfi_tools *t, const wfi_ticket *k) {
+    return tools_is_command(k) ? &t->commands : &t->searches;
+}
+
 /* Programs have deadlines of their own; the child's is for when it should have ended them. */
 static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
     uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
-    c->programs = (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+    c->programs = tools_is_command(k);
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
@@ -243,24 +265,24 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     if (limit < c->deadline) c->deadline = limit;
 }
 
-static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
+static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
-    wf_status status = wfi_child_start(&t->children, &c, &k->place);
+    wf_status status = wfi_child_start(&crew->children, &c, &k->place);
     if (status != WF_OK) return status;
-    t->owner[k->place] = ticket;
+    crew->owner[k->place] = ticket;
     k->state = WFI_TICKET_RUNNING;
     return WF_OK;
 }
 
 /* A child has ended: takes its answer, or says why there is none. */
-static void tools_harvest(wfi_tools *t, uint32_t ticket) {
+static void tools_harvest(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    const wfi_child *c = &t->children.at[k->place];
+    const wfi_child *c = &crew->children.at[k->place];
     char last = c->len > 0 && !c->overflow ? c->out[c->len - 1] : '\0';
     if (last == TOOLS_GOOD || last == TOOLS_BAD) {
         tools_done(t, ticket, wf_str_of(c->out, c->len - 1), last == TOOLS_BAD);
@@ -269,26 +291,40 @@ static void tools_harvest(wfi_tools *t, uint32_t ticket) {
     } else {
         tools_fail(t, ticket, "the process that did the work died; try once more, with less to look at");
     }
-    wfi_child_release(&t->children, k->place);
+    wfi_child_release(&crew->children, k->place);
 }
 
-static void tools_start_waiting(wfi_tools *t) {
-    while (t->waiting.count > 0) {
-        uint32_t ticket = t->waiting.at[t->waiting.head];
-        wfi_ticket *k = &t->ticket[ticket];
-        wf_status status = k->state == WFI_TICKET_WAITING ? tools_spawn(t, ticket) : WF_OK;
+static void tools_start_waiting(wfi_tools *t, wfi_crew *crew) {
+    while (crew->waiting.count > 0) {
+        uint32_t ticket = crew->waiting.at[crew->waiting.head];
+        wf_status status = tools_spawn(t, crew, ticket);
         if (status == WF_AGAIN) return;
-        k->in_waiting = false;
-        tools_pop(t, &t->waiting);
+        tools_pop(t, &crew->waiting);
         if (status != WF_OK) tools_fail(t, ticket, "the system has no process to spare; try again later");
     }
 }
 
+static void tools_pump_crew(wfi_tools *t, wfi_crew *crew) {
+    wfi_children_pump(&crew->children, wfi_sys_now_ms());
+    for (uint32_t i = 0; i < crew->children.count; i++)
+        if (crew->children.at[i].state == WFI_CHILD_DONE) tools_harvest(t, crew, crew->owner[i]);
+    tools_start_waiting(t, crew);
+}
+
 void wfi_tools_pump(wfi_tools *t) {
-    wfi_children_pump(&t->children, wfi_sys_now_ms());
-    for (uint32_t i = 0; i < t->children.count; i++)
-        if (t->children.at[i].state == WFI_CHILD_DONE) tools_harvest(t, t->owner[i]);
-    tools_start_waiting(t);
+    tools_pump_crew(t, &t->searches);
+    tools_pump_crew(t, &t->commands);
+}
+
+uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now) {
+    uint64_t searches = wfi_children_due(&t->searches.children, now);
+    uint64_t commands = wfi_children_due(&t->commands.children, now);
+    return searches < commands ? searches : commands;
+}
+
+uint32_t wfi_tools_fds(const wfi_tools *t, int *fds) {
+    uint32_t n = wfi_children_fds(&t->searches.children, fds);
+    return n + wfi_children_fds(&t->commands.children, fds + n);
 }
 
 /* Tickets that were ended before they were named are dropped here: they must not keep anybody awake. */
@@ -341,9 +377,8 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
         return;
     }
     k->state = WFI_TICKET_WAITING;
-    if (!k->in_waiting) tools_push(t, &t->waiting, ticket);
-    k->in_waiting = true;
-    tools_start_waiting(t);
+    tools_push(t, &tools_crew(t, k)->waiting, ticket);
+    tools_start_waiting(t, tools_crew(t, k));
 }
 
 /* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
@@ -409,7 +444,8 @@ static void tools_end(void *ctx, uint32_t ticket) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets) return;
     wfi_ticket *k = &t->ticket[ticket];
-    if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&t->children, k->place);
+    if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&tools_crew(t, k)->children, k->place);
+    if (k->state == WFI_TICKET_WAITING) tools_drop(t, &tools_crew(t, k)->waiting, ticket);
     if (k->cwd != NULL) wfi_confine_close(k->cwd);
     k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
@@ -431,7 +467,7 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
 static uint64_t tools_due(void *ctx) {
     wfi_tools *t = ctx;
     uint64_t now = wfi_sys_now_ms();
-    return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
+    return wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
 }
 
 /* "there is no such tool; this run has read, grep, glob" */

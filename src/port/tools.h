@@ -1,11 +1,12 @@
-/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
- * -> FREE, or straight to DONE when the work is small.
+/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among its kind of children) -> RUNNING ->
+ * DONE -> FREE, or straight to DONE when the work is small.
  *
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
- *   2. A WAITING ticket stands in `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
+ *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
  *      what else stands there was ended meanwhile and is passed over.
- *   3. Waiting tickets start in the order in which they came. */
+ *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
+ *      time; a command mostly waits, and however long some take, no search waits for them. */
 #ifndef WFI_TOOLS_H
 #define WFI_TOOLS_H
 
@@ -13,6 +14,8 @@
 #include "confine.h"
 #include "jail.h"
 #include "posix.h"
+
+#define WFI_TOOLS_FDS (2 * WFI_CHILD_MAX)
 
 typedef enum wfi_ticket_state {
     WFI_TICKET_FREE = 0,
@@ -30,7 +33,7 @@ typedef struct wfi_ticket {
     size_t size;
     wfi_confine *cwd; /* in the pages; NULL: the root */
     wf_tool_result result;
-    bool in_waiting, in_done;
+    bool in_done;
 } wfi_ticket;
 
 typedef struct wfi_ring {
@@ -38,15 +41,21 @@ typedef struct wfi_ring {
     uint32_t head, count;
 } wfi_ring;
 
-typedef struct wfi_tools {
-    wfi_confine root;
+/* Children for one kind of work, and who waits for one. */
+typedef struct wfi_crew {
     wfi_children children;
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
+    wfi_ring waiting;
+} wfi_crew;
+
+typedef struct wfi_tools {
+    wfi_confine root;
+    wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
-    wfi_ring waiting, done;
+    wfi_ring done;
     char refusal[200]; /* the last one */
 } wfi_tools;
 
@@ -57,6 +66,9 @@ WFI int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
+WFI uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now);
+/* Descriptors to wait for; fds has room for WFI_TOOLS_FDS. */
+WFI uint32_t wfi_tools_fds(const wfi_tools *t, int *fds);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
 /* See wf_posix_tools. */
 WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);

@@ -536,6 +536,22 @@ static void test_tool_stall(void **state) {
     rig_end(&r);
 }
 
+/* A command may compile for minutes without a word, and ends by its own timeout. */
+static void test_silent_tool_does_not_stall(void **state) {
+    static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "]"}, {"end_turn", TEXT("ok")}};
+    rig r;
+    (void)state;
+    begin(&r, lines, 2);
+    r.f->tool = slow_tool;
+    r.f->tools[0].silent = true;
+    r.config.stall_ms = 5000;
+    rig_start(&r);
+    assert_text(rig_do(&r, "go").value, "ok");
+    assert_non_null(strstr(play.last, "late"));
+    assert_int_equal(play.at[1] - play.at[0], 100000);
+    rig_end(&r);
+}
+
 static void test_deadline_and_hurry(void **state) {
     static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "]", .delay_ms = 100},
                                  {"tool_use", "[" USE("b", "look", "{}") "]", .delay_ms = 700},
@@ -789,6 +805,7 @@ int main(void) {
         cmocka_unit_test(test_malformed_content),
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_tool_stall),
+        cmocka_unit_test(test_silent_tool_does_not_stall),
         cmocka_unit_test(test_deadline_and_hurry),
         cmocka_unit_test(test_hurried_once_over_a_crash),
         cmocka_unit_test(test_resume_in_the_middle),

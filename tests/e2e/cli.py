@@ -516,10 +516,13 @@ def secrets_leave_the_environment_at_once(b):
         return
     secret = "THROWAWAY"
     names = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "GITHUB_TOKEN", "MY_SECRET", "DB_PASSWORD", "AWS_REGION", "google_x",
-             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN", "KEY", "apikey", "PGPASSWORD", "MYSQL_PWD", "GITHUB_PAT")
+             "OPENAI_API_KEY", "GOOGLE_APPLICATION_CREDENTIALS", "TOKEN", "KEY", "apikey", "PGPASSWORD", "MYSQL_PWD", "GITHUB_PAT",
+             "SMTP_PASS", "PGPASS", "DB_PASSPHRASE", "X_AUTH", "AUTHORIZATION", "COOKIE", "BEARER", "MY_JWT", "PRIVATEKEY",
+             "ANTHROPIC_CUSTOM_HEADERS")
     env = {name: secret for name in names}
     env.update(HTTPS_PROXY="http://me:%s@localhost:1" % secret, all_proxy="me:%s@localhost:1" % secret,
-               DATABASE_URL="postgres://me:%s@localhost/db" % secret, SHOWN="in the clear", OLDPWD="/kept", MONKEY="kept")
+               DATABASE_URL="postgres://me:%s@localhost/db" % secret, CONN="Server=x;Password=%s" % secret, MINE="sk-" + secret,
+               SHOWN="in the clear", OLDPWD="/kept", MONKEY="kept", COMPASS="kept", AUTHOR="kept", SSH_AUTH_SOCK="/kept")
     b.write("t.lua", META + "return agent('sleep')")
     p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog", env=env)
     try:
@@ -529,7 +532,8 @@ def secrets_leave_the_environment_at_once(b):
         p.kill()
         p.communicate()
     want("secret and another", (secret.encode() in left, b"SHOWN=in the clear" in left), (False, True))
-    want("what only ends like one", (b"OLDPWD=/kept" in left, b"MONKEY=kept" in left), (True, True))
+    want("what only ends like one", [name for name in ("OLDPWD=/kept", "MONKEY=kept", "COMPASS=kept", "AUTHOR=kept", "SSH_AUTH_SOCK=/kept")
+                                      if name.encode() not in left], [])
     want("log", secret.encode() in b.read("x.wflog"), False)
 
 

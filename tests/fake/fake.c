@@ -599,8 +599,8 @@ fake *fake_new(uint64_t seed, const void *data, size_t size) {
                                 .tool_ops = &fake_tool_ops,
                                 .tool_ctx = f};
     wf_str schema = WF_STR("{\"type\":\"object\",\"properties\":{}}");
-    f->tools[0] = (wf_tool){WF_STR("look"), WF_STR("Looks."), schema, false};
-    f->tools[1] = (wf_tool){WF_STR("change"), WF_STR("Changes."), schema, true};
+    f->tools[0] = (wf_tool){WF_STR("look"), WF_STR("Looks."), schema, false, false};
+    f->tools[1] = (wf_tool){WF_STR("change"), WF_STR("Changes."), schema, true, false};
     f->provider = (wf_provider){.name = WF_STR("fake"),
                                 .ops = &fake_model_ops,
                                 .ctx = f,

@@ -178,7 +178,7 @@ static bool type_gives(const char *model, const char *file, const char *want) {
     static wf_tool tools[4];
     const char *names[] = {"read", "look", "edit", "bash"};
     for (size_t i = 0; i < COUNT(tools); i++)
-        tools[i] = (wf_tool){wf_str_of(names[i], strlen(names[i])), WF_STR("."), schema, false};
+        tools[i] = (wf_tool){wf_str_of(names[i], strlen(names[i])), WF_STR("."), schema, false, false};
     const stage_file files[] = {{".claude/agents/a.md", file}, {NULL, NULL}};
     stage *w = stage_new(1, NULL, 0);
     wf_provider anthropic = w->f->provider, both[2];

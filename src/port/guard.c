@@ -1,0 +1,130 @@
+/* guard: see guard.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "guard.h"
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GUARD_GIT     ".git"
+#define GUARD_WF      ".wf"
+#define GUARD_ASIDE   ".git.refused-"
+#define GUARD_POINTER "gitdir:"
+
+static wfi_guard_id guard_id(const struct stat *st) {
+    return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
+}
+
+static bool guard_same(const wfi_guard_id *a, const wfi_guard_id *b) {
+    return a->there && b->there && a->dev == b->dev && a->ino == b->ino;
+}
+
+/* The folder that a file .git names, as it is written there; false: it names none. */
+static bool guard_pointer(int tree, char out[WFI_GUARD_PATH]) {
+    struct stat st;
+    const size_t mark = sizeof GUARD_POINTER - 1;
+    int fd = openat(tree, GUARD_GIT, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    ssize_t n = -1;
+    if (fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) n = read(fd, out, WFI_GUARD_PATH - 1);
+    wfi_sys_close(&fd);
+    if (n <= (ssize_t)mark || memcmp(out, GUARD_POINTER, mark) != 0) return false;
+    out[n] = '\0';
+    char *from = out + mark + strspn(out + mark, " \t");
+    size_t len = strcspn(from, "\r\n");
+    memmove(out, from, len);
+    out[len] = '\0';
+    return len > 0;
+}
+
+/* The folder that the path means; the tree itself and what is no folder are not to be guarded. */
+static wfi_guard_id guard_folder(int tree, const char *path) {
+    const wfi_guard_id none = {0, 0, false};
+    struct stat st, top;
+    if (fstatat(tree, path, &st, 0) != 0 || !S_ISDIR(st.st_mode) || fstat(tree, &top) != 0) return none;
+    wfi_guard_id id = guard_id(&st), own = guard_id(&top);
+    return guard_same(&id, &own) ? none : id;
+}
+
+void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+    char pointed[WFI_GUARD_PATH];
+    out[0] = guard_folder(tree, guard_pointer(tree, pointed) ? pointed : GUARD_GIT);
+    out[1] = guard_folder(tree, GUARD_WF);
+}
+
+bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
+    struct stat st;
+    if ((!ids[0].there && !ids[1].there) || fstat(fd, &st) != 0) return false;
+    wfi_guard_id id = guard_id(&st);
+    return guard_same(&id, &ids[0]) || guard_same(&id, &ids[1]);
+}
+
+void wfi_guard_settle(int tree) {
+    (void)mkdirat(tree, GUARD_WF, 0777); /* it is there, or the tree is not ours to write: then nobody else's either */
+}
+
+/* ---- for mounts ---- */
+
+/* dir and "/" and name, or name alone if it is absolute; false: too long. */
+static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
+    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
+    if (n + m + 2 > WFI_GUARD_PATH) return false;
+    memcpy(out, dir, n);
+    if (n > 0) out[n++] = '/';
+    memcpy(out + n, name, m + 1);
+    return true;
+}
+
+uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]) {
+    const char *names[WFI_GUARDS + 1] = {GUARD_GIT, GUARD_WF, NULL};
+    char pointed[WFI_GUARD_PATH];
+    struct stat st, top;
+    uint32_t count = 0;
+    int fd = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0 && guard_pointer(fd, pointed)) names[WFI_GUARDS] = pointed;
+    for (uint32_t i = 0; fd >= 0 && i < WFI_GUARDS + 1 && names[i] != NULL; i++) {
+        /* what cannot be reached is nobody's to write; a link to the tree itself guards nothing */
+        if (fstatat(fd, names[i], &st, 0) != 0 || fstat(fd, &top) != 0) continue;
+        if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) continue;
+        count += guard_join(tree, names[i], out[count]);
+    }
+    wfi_sys_close(&fd);
+    return count;
+}
+
+/* ---- before and after a command ---- */
+
+void wfi_guard_look(int tree, wfi_guard_seen *seen) {
+    struct stat st;
+    memset(seen, 0, sizeof *seen);
+    if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    seen->id = guard_id(&st);
+    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
+}
+
+static void guard_name_aside(char out[WFI_GUARD_NAME]) {
+    uint64_t number = 0;
+    size_t n = sizeof GUARD_ASIDE - 1;
+    (void)wfi_sys_random(&number, sizeof number);
+    memcpy(out, GUARD_ASIDE, n);
+    for (int i = 0; i < 8; i++, number >>= 4)
+        out[n++] = "0123456789abcdef"[number & 15];
+    out[n] = '\0';
+}
+
+void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+    wfi_guard_seen now;
+    aside[0] = '\0';
+    wfi_guard_look(tree, &now);
+    if (guard_same(&now.id, &seen->id)) return;
+    if (now.id.there) {
+        guard_name_aside(aside);
+        if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';
+    }
+    if (seen->link) (void)symlinkat(seen->target, tree, GUARD_GIT);
+}

@@ -1,0 +1,47 @@
+/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
+ * what runs the next time that the user starts git or wf.
+ *
+ * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
+ * guarded is the folder that is meant:
+ *   1. tools know it by its identity, whatever path leads there (confine.h);
+ *   2. in a jail it is mounted read-only where it lies (jail.h);
+ *   3. no mount keeps a .git from being made where there is none, or a link from being replaced. So a command's supervisor
+ *      looks before and after: a .git that came meanwhile is put aside, as `.git.refused-HEX`, and a link that went is made again.
+ *      Nothing is deleted: the user may have made it. (.wf is there before the first command: wfi_guard_settle.)
+ *
+ * No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_GUARD_H
+#define WFI_GUARD_H
+
+#include "sys.h"
+
+#define WFI_GUARDS     2    /* .git, .wf */
+#define WFI_GUARD_PATH 4096 /* bytes of a path, with its terminator */
+#define WFI_GUARD_NAME 32   /* bytes of a name that something was put aside under */
+
+typedef struct wfi_guard_id {
+    uint64_t dev, ino;
+    bool there;
+} wfi_guard_id;
+
+/* The folders that are meant, as things are now. tree: an open directory. */
+WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
+/* Whether the open directory is one of them. */
+WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
+/* Makes a .wf if there is none, if it can be made. */
+WFI void wfi_guard_settle(int tree);
+
+/* What a mount can guard, as absolute paths; answers how many there are. */
+WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);
+
+typedef struct wfi_guard_seen {
+    wfi_guard_id id; /* of .git itself: the link, not its target */
+    bool link;
+    char target[WFI_GUARD_PATH];
+} wfi_guard_seen;
+
+WFI void wfi_guard_look(int tree, wfi_guard_seen *seen);
+/* Sees to it that .git is what it was. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]);
+
+#endif
