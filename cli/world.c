@@ -136,7 +136,9 @@ static cli_exit world_open_rules(cli_world *w) {
                               .ctx = w->platform.ctx,
                               .lanes = (uint32_t)o->number[OPT_LANES],
                               .memory = world_carve(w, size),
-                              .memory_size = size};
+                              .memory_size = size,
+                              .read = wf_posix_read,
+                              .read_ctx = w->posix};
     wf_status status = config.memory ? wf_rules_open(&w->rules, &config) : WF_E_MEMORY;
     if (status != WF_OK) {
         w->rules = NULL;

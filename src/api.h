@@ -859,10 +859,15 @@ typedef struct wf_rules_config {
     void *memory;       /* shared evenly by at most 4 files; outlives it */
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
     uint64_t max_steps; /* Lua instructions for one request; default 2 x 10^8 */
+    /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
+     * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
+     * wf_posix_read. NULL: any file is read. */
+    wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
+    void *read_ctx;
 } wf_rules_config;
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
-/* Loads FILE.lua beforehand, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
+/* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
 wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
 const wf_model_ops *wf_rules_ops(void);
 void wf_rules_close(wf_rules *rules);

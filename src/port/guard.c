@@ -104,6 +104,7 @@ void wfi_guard_look(int tree, wfi_guard_seen *seen) {
     memset(seen, 0, sizeof *seen);
     if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     seen->id = guard_id(&st);
+    seen->type = (uint32_t)(st.st_mode & S_IFMT);
     seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
 }
 
@@ -117,11 +118,18 @@ static void guard_name_aside(char out[WFI_GUARD_NAME]) {
     out[n] = '\0';
 }
 
+/* A link is what it says; of all else the number alone would not do, for numbers are given out again. */
+static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
+    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
+    if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
+    return a->type == b->type && guard_same(&a->id, &b->id);
+}
+
 void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
     wfi_guard_seen now;
     aside[0] = '\0';
     wfi_guard_look(tree, &now);
-    if (guard_same(&now.id, &seen->id)) return;
+    if (guard_unchanged(seen, &now)) return;
     if (now.id.there) {
         guard_name_aside(aside);
         if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';

@@ -36,6 +36,7 @@ WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUAR
 
 typedef struct wfi_guard_seen {
     wfi_guard_id id; /* of .git itself: the link, not its target */
+    uint32_t type;   /* S_IF... */
     bool link;
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;

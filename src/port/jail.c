@@ -136,7 +136,10 @@ const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
 
 /* ---- namespaces ---- */
 
+#define JAIL_OPEN_TREE     428
+#define JAIL_MOVE_MOUNT    429
 #define JAIL_MOUNT_SETATTR 442
+#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
 
 static bool jail_write(const char *path, const char *text) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -171,10 +174,36 @@ static bool jail_map_user(const wfi_jail *j) {
     return good;
 }
 
+/* What is mounted there, and below. */
+static bool jail_read_only(const char *path) {
+    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
+}
+
 static bool jail_freeze(const char *path) {
-    const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
+    return mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0 && jail_read_only(path);
+}
+
+/* A copy of the mounts at a path, which keeps what they allow. */
+static int jail_copy(const char *path) {
+    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
+}
+
+static bool jail_lay(int *copy, const char *path) {
+    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
+    wfi_sys_close(copy);
+    return good;
+}
+
+/* All but these two becomes read-only. (A tree that is everything leaves nothing.) */
+static bool jail_freeze_others(const char *tree, const char *own) {
+    if (strcmp(tree, "/") == 0) return true;
+    int tree_copy = jail_copy(tree), own_copy = jail_copy(own);
+    if (tree_copy >= 0 && own_copy >= 0 && jail_read_only("/"))
+        return jail_lay(&tree_copy, tree) && jail_lay(&own_copy, own);
+    wfi_sys_close(&tree_copy);
+    wfi_sys_close(&own_copy);
+    return false;
 }
 
 /* dir and "/" and name; false: too long. */
@@ -217,6 +246,15 @@ static bool jail_hide(const char *path, const char *empty) {
     return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
+/* Who may speak there may do what root does. */
+static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman", "/run/containerd", "/run/crio"};
+
+static bool jail_hide_sockets(const char *empty) {
+    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+        if (!jail_hide(jail_sockets[i], empty)) return false;
+    return true;
+}
+
 static bool jail_hide_secrets(const char *empty) {
     char path[4096];
     const char *home = getenv("HOME");
@@ -226,12 +264,18 @@ static bool jail_hide_secrets(const char *empty) {
     return true;
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+const char *wfi_jail_begin(const wfi_jail *j) {
+    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     if (j->spaces == 0) return NULL;
-    if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
+    if (unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
+    if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
@@ -240,17 +284,18 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *emp
 /* ---- what there is ---- */
 
 /* Whether a child in such namespaces can do what commands will need, told by a byte through a pipe. */
-static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces) {
+static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen) {
     int fds[2];
     char byte = 0;
     sigset_t all, old;
     if (pipe(fds) != 0) return false;
     j->spaces = spaces;
+    j->frozen = frozen;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_mounts(j, root, root) == NULL && jail_freeze(root);
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }
@@ -280,7 +325,7 @@ static uint32_t jail_bound(uint32_t uid) {
 }
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
-    const uint32_t spaces = CLONE_NEWNS | CLONE_NEWPID;
+    const uint32_t pids = CLONE_NEWPID, all = CLONE_NEWPID | CLONE_NEWUSER;
     memset(j, 0, sizeof *j);
     j->uid = geteuid();
     j->gid = getegid();
@@ -288,7 +333,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
-    if (jail_try(j, root, spaces) || jail_try(j, root, spaces | CLONE_NEWUSER))
+    if (jail_try(j, root, pids, true) || jail_try(j, root, all, true) || jail_try(j, root, pids, false) ||
+        jail_try(j, root, all, false))
         j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
     else
         j->spaces = 0;
@@ -302,9 +348,15 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     memset(j, 0, sizeof *j);
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+const char *wfi_jail_begin(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     (void)j;
     (void)tree;
+    (void)own;
     (void)empty;
     return NULL;
 }
@@ -335,8 +387,9 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
     jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
-    jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
-                                                    : "; no namespaces: .git and .wf may be written");
+    jail_say(out, (j->holds & WF_HOLDS_SPACES) == 0 ? "; no namespaces: .git and .wf may be written"
+                  : j->frozen ? "; own namespaces: .git, .wf and all outside read-only, keys in HOME hidden"
+                              : "; own namespaces: .git and .wf read-only, keys in HOME hidden");
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
                   : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"

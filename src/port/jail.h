@@ -3,8 +3,10 @@
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock). All
+ *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs containers, see
+ *      jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
@@ -23,6 +25,7 @@ typedef struct wfi_jail {
     uint32_t holds;    /* WF_HOLDS_... */
     int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
 } wfi_jail;
 
@@ -31,10 +34,11 @@ WFI void wfi_jail_probe(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
- * The first goes in a process just made by wfi_sys_fork(j->spaces): makes its mounts. tree: an absolute path; empty: of an empty
- * directory. */
-WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty);
-/* The second in the process that becomes the command, with nothing but exec to follow. Both are open directories. */
+ * The first in a process just made by wfi_sys_fork(j->spaces). */
+WFI const char *wfi_jail_begin(const wfi_jail *j);
+/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
 WFI void wfi_jail_reads_only(void);

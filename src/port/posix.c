@@ -209,6 +209,33 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
     return p->config.workers > 0 ? wfi_workers_ops() : NULL;
 }
 
+/* ---- files of the workspace ---- */
+
+static wf_status posix_read_failed(int error, const char **why) {
+    *why = error == ENOENT || error == ENOTDIR ? "there is no such file in the workspace"
+           : error == EXDEV                    ? "it lies outside of the workspace"
+                                               : "it cannot be read";
+    return error == ENOENT || error == ENOTDIR ? WF_E_NOT_FOUND : error == EXDEV ? WF_E_CONFIG : WF_E_IO;
+}
+
+wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why) {
+    const wf_posix *p = posix;
+    char relative[WFI_CONFINE_PATH];
+    *len = 0;
+    int error = p->config.root == NULL ? EXDEV : wfi_confine_relative(&p->tools.root, path, relative);
+    if (error != 0) return posix_read_failed(error, why);
+    int fd = wfi_confine_open(&p->tools.root, p->tools.root.fd, relative);
+    if (fd < 0) return posix_read_failed(-fd, why);
+    ssize_t n = 1;
+    while (n > 0 && *len < size) {
+        n = read(fd, buf + *len, size - *len);
+        if (n > 0) *len += (size_t)n;
+        if (n < 0 && errno == EINTR) n = 1;
+    }
+    close(fd);
+    return n < 0 ? posix_read_failed(EIO, why) : WF_OK;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }

@@ -93,6 +93,10 @@ const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
  * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 
+/* Reads the first `size` bytes of a file below the root, at once; for wf_rules_config.read, with the wf_posix as its ctx.
+ * WF_E_NOT_FOUND: there is no such file; WF_E_CONFIG: it lies outside of the root, or there is none; WF_E_IO. *why: a constant. */
+wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
+
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);

@@ -267,8 +267,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
+/* Its mounts; they go by the path. */
+static const char *program_mounts(const program_run *r) {
+    const wfi_program *p = r->p;
+    char empty[WFI_SCRATCH_PATH];
+    struct stat a, b;
+    wfi_scratch_name(&r->scratch, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    if (failed != NULL) return failed;
+    errno = ESTALE;
+    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    return same ? NULL : "find the workspace where it was";
+}
+
 static const char *program_settle(const program_run *r, int in, int out, int err) {
     const wfi_program *p = r->p;
+    const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
@@ -276,6 +290,8 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (p->jail != NULL) failed = program_mounts(r);
+    if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
@@ -360,21 +376,14 @@ static bool program_fail(program_run *r, const char *failed) {
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     if (p->jail != NULL) {
+        const char *failed = wfi_jail_begin(p->jail);
+        if (failed != NULL) return program_fail(r, failed);
         if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, &r->guard);
-        wfi_scratch_name(&r->scratch, "empty", empty);
-        const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
-        if (failed != NULL) return program_fail(r, failed);
-        /* the mounts went by the path */
-        errno = ESTALE;
-        if (stat(p->tree, &a) != 0 || fstat(p->tree_fd, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-            return program_fail(r, "find the workspace where it was");
     }
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);

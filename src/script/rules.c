@@ -122,20 +122,39 @@ static void rules_set_error(rules_file *f, const char *what, const char *why) {
     snprintf(f->error, sizeof f->error, "%s: %s", what, why);
 }
 
-/* Reads the whole file into the heap. */
-static bool rules_read(wf_rules *r, rules_file *f) {
+/* The file that the user named, wherever it lies. */
+static bool rules_read_any(rules_file *f) {
     FILE *in = fopen(f->name, "rb");
-    f->text = in ? rules_take(r, RULES_FILE_MAX) : NULL;
-    f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
-    bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
-    if (!in)
+    if (!in) {
         snprintf(f->error, sizeof f->error, "%s: %s; check the path of the rules file", f->name, strerror(errno));
-    else if (!f->text)
-        rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
-    else if (bad)
-        rules_set_error(f, f->name, "this is no rules file: it cannot be read as one, or is over 1 MiB");
-    if (in) fclose(in);
+        return false;
+    }
+    f->text_len = fread(f->text, 1, RULES_FILE_MAX, in);
+    bool bad = ferror(in) != 0;
+    fclose(in);
+    if (bad) rules_set_error(f, f->name, "this is no rules file: it cannot be read as one");
     return !bad;
+}
+
+/* One that an agent names. */
+static bool rules_read_named(wf_rules *r, rules_file *f) {
+    const char *why = "";
+    wf_str path = wf_str_of(f->name, strlen(f->name));
+    if (r->config.read(r->config.read_ctx, path, f->text, RULES_FILE_MAX, &f->text_len, &why) == WF_OK) return true;
+    snprintf(f->error, sizeof f->error, "%s: %s; an agent's rules file is named from the root", f->name, why);
+    return false;
+}
+
+/* Reads the whole file into the heap. */
+static bool rules_read(wf_rules *r, rules_file *f, bool named) {
+    f->text = rules_take(r, RULES_FILE_MAX);
+    if (!f->text) {
+        rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
+        return false;
+    }
+    if (!(named && r->config.read ? rules_read_named(r, f) : rules_read_any(f))) return false;
+    if (f->text_len == RULES_FILE_MAX) rules_set_error(f, f->name, "this is no rules file: it is over 1 MiB");
+    return f->text_len < RULES_FILE_MAX;
 }
 
 /* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
@@ -159,14 +178,14 @@ static void rules_start(wf_rules *r, rules_file *f) {
     f->L = NULL;
 }
 
-static void rules_open_file(wf_rules *r, rules_file *f) {
-    if (rules_read(r, f)) rules_start(r, f);
+static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
+    if (rules_read(r, f, named)) rules_start(r, f);
     wf_heap_resize(r->meter.heap, f->text, 0);
     f->text = NULL;
 }
 
-/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
-static rules_file *rules_find(wf_rules *r, wf_str name) {
+/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
+static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
     if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
     for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
@@ -175,13 +194,13 @@ static rules_file *rules_find(wf_rules *r, wf_str name) {
     }
     if (f && !f->name[0]) {
         memcpy(f->name, name.ptr, name.len);
-        rules_open_file(r, f);
+        rules_open_file(r, f, named);
     }
     return f;
 }
 
 wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
-    rules_file *f = rules_find(r, file);
+    rules_file *f = rules_find(r, file, false);
     if (!f) {
         *why = WF_STR("the rules file's name is empty, too long, or the fifth of one run");
         return WF_E_LIMIT;
@@ -323,7 +342,7 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
     memset(l, 0, sizeof *l);
     l->state = RULES_FILLING;
     l->body_len = (size_t)request->body_len;
-    l->file = rules_find(r, request->model);
+    l->file = rules_find(r, request->model, true);
     if (!l->file || !l->file->L) {
         rules_fail(r, l, 404,
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");

@@ -391,6 +391,27 @@ def rules_that_misbehave_fail_the_agent(b):
         has(text, err, "greeter: provider:", part, "1 failed")
 
 
+@case
+def a_script_s_rules_lie_in_the_root(b):
+    """the model that the user names may lie anywhere; what a script names is read as its tools would read it"""
+    os.mkdir(b.path("root"))
+    b.write("root/in.lua", "return function() return { text = 'inside' } end")
+    b.write("out.lua", "return function() return { text = 'from outside' } end")
+    os.symlink("../out.lua", b.path("root/link.lua"))
+    ask = META + "local a, e = agent('x', { model = args.model })\nreturn a or e.message"
+    b.write("t.lua", ask)
+
+    def run(model, *more):
+        return b.wf("run", "t.lua", "--yes", "--root", "root", "--model", "rules:out.lua", "--", "model=rules:" + model, *more)
+    want("inside", run("in.lua")[:2], (0, "inside\n"))
+    want("inside, absolute", run(b.path("root/in.lua"))[:2], (0, "inside\n"))
+    want("the user's own", run("out.lua")[:2], (0, "from outside\n"))
+    for model in ("../out.lua", b.path("out.lua"), "link.lua", "/etc/passwd", "sub/../../out.lua", "/dev/zero", "none.lua"):
+        code, out, err = run(model)
+        want("exit of " + model, (code, "from outside" in out), (78, False))
+        has(model, err, model, "no such file" if model == "none.lua" else "")
+
+
 # ---- models on the network: nothing here reaches one ----
 
 KEY = {"ANTHROPIC_API_KEY": "sk-ant-TEST-THROWAWAY-0000"}

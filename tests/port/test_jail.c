@@ -734,6 +734,130 @@ static void test_git_and_wf(void **state) {
     prints("cat .git/config .wf/log", "git\nlog\n");
 }
 
+/* Landlock knows no right to change these. */
+static void test_modes(void **state) {
+    (void)state;
+    struct stat before, after;
+    if (jail.spaces == 0 || !jail.frozen) skip();
+    setenv("B", base, 1);
+    static const char *const attempts[] = {"chmod 600 $B/secret",
+                                           "chown 65534 $B/secret",
+                                           "touch -d 2001-01-01 $B/secret",
+                                           "chmod 700 $B/home",
+                                           "chmod 700 ..",
+                                           "mount -o remount,rw / && chmod 600 $B/secret",
+                                           "unshare -Ur chmod 600 $B/secret",
+                                           "unshare -Urm sh -c 'mount -o remount,bind,rw / && chmod 600 $B/secret'"};
+    assert_int_equal(stat(at("%s/secret", base), &before), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++)
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+    assert_int_equal(stat(at("%s/secret", base), &after), 0);
+    assert_int_equal(before.st_mode, after.st_mode);
+    assert_int_equal(before.st_uid, after.st_uid);
+    assert_int_equal(before.st_mtime, after.st_mtime);
+    assert_int_equal(stat(at("%s/home", base), &after), 0);
+    assert_int_equal(after.st_mode & 0777, 0755);
+    prints("touch f && chmod 640 f && stat -c %a f && rm f && touch $TMPDIR/g && chmod 604 $TMPDIR/g && stat -c %a "
+           "$TMPDIR/g",
+           "640\n604\n");
+}
+
+/* .git as a link to a folder, and as a file that names one: what is guarded is that folder. */
+static void linked_git(const char *how) {
+    static const char *const attempts[] = {"echo x >.git/config",
+                                           "echo x >real/config",
+                                           "echo x >real/hook",
+                                           "rm -rf real",
+                                           "mv real moved; echo x >moved/config",
+                                           "rm .git; mkdir .git; echo x >.git/config",
+                                           "rm -f .git; ln -s other .git; mkdir other; echo x >other/config",
+                                           "mv .git old; mkdir .git",
+                                           "rm .git"};
+    char link[64];
+    assert_int_equal(system(at("cd %s && mv .git real && %s", root, how)), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        assert_string_equal(get(at("%s/real/config", root)), "git\n");
+        assert_int_equal(entries(at("%s/real", root)), 1);
+        ssize_t n = readlink(at("%s/.git", root), link, sizeof link);
+        if (strncmp(how, "ln", 2) == 0)
+            assert_true(n == 4 && memcmp(link, "real", 4) == 0);
+        else
+            assert_string_equal(get(at("%s/.git", root)), "gitdir: real\n");
+    }
+}
+
+static void test_git_as_link(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    linked_git("ln -s real .git");
+}
+
+static void test_git_as_file(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    linked_git("echo 'gitdir: real' >.git");
+}
+
+/* A .git where there was none is put aside: what it holds is not lost, but no git finds it. */
+static void made_git(void) {
+    static const char *const attempts[] = {"mkdir .git && echo x >.git/config",
+                                           "echo 'gitdir: evil' >.git",
+                                           "ln -s evil .git",
+                                           "ln -s nowhere .git",
+                                           "ln -s . .git",
+                                           "ln -s .git .git",
+                                           "mkdir -m 0 .git",
+                                           "(sleep 0.05; mkdir .git) & exec sleep 0.2"};
+    assert_int_equal(system(at("rm -rf %s/.git", root)), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        int before = entries(root);
+        spec s = sh(attempts[i], 10000);
+        struct stat st;
+        assert_null(s.end.failed);
+        assert_memory_equal(s.end.aside, ".git.refused-", 13);
+        assert_int_equal(lstat(at("%s/.git", root), &st), -1);
+        assert_int_equal(lstat(at("%s/%s", root, s.end.aside), &st), 0);
+        assert_int_equal(entries(root), before + 1);
+    }
+    prints("mkdir sub && mkdir sub/.git && ls -A sub", ".git\n"); /* deeper ones are its own */
+    assert_string_equal(sh("true", 10000).end.aside, "");
+}
+
+static void test_git_made(void **state) {
+    (void)state;
+    made_git();
+}
+
+static void test_git_made_without_spaces(void **state) {
+    (void)state;
+    no_spaces();
+    made_git();
+}
+
+/* Links that lead nowhere, or around in a circle, or to the tree itself, were there before: commands run all the same. */
+static void test_git_as_bad_link(void **state) {
+    (void)state;
+    static const char *const targets[] = {"nowhere", ".git", ".", "/nowhere/at/all"};
+    for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+        assert_int_equal(system(at("rm -rf %s/.git; ln -s %s %s/.git", root, targets[i], root)), 0);
+        spec s = sh("echo x >f && cat f && rm f", 10000);
+        assert_null(s.end.failed);
+        assert_string_equal(out, "x\n");
+        assert_string_equal(s.end.aside, "");
+    }
+}
+
+/* What commands of older kernels may do, each with the rights that its Landlock knows. */
+static void test_writes_of_older_kernels(void **state) {
+    (void)state;
+    no_spaces();
+    for (int abi = jail.abi - 1; abi >= 3; abi--) { /* before 3, nothing keeps them from truncating what is outside */
+        jail.abi = abi;
+        writes();
+    }
+}
+
 static void test_hidden(void **state) {
     (void)state;
     if (jail.spaces == 0) skip();
@@ -957,6 +1081,13 @@ int main(int argc, char **argv) {
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
         CASE(test_git_and_wf),
+        CASE(test_git_as_link),
+        CASE(test_git_as_file),
+        CASE(test_git_as_bad_link),
+        CASE(test_git_made),
+        CASE(test_git_made_without_spaces),
+        CASE(test_writes_of_older_kernels),
+        CASE(test_modes),
         CASE(test_hidden),
         CASE(test_prying),
         CASE(test_prying_without_spaces),

@@ -345,6 +345,41 @@ static void test_guarded(void **state) {
         has(write_to(fine[i], "x"), "made");
 }
 
+/* Where .git is a link or a file that names a folder, that folder is guarded, whatever way leads there. */
+static void guarded_elsewhere(const char *how) {
+    static const char *const paths[] = {".git/config",     ".git/hooks/x", "real/config", "real/hooks/x",
+                                        "src/../real/new", "in/config",    "in/new",      "src/in/x"};
+    char command[300];
+    close_posix();
+    snprintf(command, sizeof command, "cd %s && mv .git real && %s", root, how);
+    assert_int_equal(system(command), 0);
+    symlink("real", at("in"));
+    symlink("../real", at("src/in"));
+    allow = WF_ALLOW_READ | WF_ALLOW_WRITE;
+    open_posix(0, 0, 0);
+    allow = 0;
+    int before = entries();
+    for (size_t i = 0; i < sizeof paths / sizeof paths[0]; i++)
+        bad(write_to(paths[i], "broken in"), GUARDED);
+    bad(ask_in("real", "write", "{\"path\":\"config\",\"content\":\"x\"}"), GUARDED);
+    bad(ask_in("src/in", "write", "{\"path\":\"config\",\"content\":\"x\"}"), GUARDED);
+    assert_int_equal(entries(), before);
+    assert_string_equal(content("real/config"), "strcpy\n");
+    has(write_to("src/fine", "x"), "made");
+}
+
+static void test_git_as_link(void **state) {
+    (void)state;
+    guarded_elsewhere("ln -s real .git");
+    symlink("deep", at("src/.git")); /* one deeper in the tree */
+    bad(write_to("src/.git/config", "x"), GUARDED);
+}
+
+static void test_git_as_file(void **state) {
+    (void)state;
+    guarded_elsewhere("echo 'gitdir: real' >.git");
+}
+
 /* While a directory is swapped for a link that leads out, or into .git, nothing there may change. */
 static volatile bool swapping;
 static void *swap_loop(void *arg) {
@@ -712,12 +747,12 @@ static int setup_write(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_write, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_write),          CASE(test_write_refusals), CASE(test_not_allowed),  CASE(test_modes),
-        CASE(test_foreign_group),  CASE(test_hard_links),     CASE(test_links_inside), CASE(test_escapes),
-        CASE(test_guarded),        CASE(test_swapped_links),  CASE(test_permissions),  CASE(test_disk_full),
-        CASE(test_file_limit),     CASE(test_atomic),         CASE(test_edit),         CASE(test_edit_refusals),
-        CASE(test_edit_several),   CASE(test_edit_crlf),      CASE(test_edit_near),    CASE(test_edit_large),
-        CASE(test_leaves_nothing), CASE(test_texts),
+        CASE(test_write),         CASE(test_write_refusals), CASE(test_not_allowed),    CASE(test_modes),
+        CASE(test_foreign_group), CASE(test_hard_links),     CASE(test_links_inside),   CASE(test_escapes),
+        CASE(test_guarded),       CASE(test_git_as_link),    CASE(test_git_as_file),    CASE(test_swapped_links),
+        CASE(test_permissions),   CASE(test_disk_full),      CASE(test_file_limit),     CASE(test_atomic),
+        CASE(test_edit),          CASE(test_edit_refusals),  CASE(test_edit_several),   CASE(test_edit_crlf),
+        CASE(test_edit_near),     CASE(test_edit_large),     CASE(test_leaves_nothing), CASE(test_texts),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
