@@ -209,6 +209,7 @@ typedef struct wf_tool {
     wf_str description;
     wf_str input_schema; /* a JSON Schema of type object */
     bool effect;         /* changes the world: a durable intent goes before it, and it is never silently repeated */
+    bool silent;         /* it may be long at work without a sign and ends by itself: the stall limit is not for it */
 } wf_tool;
 
 typedef struct wf_tool_call {
@@ -876,10 +877,15 @@ typedef struct wf_rules_config {
     void *memory;       /* shared evenly by at most 4 files; outlives it */
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
     uint64_t max_steps; /* Lua instructions for one request; default 2 x 10^8 */
+    /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
+     * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
+     * wf_posix_read. NULL: any file is read. */
+    wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
+    void *read_ctx;
 } wf_rules_config;
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
-/* Loads FILE.lua beforehand, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
+/* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
 wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
 const wf_model_ops *wf_rules_ops(void);
 void wf_rules_close(wf_rules *rules);
@@ -949,11 +955,13 @@ typedef struct wf_posix_config {
     const char *root; /* the workspace: tools see nothing outside of it; NULL: no tools, no effects */
     const char *log;
     wf_posix_mode mode;
-    bool no_sync;      /* syncs only give a new log its name: nothing is forced to disk */
-    uint32_t allow;    /* WF_ALLOW_...; default WF_ALLOW_READ */
-    uint32_t tickets;  /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
-    uint32_t children; /* processes at a time, 1..64; what is more waits; default 8 */
-    uint32_t tool_ms;  /* longest work of one child; default 60000. Commands have timeouts of their own */
+    bool no_sync;     /* syncs only give a new log its name: nothing is forced to disk */
+    uint32_t allow;   /* WF_ALLOW_...; default WF_ALLOW_READ */
+    uint32_t tickets; /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
+    uint32_t
+        children; /* searches (grep, glob, large reads) at a time, 1..64, each a process; what is more waits; default 8 */
+    uint32_t commands; /* commands (bash, exec) at a time, likewise; default 64 */
+    uint32_t tool_ms;  /* longest search; default 60000. Commands have timeouts of their own */
     uint32_t conns;    /* network connections 0 .. conns-1, at most 4096; 0: no network */
     uint32_t workers;  /* exchanges 0 .. workers-1 with models that are programs, at most 4096; 0: none. Needs a root */
     const char *
@@ -985,6 +993,10 @@ const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
  * 64 run at a time. When the exchange ends before it, it is killed with all that it has started. A command that is not the
  * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
+
+/* Reads the first `size` bytes of a file below the root, at once; for wf_rules_config.read, with the wf_posix as its ctx.
+ * WF_E_NOT_FOUND: there is no such file; WF_E_CONFIG: it lies outside of the root, or there is none; WF_E_IO. *why: a constant. */
+wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
@@ -8994,6 +9006,7 @@ typedef struct wfi_task {
     /* the tools under way, see tooling.h */
     uint32_t tickets[WFI_TOOLS_TOGETHER];
     uint32_t begun, ended; /* how many of the tickets */
+    bool silent_tool;      /* one of them is, see wf_tool */
 
     uint64_t started, deadline, progress, wake;
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
@@ -10486,6 +10499,7 @@ static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, 
     wf_trace event = agent_event(t, WF_TRACE_TOOL);
     event.text = tool->name;
     wfi_env_trace(e, &event);
+    t->silent_tool = t->silent_tool || tool->silent;
     t->state = WFI_TASK_TOOL;
     return WF_OK;
 }
@@ -10494,6 +10508,7 @@ static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, 
 static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wfi_block_view next;
     bool reads = !tool->effect;
+    t->silent_tool = false;
     if (agent_begin_tool(e, t, tool, use) != WF_OK)
         return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
     while (reads && wfi_tooling_room(e, t)) {
@@ -10553,7 +10568,7 @@ static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
 static bool agent_may_stall(const wfi_task *t) {
     bool exchange = t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY;
     if (t->row->limits.stall_ms == WF_NONE) return false;
-    return t->state == WFI_TASK_TOOL || (exchange && !t->provider->silent);
+    return (t->state == WFI_TASK_TOOL && !t->silent_tool) || (exchange && !t->provider->silent);
 }
 
 uint64_t wfi_task_due(const wfi_task *t) {
@@ -12363,6 +12378,7 @@ WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUAR
 
 typedef struct wfi_guard_seen {
     wfi_guard_id id; /* of .git itself: the link, not its target */
+    uint32_t type;   /* S_IF... */
     bool link;
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
@@ -12482,6 +12498,7 @@ void wfi_guard_look(int tree, wfi_guard_seen *seen) {
     memset(seen, 0, sizeof *seen);
     if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     seen->id = guard_id(&st);
+    seen->type = (uint32_t)(st.st_mode & S_IFMT);
     seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
 }
 
@@ -12495,11 +12512,18 @@ static void guard_name_aside(char out[WFI_GUARD_NAME]) {
     out[n] = '\0';
 }
 
+/* A link is what it says; of all else the number alone would not do, for numbers are given out again. */
+static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
+    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
+    if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
+    return a->type == b->type && guard_same(&a->id, &b->id);
+}
+
 void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
     wfi_guard_seen now;
     aside[0] = '\0';
     wfi_guard_look(tree, &now);
-    if (guard_same(&now.id, &seen->id)) return;
+    if (guard_unchanged(seen, &now)) return;
     if (now.id.there) {
         guard_name_aside(aside);
         if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';
@@ -14497,8 +14521,10 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, see jail_secrets (mount namespace);
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock). All
+ *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs containers, see
+ *      jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
@@ -14515,6 +14541,7 @@ typedef struct wfi_jail {
     uint32_t holds;    /* WF_HOLDS_... */
     int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
 } wfi_jail;
 
@@ -14523,10 +14550,11 @@ WFI void wfi_jail_probe(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
- * The first goes in a process just made by wfi_sys_fork(j->spaces): makes its mounts. tree: an absolute path; empty: of an empty
- * directory. */
-WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty);
-/* The second in the process that becomes the command, with nothing but exec to follow. Both are open directories. */
+ * The first in a process just made by wfi_sys_fork(j->spaces). */
+WFI const char *wfi_jail_begin(const wfi_jail *j);
+/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
 WFI void wfi_jail_reads_only(void);
@@ -14674,7 +14702,10 @@ const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
 
 /* ---- namespaces ---- */
 
+#define JAIL_OPEN_TREE     428
+#define JAIL_MOVE_MOUNT    429
 #define JAIL_MOUNT_SETATTR 442
+#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
 
 static bool jail_write(const char *path, const char *text) {
     int fd = open(path, O_WRONLY | O_CLOEXEC);
@@ -14709,10 +14740,36 @@ static bool jail_map_user(const wfi_jail *j) {
     return good;
 }
 
+/* What is mounted there, and below. */
+static bool jail_read_only(const char *path) {
+    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
+}
+
 static bool jail_freeze(const char *path) {
-    const uint64_t read_only[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, 0x8000 /* AT_RECURSIVE */, read_only, sizeof read_only) == 0;
+    return mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0 && jail_read_only(path);
+}
+
+/* A copy of the mounts at a path, which keeps what they allow. */
+static int jail_copy(const char *path) {
+    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
+}
+
+static bool jail_lay(int *copy, const char *path) {
+    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
+    wfi_sys_close(copy);
+    return good;
+}
+
+/* All but these two becomes read-only. (A tree that is everything leaves nothing.) */
+static bool jail_freeze_others(const char *tree, const char *own) {
+    if (strcmp(tree, "/") == 0) return true;
+    int tree_copy = jail_copy(tree), own_copy = jail_copy(own);
+    if (tree_copy >= 0 && own_copy >= 0 && jail_read_only("/"))
+        return jail_lay(&tree_copy, tree) && jail_lay(&own_copy, own);
+    wfi_sys_close(&tree_copy);
+    wfi_sys_close(&own_copy);
+    return false;
 }
 
 /* dir and "/" and name; false: too long. */
@@ -14755,6 +14812,15 @@ static bool jail_hide(const char *path, const char *empty) {
     return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
+/* Who may speak there may do what root does. */
+static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman", "/run/containerd", "/run/crio"};
+
+static bool jail_hide_sockets(const char *empty) {
+    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+        if (!jail_hide(jail_sockets[i], empty)) return false;
+    return true;
+}
+
 static bool jail_hide_secrets(const char *empty) {
     char path[4096];
     const char *home = getenv("HOME");
@@ -14764,12 +14830,18 @@ static bool jail_hide_secrets(const char *empty) {
     return true;
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+const char *wfi_jail_begin(const wfi_jail *j) {
+    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     if (j->spaces == 0) return NULL;
-    if ((j->spaces & CLONE_NEWUSER) != 0 && !jail_map_user(j)) return "map the user";
+    if (unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
+    if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
     mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
@@ -14778,17 +14850,18 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *emp
 /* ---- what there is ---- */
 
 /* Whether a child in such namespaces can do what commands will need, told by a byte through a pipe. */
-static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces) {
+static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen) {
     int fds[2];
     char byte = 0;
     sigset_t all, old;
     if (pipe(fds) != 0) return false;
     j->spaces = spaces;
+    j->frozen = frozen;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_mounts(j, root, root) == NULL && jail_freeze(root);
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }
@@ -14818,7 +14891,7 @@ static uint32_t jail_bound(uint32_t uid) {
 }
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
-    const uint32_t spaces = CLONE_NEWNS | CLONE_NEWPID;
+    const uint32_t pids = CLONE_NEWPID, all = CLONE_NEWPID | CLONE_NEWUSER;
     memset(j, 0, sizeof *j);
     j->uid = geteuid();
     j->gid = getegid();
@@ -14826,7 +14899,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
-    if (jail_try(j, root, spaces) || jail_try(j, root, spaces | CLONE_NEWUSER))
+    if (jail_try(j, root, pids, true) || jail_try(j, root, all, true) || jail_try(j, root, pids, false) ||
+        jail_try(j, root, all, false))
         j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
     else
         j->spaces = 0;
@@ -14840,9 +14914,15 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     memset(j, 0, sizeof *j);
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *empty) {
+const char *wfi_jail_begin(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     (void)j;
     (void)tree;
+    (void)own;
     (void)empty;
     return NULL;
 }
@@ -14873,8 +14953,9 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
     jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
-    jail_say(out, (j->holds & WF_HOLDS_SPACES) != 0 ? "; own namespaces: .git and .wf read-only, keys in HOME hidden"
-                                                    : "; no namespaces: .git and .wf may be written");
+    jail_say(out, (j->holds & WF_HOLDS_SPACES) == 0 ? "; no namespaces: .git and .wf may be written"
+                  : j->frozen ? "; own namespaces: .git, .wf and all outside read-only, keys in HOME hidden"
+                              : "; own namespaces: .git and .wf read-only, keys in HOME hidden");
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
                   : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
@@ -15686,8 +15767,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
+/* Its mounts; they go by the path. */
+static const char *program_mounts(const program_run *r) {
+    const wfi_program *p = r->p;
+    char empty[WFI_SCRATCH_PATH];
+    struct stat a, b;
+    wfi_scratch_name(&r->scratch, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    if (failed != NULL) return failed;
+    errno = ESTALE;
+    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    return same ? NULL : "find the workspace where it was";
+}
+
 static const char *program_settle(const program_run *r, int in, int out, int err) {
     const wfi_program *p = r->p;
+    const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
@@ -15695,6 +15790,8 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (p->jail != NULL) failed = program_mounts(r);
+    if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
@@ -15779,21 +15876,14 @@ static bool program_fail(program_run *r, const char *failed) {
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     if (p->jail != NULL) {
+        const char *failed = wfi_jail_begin(p->jail);
+        if (failed != NULL) return program_fail(r, failed);
         if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, &r->guard);
-        wfi_scratch_name(&r->scratch, "empty", empty);
-        const char *failed = wfi_jail_mounts(p->jail, p->tree, empty);
-        if (failed != NULL) return program_fail(r, failed);
-        /* the mounts went by the path */
-        errno = ESTALE;
-        if (stat(p->tree, &a) != 0 || fstat(p->tree_fd, &b) != 0 || a.st_dev != b.st_dev || a.st_ino != b.st_ino)
-            return program_fail(r, "find the workspace where it was");
     }
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -16801,6 +16891,15 @@ static find *find_begin(wfi_work *w) {
     return f;
 }
 
+/* The directory of a search; -1: an error was set. */
+static int find_open_dir(wfi_work *w, const char *path, char real[WFI_CONFINE_PATH]) {
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
+    if (fd >= 0 && wfi_confine_is_dir(fd)) return fd;
+    wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
+    wfi_sys_close(&fd);
+    return -1;
+}
+
 /* ---- glob ---- */
 
 static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
@@ -16826,13 +16925,10 @@ void wfi_work_glob(wfi_work *w) {
     if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
-    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
-    if (fd < 0 || !wfi_confine_is_dir(fd)) {
-        wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
-    } else {
-        find_walk(f, fd, real, find_list);
-    }
-    if (fd >= 0) close(fd);
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return;
+    find_walk(f, fd, real, find_list);
+    close(fd);
     if (w->is_error) return;
     wfi_work_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no file matches");
@@ -16883,15 +16979,13 @@ static bool find_parse_globs(find *f) {
 }
 
 void wfi_work_files(wfi_work *w) {
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
-    if (f == NULL || !find_parse_globs(f)) return;
-    int fd = wfi_confine_open(w->root, w->dirfd, ".");
-    if (fd < 0) {
-        wfi_work_path_error(w, -fd, WF_STR("."));
-        return;
-    }
+    if (f == NULL || !find_parse_globs(f) || !wfi_work_path(w, false, path)) return;
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return;
     wfi_work_put(w, WF_STR("["));
-    find_walk(f, fd, "", find_list_json);
+    find_walk(f, fd, real, find_list_json);
     close(fd);
     if (!w->is_error) wfi_work_put(w, WF_STR("]"));
 }
@@ -17885,17 +17979,20 @@ void wfi_work_exec(wfi_work *w) {
 
 /* ==== begin src/port/tools.h ==== */
 
-/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among the children) -> RUNNING -> DONE
- * -> FREE, or straight to DONE when the work is small.
+/* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among its kind of children) -> RUNNING ->
+ * DONE -> FREE, or straight to DONE when the work is small.
  *
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
- *   2. A WAITING ticket stands in `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
+ *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
  *      what else stands there was ended meanwhile and is passed over.
- *   3. Waiting tickets start in the order in which they came. */
+ *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
+ *      time; a command mostly waits, and however long some take, no search waits for them. */
 #ifndef WFI_TOOLS_H
 #define WFI_TOOLS_H
 
+
+#define WFI_TOOLS_FDS (2 * WFI_CHILD_MAX)
 
 typedef enum wfi_ticket_state {
     WFI_TICKET_FREE = 0,
@@ -17913,7 +18010,7 @@ typedef struct wfi_ticket {
     size_t size;
     wfi_confine *cwd; /* in the pages; NULL: the root */
     wf_tool_result result;
-    bool in_waiting, in_done;
+    bool in_done;
 } wfi_ticket;
 
 typedef struct wfi_ring {
@@ -17921,15 +18018,21 @@ typedef struct wfi_ring {
     uint32_t head, count;
 } wfi_ring;
 
-typedef struct wfi_tools {
-    wfi_confine root;
+/* Children for one kind of work, and who waits for one. */
+typedef struct wfi_crew {
     wfi_children children;
     uint32_t owner[WFI_CHILD_MAX]; /* ticket of the child in each place */
+    wfi_ring waiting;
+} wfi_crew;
+
+typedef struct wfi_tools {
+    wfi_confine root;
+    wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
-    wfi_ring waiting, done;
+    wfi_ring done;
     char refusal[200]; /* the last one */
 } wfi_tools;
 
@@ -17940,6 +18043,9 @@ WFI int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config
 WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
+WFI uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now);
+/* Descriptors to wait for; fds has room for WFI_TOOLS_FDS. */
+WFI uint32_t wfi_tools_fds(const wfi_tools *t, int *fds);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
 /* See wf_posix_tools. */
 WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
@@ -17990,7 +18096,7 @@ static const struct {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"from\":" TOOLS_NUMBER ",\"to\":" TOOLS_NUMBER, "path")),
-      false},
+      false, false},
      WF_ALLOW_READ,
      true,
      true,
@@ -18004,21 +18110,21 @@ static const struct {
                              ",\"ignore_case\":{\"type\":\"boolean\"},\"context\":{\"type\":\"integer\",\"minimum\":0,"
                              "\"maximum\":10},\"max\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":1000}",
                              "pattern")),
-      false},
+      false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_work_grep,
      false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
-      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false},
+      TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_work_glob,
      false},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
-      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true},
+      TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
@@ -18031,26 +18137,26 @@ static const struct {
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"old\":" TOOLS_STRING ",\"new\":" TOOLS_STRING
                              ",\"all\":{\"type\":\"boolean\"}",
                              "path\",\"old\",\"new")),
-      true},
+      true, false},
      WF_ALLOW_WRITE,
      true,
      false,
      wfi_work_edit,
      true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
           "its output and exit code. What it leaves running is ended."),
       TOOLS_STR(TOOLS_OBJECT(
           "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
-      true},
+      true, true},
      WF_ALLOW_BASH,
      true,
      false,
      wfi_work_bash,
      false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -18077,10 +18183,18 @@ static uint32_t tools_pop(const wfi_tools *t, wfi_ring *r) {
     return ticket;
 }
 
+/* All entries that name the ticket. */
+static void tools_drop(const wfi_tools *t, wfi_ring *r, uint32_t ticket) {
+    for (uint32_t i = r->count; i > 0; i--) {
+        uint32_t other = tools_pop(t, r);
+        if (other != ticket) tools_push(t, r, other);
+    }
+}
+
 /* ---- life ---- */
 
 size_t wfi_tools_size(uint32_t tickets) {
-    size_t one = sizeof(wfi_ticket) + 2 * sizeof(uint32_t);
+    size_t one = sizeof(wfi_ticket) + 3 * sizeof(uint32_t);
     return (tickets * one + 15) & ~(size_t)15;
 }
 
@@ -18091,9 +18205,11 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->tool_ms = config->tool_ms;
     t->allow = config->allow;
     t->ticket = tables;
-    t->waiting.at = (uint32_t *)(void *)(t->ticket + t->tickets);
-    t->done.at = t->waiting.at + t->tickets;
-    wfi_children_init(&t->children, config->children);
+    t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
+    t->searches.waiting.at = t->done.at + t->tickets;
+    t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    wfi_children_init(&t->searches.children, config->children);
+    wfi_children_init(&t->commands.children, config->commands);
     int error = wfi_confine_init(&t->root, config->root);
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
@@ -18109,7 +18225,8 @@ static void tools_end(void *ctx, uint32_t ticket);
 void wfi_tools_close(wfi_tools *t) {
     for (uint32_t i = 0; i < t->tickets; i++)
         tools_end(t, i);
-    wfi_children_close(&t->children);
+    wfi_children_close(&t->searches.children);
+    wfi_children_close(&t->commands.children);
     wfi_confine_close(&t->root);
 }
 
@@ -18181,10 +18298,18 @@ static void tools_child(void *arg) {
     }
 }
 
+static bool tools_is_command(const wfi_ticket *k) {
+    return (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+}
+
+static wfi_crew *tools_crew(wfi_tools *t, const wfi_ticket *k) {
+    return tools_is_command(k) ? &t->commands : &t->searches;
+}
+
 /* Programs have deadlines of their own; the child's is for when it should have ended them. */
 static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
     uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
-    c->programs = (tools_kinds[k->kind].right & TOOLS_PROGRAMS) != 0;
+    c->programs = tools_is_command(k);
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
@@ -18196,24 +18321,24 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     if (limit < c->deadline) c->deadline = limit;
 }
 
-static wf_status tools_spawn(wfi_tools *t, uint32_t ticket) {
+static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
-    wf_status status = wfi_child_start(&t->children, &c, &k->place);
+    wf_status status = wfi_child_start(&crew->children, &c, &k->place);
     if (status != WF_OK) return status;
-    t->owner[k->place] = ticket;
+    crew->owner[k->place] = ticket;
     k->state = WFI_TICKET_RUNNING;
     return WF_OK;
 }
 
 /* A child has ended: takes its answer, or says why there is none. */
-static void tools_harvest(wfi_tools *t, uint32_t ticket) {
+static void tools_harvest(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    const wfi_child *c = &t->children.at[k->place];
+    const wfi_child *c = &crew->children.at[k->place];
     char last = c->len > 0 && !c->overflow ? c->out[c->len - 1] : '\0';
     if (last == TOOLS_GOOD || last == TOOLS_BAD) {
         tools_done(t, ticket, wf_str_of(c->out, c->len - 1), last == TOOLS_BAD);
@@ -18222,26 +18347,40 @@ static void tools_harvest(wfi_tools *t, uint32_t ticket) {
     } else {
         tools_fail(t, ticket, "the process that did the work died; try once more, with less to look at");
     }
-    wfi_child_release(&t->children, k->place);
+    wfi_child_release(&crew->children, k->place);
 }
 
-static void tools_start_waiting(wfi_tools *t) {
-    while (t->waiting.count > 0) {
-        uint32_t ticket = t->waiting.at[t->waiting.head];
-        wfi_ticket *k = &t->ticket[ticket];
-        wf_status status = k->state == WFI_TICKET_WAITING ? tools_spawn(t, ticket) : WF_OK;
+static void tools_start_waiting(wfi_tools *t, wfi_crew *crew) {
+    while (crew->waiting.count > 0) {
+        uint32_t ticket = crew->waiting.at[crew->waiting.head];
+        wf_status status = tools_spawn(t, crew, ticket);
         if (status == WF_AGAIN) return;
-        k->in_waiting = false;
-        tools_pop(t, &t->waiting);
+        tools_pop(t, &crew->waiting);
         if (status != WF_OK) tools_fail(t, ticket, "the system has no process to spare; try again later");
     }
 }
 
+static void tools_pump_crew(wfi_tools *t, wfi_crew *crew) {
+    wfi_children_pump(&crew->children, wfi_sys_now_ms());
+    for (uint32_t i = 0; i < crew->children.count; i++)
+        if (crew->children.at[i].state == WFI_CHILD_DONE) tools_harvest(t, crew, crew->owner[i]);
+    tools_start_waiting(t, crew);
+}
+
 void wfi_tools_pump(wfi_tools *t) {
-    wfi_children_pump(&t->children, wfi_sys_now_ms());
-    for (uint32_t i = 0; i < t->children.count; i++)
-        if (t->children.at[i].state == WFI_CHILD_DONE) tools_harvest(t, t->owner[i]);
-    tools_start_waiting(t);
+    tools_pump_crew(t, &t->searches);
+    tools_pump_crew(t, &t->commands);
+}
+
+uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now) {
+    uint64_t searches = wfi_children_due(&t->searches.children, now);
+    uint64_t commands = wfi_children_due(&t->commands.children, now);
+    return searches < commands ? searches : commands;
+}
+
+uint32_t wfi_tools_fds(const wfi_tools *t, int *fds) {
+    uint32_t n = wfi_children_fds(&t->searches.children, fds);
+    return n + wfi_children_fds(&t->commands.children, fds + n);
 }
 
 /* Tickets that were ended before they were named are dropped here: they must not keep anybody awake. */
@@ -18294,9 +18433,8 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
         return;
     }
     k->state = WFI_TICKET_WAITING;
-    if (!k->in_waiting) tools_push(t, &t->waiting, ticket);
-    k->in_waiting = true;
-    tools_start_waiting(t);
+    tools_push(t, &tools_crew(t, k)->waiting, ticket);
+    tools_start_waiting(t, tools_crew(t, k));
 }
 
 /* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
@@ -18362,7 +18500,8 @@ static void tools_end(void *ctx, uint32_t ticket) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets) return;
     wfi_ticket *k = &t->ticket[ticket];
-    if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&t->children, k->place);
+    if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&tools_crew(t, k)->children, k->place);
+    if (k->state == WFI_TICKET_WAITING) tools_drop(t, &tools_crew(t, k)->waiting, ticket);
     if (k->cwd != NULL) wfi_confine_close(k->cwd);
     k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
@@ -18384,7 +18523,7 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
 static uint64_t tools_due(void *ctx) {
     wfi_tools *t = ctx;
     uint64_t now = wfi_sys_now_ms();
-    return wfi_tools_have_news(t) ? now : wfi_children_due(&t->children, now);
+    return wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
 }
 
 /* "there is no such tool; this run has read, grep, glob" */
@@ -19013,6 +19152,10 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
     (void)wf_json_member_str(a->value, WF_STR("message"), &message);
     uint32_t status = worker_status(kind);
     if (message.len > 0) message = worker_decode(l, message);
+    if (kind.len + message.len == 0) {
+        worker_fail(l, status, "the program says that it failed, and not why: its \"error\" has no \"message\"");
+        return;
+    }
     snprintf(text, sizeof text, "%.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
              kind.len > 0 && message.len > 0 ? ": " : "", (int)message.len, message.ptr);
     worker_fail(l, status, text);
@@ -20795,7 +20938,8 @@ void wfi_net_close(wfi_net *n) {
 #include <time.h>
 #include <unistd.h>
 
-#define POSIX_ALIGN ((size_t)16)
+#define POSIX_ALIGN    ((size_t)16)
+#define POSIX_CHILDREN (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
 
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
@@ -20820,7 +20964,7 @@ typedef struct posix_layout {
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + 2 * WFI_CHILD_MAX + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
     at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
     at.net = at.workers + wfi_workers_size(c->workers);
@@ -20835,10 +20979,11 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->allow == 0) out->allow = WF_ALLOW_READ;
     if (out->tickets == 0) out->tickets = 40;
     if (out->children == 0) out->children = 8;
+    if (out->commands == 0) out->commands = WFI_CHILD_MAX;
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
-    if (out->tickets > 65536 || out->children > 64 || out->mode > WF_POSIX_READ) return false;
-    if (out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->tickets > 65536 || out->children > WFI_CHILD_MAX || out->mode > WF_POSIX_READ) return false;
+    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
     if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
@@ -20911,9 +21056,10 @@ wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posi
     size_t needed = wf_posix_size(config);
     *out = NULL;
     if (needed == 0)
-        return posix_answer(error, WF_E_CONFIG,
-                            "posix: a log needs a mode, and only a temporary one has no path; "
-                            "tickets are at most 65536, children 64, connections and workers 4096, these with a root");
+        return posix_answer(
+            error, WF_E_CONFIG,
+            "posix: a log needs a mode, and only a temporary one has no path; "
+            "tickets are at most 65536, children and commands 64, connections and workers 4096, these with a root");
     if (memory == NULL || size < needed)
         return posix_answer(error, WF_E_MEMORY, "posix: the block is smaller than wf_posix_size says");
     wf_posix *p = (wf_posix *)(((uintptr_t)memory + POSIX_ALIGN - 1) & ~(uintptr_t)(POSIX_ALIGN - 1));
@@ -20976,6 +21122,33 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
     return p->config.workers > 0 ? wfi_workers_ops() : NULL;
 }
 
+/* ---- files of the workspace ---- */
+
+static wf_status posix_read_failed(int error, const char **why) {
+    *why = error == ENOENT || error == ENOTDIR ? "there is no such file in the workspace"
+           : error == EXDEV                    ? "it lies outside of the workspace"
+                                               : "it cannot be read";
+    return error == ENOENT || error == ENOTDIR ? WF_E_NOT_FOUND : error == EXDEV ? WF_E_CONFIG : WF_E_IO;
+}
+
+wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why) {
+    const wf_posix *p = posix;
+    char relative[WFI_CONFINE_PATH];
+    *len = 0;
+    int error = p->config.root == NULL ? EXDEV : wfi_confine_relative(&p->tools.root, path, relative);
+    if (error != 0) return posix_read_failed(error, why);
+    int fd = wfi_confine_open(&p->tools.root, p->tools.root.fd, relative);
+    if (fd < 0) return posix_read_failed(-fd, why);
+    ssize_t n = 1;
+    while (n > 0 && *len < size) {
+        n = read(fd, buf + *len, size - *len);
+        if (n > 0) *len += (size_t)n;
+        if (n < 0 && errno == EINTR) n = 1;
+    }
+    close(fd);
+    return n < 0 ? posix_read_failed(EIO, why) : WF_OK;
+}
+
 const char *wf_posix_error(const wf_posix *p) {
     return p->error;
 }
@@ -20998,7 +21171,7 @@ static void posix_drain_wake(wf_posix *p) {
 /* Milliseconds for poll: until `ms` are over or a child or a connection needs attention, whichever is first. */
 static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
-    uint64_t due = p->config.root != NULL ? wfi_children_due(&p->tools.children, now) : UINT64_MAX;
+    uint64_t due = p->config.root != NULL ? wfi_tools_due(&p->tools, now) : UINT64_MAX;
     uint64_t workers_due = wfi_children_due(&p->workers.children, now);
     uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
@@ -21025,9 +21198,9 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
 
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
-    int children[2 * WFI_CHILD_MAX];
+    int children[POSIX_CHILDREN];
     uint32_t n = 0;
-    if (p->config.root != NULL) n = wfi_children_fds(&p->tools.children, children);
+    if (p->config.root != NULL) n = wfi_tools_fds(&p->tools, children);
     n += wfi_children_fds(&p->workers.children, children + n);
     bool news = p->config.root != NULL && wfi_tools_have_news(&p->tools);
     fds[0] = (struct pollfd){.fd = p->wake[0], .events = POLLIN};
@@ -22742,6 +22915,7 @@ static const char *const wfi_flow[] = {
     "            if o[option] == nil then o[option] = value end\n",
     "        end\n",
     "    end\n",
+    "    host.agent_begins()\n",
     "    local phase = o.phase or phase_now()\n",
     "    local question, value, e = prompt, nil, nil\n",
     "    for _ = 0, REJECTIONS_MAX do\n",
@@ -22946,7 +23120,7 @@ static const char *const wfi_effects[] = {
     "local find, format, array = env.string.find, env.string.format, env.json.array\n",
     "\n",
     "local NO_DEADLINE = 0xffffffff\n",
-    "local EXEC_TIMEOUT = 600000 -- ms\n",
+    "local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms\n",
     "local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer\n",
     "\n",
     "local function effect(name, input, changes, ms)\n",
@@ -23004,7 +23178,13 @@ static const char *const wfi_effects[] = {
     "    return out\n",
     "end\n",
     "\n",
-    "local EXEC_OPTIONS = { timeout = duration, cwd = word, input = text, env = variables }\n",
+    "local function timeout(v, name, whose)\n",
+    "    local ms = duration(v, name, whose)\n",
+    "    if ms > EXEC_TIMEOUT_MAX then fail(format(\"%s: %s takes at most a day, \\\"24h\\\"\", whose, name)) end\n",
+    "    return ms\n",
+    "end\n",
+    "\n",
+    "local EXEC_OPTIONS = { timeout = timeout, cwd = word, input = text, env = variables }\n",
     "\n",
     "function env.exec(cmd, opts)\n",
     "    local input = read_options(opts, EXEC_OPTIONS, \"exec\")\n",
@@ -23055,9 +23235,10 @@ static const char *const wfi_effects[] = {
 /* ==== begin src/script/library.lua ==== */
 
 static const char *const wfi_library[] = {
-    "-- What scripts name and others have written: agent types (Markdown) and workflows (Lua). A file is read once in a run: the ones\n",
-    "-- that the script names in so many words before its first line runs, so before the first agent; one whose name is only known\n",
-    "-- later when it is used first. Either way its text is an effect's answer: it is in the log, and a resumed run has the same.\n",
+    "-- What scripts name and others have written: agent types (Markdown) and workflows (Lua). Each is read once in a run, and before its\n",
+    "-- first agent begins: an agent that writes files must not be the one who says what the next agents may do. Read are the ones that\n",
+    "-- the script names in so many words, and, where it computes a name, all that there are. A text is an effect's answer: it is in\n",
+    "-- the log, and a resumed run has the same.\n",
     "\n",
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
@@ -23071,10 +23252,17 @@ static const char *const wfi_library[] = {
     "---- files that are read once ---------------------------------------------------------------------------------------------------\n",
     "\n",
     "local kept = {} -- { text } or { nil, error }, by effect and path\n",
+    "local sealed = { message = \"it was not there, or not named, before the first agent began\" }\n",
+    "local is_sealed = false\n",
+    "\n",
+    "function host.agent_begins()\n",
+    "    is_sealed = true\n",
+    "end\n",
     "\n",
     "local function keep(effect, key, input)\n",
     "    local name = effect .. \" \" .. key\n",
     "    if not kept[name] then\n",
+    "        if is_sealed and effect == \"read\" then return nil, sealed end\n",
     "        local text, e = run_effect(effect, input)\n",
     "        kept[name] = kept[name] or { text, e } -- another branch may have been faster\n",
     "    end\n",
@@ -23232,6 +23420,8 @@ static const char *const wfi_library[] = {
     "\n",
     "---- workflows --------------------------------------------------------------------------------------------------------------------\n",
     "\n",
+    "local WORKFLOW_FOLDER = \".wf/workflows/\"\n",
+    "\n",
     "local function is_workflow_name(name)\n",
     "    return find(name, \"%.lua$\") or find(name, \"^[%w_.-]+$\")\n",
     "end\n",
@@ -23239,7 +23429,7 @@ static const char *const wfi_library[] = {
     "-- The text of a workflow and the name of its file; nil, the places looked at, the last error.\n",
     "local function workflow_source(name)\n",
     "    local path = name\n",
-    "    if not find(name, \"%.lua$\") then path = \".wf/workflows/\" .. name .. \".lua\" end\n",
+    "    if not find(name, \"%.lua$\") then path = WORKFLOW_FOLDER .. name .. \".lua\" end\n",
     "    local source, e = file(path)\n",
     "    if source or path == name then return source, path, e end\n",
     "    source, e = keep(\"saved\", name, { name = name })\n",
@@ -23274,35 +23464,69 @@ static const char *const wfi_library[] = {
     "\n",
     "---- before the script ------------------------------------------------------------------------------------------------------------\n",
     "\n",
-    "local NAMED_MAX = 64 -- of each kind; what is more is read when it is used\n",
-    "local TYPE_NAMED = \"agent_type%s*=%s*[\\\"']([%w_.-]+)[\\\"']\"\n",
-    "local WORKFLOW_NAMED = \"workflow%s\?%(\?%s\?[\\\"']([%w_./-]+)[\\\"']\"\n",
+    "local NAMED_MAX = 64 -- of each kind; a script that names more is taken for one that computes them\n",
+    "local LISTED_MAX = 256 -- of one folder\n",
+    "local TYPE_NAMED = \"agent_type%s*=%s*[\\\"']([%w_.-]+)[\\\"']%s*()\"\n",
+    "local WORKFLOW_NAMED = \"workflow%s\?%(\?%s\?[\\\"']([%w_./-]+)[\\\"']%s*()\"\n",
     "\n",
-    "-- Names that stand in a source.\n",
-    "local function named_in(source, pattern)\n",
-    "    local names, seen = array({}), {}\n",
-    "    for name in gmatch(source, pattern) do\n",
-    "        if not seen[name] then names[#names + 1], seen[name] = name, true end\n",
-    "        if #names == NAMED_MAX then break end\n",
+    "-- How often the pattern is found, up to a bound.\n",
+    "local function occurrences(source, pattern)\n",
+    "    local n = 0\n",
+    "    for _ in gmatch(source, pattern) do\n",
+    "        n = n + 1\n",
+    "        if n > 100 * NAMED_MAX then break end\n",
     "    end\n",
-    "    return names\n",
+    "    return n\n",
+    "end\n",
+    "\n",
+    "-- Names that stand in a source, and whether there are others: `mention` is found where there is one, named or computed.\n",
+    "local function named_in(source, pattern, mention)\n",
+    "    local names, seen, count = array({}), {}, 0\n",
+    "    for name, behind in gmatch(source, pattern) do\n",
+    "        if #names == NAMED_MAX or sub(source, behind, behind + 1) == \"..\" then return names, true end\n",
+    "        if not seen[name] then names[#names + 1], seen[name] = name, true end\n",
+    "        count = count + 1\n",
+    "    end\n",
+    "    return names, occurrences(source, mention) > count\n",
+    "end\n",
+    "\n",
+    "-- Reads all files of one kind in a folder.\n",
+    "local function read_folder(folder, ending)\n",
+    "    local paths = run_effect(\"files\", { globs = array({ \"*\" .. ending }), path = folder }) or array({})\n",
+    "    for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do\n",
+    "        file(folder .. match(paths[i], \"[^/]*$\")) -- the folder may be a link\n",
+    "    end\n",
+    "end\n",
+    "\n",
+    "local read_workflow\n",
+    "\n",
+    "-- Adds to `jobs` the reading of all that a source names.\n",
+    "local function plan(source, jobs, inner)\n",
+    "    local types, others = named_in(source, TYPE_NAMED, \"agent_type\")\n",
+    "    for i = 1, #types do jobs[#jobs + 1] = function() agent_source(types[i]) end end\n",
+    "    for i = 1, others and #AGENT_FOLDERS or 0 do\n",
+    "        jobs[#jobs + 1] = function() read_folder(AGENT_FOLDERS[i], \".md\") end\n",
+    "    end\n",
+    "    if inner then return end\n",
+    "    local flows, computed = named_in(source, WORKFLOW_NAMED, \"workflow%s*[%({\\\"']\")\n",
+    "    for i = 1, #flows do jobs[#jobs + 1] = function() read_workflow(flows[i]) end end\n",
+    "    if computed then jobs[#jobs + 1] = function() read_folder(WORKFLOW_FOLDER, \".lua\") end end\n",
     "end\n",
     "\n",
     "-- A workflow, and the agent types that it names.\n",
-    "local function read_workflow(name)\n",
-    "    local source = is_workflow_name(name) and workflow_source(name)\n",
-    "    local types = named_in(source or \"\", TYPE_NAMED)\n",
-    "    for i = 1, #types do agent_source(types[i]) end\n",
+    "function read_workflow(name)\n",
+    "    local jobs = array({})\n",
+    "    plan(is_workflow_name(name) and workflow_source(name) or \"\", jobs, true)\n",
+    "    for i = 1, #jobs do jobs[i]() end\n",
     "end\n",
     "\n",
     "-- The script's function, behind the reading of what it names. Failures show when the thing is used.\n",
     "function host.begin(script, source)\n",
-    "    local types, flows = named_in(source, TYPE_NAMED), named_in(source, WORKFLOW_NAMED)\n",
-    "    if #types + #flows == 0 then return script end\n",
+    "    local jobs = array({})\n",
+    "    plan(source, jobs, false)\n",
+    "    if #jobs == 0 then return script end\n",
     "    return function()\n",
-    "        fan_out(#types + #flows, function(i)\n",
-    "            if i <= #types then agent_source(types[i]) else read_workflow(flows[i - #types]) end\n",
-    "        end, function() end, \"files\")\n",
+    "        fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\")\n",
     "        return script()\n",
     "    end\n",
     "end\n",
@@ -26807,20 +27031,39 @@ static void rules_set_error(rules_file *f, const char *what, const char *why) {
     snprintf(f->error, sizeof f->error, "%s: %s", what, why);
 }
 
-/* Reads the whole file into the heap. */
-static bool rules_read(wf_rules *r, rules_file *f) {
+/* The file that the user named, wherever it lies. */
+static bool rules_read_any(rules_file *f) {
     FILE *in = fopen(f->name, "rb");
-    f->text = in ? rules_take(r, RULES_FILE_MAX) : NULL;
-    f->text_len = f->text ? fread(f->text, 1, RULES_FILE_MAX, in) : 0;
-    bool bad = !f->text || ferror(in) || f->text_len == RULES_FILE_MAX;
-    if (!in)
+    if (!in) {
         snprintf(f->error, sizeof f->error, "%s: %s; check the path of the rules file", f->name, strerror(errno));
-    else if (!f->text)
-        rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
-    else if (bad)
-        rules_set_error(f, f->name, "this is no rules file: it cannot be read as one, or is over 1 MiB");
-    if (in) fclose(in);
+        return false;
+    }
+    f->text_len = fread(f->text, 1, RULES_FILE_MAX, in);
+    bool bad = ferror(in) != 0;
+    fclose(in);
+    if (bad) rules_set_error(f, f->name, "this is no rules file: it cannot be read as one");
     return !bad;
+}
+
+/* One that an agent names. */
+static bool rules_read_named(wf_rules *r, rules_file *f) {
+    const char *why = "";
+    wf_str path = wf_str_of(f->name, strlen(f->name));
+    if (r->config.read(r->config.read_ctx, path, f->text, RULES_FILE_MAX, &f->text_len, &why) == WF_OK) return true;
+    snprintf(f->error, sizeof f->error, "%s: %s; an agent's rules file is named from the root", f->name, why);
+    return false;
+}
+
+/* Reads the whole file into the heap. */
+static bool rules_read(wf_rules *r, rules_file *f, bool named) {
+    f->text = rules_take(r, RULES_FILE_MAX);
+    if (!f->text) {
+        rules_set_error(f, f->name, "not enough memory to read it; give more --memory");
+        return false;
+    }
+    if (!(named && r->config.read ? rules_read_named(r, f) : rules_read_any(f))) return false;
+    if (f->text_len == RULES_FILE_MAX) rules_set_error(f, f->name, "this is no rules file: it is over 1 MiB");
+    return f->text_len < RULES_FILE_MAX;
 }
 
 /* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
@@ -26844,14 +27087,14 @@ static void rules_start(wf_rules *r, rules_file *f) {
     f->L = NULL;
 }
 
-static void rules_open_file(wf_rules *r, rules_file *f) {
-    if (rules_read(r, f)) rules_start(r, f);
+static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
+    if (rules_read(r, f, named)) rules_start(r, f);
     wf_heap_resize(r->meter.heap, f->text, 0);
     f->text = NULL;
 }
 
-/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
-static rules_file *rules_find(wf_rules *r, wf_str name) {
+/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
+static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
     if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
     for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
@@ -26860,13 +27103,13 @@ static rules_file *rules_find(wf_rules *r, wf_str name) {
     }
     if (f && !f->name[0]) {
         memcpy(f->name, name.ptr, name.len);
-        rules_open_file(r, f);
+        rules_open_file(r, f, named);
     }
     return f;
 }
 
 wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
-    rules_file *f = rules_find(r, file);
+    rules_file *f = rules_find(r, file, false);
     if (!f) {
         *why = WF_STR("the rules file's name is empty, too long, or the fifth of one run");
         return WF_E_LIMIT;
@@ -27008,7 +27251,7 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
     memset(l, 0, sizeof *l);
     l->state = RULES_FILLING;
     l->body_len = (size_t)request->body_len;
-    l->file = rules_find(r, request->model);
+    l->file = rules_find(r, request->model, true);
     if (!l->file || !l->file->L) {
         rules_fail(r, l, 404,
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");

@@ -81,12 +81,66 @@ static uint32_t agent_deadline(const cli_options *o, wf_str spec) {
     return ms == 0 ? 1 : ms < WF_NONE ? (uint32_t)ms : WF_NONE - 1;
 }
 
-/* Its folder, if there is such a one here. */
-static void agent_settle_root(cli_options *o, wf_str spec) {
+/* What kind of value a member has; END: there is none, or it is null. */
+static wf_json_token agent_kind(wf_str object, const char *key, wf_str *value) {
+    wf_json j;
+    if (!wf_json_member(object, cli_str(key), value)) return WF_JSON_END;
+    wf_json_init(&j, *value);
+    wf_json_token t = wf_json_next(&j);
+    return t == WF_JSON_NULL ? WF_JSON_END : t;
+}
+
+static bool agent_all_strings(wf_str list) {
+    wf_json j;
+    wf_json_token t;
+    wf_json_init(&j, list);
+    (void)wf_json_next(&j);
+    while ((t = wf_json_next(&j)) == WF_JSON_STRING)
+        continue;
+    return t == WF_JSON_ARRAY_END;
+}
+
+/* Members that are there have the types that they should: a list of tools that is none must not stand for all of them. */
+static cli_exit agent_check(wf_str spec) {
+    static const struct {
+        const char *key, *wrong;
+        wf_json_token kind;
+    } members[] = {{"version", "\"version\" is no number", WF_JSON_NUMBER},
+                   {"prompt", "\"prompt\" is no text", WF_JSON_STRING},
+                   {"system", "\"system\" is no text", WF_JSON_STRING},
+                   {"schema", "\"schema\" is no object", WF_JSON_OBJECT},
+                   {"tools", "\"tools\" is no list of texts", WF_JSON_ARRAY},
+                   {"feedback", "\"feedback\" is no list of texts", WF_JSON_ARRAY},
+                   {"root", "\"root\" is no text", WF_JSON_STRING},
+                   {"limits", "\"limits\" is no object", WF_JSON_OBJECT}};
+    static const char *const limits[] = {"deadline_ms", "output_bytes"};
+    wf_str value, limit;
+    uint64_t number;
+    for (size_t i = 0; i < sizeof members / sizeof *members; i++) {
+        wf_json_token t = agent_kind(spec, members[i].key, &value);
+        if (t == WF_JSON_END) continue;
+        if (t != members[i].kind || (t == WF_JSON_ARRAY && !agent_all_strings(value)))
+            return agent_bad(members[i].wrong);
+    }
+    if (agent_kind(spec, "limits", &value) == WF_JSON_END) return CLI_OK;
+    for (size_t i = 0; i < sizeof limits / sizeof *limits; i++)
+        if (agent_kind(value, limits[i], &limit) != WF_JSON_END &&
+            !wf_json_member_u64(value, cli_str(limits[i]), &number))
+            return agent_bad("a limit is no whole number from 0 on");
+    return CLI_OK;
+}
+
+/* Its folder. One that is not here could only be guessed at. */
+static cli_exit agent_settle_root(cli_options *o, wf_str spec) {
     struct stat st;
     wf_str root = agent_text(spec, "root"); /* terminated: the memory was zeroed */
-    if (o->given[OPT_ROOT] || root.len == 0 || strlen(root.ptr) != root.len) return;
-    if (stat(root.ptr, &st) == 0 && S_ISDIR(st.st_mode)) o->text[OPT_ROOT] = root.ptr;
+    if (o->given[OPT_ROOT] || root.len == 0) return CLI_OK;
+    if (strlen(root.ptr) != root.len || root.ptr[0] != '/') return agent_bad("\"root\" is no absolute path");
+    if (stat(root.ptr, &st) != 0 || !S_ISDIR(st.st_mode))
+        return cli_fail(CLI_USAGE, "the spec's root %s is no folder here; say which one is meant: wf agent --root DIR",
+                        root.ptr);
+    o->text[OPT_ROOT] = root.ptr;
+    return CLI_OK;
 }
 
 static cli_exit agent_read(cli_options *o, wf_str *spec, wf_agent_spec *agent) {
@@ -94,15 +148,16 @@ static cli_exit agent_read(cli_options *o, wf_str *spec, wf_agent_spec *agent) {
     if (isatty(STDIN_FILENO)) return agent_bad("it is JSON, and this is a terminal");
     if (!cli_read_file("-", AGENT_SPEC, spec)) return CLI_USAGE;
     if (!agent_is_object(*spec)) return agent_bad("this is no JSON object");
+    if (agent_check(*spec) != CLI_OK) return CLI_USAGE;
     if (wf_json_member_u64(*spec, WF_STR("version"), &version) && version != AGENT_VERSION)
         return agent_bad("it is of another version than 1; use the same wf on both sides");
     agent->prompt = agent_prompt(*spec);
     if (agent->prompt.len == 0) return agent_bad("\"prompt\" is missing: a text");
     agent->system = agent_text(*spec, "system");
-    (void)wf_json_member(*spec, WF_STR("schema"), &agent->schema);
+    wf_str schema;
+    if (agent_kind(*spec, "schema", &schema) != WF_JSON_END) agent->schema = schema;
     agent->agent_ms = agent_deadline(o, *spec);
-    agent_settle_root(o, *spec);
-    return CLI_OK;
+    return agent_settle_root(o, *spec);
 }
 
 /* Of the tools that the spec names, those that are allowed here; without a list, all of these. */

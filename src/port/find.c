@@ -148,6 +148,15 @@ static find *find_begin(wfi_work *w) {
     return f;
 }
 
+/* The directory of a search; -1: an error was set. */
+static int find_open_dir(wfi_work *w, const char *path, char real[WFI_CONFINE_PATH]) {
+    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
+    if (fd >= 0 && wfi_confine_is_dir(fd)) return fd;
+    wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
+    wfi_sys_close(&fd);
+    return -1;
+}
+
 /* ---- glob ---- */
 
 static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
@@ -173,13 +182,10 @@ void wfi_work_glob(wfi_work *w) {
     if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
-    int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
-    if (fd < 0 || !wfi_confine_is_dir(fd)) {
-        wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
-    } else {
-        find_walk(f, fd, real, find_list);
-    }
-    if (fd >= 0) close(fd);
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return;
+    find_walk(f, fd, real, find_list);
+    close(fd);
     if (w->is_error) return;
     wfi_work_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no file matches");
@@ -230,15 +236,13 @@ static bool find_parse_globs(find *f) {
 }
 
 void wfi_work_files(wfi_work *w) {
+    char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
-    if (f == NULL || !find_parse_globs(f)) return;
-    int fd = wfi_confine_open(w->root, w->dirfd, ".");
-    if (fd < 0) {
-        wfi_work_path_error(w, -fd, WF_STR("."));
-        return;
-    }
+    if (f == NULL || !find_parse_globs(f) || !wfi_work_path(w, false, path)) return;
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return;
     wfi_work_put(w, WF_STR("["));
-    find_walk(f, fd, "", find_list_json);
+    find_walk(f, fd, real, find_list_json);
     close(fd);
     if (!w->is_error) wfi_work_put(w, WF_STR("]"));
 }

@@ -229,6 +229,10 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
     (void)wf_json_member_str(a->value, WF_STR("message"), &message);
     uint32_t status = worker_status(kind);
     if (message.len > 0) message = worker_decode(l, message);
+    if (kind.len + message.len == 0) {
+        worker_fail(l, status, "the program says that it failed, and not why: its \"error\" has no \"message\"");
+        return;
+    }
     snprintf(text, sizeof text, "%.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
              kind.len > 0 && message.len > 0 ? ": " : "", (int)message.len, message.ptr);
     worker_fail(l, status, text);

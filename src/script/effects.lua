@@ -8,7 +8,7 @@ local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.
 local find, format, array = env.string.find, env.string.format, env.json.array
 
 local NO_DEADLINE = 0xffffffff
-local EXEC_TIMEOUT = 600000 -- ms
+local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms
 local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer
 
 local function effect(name, input, changes, ms)
@@ -66,7 +66,13 @@ local function variables(v, name, whose)
     return out
 end
 
-local EXEC_OPTIONS = { timeout = duration, cwd = word, input = text, env = variables }
+local function timeout(v, name, whose)
+    local ms = duration(v, name, whose)
+    if ms > EXEC_TIMEOUT_MAX then fail(format("%s: %s takes at most a day, \"24h\"", whose, name)) end
+    return ms
+end
+
+local EXEC_OPTIONS = { timeout = timeout, cwd = word, input = text, env = variables }
 
 function env.exec(cmd, opts)
     local input = read_options(opts, EXEC_OPTIONS, "exec")

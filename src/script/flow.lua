@@ -209,6 +209,7 @@ function env.agent(prompt, opts)
             if o[option] == nil then o[option] = value end
         end
     end
+    host.agent_begins()
     local phase = o.phase or phase_now()
     local question, value, e = prompt, nil, nil
     for _ = 0, REJECTIONS_MAX do

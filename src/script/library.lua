@@ -1,6 +1,7 @@
--- What scripts name and others have written: agent types (Markdown) and workflows (Lua). A file is read once in a run: the ones
--- that the script names in so many words before its first line runs, so before the first agent; one whose name is only known
--- later when it is used first. Either way its text is an effect's answer: it is in the log, and a resumed run has the same.
+-- What scripts name and others have written: agent types (Markdown) and workflows (Lua). Each is read once in a run, and before its
+-- first agent begins: an agent that writes files must not be the one who says what the next agents may do. Read are the ones that
+-- the script names in so many words, and, where it computes a name, all that there are. A text is an effect's answer: it is in
+-- the log, and a resumed run has the same.
 
 local host, env = ...
 local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out
@@ -14,10 +15,17 @@ local concat, pack, unpack = env.table.concat, env.table.pack, env.table.unpack
 ---- files that are read once ---------------------------------------------------------------------------------------------------
 
 local kept = {} -- { text } or { nil, error }, by effect and path
+local sealed = { message = "it was not there, or not named, before the first agent began" }
+local is_sealed = false
+
+function host.agent_begins()
+    is_sealed = true
+end
 
 local function keep(effect, key, input)
     local name = effect .. " " .. key
     if not kept[name] then
+        if is_sealed and effect == "read" then return nil, sealed end
         local text, e = run_effect(effect, input)
         kept[name] = kept[name] or { text, e } -- another branch may have been faster
     end
@@ -175,6 +183,8 @@ end
 
 ---- workflows --------------------------------------------------------------------------------------------------------------------
 
+local WORKFLOW_FOLDER = ".wf/workflows/"
+
 local function is_workflow_name(name)
     return find(name, "%.lua$") or find(name, "^[%w_.-]+$")
 end
@@ -182,7 +192,7 @@ end
 -- The text of a workflow and the name of its file; nil, the places looked at, the last error.
 local function workflow_source(name)
     local path = name
-    if not find(name, "%.lua$") then path = ".wf/workflows/" .. name .. ".lua" end
+    if not find(name, "%.lua$") then path = WORKFLOW_FOLDER .. name .. ".lua" end
     local source, e = file(path)
     if source or path == name then return source, path, e end
     source, e = keep("saved", name, { name = name })
@@ -217,35 +227,69 @@ end
 
 ---- before the script ------------------------------------------------------------------------------------------------------------
 
-local NAMED_MAX = 64 -- of each kind; what is more is read when it is used
-local TYPE_NAMED = "agent_type%s*=%s*[\"']([%w_.-]+)[\"']"
-local WORKFLOW_NAMED = "workflow%s?%(?%s?[\"']([%w_./-]+)[\"']"
+local NAMED_MAX = 64 -- of each kind; a script that names more is taken for one that computes them
+local LISTED_MAX = 256 -- of one folder
+local TYPE_NAMED = "agent_type%s*=%s*[\"']([%w_.-]+)[\"']%s*()"
+local WORKFLOW_NAMED = "workflow%s?%(?%s?[\"']([%w_./-]+)[\"']%s*()"
 
--- Names that stand in a source.
-local function named_in(source, pattern)
-    local names, seen = array({}), {}
-    for name in gmatch(source, pattern) do
-        if not seen[name] then names[#names + 1], seen[name] = name, true end
-        if #names == NAMED_MAX then break end
+-- How often the pattern is found, up to a bound.
+local function occurrences(source, pattern)
+    local n = 0
+    for _ in gmatch(source, pattern) do
+        n = n + 1
+        if n > 100 * NAMED_MAX then break end
     end
-    return names
+    return n
+end
+
+-- Names that stand in a source, and whether there are others: `mention` is found where there is one, named or computed.
+local function named_in(source, pattern, mention)
+    local names, seen, count = array({}), {}, 0
+    for name, behind in gmatch(source, pattern) do
+        if #names == NAMED_MAX or sub(source, behind, behind + 1) == ".." then return names, true end
+        if not seen[name] then names[#names + 1], seen[name] = name, true end
+        count = count + 1
+    end
+    return names, occurrences(source, mention) > count
+end
+
+-- Reads all files of one kind in a folder.
+local function read_folder(folder, ending)
+    local paths = run_effect("files", { globs = array({ "*" .. ending }), path = folder }) or array({})
+    for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do
+        file(folder .. match(paths[i], "[^/]*$")) -- the folder may be a link
+    end
+end
+
+local read_workflow
+
+-- Adds to `jobs` the reading of all that a source names.
+local function plan(source, jobs, inner)
+    local types, others = named_in(source, TYPE_NAMED, "agent_type")
+    for i = 1, #types do jobs[#jobs + 1] = function() agent_source(types[i]) end end
+    for i = 1, others and #AGENT_FOLDERS or 0 do
+        jobs[#jobs + 1] = function() read_folder(AGENT_FOLDERS[i], ".md") end
+    end
+    if inner then return end
+    local flows, computed = named_in(source, WORKFLOW_NAMED, "workflow%s*[%({\"']")
+    for i = 1, #flows do jobs[#jobs + 1] = function() read_workflow(flows[i]) end end
+    if computed then jobs[#jobs + 1] = function() read_folder(WORKFLOW_FOLDER, ".lua") end end
 end
 
 -- A workflow, and the agent types that it names.
-local function read_workflow(name)
-    local source = is_workflow_name(name) and workflow_source(name)
-    local types = named_in(source or "", TYPE_NAMED)
-    for i = 1, #types do agent_source(types[i]) end
+function read_workflow(name)
+    local jobs = array({})
+    plan(is_workflow_name(name) and workflow_source(name) or "", jobs, true)
+    for i = 1, #jobs do jobs[i]() end
 end
 
 -- The script's function, behind the reading of what it names. Failures show when the thing is used.
 function host.begin(script, source)
-    local types, flows = named_in(source, TYPE_NAMED), named_in(source, WORKFLOW_NAMED)
-    if #types + #flows == 0 then return script end
+    local jobs = array({})
+    plan(source, jobs, false)
+    if #jobs == 0 then return script end
     return function()
-        fan_out(#types + #flows, function(i)
-            if i <= #types then agent_source(types[i]) else read_workflow(flows[i - #types]) end
-        end, function() end, "files")
+        fan_out(#jobs, function(i) jobs[i]() end, function() end, "files")
         return script()
     end
 end

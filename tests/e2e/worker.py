@@ -158,9 +158,18 @@ def command(folder):
     code, out, err = agent({"prompt": "wrong", "schema": schema})
     case(code == 0 and json.loads(out)["error"]["kind"] == "schema", "an error of its own is an answer", out + err)
     for spec, part in (("", "no JSON object"), ("[1]", "no JSON object"), ('{"prompt":', "no JSON object"), ("{}", "prompt"),
-                       ('{"prompt":"x","version":2}', "version"), ('{"prompt":"x","schema":7}', "schema")):
+                       ('{"prompt":"x","version":2}', "version"), ('{"prompt":"x","version":"1"}', "version"),
+                       ('{"prompt":"x","schema":7}', "schema"), ('{"prompt":7}', "prompt"), ('{"prompt":""}', "prompt"),
+                       ('{"prompt":"x","system":["y"]}', "system"), ('{"prompt":"x","tools":"read"}', "tools"),
+                       ('{"prompt":"x","tools":{"read":true}}', "tools"), ('{"prompt":"x","tools":["read",1]}', "tools"),
+                       ('{"prompt":"x","feedback":"bad"}', "feedback"), ('{"prompt":"x","limits":3}', "limits"),
+                       ('{"prompt":"x","limits":{"deadline_ms":-1}}', "limit"), ('{"prompt":"x","limits":{"deadline_ms":"1"}}', "limit"),
+                       ('{"prompt":"x","root":7}', "root"), ('{"prompt":"x","root":"sub"}', "absolute"),
+                       ('{"prompt":"x","root":"/not/here"}', "/not/here is no folder here")):
         code, out, err = agent(spec)
         case(code == 2 and out == "" and part in err, "refused: %s" % (spec or "nothing"), out + err)
+    code, out, err = agent({"prompt": "item 4", "root": "/not/here", "system": None, "tools": None, "limits": None, "schema": None}, "--root", ".")
+    case(code == 0 and json.loads(out)["text"] == "seen item 4", "--root goes before the spec's; null is as good as nothing", out + err)
     code, out, err = agent({"prompt": "x"}, "--lanes", "2")
     case(code == 2 and "--lanes" in err, "an option that makes no sense on it is refused", err)
     process = subprocess.Popen([WF, "agent", "--model", "exec:sleep 60"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)

@@ -103,6 +103,18 @@ static bool stage_read_file(const stage *s, const char *path, fake_ticket *out) 
     return false;
 }
 
+/* The stage's files in a folder, as `files` answers them. */
+static void stage_list(const stage *s, wf_str folder, fake_ticket *out) {
+    wf_json_out o;
+    wf_json_out_init(&o, out->text, 65535);
+    wf_json_begin(&o, false);
+    for (const stage_file *file = s->files; file && file->path; file++)
+        if (strncmp(file->path, folder.ptr, folder.len) == 0)
+            wf_json_str(&o, wf_str_of(file->path, strlen(file->path)));
+    wf_json_finish(&o);
+    out->text[o.len] = 0;
+}
+
 static bool stage_is(wf_str text, const char *word) {
     return text.len == strlen(word) && memcmp(text.ptr, word, text.len) == 0;
 }
@@ -135,7 +147,7 @@ static bool stage_act(stage *s, const wf_tool_call *call, fake_ticket *out) {
     return true;
 }
 
-/* `files` answers the globs as names, `read` a text that names the path; "missing" is an error. */
+/* `files` answers the globs as names, or what is in its folder; `read` a text that names the path; "missing" is an error. */
 static void stage_effect(fake *f, const wf_tool_call *call, fake_ticket *out) {
     stage *s = f->user;
     wf_str value;
@@ -144,7 +156,9 @@ static void stage_effect(fake *f, const wf_tool_call *call, fake_ticket *out) {
     if (stage_act(s, call, out)) return;
     bool saved = stage_is(call->name, "saved");
     s->reads++;
-    if (s->files && wf_json_member_str(call->input, saved ? WF_STR("name") : WF_STR("path"), &value)) {
+    if (stage_is(call->name, "files") && wf_json_member_str(call->input, WF_STR("path"), &value)) {
+        stage_list(s, value, out);
+    } else if (s->files && wf_json_member_str(call->input, saved ? WF_STR("name") : WF_STR("path"), &value)) {
         snprintf(path, sizeof path, "%s%.*s", saved ? "saved " : "", (int)value.len, value.ptr);
         out->error = !stage_read_file(s, path, out);
         if (out->error) snprintf(out->text, 4096, "no such file: %.*s", (int)value.len, value.ptr);

@@ -24,6 +24,7 @@ static void exec_answers_with_a_table(void **state) {
         {"exec('a', { timout = 1 })", "!exec: there is no option 'timout' (did you mean 'timeout'?)"},
         {"exec('a', { timeout = 'soon' })", "!exec: timeout takes seconds"},
         {"exec('a', { timeout = 0 })", "!exec: timeout takes seconds"},
+        {"exec('a', { timeout = '25h' })", "!exec: timeout takes at most a day, \"24h\""},
         {"exec('a', { cwd = 1 })", "!exec: cwd takes a text, got number"},
         {"exec('a', { input = 1 })", "!exec: input takes a text, got number"},
         {"exec('a', { env = 'A=1' })", "!exec: env takes a table"},
@@ -374,18 +375,30 @@ static void what_is_named_is_read_before_the_first_agent(void **state) {
     static const stage_file files[] = {
         {".wf/agents/a.md", "as it was"},
         {".wf/agents/b.md", "as it was"},
+        {".wf/workflows/saved.lua", INNER "return 'kept'"},
         {"flows/a.lua", INNER "return agent('say x', { agent_type = 'b' }) and 'as it was'"},
         {NULL, NULL}};
     static const run_case cases[] = {
         {"agent('say 1') agent('say 2', { agent_type = 'a' }) return workflow('flows/a.lua')", "as it was"},
-        {"agent('say 1') local types = { 'a' } agent('say 2', { agent_type = types[1] }) return workflow('flows/' .. "
-         "'a.lua')",
-         "changed"}, /* what is named later is read later */
+        /* a type whose name is computed: all of both folders were read; nobody can make a new one */
+        {"agent('say 1') local types = { 'a', 'b' } local out = {} for i = 1, 2 do out[i] = agent('say ' .. i, { "
+         "agent_type "
+         "= types[i] }) end return out",
+         "[\"1\",\"2\"]"},
+        {"agent('say 1') local types = { 'new' } return agent('say 2', { agent_type = types[1] })",
+         "!there is no agent type 'new': looked at .wf/agents/new.md and .claude/agents/new.md (it was not there, or "
+         "not named, "
+         "before the first agent began)"},
+        {"agent('say 1') local w = 'saved' return workflow(w)", "kept"},
+        {"agent('say 1') return workflow('flows/' .. 'a.lua')",
+         "!there is no workflow 'flows/a.lua': looked at flows/a.lua (it was not there, or not named, before the first "
+         "agent "
+         "began)"},
         {"local name = 'a' local one = workflow('flows/' .. name .. '.lua') agent('say 1') return { one, "
          "workflow('flows/' .. name .. '.lua') }",
          "[\"as it was\",\"as it was\"]"},
     };
-    static const uint32_t reads[] = {3, 0, 2};
+    static const uint32_t reads[] = {3, 4, 4, 2, 2, 4};
     for (size_t i = 0; i < COUNT(cases); i++) {
         stage *w = stage_new(1, NULL, 0);
         char *source = with_meta(cases[i].source);
@@ -423,7 +436,7 @@ static void what_is_read_ahead_is_bounded(void **state) {
     w->files = none;
     stage_run(w, source);
     assert_true(result_is(w, "many names", "x"));
-    assert_int_equal(w->reads, 64 * 4);
+    assert_int_equal(w->reads, 64 * 4 + 3); /* and the folders */
     stage_free(w);
     free(source);
 }
