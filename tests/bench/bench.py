@@ -75,6 +75,7 @@ def main():
         with Server(scenes.answers(0)) as server:
             scenes.work_load(wf, server, scripts, request, sizes, rows)
             scenes.many_lanes(wf, server, sizes, rows)
+            scenes.tool_loops(wf, server, sizes, rows)
             scenes.system_calls(wf, server, sizes, rows)
         scenes.offline(wf, sizes, rows)
     finally:

@@ -232,6 +232,40 @@ def many_lanes(wf, server, sizes, rows):
     ]
 
 
+# ---- conversations with tools ----
+
+TURNS = 20
+LOOPS = ( # what each turn but the last asks for
+    ("read", "tool=read input='{\"path\":\"run.lua\",\"to\":8}'"),
+    ("write", "tool=write input='{\"path\":\"made\",\"content\":\"one\\ntwo\\n\"}'"),
+    ("bash", "tool=bash input='{\"command\":\":\"}'"),
+)
+
+
+def tool_loops(wf, server, sizes, rows):
+    """Agents of 20 turns over TLS, a tool call in each: what a turn takes, from the end of a reply to the end of the next request."""
+    agents = max(sizes.agents // TURNS, 1)
+
+    def case(action):
+        def run():
+            server.scenario(answers(0) + "on turn=%d : text=done\non : %s\n" % (TURNS - 1, action))
+            before = server.stats()
+            taken = wf.run(server.env(), agents, options=["--allow", "read,write,bash"])
+            turns = server.stats()["requests"] - before["requests"]
+            if turns != agents * TURNS:
+                give_up("%d requests for %d agents of %d turns" % (turns, agents, TURNS))
+            return {"wall": taken.wall, "cpu": taken.cpu, "peak": taken.peak}
+        return run
+
+    took = in_turns({name: case(action) for name, action in LOOPS}, sizes.rounds)
+    rows += [Row("%d agents of %d turns, 16 lanes, https: CPU per turn with `read`" % (agents, TURNS), "µs",
+                 per(took["read"]["cpu"], agents * TURNS))]
+    for name in ("write", "bash"):
+        rows.append(Row("  with `%s`" % name, "µs", per(took[name]["cpu"], agents * TURNS),
+                        note="durable intent before each" + (", and the command itself" if name == "bash" else "")))
+    rows.append(Row("  wall per turn with `bash`", "ms", per(took["bash"]["wall"], agents * TURNS, 1e3)))
+
+
 # ---- system calls ----
 
 def system_calls(wf, server, sizes, rows):

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
-"""Every example does its work offline with its rules model: dry run, run, the same again from the log, and resumed after its
-log was cut short. examples/review, besides, finds what was planted. Output: TAP."""
+"""Every example does its work offline with its rules model: dry run, run, the same again from the log; those that only read are
+resumed besides after their log was cut short. examples/review finds what was planted, examples/fix mends it. Output: TAP."""
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -11,7 +12,7 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 WF = os.path.abspath(os.environ.get("WF", os.path.join(ROOT, "build", "wf")))
 
-# Where each example runs, and with which args.
+# Where each example that only reads runs, and with which args.
 EXAMPLES = {"audit": ("tests/audit/tree", ["dir=src"]), "review": ("src", ["glob=core/*.h"])}
 
 count = failed = 0
@@ -34,10 +35,10 @@ def wf(*args):
                           stderr=subprocess.PIPE, timeout=200, universal_newlines=True)
 
 
-def run(name, root, log, args):
+def run(name, root, log, args=(), allow="read"):
     folder = os.path.join("examples", name)
     return wf("run", os.path.join(folder, name + ".lua"), "--model", "rules:" + os.path.join(folder, "model.lua"), "--yes",
-              "--root", root, "--log", log, "--", *args)
+              "--root", root, "--log", log, "--allow", allow, "--", *args)
 
 
 def turns(log):
@@ -90,9 +91,38 @@ def review_finds():
               result.stderr)
 
 
+def fix_mends():
+    """What is planted is mended, by one operator each; where that does not do, the report says so."""
+    everything = "read,write,bash,exec"
+    source = os.path.join(ROOT, "examples", "fix", "tree")
+    with tempfile.TemporaryDirectory() as folder:
+        tree, log = os.path.join(folder, "tree"), os.path.join(folder, "run.wflog")
+        shutil.copytree(source, tree)
+        dry = wf("check", "examples/fix/fix.lua", "--root", tree)
+        check(dry.returncode == 0, "fix: dry run", dry.stderr)
+        first = run("fix", tree, log, allow=everything)
+        want = {"failing": [], "mended": {"tests/%s.c" % name: "src/text.c:%d: a wrong operator" % line
+                                          for name, line in (("clip", 21), ("trim", 4), ("words", 14))}}
+        check(first.returncode == 0 and json.loads(first.stdout) == want, "fix: mends what was planted", first.stdout, first.stderr)
+        same = [name for name in os.listdir(source + "/tests") if open(source + "/tests/" + name).read() != open(tree + "/tests/" + name).read()]
+        check(same == [] and "s[n - 1] == ' '" in open(tree + "/src/text.c").read(), "fix: and nothing else", same)
+        asked = turns(log)
+        again = wf("resume", log)
+        check(again.stdout == first.stdout and turns(log) == asked > 0, "fix: the log gives the same result, nothing is asked again", again.stderr)
+        os.rename(log, log + ".first")
+        with open(os.path.join(tree, "tests", "never.c"), "w") as to:
+            to.write('#include "check.h"\nint main(void) { CHECK(text_words("a-b") == 2); return 0; }\n')
+        never = run("fix", tree, log, allow=everything)
+        check(never.returncode == 0 and json.loads(never.stdout) == {"failing": ["tests/never.c"], "mended": {}}, "fix: what no operator mends stays failing",
+              never.stdout, never.stderr)
+        os.rename(log, log + ".second")
+        less = run("fix", tree, log, allow="read")
+        check(less.returncode == 4 and "--allow read,exec" in less.stderr, "fix: without the right to run commands it says so", less.stderr)
+
+
 def listed():
     folders = sorted(e.name for e in os.scandir(os.path.join(ROOT, "examples")) if e.is_dir())
-    check(folders == sorted(EXAMPLES), "all examples are tested here", folders)
+    check(folders == sorted([*EXAMPLES, "fix"]), "all examples are tested here", folders)
     with open(os.path.join(ROOT, "examples", "README.md")) as page:
         named = re.findall(r"^\| \[(\w+)\]\(\1/\1\.lua\)", page.read(), re.M)
     check(sorted(named) == folders, "examples/README.md names each", named)
@@ -102,5 +132,6 @@ listed()
 for each in sorted(EXAMPLES):
     example(each)
 review_finds()
+fix_mends()
 print("1..%d" % count)
 sys.exit(failed > 0)
