@@ -622,9 +622,10 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
  * person who started the run allowed is never raised. Counts from the run's beginning, as the config's budget does. */
 void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
 
-/* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out.
+/* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out;
+ * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones.
  * Then call wf_step until it answers WF_END: the end is durable. */
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped);
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected);
 
 /* The value of a finished run (from this process or from the log). Lives until wf_close. WF_E_NOT_FOUND: not finished. */
 wf_status wf_run_value(wf *w, wf_str *value, bool *json);
@@ -833,7 +834,8 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
  *         if (s == WF_AGAIN && wait_ms > 0) ...sleep until something is ready, at most wait_ms...
  *     }
  *     wf_script_result_get(script, &result);
- *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped); */
+ *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
+ *                   result.rejected); */
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
@@ -851,7 +853,8 @@ typedef struct wf_script_result {
     bool failed;
     wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
     bool json;
-    uint32_t dropped; /* branches that dropped out on purpose */
+    uint32_t dropped;  /* branches that dropped out on purpose */
+    uint32_t rejected; /* agents whose last answer a `check` rejected */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
@@ -11365,6 +11368,7 @@ struct wf {
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script */
     uint32_t pathless;    /* calls without a path of their own */
+    uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
     bool capped;          /* some of them by the cap: the run went on without them, and is not well */
     bool replacing;       /* the run goes on with another script or args */
@@ -11687,6 +11691,9 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     workflow_census(w, out);
     out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
+    uint32_t rejected = w->rejected < out->census.done ? w->rejected : out->census.done;
+    out->census.done -= rejected;
+    out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -11718,7 +11725,7 @@ void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
     workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
 }
 
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected) {
     wf_run_status status;
     uint64_t at;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
@@ -11726,6 +11733,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    w->rejected = rejected;
     if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);
@@ -22716,7 +22724,7 @@ static const char *const wfi_flow[] = {
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
     "local near, workflow_now = host.near, host.workflow\n",
     "local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase\n",
-    "local status, check_schema, random_bits = host.status, host.check_schema, host.random\n",
+    "local reject, status, check_schema, random_bits = host.reject, host.status, host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
     "local select, pairs, null = env.select, env.pairs, env.null\n",
@@ -22929,6 +22937,8 @@ static const char *const wfi_flow[] = {
     "        question = format(\"%s\\n\\nAn earlier answer was rejected: %s\\nThat answer was: %s\", prompt, reason,\n",
     "            type(value) == \"string\" and value or encode(value))\n",
     "    end\n",
+    "    reject()\n",
+    "    note(false, format(\"%s: %s\", o.label or \"an agent\", e.message))\n",
     "    return nil, e\n",
     "end\n",
     "\n",
@@ -25952,7 +25962,7 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint32_t looks, stuck, dropped;
+    uint32_t looks, stuck, dropped, rejected;
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
     wf_script_result result;
@@ -26276,6 +26286,11 @@ static int script_drop(lua_State *L) {
     return 0;
 }
 
+static int script_reject(lua_State *L) {
+    script_of(L)->rejected++;
+    return 0;
+}
+
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
@@ -26450,6 +26465,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"kill", script_kill_branch},
                                          {"phase", script_phase},
                                          {"drop", script_drop},
+                                         {"reject", script_reject},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -26620,6 +26636,7 @@ static void script_finish(wf_script *s, bool failed, const char *text, size_t le
     s->result.value = wf_str_of(text, len);
     s->result.json = json;
     s->result.dropped = s->dropped;
+    s->result.rejected = s->rejected;
 }
 
 static void script_fail(wf_script *s, const char *text) {

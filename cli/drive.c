@@ -71,7 +71,7 @@ static wf_status drive_script(cli_world *w, wf_script *script) {
 
 static wf_status drive_finish(cli_world *w, const wf_script_result *result) {
     wf_outcome outcome = result->failed ? WF_RUN_FAILED : WF_RUN_DONE;
-    wf_status status = wf_run_finish(w->run, outcome, result->value, result->json, result->dropped);
+    wf_status status = wf_run_finish(w->run, outcome, result->value, result->json, result->dropped, result->rejected);
     while (status == WF_OK) {
         uint32_t wait_ms = 0;
         status = wf_step(w->run, DRIVE_WORK, &wait_ms);

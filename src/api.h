@@ -604,9 +604,10 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
  * person who started the run allowed is never raised. Counts from the run's beginning, as the config's budget does. */
 void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
 
-/* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out.
+/* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out;
+ * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones.
  * Then call wf_step until it answers WF_END: the end is durable. */
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped);
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected);
 
 /* The value of a finished run (from this process or from the log). Lives until wf_close. WF_E_NOT_FOUND: not finished. */
 wf_status wf_run_value(wf *w, wf_str *value, bool *json);
@@ -815,7 +816,8 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
  *         if (s == WF_AGAIN && wait_ms > 0) ...sleep until something is ready, at most wait_ms...
  *     }
  *     wf_script_result_get(script, &result);
- *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped); */
+ *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
+ *                   result.rejected); */
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
@@ -833,7 +835,8 @@ typedef struct wf_script_result {
     bool failed;
     wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
     bool json;
-    uint32_t dropped; /* branches that dropped out on purpose */
+    uint32_t dropped;  /* branches that dropped out on purpose */
+    uint32_t rejected; /* agents whose last answer a `check` rejected */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */

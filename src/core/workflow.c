@@ -27,6 +27,7 @@ struct wf {
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script */
     uint32_t pathless;    /* calls without a path of their own */
+    uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
     bool capped;          /* some of them by the cap: the run went on without them, and is not well */
     bool replacing;       /* the run goes on with another script or args */
@@ -349,6 +350,9 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     workflow_census(w, out);
     out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
+    uint32_t rejected = w->rejected < out->census.done ? w->rejected : out->census.done;
+    out->census.done -= rejected;
+    out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
@@ -380,7 +384,7 @@ void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
     workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
 }
 
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped) {
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected) {
     wf_run_status status;
     uint64_t at;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
@@ -388,6 +392,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    w->rejected = rejected;
     if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
     wf_run_status_get(w, &status);

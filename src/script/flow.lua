@@ -10,7 +10,7 @@ local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
 local near, workflow_now = host.near, host.workflow
 local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase
-local status, check_schema, random_bits = host.status, host.check_schema, host.random
+local reject, status, check_schema, random_bits = host.reject, host.status, host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
 local select, pairs, null = env.select, env.pairs, env.null
@@ -223,6 +223,8 @@ function env.agent(prompt, opts)
         question = format("%s\n\nAn earlier answer was rejected: %s\nThat answer was: %s", prompt, reason,
             type(value) == "string" and value or encode(value))
     end
+    reject()
+    note(false, format("%s: %s", o.label or "an agent", e.message))
     return nil, e
 end
 

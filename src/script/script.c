@@ -54,7 +54,7 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint32_t looks, stuck, dropped;
+    uint32_t looks, stuck, dropped, rejected;
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
     wf_script_result result;
@@ -378,6 +378,11 @@ static int script_drop(lua_State *L) {
     return 0;
 }
 
+static int script_reject(lua_State *L) {
+    script_of(L)->rejected++;
+    return 0;
+}
+
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
@@ -552,6 +557,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"kill", script_kill_branch},
                                          {"phase", script_phase},
                                          {"drop", script_drop},
+                                         {"reject", script_reject},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -722,6 +728,7 @@ static void script_finish(wf_script *s, bool failed, const char *text, size_t le
     s->result.value = wf_str_of(text, len);
     s->result.json = json;
     s->result.dropped = s->dropped;
+    s->result.rejected = s->rejected;
 }
 
 static void script_fail(wf_script *s, const char *text) {

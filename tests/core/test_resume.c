@@ -339,7 +339,7 @@ static void test_completed_log(void **state) {
     wf_delivery d;
     assert_int_equal(wf_deliver(r.w, &d), WF_E_CONFIG);
     assert_int_equal(wf_note(r.w, false, WF_STR("late")), WF_E_CONFIG);
-    assert_int_equal(wf_run_finish(r.w, WF_RUN_DONE, value, false, 0), WF_E_CONFIG);
+    assert_int_equal(wf_run_finish(r.w, WF_RUN_DONE, value, false, 0, 0), WF_E_CONFIG);
     uint8_t *log = fake_crash(r.f, FAKE_SYNCED, 0, &size);
     rig_end(&r);
     rig_init(&r, 2, log, size);

@@ -265,7 +265,7 @@ static void stage_finish(stage *s) {
     wf_script_result_get(s->script, &s->result);
     const wf_script_result *r = &s->result;
     wf_outcome outcome = r->failed ? WF_RUN_FAILED : WF_RUN_DONE;
-    assert_int_equal(wf_run_finish(s->wf, outcome, r->value, r->json, r->dropped), WF_OK);
+    assert_int_equal(wf_run_finish(s->wf, outcome, r->value, r->json, r->dropped, r->rejected), WF_OK);
     while ((status = wf_step(s->wf, 64, &wait)) == WF_OK)
         if (wait > 0) assert_true(fake_sleep(s->f, wait));
     assert_int_equal(status, WF_END);

@@ -150,6 +150,30 @@ static void check_rejects_with_a_reason(void **state) {
     run_cases(cases, COUNT(cases));
 }
 
+/* An agent whose last answer was rejected has failed, whatever it thinks itself, and whatever the script makes of it. */
+static void what_is_rejected_for_good_counts_as_failed(void **state) {
+    (void)state;
+    static const char body[] =
+        "agent('say x') agent('say y', { label = 'l', check = function() return false, 'no' end }) "
+        "agent('say z', { check = function(v) return v == 'z' end }) return 'well'";
+    char *source = with_meta(body);
+    wf_run_status status;
+    stage *w = stage_new(1, NULL, 0), *v;
+    for (int round = 0; round < 2; round++) {
+        stage_run(w, source);
+        assert_true(result_is(w, body, "well"));
+        if (round == 0) assert_non_null(strstr(w->notes, "-l: rejected by check: no|"));
+        wf_run_status_get(w->wf, &status);
+        assert_int_equal(status.census.done, 4);
+        assert_int_equal(status.census.failed, 1);
+        v = stage_new(2, w->f->disk.data, w->f->disk.size);
+        stage_free(w);
+        w = v;
+    }
+    stage_free(w);
+    free(source);
+}
+
 /* ---- parallel ---- */
 
 static void parallel_keeps_the_order_of_its_input(void **state) {
@@ -731,6 +755,7 @@ int main(void) {
         cmocka_unit_test(agent_refuses_wrong_arguments),
         cmocka_unit_test(check_rejects_with_a_reason),
         cmocka_unit_test(check_rejects_a_placeholder_that_fits_the_schema),
+        cmocka_unit_test(what_is_rejected_for_good_counts_as_failed),
         cmocka_unit_test(parallel_keeps_the_order_of_its_input),
         cmocka_unit_test(parallel_tells_failed_from_dropped),
         cmocka_unit_test(pipeline_has_no_barrier),
