@@ -224,6 +224,7 @@ typedef struct wf_tool_call {
 typedef struct wf_tool_result {
     wf_str text;   /* lives until `end` */
     bool is_error; /* goes back to the model as an error it can act on; fails a script's effect */
+    bool is_fatal; /* no call of this agent can go well: the agent fails, of kind `tool`, with the text */
 } wf_tool_result;
 
 /* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects+extra_tools-1. Tool calls of one turn
@@ -10557,6 +10558,7 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t, bool late) {
                                  true);
     if (!late) t->progress = e->now; /* else those beside it, which were begun with it, have had their time as well */
     if (s != WF_OK) return agent_tool_answer(e, t, "tool", use.id, WF_STR("the tool gave no result"), true);
+    if (result.is_fatal) return agent_finish(e, t, WF_KIND_TOOL, result.text, false);
     return agent_tool_answer(e, t, "tool", use.id, result.text, result.is_error);
 }
 
@@ -18243,8 +18245,7 @@ void wfi_tools_close(wfi_tools *t) {
 static void tools_done(wfi_tools *t, uint32_t ticket, wf_str text, bool is_error) {
     wfi_ticket *k = &t->ticket[ticket];
     k->state = WFI_TICKET_DONE;
-    k->result.text = text;
-    k->result.is_error = is_error;
+    k->result = (wf_tool_result){.text = text, .is_error = is_error};
     if (!k->in_done) tools_push(t, &t->done, ticket);
     k->in_done = true;
 }
@@ -18455,6 +18456,15 @@ static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
     return true;
 }
 
+/* Whatever it calls will find no folder. */
+static void tools_no_cwd(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
+    tools_fail(t, ticket, k->pages);
+    k->result.is_fatal = true;
+}
+
 static const char *tools_refusal(uint32_t right) {
     switch (right) {
     case WF_ALLOW_WRITE:
@@ -18489,7 +18499,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
     else if (call->cwd.len > 0 && !tools_enter(t, k))
-        tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
+        tools_no_cwd(t, ticket);
     else
         tools_dispatch(t, ticket);
     return WF_OK;

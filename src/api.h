@@ -206,6 +206,7 @@ typedef struct wf_tool_call {
 typedef struct wf_tool_result {
     wf_str text;   /* lives until `end` */
     bool is_error; /* goes back to the model as an error it can act on; fails a script's effect */
+    bool is_fatal; /* no call of this agent can go well: the agent fails, of kind `tool`, with the text */
 } wf_tool_result;
 
 /* How tools and effects are done. One at a time per ticket; tickets are 0 .. lanes+effects+extra_tools-1. Tool calls of one turn

@@ -664,6 +664,7 @@ static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t, bool late) {
                                  true);
     if (!late) t->progress = e->now; /* else those beside it, which were begun with it, have had their time as well */
     if (s != WF_OK) return agent_tool_answer(e, t, "tool", use.id, WF_STR("the tool gave no result"), true);
+    if (result.is_fatal) return agent_finish(e, t, WF_KIND_TOOL, result.text, false);
     return agent_tool_answer(e, t, "tool", use.id, result.text, result.is_error);
 }
 

@@ -179,8 +179,7 @@ void wfi_tools_close(wfi_tools *t) {
 static void tools_done(wfi_tools *t, uint32_t ticket, wf_str text, bool is_error) {
     wfi_ticket *k = &t->ticket[ticket];
     k->state = WFI_TICKET_DONE;
-    k->result.text = text;
-    k->result.is_error = is_error;
+    k->result = (wf_tool_result){.text = text, .is_error = is_error};
     if (!k->in_done) tools_push(t, &t->done, ticket);
     k->in_done = true;
 }
@@ -391,6 +390,15 @@ static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
     return true;
 }
 
+/* Whatever it calls will find no folder. */
+static void tools_no_cwd(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
+    tools_fail(t, ticket, k->pages);
+    k->result.is_fatal = true;
+}
+
 static const char *tools_refusal(uint32_t right) {
     switch (right) {
     case WF_ALLOW_WRITE:
@@ -425,7 +433,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
     else if (call->cwd.len > 0 && !tools_enter(t, k))
-        tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
+        tools_no_cwd(t, ticket);
     else
         tools_dispatch(t, ticket);
     return WF_OK;

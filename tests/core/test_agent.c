@@ -536,6 +536,27 @@ static void test_tool_stall(void **state) {
     rig_end(&r);
 }
 
+static void fatal_tool(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    (void)f;
+    (void)call;
+    out->error = out->fatal = true;
+    strcpy(out->text, "nowhere to work");
+}
+
+/* What no turn can mend ends the agent. */
+static void test_fatal_tool(void **state) {
+    static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "," USE("b", "look", "{}") "]"}};
+    rig r;
+    (void)state;
+    begin(&r, lines, 1);
+    r.f->tool = fatal_tool;
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.kind, WF_KIND_TOOL);
+    assert_text(d.value, "nowhere to work");
+    rig_end(&r);
+}
+
 /* A command may compile for minutes without a word, and ends by its own timeout. */
 static void test_silent_tool_does_not_stall(void **state) {
     static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "]"}, {"end_turn", TEXT("ok")}};
@@ -806,6 +827,7 @@ int main(void) {
         cmocka_unit_test(test_stall),
         cmocka_unit_test(test_tool_stall),
         cmocka_unit_test(test_silent_tool_does_not_stall),
+        cmocka_unit_test(test_fatal_tool),
         cmocka_unit_test(test_deadline_and_hurry),
         cmocka_unit_test(test_hurried_once_over_a_crash),
         cmocka_unit_test(test_resume_in_the_middle),

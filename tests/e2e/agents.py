@@ -98,7 +98,7 @@ def main():
         code, out, err = run(folder, 'return agent("look", { cwd = "src" })')
         case(out.strip().endswith("|a.txt"), "cwd is all that the agent's tools see", out + err)
         code, out, err = run(folder, 'return agent("look", { cwd = ".." })')
-        case("no folder of the workspace" in out, "a cwd outside of the workspace shows nothing", out + err)
+        case(code == 4 and "tool: the agent's cwd is no folder of the workspace: .." in err and "1 failed" in err, "one with a cwd outside of the workspace fails", out + err)
 
         code, out, err = run(folder, 'return agent("call write")')
         case(code == 0 and out.strip().endswith("|it is not allowed in this run; --allow write gives that right"),

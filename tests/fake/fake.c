@@ -524,6 +524,7 @@ static wf_status fake_tool_result(void *ctx, uint32_t ticket, wf_tool_result *ou
     }
     out->text = wf_str_of(t->text, strlen(t->text));
     out->is_error = t->error;
+    out->is_fatal = t->fatal;
     return WF_OK;
 }
 

@@ -123,7 +123,7 @@ typedef struct fake_ticket {
     bool open, armed, script;
     uint64_t due;
     char *text;
-    bool error;
+    bool error, fatal;
 } fake_ticket;
 
 /* What a tool answers; the default is a function of name and input. */

@@ -19,7 +19,7 @@ static void *block;
 static wf_posix *posix;
 static wf_platform pl;
 static char answer[1 << 20];
-static bool answer_is_error;
+static bool answer_is_error, answer_is_fatal;
 static uint32_t allow; /* of the next open_posix */
 
 static inline char *at(const char *format, ...) {
@@ -111,6 +111,7 @@ static inline const char *finish(uint32_t ticket) {
     memcpy(answer, r.text.ptr, r.text.len);
     answer[r.text.len] = '\0';
     answer_is_error = r.is_error;
+    answer_is_fatal = r.is_fatal;
     pl.tool_ops->end(pl.tool_ctx, ticket);
     return answer;
 }
