@@ -5323,7 +5323,7 @@ wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped
     size_t n = head.len;
     if (detail.len > 0) {
         wfi_copy(to + n, ": ", 2);
-        n += 2;
+        n += n > 0 ? 2 : 0;
         if (escaped) {
             n += wf_json_unescape(detail, to + n);
         } else {
@@ -9644,8 +9644,8 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96];
-    exchange_status_text(r, head);
+    char head[96] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(e, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
@@ -19174,7 +19174,7 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
         worker_fail(l, status, "the program says that it failed, and not why: its \"error\" has no \"message\"");
         return;
     }
-    snprintf(text, sizeof text, "%.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
+    snprintf(text, sizeof text, "the program says: %.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
              kind.len > 0 && message.len > 0 ? ": " : "", (int)message.len, message.ptr);
     worker_fail(l, status, text);
 }

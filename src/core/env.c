@@ -90,7 +90,7 @@ wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped
     size_t n = head.len;
     if (detail.len > 0) {
         wfi_copy(to + n, ": ", 2);
-        n += 2;
+        n += n > 0 ? 2 : 0;
         if (escaped) {
             n += wf_json_unescape(detail, to + n);
         } else {

@@ -94,8 +94,8 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96];
-    exchange_status_text(r, head);
+    char head[96] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(e, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);

@@ -233,7 +233,7 @@ static void worker_fail_said(wfi_worker_lane *l, const wfi_spoken *a) {
         worker_fail(l, status, "the program says that it failed, and not why: its \"error\" has no \"message\"");
         return;
     }
-    snprintf(text, sizeof text, "%.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
+    snprintf(text, sizeof text, "the program says: %.*s%s%.*s", (int)(kind.len < 64 ? kind.len : 64), kind.ptr,
              kind.len > 0 && message.len > 0 ? ": " : "", (int)message.len, message.ptr);
     worker_fail(l, status, text);
 }

@@ -174,10 +174,11 @@ static void test_errors_that_it_tells(void **state) {
     (void)state;
     assert_int_equal(
         own("echo '{\"error\":{\"kind\":\"quota\",\"message\":\"no\\u0020more\"}}'; exit 75", text_request), 429);
-    says("\"message\":\"quota: no more\"");
+    says("\"message\":\"the program says: quota: no more\"");
     assert_int_equal(own("echo '{\"error\":{\"kind\":\"auth\",\"message\":\"m\"}}'", text_request), 401);
     assert_int_equal(own("echo '{\"error\":{\"kind\":\"schema\",\"message\":\"m\"}}'", text_request), 400);
     assert_int_equal(own("echo '{\"error\":{}}'", text_request), 400);
+    says("it failed, and not why");
     assert_int_equal(
         own("echo '{\"error\":{\"kind\":\"refused\",\"message\":\"won\\\"t\"},\"usage\":{}}'", text_request), 200);
     says("\"content\":[],\"stop_reason\":\"refusal\",\"stop_details\":{\"explanation\":\"won\\\"t\"},\"usage\":{}}");
