@@ -439,13 +439,14 @@ static int script_cap(lua_State *L) {
     return 0;
 }
 
-static int script_has_tool(lua_State *L) {
+/* The names of the run's tools. */
+static int script_tools(lua_State *L) {
     const wf_config *c = wf_settings(script_of(L)->config.run);
-    wf_str name = script_arg(L, 1);
-    bool found = false;
-    for (uint32_t i = 0; i < c->tool_count; i++)
-        found |= c->tools[i].name.len == name.len && memcmp(c->tools[i].name.ptr, name.ptr, name.len) == 0;
-    lua_pushboolean(L, found);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < c->tool_count; i++) {
+        lua_pushlstring(L, c->tools[i].name.ptr, c->tools[i].name.len);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
     return 1;
 }
 
@@ -558,7 +559,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
-                                         {"has_tool", script_has_tool},
+                                         {"tools", script_tools},
                                          {"may_exec", script_may_exec},
                                          {"model", script_model},
                                          {"workflow", script_workflow},
