@@ -11867,7 +11867,8 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
-        return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+        return workflow_fail(w, WF_E_CONFIG,
+                             "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
@@ -17729,6 +17730,9 @@ static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *na
         wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
         wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+    else if (end->error == E2BIG)
+        wfi_work_puts(w,
+                      "\": the command and its variables are too long for this system; put what is long into a file");
     else
         wfi_work_puts(w, "\": it cannot be started here");
 }
@@ -26723,7 +26727,12 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
-    if (lua_pcall(L, 0, 2, 0) != LUA_OK) {
+    int status = lua_pcall(L, 0, 2, 0);
+    if (status == LUA_ERRMEM) {
+        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
+        return;
+    }
+    if (status != LUA_OK) {
         script_finish_top(s, true, false);
         return;
     }
@@ -27140,7 +27149,7 @@ static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
 static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
-    if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
+    if (name.len == 0 || name.len >= RULES_NAME_MAX || memchr(name.ptr, '\0', name.len)) return NULL;
     for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
         size_t n = strlen(r->files[i].name);
         if (n == 0 || (n == name.len && memcmp(r->files[i].name, name.ptr, n) == 0)) f = &r->files[i];

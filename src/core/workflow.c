@@ -529,7 +529,8 @@ static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str mo
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
-        return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+        return workflow_fail(w, WF_E_CONFIG,
+                             "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");

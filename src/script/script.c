@@ -782,7 +782,12 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
-    if (lua_pcall(L, 0, 2, 0) != LUA_OK) {
+    int status = lua_pcall(L, 0, 2, 0);
+    if (status == LUA_ERRMEM) {
+        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
+        return;
+    }
+    if (status != LUA_OK) {
         script_finish_top(s, true, false);
         return;
     }

@@ -195,6 +195,7 @@ static void memory_is_bounded(void **state) {
         {"while true do pcall(string.rep, 'x', 1 << 30) end", ENDLESS},
         {"while true do pcall(string.rep, 'x', 1 << 22) end", ENDLESS},
         {"local s = 'x' while true do s = s .. s end", MEMORY},
+        {"return { ('\\0'):rep(1 << 20) }", "!not enough memory for the script's result as JSON: let it return less"},
         {"local t = {} while true do t[#t + 1] = {} end", MEMORY},
         {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] "
          "= {} end) end",
@@ -340,7 +341,8 @@ static void strange_texts_are_taken_or_refused(void **state) {
         {"return agent('say a\\0b') == 'a\\0b'", "true"},
         {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })",
          "x"},
-        {"return agent('say x', { model = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
+        {"return agent('say x', { model = ('m'):rep(1e5) })",
+         "!the model's or effort's name is too long; a model's has at most 400 bytes"},
         {"return agent('say x', { effort = ('m'):rep(1e5) })", "!agent: effort takes"},
         {"return agent('say x', { schema = { pattern = ('('):rep(1e5) } })", "!schema"},
         {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema "
