@@ -23480,7 +23480,7 @@ static const char *const wfi_library[] = {
     "    if not find(name, \"%.lua$\") then path = WORKFLOW_FOLDER .. name .. \".lua\" end\n",
     "    local source, e = file(path)\n",
     "    if source or path == name then return source, path, e end\n",
-    "    source, e = keep(\"saved\", name, { name = name })\n",
+    "    source, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
     "    return source, source and name .. \".lua\" or path .. \" and the user's workflows\", e\n",
     "end\n",
     "\n",

@@ -246,7 +246,7 @@ static const char *const help_script[] = {
     "Anthropic's, else the run's own), and others, which are passed over. The text below is the system text. Agent types and",
     "workflows are read before the first agent begins, once in a run, resumed or not: those that the script names in so many",
     "words, agent_type = \"NAME\", workflow(\"NAME\"), and where it computes a name all of .wf/agents, .claude/agents,",
-    ".wf/workflows.",
+    ".wf/workflows (the first 256 of each).",
     "",
     "Errors of agents are tables: kind, message, agent, attempts. Kinds: schema deadline stall refused provider quota auth",
     "context budget tool turns cancelled skipped memory. When the run stops (budget, agent cap, cancel) calls raise; pcall",

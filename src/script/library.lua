@@ -232,7 +232,7 @@ local function workflow_source(name)
     if not find(name, "%.lua$") then path = WORKFLOW_FOLDER .. name .. ".lua" end
     local source, e = file(path)
     if source or path == name then return source, path, e end
-    source, e = keep("saved", name, { name = name })
+    source, e = keep("saved", name, { name = name, late = is_sealed or nil })
     return source, source and name .. ".lua" or path .. " and the user's workflows", e
 end
 
