@@ -25977,9 +25977,11 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
-#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
-#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
-#define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
+#define SCRIPT_LOAD          10000u      /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u          /* ... and each byte of it */
+#define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
+#define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
@@ -26001,6 +26003,7 @@ struct wf_script {
     script_branch *main, *current, *first, *last;
     uint64_t seed;
     uint32_t looks, stuck, dropped;
+    uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
     wf_script_result result;
@@ -26326,7 +26329,10 @@ static int script_drop(lua_State *L) {
 
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
-    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
+    wf_str line = script_arg(L, 2);
+    s->noted += SCRIPT_NOTE + line.len;
+    if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
+    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }

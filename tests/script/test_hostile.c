@@ -186,6 +186,24 @@ static void workflows_inside_do_no_harm(void **state) {
     assert_true(fine);
 }
 
+/* The log is on a disk, which others use too. */
+static void lines_are_bounded(void **state) {
+    (void)state;
+    static const hostile_case cases[] = {
+        {"local s = ('x'):rep(1 << 20) for i = 1, 60 do log(s) end return 'fine'", "fine"},
+        {"local s = ('x'):rep(1 << 20) for i = 1, 70 do log(s) end", "!t.lua:1: log and phase: more than 64 MiB"},
+        {"local s = ('x'):rep(1 << 20) for i = 1, 70 do phase(s) end", "!log and phase: more than 64 MiB"},
+        {"while true do pcall(log, ('x'):rep(1 << 20)) end", ENDLESS},
+    };
+    bool fine = true;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        stage *s = stage_new(1, NULL, 0);
+        s->max_steps = 5000000;
+        fine &= run_hostile(s, cases[i].source, cases[i].want);
+    }
+    assert_true(fine);
+}
+
 static void memory_is_bounded(void **state) {
     (void)state;
     static const hostile_case cases[] = {
@@ -534,6 +552,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(endless_loops_end),
         cmocka_unit_test(workflows_inside_do_no_harm),
+        cmocka_unit_test(lines_are_bounded),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(fan_outs_cannot_explode),
         cmocka_unit_test(errors_of_any_kind_are_shown),
