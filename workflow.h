@@ -11387,6 +11387,7 @@ struct wf {
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
     char *info;  /* heap */
+    wf_schema_error unfit; /* why a schema is none */
 };
 
 static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
@@ -11872,18 +11873,19 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
-    wf_schema_error error;
+    wf_schema_error *unfit = &w->unfit;
     wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
-        return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+        return workflow_fail(w, WF_E_CONFIG,
+                             "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
-    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
-        s != WF_E_SCHEMA)
-        return workflow_fail(w, WF_E_CONFIG, "the schema is not a valid JSON Schema");
+    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
+        return workflow_fail(w, WF_E_CONFIG,
+                             unfit->reason[0] ? unfit->reason : "the schema is not a valid JSON Schema");
     return WF_OK;
 }
 
@@ -15135,12 +15137,18 @@ static void child_bind(const wfi_child_job *job, long parent) {
     if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
 }
 
+/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
+static bool child_keep(int fd) {
+    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
+    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
+}
+
 static void child_main(const wfi_child_job *job, int out, long parent) {
     setpgid(0, 0);
     child_default_signals();
     child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
+    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
     child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
     child_limits(job);
     job->run(job->arg);
@@ -17733,6 +17741,9 @@ static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *na
         wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
         wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+    else if (end->error == E2BIG)
+        wfi_work_puts(w,
+                      "\": the command and its variables are too long for this system; put what is long into a file");
     else
         wfi_work_puts(w, "\": it cannot be started here");
 }
@@ -23262,7 +23273,7 @@ static const char *const wfi_library[] = {
     "\n",
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
-    "local load, globals, workflow_now, has_tool = host.load, host.globals, host.workflow, host.has_tool\n",
+    "local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools\n",
     "local error, type = env.error, env.type\n",
     "local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub\n",
     "local lower, match, sub = env.string.lower, env.string.match, env.string.sub\n",
@@ -23336,62 +23347,98 @@ static const char *const wfi_library[] = {
         "return concat(out, mark == \"|\" and \"\\n\" or \" \")\n",
     "end\n",
     "\n",
-    "\n", // -- The value of a key: what stands behind it, and the lines below that belong to it. A list becomes a text with commas.
+    "\n", // -- A line without its comment. Quotes may have a # in them; what is behind these is nobody's.
+    "local function uncommented(line)\n",
+        "if find(line, \"^[%s-]*[\\\"']\") then return line end\n",
+        "return trim(gsub(\" \" .. line, \"%s#.*$\", \"\"))\n",
+    "end\n",
+    "\n",
+    "local function list_text(lines)\n",
+        "local items = array({})\n",
+        "for i = 1, #lines do\n",
+            "local item = match(lines[i], \"^%s*%-%s*(.-)%s*$\")\n",
+            "if item then items[#items + 1] = find(item, \"^[\\\"']\") and unquote(item) or item end\n",
+        "end\n",
+        "return concat(items, \",\")\n",
+    "end\n",
+    "\n",
+    "\n", // -- The value of a key: what stands behind it, and the lines below that belong to it. A list becomes a text with commas; nil: there
+    "\n", // -- is nothing, which is not the same as an empty list.
     "local function value_of(first, lines)\n",
         "local mark = match(first, \"^([|>])[-+%d]*%s*$\")\n",
         "if mark then return block_text(mark, lines) end\n",
-        "if first == \"\" and #lines > 0 and find(lines[1], \"^%s*%-\") then\n",
-            "local items = array({})\n",
-            "for i = 1, #lines do\n",
-                "local item = match(lines[i], \"^%s*%-%s*(.-)%s*$\")\n",
-                "if item then items[#items + 1] = value_of(item, {}) end\n",
-            "end\n",
-            "return concat(items, \",\")\n",
+        "local said = array({})\n",
+        "for i = 0, #lines do\n",
+            "local line = uncommented(i == 0 and first or lines[i])\n",
+            "if line ~= \"\" then said[#said + 1] = line end\n",
         "end\n",
-        "local whole = trim(first .. \" \" .. block_text(\">\", lines))\n",
+        "if #said == 0 then return nil end\n",
+        "if find(said[1] .. \" \", \"^%s*%-%s\") then return list_text(said) end\n",
+        "local whole = block_text(\">\", said)\n",
         "if find(whole, \"^[\\\"']\") then return unquote(whole) end\n",
-        "whole = trim(match(whole, \"^(.-)%s+#.*$\") or whole)\n",
         "return match(whole, \"^%[(.*)%]$\") or whole\n",
     "end\n",
     "\n",
-    "\n", // -- The keys of front matter with their values as texts. Whatever is no "key: value" is passed over.
+    "\n", // -- Whether a line of front matter goes on with what the key above it has.
+    "local function goes_on(line)\n",
+        "return line == \"\" or find(line, \"^[%s#-]\") ~= nil\n",
+    "end\n",
+    "\n",
+    "\n", // -- The keys of front matter, in small letters, with their values as texts. Whatever is no "key: value" is passed over.
     "local function front_matter(lines, from, to)\n",
-        "local out, i = {}, from\n",
+        "local out, i, margin = {}, from, #match(lines[from], \"^ *\")\n",
+        "for k = from, to do lines[k] = gsub(sub(lines[k], 1, margin), \"^ +\", \"\") .. sub(lines[k], margin + 1) end\n",
         "while i <= to do\n",
-            "local key, first = match(lines[i], \"^([%w_-]+):%s*(.-)%s*$\")\n",
+            "local key, first = match(lines[i], \"^[\\\"']\?([%w_-]+)[\\\"']\?%s*:%s*(.-)%s*$\")\n",
             "local below = array({})\n",
             "i = i + 1\n",
-            "while i <= to and find(lines[i], \"^[%s-]\") do\n",
+            "while i <= to and goes_on(lines[i]) do\n",
                 "if find(lines[i], \"%S\") then below[#below + 1] = lines[i] end\n",
                 "i = i + 1\n",
             "end\n",
-            "if key then out[key] = value_of(first, below) end\n",
+            "if key then out[lower(key)] = value_of(first, below) end\n",
         "end\n",
         "return out\n",
     "end\n",
     "\n",
-    "\n", // -- A text's front matter, between lines of "---", and the rest; no front matter: the rest is all.
+    "\n", // -- A text's front matter, between lines of "---", and the rest; no front matter: the rest is all. Nil: it begins and has no end.
     "local function split_front(source)\n",
-        "source = gsub(gsub(source, \"^\\xEF\\xBB\\xBF\", \"\"), \"\\r\\n\?\", \"\\n\")\n",
+        "source = gsub(gsub(gsub(source, \"^\\xEF\\xBB\\xBF\", \"\"), \"\\r\\n\?\", \"\\n\"), \"^%s*\\n\", \"\")\n",
         "local lines = lines_of(source)\n",
-        "for i = 2, find(lines[1], \"^%-%-%-%s*$\") and #lines or 0 do\n",
+        "if not find(lines[1], \"^%-%-%-%s*$\") then return {}, trim(source) end\n",
+        "for i = 2, #lines do\n",
             "if find(lines[i], \"^%-%-%-%s*$\") or find(lines[i], \"^%.%.%.%s*$\") then\n",
                 "return front_matter(lines, 2, i - 1), trim(concat(lines, \"\\n\", i + 1, #lines))\n",
             "end\n",
         "end\n",
-        "return {}, trim(source)\n",
     "end\n",
     "\n",
     "\n", // ---- agent types ----------------------------------------------------------------------------------------------------------------
     "\n",
-    "\n", // -- The run's tools among those that a file lists, by our names or Claude Code's: "Read, MultiEdit, WebFetch" -> "read,edit". A
-    "\n", // -- tool with conditions, as Bash(git:*), is not given: they could not be kept.
-    "local function listed_tools(list)\n",
-        "local known, seen = array({}), {}\n",
-        "for name in gmatch(gsub(list, \"[%w_-]+%s*%b()\", \"\"), \"[%w_-]+\") do\n",
-            "name = lower(name)\n",
-            "if name == \"multiedit\" then name = \"edit\" end\n",
-            "if has_tool(name) and not seen[name] then known[#known + 1], seen[name] = name, true end\n",
+    "\n", // -- What a file lists, by our names: "Read, MultiEdit, WebFetch" -> { read = true, edit = true, webfetch = true }. conditions: what
+    "\n", // -- becomes of a tool that has some, as Bash(git:*); no words but a bare name are one.
+    "local function tool_names(list, conditions)\n",
+        "local names = {}\n",
+        "list = gsub(gsub(list, \"%s*%b()\", conditions), \"%s*%(.*\", conditions)\n",
+        "for item in gmatch(list, \"[^,]+\") do\n",
+            "item = match(item, \"^%s*[\\\"']\?(.-)[\\\"']\?%s*$\")\n",
+            "for name in gmatch(find(item, \"[^%w_%s-]\") and \"\" or item, \"%S+\") do\n",
+                "name = lower(name)\n",
+                "names[name == \"multiedit\" and \"edit\" or name] = true\n",
+            "end\n",
+        "end\n",
+        "return names\n",
+    "end\n",
+    "\n",
+    "\n", // -- The run's tools among those that a file lists in `tools`, without what it lists in `disallowedTools`; nil: it says nothing of
+    "\n", // -- them. A tool with conditions is not given in either case: they could not be kept.
+    "local function listed_tools(given, taken)\n",
+        "if given == \"*\" then given = nil end\n",
+        "if not given and not taken then return nil end\n",
+        "local may, may_not, all, known = given and tool_names(given, \"\?\"), tool_names(taken or \"\", \"\"), tools(), array({})\n",
+        "for i = 1, #all do\n",
+            "local name = all[i]\n",
+            "if (not may or may[name]) and not may_not[name] then known[#known + 1] = name end\n",
         "end\n",
         "return #known == 0 and \"none\" or concat(known, \",\")\n",
     "end\n",
@@ -23406,26 +23453,27 @@ static const char *const wfi_library[] = {
         "if find(model, \"^anthropic:\") or not find(model, \":\", 1, true) then return family end\n",
     "end\n",
     "\n",
-    "local function read_agent_type(source)\n",
+    "local function read_agent_type(source, name)\n",
         "local front, system = split_front(source)\n",
-        "local tools = front.tools or \"\"\n",
+        "if not front then fail(format(\"agent: the agent type '%s' begins with --- and has no second line of ---: what it may do is not to be told; mend %s.md\", name, name)) end\n",
         "return {\n",
             "system = system ~= \"\" and system or nil,\n",
-            "tools = tools ~= \"\" and tools ~= \"*\" and listed_tools(tools) or nil,\n",
+            "tools = listed_tools(front.tools, front.disallowedtools),\n",
             "model = listed_model(front.model or \"\"),\n",
         "}\n",
     "end\n",
     "\n",
     "local AGENT_FOLDERS = array({ \".wf/agents/\", \".claude/agents/\" })\n",
     "\n",
-    "\n", // -- The text of an agent type; nil and the last error.
+    "\n", // -- The text of an agent type; nil and the error: of the first file, unless that one is merely not there.
     "local function agent_source(name)\n",
-        "local source, e\n",
+        "local source, e, first\n",
         "for i = 1, #AGENT_FOLDERS do\n",
             "source, e = file(AGENT_FOLDERS[i] .. name .. \".md\")\n",
             "if source then return source end\n",
+            "first = first or not find(e.message, \"^no such file\") and e\n",
         "end\n",
-        "return nil, e\n",
+        "return nil, first or e\n",
     "end\n",
     "\n",
     "function host.agent_type(name)\n",
@@ -23435,7 +23483,7 @@ static const char *const wfi_library[] = {
             "fail(format(\"agent: there is no agent type '%s': looked at .wf/agents/%s.md and .claude/agents/%s.md (%s); write .wf/agents/%s.md\",\n",
                 "name, name, name, e.message, name))\n",
         "end\n",
-        "return read_agent_type(source)\n",
+        "return read_agent_type(source, name)\n",
     "end\n",
     "\n",
     "\n", // ---- workflows --------------------------------------------------------------------------------------------------------------------
@@ -23452,7 +23500,7 @@ static const char *const wfi_library[] = {
         "if not find(name, \"%.lua$\") then path = WORKFLOW_FOLDER .. name .. \".lua\" end\n",
         "local source, e = file(path)\n",
         "if source or path == name then return source, path, e end\n",
-        "source, e = keep(\"saved\", name, { name = name })\n",
+        "source, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
         "return source, source and name .. \".lua\" or path .. \" and the user's workflows\", e\n",
     "end\n",
     "\n",
@@ -25949,9 +25997,11 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
-#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
-#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
-#define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
+#define SCRIPT_LOAD          10000u      /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u          /* ... and each byte of it */
+#define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
+#define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
@@ -25973,6 +26023,7 @@ struct wf_script {
     script_branch *main, *current, *first, *last;
     uint64_t seed;
     uint32_t looks, stuck, dropped, rejected;
+    uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
     wf_script_result result;
@@ -26303,7 +26354,10 @@ static int script_reject(lua_State *L) {
 
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
-    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
+    wf_str line = script_arg(L, 2);
+    s->noted += SCRIPT_NOTE + line.len;
+    if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
+    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }
@@ -26362,13 +26416,14 @@ static int script_cap(lua_State *L) {
     return 0;
 }
 
-static int script_has_tool(lua_State *L) {
+/* The names of the run's tools. */
+static int script_tools(lua_State *L) {
     const wf_config *c = wf_settings(script_of(L)->config.run);
-    wf_str name = script_arg(L, 1);
-    bool found = false;
-    for (uint32_t i = 0; i < c->tool_count; i++)
-        found |= c->tools[i].name.len == name.len && memcmp(c->tools[i].name.ptr, name.ptr, name.len) == 0;
-    lua_pushboolean(L, found);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < c->tool_count; i++) {
+        lua_pushlstring(L, c->tools[i].name.ptr, c->tools[i].name.len);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
     return 1;
 }
 
@@ -26482,7 +26537,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
-                                         {"has_tool", script_has_tool},
+                                         {"tools", script_tools},
                                          {"may_exec", script_may_exec},
                                          {"model", script_model},
                                          {"workflow", script_workflow},
@@ -26706,7 +26761,12 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
-    if (lua_pcall(L, 0, 2, 0) != LUA_OK) {
+    int status = lua_pcall(L, 0, 2, 0);
+    if (status == LUA_ERRMEM) {
+        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
+        return;
+    }
+    if (status != LUA_OK) {
         script_finish_top(s, true, false);
         return;
     }
@@ -27123,7 +27183,7 @@ static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
 static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
-    if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
+    if (name.len == 0 || name.len >= RULES_NAME_MAX || memchr(name.ptr, '\0', name.len)) return NULL;
     for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
         size_t n = strlen(r->files[i].name);
         if (n == 0 || (n == name.len && memcmp(r->files[i].name, name.ptr, n) == 0)) f = &r->files[i];

@@ -28,15 +28,17 @@ static wf_str agent_text(wf_str spec, const char *key) {
     return wf_str_of(text, wf_json_unescape(escaped, text));
 }
 
-static bool agent_is_object(wf_str text) {
+static cli_exit agent_check_object(wf_str text) {
+    char what[200];
     wf_json j;
-    wf_json_token t;
     wf_json_init(&j, text);
-    bool object = wf_json_next(&j) == WF_JSON_OBJECT;
-    do
+    wf_json_token first = wf_json_next(&j), t = first;
+    while (t != WF_JSON_END && t != WF_JSON_ERROR)
         t = wf_json_next(&j);
-    while (t != WF_JSON_END && t != WF_JSON_ERROR);
-    return object && t == WF_JSON_END;
+    if (t == WF_JSON_END && first == WF_JSON_OBJECT) return CLI_OK;
+    if (t == WF_JSON_END) return agent_bad("this is no JSON object");
+    snprintf(what, sizeof what, "this is no JSON object: at byte %zu: %s", j.pos, j.error.text);
+    return agent_bad(what);
 }
 
 /* The next string of a list. */
@@ -145,16 +147,16 @@ static cli_exit agent_settle_root(cli_options *o, wf_str spec) {
 
 static cli_exit agent_read(cli_options *o, wf_str *spec, wf_agent_spec *agent) {
     uint64_t version = AGENT_VERSION;
+    wf_str schema;
     if (isatty(STDIN_FILENO)) return agent_bad("it is JSON, and this is a terminal");
     if (!cli_read_file("-", AGENT_SPEC, spec)) return CLI_USAGE;
-    if (!agent_is_object(*spec)) return agent_bad("this is no JSON object");
-    if (agent_check(*spec) != CLI_OK) return CLI_USAGE;
-    if (wf_json_member_u64(*spec, WF_STR("version"), &version) && version != AGENT_VERSION)
+    if (agent_check_object(*spec) != CLI_OK || agent_check(*spec) != CLI_OK) return CLI_USAGE;
+    bool other = agent_kind(*spec, "version", &schema) != WF_JSON_END;
+    if (other && (!wf_json_member_u64(*spec, WF_STR("version"), &version) || version != AGENT_VERSION))
         return agent_bad("it is of another version than 1; use the same wf on both sides");
     agent->prompt = agent_prompt(*spec);
     if (agent->prompt.len == 0) return agent_bad("\"prompt\" is missing: a text");
     agent->system = agent_text(*spec, "system");
-    wf_str schema;
     if (agent_kind(*spec, "schema", &schema) != WF_JSON_END) agent->schema = schema;
     agent->agent_ms = agent_deadline(o, *spec);
     return agent_settle_root(o, *spec);

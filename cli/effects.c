@@ -44,8 +44,20 @@ static char *effects_read(const char *path, size_t *len) {
     return text;
 }
 
-static void effects_saved(cli_reply *r) {
-    wf_str name;
+/* Whether the run's agents may have written the file: the user's folder may lie in the workspace. */
+static bool effects_in_root(const cli_effects *e, const char *path) {
+    char *file = realpath(path, NULL), *root = realpath(e->root, NULL);
+    size_t n = root ? strlen(root) : 0;
+    if (n == 1) n = 0; /* of "/" itself */
+    bool in = file && root && strncmp(file, root, n) == 0 && file[n] == '/';
+    free(file);
+    free(root);
+    return in;
+}
+
+/* late: agents have begun. */
+static void effects_saved(const cli_effects *e, cli_reply *r) {
+    wf_str name, late;
     char file[EFFECTS_NAME + 32], path[CLI_PATH];
     size_t len = 0;
     if (!wf_json_member_str(r->input, WF_STR("name"), &name) || !effects_is_name(name)) {
@@ -53,7 +65,15 @@ static void effects_saved(cli_reply *r) {
         return;
     }
     snprintf(file, sizeof file, "workflows/%.*s.lua", (int)name.len, name.ptr);
-    char *text = cli_env_config(file, path, sizeof path) ? effects_read(path, &len) : NULL;
+    bool known = cli_env_config(file, path, sizeof path);
+    if (known && wf_json_member(r->input, WF_STR("late"), &late) && effects_in_root(e, path)) {
+        cli_reply_error(r,
+                        "%s lies in the workspace, where agents may have written it: ask for it before the first agent "
+                        "begins, or by its name in so many words",
+                        path);
+        return;
+    }
+    char *text = known ? effects_read(path, &len) : NULL;
     if (text)
         cli_reply_text(r, wf_str_of(text, len));
     else
@@ -71,7 +91,7 @@ static bool effects_begin(cli_effects *e, wf_str name, cli_reply *r) {
     if (ask) {
         cli_ask_begin(&e->ask, r);
     } else if (cli_same(name, WF_STR("saved"))) {
-        effects_saved(r);
+        effects_saved(e, r);
     } else if (exec && e->dry) {
         static const char nothing[] = "{\"code\":0,\"out\":\"\",\"err\":\"\",\"truncated\":false}";
         r->len = sizeof nothing - 1;
@@ -153,6 +173,7 @@ cli_exit cli_effects_open(cli_effects *e, wf_platform *platform, const cli_optio
     e->below = platform->tool_ops;
     e->below_ctx = platform->tool_ctx;
     e->dry = dry;
+    e->root = o->text[OPT_ROOT];
     platform->tool_ops = &ops;
     platform->tool_ctx = e;
     return cli_ask_open(&e->ask, o, dry);

@@ -12,6 +12,7 @@ typedef struct cli_effects {
     const wf_tool_ops *below; /* the platform's own */
     void *below_ctx;
     bool dry;
+    const char *root;
     cli_ask ask;
     uint32_t asked, ran; /* questions and commands begun */
     struct {

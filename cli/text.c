@@ -42,17 +42,24 @@ static size_t text_clip(wf_str text, size_t max) {
     return n;
 }
 
-/* A C1 control as UTF-8 (C2 80..9F) can drive a terminal just like ESC. */
-static bool text_is_c1(wf_str text, size_t i) {
-    return (unsigned char)text.ptr[i] == 0xc2 && i + 1 < text.len && (unsigned char)text.ptr[i + 1] < 0xa0;
+/* Bytes of a control beyond ASCII, or 0. A C1 control (C2 80..9F) can drive a terminal just like ESC; U+202A..202E and U+2066..2069
+ * turn around what follows them, so that a question reads as another one. */
+static size_t text_control(wf_str text, size_t i) {
+    unsigned char c[3] = {0, 0, 0};
+    for (size_t k = 0; k < 3 && i + k < text.len; k++)
+        c[k] = (unsigned char)text.ptr[i + k];
+    if (c[0] == 0xc2 && c[1] >= 0x80 && c[1] < 0xa0) return 2;
+    bool turns = (c[1] == 0x80 && c[2] >= 0xaa && c[2] <= 0xae) || (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9);
+    return c[0] == 0xe2 && turns ? 3 : 0;
 }
 
 /* One character of other people's text; answers how many bytes it took. */
 static size_t text_put_char(FILE *to, wf_str text, size_t i, bool lines) {
     unsigned char c = (unsigned char)text.ptr[i];
-    if (text_is_c1(text, i)) {
+    size_t control = text_control(text, i);
+    if (control > 0) {
         fputc('?', to);
-        return 2;
+        return control;
     }
     if (c == '\n' || c == '\t')
         fputc(lines ? c : ' ', to);

@@ -44,6 +44,7 @@ struct wf {
     char header_json[WFI_LOG_META_MAX];
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
     char *info;  /* heap */
+    wf_schema_error unfit; /* why a schema is none */
 };
 
 static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
@@ -529,18 +530,19 @@ static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system,
 }
 
 static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
-    wf_schema_error error;
+    wf_schema_error *unfit = &w->unfit;
     wf_status s;
     if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
     if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
-        return workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is too long");
+        return workflow_fail(w, WF_E_CONFIG,
+                             "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > WORKFLOW_PATH_MAX)
         return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
     if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
-    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), &error)) != WF_OK &&
-        s != WF_E_SCHEMA)
-        return workflow_fail(w, WF_E_CONFIG, "the schema is not a valid JSON Schema");
+    if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
+        return workflow_fail(w, WF_E_CONFIG,
+                             unfit->reason[0] ? unfit->reason : "the schema is not a valid JSON Schema");
     return WF_OK;
 }
 

@@ -73,12 +73,18 @@ static void child_bind(const wfi_child_job *job, long parent) {
     if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
 }
 
+/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
+static bool child_keep(int fd) {
+    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
+    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
+}
+
 static void child_main(const wfi_child_job *job, int out, long parent) {
     setpgid(0, 0);
     child_default_signals();
     child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
+    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
     child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
     child_limits(job);
     job->run(job->arg);

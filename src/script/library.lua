@@ -5,7 +5,7 @@
 
 local host, env = ...
 local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out
-local load, globals, workflow_now, has_tool = host.load, host.globals, host.workflow, host.has_tool
+local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools
 local error, type = env.error, env.type
 local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub
 local lower, match, sub = env.string.lower, env.string.match, env.string.sub
@@ -79,62 +79,98 @@ local function block_text(mark, lines)
     return concat(out, mark == "|" and "\n" or " ")
 end
 
--- The value of a key: what stands behind it, and the lines below that belong to it. A list becomes a text with commas.
+-- A line without its comment. Quotes may have a # in them; what is behind these is nobody's.
+local function uncommented(line)
+    if find(line, "^[%s-]*[\"']") then return line end
+    return trim(gsub(" " .. line, "%s#.*$", ""))
+end
+
+local function list_text(lines)
+    local items = array({})
+    for i = 1, #lines do
+        local item = match(lines[i], "^%s*%-%s*(.-)%s*$")
+        if item then items[#items + 1] = find(item, "^[\"']") and unquote(item) or item end
+    end
+    return concat(items, ",")
+end
+
+-- The value of a key: what stands behind it, and the lines below that belong to it. A list becomes a text with commas; nil: there
+-- is nothing, which is not the same as an empty list.
 local function value_of(first, lines)
     local mark = match(first, "^([|>])[-+%d]*%s*$")
     if mark then return block_text(mark, lines) end
-    if first == "" and #lines > 0 and find(lines[1], "^%s*%-") then
-        local items = array({})
-        for i = 1, #lines do
-            local item = match(lines[i], "^%s*%-%s*(.-)%s*$")
-            if item then items[#items + 1] = value_of(item, {}) end
-        end
-        return concat(items, ",")
+    local said = array({})
+    for i = 0, #lines do
+        local line = uncommented(i == 0 and first or lines[i])
+        if line ~= "" then said[#said + 1] = line end
     end
-    local whole = trim(first .. " " .. block_text(">", lines))
+    if #said == 0 then return nil end
+    if find(said[1] .. " ", "^%s*%-%s") then return list_text(said) end
+    local whole = block_text(">", said)
     if find(whole, "^[\"']") then return unquote(whole) end
-    whole = trim(match(whole, "^(.-)%s+#.*$") or whole)
     return match(whole, "^%[(.*)%]$") or whole
 end
 
--- The keys of front matter with their values as texts. Whatever is no "key: value" is passed over.
+-- Whether a line of front matter goes on with what the key above it has.
+local function goes_on(line)
+    return line == "" or find(line, "^[%s#-]") ~= nil
+end
+
+-- The keys of front matter, in small letters, with their values as texts. Whatever is no "key: value" is passed over.
 local function front_matter(lines, from, to)
-    local out, i = {}, from
+    local out, i, margin = {}, from, #match(lines[from], "^ *")
+    for k = from, to do lines[k] = gsub(sub(lines[k], 1, margin), "^ +", "") .. sub(lines[k], margin + 1) end
     while i <= to do
-        local key, first = match(lines[i], "^([%w_-]+):%s*(.-)%s*$")
+        local key, first = match(lines[i], "^[\"']?([%w_-]+)[\"']?%s*:%s*(.-)%s*$")
         local below = array({})
         i = i + 1
-        while i <= to and find(lines[i], "^[%s-]") do
+        while i <= to and goes_on(lines[i]) do
             if find(lines[i], "%S") then below[#below + 1] = lines[i] end
             i = i + 1
         end
-        if key then out[key] = value_of(first, below) end
+        if key then out[lower(key)] = value_of(first, below) end
     end
     return out
 end
 
--- A text's front matter, between lines of "---", and the rest; no front matter: the rest is all.
+-- A text's front matter, between lines of "---", and the rest; no front matter: the rest is all. Nil: it begins and has no end.
 local function split_front(source)
-    source = gsub(gsub(source, "^\xEF\xBB\xBF", ""), "\r\n?", "\n")
+    source = gsub(gsub(gsub(source, "^\xEF\xBB\xBF", ""), "\r\n?", "\n"), "^%s*\n", "")
     local lines = lines_of(source)
-    for i = 2, find(lines[1], "^%-%-%-%s*$") and #lines or 0 do
+    if not find(lines[1], "^%-%-%-%s*$") then return {}, trim(source) end
+    for i = 2, #lines do
         if find(lines[i], "^%-%-%-%s*$") or find(lines[i], "^%.%.%.%s*$") then
             return front_matter(lines, 2, i - 1), trim(concat(lines, "\n", i + 1, #lines))
         end
     end
-    return {}, trim(source)
 end
 
 ---- agent types ----------------------------------------------------------------------------------------------------------------
 
--- The run's tools among those that a file lists, by our names or Claude Code's: "Read, MultiEdit, WebFetch" -> "read,edit". A
--- tool with conditions, as Bash(git:*), is not given: they could not be kept.
-local function listed_tools(list)
-    local known, seen = array({}), {}
-    for name in gmatch(gsub(list, "[%w_-]+%s*%b()", ""), "[%w_-]+") do
-        name = lower(name)
-        if name == "multiedit" then name = "edit" end
-        if has_tool(name) and not seen[name] then known[#known + 1], seen[name] = name, true end
+-- What a file lists, by our names: "Read, MultiEdit, WebFetch" -> { read = true, edit = true, webfetch = true }. conditions: what
+-- becomes of a tool that has some, as Bash(git:*); no words but a bare name are one.
+local function tool_names(list, conditions)
+    local names = {}
+    list = gsub(gsub(list, "%s*%b()", conditions), "%s*%(.*", conditions)
+    for item in gmatch(list, "[^,]+") do
+        item = match(item, "^%s*[\"']?(.-)[\"']?%s*$")
+        for name in gmatch(find(item, "[^%w_%s-]") and "" or item, "%S+") do
+            name = lower(name)
+            names[name == "multiedit" and "edit" or name] = true
+        end
+    end
+    return names
+end
+
+-- The run's tools among those that a file lists in `tools`, without what it lists in `disallowedTools`; nil: it says nothing of
+-- them. A tool with conditions is not given in either case: they could not be kept.
+local function listed_tools(given, taken)
+    if given == "*" then given = nil end
+    if not given and not taken then return nil end
+    local may, may_not, all, known = given and tool_names(given, "?"), tool_names(taken or "", ""), tools(), array({})
+    for i = 1, #all do
+        local name = all[i]
+        if (not may or may[name]) and not may_not[name] then known[#known + 1] = name end
     end
     return #known == 0 and "none" or concat(known, ",")
 end
@@ -149,26 +185,27 @@ local function listed_model(name)
     if find(model, "^anthropic:") or not find(model, ":", 1, true) then return family end
 end
 
-local function read_agent_type(source)
+local function read_agent_type(source, name)
     local front, system = split_front(source)
-    local tools = front.tools or ""
+    if not front then fail(format("agent: the agent type '%s' begins with --- and has no second line of ---: what it may do is not to be told; mend %s.md", name, name)) end
     return {
         system = system ~= "" and system or nil,
-        tools = tools ~= "" and tools ~= "*" and listed_tools(tools) or nil,
+        tools = listed_tools(front.tools, front.disallowedtools),
         model = listed_model(front.model or ""),
     }
 end
 
 local AGENT_FOLDERS = array({ ".wf/agents/", ".claude/agents/" })
 
--- The text of an agent type; nil and the last error.
+-- The text of an agent type; nil and the error: of the first file, unless that one is merely not there.
 local function agent_source(name)
-    local source, e
+    local source, e, first
     for i = 1, #AGENT_FOLDERS do
         source, e = file(AGENT_FOLDERS[i] .. name .. ".md")
         if source then return source end
+        first = first or not find(e.message, "^no such file") and e
     end
-    return nil, e
+    return nil, first or e
 end
 
 function host.agent_type(name)
@@ -178,7 +215,7 @@ function host.agent_type(name)
         fail(format("agent: there is no agent type '%s': looked at .wf/agents/%s.md and .claude/agents/%s.md (%s); write .wf/agents/%s.md",
             name, name, name, e.message, name))
     end
-    return read_agent_type(source)
+    return read_agent_type(source, name)
 end
 
 ---- workflows --------------------------------------------------------------------------------------------------------------------
@@ -195,7 +232,7 @@ local function workflow_source(name)
     if not find(name, "%.lua$") then path = WORKFLOW_FOLDER .. name .. ".lua" end
     local source, e = file(path)
     if source or path == name then return source, path, e end
-    source, e = keep("saved", name, { name = name })
+    source, e = keep("saved", name, { name = name, late = is_sealed or nil })
     return source, source and name .. ".lua" or path .. " and the user's workflows", e
 end
 

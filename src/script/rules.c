@@ -187,7 +187,7 @@ static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
 /* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
 static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
-    if (name.len == 0 || name.len >= RULES_NAME_MAX) return NULL;
+    if (name.len == 0 || name.len >= RULES_NAME_MAX || memchr(name.ptr, '\0', name.len)) return NULL;
     for (uint32_t i = 0; i < RULES_FILES && !f; i++) {
         size_t n = strlen(r->files[i].name);
         if (n == 0 || (n == name.len && memcmp(r->files[i].name, name.ptr, n) == 0)) f = &r->files[i];

@@ -31,9 +31,11 @@
 #define SCRIPT_STEPS         1000000000u /* default of max_steps */
 #define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
 #define SCRIPT_PATH_MAX      400u
-#define SCRIPT_LOAD          10000u     /* instructions that loading a workflow is as dear as; */
-#define SCRIPT_LOAD_BYTE     4u         /* ... and each byte of it */
-#define SCRIPT_NAMED         (1u << 20) /* bytes of a source that are searched for what it names */
+#define SCRIPT_LOAD          10000u      /* instructions that loading a workflow is as dear as; */
+#define SCRIPT_LOAD_BYTE     4u          /* ... and each byte of it */
+#define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
+#define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
 
 #define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
@@ -55,6 +57,7 @@ struct wf_script {
     script_branch *main, *current, *first, *last;
     uint64_t seed;
     uint32_t looks, stuck, dropped, rejected;
+    uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
     bool endless, ended;
     wf_script_result result;
@@ -385,7 +388,10 @@ static int script_reject(lua_State *L) {
 
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
-    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), script_arg(L, 2));
+    wf_str line = script_arg(L, 2);
+    s->noted += SCRIPT_NOTE + line.len;
+    if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
+    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }
@@ -444,13 +450,14 @@ static int script_cap(lua_State *L) {
     return 0;
 }
 
-static int script_has_tool(lua_State *L) {
+/* The names of the run's tools. */
+static int script_tools(lua_State *L) {
     const wf_config *c = wf_settings(script_of(L)->config.run);
-    wf_str name = script_arg(L, 1);
-    bool found = false;
-    for (uint32_t i = 0; i < c->tool_count; i++)
-        found |= c->tools[i].name.len == name.len && memcmp(c->tools[i].name.ptr, name.ptr, name.len) == 0;
-    lua_pushboolean(L, found);
+    lua_newtable(L);
+    for (uint32_t i = 0; i < c->tool_count; i++) {
+        lua_pushlstring(L, c->tools[i].name.ptr, c->tools[i].name.len);
+        lua_rawseti(L, -2, (lua_Integer)i + 1);
+    }
     return 1;
 }
 
@@ -564,7 +571,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"check_schema", script_check_schema},
                                          {"schema_ignored", script_schema_ignored},
                                          {"cap", script_cap},
-                                         {"has_tool", script_has_tool},
+                                         {"tools", script_tools},
                                          {"may_exec", script_may_exec},
                                          {"model", script_model},
                                          {"workflow", script_workflow},
@@ -788,7 +795,12 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
-    if (lua_pcall(L, 0, 2, 0) != LUA_OK) {
+    int status = lua_pcall(L, 0, 2, 0);
+    if (status == LUA_ERRMEM) {
+        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
+        return;
+    }
+    if (status != LUA_OK) {
         script_finish_top(s, true, false);
         return;
     }

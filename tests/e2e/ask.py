@@ -185,8 +185,9 @@ def terminal(folder):
     t.wait("? And?\r\n  your answer")
     t.type("\n")
     case(t.end() == (0, '["J\u00f6rg \u2713",""]'), "a free answer is any line, an empty one too", t.seen)
-    t = Terminal(folder, 'return ask("Name?\\27[2J")')
+    t = Terminal(folder, 'return ask("Name?\\27[2J \\u{9b}2J \\u{202e}eman\\u{2066}")')
     t.wait("your answer")
+    case("? Name??[2J ?2J ?eman?\r\n" in t.seen, "nor do they turn its lines around", t.seen)
     t.type("x" * 4000 + "\n")
     case(t.end() == (0, "x" * 4000) and "\x1b[2J" not in t.seen, "questions do not drive the terminal; long lines arrive", t.seen)
     t = Terminal(folder, "return { %s, (ask('b')) or 'none' }" % GO)
@@ -276,6 +277,15 @@ def workflows(folder):
     for name in ("../x.lua", "/etc/passwd.lua", "flows/../../x.lua"):
         code, out, err = run(folder, 'return workflow("%s")' % name)
         case(code == 4 and "there is no workflow '%s'" % name in err, "no path leads out of the workspace: %s" % name, err)
+    write(folder, "home/w.lua", """return function(r)
+        if #r.messages > 1 then return { text = "ok" } end
+        return { tool = { name = "write", input = { path = ".config/wf/workflows/late.lua", content = [[%sreturn "late"]] } } } end""" % META)
+    write(folder, "s.lua", META + 'agent("x") local name = "la" return workflow(name .. "te")')
+    late = ["run", "s.lua", "--yes", "--quiet", "--root", "home", "--model", "rules:home/w.lua", "--allow", "read,write", "--log"]
+    code, out, err = wf(folder, *late, "late.wflog")
+    case(code == 4 and "late.lua lies in the workspace" in err, "one that an agent may have written is not read once agents have begun", out + err)
+    write(folder, "s.lua", META + 'local name = "la" local w = workflow(name .. "te") agent("x") return w')
+    case(wf(folder, *late, "early.wflog")[:2] == (0, "late"), "but before that", err)
     os.mkfifo(os.path.join(folder, "home/.config/wf/workflows/pipe.lua"))
     code, out, err = run(folder, 'return workflow("pipe")')
     case(code == 4 and "no readable file pipe.lua" in err, "a pipe in the folder does not hang the run", err)

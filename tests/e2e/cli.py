@@ -601,8 +601,8 @@ def scripts_that_fail_say_where(b):
     want("check", code, 4)
     has("check", err, "on stub answers the script fails: t.lua:3:")
     b.write("t.lua", META + "return agnet('x')")
-    trouble(b.run("t.lua"), 4, "agnet", "agent")
-    has("show", b.wf("show", ".wf/runs/" + b.logs()[0])[1], "status:   failed", "t.lua:2:", "\n2 | return agnet")
+    trouble(b.run("t.lua", "--log", "agnet.wflog"), 4, "agnet", "agent")
+    has("show", b.wf("show", "agnet.wflog")[1], "status:   failed", "t.lua:2:", "\n2 | return agnet")
 
 
 @case

@@ -157,7 +157,9 @@ def command(folder):
     case(code == 0 and json.loads(out)["result"] == {"n": 7}, "feedback reaches the model", out + err)
     code, out, err = agent({"prompt": "wrong", "schema": schema})
     case(code == 0 and json.loads(out)["error"]["kind"] == "schema", "an error of its own is an answer", out + err)
-    for spec, part in (("", "no JSON object"), ("[1]", "no JSON object"), ('{"prompt":', "no JSON object"), ("{}", "prompt"),
+    for spec, part in (("", "no JSON object: at byte 0: "), ('{"prompt":"x"} {}', "at byte 15: text after the value"),
+                       ('{"prompt":"x","schema":{"type":"banana"}}', 'schema keyword "type"'), ('{"prompt":"x","version":1.5}', "version"),
+                       ('{"prompt":"x","version":-1}', "version"), ("[1]", "no JSON object"), ('{"prompt":', "no JSON object"), ("{}", "prompt"),
                        ('{"prompt":"x","version":2}', "version"), ('{"prompt":"x","version":"1"}', "version"),
                        ('{"prompt":"x","schema":7}', "schema"), ('{"prompt":7}', "prompt"), ('{"prompt":""}', "prompt"),
                        ('{"prompt":"x","system":["y"]}', "system"), ('{"prompt":"x","tools":"read"}', "tools"),

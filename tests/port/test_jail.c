@@ -187,7 +187,8 @@ static char *out; /* what the last program printed */
 
 static uint32_t start(spec *s) {
     uint32_t place;
-    int fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int low = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC), fd = fcntl(low, F_DUPFD_CLOEXEC, 32);
+    close(low); /* where the child wants it: as in wf, it is to be moved there */
     wfi_child_job j = {.run = run_spec, .arg = s, .keep = fd, .out = buf, .cap = sizeof buf - 1, .programs = true};
     j.deadline = s->p.deadline + 10000;
     if (s->p.jail != NULL) j.spaces = s->p.jail->spaces;
@@ -734,6 +735,23 @@ static void test_git_and_wf(void **state) {
     prints("cat .git/config .wf/log", "git\nlog\n");
 }
 
+/* A descriptor from before the mounts would lead around them. */
+static void test_descriptors(void **state) {
+    (void)state;
+    prints("for fd in 3 4 5 6 7 8 9 63; do readlink /proc/$$/fd/$fd; done; ls /proc/self/fd | tr '\\n' ' '",
+           "0 1 2 3 ");
+    sh("for fd in /proc/[0-9]*/fd/* /proc/[0-9]*/root$PWD /proc/[0-9]*/cwd; do echo x >$fd/.git/config; "
+       "echo x >$fd/.wf/log; chmod 600 $fd/../secret; done 2>/dev/null",
+       10000);
+    struct stat st;
+    assert_int_equal(stat(at("%s/secret", base), &st), 0);
+    if (jail.spaces != 0) {
+        assert_string_equal(get(at("%s/.git/config", root)), "git\n");
+        assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+        assert_int_equal(st.st_mode & 0777, 0644);
+    }
+}
+
 /* Landlock knows no right to change these. */
 static void test_modes(void **state) {
     (void)state;
@@ -1081,6 +1099,7 @@ int main(int argc, char **argv) {
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
         CASE(test_git_and_wf),
+        CASE(test_descriptors),
         CASE(test_git_as_link),
         CASE(test_git_as_file),
         CASE(test_git_as_bad_link),

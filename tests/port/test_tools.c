@@ -580,6 +580,9 @@ static void test_exec(void **state) {
     bad(effect("exec", "{\"cmd\":[\"no-such-program\"]}"),
         "cannot run \"no-such-program\": there is no such program; install it");
     bad(effect("exec", "{\"cmd\":[\"./README.md\"]}"), "is not executable; chmod +x it");
+    static char large[200100];
+    snprintf(large, sizeof large, "{\"cmd\":[\"true\",\"%0200000d\"]}", 0);
+    bad(effect("exec", large), "cannot run \"true\": the command and its variables are too long for this system");
     bad(effect("exec", "{\"cmd\":\"true\",\"cwd\":\"..\"}"), "path leads outside the workspace: ..");
     static const char *const wrong[] = {"{}", "{\"cmd\":[]}", "{\"cmd\":[\"\"]}", "{\"cmd\":7}", "{\"cmd\":[7]}"};
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++)

@@ -205,7 +205,8 @@ static void agent_types_are_read_with_tolerance(void **state) {
         {"You are.\n\n---\n\nStill.\n", "m read look edit bash|You are.\n\n---\n\nStill."},
         {"---\nname: a\n---\n", "m read look edit bash"},
         {"", "m read look edit bash"},
-        {"---\nname: a\nno end of it\ntools: Read\n", "m read look edit bash|---\nname: a\nno end of it\ntools: Read"},
+        {"---\nname: a\nno end of it\ntools: Read\n",
+         "!the agent type 'a' begins with --- and has no second line of ---"},
         {"\xEF\xBB\xBF---\r\ntools: Read\r\ncolor: red\r\n---\r\n\r\nTwo\r\nlines\r\n", "m read|Two\nlines"},
         {"---\ntools: [Read, 'Edit', \"Bash\"]\nmodel: inherit\n---\nx", "m read edit bash|x"},
         {"---\ntools:\n  - Read\n  - \"Bash\"  # a shell\n  - WebFetch\nmodel: 'fake:other'\n---\nx",
@@ -218,19 +219,51 @@ static void agent_types_are_read_with_tolerance(void **state) {
         {"---\ntools: WebFetch, Task\n---\nx", "m|x"},
         {"---\ntools: '*'\nmodel: \"fake:q\\\"uote\"\n---\nx", "q\"uote read look edit bash|x"},
         {"---\ntools: Read,\n  Bash\nhooks:\n  Stop:\n    - tools: Edit\n---\nx", "m read bash|x"},
-        {"---\nmodel: 'fake:it''s' # a comment\ntools: ''\n---\nx", "it's read look edit bash|x"},
+        {"---\nmodel: 'fake:it''s' # a comment\ntools:\n---\nx", "it's read look edit bash|x"},
         {"---\ntools:\nmodel:\n---\nx", "m read look edit bash|x"},
         {"---  \nmodel: sonnet\n...\nx", "m read look edit bash|x"},
-        {"---\n: odd\n  - list\n\n# tools: Read\n'model': fake:no\n---\nx", "m read look edit bash|x"},
+        {"---\n: odd\n  - list\n\n# tools: Read\n'model': fake:no\n---\nx", "no read look edit bash|x"},
     };
     bool fine = true;
     for (size_t i = 0; i < COUNT(cases); i++)
         fine &= type_gives("fake:m", cases[i].file, cases[i].want);
-    fine &= type_gives("anthropic:m", "---\nmodel: Opus\ntools: ''\n---\n", "claude-opus-5-5 read look edit bash");
+    fine &= type_gives("anthropic:m", "---\nmodel: Opus\ntools:\n---\n", "claude-opus-5-5 read look edit bash");
     fine &= type_gives("m", "---\nmodel: sonnet\ntools: x\n---\n", "claude-sonnet-5-5");
     fine &= type_gives("m", "---\nmodel: haiku\ntools: x\n---\n", "claude-haiku-5-5");
     fine &= type_gives("m", "---\nmodel: claude-opus-4-8\ntools: x\n---\n", "claude-opus-4-8");
     fine &= type_gives("m", "---\nmodel: inherit\ntools: x\n---\n", "m");
+    assert_true(fine);
+}
+
+/* Lists that narrow what an agent may do, however they are written. */
+static void agent_types_give_no_more_than_they_list(void **state) {
+    (void)state;
+    static const struct {
+        const char *file, *want;
+    } cases[] = {
+        {"---\ntools: []\n---\nx", "m|x"},
+        {"---\ntools: ''\n---\nx", "m|x"},
+        {"---\ntools: # never bash\n  - Read\n---\nx", "m read|x"},
+        {"---\ntools:\n  # - Bash\n  - Read\n  # Edit\n---\nx", "m read|x"},
+        {"---\ntools:\n# - Bash\n  - Read\n\n  - Edit\n---\nx", "m read edit|x"},
+        {"---\ntools:\n\n  - Read\n---\nx", "m read|x"},
+        {"---\ntools: [ # no Bash\n  \"Read\", # Bash\n  Edit ]\n---\nx", "m read|x"},
+        {"---\ntools: Read, Bash(git:*\n---\nx", "m read|x"},
+        {"---\ntools: Read, Bash (git:*), Edit\n---\nx", "m read edit|x"},
+        {"---\ntools: Read Edit\n---\nx", "m read edit|x"},
+        {"---\ntools: Read, mcp.bash, x/bash, y:bash, Bash:git, Bash{git}, Bash[git]\n---\nx", "m read|x"},
+        {"---\ntools:\n- Bash:\n  - git\n- Read\n---\nx", "m read|x"},
+        {"---\ntools : Read\n---\nx", "m read|x"},
+        {"---\n\"tools\": Read\n---\nx", "m read|x"},
+        {"---\nTools: Read\n---\nx", "m read|x"},
+        {"---\n  name: a\n  tools: Read\n---\nx", "m read|x"},
+        {"\n \n---\ntools: Read\n---\nx", "m read|x"},
+        {"---\ndisallowedTools: Bash, MultiEdit\n---\nx", "m read look|x"},
+        {"---\ntools: Read, Bash\ndisallowedTools: [Bash(rm:*), Write]\n---\nx", "m read|x"},
+    };
+    bool fine = true;
+    for (size_t i = 0; i < COUNT(cases); i++)
+        fine &= type_gives("fake:m", cases[i].file, cases[i].want);
     assert_true(fine);
 }
 
@@ -450,6 +483,7 @@ int main(void) {
         cmocka_unit_test(ask_answers_with_a_text),
         cmocka_unit_test(answers_come_from_the_log_again),
         cmocka_unit_test(agent_types_are_read_with_tolerance),
+        cmocka_unit_test(agent_types_give_no_more_than_they_list),
         cmocka_unit_test(agent_types_are_looked_for_in_two_places),
         cmocka_unit_test(workflows_run_inline),
         cmocka_unit_test(workflows_have_places_of_their_own),

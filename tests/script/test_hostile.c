@@ -186,6 +186,24 @@ static void workflows_inside_do_no_harm(void **state) {
     assert_true(fine);
 }
 
+/* The log is on a disk, which others use too. */
+static void lines_are_bounded(void **state) {
+    (void)state;
+    static const hostile_case cases[] = {
+        {"local s = ('x'):rep(1 << 20) for i = 1, 60 do log(s) end return 'fine'", "fine"},
+        {"local s = ('x'):rep(1 << 20) for i = 1, 70 do log(s) end", "!t.lua:1: log and phase: more than 64 MiB"},
+        {"local s = ('x'):rep(1 << 20) for i = 1, 70 do phase(s) end", "!log and phase: more than 64 MiB"},
+        {"while true do pcall(log, ('x'):rep(1 << 20)) end", ENDLESS},
+    };
+    bool fine = true;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        stage *s = stage_new(1, NULL, 0);
+        s->max_steps = 5000000;
+        fine &= run_hostile(s, cases[i].source, cases[i].want);
+    }
+    assert_true(fine);
+}
+
 static void memory_is_bounded(void **state) {
     (void)state;
     static const hostile_case cases[] = {
@@ -195,6 +213,7 @@ static void memory_is_bounded(void **state) {
         {"while true do pcall(string.rep, 'x', 1 << 30) end", ENDLESS},
         {"while true do pcall(string.rep, 'x', 1 << 22) end", ENDLESS},
         {"local s = 'x' while true do s = s .. s end", MEMORY},
+        {"return { ('\\0'):rep(1 << 20) }", "!not enough memory for the script's result as JSON: let it return less"},
         {"local t = {} while true do t[#t + 1] = {} end", MEMORY},
         {"local t = {} pcall(function() while true do t[#t + 1] = {} end end) while true do pcall(function() t[#t + 1] "
          "= {} end) end",
@@ -340,7 +359,8 @@ static void strange_texts_are_taken_or_refused(void **state) {
         {"return agent('say a\\0b') == 'a\\0b'", "true"},
         {"phase('\\xff\\0') log('\\xff\\0') return agent('say x', { label = '\\xff\\0', phase = ('p'):rep(1e5) })",
          "x"},
-        {"return agent('say x', { model = ('m'):rep(1e5) })", "!the model's or effort's name is too long"},
+        {"return agent('say x', { model = ('m'):rep(1e5) })",
+         "!the model's or effort's name is too long; a model's has at most 400 bytes"},
         {"return agent('say x', { effort = ('m'):rep(1e5) })", "!agent: effort takes"},
         {"return agent('say x', { schema = { pattern = ('('):rep(1e5) } })", "!schema"},
         {"local s = { type = 'object' } for i = 1, 100 do s = { anyOf = { s, s } } end return agent('say x', { schema "
@@ -532,6 +552,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(endless_loops_end),
         cmocka_unit_test(workflows_inside_do_no_harm),
+        cmocka_unit_test(lines_are_bounded),
         cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(fan_outs_cannot_explode),
         cmocka_unit_test(errors_of_any_kind_are_shown),

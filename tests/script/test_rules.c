@@ -281,6 +281,12 @@ static void files_that_do_not_load_say_why(void **state) {
     r = take(b, 0);
     assert_int_equal(r.head.status, 404);
     free(r.body);
+    wf_request odd = {.model = wf_str_of(b->file, strlen(b->file) + 1),
+                      .body_len = 2}; /* its zero byte is in the name */
+    assert_int_equal(wf_rules_ops()->begin(b->rules, 0, &odd), WF_OK);
+    r = take(b, 0);
+    assert_int_equal(r.head.status, 404);
+    free(r.body);
     const size_t big = (1u << 20) + 10;
     char *text = malloc(big);
     assert_non_null(text);
