@@ -15131,6 +15131,8 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
     if (job->keep >= 0 && job->keep != WFI_CHILD_KEEP && dup2(job->keep, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) _exit(1);
+    /* a program that had it would go by it to where all is writable, past its own mounts */
+    if (job->keep >= 0 && fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) != 0) _exit(1);
     child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
     child_limits(job);
     job->run(job->arg);
