@@ -47,7 +47,7 @@ typedef struct program_run {
     wfi_program_end *end;
     wfi_scratch scratch;
     wfi_cgroup group;
-    wfi_guard_seen guard;
+    wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -383,7 +383,7 @@ static bool program_prepare(program_run *r) {
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
-        wfi_guard_look(p->tree_fd, &r->guard);
+        wfi_guard_look(p->tree_fd, r->guard);
     }
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -657,7 +657,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, &r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);

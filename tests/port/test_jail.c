@@ -811,6 +811,49 @@ static void test_git_as_file(void **state) {
     linked_git("echo 'gitdir: real' >.git");
 }
 
+/* The folder that a link or a file .git means is mounted, but not those that it lies in: another one in its place is found by
+ * nobody. The same for a link .wf. */
+static void moved_git(const char *how) {
+    struct stat st;
+    assert_int_equal(system(at("cd %s && mkdir deep && mv .git deep/real && %s", root, how)), 0);
+    spec s = sh("mv deep moved && mkdir -p deep/real && echo x >deep/real/config", 10000);
+    assert_null(s.end.failed);
+    assert_int_equal(s.end.code, 0);
+    assert_memory_equal(s.end.aside, ".git.refused-", 13);
+    assert_int_equal(lstat(at("%s/.git", root), &st), -1);
+    assert_int_equal(lstat(at("%s/%s", root, s.end.aside), &st), 0);
+    assert_string_equal(get(at("%s/moved/real/config", root)), "git\n");
+    assert_string_equal(sh("true", 10000).end.aside, "");
+}
+
+static void test_git_as_link_moved(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    moved_git("ln -s deep/real .git");
+}
+
+static void test_git_as_file_moved(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    moved_git("echo 'gitdir: deep/real' >.git");
+}
+
+static void test_wf_as_link(void **state) {
+    (void)state;
+    static const char *const attempts[] = {"rm .wf; mkdir .wf; echo x >.wf/log",
+                                           "mv .wf old; ln -s other .wf; mkdir other", "rm .wf",
+                                           "echo x >.wf/log; echo x >deep/real/log; rm -rf deep"};
+    if (jail.spaces == 0) skip();
+    assert_int_equal(system(at("cd %s && mkdir deep && mv .wf deep/real && ln -s deep/real .wf", root)), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        spec s = sh(at("(%s) 2>/dev/null", attempts[i]), 10000);
+        assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+        assert_int_equal(strncmp(s.end.aside, ".wf.refused-", 12) == 0, i < 2);
+    }
+    sh("rm .wf; mv deep old; mkdir -p deep/real; echo x >deep/real/log", 10000);
+    assert_int_equal(access(at("%s/.wf", root), F_OK), -1);
+}
+
 /* A .git where there was none is put aside: what it holds is not lost, but no git finds it. */
 static void made_git(void) {
     static const char *const attempts[] = {"mkdir .git && echo x >.git/config",
@@ -1114,6 +1157,9 @@ int main(int argc, char **argv) {
         CASE(test_git_as_link),
         CASE(test_git_as_file),
         CASE(test_git_as_bad_link),
+        CASE(test_git_as_link_moved),
+        CASE(test_git_as_file_moved),
+        CASE(test_wf_as_link),
         CASE(test_git_made),
         CASE(test_git_made_without_spaces),
         CASE(test_writes_of_older_kernels),
