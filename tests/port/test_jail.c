@@ -850,7 +850,7 @@ static void test_wf_as_link(void **state) {
         assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
         assert_int_equal(strncmp(s.end.aside, ".wf.refused-", 12) == 0, i < 2);
     }
-    sh("rm .wf; mv deep old; mkdir -p deep/real; echo x >deep/real/log", 10000);
+    sh("rm .wf; mv deep moved; mkdir -p deep/real; echo x >deep/real/log", 10000);
     assert_int_equal(access(at("%s/.wf", root), F_OK), -1);
 }
 
