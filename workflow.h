@@ -15420,13 +15420,20 @@ typedef struct scratch_pass {
     bool progress;
 } scratch_pass;
 
-/* The top's own mode is ours; a directory moves only if we may write to it. */
+/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
+ * tell the two apart say so.) */
+static bool scratch_open_up(int dir, const char *name) {
+    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
+}
+
+/* A directory moves only if we may write to it. */
 static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
     scratch_pass *p = ctx;
     char to[18] = "~";
     (void)type;
     if (unlinkat(p->dir, name, 0) == 0) return true;
-    fchmodat(p->dir, name, 0700, 0);
+    scratch_open_up(p->dir, name);
     do
         scratch_hex(p->moved++, to + 1);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
@@ -15442,7 +15449,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
         return true;
     }
     p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && fchmodat(p->top, name, 0700, 0) == 0) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
     if (p->dir < 0) return true;
     fchmod(p->dir, 0700);
     wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
@@ -15454,6 +15461,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
 void wfi_scratch_remove(wfi_scratch *s) {
     uint64_t room[512];
     scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
+    if (s->fd >= 0) fchmod(s->fd, 0700);
     for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
         p.progress = false;
         lseek(s->fd, 0, SEEK_SET);
@@ -15799,17 +15807,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
-/* Its mounts; they go by the path. */
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
     char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     wfi_scratch_name(&r->scratch, "empty", empty);
     const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
     if (failed != NULL) return failed;
-    errno = ESTALE;
-    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-    return same ? NULL : "find the workspace where it was";
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {

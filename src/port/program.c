@@ -267,17 +267,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
-/* Its mounts; they go by the path. */
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
     char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     wfi_scratch_name(&r->scratch, "empty", empty);
     const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
     if (failed != NULL) return failed;
-    errno = ESTALE;
-    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-    return same ? NULL : "find the workspace where it was";
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {

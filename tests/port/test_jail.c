@@ -1079,6 +1079,8 @@ static void all_of_it(void) {
     writes();
     prints("id -u; touch mine; ls -ln mine | awk '{ print $3 }'; rm mine", "65534\n65534\n");
     if (jail.spaces != 0) prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
+    prints("cd $TMPDIR; mkdir -p a/b; chmod 0 a/b; chmod 0 a; cd ..; chmod 0 tmp .; echo ok", "ok\n");
+    assert_int_equal(entries(at("%s/tmp", base)), 0);
 }
 
 static void test_nobody(void **state) {
