@@ -12360,9 +12360,11 @@ void wfi_sys_pages_end(void *p, size_t n) {
  * guarded is the folder that is meant:
  *   1. tools know it by its identity, whatever path leads there (confine.h);
  *   2. in a jail it is mounted read-only where it lies (jail.h);
- *   3. no mount keeps a .git from being made where there is none, or a link from being replaced. So a command's supervisor
- *      looks before and after: a .git that came meanwhile is put aside, as `.git.refused-HEX`, and a link that went is made again.
- *      Nothing is deleted: the user may have made it. (.wf is there before the first command: wfi_guard_settle.)
+ *   3. no mount keeps a .git from being made where there is none, a link from being replaced, or a folder that the meant one
+ *      lies in from being renamed. So a command's supervisor looks before and after: a .git that came meanwhile, or that leads
+ *      to another folder now, is put aside, as `.git.refused-HEX`, and a link that went is made again. Nothing is deleted: the
+ *      user may have made it. The same for a .wf that is a link. (One is there before the first command: wfi_guard_settle.
+ *      Where agents have another root it may come later, but then by another wf as well.)
  *
  * No malloc, no stdio: it runs in forked children. */
 #ifndef WFI_GUARD_H
@@ -12389,15 +12391,16 @@ WFI void wfi_guard_settle(int tree);
 WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);
 
 typedef struct wfi_guard_seen {
-    wfi_guard_id id; /* of .git itself: the link, not its target */
-    uint32_t type;   /* S_IF... */
+    wfi_guard_id id;    /* of the thing itself: the link, not its target */
+    wfi_guard_id meant; /* of the folder that it leads to */
+    uint32_t type;      /* S_IF... */
     bool link;
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
 
-WFI void wfi_guard_look(int tree, wfi_guard_seen *seen);
-/* Sees to it that .git is what it was. aside: the name that another one has now, or "". */
-WFI void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]);
+WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
+/* Sees to it that both are what they were. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]);
 
 #endif
 
@@ -12420,8 +12423,10 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_
 
 #define GUARD_GIT     ".git"
 #define GUARD_WF      ".wf"
-#define GUARD_ASIDE   ".git.refused-"
+#define GUARD_ASIDE   ".refused-"
 #define GUARD_POINTER "gitdir:"
+
+static const char *const guard_names[WFI_GUARDS] = {GUARD_GIT, GUARD_WF};
 
 static wfi_guard_id guard_id(const struct stat *st) {
     return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
@@ -12457,10 +12462,14 @@ static wfi_guard_id guard_folder(int tree, const char *path) {
     return guard_same(&id, &own) ? none : id;
 }
 
-void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+static wfi_guard_id guard_meant(int tree, uint32_t i) {
     char pointed[WFI_GUARD_PATH];
-    out[0] = guard_folder(tree, guard_pointer(tree, pointed) ? pointed : GUARD_GIT);
-    out[1] = guard_folder(tree, GUARD_WF);
+    return guard_folder(tree, i == 0 && guard_pointer(tree, pointed) ? pointed : guard_names[i]);
+}
+
+void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+    for (uint32_t i = 0; i < WFI_GUARDS; i++)
+        out[i] = guard_meant(tree, i);
 }
 
 bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
@@ -12505,42 +12514,59 @@ uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PA
 
 /* ---- before and after a command ---- */
 
-void wfi_guard_look(int tree, wfi_guard_seen *seen) {
+static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
     struct stat st;
     memset(seen, 0, sizeof *seen);
-    if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (fstatat(tree, guard_names[i], &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     seen->id = guard_id(&st);
+    seen->meant = guard_meant(tree, i);
     seen->type = (uint32_t)(st.st_mode & S_IFMT);
-    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
+    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, guard_names[i], seen->target, WFI_GUARD_PATH - 1) > 0;
 }
 
-static void guard_name_aside(char out[WFI_GUARD_NAME]) {
+void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
+    for (uint32_t i = 0; i < WFI_GUARDS; i++)
+        guard_look(tree, i, &seen[i]);
+}
+
+static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     uint64_t number = 0;
-    size_t n = sizeof GUARD_ASIDE - 1;
     (void)wfi_sys_random(&number, sizeof number);
-    memcpy(out, GUARD_ASIDE, n);
+    strcpy(out, name);
+    strcat(out, GUARD_ASIDE);
+    size_t n = strlen(out);
     for (int i = 0; i < 8; i++, number >>= 4)
         out[n++] = "0123456789abcdef"[number & 15];
     out[n] = '\0';
 }
 
-/* A link is what it says; of all else the number alone would not do, for numbers are given out again. */
+/* A link is what it says and where it leads; of all else the number alone would not do, for numbers are given out again. */
 static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
-    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
+    if (a->meant.there != b->meant.there || (a->meant.there && !guard_same(&a->meant, &b->meant))) return false;
+    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
-void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
     wfi_guard_seen now;
-    aside[0] = '\0';
-    wfi_guard_look(tree, &now);
+    guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
     if (now.id.there) {
-        guard_name_aside(aside);
-        if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';
+        guard_name_aside(guard_names[i], aside);
+        if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
     }
-    if (seen->link) (void)symlinkat(seen->target, tree, GUARD_GIT);
+    if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
+    guard_look(tree, i, &now);
+    if (!guard_unchanged(seen, &now)) unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced */
+}
+
+void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]) {
+    char other[WFI_GUARD_NAME] = "";
+    aside[0] = '\0';
+    guard_restore(tree, 0, &seen[0], aside);
+    if (seen[1].link) guard_restore(tree, 1, &seen[1], other);
+    if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }
 
 /* ==== end src/port/guard.c ==== */
@@ -14540,7 +14566,8 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
- *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
+ *      no memory by System V's numbers (IPC namespace);
  *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
  *      somebody else and Landlock confines all writing. */
 #ifndef WFI_JAIL_H
@@ -14848,14 +14875,16 @@ const char *wfi_jail_begin(const wfi_jail *j) {
 
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     if (j->spaces == 0) return NULL;
-    if (unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
+     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
 }
 
@@ -15407,13 +15436,20 @@ typedef struct scratch_pass {
     bool progress;
 } scratch_pass;
 
-/* The top's own mode is ours; a directory moves only if we may write to it. */
+/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
+ * tell the two apart say so.) */
+static bool scratch_open_up(int dir, const char *name) {
+    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
+}
+
+/* A directory moves only if we may write to it. */
 static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
     scratch_pass *p = ctx;
     char to[18] = "~";
     (void)type;
     if (unlinkat(p->dir, name, 0) == 0) return true;
-    fchmodat(p->dir, name, 0700, 0);
+    scratch_open_up(p->dir, name);
     do
         scratch_hex(p->moved++, to + 1);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
@@ -15429,7 +15465,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
         return true;
     }
     p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && fchmodat(p->top, name, 0700, 0) == 0) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
     if (p->dir < 0) return true;
     fchmod(p->dir, 0700);
     wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
@@ -15441,6 +15477,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
 void wfi_scratch_remove(wfi_scratch *s) {
     uint64_t room[512];
     scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
+    if (s->fd >= 0) fchmod(s->fd, 0700);
     for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
         p.progress = false;
         lseek(s->fd, 0, SEEK_SET);
@@ -15468,7 +15505,7 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
  *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
- *   5. In a jail, `.git` at the top of the tree is afterwards what it was before (guard.h).
+ *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
@@ -15501,10 +15538,11 @@ typedef struct wfi_program_end {
     int code;           /* exit code, or 128 and the signal's number */
     int signal;         /* that ended it, or 0 */
     bool timed_out;
-    bool crowded;               /* ended for having too many processes */
-    bool left;                  /* it left processes behind, which were ended */
-    bool survived;              /* ... but for some that could not be */
-    char aside[WFI_GUARD_NAME]; /* the name under which the .git that it made was put aside; "": it made none */
+    bool crowded;  /* ended for having too many processes */
+    bool left;     /* it left processes behind, which were ended */
+    bool survived; /* ... but for some that could not be */
+    char
+        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
@@ -15565,7 +15603,7 @@ typedef struct program_run {
     wfi_program_end *end;
     wfi_scratch scratch;
     wfi_cgroup group;
-    wfi_guard_seen guard;
+    wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -15785,17 +15823,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
-/* Its mounts; they go by the path. */
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
     char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     wfi_scratch_name(&r->scratch, "empty", empty);
     const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
     if (failed != NULL) return failed;
-    errno = ESTALE;
-    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-    return same ? NULL : "find the workspace where it was";
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -15901,7 +15944,7 @@ static bool program_prepare(program_run *r) {
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
-        wfi_guard_look(p->tree_fd, &r->guard);
+        wfi_guard_look(p->tree_fd, r->guard);
     }
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -16175,7 +16218,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, &r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
@@ -17785,7 +17828,8 @@ static void shell_line(wfi_work *w, const char *text) {
 }
 
 static void shell_say_aside(wfi_work *w, const char *name) {
-    shell_line(w, "(it made .git, which is not its to make; that is now ");
+    shell_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
+    wfi_work_puts(w, ", which is not its to make; that is now ");
     wfi_work_puts(w, name);
     wfi_work_puts(w, ")");
 }

@@ -14,8 +14,10 @@
 
 #define GUARD_GIT     ".git"
 #define GUARD_WF      ".wf"
-#define GUARD_ASIDE   ".git.refused-"
+#define GUARD_ASIDE   ".refused-"
 #define GUARD_POINTER "gitdir:"
+
+static const char *const guard_names[WFI_GUARDS] = {GUARD_GIT, GUARD_WF};
 
 static wfi_guard_id guard_id(const struct stat *st) {
     return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
@@ -51,10 +53,14 @@ static wfi_guard_id guard_folder(int tree, const char *path) {
     return guard_same(&id, &own) ? none : id;
 }
 
-void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+static wfi_guard_id guard_meant(int tree, uint32_t i) {
     char pointed[WFI_GUARD_PATH];
-    out[0] = guard_folder(tree, guard_pointer(tree, pointed) ? pointed : GUARD_GIT);
-    out[1] = guard_folder(tree, GUARD_WF);
+    return guard_folder(tree, i == 0 && guard_pointer(tree, pointed) ? pointed : guard_names[i]);
+}
+
+void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]) {
+    for (uint32_t i = 0; i < WFI_GUARDS; i++)
+        out[i] = guard_meant(tree, i);
 }
 
 bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
@@ -99,40 +105,57 @@ uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PA
 
 /* ---- before and after a command ---- */
 
-void wfi_guard_look(int tree, wfi_guard_seen *seen) {
+static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
     struct stat st;
     memset(seen, 0, sizeof *seen);
-    if (fstatat(tree, GUARD_GIT, &st, AT_SYMLINK_NOFOLLOW) != 0) return;
+    if (fstatat(tree, guard_names[i], &st, AT_SYMLINK_NOFOLLOW) != 0) return;
     seen->id = guard_id(&st);
+    seen->meant = guard_meant(tree, i);
     seen->type = (uint32_t)(st.st_mode & S_IFMT);
-    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, GUARD_GIT, seen->target, WFI_GUARD_PATH - 1) > 0;
+    seen->link = S_ISLNK(st.st_mode) && readlinkat(tree, guard_names[i], seen->target, WFI_GUARD_PATH - 1) > 0;
 }
 
-static void guard_name_aside(char out[WFI_GUARD_NAME]) {
+void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
+    for (uint32_t i = 0; i < WFI_GUARDS; i++)
+        guard_look(tree, i, &seen[i]);
+}
+
+static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     uint64_t number = 0;
-    size_t n = sizeof GUARD_ASIDE - 1;
     (void)wfi_sys_random(&number, sizeof number);
-    memcpy(out, GUARD_ASIDE, n);
+    strcpy(out, name);
+    strcat(out, GUARD_ASIDE);
+    size_t n = strlen(out);
     for (int i = 0; i < 8; i++, number >>= 4)
         out[n++] = "0123456789abcdef"[number & 15];
     out[n] = '\0';
 }
 
-/* A link is what it says; of all else the number alone would not do, for numbers are given out again. */
+/* A link is what it says and where it leads; of all else the number alone would not do, for numbers are given out again. */
 static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
-    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
+    if (a->meant.there != b->meant.there || (a->meant.there && !guard_same(&a->meant, &b->meant))) return false;
+    if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
-void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
     wfi_guard_seen now;
-    aside[0] = '\0';
-    wfi_guard_look(tree, &now);
+    guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
     if (now.id.there) {
-        guard_name_aside(aside);
-        if (renameat(tree, GUARD_GIT, tree, aside) != 0) aside[0] = '\0';
+        guard_name_aside(guard_names[i], aside);
+        if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
     }
-    if (seen->link) (void)symlinkat(seen->target, tree, GUARD_GIT);
+    if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
+    guard_look(tree, i, &now);
+    if (!guard_unchanged(seen, &now)) unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced */
+}
+
+void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]) {
+    char other[WFI_GUARD_NAME] = "";
+    aside[0] = '\0';
+    guard_restore(tree, 0, &seen[0], aside);
+    if (seen[1].link) guard_restore(tree, 1, &seen[1], other);
+    if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }

@@ -5,9 +5,11 @@
  * guarded is the folder that is meant:
  *   1. tools know it by its identity, whatever path leads there (confine.h);
  *   2. in a jail it is mounted read-only where it lies (jail.h);
- *   3. no mount keeps a .git from being made where there is none, or a link from being replaced. So a command's supervisor
- *      looks before and after: a .git that came meanwhile is put aside, as `.git.refused-HEX`, and a link that went is made again.
- *      Nothing is deleted: the user may have made it. (.wf is there before the first command: wfi_guard_settle.)
+ *   3. no mount keeps a .git from being made where there is none, a link from being replaced, or a folder that the meant one
+ *      lies in from being renamed. So a command's supervisor looks before and after: a .git that came meanwhile, or that leads
+ *      to another folder now, is put aside, as `.git.refused-HEX`, and a link that went is made again. Nothing is deleted: the
+ *      user may have made it. The same for a .wf that is a link. (One is there before the first command: wfi_guard_settle.
+ *      Where agents have another root it may come later, but then by another wf as well.)
  *
  * No malloc, no stdio: it runs in forked children. */
 #ifndef WFI_GUARD_H
@@ -35,14 +37,15 @@ WFI void wfi_guard_settle(int tree);
 WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);
 
 typedef struct wfi_guard_seen {
-    wfi_guard_id id; /* of .git itself: the link, not its target */
-    uint32_t type;   /* S_IF... */
+    wfi_guard_id id;    /* of the thing itself: the link, not its target */
+    wfi_guard_id meant; /* of the folder that it leads to */
+    uint32_t type;      /* S_IF... */
     bool link;
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
 
-WFI void wfi_guard_look(int tree, wfi_guard_seen *seen);
-/* Sees to it that .git is what it was. aside: the name that another one has now, or "". */
-WFI void wfi_guard_restore(int tree, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]);
+WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
+/* Sees to it that both are what they were. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]);
 
 #endif

@@ -270,14 +270,16 @@ const char *wfi_jail_begin(const wfi_jail *j) {
 
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     if (j->spaces == 0) return NULL;
-    if (unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. */
-    mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
+     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
 }
 

@@ -10,7 +10,8 @@
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
- *   4. signals and traces nobody but its own (PID namespace, Landlock), and talks to no abstract socket from outside;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
+ *      no memory by System V's numbers (IPC namespace);
  *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
  *      somebody else and Landlock confines all writing. */
 #ifndef WFI_JAIL_H

@@ -47,7 +47,7 @@ typedef struct program_run {
     wfi_program_end *end;
     wfi_scratch scratch;
     wfi_cgroup group;
-    wfi_guard_seen guard;
+    wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
     size_t env_size;  /* bytes of its pages */
     int in, out, err; /* our ends */
@@ -267,17 +267,22 @@ static bool program_streams(int in, int out, int err) {
     return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
 }
 
-/* Its mounts; they go by the path. */
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
     char empty[WFI_SCRATCH_PATH];
-    struct stat a, b;
     wfi_scratch_name(&r->scratch, "empty", empty);
     const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
     if (failed != NULL) return failed;
-    errno = ESTALE;
-    bool same = stat(p->tree, &a) == 0 && fstat(p->tree_fd, &b) == 0 && a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-    return same ? NULL : "find the workspace where it was";
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -383,7 +388,7 @@ static bool program_prepare(program_run *r) {
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
             !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
-        wfi_guard_look(p->tree_fd, &r->guard);
+        wfi_guard_look(p->tree_fd, r->guard);
     }
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -657,7 +662,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, &r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);

@@ -12,7 +12,7 @@
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
  *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
- *   5. In a jail, `.git` at the top of the tree is afterwards what it was before (guard.h).
+ *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
@@ -47,10 +47,11 @@ typedef struct wfi_program_end {
     int code;           /* exit code, or 128 and the signal's number */
     int signal;         /* that ended it, or 0 */
     bool timed_out;
-    bool crowded;               /* ended for having too many processes */
-    bool left;                  /* it left processes behind, which were ended */
-    bool survived;              /* ... but for some that could not be */
-    char aside[WFI_GUARD_NAME]; /* the name under which the .git that it made was put aside; "": it made none */
+    bool crowded;  /* ended for having too many processes */
+    bool left;     /* it left processes behind, which were ended */
+    bool survived; /* ... but for some that could not be */
+    char
+        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);

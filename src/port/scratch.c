@@ -69,13 +69,20 @@ typedef struct scratch_pass {
     bool progress;
 } scratch_pass;
 
-/* The top's own mode is ours; a directory moves only if we may write to it. */
+/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
+ * tell the two apart say so.) */
+static bool scratch_open_up(int dir, const char *name) {
+    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
+}
+
+/* A directory moves only if we may write to it. */
 static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
     scratch_pass *p = ctx;
     char to[18] = "~";
     (void)type;
     if (unlinkat(p->dir, name, 0) == 0) return true;
-    fchmodat(p->dir, name, 0700, 0);
+    scratch_open_up(p->dir, name);
     do
         scratch_hex(p->moved++, to + 1);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
@@ -91,7 +98,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
         return true;
     }
     p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && fchmodat(p->top, name, 0700, 0) == 0) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
     if (p->dir < 0) return true;
     fchmod(p->dir, 0700);
     wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
@@ -103,6 +110,7 @@ static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
 void wfi_scratch_remove(wfi_scratch *s) {
     uint64_t room[512];
     scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
+    if (s->fd >= 0) fchmod(s->fd, 0700);
     for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
         p.progress = false;
         lseek(s->fd, 0, SEEK_SET);

@@ -105,7 +105,8 @@ static void shell_line(wfi_work *w, const char *text) {
 }
 
 static void shell_say_aside(wfi_work *w, const char *name) {
-    shell_line(w, "(it made .git, which is not its to make; that is now ");
+    shell_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
+    wfi_work_puts(w, ", which is not its to make; that is now ");
     wfi_work_puts(w, name);
     wfi_work_puts(w, ")");
 }

@@ -291,7 +291,9 @@ def commands(p):
              "echo x >$t; done 2>/dev/null; mv ../outside/secret . 2>/dev/null; ln ../outside/secret hard 2>/dev/null; "
              "ln -s ../outside/secret soft; echo x >soft; rm -f soft; ls" % p.base,
              "echo x >.git/config; rm -rf .git .wf; mv .git g; echo x >.wf/x; cat .git/config .wf/mine",
-             abstract]
+             abstract,
+             "for f in /proc/self/fd/*; do echo x >$f/.git/config; chmod 777 $f/../outside/secret; cat $f/../home/.ssh/id; done 2>/dev/null; "
+             "ls /proc/self/fd | wc -l; cat .git/config"]
     listener = __import__("socket").socket(__import__("socket").AF_UNIX)
     listener.bind("\0" + MARK)
     listener.listen(1)
@@ -315,6 +317,8 @@ def commands(p):
         case(not os.path.exists("/tmp/wf-tools-escape"), "no command writes outside", said[6])
     if "Landlock 6" in holds or "Landlock 7" in holds:
         case("refused" in said[8] and not select.select([listener], [], [], 0)[0], "no abstract socket of others is reached", said[8])
+    if spaces:
+        case(said[9] == "4\ngit\n", "no descriptor of wf's leads past its mounts", said[9])
     listener.close()
 
 

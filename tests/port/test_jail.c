@@ -20,6 +20,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -193,6 +194,7 @@ static uint32_t start(spec *s) {
     j.deadline = s->p.deadline + 10000;
     if (s->p.jail != NULL) j.spaces = s->p.jail->spaces;
     assert_int_equal(wfi_child_start(&children, &j, &place), WF_OK);
+    close(low);
     close(fd);
     return place;
 }
@@ -300,6 +302,11 @@ static int attack_abstract(void) {
     return 0;
 }
 
+static int attack_memory(void) {
+    puts(shmget((key_t)atoi(getenv("SHARED")), 1, 0) < 0 ? "refused" : "reached");
+    return shmget(IPC_PRIVATE, 4096, 0600) < 0; /* and leaves some behind */
+}
+
 /* Every process of a bomb ends by itself this long after the first, should nobody end it: by looking, and by alarm. */
 #define BOMB_MS 3000u
 
@@ -367,7 +374,7 @@ static int attack(const char *name) {
         int (*run)(void);
     } attacks[] = {{"kill", attack_kill},         {"ptrace", attack_ptrace}, {"pry", attack_pry},
                    {"abstract", attack_abstract}, {"bomb", attack_bomb},     {"comet", attack_comet},
-                   {"daemon", attack_daemon},     {"deep", attack_deep}};
+                   {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory}};
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
         if (strcmp(attacks[i].name, name) == 0) return attacks[i].run();
     return 2;
@@ -724,7 +731,8 @@ static void test_git_and_wf(void **state) {
                                            "chmod 777 .git/config; echo x >.git/config",
                                            "umount .git; echo x >.git/config",
                                            "ln -s .git g; echo x >g/config",
-                                           "cd .git; echo x >config"};
+                                           "cd .git; echo x >config",
+                                           "for f in /proc/self/fd/*; do echo x >$f/.git/config; done"};
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
         sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
         assert_string_equal(get(at("%s/.git/config", root)), "git\n");
@@ -763,6 +771,7 @@ static void test_modes(void **state) {
                                            "touch -d 2001-01-01 $B/secret",
                                            "chmod 700 $B/home",
                                            "chmod 700 ..",
+                                           "for f in /proc/self/fd/*; do chmod 600 $f/../secret; done",
                                            "mount -o remount,rw / && chmod 600 $B/secret",
                                            "unshare -Ur chmod 600 $B/secret",
                                            "unshare -Urm sh -c 'mount -o remount,bind,rw / && chmod 600 $B/secret'"};
@@ -775,6 +784,8 @@ static void test_modes(void **state) {
     assert_int_equal(before.st_mtime, after.st_mtime);
     assert_int_equal(stat(at("%s/home", base), &after), 0);
     assert_int_equal(after.st_mode & 0777, 0755);
+    for (int i = 0; i < 2; i++) /* the kernel keeps such a mode for all that come later */
+        prints("chmod 400 /proc/version 2>/dev/null; stat -c %a /proc/version", "444\n");
     prints("touch f && chmod 640 f && stat -c %a f && rm f && touch $TMPDIR/g && chmod 604 $TMPDIR/g && stat -c %a "
            "$TMPDIR/g",
            "640\n604\n");
@@ -815,6 +826,49 @@ static void test_git_as_file(void **state) {
     (void)state;
     if (jail.spaces == 0) skip();
     linked_git("echo 'gitdir: real' >.git");
+}
+
+/* The folder that a link or a file .git means is mounted, but not those that it lies in: another one in its place is found by
+ * nobody. The same for a link .wf. */
+static void moved_git(const char *how) {
+    struct stat st;
+    assert_int_equal(system(at("cd %s && mkdir deep && mv .git deep/real && %s", root, how)), 0);
+    spec s = sh("mv deep moved && mkdir -p deep/real && echo x >deep/real/config", 10000);
+    assert_null(s.end.failed);
+    assert_int_equal(s.end.code, 0);
+    assert_memory_equal(s.end.aside, ".git.refused-", 13);
+    assert_int_equal(lstat(at("%s/.git", root), &st), -1);
+    assert_int_equal(lstat(at("%s/%s", root, s.end.aside), &st), 0);
+    assert_string_equal(get(at("%s/moved/real/config", root)), "git\n");
+    assert_string_equal(sh("true", 10000).end.aside, "");
+}
+
+static void test_git_as_link_moved(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    moved_git("ln -s deep/real .git");
+}
+
+static void test_git_as_file_moved(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    moved_git("echo 'gitdir: deep/real' >.git");
+}
+
+static void test_wf_as_link(void **state) {
+    (void)state;
+    static const char *const attempts[] = {"rm .wf; mkdir .wf; echo x >.wf/log",
+                                           "mv .wf old; ln -s other .wf; mkdir other", "rm .wf",
+                                           "echo x >.wf/log; echo x >deep/real/log; rm -rf deep"};
+    if (jail.spaces == 0) skip();
+    assert_int_equal(system(at("cd %s && mkdir deep && mv .wf deep/real && ln -s deep/real .wf", root)), 0);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        spec s = sh(at("(%s) 2>/dev/null", attempts[i]), 10000);
+        assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+        assert_int_equal(strncmp(s.end.aside, ".wf.refused-", 12) == 0, i < 2);
+    }
+    sh("rm .wf; mv deep moved; mkdir -p deep/real; echo x >deep/real/log", 10000);
+    assert_int_equal(access(at("%s/.wf", root), F_OK), -1);
 }
 
 /* A .git where there was none is put aside: what it holds is not lost, but no git finds it. */
@@ -881,6 +935,24 @@ static void test_hidden(void **state) {
     if (jail.spaces == 0) skip();
     setenv("B", base, 1);
     prints("cat $B/home/.ssh/id $B/home/.netrc 2>/dev/null; ls $B/home/.ssh 2>/dev/null; echo end", "end\n");
+}
+
+/* Memory that processes share by numbers outlives them, and has no path that Landlock could know. */
+static void test_shared_memory(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    struct shm_info before, after;
+    key_t key = (key_t)getpid();
+    int ours = shmget(key, 4096, IPC_CREAT | 0600);
+    assert_true(ours >= 0);
+    setenv("SHARED", at("%d", (int)key), 1);
+    assert_true(shmctl(0, SHM_INFO, (struct shmid_ds *)&before) >= 0);
+    spec s = sh("exec $W memory", 10000);
+    assert_true(shmctl(0, SHM_INFO, (struct shmid_ds *)&after) >= 0);
+    shmctl(ours, IPC_RMID, NULL);
+    assert_string_equal(out, "refused\n");
+    assert_int_equal(s.end.code, 0);
+    assert_int_equal(before.used_ids, after.used_ids);
 }
 
 static void prying(void) {
@@ -1024,6 +1096,8 @@ static void all_of_it(void) {
     writes();
     prints("id -u; touch mine; ls -ln mine | awk '{ print $3 }'; rm mine", "65534\n65534\n");
     if (jail.spaces != 0) prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
+    prints("cd $TMPDIR; mkdir -p a/b; chmod 0 a/b; chmod 0 a; cd ..; chmod 0 tmp .; echo ok", "ok\n");
+    assert_int_equal(entries(at("%s/tmp", base)), 0);
 }
 
 static void test_nobody(void **state) {
@@ -1103,11 +1177,15 @@ int main(int argc, char **argv) {
         CASE(test_git_as_link),
         CASE(test_git_as_file),
         CASE(test_git_as_bad_link),
+        CASE(test_git_as_link_moved),
+        CASE(test_git_as_file_moved),
+        CASE(test_wf_as_link),
         CASE(test_git_made),
         CASE(test_git_made_without_spaces),
         CASE(test_writes_of_older_kernels),
         CASE(test_modes),
         CASE(test_hidden),
+        CASE(test_shared_memory),
         CASE(test_prying),
         CASE(test_prying_without_spaces),
         CASE(test_dies_with_parent),
