@@ -19,6 +19,7 @@
 #define TOOLS_BAD  '-'
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+#define TOOLS_NO_FILES  "the system has no descriptor to spare; try again later"
 #define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
@@ -217,6 +218,27 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     return w;
 }
 
+/* ---- the call's cwd ---- */
+
+/* Makes it the root; it lies at the end of the ticket's pages. NULL: it is, or there is none; else why it cannot be. */
+static const char *tools_enter(const wfi_tools *t, wfi_ticket *k) {
+    char path[WFI_CONFINE_PATH];
+    if (k->cwd != NULL || k->call.cwd.len == 0) return NULL;
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    int error = wfi_confine_relative(&t->root, k->call.cwd, path);
+    if (error == 0) error = wfi_confine_below(&t->root, path, c);
+    if (error == EMFILE || error == ENFILE) return TOOLS_NO_FILES;
+    if (error != 0) return "the agent's cwd is no folder of the workspace";
+    k->cwd = c;
+    return NULL;
+}
+
+/* Whoever waits opens it again when its turn comes. */
+static void tools_leave(wfi_ticket *k) {
+    if (k->cwd != NULL) wfi_confine_close(k->cwd);
+    k->cwd = NULL;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
@@ -268,11 +290,17 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
+    const char *failed = tools_enter(t, k);
+    if (failed != NULL) {
+        tools_fail(t, ticket, failed);
+        return WF_OK;
+    }
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
     wf_status status = wfi_child_start(&crew->children, &c, &k->place);
+    tools_leave(k);
     if (status != WF_OK) return status;
     crew->owner[k->place] = ticket;
     k->state = WFI_TICKET_RUNNING;
@@ -381,16 +409,6 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     tools_start_waiting(t, tools_crew(t, k));
 }
 
-/* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
-static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
-    char path[WFI_CONFINE_PATH];
-    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
-    if (wfi_confine_relative(&t->root, k->call.cwd, path) != 0 || wfi_confine_below(&t->root, path, c) != 0)
-        return false;
-    k->cwd = c;
-    return true;
-}
-
 static const char *tools_refusal(uint32_t right) {
     switch (right) {
     case WF_ALLOW_WRITE:
@@ -422,12 +440,12 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     }
     k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
-    if (k->pages == NULL)
-        tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (call->cwd.len > 0 && !tools_enter(t, k))
-        tools_fail(t, ticket, "the agent's cwd is no folder of the workspace");
+    const char *failed = k->pages == NULL ? TOOLS_NO_MEMORY : tools_enter(t, k);
+    if (failed != NULL)
+        tools_fail(t, ticket, failed);
     else
         tools_dispatch(t, ticket);
+    tools_leave(k);
     return WF_OK;
 }
 
@@ -446,8 +464,6 @@ static void tools_end(void *ctx, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&tools_crew(t, k)->children, k->place);
     if (k->state == WFI_TICKET_WAITING) tools_drop(t, &tools_crew(t, k)->waiting, ticket);
-    if (k->cwd != NULL) wfi_confine_close(k->cwd);
-    k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
     k->pages = NULL;
     k->state = WFI_TICKET_FREE;
