@@ -10533,11 +10533,12 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);
+    /* ahead of what this run allows: a tool that it no longer has may have done its work all the same */
+    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     wf_status s = agent_tool_of(e, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(e, t, s);
     if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
     if (!tool->effect) return agent_begin_tools(e, t, tool, &use);
-    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     return agent_intend(e, t, use.id, tool->name, use.input);
 }
 
@@ -15501,7 +15502,8 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
  *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
  *      there is no such reaper, plain POSIX, only the program's process group is reached.)
- *   2. The same happens at once when nobody reads descriptor 1 any more: our parent died, or lost interest.
+ *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
+ *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
  *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
@@ -15845,6 +15847,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     const wfi_program *p = r->p;
     const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
 #if WFI_LINUX
@@ -16064,12 +16067,20 @@ static uint32_t program_descend(const program_run *r, uint32_t most, int number)
     return b.count;
 }
 
+/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
+static void program_ask(const program_run *r, int number) {
+    for (uint32_t n = program_descend(r, PROGRAM_BROOD, 0); n > 0; n--)
+        kill((pid_t)r->brood[n - 1], number);
+}
+
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else
+    else if (number == SIGKILL)
         program_descend(r, PROGRAM_BROOD, number);
+    else
+        program_ask(r, number);
 }
 #else
 static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
@@ -16120,6 +16131,13 @@ static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
     if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+}
+
+/* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
+ * gets the time for that; if it is being asked already, that goes on. */
+static void program_abandon(program_run *r) {
+    bool own = r->p->jail == NULL;
+    if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
 }
 
 static void program_look(program_run *r, uint64_t now) {
@@ -16183,7 +16201,7 @@ static void program_wait(program_run *r, uint64_t now) {
     if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
     if (fds[1].revents != 0) {
         r->reader = -1;
-        program_stop(r, now, 0);
+        program_abandon(r); /* `now` was before we slept */
     }
     if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
     if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
@@ -16215,6 +16233,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
     r.scratch.fd = -1;
     memset(end, 0, sizeof *end);
+    signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
@@ -18048,7 +18067,8 @@ void wfi_work_exec(wfi_work *w) {
  * DONE -> FREE, or straight to DONE when the work is small.
  *
  * Invariants:
- *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
+ *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
+ *      while it starts, for many may wait and few descriptors may be open.
  *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
  *      what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
@@ -18073,7 +18093,7 @@ typedef struct wfi_ticket {
     wf_tool_call call;
     char *pages; /* the answer, then room */
     size_t size;
-    wfi_confine *cwd; /* in the pages; NULL: the root */
+    wfi_confine *cwd; /* in the pages; NULL: the root, or not open now */
     wf_tool_result result;
     bool in_done;
 } wfi_ticket;
@@ -18140,6 +18160,7 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 #define TOOLS_BAD  '-'
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+#define TOOLS_NO_FILES  "the system has no descriptor to spare; try again later"
 #define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
@@ -18337,6 +18358,41 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     return w;
 }
 
+/* ---- the call's cwd ---- */
+
+/* Whatever it calls will find no folder. */
+static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
+    tools_fail(t, ticket, k->pages);
+    k->result.is_fatal = true;
+    return false;
+}
+
+/* Makes it the root; it lies at the end of the ticket's pages. True: it is, or there is none; false: the call has failed. */
+static bool tools_enter(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    char path[WFI_CONFINE_PATH];
+    if (k->cwd != NULL || k->call.cwd.len == 0) return true;
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    int error = wfi_confine_relative(&t->root, k->call.cwd, path);
+    if (error == 0) error = wfi_confine_below(&t->root, path, c);
+    if (error == EMFILE || error == ENFILE) {
+        tools_fail(t, ticket, TOOLS_NO_FILES);
+        return false;
+    }
+    if (error != 0) return tools_no_cwd(t, ticket);
+    k->cwd = c;
+    return true;
+}
+
+/* Whoever waits opens it again when its turn comes. */
+static void tools_leave(wfi_ticket *k) {
+    if (k->cwd != NULL) wfi_confine_close(k->cwd);
+    k->cwd = NULL;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
@@ -18388,11 +18444,13 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
+    if (!tools_enter(t, ticket)) return WF_OK;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
     wf_status status = wfi_child_start(&crew->children, &c, &k->place);
+    tools_leave(k);
     if (status != WF_OK) return status;
     crew->owner[k->place] = ticket;
     k->state = WFI_TICKET_RUNNING;
@@ -18501,25 +18559,6 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     tools_start_waiting(t, tools_crew(t, k));
 }
 
-/* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
-static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
-    char path[WFI_CONFINE_PATH];
-    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
-    if (wfi_confine_relative(&t->root, k->call.cwd, path) != 0 || wfi_confine_below(&t->root, path, c) != 0)
-        return false;
-    k->cwd = c;
-    return true;
-}
-
-/* Whatever it calls will find no folder. */
-static void tools_no_cwd(wfi_tools *t, uint32_t ticket) {
-    wfi_ticket *k = &t->ticket[ticket];
-    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
-    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
-    tools_fail(t, ticket, k->pages);
-    k->result.is_fatal = true;
-}
-
 static const char *tools_refusal(uint32_t right) {
     switch (right) {
     case WF_ALLOW_WRITE:
@@ -18553,10 +18592,9 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (call->cwd.len > 0 && !tools_enter(t, k))
-        tools_no_cwd(t, ticket);
-    else
+    else if (tools_enter(t, ticket))
         tools_dispatch(t, ticket);
+    tools_leave(k);
     return WF_OK;
 }
 
@@ -18575,8 +18613,6 @@ static void tools_end(void *ctx, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&tools_crew(t, k)->children, k->place);
     if (k->state == WFI_TICKET_WAITING) tools_drop(t, &tools_crew(t, k)->waiting, ticket);
-    if (k->cwd != NULL) wfi_confine_close(k->cwd);
-    k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
     k->pages = NULL;
     k->state = WFI_TICKET_FREE;

@@ -6,19 +6,30 @@
 #include "logs.h"
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define DRIVE_WORK 256u /* pieces of work in a turn of the pump */
+/* A signal so soon after the first is no second wish: timeout(1) sends one to the process and one to its group. */
+#define DRIVE_ECHO_MS 200
 
 /* A handler can be reached by nothing but what is static. */
 static volatile sig_atomic_t drive_signals;
 static wf_posix *volatile drive_posix;
+static struct timespec drive_first; /* when the first signal came; the handler's own */
 
 static const int drive_caught[] = {SIGINT, SIGTERM};
 
 static void drive_on_signal(int number) {
+    struct timespec now = {0, 0};
     (void)number;
-    if (drive_signals > 0) _exit(CLI_CANCELLED);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (drive_signals > 0) {
+        long long ms = (now.tv_sec - drive_first.tv_sec) * 1000LL + (now.tv_nsec - drive_first.tv_nsec) / 1000000;
+        if (ms < DRIVE_ECHO_MS) return;
+        _exit(CLI_CANCELLED);
+    }
+    drive_first = now;
     drive_signals = 1;
     if (drive_posix) wf_posix_wake(drive_posix);
 }
@@ -27,6 +38,8 @@ static void drive_catch(wf_posix *posix) {
     struct sigaction action;
     memset(&action, 0, sizeof action);
     sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++)
+        sigaddset(&action.sa_mask, drive_caught[i]);
     action.sa_handler = drive_on_signal;
     drive_signals = 0;
     drive_posix = posix;
@@ -37,13 +50,15 @@ static void drive_catch(wf_posix *posix) {
     }
 }
 
+/* Once a signal has come the handler stays: its echo must not end us while we say how the run ended. */
 static void drive_let_go(void) {
+    drive_posix = NULL;
+    if (drive_signals > 0) return;
     for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++) {
         struct sigaction now;
         if (sigaction(drive_caught[i], NULL, &now) == 0 && now.sa_handler == drive_on_signal)
             signal(drive_caught[i], SIG_DFL);
     }
-    drive_posix = NULL;
 }
 
 static void drive_check_stop(wf *run) {

@@ -639,11 +639,12 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);
+    /* ahead of what this run allows: a tool that it no longer has may have done its work all the same */
+    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     wf_status s = agent_tool_of(e, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(e, t, s);
     if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
     if (!tool->effect) return agent_begin_tools(e, t, tool, &use);
-    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
     return agent_intend(e, t, use.id, tool->name, use.input);
 }
 

@@ -289,6 +289,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     const wfi_program *p = r->p;
     const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
 #if WFI_LINUX
@@ -508,12 +509,20 @@ static uint32_t program_descend(const program_run *r, uint32_t most, int number)
     return b.count;
 }
 
+/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
+static void program_ask(const program_run *r, int number) {
+    for (uint32_t n = program_descend(r, PROGRAM_BROOD, 0); n > 0; n--)
+        kill((pid_t)r->brood[n - 1], number);
+}
+
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else
+    else if (number == SIGKILL)
         program_descend(r, PROGRAM_BROOD, number);
+    else
+        program_ask(r, number);
 }
 #else
 static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
@@ -564,6 +573,13 @@ static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
     if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+}
+
+/* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
+ * gets the time for that; if it is being asked already, that goes on. */
+static void program_abandon(program_run *r) {
+    bool own = r->p->jail == NULL;
+    if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
 }
 
 static void program_look(program_run *r, uint64_t now) {
@@ -627,7 +643,7 @@ static void program_wait(program_run *r, uint64_t now) {
     if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
     if (fds[1].revents != 0) {
         r->reader = -1;
-        program_stop(r, now, 0);
+        program_abandon(r); /* `now` was before we slept */
     }
     if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
     if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
@@ -659,6 +675,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
     r.scratch.fd = -1;
     memset(end, 0, sizeof *end);
+    signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);

@@ -19,6 +19,7 @@
 #define TOOLS_BAD  '-'
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
+#define TOOLS_NO_FILES  "the system has no descriptor to spare; try again later"
 #define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
@@ -216,6 +217,41 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     return w;
 }
 
+/* ---- the call's cwd ---- */
+
+/* Whatever it calls will find no folder. */
+static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
+    tools_fail(t, ticket, k->pages);
+    k->result.is_fatal = true;
+    return false;
+}
+
+/* Makes it the root; it lies at the end of the ticket's pages. True: it is, or there is none; false: the call has failed. */
+static bool tools_enter(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    char path[WFI_CONFINE_PATH];
+    if (k->cwd != NULL || k->call.cwd.len == 0) return true;
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    int error = wfi_confine_relative(&t->root, k->call.cwd, path);
+    if (error == 0) error = wfi_confine_below(&t->root, path, c);
+    if (error == EMFILE || error == ENFILE) {
+        tools_fail(t, ticket, TOOLS_NO_FILES);
+        return false;
+    }
+    if (error != 0) return tools_no_cwd(t, ticket);
+    k->cwd = c;
+    return true;
+}
+
+/* Whoever waits opens it again when its turn comes. */
+static void tools_leave(wfi_ticket *k) {
+    if (k->cwd != NULL) wfi_confine_close(k->cwd);
+    k->cwd = NULL;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
@@ -267,11 +303,13 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     tools_job job = {t, k};
+    if (!tools_enter(t, ticket)) return WF_OK;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
     wf_status status = wfi_child_start(&crew->children, &c, &k->place);
+    tools_leave(k);
     if (status != WF_OK) return status;
     crew->owner[k->place] = ticket;
     k->state = WFI_TICKET_RUNNING;
@@ -380,25 +418,6 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     tools_start_waiting(t, tools_crew(t, k));
 }
 
-/* Makes the call's cwd its root; it lies at the end of the ticket's pages. */
-static bool tools_enter(const wfi_tools *t, wfi_ticket *k) {
-    char path[WFI_CONFINE_PATH];
-    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
-    if (wfi_confine_relative(&t->root, k->call.cwd, path) != 0 || wfi_confine_below(&t->root, path, c) != 0)
-        return false;
-    k->cwd = c;
-    return true;
-}
-
-/* Whatever it calls will find no folder. */
-static void tools_no_cwd(wfi_tools *t, uint32_t ticket) {
-    wfi_ticket *k = &t->ticket[ticket];
-    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
-    snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
-    tools_fail(t, ticket, k->pages);
-    k->result.is_fatal = true;
-}
-
 static const char *tools_refusal(uint32_t right) {
     switch (right) {
     case WF_ALLOW_WRITE:
@@ -432,10 +451,9 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (call->cwd.len > 0 && !tools_enter(t, k))
-        tools_no_cwd(t, ticket);
-    else
+    else if (tools_enter(t, ticket))
         tools_dispatch(t, ticket);
+    tools_leave(k);
     return WF_OK;
 }
 
@@ -454,8 +472,6 @@ static void tools_end(void *ctx, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     if (k->state == WFI_TICKET_RUNNING) wfi_child_release(&tools_crew(t, k)->children, k->place);
     if (k->state == WFI_TICKET_WAITING) tools_drop(t, &tools_crew(t, k)->waiting, ticket);
-    if (k->cwd != NULL) wfi_confine_close(k->cwd);
-    k->cwd = NULL;
     wfi_sys_pages_end(k->pages, k->size);
     k->pages = NULL;
     k->state = WFI_TICKET_FREE;

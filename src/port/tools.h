@@ -2,7 +2,8 @@
  * DONE -> FREE, or straight to DONE when the work is small.
  *
  * Invariants:
- *   1. A ticket holds pages of the system from its start to its end, and nothing else does.
+ *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
+ *      while it starts, for many may wait and few descriptors may be open.
  *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
  *      what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
@@ -31,7 +32,7 @@ typedef struct wfi_ticket {
     wf_tool_call call;
     char *pages; /* the answer, then room */
     size_t size;
-    wfi_confine *cwd; /* in the pages; NULL: the root */
+    wfi_confine *cwd; /* in the pages; NULL: the root, or not open now */
     wf_tool_result result;
     bool in_done;
 } wfi_ticket;

@@ -778,6 +778,21 @@ def an_interrupt_is_clean_and_resumes(b):
 
 
 @case
+def a_signal_to_the_process_and_to_its_group_is_one(b):
+    b.write("t.lua", META + "return agent('sleep')")
+    for signals in ((signal.SIGTERM, signal.SIGTERM), (signal.SIGINT, signal.SIGTERM)):
+        p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "%d.wflog" % signals[0])
+        wait_for(lambda: "sleep" in b.wf("show", "%d.wflog" % signals[0])[1])
+        for number in signals:  # as timeout(1) does it, from another processor
+            p.send_signal(number)
+            time.sleep(0.002)
+        out, err = p.communicate(timeout=10)
+        want("exit", p.returncode, 6)
+        has("stderr", err.decode(), "cancelled", "wf resume")
+        has("show", b.wf("show", "%d.wflog" % signals[0])[1], "status:   cancelled")
+
+
+@case
 def a_signal_that_is_ignored_stays_ignored(b):
     b.write("t.lua", META + "return agent('sleep')")
     p = subprocess.Popen([WF, "run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog"], cwd=b.dir,

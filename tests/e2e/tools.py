@@ -371,8 +371,8 @@ def executed(p):
     os.unlink(os.path.join(p.root, "effects"))
 
 
-def killed(p, script, allow, expected):
-    """wf dies while a command has begun; it is reported, and not run again."""
+def killed(p, script, allow, expected, *flags):
+    """wf dies while a command has begun; it is reported, and not run again, also where the resume's flags allow none."""
     effects = os.path.join(p.root, "effects")
     process = p.start(script, "--allow", allow,
                       plan=[[tool("bash", command="echo x >>effects; sleep 20; echo y >>effects")], [tool("bash", command="cat effects")]])
@@ -384,9 +384,9 @@ def killed(p, script, allow, expected):
     process.kill()
     process.communicate()
     left = remaining()
-    code, out, err = p.resume()
+    code, out, err = p.resume(*flags)
     case(code == 0 and there and expected in out and p.read("effects") == "x\n" and not left,
-         "kill -9 while %s is under way: reported, not repeated, and its processes are gone" % allow, (left, out + err, p.read("effects")))
+         "kill -9 while %s is under way: reported, not repeated, and its processes are gone" % " ".join((allow,) + flags), (left, out + err, p.read("effects")))
     again = p.resume("--quiet")
     case(again[:2] == (0, out) and p.read("effects") == "x\n", "another resume has the same answer", again)
     os.unlink(effects)
@@ -400,6 +400,7 @@ def main():
     killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { e.message, (exec("cat effects")).out }', "exec",
            "interrupted, state unknown")
     killed(p, AGENT, "bash", "interrupted, state unknown")
+    killed(p, AGENT, "bash", "interrupted, state unknown", "--allow", "read")
     p.clean("killed")
     p.end()
     print("1..%d" % cases)

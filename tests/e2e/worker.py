@@ -29,6 +29,7 @@ return function(request)
     local first = request.messages[1].content[1].text
     local n = tonumber(string.match(first, "%d+"))
     local usage = { input_tokens = 10, output_tokens = 1, usd = 0.001 }
+    if string.find(first, "^hang") then return { tool = { name = "bash", input = { command = "touch begun.$$; sleep 60" } } } end
     if string.find(first, "^fail") then return { error = { status = 400, message = "cannot do it" } } end
     if string.find(first, "^wrong") then
         local again = string.find(first, "not accepted") ~= nil
@@ -187,15 +188,76 @@ def command(folder):
     case(left(folder) == [], "and all below it")
 
 
+HANG = """
+meta = { name = "hang", description = "agents whose commands do not end" }
+local fns = {}
+for i = 1, 3 do fns[i] = function() return agent("hang " .. i) end end
+if args.race then fns[4] = function() exec("until ls begun.*; do sleep 0.01; done; sleep 0.3") return "won" end end
+return (race(fns))
+"""
+
+
+def ended(folder):
+    """Workers that run commands are ended in every way: what their commands had in TMPDIR goes as well."""
+    tmp = os.path.join(folder, "tmp")
+    os.makedirs(tmp)
+    with open(os.path.join(folder, "hang.lua"), "w") as f:
+        f.write(HANG)
+    ways = (("the agent's deadline", ["--agent-deadline", "1s"], None), ("the run's deadline", ["--deadline", "1s"], None),
+            ("the end of a race", ["--", "race=true"], None), ("SIGTERM", [], signal.SIGTERM), ("SIGKILL", [], signal.SIGKILL))
+    for i, (how, flags, number) in enumerate(ways):
+        process = subprocess.Popen([WF, "run", "hang.lua", "--model", INNER + " --allow read,bash", "--allow", "read,bash,exec", "--yes",
+                                    "--quiet", "--args", "{}", "--log", "hang%d.wflog" % i, *flags],
+                                   cwd=folder, env={**os.environ, "TMPDIR": tmp}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        begun = []
+        while not begun and process.poll() is None:
+            begun = [name for name in os.listdir(folder) if name.startswith("begun.")]
+            time.sleep(0.01)
+        there = len(os.listdir(tmp))
+        if number:
+            process.send_signal(number)
+        process.wait(timeout=20)
+        for _ in range(200):
+            if not os.listdir(tmp):
+                break
+            time.sleep(0.01)
+        case(there > 0 and os.listdir(tmp) == [] and left(folder) == [], "%s leaves nothing of a worker's commands" % how,
+             (there, os.listdir(tmp)))
+        for name in [name for name in os.listdir(folder) if name.startswith("begun.")]:
+            os.unlink(os.path.join(folder, name))
+
+
+class Quiet:
+    """A worker that says nothing for longer than wf takes to give up on a process that cannot be ended: wf is killed only then."""
+
+    def __init__(self, folder):
+        self.folder = os.path.join(folder, "quiet")
+        os.makedirs(self.folder)
+        with open(os.path.join(self.folder, "q.lua"), "w") as f:
+            f.write('meta = { name = "q", description = "d" }\nreturn agent("x")')
+        self.process = subprocess.Popen([WF, "run", "q.lua", "--model", "exec:sleep 60 & sleep 60", "--yes", "--quiet", "--log", "q.wflog"],
+                                        cwd=self.folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        self.began = time.time()
+
+    def end(self):
+        time.sleep(max(0.0, self.began + 11 - time.time()))
+        self.process.kill()
+        self.process.wait()
+        case(left(self.folder) == [], "what a worker has started goes with it also after a long silence", left(self.folder))
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="wf-worker-") as folder:
         folder = os.path.realpath(folder)
         for name, text in (("outer.lua", SCRIPT), ("model.lua", MODEL)):
             with open(os.path.join(folder, name), "w") as f:
                 f.write(text)
+        quiet = Quiet(folder)
         many(folder)
         failures(folder)
         command(folder)
+        ended(folder)
+        quiet.end()
     print("1..%d" % cases)
     return failed != 0
 

@@ -476,6 +476,34 @@ static void test_many_tickets(void **state) {
 }
 
 /* A ticket that nobody asked `ready` about, ended since, must not keep the wait from sleeping. */
+/* Calls that wait for their turn hold no descriptor of their cwd: with 1,000 lanes there are not so many. */
+static void test_waiting_in_cwd(void **state) {
+    (void)state;
+    struct rlimit old, few;
+    wf_tool_call call = {.name = WF_STR("grep"),
+                         .input = WF_STR("{\"pattern\":\"int main\"}"),
+                         .cwd = WF_STR("src"),
+                         .deadline = UINT64_MAX};
+    int fds = open_fds();
+    close_posix();
+    open_posix(50, 2, 0);
+    for (uint32_t i = 0; i < 50; i++)
+        assert_int_equal(pl.tool_ops->start(pl.tool_ctx, i, &call), WF_OK);
+    assert_true(open_fds() <= fds + 2);
+    for (uint32_t i = 0; i < 50; i++)
+        good(finish(i), "main.c:1:int main(void) {\n");
+    assert_int_equal(open_fds(), fds);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &old), 0);
+    few = old;
+    int next = dup(0);
+    close(next);
+    few.rlim_cur = (rlim_t)next;
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 0, &call), WF_OK);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &old), 0);
+    bad(finish(0), "no descriptor to spare"); /* and no word of the cwd, which is as good as ever */
+}
+
 static void test_wait_sleeps(void **state) {
     (void)state;
     wf_tool_result r;
@@ -635,15 +663,33 @@ static void test_tool_list(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_read),          CASE(test_read_refusals),  CASE(test_refusals_name_the_mend),
-        CASE(test_read_windows),  CASE(test_escapes),        CASE(test_cwd),
-        CASE(test_swapped_links), CASE(test_grep),           CASE(test_grep_context),
-        CASE(test_grep_caps),     CASE(test_grep_is_linear), CASE(test_glob),
-        CASE(test_files_effect),  CASE(test_order),          CASE(test_read_effect),
-        CASE(test_deep_tree),     CASE(test_unreadable),     CASE(test_many_tickets),
-        CASE(test_wait_sleeps),   CASE(test_close_kills),    CASE(test_sigchld_ignored),
-        CASE(test_deadline),      CASE(test_no_root),        CASE(test_tool_list),
-        CASE(test_bash),          CASE(test_exec),
+        CASE(test_read),
+        CASE(test_read_refusals),
+        CASE(test_refusals_name_the_mend),
+        CASE(test_read_windows),
+        CASE(test_escapes),
+        CASE(test_cwd),
+        CASE(test_waiting_in_cwd),
+        CASE(test_swapped_links),
+        CASE(test_grep),
+        CASE(test_grep_context),
+        CASE(test_grep_caps),
+        CASE(test_grep_is_linear),
+        CASE(test_glob),
+        CASE(test_files_effect),
+        CASE(test_order),
+        CASE(test_read_effect),
+        CASE(test_deep_tree),
+        CASE(test_unreadable),
+        CASE(test_many_tickets),
+        CASE(test_wait_sleeps),
+        CASE(test_close_kills),
+        CASE(test_sigchld_ignored),
+        CASE(test_deadline),
+        CASE(test_no_root),
+        CASE(test_tool_list),
+        CASE(test_bash),
+        CASE(test_exec),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
