@@ -170,6 +170,8 @@ static bool program_is_session(const char *name, size_t len) {
                                         "DISPLAY",
                                         "XAUTHORITY",
                                         "WAYLAND_DISPLAY",
+                                        "TMUX",
+                                        "STY",
                                         "BASH_ENV",
                                         "ENV",
                                         "TMP",

@@ -302,6 +302,13 @@ static int attack_abstract(void) {
     return 0;
 }
 
+static int attack_named(void) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    strcpy(a.sun_path, getenv("NAMED"));
+    puts(connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a) == 0 ? "connected" : "refused");
+    return 0;
+}
+
 static int attack_memory(void) {
     puts(shmget((key_t)atoi(getenv("SHARED")), 1, 0) < 0 ? "refused" : "reached");
     return shmget(IPC_PRIVATE, 4096, 0600) < 0; /* and leaves some behind */
@@ -374,7 +381,8 @@ static int attack(const char *name) {
         int (*run)(void);
     } attacks[] = {{"kill", attack_kill},         {"ptrace", attack_ptrace}, {"pry", attack_pry},
                    {"abstract", attack_abstract}, {"bomb", attack_bomb},     {"comet", attack_comet},
-                   {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory}};
+                   {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory},
+                   {"named", attack_named}};
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
         if (strcmp(attacks[i].name, name) == 0) return attacks[i].run();
     return 2;
@@ -920,6 +928,45 @@ static void test_hidden(void **state) {
     prints("cat $B/home/.ssh/id $B/home/.netrc 2>/dev/null; ls $B/home/.ssh 2>/dev/null; echo end", "end\n");
 }
 
+/* Who listens there does for others what the user may do: the terminals of tmux, the keys of ssh's agent. */
+static void test_hidden_sockets(void **state) {
+    (void)state;
+    const char *const named[] = {at("%s/home/tmux-%u/default", base, (unsigned)geteuid()), at("%s/home/other", base),
+                                 at("%s/home/agent", base)};
+    if (jail.spaces == 0) skip();
+    mkdir(at("%s/home/tmux-%u", base, (unsigned)geteuid()), 0700);
+    setenv("TMUX_TMPDIR", at("%s/home", base), 1);
+    setenv("TMUX", at("%s/home/other,1234,0", base), 1);
+    setenv("SSH_AUTH_SOCK", named[2], 1);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        strcpy(a.sun_path, named[i]);
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        setenv("NAMED", named[i], 1);
+        prints("$W named; echo $TMUX$SSH_AUTH_SOCK", "refused\n\n");
+        close(fd);
+    }
+    unsetenv("TMUX_TMPDIR");
+    unsetenv("TMUX");
+    unsetenv("SSH_AUTH_SOCK");
+}
+
+/* Where the workspace lies in a folder that would be hidden, that one is not. */
+static void test_tree_in_hidden(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    char *old = strdup(root);
+    snprintf(root, sizeof root, "%s/home/.ssh/tree", base);
+    mkdir(root, 0777);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, best.spaces);
+    prints("echo x >f && cat f", "x\n");
+    strcpy(root, old);
+    free(old);
+}
+
 /* Memory that processes share by numbers outlives them, and has no path that Landlock could know. */
 static void test_shared_memory(void **state) {
     (void)state;
@@ -1167,6 +1214,8 @@ int main(int argc, char **argv) {
         CASE(test_writes_of_older_kernels),
         CASE(test_modes),
         CASE(test_hidden),
+        CASE(test_hidden_sockets),
+        CASE(test_tree_in_hidden),
         CASE(test_shared_memory),
         CASE(test_prying),
         CASE(test_prying_without_spaces),
