@@ -210,7 +210,7 @@ static int confine_enter(confine_walk *w, const char *name) {
     if (missing && w->guarded) return WFI_CONFINE_GUARDED;
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return -fd;
+    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
