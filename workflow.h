@@ -14547,7 +14547,7 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock). All
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock), /dev/shm being its own. All
  *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands for others, see
  *      jail_secrets and jail_sockets (mount namespace);
@@ -14682,6 +14682,9 @@ static const char *jail_landlock(int abi, int tree, int own) {
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
+    jail_allow(rules, shm, rights);
+    wfi_sys_close(&shm);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -14893,6 +14896,13 @@ static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
     return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
 }
 
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    char path[4096];
+    if (jail_is_below(v->tree, "/dev/shm") || jail_is_below(v->own, "/dev/shm")) return;
+    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -14907,6 +14917,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -15362,7 +15373,7 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/scratch.h ==== */
 
-/* scratch: a directory for one command alone, with a home, a tmp and an empty directory in it, and its removal whatever the
+/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
  * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
 #ifndef WFI_SCRATCH_H
 #define WFI_SCRATCH_H
@@ -15441,7 +15452,7 @@ bool wfi_scratch_make(wfi_scratch *s) {
     if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
     s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
     if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "empty", 0500) == 0)
+        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
         return true;
     int saved = errno;
     wfi_scratch_remove(s);

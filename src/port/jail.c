@@ -89,6 +89,9 @@ static const char *jail_landlock(int abi, int tree, int own) {
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
+    jail_allow(rules, shm, rights);
+    wfi_sys_close(&shm);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -300,6 +303,13 @@ static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
     return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
 }
 
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    char path[4096];
+    if (jail_is_below(v->tree, "/dev/shm") || jail_is_below(v->own, "/dev/shm")) return;
+    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -314,6 +324,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);

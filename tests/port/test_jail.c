@@ -445,6 +445,16 @@ static void test_surroundings(void **state) {
            "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000CapAmb:0000000000000000NoNewPrivs:1");
 }
 
+/* POSIX's shared memory and semaphores are files in /dev/shm: programs that are built of several processes need them. */
+static void test_own_shm(void **state) {
+    (void)state;
+    if (jail.spaces == 0 || access("/dev/shm", F_OK) != 0) skip();
+    prints("mkdir /dev/shm/wf-d && echo x >/dev/shm/wf-d/f && mv /dev/shm/wf-d/f /dev/shm/wf-f && cat /dev/shm/wf-f; "
+           "ls -A $TMPDIR; ls -A /dev/shm",
+           "x\nwf-d\nwf-f\n");
+    assert_int_equal(access("/dev/shm/wf-f", F_OK), -1);
+}
+
 /* Whatever it leaves in its own directories goes. */
 static void test_scratch(void **state) {
     (void)state;
@@ -1194,6 +1204,7 @@ int main(int argc, char **argv) {
         CASE(test_ends),
         CASE(test_input),
         CASE(test_surroundings),
+        CASE(test_own_shm),
         CASE(test_scratch),
         CASE(test_flood),
         CASE(test_timeout),
