@@ -12387,8 +12387,10 @@ typedef struct wfi_guard_seen {
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. aside: the name that another one has now, or "". */
-WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]);
+/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have been another
+ * command's, still at work then. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                           char aside[WFI_GUARD_NAME]);
 
 #endif
 
@@ -12528,32 +12530,39 @@ static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     out[n] = '\0';
 }
 
+static bool guard_alike(const wfi_guard_id *a, const wfi_guard_id *b) {
+    return guard_same(a, b) || (!a->there && !b->there);
+}
+
 /* A link is what it says and where it leads; of all else the number alone would not do, for numbers are given out again. */
 static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
-    if (a->meant.there != b->meant.there || (a->meant.there && !guard_same(&a->meant, &b->meant))) return false;
+    if (!guard_alike(&a->meant, &b->meant)) return false;
     if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
-static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
+    if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
     if (now.id.there) {
         guard_name_aside(guard_names[i], aside);
         if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
     }
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
-    if (!guard_unchanged(seen, &now)) unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced */
+    if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
+    unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced, or it was another command's */
 }
 
-void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]) {
+void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                       char aside[WFI_GUARD_NAME]) {
     char other[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
-    guard_restore(tree, 0, &seen[0], aside);
-    if (seen[1].link) guard_restore(tree, 1, &seen[1], other);
+    guard_restore(tree, 0, &seen[0], first, aside);
+    if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }
 
@@ -12583,6 +12592,7 @@ typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
     bool guarded;                /* it lies itself where nothing may be written */
+    bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
 } wfi_confine;
 
@@ -12973,6 +12983,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
         return ENOTDIR;
     }
     if (c->guarded) out->guarded = true;
+    out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
@@ -14547,10 +14558,11 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock), /dev/shm being its own. All
- *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands for others, see
- *      jail_secrets and jail_sockets (mount namespace);
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
+ *      modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
+ *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
@@ -15553,12 +15565,13 @@ typedef struct wfi_gather {
 } wfi_gather;
 
 typedef struct wfi_program {
-    const char *const *argv; /* NULL-terminated; [0] without a '/' is searched for in PATH */
-    const char *const *env;  /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
-    const wfi_jail *jail;    /* NULL: runs as the user would, with their HOME and session, yet without secrets */
-    const char *tree;        /* the absolute path of the directory below which a jail lets it write, */
-    int tree_fd;             /* and the same, open */
-    const char *dir;         /* the absolute path of the directory where it starts */
+    const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;    /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;      /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;               /* and the same, open */
+    const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
+    const char *dir;           /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
@@ -16252,7 +16265,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
@@ -17806,6 +17819,7 @@ static bool shell_place(wfi_work *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
+    p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
         wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
         return false;
@@ -19149,6 +19163,7 @@ static void worker_child(void *arg) {
     worker_report r;
     wf_str out, head, tail;
     memset(&r, 0, sizeof r);
+    p.first = job->cwd.below ? NULL : job->cwd.guard;
     p.input = worker_spec(job);
     if (room == NULL || p.input.len == 0) return;
     p.jail = job->l->jailed ? &job->w->tools->jail : NULL;

@@ -340,6 +340,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
         return ENOTDIR;
     }
     if (c->guarded) out->guarded = true;
+    out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);

@@ -210,12 +210,15 @@ static void turn(void) {
     wfi_children_pump(&children, wfi_sys_now_ms());
 }
 
+static wfi_guard_id first_guard[WFI_GUARDS]; /* what .git and .wf meant before a test's commands */
+
 static spec spec_of(const char *const *argv, uint64_t ms) {
     spec s;
     memset(&s, 0, sizeof s);
     s.p.argv = argv;
     s.p.jail = &jail;
     s.p.tree = s.p.dir = root;
+    s.p.first = first_guard[1].there ? first_guard : NULL;
     s.p.out.cap = 100000;
     s.p.deadline = wfi_sys_now_ms() + ms;
     return s;
@@ -856,6 +859,46 @@ static void test_git_as_file_moved(void **state) {
     moved_git("echo 'gitdir: deep/real' >.git");
 }
 
+/* Two commands at a time: what the second one finds is the first one's, and not to be made again. */
+static void git_overlapping(const char *how, const char *expected) {
+    const char *const argv[2][4] = {
+        {"sh", "-c",
+         "mkdir evil; echo evil >evil/config; rm -f .git; ln -s evil .git; while [ ! -e go ]; do sleep 0.02; done",
+         NULL},
+        {"sh", "-c", "touch go; while [ -e go ]; do sleep 0.02; done", NULL}};
+    uint32_t place[2];
+    assert_int_equal(system(at("cd %s && %s", root, how)), 0);
+    int fd = open(root, O_RDONLY | O_DIRECTORY);
+    wfi_guard_ids(fd, first_guard);
+    close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        spec s = spec_of(argv[i], 20000);
+        place[i] = start(&s);
+        while (access(at("%s/%s", root, i == 0 ? ".git/config" : "go"), F_OK) != 0 ||
+               strcmp(get(at("%s/.git/config", root)), "evil\n") != 0)
+            if (children.at[place[0]].state != WFI_CHILD_RUNNING) break;
+    }
+    while (children.at[place[0]].state != WFI_CHILD_DONE)
+        turn();
+    unlink(at("%s/go", root));
+    while (children.at[place[1]].state != WFI_CHILD_DONE)
+        turn();
+    assert_string_equal(get(at("%s/.git/config", root)), expected);
+    memset(first_guard, 0, sizeof first_guard);
+    for (size_t i = 0; i < 2; i++)
+        wfi_child_release(&children, place[i]);
+}
+
+static void test_git_overlapping(void **state) {
+    (void)state;
+    git_overlapping("rm -r .git", "(none)");
+}
+
+static void test_git_link_overlapping(void **state) {
+    (void)state;
+    git_overlapping("mv .git real && ln -s real .git", "git\n");
+}
+
 static void test_wf_as_link(void **state) {
     (void)state;
     static const char *const attempts[] = {"rm .wf; mkdir .wf; echo x >.wf/log",
@@ -1219,6 +1262,8 @@ int main(int argc, char **argv) {
         CASE(test_git_as_bad_link),
         CASE(test_git_as_link_moved),
         CASE(test_git_as_file_moved),
+        CASE(test_git_overlapping),
+        CASE(test_git_link_overlapping),
         CASE(test_wf_as_link),
         CASE(test_git_made),
         CASE(test_git_made_without_spaces),
