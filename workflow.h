@@ -12400,8 +12400,10 @@ typedef struct wfi_guard_seen {
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. aside: the name that another one has now, or "". */
-WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]);
+/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have been another
+ * command's, still at work then. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                           char aside[WFI_GUARD_NAME]);
 
 #endif
 
@@ -12541,32 +12543,39 @@ static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     out[n] = '\0';
 }
 
+static bool guard_alike(const wfi_guard_id *a, const wfi_guard_id *b) {
+    return guard_same(a, b) || (!a->there && !b->there);
+}
+
 /* A link is what it says and where it leads; of all else the number alone would not do, for numbers are given out again. */
 static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
-    if (a->meant.there != b->meant.there || (a->meant.there && !guard_same(&a->meant, &b->meant))) return false;
+    if (!guard_alike(&a->meant, &b->meant)) return false;
     if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
-static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
+    if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
     if (now.id.there) {
         guard_name_aside(guard_names[i], aside);
         if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
     }
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
-    if (!guard_unchanged(seen, &now)) unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced */
+    if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
+    unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced, or it was another command's */
 }
 
-void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]) {
+void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                       char aside[WFI_GUARD_NAME]) {
     char other[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
-    guard_restore(tree, 0, &seen[0], aside);
-    if (seen[1].link) guard_restore(tree, 1, &seen[1], other);
+    guard_restore(tree, 0, &seen[0], first, aside);
+    if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }
 
@@ -12596,6 +12605,7 @@ typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
     bool guarded;                /* it lies itself where nothing may be written */
+    bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
 } wfi_confine;
 
@@ -12856,7 +12866,7 @@ static int confine_enter(confine_walk *w, const char *name) {
     if (missing && w->guarded) return WFI_CONFINE_GUARDED;
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return -fd;
+    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
@@ -12986,6 +12996,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
         return ENOTDIR;
     }
     if (c->guarded) out->guarded = true;
+    out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
@@ -14560,10 +14571,11 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock). All
- *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs containers, see
- *      jail_secrets and jail_sockets (mount namespace);
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
+ *      modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
+ *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
@@ -14695,6 +14707,9 @@ static const char *jail_landlock(int abi, int tree, int own) {
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
+    jail_allow(rules, shm, rights);
+    wfi_sys_close(&shm);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -14754,18 +14769,23 @@ static bool jail_write(const char *path, const char *text) {
     return n == (ssize_t)strlen(text);
 }
 
-/* "ID ID 1": everybody keeps their number. */
-static bool jail_map(const char *path, uint32_t id) {
-    char digits[12], line[32];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
+static const char *jail_digits(uint32_t id, char room[12]) {
+    size_t at = 11;
+    room[at] = '\0';
     do {
-        digits[--at] = (char)('0' + id % 10);
+        room[--at] = (char)('0' + id % 10);
         id /= 10;
     } while (id > 0);
-    strcpy(line, digits + at);
+    return room + at;
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char room[12], line[32];
+    const char *digits = jail_digits(id, room);
+    strcpy(line, digits);
     strcat(line, " ");
-    strcat(line, digits + at);
+    strcat(line, digits);
     strcat(line, " 1");
     return jail_write(path, line);
 }
@@ -14846,28 +14866,66 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".config/git/credentials",
                                            ".config/wf"};
 
-static bool jail_hide(const char *path, const char *empty) {
+typedef struct jail_view {
+    const char *tree, *own, *empty; /* of wfi_jail_mounts */
+} jail_view;
+
+static bool jail_is_below(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* What the command works in stays in sight, wherever the user has put it. */
+static bool jail_hide(const jail_view *v, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
-    return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+    if (jail_is_below(v->tree, path) || jail_is_below(v->own, path)) return true;
+    return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
-/* Who may speak there may do what root does. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman", "/run/containerd", "/run/crio"};
-
-static bool jail_hide_sockets(const char *empty) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(jail_sockets[i], empty)) return false;
-    return true;
-}
-
-static bool jail_hide_secrets(const char *empty) {
+static bool jail_hide_secrets(const jail_view *v) {
     char path[4096];
     const char *home = getenv("HOME");
     if (home == NULL || home[0] != '/') return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(path, empty)) return false;
+        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
     return true;
+}
+
+/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
+static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
+                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
+                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+
+/* A socket that a variable names, up to a comma. */
+static bool jail_hide_named(const jail_view *v, const char *variable) {
+    char path[4096];
+    const char *value = getenv(variable);
+    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
+    memcpy(path, value, n);
+    path[n] = '\0';
+    return jail_hide(v, path);
+}
+
+static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
+    char path[4096], name[18] = "tmux-", room[12];
+    const char *dir = getenv("TMUX_TMPDIR");
+    strcat(name, jail_digits(uid, room));
+    return !jail_join(path, dir != NULL && dir[0] == '/' ? dir : "/tmp", name) || jail_hide(v, path);
+}
+
+static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
+    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+        if (!jail_hide(v, jail_sockets[i])) return false;
+    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+}
+
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    char path[4096];
+    if (jail_is_below(v->tree, "/dev/shm") || jail_is_below(v->own, "/dev/shm")) return;
+    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -14875,14 +14933,16 @@ const char *wfi_jail_begin(const wfi_jail *j) {
 }
 
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
     if (j->spaces == 0) return NULL;
     /* and shared memory of its own, which ends with it; a kernel without has none to share */
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
+    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
@@ -15342,7 +15402,7 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/scratch.h ==== */
 
-/* scratch: a directory for one command alone, with a home, a tmp and an empty directory in it, and its removal whatever the
+/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
  * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
 #ifndef WFI_SCRATCH_H
 #define WFI_SCRATCH_H
@@ -15421,7 +15481,7 @@ bool wfi_scratch_make(wfi_scratch *s) {
     if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
     s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
     if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "empty", 0500) == 0)
+        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
         return true;
     int saved = errno;
     wfi_scratch_remove(s);
@@ -15523,12 +15583,13 @@ typedef struct wfi_gather {
 } wfi_gather;
 
 typedef struct wfi_program {
-    const char *const *argv; /* NULL-terminated; [0] without a '/' is searched for in PATH */
-    const char *const *env;  /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
-    const wfi_jail *jail;    /* NULL: runs as the user would, with their HOME and session, yet without secrets */
-    const char *tree;        /* the absolute path of the directory below which a jail lets it write, */
-    int tree_fd;             /* and the same, open */
-    const char *dir;         /* the absolute path of the directory where it starts */
+    const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;    /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;      /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;               /* and the same, open */
+    const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
+    const char *dir;           /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
@@ -15728,6 +15789,8 @@ static bool program_is_session(const char *name, size_t len) {
                                         "DISPLAY",
                                         "XAUTHORITY",
                                         "WAYLAND_DISPLAY",
+                                        "TMUX",
+                                        "STY",
                                         "BASH_ENV",
                                         "ENV",
                                         "TMP",
@@ -16237,7 +16300,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
@@ -17238,8 +17301,8 @@ void wfi_work_grep(wfi_work *w) {
  *      failure nothing is left, neither that file nor a directory that was made for it.
  *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
  *      outside of the root is touched.
- *   3. The file keeps its mode, and its owner and group where the system lets us. Where the group cannot be kept, the new
- *      one gets no more than everybody; setuid and setgid bits go, as they do with any write.
+ *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
+ *      be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any write.
  *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -17253,6 +17316,9 @@ void wfi_work_grep(wfi_work *w) {
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if WFI_LINUX
+#include <sys/xattr.h>
+#endif
 
 #define WRITE_AROUND   2u   /* lines shown before and behind a change */
 #define WRITE_SHOWN    12u  /* lines shown at most */
@@ -17260,6 +17326,7 @@ void wfi_work_grep(wfi_work *w) {
 #define WRITE_LINE     300u /* bytes shown of a line */
 #define WRITE_TRIES    8u   /* for a free name; they are random */
 #define WRITE_NEW_NAME 24u
+#define WRITE_LIST     8192u /* bytes of an access list */
 
 typedef struct write_file {
     wfi_spot spot;
@@ -17376,6 +17443,22 @@ static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
     return fd;
 }
 
+/* The old file's access list, and none that is for new files of its directory. False: it could not be kept. */
+static bool write_keep_list(const write_file *f, int fd) {
+#if WFI_LINUX
+    static const char name[] = "system.posix_acl_access";
+    char list[WRITE_LIST];
+    ssize_t n = fgetxattr(f->fd, name, list, sizeof list);
+    if (n >= 0) return fsetxattr(fd, name, list, (size_t)n, 0) == 0;
+    if (errno != ENODATA) return errno == ENOTSUP;
+    return fremovexattr(fd, name) == 0 || errno == ENODATA || errno == ENOTSUP;
+#else
+    (void)f;
+    (void)fd;
+    return true;
+#endif
+}
+
 /* Gives the new file what the old one has. */
 static int write_keep(const write_file *f, int fd) {
     struct stat st;
@@ -17383,8 +17466,8 @@ static int write_keep(const write_file *f, int fd) {
     if (f->fd < 0) return 0;
     if (fstat(fd, &st) != 0) return errno;
     bool same = st.st_uid == f->st.st_uid && st.st_gid == f->st.st_gid;
-    if (!same && fchown(fd, f->st.st_uid, f->st.st_gid) != 0 && fchown(fd, (uid_t)-1, f->st.st_gid) != 0)
-        mode &= (mode_t)(0707 | (mode & 07) << 3);
+    bool group = same || fchown(fd, f->st.st_uid, f->st.st_gid) == 0 || fchown(fd, (uid_t)-1, f->st.st_gid) == 0;
+    if (!write_keep_list(f, fd) || !group) mode &= (mode_t)(0707 | (mode & 07) << 3);
     return fchmod(fd, mode) == 0 ? 0 : errno;
 }
 
@@ -17771,6 +17854,7 @@ static bool shell_place(wfi_work *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
+    p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
         wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
         return false;
@@ -19142,6 +19226,7 @@ static void worker_child(void *arg) {
     worker_report r;
     wf_str out, head, tail;
     memset(&r, 0, sizeof r);
+    p.first = job->cwd.below ? NULL : job->cwd.guard;
     p.input = worker_spec(job);
     if (room == NULL || p.input.len == 0) return;
     p.jail = job->l->jailed ? &job->w->tools->jail : NULL;

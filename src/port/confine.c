@@ -210,7 +210,7 @@ static int confine_enter(confine_walk *w, const char *name) {
     if (missing && w->guarded) return WFI_CONFINE_GUARDED;
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return -fd;
+    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
@@ -340,6 +340,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
         return ENOTDIR;
     }
     if (c->guarded) out->guarded = true;
+    out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);

@@ -21,6 +21,7 @@ typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
     bool guarded;                /* it lies itself where nothing may be written */
+    bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
 } wfi_confine;
 

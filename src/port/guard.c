@@ -131,31 +131,38 @@ static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     out[n] = '\0';
 }
 
+static bool guard_alike(const wfi_guard_id *a, const wfi_guard_id *b) {
+    return guard_same(a, b) || (!a->there && !b->there);
+}
+
 /* A link is what it says and where it leads; of all else the number alone would not do, for numbers are given out again. */
 static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     if (!a->id.there || !b->id.there) return a->id.there == b->id.there;
-    if (a->meant.there != b->meant.there || (a->meant.there && !guard_same(&a->meant, &b->meant))) return false;
+    if (!guard_alike(&a->meant, &b->meant)) return false;
     if (a->link || b->link) return a->link && b->link && strcmp(a->target, b->target) == 0;
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
-static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, char aside[WFI_GUARD_NAME]) {
+static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
+    if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
     if (now.id.there) {
         guard_name_aside(guard_names[i], aside);
         if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
     }
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
-    if (!guard_unchanged(seen, &now)) unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced */
+    if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
+    unlinkat(tree, guard_names[i], 0); /* what it led to has been replaced, or it was another command's */
 }
 
-void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]) {
+void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                       char aside[WFI_GUARD_NAME]) {
     char other[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
-    guard_restore(tree, 0, &seen[0], aside);
-    if (seen[1].link) guard_restore(tree, 1, &seen[1], other);
+    guard_restore(tree, 0, &seen[0], first, aside);
+    if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }

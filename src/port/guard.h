@@ -45,7 +45,9 @@ typedef struct wfi_guard_seen {
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. aside: the name that another one has now, or "". */
-WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], char aside[WFI_GUARD_NAME]);
+/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have been another
+ * command's, still at work then. aside: the name that another one has now, or "". */
+WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
+                           char aside[WFI_GUARD_NAME]);
 
 #endif

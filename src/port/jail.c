@@ -89,6 +89,9 @@ static const char *jail_landlock(int abi, int tree, int own) {
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
+    jail_allow(rules, shm, rights);
+    wfi_sys_close(&shm);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -148,18 +151,23 @@ static bool jail_write(const char *path, const char *text) {
     return n == (ssize_t)strlen(text);
 }
 
-/* "ID ID 1": everybody keeps their number. */
-static bool jail_map(const char *path, uint32_t id) {
-    char digits[12], line[32];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
+static const char *jail_digits(uint32_t id, char room[12]) {
+    size_t at = 11;
+    room[at] = '\0';
     do {
-        digits[--at] = (char)('0' + id % 10);
+        room[--at] = (char)('0' + id % 10);
         id /= 10;
     } while (id > 0);
-    strcpy(line, digits + at);
+    return room + at;
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char room[12], line[32];
+    const char *digits = jail_digits(id, room);
+    strcpy(line, digits);
     strcat(line, " ");
-    strcat(line, digits + at);
+    strcat(line, digits);
     strcat(line, " 1");
     return jail_write(path, line);
 }
@@ -240,28 +248,66 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".config/git/credentials",
                                            ".config/wf"};
 
-static bool jail_hide(const char *path, const char *empty) {
+typedef struct jail_view {
+    const char *tree, *own, *empty; /* of wfi_jail_mounts */
+} jail_view;
+
+static bool jail_is_below(const char *path, const char *dir) {
+    size_t n = strlen(dir);
+    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* What the command works in stays in sight, wherever the user has put it. */
+static bool jail_hide(const jail_view *v, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
-    return mount(S_ISDIR(st.st_mode) ? empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+    if (jail_is_below(v->tree, path) || jail_is_below(v->own, path)) return true;
+    return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
-/* Who may speak there may do what root does. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman", "/run/containerd", "/run/crio"};
-
-static bool jail_hide_sockets(const char *empty) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(jail_sockets[i], empty)) return false;
-    return true;
-}
-
-static bool jail_hide_secrets(const char *empty) {
+static bool jail_hide_secrets(const jail_view *v) {
     char path[4096];
     const char *home = getenv("HOME");
     if (home == NULL || home[0] != '/') return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(path, empty)) return false;
+        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
     return true;
+}
+
+/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
+static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
+                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
+                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+
+/* A socket that a variable names, up to a comma. */
+static bool jail_hide_named(const jail_view *v, const char *variable) {
+    char path[4096];
+    const char *value = getenv(variable);
+    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
+    memcpy(path, value, n);
+    path[n] = '\0';
+    return jail_hide(v, path);
+}
+
+static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
+    char path[4096], name[18] = "tmux-", room[12];
+    const char *dir = getenv("TMUX_TMPDIR");
+    strcat(name, jail_digits(uid, room));
+    return !jail_join(path, dir != NULL && dir[0] == '/' ? dir : "/tmp", name) || jail_hide(v, path);
+}
+
+static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
+    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+        if (!jail_hide(v, jail_sockets[i])) return false;
+    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+}
+
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    char path[4096];
+    if (jail_is_below(v->tree, "/dev/shm") || jail_is_below(v->own, "/dev/shm")) return;
+    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -269,14 +315,16 @@ const char *wfi_jail_begin(const wfi_jail *j) {
 }
 
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
     if (j->spaces == 0) return NULL;
     /* and shared memory of its own, which ends with it; a kernel without has none to share */
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    if (!jail_hide_secrets(empty)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(empty)) return "hide the sockets of container daemons";
+    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);

@@ -3,10 +3,11 @@
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock). All
- *      other file systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners and times;
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs containers, see
- *      jail_secrets and jail_sockets (mount namespace);
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
+ *      modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
+ *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;

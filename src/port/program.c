@@ -170,6 +170,8 @@ static bool program_is_session(const char *name, size_t len) {
                                         "DISPLAY",
                                         "XAUTHORITY",
                                         "WAYLAND_DISPLAY",
+                                        "TMUX",
+                                        "STY",
                                         "BASH_ENV",
                                         "ENV",
                                         "TMP",
@@ -679,7 +681,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, end->aside);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);

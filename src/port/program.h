@@ -31,12 +31,13 @@ typedef struct wfi_gather {
 } wfi_gather;
 
 typedef struct wfi_program {
-    const char *const *argv; /* NULL-terminated; [0] without a '/' is searched for in PATH */
-    const char *const *env;  /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
-    const wfi_jail *jail;    /* NULL: runs as the user would, with their HOME and session, yet without secrets */
-    const char *tree;        /* the absolute path of the directory below which a jail lets it write, */
-    int tree_fd;             /* and the same, open */
-    const char *dir;         /* the absolute path of the directory where it starts */
+    const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;    /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;      /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;               /* and the same, open */
+    const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
+    const char *dir;           /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */

@@ -53,7 +53,7 @@ bool wfi_scratch_make(wfi_scratch *s) {
     if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
     s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
     if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "empty", 0500) == 0)
+        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
         return true;
     int saved = errno;
     wfi_scratch_remove(s);

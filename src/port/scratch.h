@@ -1,4 +1,4 @@
-/* scratch: a directory for one command alone, with a home, a tmp and an empty directory in it, and its removal whatever the
+/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
  * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
 #ifndef WFI_SCRATCH_H
 #define WFI_SCRATCH_H

@@ -29,6 +29,7 @@ static bool shell_place(wfi_work *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
+    p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
         wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
         return false;

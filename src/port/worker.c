@@ -110,6 +110,7 @@ static void worker_child(void *arg) {
     worker_report r;
     wf_str out, head, tail;
     memset(&r, 0, sizeof r);
+    p.first = job->cwd.below ? NULL : job->cwd.guard;
     p.input = worker_spec(job);
     if (room == NULL || p.input.len == 0) return;
     p.jail = job->l->jailed ? &job->w->tools->jail : NULL;

@@ -5,8 +5,8 @@
  *      failure nothing is left, neither that file nor a directory that was made for it.
  *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
  *      outside of the root is touched.
- *   3. The file keeps its mode, and its owner and group where the system lets us. Where the group cannot be kept, the new
- *      one gets no more than everybody; setuid and setgid bits go, as they do with any write.
+ *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
+ *      be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any write.
  *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
@@ -21,6 +21,9 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+#if WFI_LINUX
+#include <sys/xattr.h>
+#endif
 
 #define WRITE_AROUND   2u   /* lines shown before and behind a change */
 #define WRITE_SHOWN    12u  /* lines shown at most */
@@ -28,6 +31,7 @@
 #define WRITE_LINE     300u /* bytes shown of a line */
 #define WRITE_TRIES    8u   /* for a free name; they are random */
 #define WRITE_NEW_NAME 24u
+#define WRITE_LIST     8192u /* bytes of an access list */
 
 typedef struct write_file {
     wfi_spot spot;
@@ -144,6 +148,22 @@ static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
     return fd;
 }
 
+/* The old file's access list, and none that is for new files of its directory. False: it could not be kept. */
+static bool write_keep_list(const write_file *f, int fd) {
+#if WFI_LINUX
+    static const char name[] = "system.posix_acl_access";
+    char list[WRITE_LIST];
+    ssize_t n = fgetxattr(f->fd, name, list, sizeof list);
+    if (n >= 0) return fsetxattr(fd, name, list, (size_t)n, 0) == 0;
+    if (errno != ENODATA) return errno == ENOTSUP;
+    return fremovexattr(fd, name) == 0 || errno == ENODATA || errno == ENOTSUP;
+#else
+    (void)f;
+    (void)fd;
+    return true;
+#endif
+}
+
 /* Gives the new file what the old one has. */
 static int write_keep(const write_file *f, int fd) {
     struct stat st;
@@ -151,8 +171,8 @@ static int write_keep(const write_file *f, int fd) {
     if (f->fd < 0) return 0;
     if (fstat(fd, &st) != 0) return errno;
     bool same = st.st_uid == f->st.st_uid && st.st_gid == f->st.st_gid;
-    if (!same && fchown(fd, f->st.st_uid, f->st.st_gid) != 0 && fchown(fd, (uid_t)-1, f->st.st_gid) != 0)
-        mode &= (mode_t)(0707 | (mode & 07) << 3);
+    bool group = same || fchown(fd, f->st.st_uid, f->st.st_gid) == 0 || fchown(fd, (uid_t)-1, f->st.st_gid) == 0;
+    if (!write_keep_list(f, fd) || !group) mode &= (mode_t)(0707 | (mode & 07) << 3);
     return fchmod(fd, mode) == 0 ? 0 : errno;
 }
 

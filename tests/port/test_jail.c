@@ -210,12 +210,15 @@ static void turn(void) {
     wfi_children_pump(&children, wfi_sys_now_ms());
 }
 
+static wfi_guard_id first_guard[WFI_GUARDS]; /* what .git and .wf meant before a test's commands */
+
 static spec spec_of(const char *const *argv, uint64_t ms) {
     spec s;
     memset(&s, 0, sizeof s);
     s.p.argv = argv;
     s.p.jail = &jail;
     s.p.tree = s.p.dir = root;
+    s.p.first = first_guard[1].there ? first_guard : NULL;
     s.p.out.cap = 100000;
     s.p.deadline = wfi_sys_now_ms() + ms;
     return s;
@@ -302,6 +305,13 @@ static int attack_abstract(void) {
     return 0;
 }
 
+static int attack_named(void) {
+    struct sockaddr_un a = {.sun_family = AF_UNIX};
+    strcpy(a.sun_path, getenv("NAMED"));
+    puts(connect(socket(AF_UNIX, SOCK_STREAM, 0), (struct sockaddr *)&a, sizeof a) == 0 ? "connected" : "refused");
+    return 0;
+}
+
 static int attack_memory(void) {
     puts(shmget((key_t)atoi(getenv("SHARED")), 1, 0) < 0 ? "refused" : "reached");
     return shmget(IPC_PRIVATE, 4096, 0600) < 0; /* and leaves some behind */
@@ -374,7 +384,8 @@ static int attack(const char *name) {
         int (*run)(void);
     } attacks[] = {{"kill", attack_kill},         {"ptrace", attack_ptrace}, {"pry", attack_pry},
                    {"abstract", attack_abstract}, {"bomb", attack_bomb},     {"comet", attack_comet},
-                   {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory}};
+                   {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory},
+                   {"named", attack_named}};
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
         if (strcmp(attacks[i].name, name) == 0) return attacks[i].run();
     return 2;
@@ -435,6 +446,16 @@ static void test_surroundings(void **state) {
     prints("ulimit -c; ps -o sid= -o pgid= -p $$ | awk '{ print ($1 == $2) }'", "0\n1\n");
     prints("grep -h -e NoNewPrivs -e 'Cap[PEBA]' /proc/self/status | tr -d '\\t\\n'",
            "CapPrm:0000000000000000CapEff:0000000000000000CapBnd:0000000000000000CapAmb:0000000000000000NoNewPrivs:1");
+}
+
+/* POSIX's shared memory and semaphores are files in /dev/shm: programs that are built of several processes need them. */
+static void test_own_shm(void **state) {
+    (void)state;
+    if (jail.spaces == 0 || access("/dev/shm", F_OK) != 0) skip();
+    prints("mkdir /dev/shm/wf-d && echo x >/dev/shm/wf-d/f && mv /dev/shm/wf-d/f /dev/shm/wf-f && cat /dev/shm/wf-f; "
+           "ls -A $TMPDIR; ls -A /dev/shm",
+           "x\nwf-d\nwf-f\n");
+    assert_int_equal(access("/dev/shm/wf-f", F_OK), -1);
 }
 
 /* Whatever it leaves in its own directories goes. */
@@ -855,6 +876,46 @@ static void test_git_as_file_moved(void **state) {
     moved_git("echo 'gitdir: deep/real' >.git");
 }
 
+/* Two commands at a time: what the second one finds is the first one's, and not to be made again. */
+static void git_overlapping(const char *how, const char *expected) {
+    const char *const argv[2][4] = {
+        {"sh", "-c",
+         "mkdir evil; echo evil >evil/config; rm -f .git; ln -s evil .git; while [ ! -e go ]; do sleep 0.02; done",
+         NULL},
+        {"sh", "-c", "touch go; while [ -e go ]; do sleep 0.02; done", NULL}};
+    uint32_t place[2];
+    assert_int_equal(system(at("cd %s && %s", root, how)), 0);
+    int fd = open(root, O_RDONLY | O_DIRECTORY);
+    wfi_guard_ids(fd, first_guard);
+    close(fd);
+    for (size_t i = 0; i < 2; i++) {
+        spec s = spec_of(argv[i], 20000);
+        place[i] = start(&s);
+        while (access(at("%s/%s", root, i == 0 ? ".git/config" : "go"), F_OK) != 0 ||
+               strcmp(get(at("%s/.git/config", root)), "evil\n") != 0)
+            if (children.at[place[0]].state != WFI_CHILD_RUNNING) break;
+    }
+    while (children.at[place[0]].state != WFI_CHILD_DONE)
+        turn();
+    unlink(at("%s/go", root));
+    while (children.at[place[1]].state != WFI_CHILD_DONE)
+        turn();
+    assert_string_equal(get(at("%s/.git/config", root)), expected);
+    memset(first_guard, 0, sizeof first_guard);
+    for (size_t i = 0; i < 2; i++)
+        wfi_child_release(&children, place[i]);
+}
+
+static void test_git_overlapping(void **state) {
+    (void)state;
+    git_overlapping("rm -r .git", "(none)");
+}
+
+static void test_git_link_overlapping(void **state) {
+    (void)state;
+    git_overlapping("mv .git real && ln -s real .git", "git\n");
+}
+
 static void test_wf_as_link(void **state) {
     (void)state;
     static const char *const attempts[] = {"rm .wf; mkdir .wf; echo x >.wf/log",
@@ -935,6 +996,45 @@ static void test_hidden(void **state) {
     if (jail.spaces == 0) skip();
     setenv("B", base, 1);
     prints("cat $B/home/.ssh/id $B/home/.netrc 2>/dev/null; ls $B/home/.ssh 2>/dev/null; echo end", "end\n");
+}
+
+/* Who listens there does for others what the user may do: the terminals of tmux, the keys of ssh's agent. */
+static void test_hidden_sockets(void **state) {
+    (void)state;
+    const char *const named[] = {at("%s/home/tmux-%u/default", base, (unsigned)geteuid()), at("%s/home/other", base),
+                                 at("%s/home/agent", base)};
+    if (jail.spaces == 0) skip();
+    mkdir(at("%s/home/tmux-%u", base, (unsigned)geteuid()), 0700);
+    setenv("TMUX_TMPDIR", at("%s/home", base), 1);
+    setenv("TMUX", at("%s/home/other,1234,0", base), 1);
+    setenv("SSH_AUTH_SOCK", named[2], 1);
+    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+        struct sockaddr_un a = {.sun_family = AF_UNIX};
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        strcpy(a.sun_path, named[i]);
+        assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
+        assert_int_equal(listen(fd, 1), 0);
+        setenv("NAMED", named[i], 1);
+        prints("$W named; echo $TMUX$SSH_AUTH_SOCK", "refused\n\n");
+        close(fd);
+    }
+    unsetenv("TMUX_TMPDIR");
+    unsetenv("TMUX");
+    unsetenv("SSH_AUTH_SOCK");
+}
+
+/* Where the workspace lies in a folder that would be hidden, that one is not. */
+static void test_tree_in_hidden(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    char *old = strdup(root);
+    snprintf(root, sizeof root, "%s/home/.ssh/tree", base);
+    mkdir(root, 0777);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, best.spaces);
+    prints("echo x >f && cat f", "x\n");
+    strcpy(root, old);
+    free(old);
 }
 
 /* Memory that processes share by numbers outlives them, and has no path that Landlock could know. */
@@ -1164,6 +1264,7 @@ int main(int argc, char **argv) {
         CASE(test_ends),
         CASE(test_input),
         CASE(test_surroundings),
+        CASE(test_own_shm),
         CASE(test_scratch),
         CASE(test_flood),
         CASE(test_timeout),
@@ -1179,12 +1280,16 @@ int main(int argc, char **argv) {
         CASE(test_git_as_bad_link),
         CASE(test_git_as_link_moved),
         CASE(test_git_as_file_moved),
+        CASE(test_git_overlapping),
+        CASE(test_git_link_overlapping),
         CASE(test_wf_as_link),
         CASE(test_git_made),
         CASE(test_git_made_without_spaces),
         CASE(test_writes_of_older_kernels),
         CASE(test_modes),
         CASE(test_hidden),
+        CASE(test_hidden_sockets),
+        CASE(test_tree_in_hidden),
         CASE(test_shared_memory),
         CASE(test_prying),
         CASE(test_prying_without_spaces),

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/xattr.h>
 
 #define OUTSIDE "path leads outside the workspace: "
 #define GUARDED "tools do not write to .git and .wf: "
@@ -191,6 +192,33 @@ static void test_foreign_group(void **state) {
     as_nobody(false);
     assert_false(answer_is_error);
     assert_int_equal(mode_of("foreign"), 0622);
+}
+
+/* Version 2; owner rw, user 1234 rw, group nothing, mask rw, others nothing; little endian, as all file systems keep it. */
+static const unsigned char access_list[] = {2, 0,   0,   0,   1,   0,   6,  0, 255, 255, 255, 255, 2,   0,  6,
+                                            0, 210, 4,   0,   0,   4,   0,  0, 0,   255, 255, 255, 255, 16, 0,
+                                            6, 0,   255, 255, 255, 255, 32, 0, 0,   0,   255, 255, 255, 255};
+
+/* With an access list, the group's bits of the mode are the list's mask: without it they would be the group's own. */
+static void test_access_list(void **state) {
+    (void)state;
+    static const char *const lists[] = {"system.posix_acl_access", "system.posix_acl_default"};
+    char list[256];
+    put("listed", "x\n");
+    if (setxattr(at("listed"), lists[0], access_list, sizeof access_list, 0) != 0) skip();
+    assert_int_equal(mode_of("listed"), 0660);
+    has(edit("listed", "x", "y"), "edited");
+    has(write_to("listed", "z"), "replaced");
+    assert_int_equal(getxattr(at("listed"), lists[0], list, sizeof list), sizeof access_list);
+    assert_memory_equal(list, access_list, sizeof access_list);
+    put("plain", "x\n");
+    chmod(at("plain"), 0640);
+    assert_int_equal(setxattr(root, lists[1], access_list, sizeof access_list, 0), 0); /* for new files there */
+    has(edit("plain", "x", "y"), "edited");
+    has(write_to("new", "z"), "made");
+    assert_int_equal(getxattr(at("plain"), lists[0], list, sizeof list), -1);
+    assert_int_equal(mode_of("plain"), 0640);
+    assert_int_equal(getxattr(at("new"), lists[0], list, sizeof list), sizeof access_list);
 }
 
 static void test_hard_links(void **state) {
@@ -747,12 +775,13 @@ static int setup_write(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_write, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_write),         CASE(test_write_refusals), CASE(test_not_allowed),    CASE(test_modes),
-        CASE(test_foreign_group), CASE(test_hard_links),     CASE(test_links_inside),   CASE(test_escapes),
-        CASE(test_guarded),       CASE(test_git_as_link),    CASE(test_git_as_file),    CASE(test_swapped_links),
-        CASE(test_permissions),   CASE(test_disk_full),      CASE(test_file_limit),     CASE(test_atomic),
-        CASE(test_edit),          CASE(test_edit_refusals),  CASE(test_edit_several),   CASE(test_edit_crlf),
-        CASE(test_edit_near),     CASE(test_edit_large),     CASE(test_leaves_nothing), CASE(test_texts),
+        CASE(test_write),         CASE(test_write_refusals), CASE(test_not_allowed),   CASE(test_modes),
+        CASE(test_foreign_group), CASE(test_access_list),    CASE(test_hard_links),    CASE(test_links_inside),
+        CASE(test_escapes),       CASE(test_guarded),        CASE(test_git_as_link),   CASE(test_git_as_file),
+        CASE(test_swapped_links), CASE(test_permissions),    CASE(test_disk_full),     CASE(test_file_limit),
+        CASE(test_atomic),        CASE(test_edit),           CASE(test_edit_refusals), CASE(test_edit_several),
+        CASE(test_edit_crlf),     CASE(test_edit_near),      CASE(test_edit_large),    CASE(test_leaves_nothing),
+        CASE(test_texts),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
