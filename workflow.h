@@ -12216,6 +12216,8 @@ WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
             setrlimit((resource), &limit);                                                                             \
         }                                                                                                              \
     } while (0)
+/* Whether the system tells the children of a process (Linux: /proc, mounted, with CONFIG_PROC_CHILDREN). */
+WFI bool wfi_sys_knows_children(void);
 WFI bool wfi_sys_random(void *buf, size_t n);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */
@@ -12292,6 +12294,10 @@ struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
     if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
     if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
     return r;
+}
+
+bool wfi_sys_knows_children(void) {
+    return WFI_LINUX && access("/proc/thread-self/children", R_OK) == 0;
 }
 
 static bool sys_urandom(char *buf, size_t n) {
@@ -14543,6 +14549,8 @@ typedef struct wfi_jail {
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
     bool frozen;       /* with them: what lies outside of the tree can be made read-only */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
+    bool hides;        /* with namespaces: there is a HOME to hide keys in */
+    bool counts;       /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */
@@ -14821,10 +14829,16 @@ static bool jail_hide_sockets(const char *empty) {
     return true;
 }
 
+/* NULL: nobody says where it is. */
+static const char *jail_home(void) {
+    const char *home = getenv("HOME");
+    return home != NULL && home[0] == '/' ? home : NULL;
+}
+
 static bool jail_hide_secrets(const char *empty) {
     char path[4096];
-    const char *home = getenv("HOME");
-    if (home == NULL || home[0] != '/') return true;
+    const char *home = jail_home();
+    if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (jail_join(path, home, jail_secrets[i]) && !jail_hide(path, empty)) return false;
     return true;
@@ -14896,6 +14910,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
+    j->hides = jail_home() != NULL;
+    j->counts = wfi_sys_knows_children();
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
@@ -14912,6 +14928,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
     memset(j, 0, sizeof *j);
+    j->counts = wfi_sys_knows_children();
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -14949,19 +14966,40 @@ static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
     if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
 }
 
+/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
+static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if ((j->holds & WF_HOLDS_SPACES) == 0) {
+        jail_say(out, "; no namespaces: .git and .wf may be written");
+        return;
+    }
+    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
+                            : "; own namespaces: .git and .wf read-only, ");
+    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
+}
+
+static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
+    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
+    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
+        jail_say(out, "; processes bounded by a cgroup");
+    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
+        jail_say(out, "; processes bounded by RLIMIT_NPROC");
+    } else {
+        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
+        jail_say(out, spaces ? ", and all ended at one blow"
+                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
+    }
+}
+
 void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
-    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
-    jail_say(out, (j->holds & WF_HOLDS_SPACES) == 0 ? "; no namespaces: .git and .wf may be written"
-                  : j->frozen ? "; own namespaces: .git, .wf and all outside read-only, keys in HOME hidden"
-                              : "; own namespaces: .git and .wf read-only, keys in HOME hidden");
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
+                  : j->frozen                      ? "no Landlock: devices may be written"
+                                                   : "no Landlock: commands may write wherever you may");
+    jail_say_spaces(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
-                  : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
-                  : (j->holds & WF_HOLDS_SPACES) != 0 ? "; processes only counted, and all ended at one blow"
-                                                      : "; processes only counted: a fork bomb can outrun that; do not "
-                                                        "run as root, or bound the container's processes");
+    jail_say_bound(j, out);
 }
 
 /* ==== end src/port/jail.c ==== */
@@ -15445,7 +15483,7 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
  *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
  *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
- *      there is no such reaper, plain POSIX, only the program's process group is reached.)
+ *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
  *   2. The same happens at once when nobody reads descriptor 1 any more: our parent died, or lost interest.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
@@ -15556,6 +15594,7 @@ typedef struct program_run {
     int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
     size_t fed;       /* bytes of the input */
     pid_t pid;
+    bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
@@ -15885,6 +15924,7 @@ static bool program_prepare(program_run *r) {
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, &r->guard);
     }
+    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
     r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
@@ -15901,20 +15941,25 @@ typedef struct program_ends {
     int in[2], out[2], err[2], failed[2];
 } program_ends;
 
-static bool program_pipes(const wfi_program *p, program_ends *e) {
+/* NULL, or what could not be done. */
+static const char *program_pipes(const wfi_program *p, program_ends *e) {
     bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
     if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
-    if (good && p->input.len > 0) return program_pipe_in(e->in);
-    if (good) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    return good && e->in[0] >= 0;
+    if (good && p->input.len > 0) good = program_pipe_in(e->in);
+    if (!good) return "make its pipes";
+    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return e->in[0] >= 0 ? NULL : "open /dev/null";
 }
 
 static bool program_start(program_run *r) {
     program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    bool good = program_pipes(r->p, &e) && wfi_sys_pipe(r->news) && program_catch(r->news[1]);
-    if (good) r->pid = (pid_t)wfi_sys_fork(0);
-    if (good && r->pid == 0) program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
-    if (!good || r->pid < 0) program_fail(r, "make a process");
+    const char *failed = program_pipes(r->p, &e);
+    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
+        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
+    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
+    if (failed != NULL) program_fail(r, failed);
+    if (failed == NULL && r->pid == 0)
+        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
     wfi_sys_close(&e.in[0]);
     wfi_sys_close(&e.out[1]);
     wfi_sys_close(&e.err[1]);
@@ -16007,8 +16052,8 @@ static uint32_t program_descend(const program_run *r, uint32_t most, int number)
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else
-        program_descend(r, PROGRAM_BROOD, number);
+    else if (program_descend(r, PROGRAM_BROOD, number) == 0 && !r->ended)
+        kill(-r->pid, number);
 }
 #else
 static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
@@ -16031,16 +16076,13 @@ static void program_ended(program_run *r, int status) {
     r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Where orphans do not come to us, its group goes while its number is still held. */
+/* Where its descendants are not to be found, its group goes while its number is still held. */
 static void program_before_reaping(program_run *r) {
-#if !WFI_LINUX
     siginfo_t info;
+    if (r->ended || r->finds) return;
     memset(&info, 0, sizeof info);
-    if (!r->ended && waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
         kill(-r->pid, SIGKILL);
-#else
-    (void)r;
-#endif
 }
 
 /* Takes in whoever has ended; false: nobody is left. */

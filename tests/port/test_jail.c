@@ -17,6 +17,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
@@ -1018,6 +1020,100 @@ static void test_nobody_without_spaces(void **state) {
     as_nobody_in_child(false, all_of_it);
 }
 
+/* ---- hosts with less ---- */
+
+/* In a child that has no /proc: nobody knows who descends from whom. */
+static void without_proc(void (*what)(void)) {
+    fflush(stdout);
+    if (geteuid() != 0) skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) _exit(3);
+        if (umount2("/proc", MNT_DETACH) != 0) _exit(3);
+        wfi_jail_probe(&jail, root);
+        wfi_jail_shut();
+        no_spaces();
+        what();
+        wfi_children_close(&children);
+        fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 3) skip();
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(marked(), 0);
+}
+
+/* What stays in its process group is ended all the same, and no promise is made for the rest. */
+static void stay_without_proc(void) {
+    char text[WFI_JAIL_TEXT];
+    uint64_t began = wfi_sys_now_ms();
+    wfi_jail_text(&jail, text);
+    assert_non_null(strstr(text, "no /proc"));
+    assert_null(strstr(text, "only counted"));
+    assert_true(sh("sleep 100; sleep 100", 300).end.timed_out);
+    assert_true(sh("trap '' TERM; echo deaf; while :; do sleep 1; done", 300).end.timed_out);
+    assert_int_equal(sh("sleep 100 & sleep 100 & echo left", 10000).end.code, 0);
+    assert_true(wfi_sys_now_ms() - began < 5000);
+}
+
+static void test_stay_without_proc(void **state) {
+    (void)state;
+    without_proc(stay_without_proc);
+}
+
+/* The line says of each protection what holds, and never of one that there is none where another does the same. */
+static void test_text(void **state) {
+    (void)state;
+    char text[WFI_JAIL_TEXT], home[4096];
+    wfi_jail bare = {.holds = WF_HOLDS_PRIVILEGES};
+    wfi_jail spaces = {.holds = WF_HOLDS_PRIVILEGES | WF_HOLDS_SPACES | WF_HOLDS_SIGNALS, .spaces = 1, .frozen = true};
+    wfi_jail_text(&bare, text);
+    assert_non_null(strstr(text, "wherever you may"));
+    wfi_jail_text(&spaces, text);
+    assert_null(strstr(text, "wherever you may"));
+    assert_non_null(strstr(text, "no Landlock"));
+    if (best.spaces == 0) skip();
+    strcpy(home, getenv("HOME"));
+    wfi_jail_text(&best, text);
+    assert_non_null(strstr(text, "keys in HOME hidden"));
+    unsetenv("HOME");
+    wfi_jail_probe(&jail, root);
+    setenv("HOME", home, 1);
+    wfi_jail_text(&jail, text);
+    assert_null(strstr(text, "keys in HOME hidden"));
+    assert_non_null(strstr(text, "HOME"));
+}
+
+/* What is missing is named. */
+static void without_null(void) {
+    wfi_program_end end;
+    if (mount("none", "/dev", "tmpfs", 0, NULL) != 0) _exit(3);
+    end = sh("true", 1000).end;
+    assert_non_null(end.failed);
+    assert_string_equal(end.failed, "open /dev/null");
+    assert_int_equal(end.error, ENOENT);
+}
+
+static void test_without_null(void **state) {
+    (void)state;
+    without_proc(without_null);
+}
+
+static void few_files(void) {
+    const struct rlimit few = {40, 40};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    wfi_program_end end = sh("true", 1000).end;
+    assert_non_null(end.failed);
+    assert_non_null(strstr(end.failed, "ulimit -n"));
+}
+
+static void test_few_files(void **state) {
+    (void)state;
+    as_nobody_in_child(false, few_files);
+}
+
 /* ---- what it costs ---- */
 
 static int compare(const void *a, const void *b) {
@@ -1100,6 +1196,10 @@ int main(int argc, char **argv) {
         CASE(test_bombs_counted),
         CASE(test_nobody),
         CASE(test_nobody_without_spaces),
+        CASE(test_stay_without_proc),
+        CASE(test_text),
+        CASE(test_without_null),
+        CASE(test_few_files),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
