@@ -12820,7 +12820,7 @@ static int confine_follow(confine_walk *w, const char *target) {
 static int confine_enter(confine_walk *w, const char *name) {
     int fd = confine_step(w->at, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (missing && w->guarded) return WFI_CONFINE_GUARDED;
+    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
     if (fd < 0) return -fd;
@@ -15567,6 +15567,7 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
 #define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
 #define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
 #define PROGRAM_BROOD      16384u /* descendants reached at a time */
@@ -16100,7 +16101,7 @@ static bool program_reap(program_run *r) {
 static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
-    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
 }
 
 static void program_look(program_run *r, uint64_t now) {
@@ -16830,6 +16831,8 @@ typedef struct find {
     uint64_t after;   /* lines still to be shown */
     find_line before[FIND_CONTEXT_MAX];
     uint32_t held, oldest;
+    uint64_t clipped; /* lines of which only the beginning was searched */
+    bool binary;      /* the last file was */
 } find;
 
 /* ---- globs ---- */
@@ -17097,9 +17100,12 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
 
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
+    bool rest = false;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
+        f->clipped += !l->first && !rest;
+        rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
         if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
     }
@@ -17109,7 +17115,8 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
     wfi_lines l = {.fd = fd, .window = f->window, .ended = true};
-    return wfi_lines_binary(&l) || find_lines(f, path, &l);
+    f->binary = wfi_lines_binary(&l);
+    return f->binary || find_lines(f, path, &l);
 }
 
 static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) {
@@ -17164,6 +17171,11 @@ static void find_grep_foot(find *f) {
     wfi_work_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
+    if (f->clipped > 0) {
+        wfi_work_puts(w, "(of ");
+        wfi_work_putn(w, f->clipped);
+        wfi_work_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+    }
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
     wfi_work_putn(w, f->shown);
@@ -17183,7 +17195,9 @@ void wfi_work_grep(wfi_work *w) {
     if (wfi_confine_is_dir(fd)) {
         find_walk(f, fd, real, find_grep_file);
     } else {
-        find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
+        wf_str shown = wf_str_of(path, strlen(path));
+        find_grep_fd(f, shown, fd);
+        if (f->binary) wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "");
     }
     close(fd);
     if (!w->is_error) find_grep_foot(f);
@@ -17434,12 +17448,16 @@ static size_t write_find(wf_str text, size_t from, wf_str what) {
     return p != NULL ? (size_t)(p - text.ptr) : text.len;
 }
 
+/* Matches do not overlap; but one that is to be the only one may not have another begin within it. */
 static void write_count_matches(write_edit *e) {
     e->count = 0;
     for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
         if (e->count < WRITE_NAMED) e->at[e->count] = at;
         e->count++;
     }
+    if (e->count != 1 || e->all) return;
+    e->at[1] = write_find(e->text, e->at[0] + 1, e->from);
+    e->count += e->at[1] < e->text.len;
 }
 
 /* The text with CRLF where it has a bare LF. False: the room is used up. */

@@ -29,6 +29,7 @@
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
 #define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
 #define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
 #define PROGRAM_BROOD      16384u /* descendants reached at a time */
@@ -562,7 +563,7 @@ static bool program_reap(program_run *r) {
 static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
-    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
 }
 
 static void program_look(program_run *r, uint64_t now) {

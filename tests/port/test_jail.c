@@ -1055,7 +1055,9 @@ static void stay_without_proc(void) {
     assert_true(sh("sleep 100; sleep 100", 300).end.timed_out);
     assert_true(sh("trap '' TERM; echo deaf; while :; do sleep 1; done", 300).end.timed_out);
     assert_int_equal(sh("sleep 100 & sleep 100 & echo left", 10000).end.code, 0);
+    assert_true(sh("setsid sleep 3 & sleep 0.2; echo left", 10000).end.survived); /* it ends by itself */
     assert_true(wfi_sys_now_ms() - began < 5000);
+    sleep(3);
 }
 
 static void test_stay_without_proc(void **state) {
