@@ -61,6 +61,8 @@ static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *na
         wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
         wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+    else if (end->error == E2BIG)
+        wfi_work_puts(w, "\": what it is given is longer than the system takes; put it into a file");
     else
         wfi_work_puts(w, "\": it cannot be started here");
 }

@@ -373,6 +373,8 @@ def executed(p):
     case(KEY not in str(r[8]) and MARK in str(r[8]), "no key in its environment", r[8])
     code, out, err = p.run('local r, e = exec({ "no-such-program" }) return { e.kind, e.message }', "--allow", "exec")
     case('"tool"' in out and "no-such-program" in out and "there is no such program" in out, "a program that is missing: nil and an error", out + err)
+    code, out, err = p.run('local r, e = exec({ "echo", ("x"):rep(200000) }) return { e.message }', "--allow", "exec")
+    case("longer than the system takes" in out, "an argument that is too long is said to be so", out + err)
     code, out, err = p.run('local r, e = exec("pwd", { cwd = "../outside" }) return { e.message }', "--allow", "exec")
     case(code == 0 and p.base + "/outside\n" not in out, "cwd stays inside", out)
     code, out, err = p.run('return exec("date +%s.%N; echo x >>effects").out', "--allow", "exec")
