@@ -14695,7 +14695,10 @@ static bool jail_drop_capabilities(uint32_t kept) {
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
-    return syscall(SYS_capset, &header, sets) == 0;
+    if (syscall(SYS_capset, &header, sets) == 0) return true;
+    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
+    uint32_t have[6];
+    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
 }
 
 void wfi_jail_shut(void) {
@@ -14875,7 +14878,8 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root);
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root) &&
+                    jail_drop_capabilities(0);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }

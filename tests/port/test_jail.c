@@ -11,6 +11,8 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
@@ -24,6 +26,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1116,6 +1119,25 @@ static void test_few_files(void **state) {
     as_nobody_in_child(false, few_files);
 }
 
+/* Where the system refuses capset (SystemCallFilter=~@privileged): who has no capability has none to drop. */
+static void no_capset(void) {
+    struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {sizeof f / sizeof f[0], f};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, 0); /* there it would have some */
+    prints("grep CapEff /proc/self/status", "CapEff:\t0000000000000000\n");
+}
+
+static void test_no_capset(void **state) {
+    (void)state;
+    as_nobody_in_child(true, no_capset);
+}
+
 /* ---- what it costs ---- */
 
 static int compare(const void *a, const void *b) {
@@ -1202,6 +1224,7 @@ int main(int argc, char **argv) {
         CASE(test_text),
         CASE(test_without_null),
         CASE(test_few_files),
+        CASE(test_no_capset),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
