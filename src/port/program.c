@@ -627,7 +627,7 @@ static void program_wait(program_run *r, uint64_t now) {
     if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
     if (fds[1].revents != 0) {
         r->reader = -1;
-        program_stop(r, now, 0);
+        program_stop(r, wfi_sys_now_ms(), 0); /* it may have slept for long */
     }
     if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
     if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);

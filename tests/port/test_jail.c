@@ -1068,6 +1068,27 @@ static void test_stay_without_proc(void **state) {
     without_proc(stay_without_proc);
 }
 
+/* Given up after it was silent for longer than its end may take: what it started is ended all the same. */
+static void given_up_late(void) {
+    const char *argv[] = {"sh", "-c", "sleep 100; echo", NULL};
+    assert_true(setgid(65534) == 0 && setuid(65534) == 0); /* root's processes are counted all the time */
+    wfi_jail_probe(&jail, root);
+    wfi_jail_shut();
+    no_spaces();
+    spec s = spec_of(argv, 100000);
+    uint32_t place = start(&s);
+    sleep(1);
+    wfi_child_release(&children, place);
+    for (int i = 0; i < 3000 && children.at[place].state != WFI_CHILD_FREE; i++)
+        turn();
+    assert_int_equal(children.at[place].state, WFI_CHILD_FREE);
+}
+
+static void test_given_up_late(void **state) {
+    (void)state;
+    without_proc(given_up_late);
+}
+
 /* The line says of each protection what holds, and never of one that there is none where another does the same. */
 static void test_text(void **state) {
     (void)state;
@@ -1221,6 +1242,7 @@ int main(int argc, char **argv) {
         CASE(test_nobody),
         CASE(test_nobody_without_spaces),
         CASE(test_stay_without_proc),
+        CASE(test_given_up_late),
         CASE(test_text),
         CASE(test_without_null),
         CASE(test_few_files),
