@@ -12229,6 +12229,8 @@ WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
             setrlimit((resource), &limit);                                                                             \
         }                                                                                                              \
     } while (0)
+/* Whether the system tells the children of a process (Linux: /proc, mounted, with CONFIG_PROC_CHILDREN). */
+WFI bool wfi_sys_knows_children(void);
 WFI bool wfi_sys_random(void *buf, size_t n);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */
@@ -12305,6 +12307,10 @@ struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
     if (r.rlim_max == RLIM_INFINITY || r.rlim_max > value) r.rlim_max = (rlim_t)value;
     if (r.rlim_cur == RLIM_INFINITY || r.rlim_cur > r.rlim_max) r.rlim_cur = r.rlim_max;
     return r;
+}
+
+bool wfi_sys_knows_children(void) {
+    return WFI_LINUX && access("/proc/thread-self/children", R_OK) == 0;
 }
 
 static bool sys_urandom(char *buf, size_t n) {
@@ -12863,7 +12869,7 @@ static int confine_follow(confine_walk *w, const char *target) {
 static int confine_enter(confine_walk *w, const char *name) {
     int fd = confine_step(w->at, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (missing && w->guarded) return WFI_CONFINE_GUARDED;
+    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
     if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
@@ -14595,6 +14601,8 @@ typedef struct wfi_jail {
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
     bool frozen;       /* with them: what lies outside of the tree can be made read-only */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
+    bool hides;        /* with namespaces: there is a HOME to hide keys in */
+    bool counts;       /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */
@@ -14742,7 +14750,10 @@ static bool jail_drop_capabilities(uint32_t kept) {
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
-    return syscall(SYS_capset, &header, sets) == 0;
+    if (syscall(SYS_capset, &header, sets) == 0) return true;
+    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
+    uint32_t have[6];
+    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
 }
 
 void wfi_jail_shut(void) {
@@ -14883,10 +14894,16 @@ static bool jail_hide(const jail_view *v, const char *path) {
     return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
+/* NULL: nobody says where it is. */
+static const char *jail_home(void) {
+    const char *home = getenv("HOME");
+    return home != NULL && home[0] == '/' ? home : NULL;
+}
+
 static bool jail_hide_secrets(const jail_view *v) {
     char path[4096];
-    const char *home = getenv("HOME");
-    if (home == NULL || home[0] != '/') return true;
+    const char *home = jail_home();
+    if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
     return true;
@@ -14963,7 +14980,8 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root);
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root) &&
+                    jail_drop_capabilities(0);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }
@@ -14998,6 +15016,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
+    j->hides = jail_home() != NULL;
+    j->counts = wfi_sys_knows_children();
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
@@ -15014,6 +15034,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
     memset(j, 0, sizeof *j);
+    j->counts = wfi_sys_knows_children();
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -15051,19 +15072,40 @@ static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
     if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
 }
 
+/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
+static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if ((j->holds & WF_HOLDS_SPACES) == 0) {
+        jail_say(out, "; no namespaces: .git and .wf may be written");
+        return;
+    }
+    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
+                            : "; own namespaces: .git and .wf read-only, ");
+    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
+}
+
+static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
+    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
+    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
+        jail_say(out, "; processes bounded by a cgroup");
+    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
+        jail_say(out, "; processes bounded by RLIMIT_NPROC");
+    } else {
+        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
+        jail_say(out, spaces ? ", and all ended at one blow"
+                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
+    }
+}
+
 void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
-    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
-    jail_say(out, (j->holds & WF_HOLDS_SPACES) == 0 ? "; no namespaces: .git and .wf may be written"
-                  : j->frozen ? "; own namespaces: .git, .wf and all outside read-only, keys in HOME hidden"
-                              : "; own namespaces: .git and .wf read-only, keys in HOME hidden");
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
+                  : j->frozen                      ? "no Landlock: devices may be written"
+                                                   : "no Landlock: commands may write wherever you may");
+    jail_say_spaces(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
-                  : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
-                  : (j->holds & WF_HOLDS_SPACES) != 0 ? "; processes only counted, and all ended at one blow"
-                                                      : "; processes only counted: a fork bomb can outrun that; do not "
-                                                        "run as root, or bound the container's processes");
+    jail_say_bound(j, out);
 }
 
 /* ==== end src/port/jail.c ==== */
@@ -15561,7 +15603,7 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
  *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
  *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
- *      there is no such reaper, plain POSIX, only the program's process group is reached.)
+ *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
@@ -15648,6 +15690,7 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
 #define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
 #define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
 #define PROGRAM_BROOD      16384u /* descendants reached at a time */
@@ -15675,6 +15718,7 @@ typedef struct program_run {
     int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
     size_t fed;       /* bytes of the input */
     pid_t pid;
+    bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
@@ -16012,6 +16056,7 @@ static bool program_prepare(program_run *r) {
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
+    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
     r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
@@ -16028,20 +16073,25 @@ typedef struct program_ends {
     int in[2], out[2], err[2], failed[2];
 } program_ends;
 
-static bool program_pipes(const wfi_program *p, program_ends *e) {
+/* NULL, or what could not be done. */
+static const char *program_pipes(const wfi_program *p, program_ends *e) {
     bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
     if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
-    if (good && p->input.len > 0) return program_pipe_in(e->in);
-    if (good) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    return good && e->in[0] >= 0;
+    if (good && p->input.len > 0) good = program_pipe_in(e->in);
+    if (!good) return "make its pipes";
+    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return e->in[0] >= 0 ? NULL : "open /dev/null";
 }
 
 static bool program_start(program_run *r) {
     program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    bool good = program_pipes(r->p, &e) && wfi_sys_pipe(r->news) && program_catch(r->news[1]);
-    if (good) r->pid = (pid_t)wfi_sys_fork(0);
-    if (good && r->pid == 0) program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
-    if (!good || r->pid < 0) program_fail(r, "make a process");
+    const char *failed = program_pipes(r->p, &e);
+    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
+        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
+    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
+    if (failed != NULL) program_fail(r, failed);
+    if (failed == NULL && r->pid == 0)
+        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
     wfi_sys_close(&e.in[0]);
     wfi_sys_close(&e.out[1]);
     wfi_sys_close(&e.err[1]);
@@ -16131,19 +16181,19 @@ static uint32_t program_descend(const program_run *r, uint32_t most, int number)
 }
 
 /* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static void program_ask(const program_run *r, int number) {
-    for (uint32_t n = program_descend(r, PROGRAM_BROOD, 0); n > 0; n--)
+static uint32_t program_ask(const program_run *r, int number) {
+    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
+    for (uint32_t n = count; n > 0; n--)
         kill((pid_t)r->brood[n - 1], number);
+    return count;
 }
 
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else if (number == SIGKILL)
-        program_descend(r, PROGRAM_BROOD, number);
-    else
-        program_ask(r, number);
+    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+        kill(-r->pid, number);
 }
 #else
 static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
@@ -16166,16 +16216,13 @@ static void program_ended(program_run *r, int status) {
     r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Where orphans do not come to us, its group goes while its number is still held. */
+/* Where its descendants are not to be found, its group goes while its number is still held. */
 static void program_before_reaping(program_run *r) {
-#if !WFI_LINUX
     siginfo_t info;
+    if (r->ended || r->finds) return;
     memset(&info, 0, sizeof info);
-    if (!r->ended && waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
         kill(-r->pid, SIGKILL);
-#else
-    (void)r;
-#endif
 }
 
 /* Takes in whoever has ended; false: nobody is left. */
@@ -16193,7 +16240,7 @@ static bool program_reap(program_run *r) {
 static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
-    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
 }
 
 /* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
@@ -16931,6 +16978,8 @@ typedef struct find {
     uint64_t after;   /* lines still to be shown */
     find_line before[FIND_CONTEXT_MAX];
     uint32_t held, oldest;
+    uint64_t clipped; /* lines of which only the beginning was searched */
+    bool binary;      /* the last file was */
 } find;
 
 /* ---- globs ---- */
@@ -17198,9 +17247,12 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
 
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
+    bool rest = false;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
+        f->clipped += !l->first && !rest;
+        rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
         if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
     }
@@ -17210,7 +17262,8 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
     wfi_lines l = {.fd = fd, .window = f->window, .ended = true};
-    return wfi_lines_binary(&l) || find_lines(f, path, &l);
+    f->binary = wfi_lines_binary(&l);
+    return f->binary || find_lines(f, path, &l);
 }
 
 static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) {
@@ -17265,6 +17318,11 @@ static void find_grep_foot(find *f) {
     wfi_work_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
+    if (f->clipped > 0) {
+        wfi_work_puts(w, "(of ");
+        wfi_work_putn(w, f->clipped);
+        wfi_work_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+    }
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
     wfi_work_putn(w, f->shown);
@@ -17284,7 +17342,9 @@ void wfi_work_grep(wfi_work *w) {
     if (wfi_confine_is_dir(fd)) {
         find_walk(f, fd, real, find_grep_file);
     } else {
-        find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
+        wf_str shown = wf_str_of(path, strlen(path));
+        find_grep_fd(f, shown, fd);
+        if (f->binary) wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "");
     }
     close(fd);
     if (!w->is_error) find_grep_foot(f);
@@ -17555,12 +17615,16 @@ static size_t write_find(wf_str text, size_t from, wf_str what) {
     return p != NULL ? (size_t)(p - text.ptr) : text.len;
 }
 
+/* Matches do not overlap; but one that is to be the only one may not have another begin within it. */
 static void write_count_matches(write_edit *e) {
     e->count = 0;
     for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
         if (e->count < WRITE_NAMED) e->at[e->count] = at;
         e->count++;
     }
+    if (e->count != 1 || e->all) return;
+    e->at[1] = write_find(e->text, e->at[0] + 1, e->from);
+    e->count += e->at[1] < e->text.len;
 }
 
 /* The text with CRLF where it has a bare LF. False: the room is used up. */

@@ -129,14 +129,26 @@ cli_exit cli_runs(const cli_options *o) {
 
 /* ---- show ---- */
 
-/* What kept commands in, the last time that the run was going on. */
-static void runs_show_sandbox(wf_str settings) {
+/* What kept commands in, a line for each part of the run in which it was something else. */
+static void runs_show_sandbox(const cli_world *w) {
+    char text[RUNS_MESSAGE], told[RUNS_MESSAGE];
+    size_t len, told_len = 0;
+    uint64_t at = 0, size;
+    wf_record r;
     wf_str raw;
-    char text[RUNS_MESSAGE];
-    if (!wf_json_member_str(settings, WF_STR(CLI_SANDBOX), &raw) || raw.len > sizeof text) return;
-    printf("sandbox:  ");
-    cli_put(stdout, wf_str_of(text, wf_json_unescape(raw, text)), RUNS_MESSAGE);
-    putchar('\n');
+    while (wf_record_next(w->run, &at, &r) == WF_OK) {
+        bool resumed = strcmp(r.type, "resume") == 0;
+        if (!resumed && strcmp(r.type, "run") != 0) continue;
+        if (!wf_json_member_u64(r.json, WF_STR("settings"), &size) || size > r.payload.len) continue;
+        wf_str settings = wf_str_of(r.payload.ptr + (r.payload.len - size), (size_t)size); /* they come last */
+        if (!wf_json_member_str(settings, WF_STR(CLI_SANDBOX), &raw) || raw.len > sizeof text) continue;
+        len = wf_json_unescape(raw, text);
+        if (cli_same(wf_str_of(text, len), wf_str_of(told, told_len))) continue;
+        memcpy(told, text, told_len = len);
+        printf("sandbox:  ");
+        cli_put(stdout, wf_str_of(text, len), RUNS_MESSAGE);
+        puts(resumed ? " (resumed)" : "");
+    }
 }
 
 static void runs_show_head(const cli_world *w, const wf_run_status *status) {
@@ -155,7 +167,7 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     printf("\nsettings: ");
     cli_put(stdout, spec.settings, RUNS_MESSAGE);
     putchar('\n');
-    runs_show_sandbox(spec.settings);
+    runs_show_sandbox(w);
     printf("agents:   ");
     runs_put_census(w, status);
     printf("\nspend:    ");

@@ -207,7 +207,7 @@ static int confine_follow(confine_walk *w, const char *target) {
 static int confine_enter(confine_walk *w, const char *name) {
     int fd = confine_step(w->at, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (missing && w->guarded) return WFI_CONFINE_GUARDED;
+    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
     if (missing) fd = confine_step(w->at, name, false);
     if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */

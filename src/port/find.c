@@ -45,6 +45,8 @@ typedef struct find {
     uint64_t after;   /* lines still to be shown */
     find_line before[FIND_CONTEXT_MAX];
     uint32_t held, oldest;
+    uint64_t clipped; /* lines of which only the beginning was searched */
+    bool binary;      /* the last file was */
 } find;
 
 /* ---- globs ---- */
@@ -312,9 +314,12 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
 
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
+    bool rest = false;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
+        f->clipped += !l->first && !rest;
+        rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
         if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
     }
@@ -324,7 +329,8 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
     wfi_lines l = {.fd = fd, .window = f->window, .ended = true};
-    return wfi_lines_binary(&l) || find_lines(f, path, &l);
+    f->binary = wfi_lines_binary(&l);
+    return f->binary || find_lines(f, path, &l);
 }
 
 static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) {
@@ -379,6 +385,11 @@ static void find_grep_foot(find *f) {
     wfi_work_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
+    if (f->clipped > 0) {
+        wfi_work_puts(w, "(of ");
+        wfi_work_putn(w, f->clipped);
+        wfi_work_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+    }
     if (!full && f->found == f->shown) return;
     wfi_work_puts(w, "... cut at ");
     wfi_work_putn(w, f->shown);
@@ -398,7 +409,9 @@ void wfi_work_grep(wfi_work *w) {
     if (wfi_confine_is_dir(fd)) {
         find_walk(f, fd, real, find_grep_file);
     } else {
-        find_grep_fd(f, wf_str_of(path, strlen(path)), fd);
+        wf_str shown = wf_str_of(path, strlen(path));
+        find_grep_fd(f, shown, fd);
+        if (f->binary) wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "");
     }
     close(fd);
     if (!w->is_error) find_grep_foot(f);

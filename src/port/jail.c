@@ -124,7 +124,10 @@ static bool jail_drop_capabilities(uint32_t kept) {
     prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
         if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
-    return syscall(SYS_capset, &header, sets) == 0;
+    if (syscall(SYS_capset, &header, sets) == 0) return true;
+    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
+    uint32_t have[6];
+    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
 }
 
 void wfi_jail_shut(void) {
@@ -265,10 +268,16 @@ static bool jail_hide(const jail_view *v, const char *path) {
     return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
 }
 
+/* NULL: nobody says where it is. */
+static const char *jail_home(void) {
+    const char *home = getenv("HOME");
+    return home != NULL && home[0] == '/' ? home : NULL;
+}
+
 static bool jail_hide_secrets(const jail_view *v) {
     char path[4096];
-    const char *home = getenv("HOME");
-    if (home == NULL || home[0] != '/') return true;
+    const char *home = jail_home();
+    if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
     return true;
@@ -345,7 +354,8 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root);
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root) &&
+                    jail_drop_capabilities(0);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }
@@ -380,6 +390,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
+    j->hides = jail_home() != NULL;
+    j->counts = wfi_sys_knows_children();
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
@@ -396,6 +408,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
     memset(j, 0, sizeof *j);
+    j->counts = wfi_sys_knows_children();
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -433,17 +446,38 @@ static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
     if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
 }
 
+/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
+static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if ((j->holds & WF_HOLDS_SPACES) == 0) {
+        jail_say(out, "; no namespaces: .git and .wf may be written");
+        return;
+    }
+    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
+                            : "; own namespaces: .git and .wf read-only, ");
+    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
+}
+
+static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
+    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
+    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
+        jail_say(out, "; processes bounded by a cgroup");
+    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
+        jail_say(out, "; processes bounded by RLIMIT_NPROC");
+    } else {
+        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
+        jail_say(out, spaces ? ", and all ended at one blow"
+                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
+    }
+}
+
 void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
-    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version : "no Landlock: commands may write wherever you may");
-    jail_say(out, (j->holds & WF_HOLDS_SPACES) == 0 ? "; no namespaces: .git and .wf may be written"
-                  : j->frozen ? "; own namespaces: .git, .wf and all outside read-only, keys in HOME hidden"
-                              : "; own namespaces: .git and .wf read-only, keys in HOME hidden");
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
+                  : j->frozen                      ? "no Landlock: devices may be written"
+                                                   : "no Landlock: commands may write wherever you may");
+    jail_say_spaces(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say(out, (j->holds & WF_HOLDS_CGROUP) != 0   ? "; processes bounded by a cgroup"
-                  : (j->holds & WF_HOLDS_NPROC) != 0  ? "; processes bounded by RLIMIT_NPROC"
-                  : (j->holds & WF_HOLDS_SPACES) != 0 ? "; processes only counted, and all ended at one blow"
-                                                      : "; processes only counted: a fork bomb can outrun that; do not "
-                                                        "run as root, or bound the container's processes");
+    jail_say_bound(j, out);
 }

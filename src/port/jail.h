@@ -29,6 +29,8 @@ typedef struct wfi_jail {
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
     bool frozen;       /* with them: what lies outside of the tree can be made read-only */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
+    bool hides;        /* with namespaces: there is a HOME to hide keys in */
+    bool counts;       /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */

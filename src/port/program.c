@@ -29,6 +29,7 @@
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
 #define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
 #define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
 #define PROGRAM_BROOD      16384u /* descendants reached at a time */
@@ -56,6 +57,7 @@ typedef struct program_run {
     int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
     size_t fed;       /* bytes of the input */
     pid_t pid;
+    bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
@@ -393,6 +395,7 @@ static bool program_prepare(program_run *r) {
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
+    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
     r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
@@ -409,20 +412,25 @@ typedef struct program_ends {
     int in[2], out[2], err[2], failed[2];
 } program_ends;
 
-static bool program_pipes(const wfi_program *p, program_ends *e) {
+/* NULL, or what could not be done. */
+static const char *program_pipes(const wfi_program *p, program_ends *e) {
     bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
     if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
-    if (good && p->input.len > 0) return program_pipe_in(e->in);
-    if (good) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    return good && e->in[0] >= 0;
+    if (good && p->input.len > 0) good = program_pipe_in(e->in);
+    if (!good) return "make its pipes";
+    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return e->in[0] >= 0 ? NULL : "open /dev/null";
 }
 
 static bool program_start(program_run *r) {
     program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    bool good = program_pipes(r->p, &e) && wfi_sys_pipe(r->news) && program_catch(r->news[1]);
-    if (good) r->pid = (pid_t)wfi_sys_fork(0);
-    if (good && r->pid == 0) program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
-    if (!good || r->pid < 0) program_fail(r, "make a process");
+    const char *failed = program_pipes(r->p, &e);
+    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
+        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
+    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
+    if (failed != NULL) program_fail(r, failed);
+    if (failed == NULL && r->pid == 0)
+        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
     wfi_sys_close(&e.in[0]);
     wfi_sys_close(&e.out[1]);
     wfi_sys_close(&e.err[1]);
@@ -512,19 +520,19 @@ static uint32_t program_descend(const program_run *r, uint32_t most, int number)
 }
 
 /* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static void program_ask(const program_run *r, int number) {
-    for (uint32_t n = program_descend(r, PROGRAM_BROOD, 0); n > 0; n--)
+static uint32_t program_ask(const program_run *r, int number) {
+    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
+    for (uint32_t n = count; n > 0; n--)
         kill((pid_t)r->brood[n - 1], number);
+    return count;
 }
 
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else if (number == SIGKILL)
-        program_descend(r, PROGRAM_BROOD, number);
-    else
-        program_ask(r, number);
+    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+        kill(-r->pid, number);
 }
 #else
 static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
@@ -547,16 +555,13 @@ static void program_ended(program_run *r, int status) {
     r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
 }
 
-/* Where orphans do not come to us, its group goes while its number is still held. */
+/* Where its descendants are not to be found, its group goes while its number is still held. */
 static void program_before_reaping(program_run *r) {
-#if !WFI_LINUX
     siginfo_t info;
+    if (r->ended || r->finds) return;
     memset(&info, 0, sizeof info);
-    if (!r->ended && waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
         kill(-r->pid, SIGKILL);
-#else
-    (void)r;
-#endif
 }
 
 /* Takes in whoever has ended; false: nobody is left. */
@@ -574,7 +579,7 @@ static bool program_reap(program_run *r) {
 static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
     if (grace > 0) program_signal(r, SIGTERM);
     r->kill_at = now + grace;
-    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + PROGRAM_GIVE_UP_MS;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
 }
 
 /* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and

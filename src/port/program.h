@@ -7,7 +7,7 @@
  *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
  *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
  *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
- *      there is no such reaper, plain POSIX, only the program's process group is reached.)
+ *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.

@@ -65,6 +65,10 @@ struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
     return r;
 }
 
+bool wfi_sys_knows_children(void) {
+    return WFI_LINUX && access("/proc/thread-self/children", R_OK) == 0;
+}
+
 static bool sys_urandom(char *buf, size_t n) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;

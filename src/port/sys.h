@@ -33,6 +33,8 @@ WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
             setrlimit((resource), &limit);                                                                             \
         }                                                                                                              \
     } while (0)
+/* Whether the system tells the children of a process (Linux: /proc, mounted, with CONFIG_PROC_CHILDREN). */
+WFI bool wfi_sys_knows_children(void);
 WFI bool wfi_sys_random(void *buf, size_t n);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */

@@ -260,12 +260,16 @@ static size_t write_find(wf_str text, size_t from, wf_str what) {
     return p != NULL ? (size_t)(p - text.ptr) : text.len;
 }
 
+/* Matches do not overlap; but one that is to be the only one may not have another begin within it. */
 static void write_count_matches(write_edit *e) {
     e->count = 0;
     for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
         if (e->count < WRITE_NAMED) e->at[e->count] = at;
         e->count++;
     }
+    if (e->count != 1 || e->all) return;
+    e->at[1] = write_find(e->text, e->at[0] + 1, e->from);
+    e->count += e->at[1] < e->text.len;
 }
 
 /* The text with CRLF where it has a bare LF. False: the room is used up. */

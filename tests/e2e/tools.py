@@ -214,6 +214,20 @@ def shown(p):
     case("sandbox" not in err + show, "and not where there are no commands", err + show)
     code, out, err = p.run('return exec("true").code', "--allow", "exec")
     case("sandbox: " in err, "exec is a command too", err)
+    process = p.start('exec("echo >began; sleep 5") return exec("true").code', "--allow", "exec")
+    while not os.path.exists(os.path.join(p.root, "began")):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    home = p.env.pop("HOME")
+    code, out, err = p.resume()
+    p.env["HOME"] = home
+    os.unlink(os.path.join(p.root, "began"))
+    show = subprocess.run([WF, "show", p.log], capture_output=True, text=True, env=p.env).stdout
+    lines = [x.split(None, 1)[1] for x in show.splitlines() if x.startswith("sandbox: ")]
+    now = [x.split(None, 1)[1] for x in err.splitlines() if x.startswith("sandbox: ")]
+    case(lines[1:] == [x + " (resumed)" for x in now if x != lines[0]],
+         "what holds after a resume on a host with less is shown besides", err + show)
 
 
 # ---- what they are kept from ----
@@ -363,6 +377,8 @@ def executed(p):
     case(KEY not in str(r[8]) and MARK in str(r[8]), "no key in its environment", r[8])
     code, out, err = p.run('local r, e = exec({ "no-such-program" }) return { e.kind, e.message }', "--allow", "exec")
     case('"tool"' in out and "no-such-program" in out and "there is no such program" in out, "a program that is missing: nil and an error", out + err)
+    code, out, err = p.run('local r, e = exec({ "echo", ("x"):rep(200000) }) return { e.message }', "--allow", "exec")
+    case("longer than the system takes" in out, "an argument that is too long is said to be so", out + err)
     code, out, err = p.run('local r, e = exec("pwd", { cwd = "../outside" }) return { e.message }', "--allow", "exec")
     case(code == 0 and p.base + "/outside\n" not in out, "cwd stays inside", out)
     code, out, err = p.run('return exec("date +%s.%N; echo x >>effects").out', "--allow", "exec")

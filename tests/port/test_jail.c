@@ -11,18 +11,23 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/shm.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <time.h>
@@ -1210,6 +1215,142 @@ static void test_nobody_without_spaces(void **state) {
     as_nobody_in_child(false, all_of_it);
 }
 
+/* ---- hosts with less ---- */
+
+/* In a child that has no /proc: nobody knows who descends from whom. */
+static void without_proc(void (*what)(void)) {
+    fflush(stdout);
+    if (geteuid() != 0) skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) _exit(3);
+        if (umount2("/proc", MNT_DETACH) != 0) _exit(3);
+        wfi_jail_probe(&jail, root);
+        wfi_jail_shut();
+        no_spaces();
+        what();
+        wfi_children_close(&children);
+        fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    if (WIFEXITED(status) && WEXITSTATUS(status) == 3) skip();
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+    assert_int_equal(marked(), 0);
+}
+
+/* What stays in its process group is ended all the same, and no promise is made for the rest. */
+static void stay_without_proc(void) {
+    char text[WFI_JAIL_TEXT];
+    uint64_t began = wfi_sys_now_ms();
+    wfi_jail_text(&jail, text);
+    assert_non_null(strstr(text, "no /proc"));
+    assert_null(strstr(text, "only counted"));
+    assert_true(sh("sleep 100; sleep 100", 300).end.timed_out);
+    assert_true(sh("trap '' TERM; echo deaf; while :; do sleep 1; done", 300).end.timed_out);
+    assert_int_equal(sh("sleep 100 & sleep 100 & echo left", 10000).end.code, 0);
+    assert_true(sh("setsid sleep 3 & sleep 0.2; echo left", 10000).end.survived); /* it ends by itself */
+    assert_true(wfi_sys_now_ms() - began < 5000);
+    sleep(3);
+}
+
+static void test_stay_without_proc(void **state) {
+    (void)state;
+    without_proc(stay_without_proc);
+}
+
+/* Given up after it was silent for longer than its end may take: what it started is ended all the same. */
+static void given_up_late(void) {
+    const char *argv[] = {"sh", "-c", "sleep 100; echo", NULL};
+    assert_true(setgid(65534) == 0 && setuid(65534) == 0); /* root's processes are counted all the time */
+    wfi_jail_probe(&jail, root);
+    wfi_jail_shut();
+    no_spaces();
+    spec s = spec_of(argv, 100000);
+    uint32_t place = start(&s);
+    sleep(1);
+    wfi_child_release(&children, place);
+    for (int i = 0; i < 3000 && children.at[place].state != WFI_CHILD_FREE; i++)
+        turn();
+    assert_int_equal(children.at[place].state, WFI_CHILD_FREE);
+}
+
+static void test_given_up_late(void **state) {
+    (void)state;
+    without_proc(given_up_late);
+}
+
+/* The line says of each protection what holds, and never of one that there is none where another does the same. */
+static void test_text(void **state) {
+    (void)state;
+    char text[WFI_JAIL_TEXT], home[4096];
+    wfi_jail bare = {.holds = WF_HOLDS_PRIVILEGES};
+    wfi_jail spaces = {.holds = WF_HOLDS_PRIVILEGES | WF_HOLDS_SPACES | WF_HOLDS_SIGNALS, .spaces = 1, .frozen = true};
+    wfi_jail_text(&bare, text);
+    assert_non_null(strstr(text, "wherever you may"));
+    wfi_jail_text(&spaces, text);
+    assert_null(strstr(text, "wherever you may"));
+    assert_non_null(strstr(text, "no Landlock"));
+    if (best.spaces == 0) skip();
+    strcpy(home, getenv("HOME"));
+    wfi_jail_text(&best, text);
+    assert_non_null(strstr(text, "keys in HOME hidden"));
+    unsetenv("HOME");
+    wfi_jail_probe(&jail, root);
+    setenv("HOME", home, 1);
+    wfi_jail_text(&jail, text);
+    assert_null(strstr(text, "keys in HOME hidden"));
+    assert_non_null(strstr(text, "HOME"));
+}
+
+/* What is missing is named. */
+static void without_null(void) {
+    wfi_program_end end;
+    if (mount("none", "/dev", "tmpfs", 0, NULL) != 0) _exit(3);
+    end = sh("true", 1000).end;
+    assert_non_null(end.failed);
+    assert_string_equal(end.failed, "open /dev/null");
+    assert_int_equal(end.error, ENOENT);
+}
+
+static void test_without_null(void **state) {
+    (void)state;
+    without_proc(without_null);
+}
+
+static void few_files(void) {
+    const struct rlimit few = {40, 40};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    wfi_program_end end = sh("true", 1000).end;
+    assert_non_null(end.failed);
+    assert_non_null(strstr(end.failed, "ulimit -n"));
+}
+
+static void test_few_files(void **state) {
+    (void)state;
+    as_nobody_in_child(false, few_files);
+}
+
+/* Where the system refuses capset (SystemCallFilter=~@privileged): who has no capability has none to drop. */
+static void no_capset(void) {
+    struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
+    struct sock_fprog filter = {sizeof f / sizeof f[0], f};
+    assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
+    assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, 0); /* there it would have some */
+    prints("grep CapEff /proc/self/status", "CapEff:\t0000000000000000\n");
+}
+
+static void test_no_capset(void **state) {
+    (void)state;
+    as_nobody_in_child(true, no_capset);
+}
+
 /* ---- what it costs ---- */
 
 static int compare(const void *a, const void *b) {
@@ -1302,6 +1443,12 @@ int main(int argc, char **argv) {
         CASE(test_bombs_counted),
         CASE(test_nobody),
         CASE(test_nobody_without_spaces),
+        CASE(test_stay_without_proc),
+        CASE(test_given_up_late),
+        CASE(test_text),
+        CASE(test_without_null),
+        CASE(test_few_files),
+        CASE(test_no_capset),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

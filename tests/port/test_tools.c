@@ -303,6 +303,16 @@ static void test_grep_caps(void **state) {
     ask("grep", "{\"pattern\":\"needle\",\"path\":\"long\"}");
     has(answer, "...\nlong:2:needle\n");
     assert_true(strlen(answer) < 400);
+    line = malloc(200001); /* what was not searched is said */
+    memset(line, 'x', 200000);
+    memcpy(line + 199991, "\nneedle\n", 9);
+    memcpy(line + 100000, "needle", 6);
+    put("long", line);
+    free(line);
+    good(ask("grep", "{\"pattern\":\"needle\",\"path\":\"long\"}"),
+         "long:2:needle\n(of 1 lines longer than 64 KiB only the beginning was searched)\n");
+    has(ask("grep", "{\"pattern\":\"xxneedle\",\"path\":\"long\"}"), "no match\n(of 1 lines longer");
+    bad(ask("grep", "{\"pattern\":\"needle\",\"path\":\"bin\"}"), "it is a binary file, not text: bin");
 }
 
 static void test_grep_is_linear(void **state) {

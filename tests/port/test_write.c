@@ -635,6 +635,11 @@ static void test_edit_several(void **state) {
     bad(edit("a", "aa", "b"), "there 2 times, in lines 1;");
     has(edit_all("a", "aa", "b"), "2 places");
     assert_string_equal(content("a"), "bba\n");
+    put("a", "}\n}\n}\n"); /* once, and once more over that */
+    bad(edit("a", "}\\n}\\n", "b"), "there 2 times, in lines 1, 2; add lines around it");
+    assert_string_equal(content("a"), "}\n}\n}\n");
+    has(edit_all("a", "}\\n}\\n", "b"), "1 place,");
+    assert_string_equal(content("a"), "b}\n");
     put("many", "q\nq\nq\nq\nq\nq\nq\nq\nq\nq\nq\nq\n");
     bad(edit("many", "q", "r"), "12 times, in lines 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 ...;");
     has(edit_all("many", "q\\n", ""), "12 places");
