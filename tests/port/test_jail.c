@@ -199,7 +199,6 @@ static uint32_t start(spec *s) {
     j.deadline = s->p.deadline + 10000;
     if (s->p.jail != NULL) j.spaces = s->p.jail->spaces;
     assert_int_equal(wfi_child_start(&children, &j, &place), WF_OK);
-    close(low);
     close(fd);
     return place;
 }
