@@ -10526,10 +10526,10 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     const wf_tool *tool;
     wf_str why;
+    if (t->use == 0 && agent_find_use(t, AGENT_USES_MAX, &use)) /* before any of them is done */
+        return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     /* on a resume t->use also counts blocks of ours that follow the tools' results */
     if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
-    if (t->use >= AGENT_USES_MAX)
-        return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);
@@ -12361,7 +12361,7 @@ void wfi_sys_pages_end(void *p, size_t n) {
 /* ==== begin src/port/guard.h ==== */
 
 /* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
- * what runs the next time that the user starts git or wf.
+ * what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
  *
  * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
  * guarded is the folder that is meant:
@@ -12393,6 +12393,11 @@ WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
 WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
+
+/* Where a file's name will be, as an absolute path without links: its folder is there, it may not be yet. False: it cannot be told. */
+WFI bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]);
+/* Whether the name in the open directory is that file. */
+WFI bool wfi_guard_is_file(const char *file, int dir, const char *name);
 
 /* What a mount can guard, as absolute paths; answers how many there are. */
 WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);
@@ -12426,6 +12431,7 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], cons
 #endif
 #include <fcntl.h>
 #include <stdio.h> /* renameat */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12492,17 +12498,35 @@ void wfi_guard_settle(int tree) {
     (void)mkdirat(tree, GUARD_WF, 0777); /* it is there, or the tree is not ours to write: then nobody else's either */
 }
 
-/* ---- for mounts ---- */
+/* ---- the log ---- */
 
 /* dir and "/" and name, or name alone if it is absolute; false: too long. */
 static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
     size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
     if (n + m + 2 > WFI_GUARD_PATH) return false;
-    memcpy(out, dir, n);
+    memmove(out, dir, n); /* they may be the same */
     if (n > 0) out[n++] = '/';
     memcpy(out + n, name, m + 1);
     return true;
 }
+
+bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
+    char folder[WFI_GUARD_PATH];
+    const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
+    size_t n = slash == NULL ? 1 : slash > file ? (size_t)(slash - file) : 1;
+    if (n >= sizeof folder) return false;
+    memcpy(folder, slash == NULL ? "." : file, n);
+    folder[n] = '\0';
+    return realpath(folder, out) != NULL && guard_join(out, name, out);
+}
+
+bool wfi_guard_is_file(const char *file, int dir, const char *name) {
+    struct stat a, b;
+    if (stat(file, &a) != 0 || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* ---- for mounts ---- */
 
 uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]) {
     const char *names[WFI_GUARDS + 1] = {GUARD_GIT, GUARD_WF, NULL};
@@ -12613,6 +12637,7 @@ typedef struct wfi_confine {
     bool guarded;                /* it lies itself where nothing may be written */
     bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
+    const char *log; /* the run's own log, which no place to write at is; or NULL. Lives as long */
 } wfi_confine;
 
 /* 0 or an errno. */
@@ -12885,6 +12910,7 @@ static int confine_enter(confine_walk *w, const char *name) {
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
     if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->c->log != NULL && wfi_guard_is_file(w->c->log, w->at, name)) return WFI_CONFINE_GUARDED;
     *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
     if (w->spot)
         w->at = -1;
@@ -13004,6 +13030,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
     if (c->guarded) out->guarded = true;
     out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
+    out->log = c->log;
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
     if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;
@@ -14582,7 +14609,7 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
  *      modes, owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
+ *   3. finds `.git` and `.wf` at the top of its tree read-only, and the run's log (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
@@ -14600,6 +14627,7 @@ typedef struct wfi_jail {
     int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
     bool frozen;       /* with them: what lies outside of the tree can be made read-only */
+    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
     bool hides;        /* with namespaces: there is a HOME to hide keys in */
     bool counts;       /* the system tells who descends from whom */
@@ -14614,6 +14642,8 @@ WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 WFI const char *wfi_jail_begin(const wfi_jail *j);
 /* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* What the command shares with us without need. Where that cannot be had nothing is said. */
+WFI void wfi_jail_part(void);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
@@ -14945,6 +14975,13 @@ static void jail_share(const jail_view *v) {
     if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
 }
 
+void wfi_jail_part(void) {
+    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
+#if defined(SYS_keyctl)
+    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
+#endif
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -14957,6 +14994,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    if (j->log != NULL && access(j->log, F_OK) == 0 && !jail_freeze(j->log)) return "make the run's log read-only";
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
@@ -15055,6 +15093,9 @@ const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     (void)tree;
     (void)own;
     return NULL;
+}
+
+void wfi_jail_part(void) {
 }
 
 void wfi_jail_reads_only(void) {
@@ -15961,6 +16002,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     prctl(PR_SET_PDEATHSIG, SIGKILL);
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (p->jail != NULL) wfi_jail_part();
     if (p->jail != NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
@@ -17400,7 +17442,7 @@ static bool write_path_error(wfi_work *w, int error, const char *path) {
     wf_str shown = wf_str_of(path, strlen(path));
     switch (error) {
     case WFI_CONFINE_GUARDED:
-        wfi_work_path_bad(w, "tools do not write to .git and .wf: ", shown, "");
+        wfi_work_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
     case EISDIR:
         wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");
@@ -18266,7 +18308,8 @@ typedef struct wfi_tools {
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring done;
-    char refusal[200]; /* the last one */
+    char refusal[200];        /* the last one */
+    char log[WFI_GUARD_PATH]; /* the run's own; "": it has no name */
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */
@@ -18448,9 +18491,11 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
     wfi_confine_guard(&t->root);
+    if (config->log != NULL && wfi_guard_place(config->log, t->log)) t->root.log = t->log;
     if ((t->allow & TOOLS_PROGRAMS) == 0) return 0;
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
+    t->jail.log = t->root.log;
     return 0;
 }
 

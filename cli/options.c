@@ -1,5 +1,8 @@
 /* options: see options.h. The table says everything about an option: its name, its form, its bounds, which commands take
  * it, whether it belongs to a run's recorded settings, its default and its line of help. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>
@@ -396,9 +399,13 @@ cli_exit cli_options_parse(cli_options *o, int argc, char **argv) {
 /* ---- settings in a log ---- */
 
 void cli_options_record(const cli_options *o, const char *sandbox, wf_json_out *out) {
+    char *root = realpath(o->text[OPT_ROOT], NULL); /* a resume may be asked for from another folder */
     wf_json_begin(out, true);
-    for (int i = 0; i < OPT_COUNT; i++)
-        if (option_table[i].recorded && o->text[i]) cli_json_text(out, option_table[i].name, cli_str(o->text[i]));
+    for (int i = 0; i < OPT_COUNT; i++) {
+        const char *text = i == OPT_ROOT && root ? root : o->text[i];
+        if (option_table[i].recorded && text) cli_json_text(out, option_table[i].name, cli_str(text));
+    }
+    free(root);
     if (o->server.len > 0) cli_json_text(out, "server", o->server);
     if (sandbox[0]) cli_json_text(out, CLI_SANDBOX, cli_str(sandbox));
     wf_json_finish(out);

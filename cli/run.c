@@ -395,6 +395,31 @@ static cli_exit run_open_and_go(run_job *job) {
     return run_close_out(job, code);
 }
 
+/* The folder whose .wf/runs the log lies in, malloced; NULL: it lies elsewhere. */
+static char *run_home(const char *log) {
+    static const char runs[] = "/.wf/runs";
+    char *path = realpath(log, NULL), *slash = path ? strrchr(path, '/') : NULL;
+    size_t n = slash ? (size_t)(slash - path) : 0, m = sizeof runs - 1;
+    if (n > m && memcmp(slash - m, runs, m) == 0) {
+        slash[-(ptrdiff_t)m] = '\0';
+        return path;
+    }
+    free(path);
+    return NULL;
+}
+
+/* The run goes on in its workspace, from whatever folder that is asked for, and wherever both have been moved together. */
+static cli_exit run_restore(const run_job *job, cli_options *o, wf_str settings) {
+    struct stat st;
+    cli_exit code = cli_options_restore(o, settings);
+    if (code != CLI_OK || o->given[OPT_ROOT]) return code;
+    const char *home = run_home(job->log);
+    if (home) o->text[OPT_ROOT] = home; /* for the life of the process */
+    if (stat(o->text[OPT_ROOT], &st) == 0 && S_ISDIR(st.st_mode)) return CLI_OK;
+    return cli_fail(CLI_USAGE, "%s: the run's workspace %s is not there; say where it is now: --root DIR", job->log,
+                    o->text[OPT_ROOT]);
+}
+
 /* A log that --log names may be there already: then its run goes on with its settings, or is completed. */
 static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     wf_run_spec past;
@@ -404,7 +429,7 @@ static cli_exit run_look_at_log(run_job *job, cli_options *o, bool *again) {
     if (!job->log || !cli_logs_exists(job->log)) return CLI_OK;
     job->mode = WF_POSIX_OPEN;
     cli_exit code = run_look_back(job, &job->spec, &past, again);
-    return code == CLI_OK && !*again ? cli_options_restore(o, past.settings) : code;
+    return code == CLI_OK && !*again ? run_restore(job, o, past.settings) : code;
 }
 
 cli_exit cli_run(cli_options *o) {
@@ -441,7 +466,7 @@ cli_exit cli_resume(cli_options *o) {
     cli_exit code = run_look_back(&job, NULL, &past, &again);
     if (code != CLI_OK || again) return code;
     job.spec = past;
-    code = cli_options_restore(o, past.settings);
+    code = run_restore(&job, o, past.settings);
     if (code == CLI_OK) code = cli_models_settle(o);
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }

@@ -632,10 +632,10 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     const wf_tool *tool;
     wf_str why;
+    if (t->use == 0 && agent_find_use(t, AGENT_USES_MAX, &use)) /* before any of them is done */
+        return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     /* on a resume t->use also counts blocks of ours that follow the tools' results */
     if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
-    if (t->use >= AGENT_USES_MAX)
-        return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     if (use.id.len > AGENT_ID_MAX)
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);

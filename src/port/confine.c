@@ -223,6 +223,7 @@ static int confine_enter(confine_walk *w, const char *name) {
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
     if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->c->log != NULL && wfi_guard_is_file(w->c->log, w->at, name)) return WFI_CONFINE_GUARDED;
     *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
     if (w->spot)
         w->at = -1;
@@ -342,6 +343,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
     if (c->guarded) out->guarded = true;
     out->below = c->below || real[0] != '\0';
     memcpy(out->guard, c->guard, sizeof out->guard);
+    out->log = c->log;
     /* only for absolute paths that a model writes; opening goes by the descriptor */
     size_t n = strcmp(c->root, "/") == 0 ? 0 : strlen(c->root), m = strlen(real);
     if (c->root[0] == '\0' || n + m + 2 > sizeof out->root) return 0;

@@ -23,6 +23,7 @@ typedef struct wfi_confine {
     bool guarded;                /* it lies itself where nothing may be written */
     bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
+    const char *log; /* the run's own log, which no place to write at is; or NULL. Lives as long */
 } wfi_confine;
 
 /* 0 or an errno. */

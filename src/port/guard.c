@@ -8,6 +8,7 @@
 #include "guard.h"
 #include <fcntl.h>
 #include <stdio.h> /* renameat */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -74,17 +75,35 @@ void wfi_guard_settle(int tree) {
     (void)mkdirat(tree, GUARD_WF, 0777); /* it is there, or the tree is not ours to write: then nobody else's either */
 }
 
-/* ---- for mounts ---- */
+/* ---- the log ---- */
 
 /* dir and "/" and name, or name alone if it is absolute; false: too long. */
 static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
     size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
     if (n + m + 2 > WFI_GUARD_PATH) return false;
-    memcpy(out, dir, n);
+    memmove(out, dir, n); /* they may be the same */
     if (n > 0) out[n++] = '/';
     memcpy(out + n, name, m + 1);
     return true;
 }
+
+bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
+    char folder[WFI_GUARD_PATH];
+    const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
+    size_t n = slash == NULL ? 1 : slash > file ? (size_t)(slash - file) : 1;
+    if (n >= sizeof folder) return false;
+    memcpy(folder, slash == NULL ? "." : file, n);
+    folder[n] = '\0';
+    return realpath(folder, out) != NULL && guard_join(out, name, out);
+}
+
+bool wfi_guard_is_file(const char *file, int dir, const char *name) {
+    struct stat a, b;
+    if (stat(file, &a) != 0 || fstatat(dir, name, &b, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* ---- for mounts ---- */
 
 uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]) {
     const char *names[WFI_GUARDS + 1] = {GUARD_GIT, GUARD_WF, NULL};

@@ -1,5 +1,5 @@
 /* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
- * what runs the next time that the user starts git or wf.
+ * what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
  *
  * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
  * guarded is the folder that is meant:
@@ -32,6 +32,11 @@ WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
 WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
+
+/* Where a file's name will be, as an absolute path without links: its folder is there, it may not be yet. False: it cannot be told. */
+WFI bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]);
+/* Whether the name in the open directory is that file. */
+WFI bool wfi_guard_is_file(const char *file, int dir, const char *name);
 
 /* What a mount can guard, as absolute paths; answers how many there are. */
 WFI uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PATH]);

@@ -319,6 +319,13 @@ static void jail_share(const jail_view *v) {
     if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
 }
 
+void wfi_jail_part(void) {
+    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
+#if defined(SYS_keyctl)
+    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
+#endif
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -331,6 +338,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
     if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    if (j->log != NULL && access(j->log, F_OK) == 0 && !jail_freeze(j->log)) return "make the run's log read-only";
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
@@ -429,6 +437,9 @@ const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     (void)tree;
     (void)own;
     return NULL;
+}
+
+void wfi_jail_part(void) {
 }
 
 void wfi_jail_reads_only(void) {

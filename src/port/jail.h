@@ -8,7 +8,7 @@
  *      modes, owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h. Deeper ones are its own. Without
+ *   3. finds `.git` and `.wf` at the top of its tree read-only, and the run's log (mount namespace), see guard.h. Deeper ones are its own. Without
  *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
  *      and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
@@ -28,6 +28,7 @@ typedef struct wfi_jail {
     int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
     uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
     bool frozen;       /* with them: what lies outside of the tree can be made read-only */
+    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
     uint32_t uid, gid; /* ours, before a user namespace hides them */
     bool hides;        /* with namespaces: there is a HOME to hide keys in */
     bool counts;       /* the system tells who descends from whom */
@@ -42,6 +43,8 @@ WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 WFI const char *wfi_jail_begin(const wfi_jail *j);
 /* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* What the command shares with us without need. Where that cannot be had nothing is said. */
+WFI void wfi_jail_part(void);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */

@@ -159,9 +159,11 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
     wfi_confine_guard(&t->root);
+    if (config->log != NULL && wfi_guard_place(config->log, t->log)) t->root.log = t->log;
     if ((t->allow & TOOLS_PROGRAMS) == 0) return 0;
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
+    t->jail.log = t->root.log;
     return 0;
 }
 

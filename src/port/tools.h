@@ -57,7 +57,8 @@ typedef struct wfi_tools {
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring done;
-    char refusal[200]; /* the last one */
+    char refusal[200];        /* the last one */
+    char log[WFI_GUARD_PATH]; /* the run's own; "": it has no name */
 } wfi_tools;
 
 /* Bytes that the tables need, 16-aligned. */

@@ -45,7 +45,7 @@ static bool write_path_error(wfi_work *w, int error, const char *path) {
     wf_str shown = wf_str_of(path, strlen(path));
     switch (error) {
     case WFI_CONFINE_GUARDED:
-        wfi_work_path_bad(w, "tools do not write to .git and .wf: ", shown, "");
+        wfi_work_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
     case EISDIR:
         wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");

@@ -206,6 +206,7 @@ static void test_many_tool_calls(void **state) {
     wf_delivery d = rig_do(&r, "b");
     assert_int_equal(d.kind, WF_KIND_PROVIDER);
     assert_true(rig_has(d.value, "128"));
+    assert_int_equal((int)r.f->tool_starts, 128); /* of the second reply none was */
     rig_end(&r);
 }
 

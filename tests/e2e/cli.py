@@ -212,6 +212,38 @@ def retry_failed_asks_again(b):
 
 
 @case
+def a_resume_finds_its_workspace(b):
+    """from whatever folder it is asked for, and when log and workspace have moved together; else it asks"""
+    os.makedirs(b.path("one"))
+    os.makedirs(b.path("other"))
+    b.write("one/there.txt", "")
+    b.write("other/wrong.txt", "")
+    b.write("t.lua", META + "agent('a') agent('b') return files('*.txt')")
+    model = "rules:" + b.path("model.lua")
+
+    def start(*more):
+        want("stopped", b.wf("run", "t.lua", "--model", model, "--yes", "--agents", "1", "--root", "one", *more)[0], 5)
+
+    def resume(cwd, log, *more):
+        p = subprocess.run([WF, "resume", log, "--agents", "9", *more], cwd=b.path(cwd), env={"HOME": b.dir}, capture_output=True, text=True)
+        return p.returncode, p.stdout, p.stderr
+    start()
+    log = os.listdir(b.path("one/.wf/runs"))[0]
+    want("from elsewhere", resume("other", "../one/.wf/runs/" + log)[:2], (0, '["there.txt"]\n'))
+    start("--log", "x.wflog")
+    want("a log that lies elsewhere", resume("other", "../x.wflog")[:2], (0, '["there.txt"]\n'))
+    start("--log", "y.wflog")
+    start()
+    os.rename(b.path("one"), b.path("moved"))
+    code, out, err = resume("other", "../y.wflog")
+    want("a workspace that is gone", code, 2)
+    has("a workspace that is gone", err, "y.wflog", b.path("one"), "--root DIR")
+    want("told where it is", resume("other", "../y.wflog", "--root", "../moved")[:2], (0, '["there.txt"]\n'))
+    want("moved with its log", resume("moved", "../moved/.wf/runs/" + max(os.listdir(b.path("moved/.wf/runs"))))[:2],
+         (0, '["there.txt"]\n'))
+
+
+@case
 def an_edited_script_goes_on_with_the_log(b):
     b.run("hello.lua", "--log", "x.wflog")
     b.write("model.lua", "return function() error('asked again') end")

@@ -89,9 +89,9 @@ class Place:
                 found[path] = (os.lstat(path).st_mode, content)
         return found
 
-    def start(self, script, *more, **args):
+    def start(self, script, *more, log=None, **args):
         self.runs += 1
-        self.log = os.path.join(self.base, "%d.wflog" % self.runs)
+        self.log = log or os.path.join(self.base, "%d.wflog" % self.runs)
         self.write("s.lua", META + script)
         return subprocess.Popen([WF, "run", "../s.lua", "--yes", "--model", "rules:../model.lua", "--log", self.log, "--args",
                                  json.dumps(args), *more], cwd=self.root, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -257,6 +257,24 @@ def paths(p):
         os.unlink(os.path.join(p.root, name))
 
 
+def own_log(p):
+    """--log names a file of the workspace: it is not theirs to write either"""
+    log = os.path.join(p.root, "run.log")
+    plan = [[tool("write", path="run.log", content="x"), tool("edit", path="./sub/../run.log", old="a", new="b")],
+            [tool("bash", command="echo x >>run.log; rm -f run.log; mv run.log other; ln -f run.log hard && echo x >hard; "
+                                  "cp s run.log; truncate -s 0 run.log; chmod 0 run.log; ls run.log other hard 2>/dev/null")]]
+    code, out, err = p.run("local a = agent(json.encode(args.plan)) exec('rm -f run.log; echo x >>run.log') return a",
+                           "--allow", "read,write,bash,exec", log=log, plan=plan)
+    said = json.loads(out) if code == 0 else out + err
+    again = subprocess.run([WF, "resume", log], cwd=p.root, env=p.env, capture_output=True, text=True)
+    held = "own namespaces" in err
+    case(code == 0 and said[0]["error"] and said[1]["error"] and (again.stdout == out or not held), "the run's log is not theirs to write",
+         (said, err, again.stdout, again.stderr))
+    for name in ("run.log", "hard", "other"):
+        if os.path.exists(os.path.join(p.root, name)):
+            os.unlink(os.path.join(p.root, name))
+
+
 def swapped(p):
     """sub/l is a directory and a link outside, in turns, while tools go through it."""
     inside, link, name = (os.path.join(p.root, "sub", x) for x in ("d", "k", "l"))
@@ -378,7 +396,7 @@ def executed(p):
     code, out, err = p.run('local r, e = exec({ "no-such-program" }) return { e.kind, e.message }', "--allow", "exec")
     case('"tool"' in out and "no-such-program" in out and "there is no such program" in out, "a program that is missing: nil and an error", out + err)
     code, out, err = p.run('local r, e = exec({ "echo", ("x"):rep(200000) }) return { e.message }', "--allow", "exec")
-    case("longer than the system takes" in out, "an argument that is too long is said to be so", out + err)
+    case("too long for this system" in out, "an argument that is too long is said to be so", out + err)
     code, out, err = p.run('local r, e = exec("pwd", { cwd = "../outside" }) return { e.message }', "--allow", "exec")
     case(code == 0 and p.base + "/outside\n" not in out, "cwd stays inside", out)
     code, out, err = p.run('return exec("date +%s.%N; echo x >>effects").out', "--allow", "exec")
@@ -410,7 +428,7 @@ def killed(p, script, allow, expected, *flags):
 
 def main():
     p = Place()
-    for test in (work, refused, shown, paths, swapped, commands, staying, executed):
+    for test in (work, refused, shown, paths, own_log, swapped, commands, staying, executed):
         test(p)
         p.clean(test.__name__)
     killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { e.message, (exec("cat effects")).out }', "exec",

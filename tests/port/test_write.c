@@ -14,7 +14,7 @@
 #include <sys/xattr.h>
 
 #define OUTSIDE "path leads outside the workspace: "
-#define GUARDED "tools do not write to .git and .wf: "
+#define GUARDED "tools do not write to .git, to .wf and to the run's log: "
 
 static char text[17 << 20];
 
