@@ -6,6 +6,8 @@ import subprocess
 import sys
 import tempfile
 
+from lib.tap import case, done, write
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 META = 'meta = { name = "t", description = "d" }\n'
 
@@ -38,26 +40,6 @@ color: red
 
 You are a scout.
 """
-
-failed = 0
-cases = 0
-
-
-def case(ok, text, detail=""):
-    global failed, cases
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok:
-        print("# " + str(detail).replace("\n", "\n# "))
-
-
-def write(folder, name, text):
-    path = os.path.join(folder, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
-
 
 def run(folder, body, *more, log="l.wflog"):
     write(folder, "s.lua", body if body.startswith("meta") else META + body)
@@ -134,8 +116,7 @@ def main():
         case(code == 5, "meta.budget stops the run", "%d %s" % (code, err))
         code, out, err = run(folder, body.replace("500", "500000"))
         case(code == 0, "a larger one does not", "%d %s" % (code, err))
-    print("1..%d" % cases)
-    return failed != 0
+    return done()
 
 
 sys.exit(main())

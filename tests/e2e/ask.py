@@ -12,6 +12,8 @@ import sys
 import tempfile
 import time
 
+from lib.tap import case, done, write
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 META = 'meta = { name = "t", description = "d" }\n'
 MODEL = """return function(r)
@@ -20,27 +22,6 @@ MODEL = """return function(r)
 end
 """
 GO = 'ask("Go on?", { choices = { "yes", "no" }, default = "no", label = "go" })'
-
-failed = 0
-cases = 0
-
-
-def case(ok, text, detail=""):
-    global failed, cases
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok:
-        print("# " + str(detail).replace("\n", "\n# "))
-
-
-def write(folder, name, text):
-    path = os.path.join(folder, name)
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    with open(path, "w") as f:
-        f.write(text)
-    return path
-
 
 def environment(folder, **more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "XDG_CONFIG", "WF_"))}
@@ -296,8 +277,7 @@ def main():
         write(folder, "m.lua", MODEL)
         for part in (without_a_terminal, answers, resumed, terminal, busy_terminal, dry_run, commands, workflows):
             part(folder)
-    print("1..%d" % cases)
-    return 1 if failed else 0
+    return done()
 
 
 sys.exit(main())

@@ -11,23 +11,12 @@ import sys
 import tempfile
 import time
 
+from lib.tap import case, done
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 OK = 'return function(request) return { text = "ok" } end\n'
 META = 'meta = { name = "attack", description = "a test" }\n'
 ROOT = tempfile.mkdtemp(prefix="wf-attack-")
-
-cases = 0
-failed = 0
-
-
-def case(ok, text, detail=""):
-    global cases, failed
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok and detail:
-        sys.stderr.write("# %s\n" % detail)
-
 
 def workspace(script, model=OK):
     folder = tempfile.mkdtemp(dir=ROOT)
@@ -210,8 +199,7 @@ def main():
             except subprocess.TimeoutExpired as e:
                 case(False, "%s ends" % name, str(e))
     shutil.rmtree(ROOT, ignore_errors=True)
-    print("1..%d" % cases)
-    return failed != 0
+    return done()
 
 
 sys.exit(main())

@@ -17,6 +17,8 @@ import sys
 import tempfile
 import time
 
+from lib.tap import case, done
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 KILLS = 100 if os.environ.get("WF_CAMPAIGN") == "full" else 8
 SEED = int(os.environ.get("WF_SEED", "1"))
@@ -87,19 +89,6 @@ return function(request)
     return { text = told, delay = delay }
 end
 """
-
-cases = 0
-failed = 0
-
-
-def case(ok, text, detail=""):
-    global cases, failed
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok:
-        print("# " + str(detail).replace("\n", "\n# "), flush=True)
-
 
 def environment():
     return {**os.environ, "NO_COLOR": "1", MARK.split("=")[0]: MARK.split("=")[1]}
@@ -226,8 +215,7 @@ def main():
     case(killed > KILLS // 3, "%d kills of %d runs (%d before their log had a name); %d effects reported as interrupted; "
          "all processes gone after %.0f ms at most" % (killed, KILLS, nameless, reported, slowest * 1000))
     shutil.rmtree(work)
-    print("1..%d" % cases)
-    return failed != 0
+    return done()
 
 
 sys.exit(main())

@@ -14,6 +14,8 @@ import tempfile
 import threading
 import time
 
+from lib.tap import case, done
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 META = 'meta = { name = "t", description = "d" }\n'
 KEY = "sk-planted-4b1d0c97"  # as a key in wf's environment; may turn up nowhere
@@ -33,19 +35,6 @@ return function(request)
 end
 """
 AGENT = "return agent(json.encode(args.plan))"
-
-cases = 0
-failed = 0
-
-
-def case(ok, text, detail=""):
-    global cases, failed
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok:
-        print("# " + str(detail).replace("\n", "\n# "), flush=True)
-
 
 class Place:
     """A folder with a workspace in it, things outside of that, and a home: what may change is known."""
@@ -437,8 +426,7 @@ def main():
     killed(p, AGENT, "bash", "interrupted, state unknown", "--allow", "read")
     p.clean("killed")
     p.end()
-    print("1..%d" % cases)
-    return failed != 0
+    return done()
 
 
 sys.exit(main())

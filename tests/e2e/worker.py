@@ -9,6 +9,8 @@ import sys
 import tempfile
 import time
 
+from lib.tap import case, done
+
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 INNER = "exec:%s agent --model rules:model.lua" % WF
 AGENTS = 200
@@ -41,19 +43,6 @@ return function(request)
     return { text = "seen " .. first, usage = usage, delay = 0.02 }
 end
 """
-
-cases = 0
-failed = 0
-
-
-def case(ok, text, detail=""):
-    global cases, failed
-    cases += 1
-    failed += not ok
-    print("%s %d - %s" % ("ok" if ok else "not ok", cases, text), flush=True)
-    if not ok:
-        print("# " + str(detail)[-3000:].replace("\n", "\n# "))
-
 
 def left(folder):
     """Processes that work in the folder; the killed ones have a moment to go."""
@@ -258,8 +247,7 @@ def main():
         command(folder)
         ended(folder)
         quiet.end()
-    print("1..%d" % cases)
-    return failed != 0
+    return done()
 
 
 sys.exit(main())
