@@ -121,11 +121,11 @@ local function effort(v, name, whose)
 end
 
 local function names(v, name, whose)
-    if type(v) == "string" then return v end
+    if type(v) == "string" then v = { v } end
     local fine, n = type(v) == "table", 0
     for _ in pairs(fine and v or {}) do n = n + 1 end
     fine = fine and n == #v -- { read = true } is no list, and not an empty one
-    for i = 1, fine and n or 0 do fine = fine and type(v[i]) == "string" end
+    for i = 1, fine and n or 0 do fine = fine and type(v[i]) == "string" and v[i] ~= "" end
     if not fine then fail(format("%s: %s takes a list of names", whose, name)) end
     return n == 0 and "none" or concat(v, ",")
 end

@@ -88,6 +88,8 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"agent('x', { tools = { print } })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = { 'raed' } })", "!tools: this run has no 'raed'; mend its name"},
         {"agent('x', { tools = { read = true } })", "!agent: tools takes a list of names"},
+        {"agent('x', { tools = { '' } })", "!agent: tools takes a list of names"},
+        {"agent('x', { tools = '' })", "!agent: tools takes a list of names"},
         {"\n\nlocal function ask() return agent('x', { modle = 1 }) end\nreturn ask()",
          "!t.lua:3: agent: there is no option"},
         {"\n\nlocal function ask()\n return agent('x', { modle = 1 }) end\nreturn ask()",
