@@ -227,6 +227,12 @@ def dry_run(folder):
     write(folder, "t.lua", META + "local v, e = " + GO + " if not v then error(e.message) end return v")
     code, out, err = wf(folder, "check", "t.lua", "--answers", "x.json")
     case(code == 4 and "none of the choices" in err, "check takes --answers", out + err)
+    write(folder, "t.lua", META + 'exec("touch made") return agent("x", { tools = { "bash" }, model = "exec:touch made" })')
+    code, out, err = wf(folder, "check", "t.lua")
+    case(code == 4 and "this run has no 'bash'" in err and "--allow read,write,bash" in err, "check knows a tool that is not allowed", err)
+    code, out, err = wf(folder, "check", "t.lua", "--allow", "read,write,bash,exec")
+    case(code == 0 and "(exec; none was run here)" in out and not os.path.exists(os.path.join(folder, "made")),
+         "and takes --allow, as the error says, and runs nothing for it", out + err)
     write(folder, "t.lua", META + 'return agent("x")')
     code, out, err = wf(folder, "check", "t.lua")
     case("Commands" not in out and "Questions" not in out, "where there are none, nothing is said of them", out)
