@@ -23782,14 +23782,17 @@ static const char *const wfi_library[] = {
         "return find(name, \"%.lua$\") or find(name, \"^[%w_.-]+$\")\n",
     "end\n",
     "\n",
-    "\n", // -- The text of a workflow and the name of its file; nil, the places looked at, the last error.
+    "\n", // -- The text of a workflow and the name of its file; nil, the places looked at, the error: the first one, unless that file is merely
+    "\n", // -- not there, or was not before the first agent began.
     "local function workflow_source(name)\n",
         "local path = name\n",
         "if not find(name, \"%.lua$\") then path = WORKFLOW_FOLDER .. name .. \".lua\" end\n",
-        "local source, e = file(path)\n",
-        "if source or path == name then return source, path, e end\n",
-        "source, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
-        "return source, source and name .. \".lua\" or path .. \" and the user's workflows\", e\n",
+        "local source, first = file(path)\n",
+        "if source or path == name then return source, path, first end\n",
+        "local saved, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
+        "if saved then return saved, name .. \".lua\" end\n",
+        "local absent = first == sealed or find(first.message, \"^no such file\")\n",
+        "return nil, path .. \" and the user's workflows\", absent and e or first\n",
     "end\n",
     "\n",
     "\n", // -- Runs in a branch of its own, so that its calls have their places below the caller's.

@@ -257,6 +257,8 @@ def workflows(folder):
          "a missing one is named, with the places", err)
     write(folder, ".wf/workflows/mine.lua", META + 'return "ours " .. args.n')
     case(run(folder, 'return workflow("mine", { n = 1 })')[1] == "ours 1", "the workspace's goes before the user's")
+    code, out, err = run(folder, 'return workflow("near")', "--allow", "exec")
+    case(code == 4 and "--allow read gives that right" in err, "one that may not be read is not called missing", err)
     write(folder, "flows/a.lua", META + '\nlocal x = agent("in", { agent_type = "t" })\nerror("oops " .. x)')
     write(folder, ".claude/agents/t.md", "---\ntools: [Read]\n---\nBe.\n")
     code, out, err = run(folder, 'return workflow("flows/a.lua")')
