@@ -992,10 +992,10 @@ void wf_posix_platform(wf_posix *p, wf_platform *out);
 /* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
 
-/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It runs in the
- * agent's folder, gets the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to
- * 64 run at a time. When the exchange ends before it, it is killed with all that it has started. A command that is not the
- * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
+/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It gets
+ * the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to 64 run at a time. When
+ * the exchange ends before it, it is killed with all that it has started. The config's `worker` starts in the root; any other
+ * command needs WF_ALLOW_EXEC, runs in the jail, and starts in the agent's folder. NULL if the config has no workers. */
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 
 /* Reads the first `size` bytes of a file below the root, at once; for wf_rules_config.read, with the wf_posix as its ctx.
@@ -11389,6 +11389,7 @@ struct wf {
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
     char *info;  /* heap */
     wf_schema_error unfit; /* why a schema is none */
+    char no_tool[160];     /* which tool there is not */
 };
 
 static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
@@ -11841,6 +11842,19 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
     return WF_OK;
 }
 
+/* Says which tool the run does not have. */
+static wf_status workflow_no_tool(wf *w, wf_str name) {
+    static const char before[] = "tools: this run has no '",
+                      after[] = "'; mend its name, or allow it: --allow read,write,bash";
+    char *out = w->no_tool;
+    name = wfi_utf8_clip(name, sizeof w->no_tool - sizeof before - sizeof after);
+    wfi_copy(out, before, sizeof before - 1);
+    out += sizeof before - 1;
+    wfi_copy(out, name.ptr, name.len);
+    wfi_copy(out + name.len, after, sizeof after);
+    return workflow_fail(w, WF_E_CONFIG, w->no_tool);
+}
+
 /* The tools of an agent, made anew only if they are not those of the agent before. */
 static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *meta) {
     wf_str unknown;
@@ -11850,10 +11864,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
         return WF_OK;
     }
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND)
-        return workflow_fail(w, WF_E_CONFIG,
-                             "tools: names a tool that this run does not have; mend its name, or allow it: --allow "
-                             "read,write,bash");
+    if (s == WF_E_NOT_FOUND) return workflow_no_tool(w, unknown);
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
     if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
@@ -21311,7 +21322,7 @@ static wf_status posix_open_root(wf_posix *p) {
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
-    return error == ENOENT ? WF_E_NOT_FOUND : WF_E_IO;
+    return error == ENOENT || error == ENOTDIR ? WF_E_NOT_FOUND : WF_E_IO;
 }
 
 static wf_status posix_open_net(wf_posix *p) {
@@ -23104,15 +23115,16 @@ static const char *const wfi_flow[] = {
         "return n * scale\n",
     "end\n",
     "\n",
-    "local function count(v, name, whose)\n",
+    "local function count(v, name, whose, least)\n",
         "local n = math_type(v) and tointeger(v)\n",
-        "if not n or n < 1 or n > 1 << 30 then fail(format(\"%s: %s takes a whole number from 1 up\", whose, name)) end\n",
+        "least = least or 1\n",
+        "if not n or n < least or n > 1 << 30 then fail(format(\"%s: %s takes a whole number from %d up\", whose, name, least)) end\n",
         "return n\n",
     "end\n",
     "\n",
     "local function retries(v, name, whose)\n",
-        "if v == 0 then return 0xffffffff end -- none; the host takes 0 for \"as the run\"\n",
-        "return count(v, name, whose)\n",
+        "local n = count(v, name, whose, 0)\n",
+        "return n > 0 and n or 0xffffffff -- none; the host takes 0 for \"as the run\"\n",
     "end\n",
     "\n",
     "local function text(v, name, whose)\n",
@@ -23129,11 +23141,13 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "local function names(v, name, whose)\n",
-        "if type(v) == \"string\" then return v end\n",
-        "local fine = type(v) == \"table\"\n",
-        "for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == \"string\" end\n",
+        "if type(v) == \"string\" then v = { v } end\n",
+        "local fine, n = type(v) == \"table\", 0\n",
+        "for _ in pairs(fine and v or {}) do n = n + 1 end\n",
+        "fine = fine and n == #v -- { read = true } is no list, and not an empty one\n",
+        "for i = 1, fine and n or 0 do fine = fine and type(v[i]) == \"string\" and v[i] ~= \"\" end\n",
         "if not fine then fail(format(\"%s: %s takes a list of names\", whose, name)) end\n",
-        "return #v == 0 and \"none\" or concat(v, \",\")\n",
+        "return n == 0 and \"none\" or concat(v, \",\")\n",
     "end\n",
     "\n",
     "local schemas_seen = {}\n",
@@ -23196,7 +23210,7 @@ static const char *const wfi_flow[] = {
         "local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,\n",
             "o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
             "o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
-        "if kind == \"none\" then return value end\n",
+        "if kind == \"none\" then return value, nil, agent, attempts end\n",
         "local e = failure(kind, value, agent, attempts)\n",
         "if attempts == nil then error(e, 0) end -- a stop of the run\n",
         "return nil, e\n",
@@ -23220,15 +23234,15 @@ static const char *const wfi_flow[] = {
         "end\n",
         "host.agent_begins()\n",
         "local phase = o.phase or phase_now()\n",
-        "local question, value, e = prompt, nil, nil\n",
+        "local question, value, e, id, attempts = prompt, nil, nil, nil, nil\n",
         "for _ = 0, REJECTIONS_MAX do\n",
-            "value, e = answer(question, o, phase)\n",
+            "value, e, id, attempts = answer(question, o, phase)\n",
             "if e then return nil, e end\n",
             "if not o.check then return value end\n",
             "local fine, reason = o.check(value)\n",
             "if fine then return value end\n",
             "reason = tostring(reason or \"the answer was rejected\")\n",
-            "e = failure(\"schema\", \"rejected by check: \" .. reason, o.label)\n",
+            "e = failure(\"schema\", \"rejected by check: \" .. reason, id, attempts)\n",
             "question = format(\"%s\\n\\nAn earlier answer was rejected: %s\\nThat answer was: %s\", prompt, reason,\n",
                 "type(value) == \"string\" and value or encode(value))\n",
         "end\n",
@@ -23768,14 +23782,17 @@ static const char *const wfi_library[] = {
         "return find(name, \"%.lua$\") or find(name, \"^[%w_.-]+$\")\n",
     "end\n",
     "\n",
-    "\n", // -- The text of a workflow and the name of its file; nil, the places looked at, the last error.
+    "\n", // -- The text of a workflow and the name of its file; nil, the places looked at, the error: the first one, unless that file is merely
+    "\n", // -- not there, or was not before the first agent began.
     "local function workflow_source(name)\n",
         "local path = name\n",
         "if not find(name, \"%.lua$\") then path = WORKFLOW_FOLDER .. name .. \".lua\" end\n",
-        "local source, e = file(path)\n",
-        "if source or path == name then return source, path, e end\n",
-        "source, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
-        "return source, source and name .. \".lua\" or path .. \" and the user's workflows\", e\n",
+        "local source, first = file(path)\n",
+        "if source or path == name then return source, path, first end\n",
+        "local saved, e = keep(\"saved\", name, { name = name, late = is_sealed or nil })\n",
+        "if saved then return saved, name .. \".lua\" end\n",
+        "local absent = first == sealed or find(first.message, \"^no such file\")\n",
+        "return nil, path .. \" and the user's workflows\", absent and e or first\n",
     "end\n",
     "\n",
     "\n", // -- Runs in a branch of its own, so that its calls have their places below the caller's.

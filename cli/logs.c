@@ -93,7 +93,9 @@ cli_exit cli_logs_new_path(const char *root, wf_str name, char path[CLI_PATH]) {
     char folder[CLI_PATH], plain[LOGS_NAME_MAX + 1], stamp[32];
     time_t now = time(NULL);
     struct tm tm;
-    if (!cli_logs_exists(root)) return cli_fail(CLI_USAGE, "--root %s: %s", root, strerror(errno));
+    struct stat st;
+    int error = stat(root, &st) != 0 ? errno : S_ISDIR(st.st_mode) ? 0 : ENOTDIR;
+    if (error != 0) return cli_fail(CLI_USAGE, "--root %s: %s", root, strerror(error));
     cli_exit code = logs_make_folder(root, folder);
     if (code != CLI_OK) return code;
     logs_begin_naming(folder);

@@ -60,7 +60,7 @@ static const option_entry option_table[OPT_COUNT] = {
     [OPT_STALL] = {"stall", "DUR", "180s", "silence before a request is sent again, or none", FORM_TIME, ON_AGENTS,
                    true, 1, 30 * OPTION_DAY},
     [OPT_ALLOW] = {"allow", "read,write,bash,exec", "read", "what agents may do: read, write, bash; and scripts: exec",
-                   FORM_ALLOW, ON_AGENTS, true, 0, 0},
+                   FORM_ALLOW, ON_MODELS, true, 0, 0},
     [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_AGENTS,
                 true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT,

@@ -210,7 +210,8 @@ static void runs_show_agents(const cli_world *w) {
     }
 }
 
-static void runs_show_failures(const cli_world *w) {
+/* rejected: agents that the census has as failed and that did well by themselves. */
+static void runs_show_failures(const cli_world *w, uint32_t rejected) {
     wf_call_info call;
     uint32_t row = 0;
     bool any = false;
@@ -224,6 +225,9 @@ static void runs_show_failures(const cli_world *w) {
         cli_put(stdout, call.message, RUNS_MESSAGE);
         printf(" (%" PRIu32 " %s)\n", call.attempts, call.attempts == 1 ? "request" : "requests");
     }
+    if (rejected > 0)
+        printf("%s  %" PRIu32 " more, whose answers the script's check rejected for good\n", any ? "" : "\nfailed:\n",
+               rejected);
 }
 
 static void runs_show_value(const cli_world *w, const wf_run_status *status) {
@@ -248,7 +252,8 @@ cli_exit cli_show(const cli_options *o) {
     runs_summarize(w.run, &summary);
     runs_show_phases(&summary);
     if (summary.phase_count > 0) runs_show_agents(&w);
-    runs_show_failures(&w);
+    uint32_t failed = status.census.failed, seen = summary.census.failed;
+    runs_show_failures(&w, failed > seen ? failed - seen : 0);
     runs_show_value(&w, &status);
     cli_world_close(&w);
     return CLI_OK;

@@ -45,6 +45,7 @@ struct wf {
     char *value; /* heap: of the delivery in the caller's hands, the run's value, or what wf_call_get showed */
     char *info;  /* heap */
     wf_schema_error unfit; /* why a schema is none */
+    char no_tool[160];     /* which tool there is not */
 };
 
 static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
@@ -497,6 +498,19 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
     return WF_OK;
 }
 
+/* Says which tool the run does not have. */
+static wf_status workflow_no_tool(wf *w, wf_str name) {
+    static const char before[] = "tools: this run has no '",
+                      after[] = "'; mend its name, or allow it: --allow read,write,bash";
+    char *out = w->no_tool;
+    name = wfi_utf8_clip(name, sizeof w->no_tool - sizeof before - sizeof after);
+    wfi_copy(out, before, sizeof before - 1);
+    out += sizeof before - 1;
+    wfi_copy(out, name.ptr, name.len);
+    wfi_copy(out + name.len, after, sizeof after);
+    return workflow_fail(w, WF_E_CONFIG, w->no_tool);
+}
+
 /* The tools of an agent, made anew only if they are not those of the agent before. */
 static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *meta) {
     wf_str unknown;
@@ -506,10 +520,7 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
         return WF_OK;
     }
     wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND)
-        return workflow_fail(w, WF_E_CONFIG,
-                             "tools: names a tool that this run does not have; mend its name, or allow it: --allow "
-                             "read,write,bash");
+    if (s == WF_E_NOT_FOUND) return workflow_no_tool(w, unknown);
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
     if (!w->tools.known) return workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);

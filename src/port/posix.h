@@ -87,10 +87,10 @@ void wf_posix_platform(wf_posix *p, wf_platform *out);
 /* The network: TCP over IPv4 and IPv6, without TLS. NULL if the config has no connections. */
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx);
 
-/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It runs in the
- * agent's folder, gets the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to
- * 64 run at a time. When the exchange ends before it, it is killed with all that it has started. A command that is not the
- * config's `worker` needs WF_ALLOW_EXEC, and runs in the jail. NULL if the config has no workers. */
+/* Models that are programs, for a provider "exec" that is `silent`; the model's name is a command for `sh -c`. It gets
+ * the agent's spec as JSON on stdin, and its stdout is the answer (`wf help agent` has both shapes); up to 64 run at a time. When
+ * the exchange ends before it, it is killed with all that it has started. The config's `worker` starts in the root; any other
+ * command needs WF_ALLOW_EXEC, runs in the jail, and starts in the agent's folder. NULL if the config has no workers. */
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 
 /* Reads the first `size` bytes of a file below the root, at once; for wf_rules_config.read, with the wf_posix as its ctx.

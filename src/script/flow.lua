@@ -95,15 +95,16 @@ local function duration(v, name, whose)
     return n * scale
 end
 
-local function count(v, name, whose)
+local function count(v, name, whose, least)
     local n = math_type(v) and tointeger(v)
-    if not n or n < 1 or n > 1 << 30 then fail(format("%s: %s takes a whole number from 1 up", whose, name)) end
+    least = least or 1
+    if not n or n < least or n > 1 << 30 then fail(format("%s: %s takes a whole number from %d up", whose, name, least)) end
     return n
 end
 
 local function retries(v, name, whose)
-    if v == 0 then return 0xffffffff end -- none; the host takes 0 for "as the run"
-    return count(v, name, whose)
+    local n = count(v, name, whose, 0)
+    return n > 0 and n or 0xffffffff -- none; the host takes 0 for "as the run"
 end
 
 local function text(v, name, whose)
@@ -120,11 +121,13 @@ local function effort(v, name, whose)
 end
 
 local function names(v, name, whose)
-    if type(v) == "string" then return v end
-    local fine = type(v) == "table"
-    for i = 1, fine and #v or 0 do fine = fine and type(v[i]) == "string" end
+    if type(v) == "string" then v = { v } end
+    local fine, n = type(v) == "table", 0
+    for _ in pairs(fine and v or {}) do n = n + 1 end
+    fine = fine and n == #v -- { read = true } is no list, and not an empty one
+    for i = 1, fine and n or 0 do fine = fine and type(v[i]) == "string" and v[i] ~= "" end
     if not fine then fail(format("%s: %s takes a list of names", whose, name)) end
-    return #v == 0 and "none" or concat(v, ",")
+    return n == 0 and "none" or concat(v, ",")
 end
 
 local schemas_seen = {}
@@ -187,7 +190,7 @@ local function answer(prompt, o, phase)
     local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
         o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
         o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
-    if kind == "none" then return value end
+    if kind == "none" then return value, nil, agent, attempts end
     local e = failure(kind, value, agent, attempts)
     if attempts == nil then error(e, 0) end -- a stop of the run
     return nil, e
@@ -211,15 +214,15 @@ function env.agent(prompt, opts)
     end
     host.agent_begins()
     local phase = o.phase or phase_now()
-    local question, value, e = prompt, nil, nil
+    local question, value, e, id, attempts = prompt, nil, nil, nil, nil
     for _ = 0, REJECTIONS_MAX do
-        value, e = answer(question, o, phase)
+        value, e, id, attempts = answer(question, o, phase)
         if e then return nil, e end
         if not o.check then return value end
         local fine, reason = o.check(value)
         if fine then return value end
         reason = tostring(reason or "the answer was rejected")
-        e = failure("schema", "rejected by check: " .. reason, o.label)
+        e = failure("schema", "rejected by check: " .. reason, id, attempts)
         question = format("%s\n\nAn earlier answer was rejected: %s\nThat answer was: %s", prompt, reason,
             type(value) == "string" and value or encode(value))
     end

@@ -226,14 +226,17 @@ local function is_workflow_name(name)
     return find(name, "%.lua$") or find(name, "^[%w_.-]+$")
 end
 
--- The text of a workflow and the name of its file; nil, the places looked at, the last error.
+-- The text of a workflow and the name of its file; nil, the places looked at, the error: the first one, unless that file is merely
+-- not there, or was not before the first agent began.
 local function workflow_source(name)
     local path = name
     if not find(name, "%.lua$") then path = WORKFLOW_FOLDER .. name .. ".lua" end
-    local source, e = file(path)
-    if source or path == name then return source, path, e end
-    source, e = keep("saved", name, { name = name, late = is_sealed or nil })
-    return source, source and name .. ".lua" or path .. " and the user's workflows", e
+    local source, first = file(path)
+    if source or path == name then return source, path, first end
+    local saved, e = keep("saved", name, { name = name, late = is_sealed or nil })
+    if saved then return saved, name .. ".lua" end
+    local absent = first == sealed or find(first.message, "^no such file")
+    return nil, path .. " and the user's workflows", absent and e or first
 end
 
 -- Runs in a branch of its own, so that its calls have their places below the caller's.
