@@ -7,7 +7,8 @@
  *   CHAR a        the character a                  SPLIT a b    go on at +a and at +b (both signed)
  *   ANY           any character                    JUMP a       go on at +a
  *   CLASS a b     one of the ranges a..b           BOL EOL      at the text's begin, end
- *   NCLASS a b    none of them                     WORD NWORD   at a word's edge, not at one
+ *   NCLASS a b    none of them                     WORD a       at a word's edge: 1 its begin, 2 its end, 0 either
+ *                                                  NWORD        at none
  *   END                                         the pattern is found */
 #include "match.h"
 #include <string.h>
@@ -289,6 +290,8 @@ static void match_escape(match_parser *p) {
         match_emit(p, e >= 'a' ? MATCH_CLASS : MATCH_NCLASS, first, p->m->range_len);
     } else if (e == 'b' || e == 'B') {
         match_emit(p, e == 'b' ? MATCH_WORD : MATCH_NWORD, 0, 0);
+    } else if (e == '<' || e == '>') {
+        match_emit(p, MATCH_WORD, e == '<' ? 1 : 2, 0);
     } else {
         match_emit(p, MATCH_CHAR, match_escape_char(p), 0);
         return;
@@ -541,23 +544,23 @@ static void match_set_clear(wfi_match *m, wfi_match_set *set) {
     m->turn = 1;
 }
 
-static bool match_word_at(wf_str text, size_t pos) {
+static bool match_word_at(wf_str text, size_t pos, uint32_t which) {
     bool before = pos > 0 && match_is_word((uint8_t)text.ptr[pos - 1]);
     bool after = pos < text.len && match_is_word((uint8_t)text.ptr[pos]);
-    return before != after;
+    return before != after && (which == 0 || after == (which == 1));
 }
 
 /* Whether a step that takes no character lets a thread at `pos` pass. */
-static bool match_passes(uint8_t op, wf_str text, size_t pos) {
-    switch (op) {
+static bool match_passes(const wfi_match_step *s, wf_str text, size_t pos) {
+    switch (s->op) {
     case MATCH_BOL:
         return pos == 0;
     case MATCH_EOL:
         return pos == text.len;
     case MATCH_WORD:
-        return match_word_at(text, pos);
+        return match_word_at(text, pos, s->a);
     case MATCH_NWORD:
-        return !match_word_at(text, pos);
+        return !match_word_at(text, pos, 0);
     default:
         return true;
     }
@@ -580,7 +583,7 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
         } else if (s->op == MATCH_JUMP) {
             m->stack[depth++] = (uint16_t)(at + s->a);
         } else if (s->op >= MATCH_BOL && s->op <= MATCH_NWORD) {
-            if (match_passes(s->op, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
+            if (match_passes(s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
         } else {
             set->at[set->n++] = (uint16_t)at;
             end = end || s->op == MATCH_END;
