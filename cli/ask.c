@@ -104,6 +104,7 @@ cli_exit cli_ask_open(cli_ask *a, const cli_options *o, bool dry) {
     wf_json j;
     memset(a, 0, sizeof *a);
     a->dry = dry;
+    a->quiet = o->number[OPT_QUIET] != 0;
     if (!path) return CLI_OK;
     if (!cli_read_file(path, ASK_MOST, &a->answers)) return CLI_USAGE;
     wf_json_init(&j, a->answers);
@@ -289,6 +290,15 @@ static void ask_dry(cli_reply *r) {
         cli_reply_text(r, WF_STR(ASK_DRY));
 }
 
+/* Whoever hands over a file of answers may have misspelt a question. */
+static void ask_tell_default(const cli_ask *a, const cli_reply *r) {
+    size_t len;
+    if (a->answers.len == 0 || a->quiet) return;
+    char *question = ask_member(r, "question", &len);
+    ask_show_text("  --answers has nothing for \"", question, len, "\": the default is taken\n");
+    free(question);
+}
+
 void cli_ask_begin(cli_ask *a, cli_reply *r) {
     if (ask_from_file(a, r)) return;
     if (a->dry) {
@@ -299,7 +309,9 @@ void cli_ask_begin(cli_ask *a, cli_reply *r) {
             last = &(*last)->next;
         *last = r;
         if (a->first == r) ask_show(a);
-    } else if (!ask_take_default(r)) {
+    } else if (ask_take_default(r)) {
+        ask_tell_default(a, r);
+    } else {
         ask_nobody(r);
     }
 }

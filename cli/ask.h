@@ -26,6 +26,7 @@ typedef struct cli_ask {
     bool list;      /* they are one, used in order */
     uint32_t taken; /* of the list */
     bool dry;       /* nobody is asked */
+    bool quiet;
     cli_reply *first;
     char line[CLI_ASK_LINE];
     size_t len;

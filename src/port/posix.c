@@ -95,7 +95,7 @@ static wf_status posix_open_root(wf_posix *p) {
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
-    return error == ENOENT || error == ENOTDIR ? WF_E_NOT_FOUND : WF_E_IO;
+    return error == ENOENT || error == ENOTDIR || error == EACCES ? WF_E_NOT_FOUND : WF_E_IO;
 }
 
 static wf_status posix_open_net(wf_posix *p) {

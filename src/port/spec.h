@@ -36,13 +36,15 @@ typedef enum wfi_said {
 typedef struct wfi_spoken {
     wfi_said said;
     wf_str value;
-    wf_str usage; /* JSON; empty: it does not say */
+    wf_str usage;  /* JSON; empty: it does not say */
+    wf_str beside; /* what it told on its stderr; set by whoever has it */
 } wfi_spoken;
 
 WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
- * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. */
+ * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside stays in the
+ * reply as "stderr": nobody reads it there but who looks into the log. */
 WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif

@@ -184,21 +184,25 @@ static bool worker_read_report(const wfi_child *c, worker_end *e) {
     return true;
 }
 
-/* "COMMAND WHAT; its stderr: ..." */
+/* What is kept of stderr, in text. */
+static wf_str worker_stderr(const worker_end *e, char text[WORKER_TEXT]) {
+    wf_str last = e->tail.len > 0 ? e->tail : e->head;
+    while (last.len > 0 && last.ptr[last.len - 1] == '\n')
+        last.len--;
+    int n = e->tail.len == 0 ? snprintf(text, WORKER_TEXT, "%.*s", (int)last.len, last.ptr)
+                             : snprintf(text, WORKER_TEXT, "%.*s\n... %llu bytes left out ...\n%.*s", (int)e->head.len,
+                                        e->head.ptr, (unsigned long long)e->r.missing, (int)last.len, last.ptr);
+    return wf_str_of(text, n > 0 ? strlen(text) : 0);
+}
+
+/* "the program WHAT; its stderr: ..." */
 static void worker_fail_end(wfi_worker_lane *l, const worker_end *e, uint32_t status, const char *what) {
-    char text[WORKER_TEXT];
-    size_t n = 0;
-    wf_str tail = e->tail.len > 0 ? e->tail : e->head;
-    while (tail.len > 0 && tail.ptr[tail.len - 1] == '\n')
-        tail.len--;
-    n = (size_t)snprintf(text, sizeof text, "the program %s", what);
-    if (tail.len == 0)
-        snprintf(text + n, sizeof text - n, "; its stderr is empty");
-    else if (e->tail.len == 0)
-        snprintf(text + n, sizeof text - n, "; its stderr: %.*s", (int)tail.len, tail.ptr);
+    char kept[WORKER_TEXT], text[WORKER_TEXT + 512];
+    wf_str said = worker_stderr(e, kept);
+    if (said.len == 0)
+        snprintf(text, sizeof text, "the program %s; its stderr is empty", what);
     else
-        snprintf(text + n, sizeof text - n, "; its stderr: %.*s\n... %llu bytes left out ...\n%.*s", (int)e->head.len,
-                 e->head.ptr, (unsigned long long)e->r.missing, (int)tail.len, tail.ptr);
+        snprintf(text, sizeof text, "the program %s; its stderr: %s", what, kept);
     worker_fail(l, status, text);
 }
 
@@ -266,6 +270,8 @@ static void worker_conclude(wfi_worker_lane *l, const worker_end *e) {
     } else if (answer.said == WFI_SAID_NOTHING) {
         worker_fail_end(l, e, WORKER_BAD, "printed no answer on stdout");
     } else {
+        char kept[WORKER_TEXT];
+        answer.beside = worker_stderr(e, kept);
         worker_answered(l, WORKER_OK, &answer, NULL);
     }
 }
