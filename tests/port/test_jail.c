@@ -768,6 +768,34 @@ static void test_git_and_wf(void **state) {
     prints("cat .git/config .wf/log", "git\nlog\n");
 }
 
+/* Neither the run's log changes nor what its path leads to. */
+static void test_log(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    static const char *const attempts[] = {"echo x >>logs/a/log",
+                                           "rm -f logs/a/log",
+                                           "mv logs/a/log logs/a/b",
+                                           "ln logs/a/log l; echo x >l",
+                                           "mv logs/a logs/b; mkdir logs/a; echo x >logs/a/log",
+                                           "mv logs old; mkdir -p logs/a; echo x >logs/a/log",
+                                           "umount logs/a/log; echo x >logs/a/log",
+                                           "mv .wf old"};
+    char log[128];
+    snprintf(log, sizeof log, "%s/logs/a/log", root);
+    jail.log = log;
+    assert_int_equal(system(at("mkdir -p %s/logs/a; chmod 777 %s/logs %s/logs/a; echo log >%s", root, root, root, log)),
+                     0);
+    chmod(log, 0666);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        assert_string_equal(get(log), "log\n");
+    }
+    prints("echo x >logs/a/f && mv logs/a/f logs/f && mv logs/f . && cat f", "x\n");
+    snprintf(log, sizeof log, "%s/.wf/log", root); /* where it lies if nobody says otherwise */
+    sh("mv .wf old; echo x >.wf/log", 10000);
+    assert_string_equal(get(log), "log\n");
+}
+
 /* A descriptor from before the mounts would lead around them. */
 static void test_descriptors(void **state) {
     (void)state;
@@ -1037,8 +1065,23 @@ static void test_tree_in_hidden(void **state) {
     wfi_jail_probe(&jail, root);
     assert_int_equal(jail.spaces, best.spaces);
     prints("echo x >f && cat f", "x\n");
+    /* nor if HOME and TMPDIR lead there by links, and with no /dev/shm of its own over its directory */
+    symlink(".", at("%s/home/again", base));
+    setenv("HOME", at("%s/home/again", base), 1);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, best.spaces);
+    prints("echo x >f && cat f", "x\n");
+    symlink(".ssh", at("%s/home/tmp", base));
+    setenv("TMPDIR", at("%s/home/tmp", base), 1);
     strcpy(root, old);
     free(old);
+    prints("echo x >$TMPDIR/f && cat $TMPDIR/f", "x\n");
+    char shared[] = "/dev/shm/wf-jail-XXXXXX";
+    if (mkdtemp(shared) == NULL) return;
+    symlink(shared, at("%s/home/shared", base));
+    setenv("TMPDIR", at("%s/home/shared", base), 1);
+    prints("echo x >$TMPDIR/f && cat $TMPDIR/f", "x\n");
+    assert_int_equal(rmdir(shared), 0);
 }
 
 /* Memory that processes share by numbers outlives them, and has no path that Landlock could know. */
@@ -1198,6 +1241,7 @@ static void all_of_it(void) {
     daemons();
     prying();
     writes();
+    if (jail.spaces != 0) prints("cat /proc/self/oom_score_adj", "800\n");
     prints("id -u; touch mine; ls -ln mine | awk '{ print $3 }'; rm mine", "65534\n65534\n");
     if (jail.spaces != 0) prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
     prints("cd $TMPDIR; mkdir -p a/b; chmod 0 a/b; chmod 0 a; cd ..; chmod 0 tmp .; echo ok", "ok\n");
@@ -1414,6 +1458,7 @@ int main(int argc, char **argv) {
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
         CASE(test_git_and_wf),
+        CASE(test_log),
         CASE(test_descriptors),
         CASE(test_git_as_link),
         CASE(test_git_as_file),
