@@ -268,7 +268,7 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".config/wf"};
 
 typedef struct jail_view {
-    const char *tree, *own, *empty; /* of wfi_jail_mounts */
+    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
 } jail_view;
 
 /* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
@@ -296,7 +296,10 @@ static bool jail_hide(const jail_view *v, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
     if (jail_works_in(v, &st)) return true;
-    return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
+                       : v->empty != NULL   ? v->empty
+                                            : path; /* a trial hides nothing */
+    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
 }
 
 /* NULL: nobody says where it is. */
@@ -398,7 +401,7 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root) &&
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
                     jail_drop_capabilities(0);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);

@@ -1214,11 +1214,25 @@ static void test_trusted(void **state) {
 
 /* ---- as somebody else ---- */
 
+static void mount_below(void) {
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) _exit(3);
+    if (mkdir(at("%s/sub", root), 0777) != 0 || mount("none", at("%s/sub", root), "tmpfs", 0, "mode=777") != 0)
+        _exit(3);
+}
+
+/* What is mounted there, as a container's volumes are, cannot be parted from the tree by who is not root. */
+static void mounts_below(void) {
+    assert_int_equal(jail.spaces != 0, best.spaces != 0);
+    prints("echo x >sub/f && mv sub/f f && cat f && rm f", "x\n");
+    assert_int_equal(entries(at("%s/sub", root)), 0);
+}
+
 static void as_nobody_in_child(bool spaces, void (*what)(void)) {
     fflush(stdout);
     if (geteuid() != 0) skip();
     pid_t pid = fork();
     if (pid == 0) {
+        if (what == mounts_below) mount_below();
         if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
         wfi_jail_probe(&jail, root);
         wfi_jail_shut();
@@ -1251,6 +1265,11 @@ static void all_of_it(void) {
 static void test_nobody(void **state) {
     (void)state;
     as_nobody_in_child(true, all_of_it);
+}
+
+static void test_nobody_mounts_below(void **state) {
+    (void)state;
+    as_nobody_in_child(true, mounts_below);
 }
 
 static void test_nobody_without_spaces(void **state) {
@@ -1486,6 +1505,7 @@ int main(int argc, char **argv) {
         CASE(test_bombs_without_spaces),
         CASE(test_bombs_counted),
         CASE(test_nobody),
+        CASE(test_nobody_mounts_below),
         CASE(test_nobody_without_spaces),
         CASE(test_stay_without_proc),
         CASE(test_given_up_late),
