@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,8 +192,17 @@ static bool jail_read_only(const char *path) {
     return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
 }
 
+/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
+static bool jail_remount(const char *path) {
+    struct statvfs v;
+    if (statvfs(path, &v) != 0) return false;
+    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
+}
+
 static bool jail_freeze(const char *path) {
-    return mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0 && jail_read_only(path);
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
 }
 
 /* A copy of the mounts at a path, which keeps what they allow. */
