@@ -12394,7 +12394,7 @@ WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
 
-/* Where a file's name will be, as an absolute path without links: its folder is there, it may not be yet. False: it cannot be told. */
+/* Where a file is, or will be if its folder is there, as an absolute path without links. False: it cannot be told. */
 WFI bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]);
 /* Whether the name in the open directory is that file. */
 WFI bool wfi_guard_is_file(const char *file, int dir, const char *name);
@@ -12514,6 +12514,7 @@ bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     char folder[WFI_GUARD_PATH];
     const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
     size_t n = slash == NULL ? 1 : slash > file ? (size_t)(slash - file) : 1;
+    if (realpath(file, out) != NULL) return true;
     if (n >= sizeof folder) return false;
     memcpy(folder, slash == NULL ? "." : file, n);
     folder[n] = '\0';
