@@ -216,14 +216,12 @@ static bool jail_lay(int *copy, const char *path) {
     return good;
 }
 
-/* All but these two becomes read-only. (A tree that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree, const char *own) {
+/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
+static bool jail_freeze_others(const char *tree) {
     if (strcmp(tree, "/") == 0) return true;
-    int tree_copy = jail_copy(tree), own_copy = jail_copy(own);
-    if (tree_copy >= 0 && own_copy >= 0 && jail_read_only("/"))
-        return jail_lay(&tree_copy, tree) && jail_lay(&own_copy, own);
-    wfi_sys_close(&tree_copy);
-    wfi_sys_close(&own_copy);
+    int copy = jail_copy(tree);
+    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
+    wfi_sys_close(&copy);
     return false;
 }
 
@@ -379,15 +377,22 @@ const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
 
+static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
+    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
+}
+
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     const jail_view view = {tree, own, empty};
     if (j->spaces == 0) return NULL;
     /* and shared memory of its own, which ends with it; a kernel without has none to share */
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
-    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    if (!jail_freeze_log(j->log, tree)) return "make the run's log read-only";
+    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
+    const char *failed = jail_freeze_all(j, tree);
+    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
+    if (failed != NULL) return failed;
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);

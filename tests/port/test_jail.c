@@ -462,6 +462,17 @@ static void test_own_shm(void **state) {
     assert_int_equal(access("/dev/shm/wf-f", F_OK), -1);
 }
 
+/* Wherever TMPDIR leads. */
+static void test_own_in_guarded(void **state) {
+    (void)state;
+    setenv("TMPDIR", at("%s/.wf", root), 1);
+    prints("echo x >$TMPDIR/f && echo y >$HOME/f && cat $TMPDIR/f $HOME/f", "x\ny\n");
+    prints("(mkdir .wf/new) 2>/dev/null || echo refused", jail.spaces != 0 ? "refused\n" : "");
+    if (jail.spaces == 0) return;
+    assert_int_equal(entries(at("%s/.wf", root)), 1);
+    assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+}
+
 /* Whatever it leaves in its own directories goes. */
 static void test_scratch(void **state) {
     (void)state;
@@ -1485,6 +1496,7 @@ int main(int argc, char **argv) {
         CASE(test_input),
         CASE(test_surroundings),
         CASE(test_own_shm),
+        CASE(test_own_in_guarded),
         CASE(test_scratch),
         CASE(test_flood),
         CASE(test_timeout),
