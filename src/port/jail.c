@@ -243,8 +243,8 @@ static bool jail_freeze_guarded(const char *tree) {
     return true;
 }
 
-/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which would make
- * room for another log: what is mounted stays where it is. */
+/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
+ * would make room for another log: what is mounted stays where it is. */
 static bool jail_freeze_log(const char *log, const char *tree) {
     char path[4096];
     size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
