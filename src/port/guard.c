@@ -91,6 +91,7 @@ bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     char folder[WFI_GUARD_PATH];
     const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
     size_t n = slash == NULL ? 1 : slash > file ? (size_t)(slash - file) : 1;
+    if (realpath(file, out) != NULL) return true;
     if (n >= sizeof folder) return false;
     memcpy(folder, slash == NULL ? "." : file, n);
     folder[n] = '\0';

@@ -33,7 +33,7 @@ WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
 
-/* Where a file's name will be, as an absolute path without links: its folder is there, it may not be yet. False: it cannot be told. */
+/* Where a file is, or will be if its folder is there, as an absolute path without links. False: it cannot be told. */
 WFI bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]);
 /* Whether the name in the open directory is that file. */
 WFI bool wfi_guard_is_file(const char *file, int dir, const char *name);

@@ -19,6 +19,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -191,8 +192,17 @@ static bool jail_read_only(const char *path) {
     return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
 }
 
+/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
+static bool jail_remount(const char *path) {
+    struct statvfs v;
+    if (statvfs(path, &v) != 0) return false;
+    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
+}
+
 static bool jail_freeze(const char *path) {
-    return mount(path, path, NULL, MS_BIND | MS_REC, NULL) == 0 && jail_read_only(path);
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
 }
 
 /* A copy of the mounts at a path, which keeps what they allow. */
@@ -206,14 +216,12 @@ static bool jail_lay(int *copy, const char *path) {
     return good;
 }
 
-/* All but these two becomes read-only. (A tree that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree, const char *own) {
+/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
+static bool jail_freeze_others(const char *tree) {
     if (strcmp(tree, "/") == 0) return true;
-    int tree_copy = jail_copy(tree), own_copy = jail_copy(own);
-    if (tree_copy >= 0 && own_copy >= 0 && jail_read_only("/"))
-        return jail_lay(&tree_copy, tree) && jail_lay(&own_copy, own);
-    wfi_sys_close(&tree_copy);
-    wfi_sys_close(&own_copy);
+    int copy = jail_copy(tree);
+    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
+    wfi_sys_close(&copy);
     return false;
 }
 
@@ -235,6 +243,22 @@ static bool jail_freeze_guarded(const char *tree) {
     return true;
 }
 
+/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
+ * would make room for another log: what is mounted stays where it is. */
+static bool jail_freeze_log(const char *log, const char *tree) {
+    char path[4096];
+    size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
+    if (len == 0 || len >= sizeof path || access(log, F_OK) != 0) return true;
+    if (access(log, W_OK) != 0 && errno == EROFS) return true;
+    memcpy(path, log, len + 1);
+    if (strncmp(path, tree, n) != 0 || path[n] != '/') return jail_freeze(log);
+    for (char *slash = path + n; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+        *slash = '\0';
+        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    }
+    return jail_freeze(log);
+}
+
 /* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
 static const char *const jail_secrets[] = {".ssh",
                                            ".gnupg",
@@ -252,20 +276,38 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".config/wf"};
 
 typedef struct jail_view {
-    const char *tree, *own, *empty; /* of wfi_jail_mounts */
+    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
 } jail_view;
 
-static bool jail_is_below(const char *path, const char *dir) {
-    size_t n = strlen(dir);
-    return strncmp(path, dir, n) == 0 && (path[n] == '/' || path[n] == '\0');
+/* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
+static bool jail_is_in(const char *path, const struct stat *dir) {
+    struct stat st, last = {.st_ino = 0};
+    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = false;
+    while (!found && at >= 0 && fstat(at, &st) == 0 && (st.st_dev != last.st_dev || st.st_ino != last.st_ino)) {
+        found = st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
+        last = st;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        wfi_sys_close(&at);
+        at = up;
+    }
+    wfi_sys_close(&at);
+    return found;
 }
 
 /* What the command works in stays in sight, wherever the user has put it. */
+static bool jail_works_in(const jail_view *v, const struct stat *dir) {
+    return S_ISDIR(dir->st_mode) && (jail_is_in(v->tree, dir) || jail_is_in(v->own, dir));
+}
+
 static bool jail_hide(const jail_view *v, const char *path) {
     struct stat st;
     if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
-    if (jail_is_below(v->tree, path) || jail_is_below(v->own, path)) return true;
-    return mount(S_ISDIR(st.st_mode) ? v->empty : "/dev/null", path, NULL, MS_BIND, NULL) == 0;
+    if (jail_works_in(v, &st)) return true;
+    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
+                       : v->empty != NULL   ? v->empty
+                                            : path; /* a trial hides nothing */
+    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
 }
 
 /* NULL: nobody says where it is. */
@@ -314,13 +356,18 @@ static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
 
 /* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
 static void jail_share(const jail_view *v) {
+    struct stat st;
     char path[4096];
-    if (jail_is_below(v->tree, "/dev/shm") || jail_is_below(v->own, "/dev/shm")) return;
-    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL); /* where there is one */
+    if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
+    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
 }
 
-void wfi_jail_part(void) {
+void wfi_jail_part(const wfi_jail *j) {
+    bool apart =
+        (j->spaces & CLONE_NEWUSER) != 0; /* see jail_map_user: else it stays shut, and root's files are its own */
+    if (apart) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
     jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
+    if (apart) wfi_jail_shut();
 #if defined(SYS_keyctl)
     syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
 #endif
@@ -330,15 +377,22 @@ const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
 
+static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
+    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
+}
+
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     const jail_view view = {tree, own, empty};
     if (j->spaces == 0) return NULL;
     /* and shared memory of its own, which ends with it; a kernel without has none to share */
     if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
     if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    if (j->frozen && !jail_freeze_others(tree, own)) return "make all but the workspace read-only";
-    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    if (j->log != NULL && access(j->log, F_OK) == 0 && !jail_freeze(j->log)) return "make the run's log read-only";
+    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
+    const char *failed = jail_freeze_all(j, tree);
+    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
+    if (failed != NULL) return failed;
     if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
@@ -362,7 +416,7 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, root) == NULL && jail_freeze(root) &&
+        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
                     jail_drop_capabilities(0);
         if (good && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
@@ -439,7 +493,8 @@ const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     return NULL;
 }
 
-void wfi_jail_part(void) {
+void wfi_jail_part(const wfi_jail *j) {
+    (void)j;
 }
 
 void wfi_jail_reads_only(void) {

@@ -8,9 +8,9 @@
  *      modes, owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only, and the run's log (mount namespace), see guard.h. Deeper ones are its own. Without
- *      that namespace nothing guards what is in them: Landlock only adds rights to a directory's, so it cannot spare one
- *      and still allow new files beside it;
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
+ *      folders in the tree it cannot rename. Deeper ones are its own. Without that namespace nothing guards what is in
+ *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
  *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
@@ -44,7 +44,7 @@ WFI const char *wfi_jail_begin(const wfi_jail *j);
 /* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */
-WFI void wfi_jail_part(void);
+WFI void wfi_jail_part(const wfi_jail *j);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */

@@ -264,6 +264,26 @@ def own_log(p):
             os.unlink(os.path.join(p.root, name))
 
 
+def linked_log(p):
+    """The same if a link leads to it, which a resume follows."""
+    folder, link, began = (os.path.join(p.root, x) for x in ("logs", "link", "began"))
+    os.mkdir(folder)
+    process = p.start("exec('echo >began; sleep 20') exec('mv logs other') exec('echo x >other/run.log') exec('mv other logs')",
+                      "--allow", "exec", log=os.path.join(folder, "run.log"))
+    while not os.path.exists(began):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    os.symlink("logs/run.log", link)
+    p.log = link
+    code, out, err = p.resume()
+    again = p.resume()
+    case(code == 0 and (again[:2] == (0, out) or "own namespaces" not in err), "nor behind a link", (out + err, again))
+    shutil.rmtree(folder)
+    os.unlink(link)
+    os.unlink(began)
+
+
 def swapped(p):
     """sub/l is a directory and a link outside, in turns, while tools go through it."""
     inside, link, name = (os.path.join(p.root, "sub", x) for x in ("d", "k", "l"))
@@ -417,7 +437,7 @@ def killed(p, script, allow, expected, *flags):
 
 def main():
     p = Place()
-    for test in (work, refused, shown, paths, own_log, swapped, commands, staying, executed):
+    for test in (work, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed):
         test(p)
         p.clean(test.__name__)
     killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { e.message, (exec("cat effects")).out }', "exec",

@@ -462,6 +462,17 @@ static void test_own_shm(void **state) {
     assert_int_equal(access("/dev/shm/wf-f", F_OK), -1);
 }
 
+/* Wherever TMPDIR leads. */
+static void test_own_in_guarded(void **state) {
+    (void)state;
+    setenv("TMPDIR", at("%s/.wf", root), 1);
+    prints("echo x >$TMPDIR/f && echo y >$HOME/f && cat $TMPDIR/f $HOME/f", "x\ny\n");
+    prints("(mkdir .wf/new) 2>/dev/null || echo refused", jail.spaces != 0 ? "refused\n" : "");
+    if (jail.spaces == 0) return;
+    assert_int_equal(entries(at("%s/.wf", root)), 1);
+    assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
+}
+
 /* Whatever it leaves in its own directories goes. */
 static void test_scratch(void **state) {
     (void)state;
@@ -768,6 +779,34 @@ static void test_git_and_wf(void **state) {
     prints("cat .git/config .wf/log", "git\nlog\n");
 }
 
+/* Neither the run's log changes nor what its path leads to. */
+static void test_log(void **state) {
+    (void)state;
+    if (jail.spaces == 0) skip();
+    static const char *const attempts[] = {"echo x >>logs/a/log",
+                                           "rm -f logs/a/log",
+                                           "mv logs/a/log logs/a/b",
+                                           "ln logs/a/log l; echo x >l",
+                                           "mv logs/a logs/b; mkdir logs/a; echo x >logs/a/log",
+                                           "mv logs old; mkdir -p logs/a; echo x >logs/a/log",
+                                           "umount logs/a/log; echo x >logs/a/log",
+                                           "mv .wf old"};
+    char log[128];
+    snprintf(log, sizeof log, "%s/logs/a/log", root);
+    jail.log = log;
+    assert_int_equal(system(at("mkdir -p %s/logs/a; chmod 777 %s/logs %s/logs/a; echo log >%s", root, root, root, log)),
+                     0);
+    chmod(log, 0666);
+    for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        assert_string_equal(get(log), "log\n");
+    }
+    prints("echo x >logs/a/f && mv logs/a/f logs/f && mv logs/f . && cat f", "x\n");
+    snprintf(log, sizeof log, "%s/.wf/log", root); /* where it lies if nobody says otherwise */
+    sh("mv .wf old; echo x >.wf/log", 10000);
+    assert_string_equal(get(log), "log\n");
+}
+
 /* A descriptor from before the mounts would lead around them. */
 static void test_descriptors(void **state) {
     (void)state;
@@ -1037,8 +1076,23 @@ static void test_tree_in_hidden(void **state) {
     wfi_jail_probe(&jail, root);
     assert_int_equal(jail.spaces, best.spaces);
     prints("echo x >f && cat f", "x\n");
+    /* nor if HOME and TMPDIR lead there by links, and with no /dev/shm of its own over its directory */
+    symlink(".", at("%s/home/again", base));
+    setenv("HOME", at("%s/home/again", base), 1);
+    wfi_jail_probe(&jail, root);
+    assert_int_equal(jail.spaces, best.spaces);
+    prints("echo x >f && cat f", "x\n");
+    symlink(".ssh", at("%s/home/tmp", base));
+    setenv("TMPDIR", at("%s/home/tmp", base), 1);
     strcpy(root, old);
     free(old);
+    prints("echo x >$TMPDIR/f && cat $TMPDIR/f", "x\n");
+    char shared[] = "/dev/shm/wf-jail-XXXXXX";
+    if (mkdtemp(shared) == NULL) return;
+    symlink(shared, at("%s/home/shared", base));
+    setenv("TMPDIR", at("%s/home/shared", base), 1);
+    prints("echo x >$TMPDIR/f && cat $TMPDIR/f", "x\n");
+    assert_int_equal(rmdir(shared), 0);
 }
 
 /* Memory that processes share by numbers outlives them, and has no path that Landlock could know. */
@@ -1171,11 +1225,25 @@ static void test_trusted(void **state) {
 
 /* ---- as somebody else ---- */
 
+static void mount_below(void) {
+    if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) _exit(3);
+    if (mkdir(at("%s/sub", root), 0777) != 0 || mount("none", at("%s/sub", root), "tmpfs", 0, "mode=777") != 0)
+        _exit(3);
+}
+
+/* What is mounted there, as a container's volumes are, cannot be parted from the tree by who is not root. */
+static void mounts_below(void) {
+    assert_int_equal(jail.spaces != 0, best.spaces != 0);
+    prints("echo x >sub/f && mv sub/f f && cat f && rm f", "x\n");
+    assert_int_equal(entries(at("%s/sub", root)), 0);
+}
+
 static void as_nobody_in_child(bool spaces, void (*what)(void)) {
     fflush(stdout);
     if (geteuid() != 0) skip();
     pid_t pid = fork();
     if (pid == 0) {
+        if (what == mounts_below) mount_below();
         if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
         wfi_jail_probe(&jail, root);
         wfi_jail_shut();
@@ -1198,6 +1266,7 @@ static void all_of_it(void) {
     daemons();
     prying();
     writes();
+    if (jail.spaces != 0) prints("cat /proc/self/oom_score_adj", "800\n");
     prints("id -u; touch mine; ls -ln mine | awk '{ print $3 }'; rm mine", "65534\n65534\n");
     if (jail.spaces != 0) prints("(echo x >.git/config) 2>/dev/null; cat .git/config", "git\n");
     prints("cd $TMPDIR; mkdir -p a/b; chmod 0 a/b; chmod 0 a; cd ..; chmod 0 tmp .; echo ok", "ok\n");
@@ -1207,6 +1276,11 @@ static void all_of_it(void) {
 static void test_nobody(void **state) {
     (void)state;
     as_nobody_in_child(true, all_of_it);
+}
+
+static void test_nobody_mounts_below(void **state) {
+    (void)state;
+    as_nobody_in_child(true, mounts_below);
 }
 
 static void test_nobody_without_spaces(void **state) {
@@ -1331,18 +1405,35 @@ static void test_few_files(void **state) {
     as_nobody_in_child(false, few_files);
 }
 
-/* Where the system refuses capset (SystemCallFilter=~@privileged): who has no capability has none to drop. */
-static void no_capset(void) {
+static void deny(unsigned number, unsigned error) {
     struct sock_filter f[] = {BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_capset, 0, 1),
-                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+                              BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, number, 0, 1),
+                              BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
                               BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)};
     struct sock_fprog filter = {sizeof f / sizeof f[0], f};
     assert_int_equal(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), 0);
     assert_int_equal(prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &filter), 0);
     wfi_jail_probe(&jail, root);
+}
+
+/* Where the system refuses capset (SystemCallFilter=~@privileged): who has no capability has none to drop. */
+static void no_capset(void) {
+    deny(SYS_capset, EPERM);
     assert_int_equal(jail.spaces, 0); /* there it would have some */
     prints("grep CapEff /proc/self/status", "CapEff:\t0000000000000000\n");
+}
+
+/* Before Linux 5.12 not all mounts become read-only at once, but one does. */
+static void no_mount_setattr(void) {
+    deny(442, ENOSYS);
+    assert_int_equal(jail.spaces, best.spaces == 0 ? 0 : CLONE_NEWPID | CLONE_NEWUSER);
+    assert_false(jail.frozen);
+    prints("(echo x >.git/config; mv .wf w; echo x >.wf/log) 2>/dev/null; cat .git/config .wf/log", "git\nlog\n");
+}
+
+static void test_no_mount_setattr(void **state) {
+    (void)state;
+    as_nobody_in_child(true, no_mount_setattr);
 }
 
 static void test_no_capset(void **state) {
@@ -1405,6 +1496,7 @@ int main(int argc, char **argv) {
         CASE(test_input),
         CASE(test_surroundings),
         CASE(test_own_shm),
+        CASE(test_own_in_guarded),
         CASE(test_scratch),
         CASE(test_flood),
         CASE(test_timeout),
@@ -1414,6 +1506,7 @@ int main(int argc, char **argv) {
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
         CASE(test_git_and_wf),
+        CASE(test_log),
         CASE(test_descriptors),
         CASE(test_git_as_link),
         CASE(test_git_as_file),
@@ -1441,6 +1534,7 @@ int main(int argc, char **argv) {
         CASE(test_bombs_without_spaces),
         CASE(test_bombs_counted),
         CASE(test_nobody),
+        CASE(test_nobody_mounts_below),
         CASE(test_nobody_without_spaces),
         CASE(test_stay_without_proc),
         CASE(test_given_up_late),
@@ -1448,6 +1542,7 @@ int main(int argc, char **argv) {
         CASE(test_without_null),
         CASE(test_few_files),
         CASE(test_no_capset),
+        CASE(test_no_mount_setattr),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
