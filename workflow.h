@@ -13161,7 +13161,8 @@ WFI bool wfi_match_prefix(wfi_match *m, wf_str prefix);
  *   CHAR a        the character a                  SPLIT a b    go on at +a and at +b (both signed)
  *   ANY           any character                    JUMP a       go on at +a
  *   CLASS a b     one of the ranges a..b           BOL EOL      at the text's begin, end
- *   NCLASS a b    none of them                     WORD NWORD   at a word's edge, not at one
+ *   NCLASS a b    none of them                     WORD a       at a word's edge: 1 its begin, 2 its end, 0 either
+ *                                                  NWORD        at none
  *   END                                         the pattern is found */
 #include <string.h>
 
@@ -13442,6 +13443,8 @@ static void match_escape(match_parser *p) {
         match_emit(p, e >= 'a' ? MATCH_CLASS : MATCH_NCLASS, first, p->m->range_len);
     } else if (e == 'b' || e == 'B') {
         match_emit(p, e == 'b' ? MATCH_WORD : MATCH_NWORD, 0, 0);
+    } else if (e == '<' || e == '>') {
+        match_emit(p, MATCH_WORD, e == '<' ? 1 : 2, 0);
     } else {
         match_emit(p, MATCH_CHAR, match_escape_char(p), 0);
         return;
@@ -13694,23 +13697,23 @@ static void match_set_clear(wfi_match *m, wfi_match_set *set) {
     m->turn = 1;
 }
 
-static bool match_word_at(wf_str text, size_t pos) {
+static bool match_word_at(wf_str text, size_t pos, uint32_t which) {
     bool before = pos > 0 && match_is_word((uint8_t)text.ptr[pos - 1]);
     bool after = pos < text.len && match_is_word((uint8_t)text.ptr[pos]);
-    return before != after;
+    return before != after && (which == 0 || after == (which == 1));
 }
 
 /* Whether a step that takes no character lets a thread at `pos` pass. */
-static bool match_passes(uint8_t op, wf_str text, size_t pos) {
-    switch (op) {
+static bool match_passes(const wfi_match_step *s, wf_str text, size_t pos) {
+    switch (s->op) {
     case MATCH_BOL:
         return pos == 0;
     case MATCH_EOL:
         return pos == text.len;
     case MATCH_WORD:
-        return match_word_at(text, pos);
+        return match_word_at(text, pos, s->a);
     case MATCH_NWORD:
-        return !match_word_at(text, pos);
+        return !match_word_at(text, pos, 0);
     default:
         return true;
     }
@@ -13733,7 +13736,7 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
         } else if (s->op == MATCH_JUMP) {
             m->stack[depth++] = (uint16_t)(at + s->a);
         } else if (s->op >= MATCH_BOL && s->op <= MATCH_NWORD) {
-            if (match_passes(s->op, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
+            if (match_passes(s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
         } else {
             set->at[set->n++] = (uint16_t)at;
             end = end || s->op == MATCH_END;
@@ -15716,7 +15719,7 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
  *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
- *      whatever is in them, and no way to the user's session (agents of keys, display, bus).
+ *      whatever is in them, settings by which git works in a tree of whomever, and no way to the user's session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
@@ -15970,8 +15973,14 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     r->env[(*n)++] = out;
 }
 
+/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
+ * in the HOME that commands do not see. */
+static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
+                                          "GIT_CONFIG_VALUE_0=*"};
+#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
+
 static bool program_environment(program_run *r) {
-    size_t most = 3, n = 0;
+    size_t most = 3 + PROGRAM_GIT, n = 0;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -15983,6 +15992,10 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
+               getenv("GIT_CONFIG_COUNT") != NULL;
+    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
+        r->env[n++] = program_git[i];
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
@@ -18963,13 +18976,15 @@ typedef enum wfi_said {
 typedef struct wfi_spoken {
     wfi_said said;
     wf_str value;
-    wf_str usage; /* JSON; empty: it does not say */
+    wf_str usage;  /* JSON; empty: it does not say */
+    wf_str beside; /* what it told on its stderr; set by whoever has it */
 } wfi_spoken;
 
 WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
- * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. */
+ * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside stays in the
+ * reply as "stderr": nobody reads it there but who looks into the log. */
 WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif
@@ -19240,6 +19255,10 @@ WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
         spec_put_refusal(o, a->value);
     else
         spec_put_pair(o, "stop_reason", result ? "tool_use" : "end_turn");
+    if (a->beside.len > 0) {
+        wf_json_key(o, WF_STR("stderr"));
+        wf_json_str(o, a->beside);
+    }
     if (a->usage.len > 0) {
         wf_json_key(o, WF_STR("usage"));
         wf_json_raw(o, a->usage);
@@ -19476,21 +19495,25 @@ static bool worker_read_report(const wfi_child *c, worker_end *e) {
     return true;
 }
 
-/* "COMMAND WHAT; its stderr: ..." */
+/* What is kept of stderr, in text. */
+static wf_str worker_stderr(const worker_end *e, char text[WORKER_TEXT]) {
+    wf_str last = e->tail.len > 0 ? e->tail : e->head;
+    while (last.len > 0 && last.ptr[last.len - 1] == '\n')
+        last.len--;
+    int n = e->tail.len == 0 ? snprintf(text, WORKER_TEXT, "%.*s", (int)last.len, last.ptr)
+                             : snprintf(text, WORKER_TEXT, "%.*s\n... %llu bytes left out ...\n%.*s", (int)e->head.len,
+                                        e->head.ptr, (unsigned long long)e->r.missing, (int)last.len, last.ptr);
+    return wf_str_of(text, n > 0 ? strlen(text) : 0);
+}
+
+/* "the program WHAT; its stderr: ..." */
 static void worker_fail_end(wfi_worker_lane *l, const worker_end *e, uint32_t status, const char *what) {
-    char text[WORKER_TEXT];
-    size_t n = 0;
-    wf_str tail = e->tail.len > 0 ? e->tail : e->head;
-    while (tail.len > 0 && tail.ptr[tail.len - 1] == '\n')
-        tail.len--;
-    n = (size_t)snprintf(text, sizeof text, "the program %s", what);
-    if (tail.len == 0)
-        snprintf(text + n, sizeof text - n, "; its stderr is empty");
-    else if (e->tail.len == 0)
-        snprintf(text + n, sizeof text - n, "; its stderr: %.*s", (int)tail.len, tail.ptr);
+    char kept[WORKER_TEXT], text[WORKER_TEXT + 512];
+    wf_str said = worker_stderr(e, kept);
+    if (said.len == 0)
+        snprintf(text, sizeof text, "the program %s; its stderr is empty", what);
     else
-        snprintf(text + n, sizeof text - n, "; its stderr: %.*s\n... %llu bytes left out ...\n%.*s", (int)e->head.len,
-                 e->head.ptr, (unsigned long long)e->r.missing, (int)tail.len, tail.ptr);
+        snprintf(text, sizeof text, "the program %s; its stderr: %s", what, kept);
     worker_fail(l, status, text);
 }
 
@@ -19558,6 +19581,8 @@ static void worker_conclude(wfi_worker_lane *l, const worker_end *e) {
     } else if (answer.said == WFI_SAID_NOTHING) {
         worker_fail_end(l, e, WORKER_BAD, "printed no answer on stdout");
     } else {
+        char kept[WORKER_TEXT];
+        answer.beside = worker_stderr(e, kept);
         worker_answered(l, WORKER_OK, &answer, NULL);
     }
 }
@@ -21378,7 +21403,7 @@ static wf_status posix_open_root(wf_posix *p) {
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
-    return error == ENOENT || error == ENOTDIR ? WF_E_NOT_FOUND : WF_E_IO;
+    return error == ENOENT || error == ENOTDIR || error == EACCES ? WF_E_NOT_FOUND : WF_E_IO;
 }
 
 static wf_status posix_open_net(wf_posix *p) {

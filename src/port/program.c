@@ -201,8 +201,14 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     r->env[(*n)++] = out;
 }
 
+/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
+ * in the HOME that commands do not see. */
+static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
+                                          "GIT_CONFIG_VALUE_0=*"};
+#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
+
 static bool program_environment(program_run *r) {
-    size_t most = 3, n = 0;
+    size_t most = 3 + PROGRAM_GIT, n = 0;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -214,6 +220,10 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
+               getenv("GIT_CONFIG_COUNT") != NULL;
+    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
+        r->env[n++] = program_git[i];
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");

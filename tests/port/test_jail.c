@@ -1000,6 +1000,17 @@ static void made_git(void) {
     assert_string_equal(sh("true", 10000).end.aside, "");
 }
 
+/* A checkout of somebody else's, as in a container. */
+static void test_git_works(void **state) {
+    (void)state;
+    if (geteuid() != 0 || system("git --version >/dev/null 2>&1") != 0) skip();
+    assert_int_equal(system(at("cd %s && rm -rf .git && git init -q . && git -c user.name=n -c user.email=e commit -q "
+                               "--allow-empty -m first && chown -R 65534:65534 . && echo x >f",
+                               root)),
+                     0);
+    prints("git status --short f && git log --format=%s && git config safe.directory", "?? f\nfirst\n*\n");
+}
+
 static void test_git_made(void **state) {
     (void)state;
     made_git();
@@ -1516,6 +1527,7 @@ int main(int argc, char **argv) {
         CASE(test_git_overlapping),
         CASE(test_git_link_overlapping),
         CASE(test_wf_as_link),
+        CASE(test_git_works),
         CASE(test_git_made),
         CASE(test_git_made_without_spaces),
         CASE(test_writes_of_older_kernels),
