@@ -18983,8 +18983,8 @@ typedef struct wfi_spoken {
 WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
- * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside stays in the
- * reply as "stderr": nobody reads it there but who looks into the log. */
+ * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside is a
+ * block of type "stderr", which the log keeps and nobody reads but who looks there. */
 WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif
@@ -19250,15 +19250,18 @@ WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
             spec_put_text(o, a);
         wf_json_finish(o);
     }
+    if (a->beside.len > 0) {
+        wf_json_begin(o, true);
+        spec_put_pair(o, "type", "stderr");
+        wf_json_key(o, WF_STR("text"));
+        wf_json_str(o, a->beside);
+        wf_json_finish(o);
+    }
     wf_json_finish(o);
     if (error)
         spec_put_refusal(o, a->value);
     else
         spec_put_pair(o, "stop_reason", result ? "tool_use" : "end_turn");
-    if (a->beside.len > 0) {
-        wf_json_key(o, WF_STR("stderr"));
-        wf_json_str(o, a->beside);
-    }
     if (a->usage.len > 0) {
         wf_json_key(o, WF_STR("usage"));
         wf_json_raw(o, a->usage);

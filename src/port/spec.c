@@ -256,15 +256,18 @@ WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
             spec_put_text(o, a);
         wf_json_finish(o);
     }
+    if (a->beside.len > 0) {
+        wf_json_begin(o, true);
+        spec_put_pair(o, "type", "stderr");
+        wf_json_key(o, WF_STR("text"));
+        wf_json_str(o, a->beside);
+        wf_json_finish(o);
+    }
     wf_json_finish(o);
     if (error)
         spec_put_refusal(o, a->value);
     else
         spec_put_pair(o, "stop_reason", result ? "tool_use" : "end_turn");
-    if (a->beside.len > 0) {
-        wf_json_key(o, WF_STR("stderr"));
-        wf_json_str(o, a->beside);
-    }
     if (a->usage.len > 0) {
         wf_json_key(o, WF_STR("usage"));
         wf_json_raw(o, a->usage);

@@ -43,8 +43,8 @@ typedef struct wfi_spoken {
 WFI wfi_spoken wfi_spec_answer(wf_str printed);
 
 /* The reply to the request: a text, or a call of the tool `result` if it asks for one. An answer that should be JSON and is
- * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside stays in the
- * reply as "stderr": nobody reads it there but who looks into the log. */
+ * not goes there as a string, so that the schema's check says what is wrong. An error: the model declines. What was told beside is a
+ * block of type "stderr", which the log keeps and nobody reads but who looks there. */
 WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer);
 
 #endif

@@ -98,6 +98,11 @@ def answers(folder):
     case(run(folder, "return " + GO, "--answers", write(folder, "x.json", '{"go": "yes"}'))[1] == "yes", "a label alone will do")
     code, out, err = run(folder, 'local v, e = ask("odd", { choices = { "x", "y" } }) return e.message', "--answers", "by.json")
     case('--answers: "z" is none of the choices of the question "odd"' in out, "an answer must be one of the choices", out + err)
+    write(folder, "s.lua", META + 'return { ask("Name?", { default = "none" }), ask("Nam?", { default = "none" }) }')
+    write(folder, "x.json", '{"Nam?": "me"}')
+    code, out, err = wf(folder, "run", "s.lua", "--yes", "--model", "rules:m.lua", "--log", "d.wflog", "--answers", "x.json")
+    case(json.loads(out) == ["none", "me"] and err.count("has nothing for") == 1 and '"Name?": the default is taken' in err,
+         "a question that the file does not know is named", out + err)
     write(folder, "list.json", '["one", 2, "three"]')
     body = 'return { ask("a"), ask("b"), (ask("c", { choices = { "three" } })), ask("d", { default = "no more" }) }'
     code, out, err = run(folder, body, "--answers", "list.json")

@@ -114,6 +114,9 @@ def failures(folder):
     code, out, err = run(folder, body % ("x", "{}"), "exec:echo broken >&2; exit 9", "--log", "bad.wflog")
     shown = wf(folder, "show", "bad.wflog")[1]
     case("exit code 9" in shown and "broken" in shown, "wf show has the exit code and stderr", shown)
+    code, out, err = run(folder, body % ("x", "{}"), "exec:echo by the way >&2; echo fine", "--log", "good.wflog")
+    turns = [r for r in records(folder, "good.wflog") if r["type"] == "turn"]
+    case(json.loads(out)[0] == "fine" and "by the way" in json.dumps(turns), "the log keeps what a program tells beside its answer", (out, turns))
     began = time.time()
     code, out, err = run(folder, body % ("x", "{ deadline = 1 }"), "exec:sleep 60 & sleep 60")
     case(json.loads(out)[1] == "deadline" and time.time() - began < 20 and left(folder) == [], "a deadline ends all of it", out + err)
