@@ -404,21 +404,30 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
 
 /* ---- what there is ---- */
 
-/* Whether a child in such namespaces can do what commands will need, told by a byte through a pipe. */
-static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen) {
+/* In such namespaces: what commands will need. */
+static bool jail_has_spaces(const wfi_jail *j, const char *root) {
+    return wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
+           jail_drop_capabilities(0);
+}
+
+/* That a kernel knows it does not say that a container lets us. */
+static bool jail_has_landlock(const wfi_jail *j, const char *root) {
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
+}
+
+/* Whether a child that ends at once can do this, told by a byte through a pipe. */
+static bool jail_try(const wfi_jail *j, const char *root, uint32_t spaces,
+                     bool (*has)(const wfi_jail *, const char *)) {
     int fds[2];
     char byte = 0;
     sigset_t all, old;
     if (pipe(fds) != 0) return false;
-    j->spaces = spaces;
-    j->frozen = frozen;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, &old);
     long pid = wfi_sys_fork(spaces);
     if (pid == 0) {
-        bool good = wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
-                    jail_drop_capabilities(0);
-        if (good && write(fds[1], "+", 1) != 1) _exit(1);
+        if (has(j, root) && write(fds[1], "+", 1) != 1) _exit(1);
         _exit(0);
     }
     sigprocmask(SIG_SETMASK, &old, NULL);
@@ -431,6 +440,18 @@ static bool jail_try(wfi_jail *j, const char *root, uint32_t spaces, bool frozen
     }
     wfi_sys_close(&fds[0]);
     return byte == '+';
+}
+
+/* The strongest that there is. */
+static bool jail_find_spaces(wfi_jail *j, const char *root) {
+    static const uint32_t kinds[] = {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER};
+    for (int i = 0; i < 4; i++) {
+        j->spaces = kinds[i & 1];
+        j->frozen = i < 2;
+        if (jail_try(j, root, j->spaces, jail_has_spaces)) return true;
+    }
+    j->spaces = 0;
+    return j->frozen = false;
 }
 
 /* Root is exempt from the limit. */
@@ -447,21 +468,17 @@ static uint32_t jail_bound(uint32_t uid) {
 }
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
-    const uint32_t pids = CLONE_NEWPID, all = CLONE_NEWPID | CLONE_NEWUSER;
     memset(j, 0, sizeof *j);
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
     j->hides = jail_home() != NULL;
     j->counts = wfi_sys_knows_children();
+    if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
     if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
     if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
-    if (jail_try(j, root, pids, true) || jail_try(j, root, all, true) || jail_try(j, root, pids, false) ||
-        jail_try(j, root, all, false))
-        j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
-    else
-        j->spaces = 0;
+    if (jail_find_spaces(j, root)) j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
     j->holds |= jail_bound(j->uid);
 }
 

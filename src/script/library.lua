@@ -152,9 +152,10 @@ end
 local function tool_names(list, conditions)
     local names = {}
     list = gsub(gsub(list, "%s*%b()", conditions), "%s*%(.*", conditions)
+    local odd = find(list, ",", 1, true) and "[^%w_-]" or "[^%w_%s-]" -- blanks may stand between names, if no commas do
     for item in gmatch(list, "[^,]+") do
         item = match(item, "^%s*[\"']?(.-)[\"']?%s*$")
-        for name in gmatch(find(item, "[^%w_%s-]") and "" or item, "%S+") do
+        for name in gmatch(find(item, odd) and "" or item, "%S+") do
             name = lower(name)
             names[name == "multiedit" and "edit" or name] = true
         end

@@ -1442,6 +1442,22 @@ static void no_mount_setattr(void) {
     prints("(echo x >.git/config; mv .wf w; echo x >.wf/log) 2>/dev/null; cat .git/config .wf/log", "git\nlog\n");
 }
 
+/* A container may refuse what its kernel knows: then it is not claimed, and commands run all the same. */
+static void no_landlock(void) {
+    char text[WFI_JAIL_TEXT];
+    deny(446, EPERM);
+    wfi_jail_text(&jail, text);
+    assert_int_equal(jail.abi, 0);
+    assert_memory_equal(text, "no Landlock", 11);
+    prints("echo x >f && cat f && rm f", "x\n");
+}
+
+static void test_no_landlock(void **state) {
+    (void)state;
+    if (best.abi == 0) skip();
+    as_nobody_in_child(true, no_landlock);
+}
+
 static void test_no_mount_setattr(void **state) {
     (void)state;
     as_nobody_in_child(true, no_mount_setattr);
@@ -1555,6 +1571,7 @@ int main(int argc, char **argv) {
         CASE(test_few_files),
         CASE(test_no_capset),
         CASE(test_no_mount_setattr),
+        CASE(test_no_landlock),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

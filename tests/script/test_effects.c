@@ -202,6 +202,8 @@ static void agent_types_are_read_with_tolerance(void **state) {
         const char *file, *want;
     } cases[] = {
         {"---\nname: a\ndescription: d\ntools: Read, Bash\n---\nYou are.\n", "m read bash|You are."},
+        {"---\ntools: no bash, Read\n---\n", "m read"}, /* a comma parts names: what has a blank is none */
+        {"---\ntools: Read Bash\n---\n", "m read bash"},
         {"You are.\n\n---\n\nStill.\n", "m read look edit bash|You are.\n\n---\n\nStill."},
         {"---\nname: a\n---\n", "m read look edit bash"},
         {"", "m read look edit bash"},
