@@ -947,7 +947,7 @@ enum {
 enum {
     WF_HOLDS_FILES = 1,   /* Landlock: no writing outside of the workspace and a private directory */
     WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
-    WF_HOLDS_SPACES = 4,  /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
         8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
     WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
@@ -12243,6 +12243,12 @@ WFI struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value);
 /* Whether the system tells the children of a process (Linux: /proc, mounted, with CONFIG_PROC_CHILDREN). */
 WFI bool wfi_sys_knows_children(void);
 WFI bool wfi_sys_random(void *buf, size_t n);
+/* What snprintf would do, where nothing of stdio may be called: in a child of a process with threads. */
+#define WFI_SYS_DECIMAL 21                                               /* bytes of a number, with its terminator */
+WFI const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]); /* somewhere in room */
+WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, and a terminator behind them */
+/* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
+WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
 /* Pages straight from the system, zeroed; NULL if there are none. */
 WFI void *wfi_sys_pages(size_t n);
@@ -12264,6 +12270,7 @@ WFI void wfi_sys_pages_end(void *p, size_t n);
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -12324,6 +12331,31 @@ bool wfi_sys_knows_children(void) {
     return WFI_LINUX && access("/proc/thread-self/children", R_OK) == 0;
 }
 
+const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]) {
+    size_t at = WFI_SYS_DECIMAL - 1;
+    room[at] = '\0';
+    do {
+        room[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return room + at;
+}
+
+void wfi_sys_hex(uint64_t n, char *out, size_t digits) {
+    out[digits] = '\0';
+    for (; digits > 0; n >>= 4)
+        out[--digits] = "0123456789abcdef"[n & 15];
+}
+
+bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size) {
+    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
+    if (n + m + 2 > size) return false;
+    memmove(out, dir, n);
+    if (n > 0) out[n++] = '/';
+    memcpy(out + n, name, m + 1);
+    return true;
+}
+
 static bool sys_urandom(char *buf, size_t n) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;
@@ -12371,11 +12403,11 @@ void wfi_sys_pages_end(void *p, size_t n) {
 
 /* ==== begin src/port/guard.h ==== */
 
-/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
- * what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
+/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there
+ * decides what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
  *
- * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
- * guarded is the folder that is meant:
+ * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What
+ * must be guarded is the folder that is meant:
  *   1. tools know it by its identity, whatever path leads there (confine.h);
  *   2. in a jail it is mounted read-only where it lies (jail.h);
  *   3. no mount keeps a .git from being made where there is none, a link from being replaced, or a folder that the meant one
@@ -12422,8 +12454,8 @@ typedef struct wfi_guard_seen {
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have been another
- * command's, still at work then. aside: the name that another one has now, or "". */
+/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have
+ * been another command's, still at work then. aside: the name that another one has now, or "". */
 WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                            char aside[WFI_GUARD_NAME]);
 
@@ -12511,16 +12543,6 @@ void wfi_guard_settle(int tree) {
 
 /* ---- the log ---- */
 
-/* dir and "/" and name, or name alone if it is absolute; false: too long. */
-static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
-    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
-    if (n + m + 2 > WFI_GUARD_PATH) return false;
-    memmove(out, dir, n); /* they may be the same */
-    if (n > 0) out[n++] = '/';
-    memcpy(out + n, name, m + 1);
-    return true;
-}
-
 bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     char folder[WFI_GUARD_PATH];
     const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
@@ -12529,7 +12551,7 @@ bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     if (n >= sizeof folder) return false;
     memcpy(folder, slash == NULL ? "." : file, n);
     folder[n] = '\0';
-    return realpath(folder, out) != NULL && guard_join(out, name, out);
+    return realpath(folder, out) != NULL && wfi_sys_join(out, name, out, WFI_GUARD_PATH);
 }
 
 bool wfi_guard_is_file(const char *file, int dir, const char *name) {
@@ -12551,7 +12573,7 @@ uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PA
         /* what cannot be reached is nobody's to write; a link to the tree itself guards nothing */
         if (fstatat(fd, names[i], &st, 0) != 0 || fstat(fd, &top) != 0) continue;
         if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) continue;
-        count += guard_join(tree, names[i], out[count]);
+        count += wfi_sys_join(tree, names[i], out[count], WFI_GUARD_PATH);
     }
     wfi_sys_close(&fd);
     return count;
@@ -12579,10 +12601,7 @@ static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     (void)wfi_sys_random(&number, sizeof number);
     strcpy(out, name);
     strcat(out, GUARD_ASIDE);
-    size_t n = strlen(out);
-    for (int i = 0; i < 8; i++, number >>= 4)
-        out[n++] = "0123456789abcdef"[number & 15];
-    out[n] = '\0';
+    wfi_sys_hex(number, out + strlen(out), 8);
 }
 
 static bool guard_alike(const wfi_guard_id *a, const wfi_guard_id *b) {
@@ -14197,8 +14216,9 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
 
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
  * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
- * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is one block of the caller's, used as a stack; no malloc where the
- * system lets us read directories without it (Linux), so it may run in a forked child. */
+ * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is
+ * one block of the caller's, used as a stack; no malloc where the system lets us read directories without it (Linux), so it
+ * may run in a forked child. */
 #ifndef WFI_WALK_H
 #define WFI_WALK_H
 
@@ -14577,13 +14597,8 @@ static bool cgroup_line(wfi_cgroup *g, const char *line, size_t len, const char 
 }
 
 bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
-    char text[4096], digits[11];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + most % 10);
-        most /= 10;
-    } while (most > 0);
+    char text[4096], room[WFI_SYS_DECIMAL];
+    const char *digits = wfi_sys_decimal(most, room);
     g->path[0] = '\0';
     int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
@@ -14591,7 +14606,7 @@ bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
     text[n > 0 ? n : 0] = '\0';
     for (const char *line = text; *line != '\0';) {
         size_t len = strcspn(line, "\n");
-        if (cgroup_line(g, line, len, name, digits + at)) return true;
+        if (cgroup_line(g, line, len, name, digits)) return true;
         line += len + (line[len] == '\n');
     }
     return false;
@@ -14648,14 +14663,15 @@ typedef struct wfi_jail {
     bool counts;       /* the system tells who descends from whom */
 } wfi_jail;
 
-/* Finds out what there is, in a child that ends at once. root: a directory of the kind that commands will have. */
+/* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of the tree, its own directory, an empty one. */
+/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+ * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */
 WFI void wfi_jail_part(const wfi_jail *j);
@@ -14826,20 +14842,10 @@ static bool jail_write(const char *path, const char *text) {
     return n == (ssize_t)strlen(text);
 }
 
-static const char *jail_digits(uint32_t id, char room[12]) {
-    size_t at = 11;
-    room[at] = '\0';
-    do {
-        room[--at] = (char)('0' + id % 10);
-        id /= 10;
-    } while (id > 0);
-    return room + at;
-}
-
 /* "ID ID 1": everybody keeps their number. */
 static bool jail_map(const char *path, uint32_t id) {
-    char room[12], line[32];
-    const char *digits = jail_digits(id, room);
+    char room[WFI_SYS_DECIMAL], line[32];
+    const char *digits = wfi_sys_decimal(id, room);
     strcpy(line, digits);
     strcat(line, " ");
     strcat(line, digits);
@@ -14894,16 +14900,6 @@ static bool jail_freeze_others(const char *tree) {
     if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
     wfi_sys_close(&copy);
     return false;
-}
-
-/* dir and "/" and name; false: too long. */
-static bool jail_join(char out[4096], const char *dir, const char *name) {
-    size_t n = strlen(dir), m = strlen(name);
-    if (n + m + 2 > 4096) return false;
-    memcpy(out, dir, n);
-    out[n] = '/';
-    memcpy(out + n + 1, name, m + 1);
-    return true;
 }
 
 static bool jail_freeze_guarded(const char *tree) {
@@ -14992,7 +14988,7 @@ static bool jail_hide_secrets(const jail_view *v) {
     const char *home = jail_home();
     if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
+        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
     return true;
 }
 
@@ -15013,10 +15009,10 @@ static bool jail_hide_named(const jail_view *v, const char *variable) {
 }
 
 static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
-    char path[4096], name[18] = "tmux-", room[12];
+    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
     const char *dir = getenv("TMUX_TMPDIR");
-    strcat(name, jail_digits(uid, room));
-    return !jail_join(path, dir != NULL && dir[0] == '/' ? dir : "/tmp", name) || jail_hide(v, path);
+    strcat(name, wfi_sys_decimal(uid, room));
+    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
 }
 
 static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
@@ -15030,7 +15026,7 @@ static void jail_share(const jail_view *v) {
     struct stat st;
     char path[4096];
     if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
-    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
+    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
 }
 
 void wfi_jail_part(const wfi_jail *j) {
@@ -15129,10 +15125,9 @@ static bool jail_find_spaces(wfi_jail *j, const char *root) {
 static uint32_t jail_bound(uint32_t uid) {
     wfi_cgroup g;
     uint64_t number = 0;
-    char name[] = "/wf-probe-................";
+    char name[27] = "/wf-probe-";
     if (!wfi_sys_random(&number, sizeof number)) return 0;
-    for (size_t i = 0; i < 16; i++, number >>= 4)
-        name[10 + i] = "0123456789abcdef"[number & 15];
+    wfi_sys_hex(number, name + strlen(name), 16);
     bool made = wfi_cgroup_make(&g, name, 1);
     wfi_cgroup_remove(&g);
     return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
@@ -15619,18 +15614,7 @@ WFI void wfi_scratch_remove(wfi_scratch *s);
 #define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
-    size_t n = strlen(s->path), m = strlen(name);
-    if (n + m + 2 > WFI_SCRATCH_PATH) m = 0; /* cannot be: room for it was kept */
-    memcpy(out, s->path, n);
-    out[n] = '/';
-    memcpy(out + n + 1, name, m);
-    out[n + 1 + m] = '\0';
-}
-
-static void scratch_hex(uint64_t n, char out[17]) {
-    for (int i = 15; i >= 0; i--, n >>= 4)
-        out[i] = "0123456789abcdef"[n & 15];
-    out[16] = '\0';
+    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
 }
 
 static bool scratch_choose(wfi_scratch *s) {
@@ -15642,7 +15626,7 @@ static bool scratch_choose(wfi_scratch *s) {
     if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
     memcpy(s->path, base, n);
     memcpy(s->path + n, "/wf-", 4);
-    scratch_hex(number, s->path + n + 4);
+    wfi_sys_hex(number, s->path + n + 4, 16);
     return true;
 }
 
@@ -15682,7 +15666,7 @@ static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
     if (unlinkat(p->dir, name, 0) == 0) return true;
     scratch_open_up(p->dir, name);
     do
-        scratch_hex(p->moved++, to + 1);
+        wfi_sys_hex(p->moved++, to + 1, 16);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
     return true;
 }
@@ -15729,14 +15713,15 @@ void wfi_scratch_remove(wfi_scratch *s) {
  *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
  *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
  *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
- *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
- *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is
+ *      treated likewise, with less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
  *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
- *      whatever is in them, settings by which git works in a tree of whomever, and no way to the user's session (agents of keys, display, bus).
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
+ *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
@@ -16255,15 +16240,9 @@ typedef struct program_brood {
 } program_brood;
 
 static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char digits[11];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + pid % 10);
-        pid /= 10;
-    } while (pid > 0);
+    char room[WFI_SYS_DECIMAL];
     strcpy(out, "/proc/");
-    strcat(out, digits + at);
+    strcat(out, wfi_sys_decimal(pid, room));
     strcat(out, rest);
 }
 
@@ -16643,13 +16622,8 @@ bool wfi_work_puts(wfi_work *w, const char *text) {
 }
 
 bool wfi_work_putn(wfi_work *w, uint64_t n) {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    return wfi_work_put(w, wf_str_of(digits + at, sizeof digits - at));
+    char room[WFI_SYS_DECIMAL];
+    return wfi_work_puts(w, wfi_sys_decimal(n, room));
 }
 
 void wfi_work_foot(wfi_work *w) {
@@ -17625,18 +17599,13 @@ static int write_all(int fd, wf_str text) {
 
 /* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
 static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
-    static const char digits[] = "0123456789abcdef";
     int fd = -1;
     errno = EEXIST;
     for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
-        uint8_t random[8];
-        if (!wfi_sys_random(random, sizeof random)) return -1;
+        uint64_t random;
+        if (!wfi_sys_random(&random, sizeof random)) return -1;
         memcpy(name, ".wf-", 4);
-        for (size_t k = 0; k < sizeof random; k++) {
-            name[4 + 2 * k] = digits[random[k] >> 4];
-            name[5 + 2 * k] = digits[random[k] & 15];
-        }
-        name[4 + 2 * sizeof random] = '\0';
+        wfi_sys_hex(random, name + 4, 16);
         fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
     }
     return fd;

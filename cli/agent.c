@@ -147,17 +147,17 @@ static cli_exit agent_settle_root(cli_options *o, wf_str spec) {
 
 static cli_exit agent_read(cli_options *o, wf_str *spec, wf_agent_spec *agent) {
     uint64_t version = AGENT_VERSION;
-    wf_str schema;
+    wf_str value;
     if (isatty(STDIN_FILENO)) return agent_bad("it is JSON, and this is a terminal");
     if (!cli_read_file("-", AGENT_SPEC, spec)) return CLI_USAGE;
     if (agent_check_object(*spec) != CLI_OK || agent_check(*spec) != CLI_OK) return CLI_USAGE;
-    bool other = agent_kind(*spec, "version", &schema) != WF_JSON_END;
+    bool other = agent_kind(*spec, "version", &value) != WF_JSON_END;
     if (other && (!wf_json_member_u64(*spec, WF_STR("version"), &version) || version != AGENT_VERSION))
         return agent_bad("it is of another version than 1; use the same wf on both sides");
     agent->prompt = agent_prompt(*spec);
     if (agent->prompt.len == 0) return agent_bad("\"prompt\" is missing: a text");
     agent->system = agent_text(*spec, "system");
-    if (agent_kind(*spec, "schema", &schema) != WF_JSON_END) agent->schema = schema;
+    if (agent_kind(*spec, "schema", &value) != WF_JSON_END) agent->schema = value;
     agent->agent_ms = agent_deadline(o, *spec);
     return agent_settle_root(o, *spec);
 }

@@ -49,13 +49,8 @@ static bool cgroup_line(wfi_cgroup *g, const char *line, size_t len, const char 
 }
 
 bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
-    char text[4096], digits[11];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + most % 10);
-        most /= 10;
-    } while (most > 0);
+    char text[4096], room[WFI_SYS_DECIMAL];
+    const char *digits = wfi_sys_decimal(most, room);
     g->path[0] = '\0';
     int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
@@ -63,7 +58,7 @@ bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
     text[n > 0 ? n : 0] = '\0';
     for (const char *line = text; *line != '\0';) {
         size_t len = strcspn(line, "\n");
-        if (cgroup_line(g, line, len, name, digits + at)) return true;
+        if (cgroup_line(g, line, len, name, digits)) return true;
         line += len + (line[len] == '\n');
     }
     return false;

@@ -77,16 +77,6 @@ void wfi_guard_settle(int tree) {
 
 /* ---- the log ---- */
 
-/* dir and "/" and name, or name alone if it is absolute; false: too long. */
-static bool guard_join(const char *dir, const char *name, char out[WFI_GUARD_PATH]) {
-    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
-    if (n + m + 2 > WFI_GUARD_PATH) return false;
-    memmove(out, dir, n); /* they may be the same */
-    if (n > 0) out[n++] = '/';
-    memcpy(out + n, name, m + 1);
-    return true;
-}
-
 bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     char folder[WFI_GUARD_PATH];
     const char *slash = strrchr(file, '/'), *name = slash != NULL ? slash + 1 : file;
@@ -95,7 +85,7 @@ bool wfi_guard_place(const char *file, char out[WFI_GUARD_PATH]) {
     if (n >= sizeof folder) return false;
     memcpy(folder, slash == NULL ? "." : file, n);
     folder[n] = '\0';
-    return realpath(folder, out) != NULL && guard_join(out, name, out);
+    return realpath(folder, out) != NULL && wfi_sys_join(out, name, out, WFI_GUARD_PATH);
 }
 
 bool wfi_guard_is_file(const char *file, int dir, const char *name) {
@@ -117,7 +107,7 @@ uint32_t wfi_guard_paths(const char *tree, char out[WFI_GUARDS + 1][WFI_GUARD_PA
         /* what cannot be reached is nobody's to write; a link to the tree itself guards nothing */
         if (fstatat(fd, names[i], &st, 0) != 0 || fstat(fd, &top) != 0) continue;
         if (st.st_dev == top.st_dev && st.st_ino == top.st_ino) continue;
-        count += guard_join(tree, names[i], out[count]);
+        count += wfi_sys_join(tree, names[i], out[count], WFI_GUARD_PATH);
     }
     wfi_sys_close(&fd);
     return count;
@@ -145,10 +135,7 @@ static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
     (void)wfi_sys_random(&number, sizeof number);
     strcpy(out, name);
     strcat(out, GUARD_ASIDE);
-    size_t n = strlen(out);
-    for (int i = 0; i < 8; i++, number >>= 4)
-        out[n++] = "0123456789abcdef"[number & 15];
-    out[n] = '\0';
+    wfi_sys_hex(number, out + strlen(out), 8);
 }
 
 static bool guard_alike(const wfi_guard_id *a, const wfi_guard_id *b) {

@@ -1,8 +1,8 @@
-/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there decides
- * what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
+/* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there
+ * decides what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
  *
- * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What must be
- * guarded is the folder that is meant:
+ * Either is a folder, or a link to one, or a file that names one ("gitdir: PATH", as worktrees and submodules have it). What
+ * must be guarded is the folder that is meant:
  *   1. tools know it by its identity, whatever path leads there (confine.h);
  *   2. in a jail it is mounted read-only where it lies (jail.h);
  *   3. no mount keeps a .git from being made where there is none, a link from being replaced, or a folder that the meant one
@@ -50,8 +50,8 @@ typedef struct wfi_guard_seen {
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have been another
- * command's, still at work then. aside: the name that another one has now, or "". */
+/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have
+ * been another command's, still at work then. aside: the name that another one has now, or "". */
 WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                            char aside[WFI_GUARD_NAME]);
 

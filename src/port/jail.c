@@ -155,20 +155,10 @@ static bool jail_write(const char *path, const char *text) {
     return n == (ssize_t)strlen(text);
 }
 
-static const char *jail_digits(uint32_t id, char room[12]) {
-    size_t at = 11;
-    room[at] = '\0';
-    do {
-        room[--at] = (char)('0' + id % 10);
-        id /= 10;
-    } while (id > 0);
-    return room + at;
-}
-
 /* "ID ID 1": everybody keeps their number. */
 static bool jail_map(const char *path, uint32_t id) {
-    char room[12], line[32];
-    const char *digits = jail_digits(id, room);
+    char room[WFI_SYS_DECIMAL], line[32];
+    const char *digits = wfi_sys_decimal(id, room);
     strcpy(line, digits);
     strcat(line, " ");
     strcat(line, digits);
@@ -223,16 +213,6 @@ static bool jail_freeze_others(const char *tree) {
     if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
     wfi_sys_close(&copy);
     return false;
-}
-
-/* dir and "/" and name; false: too long. */
-static bool jail_join(char out[4096], const char *dir, const char *name) {
-    size_t n = strlen(dir), m = strlen(name);
-    if (n + m + 2 > 4096) return false;
-    memcpy(out, dir, n);
-    out[n] = '/';
-    memcpy(out + n + 1, name, m + 1);
-    return true;
 }
 
 static bool jail_freeze_guarded(const char *tree) {
@@ -321,7 +301,7 @@ static bool jail_hide_secrets(const jail_view *v) {
     const char *home = jail_home();
     if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (jail_join(path, home, jail_secrets[i]) && !jail_hide(v, path)) return false;
+        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
     return true;
 }
 
@@ -342,10 +322,10 @@ static bool jail_hide_named(const jail_view *v, const char *variable) {
 }
 
 static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
-    char path[4096], name[18] = "tmux-", room[12];
+    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
     const char *dir = getenv("TMUX_TMPDIR");
-    strcat(name, jail_digits(uid, room));
-    return !jail_join(path, dir != NULL && dir[0] == '/' ? dir : "/tmp", name) || jail_hide(v, path);
+    strcat(name, wfi_sys_decimal(uid, room));
+    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
 }
 
 static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
@@ -359,7 +339,7 @@ static void jail_share(const jail_view *v) {
     struct stat st;
     char path[4096];
     if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
-    if (jail_join(path, v->own, "shm")) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
+    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
 }
 
 void wfi_jail_part(const wfi_jail *j) {
@@ -458,10 +438,9 @@ static bool jail_find_spaces(wfi_jail *j, const char *root) {
 static uint32_t jail_bound(uint32_t uid) {
     wfi_cgroup g;
     uint64_t number = 0;
-    char name[] = "/wf-probe-................";
+    char name[27] = "/wf-probe-";
     if (!wfi_sys_random(&number, sizeof number)) return 0;
-    for (size_t i = 0; i < 16; i++, number >>= 4)
-        name[10 + i] = "0123456789abcdef"[number & 15];
+    wfi_sys_hex(number, name + strlen(name), 16);
     bool made = wfi_cgroup_make(&g, name, 1);
     wfi_cgroup_remove(&g);
     return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;

@@ -42,7 +42,7 @@ enum {
 enum {
     WF_HOLDS_FILES = 1,   /* Landlock: no writing outside of the workspace and a private directory */
     WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
-    WF_HOLDS_SPACES = 4,  /* own namespaces: .git and .wf read-only, keys in HOME hidden, no process survives */
+    WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
         8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
     WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */

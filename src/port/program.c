@@ -466,15 +466,9 @@ typedef struct program_brood {
 } program_brood;
 
 static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char digits[11];
-    size_t at = sizeof digits - 1;
-    digits[at] = '\0';
-    do {
-        digits[--at] = (char)('0' + pid % 10);
-        pid /= 10;
-    } while (pid > 0);
+    char room[WFI_SYS_DECIMAL];
     strcpy(out, "/proc/");
-    strcat(out, digits + at);
+    strcat(out, wfi_sys_decimal(pid, room));
     strcat(out, rest);
 }
 

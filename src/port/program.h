@@ -5,14 +5,15 @@
  *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
  *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
  *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
- *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is treated likewise, with
- *      less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is
+ *      treated likewise, with less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
  *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own, removed at the end
- *      whatever is in them, settings by which git works in a tree of whomever, and no way to the user's session (agents of keys, display, bus).
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
+ *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H

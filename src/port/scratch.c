@@ -21,18 +21,7 @@
 #define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
-    size_t n = strlen(s->path), m = strlen(name);
-    if (n + m + 2 > WFI_SCRATCH_PATH) m = 0; /* cannot be: room for it was kept */
-    memcpy(out, s->path, n);
-    out[n] = '/';
-    memcpy(out + n + 1, name, m);
-    out[n + 1 + m] = '\0';
-}
-
-static void scratch_hex(uint64_t n, char out[17]) {
-    for (int i = 15; i >= 0; i--, n >>= 4)
-        out[i] = "0123456789abcdef"[n & 15];
-    out[16] = '\0';
+    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
 }
 
 static bool scratch_choose(wfi_scratch *s) {
@@ -44,7 +33,7 @@ static bool scratch_choose(wfi_scratch *s) {
     if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
     memcpy(s->path, base, n);
     memcpy(s->path + n, "/wf-", 4);
-    scratch_hex(number, s->path + n + 4);
+    wfi_sys_hex(number, s->path + n + 4, 16);
     return true;
 }
 
@@ -84,7 +73,7 @@ static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
     if (unlinkat(p->dir, name, 0) == 0) return true;
     scratch_open_up(p->dir, name);
     do
-        scratch_hex(p->moved++, to + 1);
+        wfi_sys_hex(p->moved++, to + 1, 16);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
     return true;
 }

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -67,6 +68,31 @@ struct rlimit wfi_sys_lower(struct rlimit r, uint64_t value) {
 
 bool wfi_sys_knows_children(void) {
     return WFI_LINUX && access("/proc/thread-self/children", R_OK) == 0;
+}
+
+const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]) {
+    size_t at = WFI_SYS_DECIMAL - 1;
+    room[at] = '\0';
+    do {
+        room[--at] = (char)('0' + n % 10);
+        n /= 10;
+    } while (n > 0);
+    return room + at;
+}
+
+void wfi_sys_hex(uint64_t n, char *out, size_t digits) {
+    out[digits] = '\0';
+    for (; digits > 0; n >>= 4)
+        out[--digits] = "0123456789abcdef"[n & 15];
+}
+
+bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size) {
+    size_t n = name[0] == '/' ? 0 : strlen(dir), m = strlen(name);
+    if (n + m + 2 > size) return false;
+    memmove(out, dir, n);
+    if (n > 0) out[n++] = '/';
+    memcpy(out + n, name, m + 1);
+    return true;
 }
 
 static bool sys_urandom(char *buf, size_t n) {

@@ -1,7 +1,8 @@
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
  * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
- * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is one block of the caller's, used as a stack; no malloc where the
- * system lets us read directories without it (Linux), so it may run in a forked child. */
+ * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is
+ * one block of the caller's, used as a stack; no malloc where the system lets us read directories without it (Linux), so it
+ * may run in a forked child. */
 #ifndef WFI_WALK_H
 #define WFI_WALK_H
 

@@ -27,13 +27,8 @@ bool wfi_work_puts(wfi_work *w, const char *text) {
 }
 
 bool wfi_work_putn(wfi_work *w, uint64_t n) {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + n % 10);
-        n /= 10;
-    } while (n > 0);
-    return wfi_work_put(w, wf_str_of(digits + at, sizeof digits - at));
+    char room[WFI_SYS_DECIMAL];
+    return wfi_work_puts(w, wfi_sys_decimal(n, room));
 }
 
 void wfi_work_foot(wfi_work *w) {

@@ -131,18 +131,13 @@ static int write_all(int fd, wf_str text) {
 
 /* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
 static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
-    static const char digits[] = "0123456789abcdef";
     int fd = -1;
     errno = EEXIST;
     for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
-        uint8_t random[8];
-        if (!wfi_sys_random(random, sizeof random)) return -1;
+        uint64_t random;
+        if (!wfi_sys_random(&random, sizeof random)) return -1;
         memcpy(name, ".wf-", 4);
-        for (size_t k = 0; k < sizeof random; k++) {
-            name[4 + 2 * k] = digits[random[k] >> 4];
-            name[5 + 2 * k] = digits[random[k] & 15];
-        }
-        name[4 + 2 * sizeof random] = '\0';
+        wfi_sys_hex(random, name + 4, 16);
         fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
     }
     return fd;
