@@ -18325,8 +18325,8 @@ void wfi_work_exec(wfi_work *w) {
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
  *      while it starts, for many may wait and few descriptors may be open.
- *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
- *      what else stands there was ended meanwhile and is passed over.
+ *   2. In a crew's `waiting` stand its WAITING tickets, each once. A DONE one that was not yet named stands in `done`, at most
+ *      once; what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
  *      time; a command mostly waits, and however long some take, no search waits for them. */
 #ifndef WFI_TOOLS_H
@@ -23913,9 +23913,11 @@ static const char *const wfi_library[] = {
     "local function named_in(source, pattern, mention)\n",
         "local names, seen, count = array({}), {}, 0\n",
         "for name, behind in gmatch(source, pattern) do\n",
-            "if #names == NAMED_MAX or sub(source, behind, behind + 1) == \"..\" then return names, true end\n",
-            "if not seen[name] then names[#names + 1], seen[name] = name, true end\n",
-            "count = count + 1\n",
+            "if #names == NAMED_MAX then return names, true end\n",
+            "if sub(source, behind, behind + 1) ~= \"..\" then -- else it is the beginning of a computed one\n",
+                "if not seen[name] then names[#names + 1], seen[name] = name, true end\n",
+                "count = count + 1\n",
+            "end\n",
         "end\n",
         "return names, occurrences(source, mention) > count\n",
     "end\n",

@@ -4,8 +4,8 @@
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
  *      while it starts, for many may wait and few descriptors may be open.
- *   2. A WAITING ticket stands in its crew's `waiting`, a DONE one that was not yet named stands in `done`, each at most once;
- *      what else stands there was ended meanwhile and is passed over.
+ *   2. In a crew's `waiting` stand its WAITING tickets, each once. A DONE one that was not yet named stands in `done`, at most
+ *      once; what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
  *      time; a command mostly waits, and however long some take, no search waits for them. */
 #ifndef WFI_TOOLS_H

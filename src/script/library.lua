@@ -287,9 +287,11 @@ end
 local function named_in(source, pattern, mention)
     local names, seen, count = array({}), {}, 0
     for name, behind in gmatch(source, pattern) do
-        if #names == NAMED_MAX or sub(source, behind, behind + 1) == ".." then return names, true end
-        if not seen[name] then names[#names + 1], seen[name] = name, true end
-        count = count + 1
+        if #names == NAMED_MAX then return names, true end
+        if sub(source, behind, behind + 1) ~= ".." then -- else it is the beginning of a computed one
+            if not seen[name] then names[#names + 1], seen[name] = name, true end
+            count = count + 1
+        end
     end
     return names, occurrences(source, mention) > count
 end

@@ -429,11 +429,13 @@ static void what_is_named_is_read_before_the_first_agent(void **state) {
          "!there is no workflow 'flows/a.lua': looked at flows/a.lua (it was not there, or not named, before the first "
          "agent "
          "began)"},
+        {"agent('say 1') if args.never then workflow('flows/' .. args.never) end return workflow('flows/a.lua')",
+         "as it was"},
         {"local name = 'a' local one = workflow('flows/' .. name .. '.lua') agent('say 1') return { one, "
          "workflow('flows/' .. name .. '.lua') }",
          "[\"as it was\",\"as it was\"]"},
     };
-    static const uint32_t reads[] = {3, 4, 4, 2, 2, 4};
+    static const uint32_t reads[] = {3, 4, 4, 2, 2, 4, 4};
     for (size_t i = 0; i < COUNT(cases); i++) {
         stage *w = stage_new(1, NULL, 0);
         char *source = with_meta(cases[i].source);
