@@ -77,6 +77,7 @@ def main():
             scenes.many_lanes(wf, server, sizes, rows)
             scenes.tool_loops(wf, server, sizes, rows)
             scenes.system_calls(wf, server, sizes, rows)
+        scenes.commands(wf, sizes, rows)
         scenes.offline(wf, sizes, rows)
     finally:
         shutil.rmtree(work)

@@ -294,6 +294,24 @@ def traced(wf, env, agents):
     return counts
 
 
+# ---- commands ----
+
+def commands(wf, sizes, rows):
+    """What a supervised command takes: jail, process, end, its record on disk and synced."""
+    env = {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent"}
+    n = max(sizes.agents // 5, 1)
+
+    def case():
+        taken = wf.run(env, n, model="rules:fast.lua", options=["--allow", "exec"], script="commands.lua")
+        return {"wall": taken.wall, "cpu": taken.cpu}
+
+    took = in_turns({"commands": case}, sizes.rounds)["commands"]
+    rows += [
+        Row("%d commands of a script (exec), one after the other: wall per command" % n, "ms", per(took["wall"], n, 1e3)),
+        Row("  CPU per command, its own included", "µs", per(took["cpu"], n)),
+    ]
+
+
 # ---- no network: a model in Lua ----
 
 def offline(wf, sizes, rows):

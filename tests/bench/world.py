@@ -26,6 +26,12 @@ if args.last then agent("the last one") end
 return #results
 """
 
+COMMANDS = """
+meta = { name = "commands", description = "commands, one after the other" }
+for i = 1, args.n do assert(exec({ "true" }).code == 0) end
+return args.n
+"""
+
 RULES = """
 return function() return { text = "ok", delay = %s, usage = { input_tokens = 10, output_tokens = 2 } } end
 """
@@ -63,14 +69,14 @@ class Wf:
 
     def __init__(self, work, program=WF):
         self.work, self.program, self.log = work, program, os.path.join(work, "run.wflog")
-        for name, text in (("run.lua", SCRIPT), ("slow.lua", RULES % "0.05"), ("fast.lua", RULES % "0")):
+        for name, text in (("run.lua", SCRIPT), ("commands.lua", COMMANDS), ("slow.lua", RULES % "0.05"), ("fast.lua", RULES % "0")):
             with open(os.path.join(work, name), "w") as f:
                 f.write(text)
 
-    def command(self, agents, lanes=16, model=MODEL, options=(), args=()):
+    def command(self, agents, lanes=16, model=MODEL, options=(), args=(), script="run.lua"):
         if os.path.exists(self.log):
             os.remove(self.log)
-        return [self.program, "run", "run.lua", "--quiet", "--yes", "--stats", "--log", self.log, "--lanes", str(lanes), "--model", model,
+        return [self.program, "run", script, "--quiet", "--yes", "--stats", "--log", self.log, "--lanes", str(lanes), "--model", model,
                 "--agents", str(max(agents + 1, 1000)), "--budget-usd", "1000", *options, "--", "n=%d" % agents, *args]
 
     def run(self, env, *args, **kwargs):
