@@ -240,6 +240,9 @@ typedef struct wf_tool_ops {
     /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
      * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
     wf_str (*refusal)(void *ctx, wf_str name);
+    /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
+     * what it may have left half made. May be NULL. */
+    void (*interrupted)(void *ctx, const wf_tool_call *call);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */
@@ -10522,6 +10525,14 @@ static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, 
     return WFI_PACE_MORE;
 }
 
+/* Nobody knows what became of it. */
+static wfi_pace agent_interrupted(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
+    const wf_tool_ops *ops = e->os->tool_ops;
+    wf_tool_call call = {.name = use->name, .input = use->input, .cwd = t->call.cwd, .deadline = t->deadline};
+    if (ops && ops->interrupted) ops->interrupted(e->os->tool_ctx, &call);
+    return agent_tool_answer(e, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
+}
+
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     const wf_tool *tool;
@@ -10534,7 +10545,7 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);
     /* ahead of what this run allows: a tool that it no longer has may have done its work all the same */
-    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
+    if (t->row->intent_at != 0) return agent_interrupted(e, t, &use);
     wf_status s = agent_tool_of(e, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(e, t, s);
     if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
@@ -16533,6 +16544,8 @@ WFI void wfi_work_files(wfi_work *w);
 /* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
 WFI void wfi_work_write(wfi_work *w);
 WFI void wfi_work_edit(wfi_work *w);
+/* Removes what such a call left that was killed: the file that was to take the place of the other. No answer, no error. */
+WFI void wfi_work_write_clear(wfi_work *w);
 /* These run programs: only in a child that was started for it, once. */
 WFI void wfi_work_bash(wfi_work *w);
 WFI void wfi_work_exec(wfi_work *w);
@@ -17471,7 +17484,8 @@ void wfi_work_grep(wfi_work *w) {
  *
  * Invariants:
  *   1. A file is changed whole or not at all: its new text goes to a new file beside it, which then takes its name. On
- *      failure nothing is left, neither that file nor a directory that was made for it.
+ *      failure nothing is left, neither that file nor a directory that was made for it. What a kill leaves has a name that
+ *      comes from the call, so that who learns of that can remove it.
  *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
  *      outside of the root is touched.
  *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
@@ -17497,7 +17511,7 @@ void wfi_work_grep(wfi_work *w) {
 #define WRITE_SHOWN    12u  /* lines shown at most */
 #define WRITE_NAMED    10u  /* line numbers named at most */
 #define WRITE_LINE     300u /* bytes shown of a line */
-#define WRITE_TRIES    8u   /* for a free name; they are random */
+#define WRITE_TRIES    8u   /* for a free name */
 #define WRITE_NEW_NAME 24u
 #define WRITE_LIST     8192u /* bytes of an access list */
 
@@ -17597,15 +17611,21 @@ static int write_all(int fd, wf_str text) {
     return 0;
 }
 
+/* ".wf-" and a hash (FNV-1a) of the call; a name of its own for each try. */
+static void write_name(wf_str input, uint32_t i, char name[WRITE_NEW_NAME]) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + i;
+    for (size_t k = 0; k < input.len; k++)
+        hash = (hash ^ (uint8_t)input.ptr[k]) * UINT64_C(0x100000001b3);
+    memcpy(name, ".wf-", 4);
+    wfi_sys_hex(hash, name + 4, 16);
+}
+
 /* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
-static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
+static int write_make(const write_file *f, wf_str input, char name[WRITE_NEW_NAME]) {
     int fd = -1;
     errno = EEXIST;
     for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
-        uint64_t random;
-        if (!wfi_sys_random(&random, sizeof random)) return -1;
-        memcpy(name, ".wf-", 4);
-        wfi_sys_hex(random, name + 4, 16);
+        write_name(input, i, name);
         fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
     }
     return fd;
@@ -17640,9 +17660,9 @@ static int write_keep(const write_file *f, int fd) {
 }
 
 /* Puts the text in the file's place. 0 or an errno. */
-static int write_put(const write_file *f, wf_str text) {
+static int write_put(const write_file *f, wf_str input, wf_str text) {
     char name[WRITE_NEW_NAME];
-    int fd = write_make(f, name);
+    int fd = write_make(f, input, name);
     if (fd < 0) return errno;
     int error = write_all(fd, text);
     if (error == 0) error = write_keep(f, fd);
@@ -17654,7 +17674,7 @@ static int write_put(const write_file *f, wf_str text) {
 
 /* Stores the text and closes the file. False: an error was set. */
 static bool write_store(wfi_work *w, write_file *f, wf_str text) {
-    int error = write_put(f, text);
+    int error = write_put(f, w->input, text);
     if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
     return error == 0 || write_path_error(w, error, f->spot.path);
@@ -17705,6 +17725,17 @@ void wfi_work_write(wfi_work *w) {
     wfi_work_putn(w, text.len);
     wfi_work_puts(w, " bytes\n");
     write_links_foot(w, &f);
+}
+
+void wfi_work_write_clear(wfi_work *w) {
+    char path[WFI_CONFINE_PATH], name[WRITE_NEW_NAME];
+    wfi_spot spot;
+    if (!wfi_work_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
+    for (uint32_t i = 0; i < WRITE_TRIES; i++) {
+        write_name(w->input, i, name);
+        unlinkat(spot.dir, name, 0);
+    }
+    wfi_sys_close(&spot.dir);
 }
 
 /* ---- edit: the text that is looked for ---- */
@@ -18629,21 +18660,25 @@ static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
     return false;
 }
 
-/* Makes it the root; it lies at the end of the ticket's pages. True: it is, or there is none; false: the call has failed. */
-static bool tools_enter(wfi_tools *t, uint32_t ticket) {
-    wfi_ticket *k = &t->ticket[ticket];
+/* Makes it the root; it lies at the end of the ticket's pages. 0: it is, or there is none; or an errno. */
+static int tools_open_cwd(const wfi_tools *t, wfi_ticket *k) {
     char path[WFI_CONFINE_PATH];
-    if (k->cwd != NULL || k->call.cwd.len == 0) return true;
+    if (k->cwd != NULL || k->call.cwd.len == 0) return 0;
     wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
     int error = wfi_confine_relative(&t->root, k->call.cwd, path);
     if (error == 0) error = wfi_confine_below(&t->root, path, c);
+    if (error == 0) k->cwd = c;
+    return error;
+}
+
+/* False: the call has failed. */
+static bool tools_enter(wfi_tools *t, uint32_t ticket) {
+    int error = tools_open_cwd(t, &t->ticket[ticket]);
     if (error == EMFILE || error == ENFILE) {
         tools_fail(t, ticket, TOOLS_NO_FILES);
         return false;
     }
-    if (error != 0) return tools_no_cwd(t, ticket);
-    k->cwd = c;
-    return true;
+    return error == 0 || tools_no_cwd(t, ticket);
 }
 
 /* Whoever waits opens it again when its turn comes. */
@@ -18916,8 +18951,24 @@ static wf_str tools_refuse(void *ctx, wf_str name) {
     return wf_str_of(why, strlen(why));
 }
 
+/* Of what runs in this process: commands and their children are gone with the process, and left nothing that is ours. */
+static void tools_interrupted(void *ctx, const wf_tool_call *call) {
+    wfi_tools *t = ctx;
+    wfi_ticket k = {.call = *call, .kind = tools_find(call->name, false)};
+    if (k.kind == TOOLS_KINDS || !tools_kinds[k.kind].here) return;
+    k.size = tools_answer_size(call) + WFI_WORK_ROOM + sizeof *k.cwd;
+    k.pages = wfi_sys_pages(k.size);
+    if (k.pages != NULL && tools_open_cwd(t, &k) == 0) {
+        wfi_work w = tools_work(t, &k);
+        wfi_work_write_clear(&w);
+    }
+    tools_leave(&k);
+    wfi_sys_pages_end(k.pages, k.size);
+}
+
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due, tools_refuse};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,        tools_ready,
+                                    tools_due,   tools_refuse, tools_interrupted};
     return &ops;
 }
 

@@ -165,9 +165,14 @@ static wf_str effects_refusal(void *ctx, wf_str name) {
     return e->below->refusal(e->below_ctx, name);
 }
 
+static void effects_interrupted(void *ctx, const wf_tool_call *call) {
+    cli_effects *e = ctx;
+    e->below->interrupted(e->below_ctx, call);
+}
+
 cli_exit cli_effects_open(cli_effects *e, wf_platform *platform, const cli_options *o, bool dry) {
-    static const wf_tool_ops ops = {effects_start, effects_result, effects_end,
-                                    effects_ready, effects_due,    effects_refusal};
+    static const wf_tool_ops ops = {effects_start, effects_result,  effects_end,        effects_ready,
+                                    effects_due,   effects_refusal, effects_interrupted};
     memset(e, 0, sizeof *e);
     e->platform = platform;
     e->below = platform->tool_ops;

@@ -222,6 +222,9 @@ typedef struct wf_tool_ops {
     /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
      * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
     wf_str (*refusal)(void *ctx, wf_str name);
+    /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
+     * what it may have left half made. May be NULL. */
+    void (*interrupted)(void *ctx, const wf_tool_call *call);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */

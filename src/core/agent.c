@@ -628,6 +628,14 @@ static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, 
     return WFI_PACE_MORE;
 }
 
+/* Nobody knows what became of it. */
+static wfi_pace agent_interrupted(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
+    const wf_tool_ops *ops = e->os->tool_ops;
+    wf_tool_call call = {.name = use->name, .input = use->input, .cwd = t->call.cwd, .deadline = t->deadline};
+    if (ops && ops->interrupted) ops->interrupted(e->os->tool_ctx, &call);
+    return agent_tool_answer(e, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
+}
+
 static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
     wfi_block_view use;
     const wf_tool *tool;
@@ -640,7 +648,7 @@ static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
         return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
     if (agent_is_result(t, &use)) return agent_result(e, t, &use);
     /* ahead of what this run allows: a tool that it no longer has may have done its work all the same */
-    if (t->row->intent_at != 0) return agent_tool_answer(e, t, "tool", use.id, WF_STR(AGENT_INTERRUPTED), true);
+    if (t->row->intent_at != 0) return agent_interrupted(e, t, &use);
     wf_status s = agent_tool_of(e, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(e, t, s);
     if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);

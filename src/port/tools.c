@@ -231,21 +231,25 @@ static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
     return false;
 }
 
-/* Makes it the root; it lies at the end of the ticket's pages. True: it is, or there is none; false: the call has failed. */
-static bool tools_enter(wfi_tools *t, uint32_t ticket) {
-    wfi_ticket *k = &t->ticket[ticket];
+/* Makes it the root; it lies at the end of the ticket's pages. 0: it is, or there is none; or an errno. */
+static int tools_open_cwd(const wfi_tools *t, wfi_ticket *k) {
     char path[WFI_CONFINE_PATH];
-    if (k->cwd != NULL || k->call.cwd.len == 0) return true;
+    if (k->cwd != NULL || k->call.cwd.len == 0) return 0;
     wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
     int error = wfi_confine_relative(&t->root, k->call.cwd, path);
     if (error == 0) error = wfi_confine_below(&t->root, path, c);
+    if (error == 0) k->cwd = c;
+    return error;
+}
+
+/* False: the call has failed. */
+static bool tools_enter(wfi_tools *t, uint32_t ticket) {
+    int error = tools_open_cwd(t, &t->ticket[ticket]);
     if (error == EMFILE || error == ENFILE) {
         tools_fail(t, ticket, TOOLS_NO_FILES);
         return false;
     }
-    if (error != 0) return tools_no_cwd(t, ticket);
-    k->cwd = c;
-    return true;
+    return error == 0 || tools_no_cwd(t, ticket);
 }
 
 /* Whoever waits opens it again when its turn comes. */
@@ -518,7 +522,23 @@ static wf_str tools_refuse(void *ctx, wf_str name) {
     return wf_str_of(why, strlen(why));
 }
 
+/* Of what runs in this process: commands and their children are gone with the process, and left nothing that is ours. */
+static void tools_interrupted(void *ctx, const wf_tool_call *call) {
+    wfi_tools *t = ctx;
+    wfi_ticket k = {.call = *call, .kind = tools_find(call->name, false)};
+    if (k.kind == TOOLS_KINDS || !tools_kinds[k.kind].here) return;
+    k.size = tools_answer_size(call) + WFI_WORK_ROOM + sizeof *k.cwd;
+    k.pages = wfi_sys_pages(k.size);
+    if (k.pages != NULL && tools_open_cwd(t, &k) == 0) {
+        wfi_work w = tools_work(t, &k);
+        wfi_work_write_clear(&w);
+    }
+    tools_leave(&k);
+    wfi_sys_pages_end(k.pages, k.size);
+}
+
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end, tools_ready, tools_due, tools_refuse};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,        tools_ready,
+                                    tools_due,   tools_refuse, tools_interrupted};
     return &ops;
 }

@@ -47,6 +47,8 @@ WFI void wfi_work_files(wfi_work *w);
 /* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
 WFI void wfi_work_write(wfi_work *w);
 WFI void wfi_work_edit(wfi_work *w);
+/* Removes what such a call left that was killed: the file that was to take the place of the other. No answer, no error. */
+WFI void wfi_work_write_clear(wfi_work *w);
 /* These run programs: only in a child that was started for it, once. */
 WFI void wfi_work_bash(wfi_work *w);
 WFI void wfi_work_exec(wfi_work *w);

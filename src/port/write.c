@@ -2,7 +2,8 @@
  *
  * Invariants:
  *   1. A file is changed whole or not at all: its new text goes to a new file beside it, which then takes its name. On
- *      failure nothing is left, neither that file nor a directory that was made for it.
+ *      failure nothing is left, neither that file nor a directory that was made for it. What a kill leaves has a name that
+ *      comes from the call, so that who learns of that can remove it.
  *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
  *      outside of the root is touched.
  *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
@@ -29,7 +30,7 @@
 #define WRITE_SHOWN    12u  /* lines shown at most */
 #define WRITE_NAMED    10u  /* line numbers named at most */
 #define WRITE_LINE     300u /* bytes shown of a line */
-#define WRITE_TRIES    8u   /* for a free name; they are random */
+#define WRITE_TRIES    8u   /* for a free name */
 #define WRITE_NEW_NAME 24u
 #define WRITE_LIST     8192u /* bytes of an access list */
 
@@ -129,15 +130,21 @@ static int write_all(int fd, wf_str text) {
     return 0;
 }
 
+/* ".wf-" and a hash (FNV-1a) of the call; a name of its own for each try. */
+static void write_name(wf_str input, uint32_t i, char name[WRITE_NEW_NAME]) {
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) + i;
+    for (size_t k = 0; k < input.len; k++)
+        hash = (hash ^ (uint8_t)input.ptr[k]) * UINT64_C(0x100000001b3);
+    memcpy(name, ".wf-", 4);
+    wfi_sys_hex(hash, name + 4, 16);
+}
+
 /* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
-static int write_make(const write_file *f, char name[WRITE_NEW_NAME]) {
+static int write_make(const write_file *f, wf_str input, char name[WRITE_NEW_NAME]) {
     int fd = -1;
     errno = EEXIST;
     for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
-        uint64_t random;
-        if (!wfi_sys_random(&random, sizeof random)) return -1;
-        memcpy(name, ".wf-", 4);
-        wfi_sys_hex(random, name + 4, 16);
+        write_name(input, i, name);
         fd = openat(f->spot.dir, name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, f->fd < 0 ? 0666 : 0600);
     }
     return fd;
@@ -172,9 +179,9 @@ static int write_keep(const write_file *f, int fd) {
 }
 
 /* Puts the text in the file's place. 0 or an errno. */
-static int write_put(const write_file *f, wf_str text) {
+static int write_put(const write_file *f, wf_str input, wf_str text) {
     char name[WRITE_NEW_NAME];
-    int fd = write_make(f, name);
+    int fd = write_make(f, input, name);
     if (fd < 0) return errno;
     int error = write_all(fd, text);
     if (error == 0) error = write_keep(f, fd);
@@ -186,7 +193,7 @@ static int write_put(const write_file *f, wf_str text) {
 
 /* Stores the text and closes the file. False: an error was set. */
 static bool write_store(wfi_work *w, write_file *f, wf_str text) {
-    int error = write_put(f, text);
+    int error = write_put(f, w->input, text);
     if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
     return error == 0 || write_path_error(w, error, f->spot.path);
@@ -237,6 +244,17 @@ void wfi_work_write(wfi_work *w) {
     wfi_work_putn(w, text.len);
     wfi_work_puts(w, " bytes\n");
     write_links_foot(w, &f);
+}
+
+void wfi_work_write_clear(wfi_work *w) {
+    char path[WFI_CONFINE_PATH], name[WRITE_NEW_NAME];
+    wfi_spot spot;
+    if (!wfi_work_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
+    for (uint32_t i = 0; i < WRITE_TRIES; i++) {
+        write_name(w->input, i, name);
+        unlinkat(spot.dir, name, 0);
+    }
+    wfi_sys_close(&spot.dir);
 }
 
 /* ---- edit: the text that is looked for ---- */

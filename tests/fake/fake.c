@@ -567,13 +567,19 @@ static wf_str fake_refusal(void *ctx, wf_str name) {
     return wf_str_of(f->refusal, (size_t)n);
 }
 
+static void fake_interrupted(void *ctx, const wf_tool_call *call) {
+    fake *f = ctx;
+    snprintf(f->interrupted, sizeof f->interrupted, "%.*s %.*s", (int)call->name.len, call->name.ptr,
+             (int)call->input.len, call->input.ptr);
+}
+
 /* ---- all together ---- */
 
 static const wf_log_ops fake_log_ops = {fake_size, fake_read, fake_log_write, fake_sync, fake_cut};
 static const wf_model_ops fake_model_ops = {fake_begin, fake_send,  fake_head, fake_recv,
                                             fake_end,   fake_ready, fake_due,  fake_why};
-static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end,
-                                          fake_tool_ready, fake_tool_due,    fake_refusal};
+static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end,   fake_tool_ready,
+                                          fake_tool_due,   fake_refusal,     fake_interrupted};
 
 fake *fake_new(uint64_t seed, const void *data, size_t size) {
     fake *f = calloc(1, sizeof *f);

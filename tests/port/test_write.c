@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/wait.h>
 #include <sys/xattr.h>
 
 #define OUTSIDE "path leads outside the workspace: "
@@ -773,6 +774,47 @@ static void test_texts(void **state) {
     assert_true(bytes <= 2200);
 }
 
+static int strays(void) {
+    char command[200];
+    int n = 0;
+    snprintf(command, sizeof command, "find %s -name '.wf-*' | wc -l", base);
+    FILE *p = popen(command, "r");
+    assert_int_equal(fscanf(p, "%d", &n), 1);
+    pclose(p);
+    return n;
+}
+
+/* Killed while it writes: the file is whole, and what lies beside it goes when the call is known to be interrupted. */
+static void test_killed(void **state) {
+    (void)state;
+    const size_t n = 3000000;
+    char *input = malloc(n + 100);
+    size_t head = (size_t)sprintf(input, "{\"path\":\"big\",\"content\":\"");
+    memset(input + head, 'y', n);
+    strcpy(input + head + n, "\"}");
+    put("src/big", "old\n");
+    wf_tool_call call = {.name = WF_STR("write"), .input = wf_str_of(input, strlen(input)), .cwd = WF_STR("src")};
+    for (int i = 0; i < 500 && strays() == 0; i++) {
+        pid_t pid = fork();
+        for (int k = 0; pid == 0; k++) {
+            (void)ask_in("src", "write", input);
+            if (k == 0 && answer_is_error) _exit(1);
+        }
+        usleep((useconds_t)(5000 + i * 317 % 9000));
+        kill(pid, SIGKILL);
+        waitpid(pid, NULL, 0);
+    }
+    assert_int_equal(strays(), 1);
+    struct stat st;
+    assert_int_equal(stat(at("src/big"), &st), 0);
+    assert_true(st.st_size == 4 || st.st_size == (off_t)n);
+    pl.tool_ops->interrupted(pl.tool_ctx, &call);
+    assert_int_equal(strays(), 0);
+    call.input = WF_STR("{\"path\":\"../out\"}");
+    pl.tool_ops->interrupted(pl.tool_ctx, &call); /* what is no good call left nothing */
+    free(input);
+}
+
 static int setup_write(void **state) {
     allow = WF_ALLOW_READ | WF_ALLOW_WRITE;
     int result = setup(state);
@@ -789,7 +831,7 @@ int main(void) {
         CASE(test_swapped_links), CASE(test_permissions),    CASE(test_disk_full),     CASE(test_file_limit),
         CASE(test_atomic),        CASE(test_edit),           CASE(test_edit_refusals), CASE(test_edit_several),
         CASE(test_edit_crlf),     CASE(test_edit_near),      CASE(test_edit_large),    CASE(test_leaves_nothing),
-        CASE(test_texts),
+        CASE(test_killed),        CASE(test_texts),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
