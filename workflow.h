@@ -267,6 +267,7 @@ typedef enum wf_trace_type {
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
+    WF_TRACE_ERROR,  /* text: a script error that ended a branch */
     WF_TRACE_STOP    /* the run stops; text: why */
 } wf_trace_type;
 
@@ -598,6 +599,7 @@ typedef struct wf_census {
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
     uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -627,9 +629,11 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
 void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
 
 /* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out;
- * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones.
+ * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones;
+ * script_errors: branches that a mistake of the script ended.
  * Then call wf_step until it answers WF_END: the end is durable. */
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected);
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected,
+                        uint32_t script_errors);
 
 /* The value of a finished run (from this process or from the log). Lives until wf_close. WF_E_NOT_FOUND: not finished. */
 wf_status wf_run_value(wf *w, wf_str *value, bool *json);
@@ -675,8 +679,14 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out);
 /* Gives a call up. It is never delivered; its slot stays taken for the census. WF_E_STALE: already delivered or gone. */
 wf_status wf_call_cancel(wf *w, wf_call call);
 
-/* A phase's title, or a line for people. Recorded once, however often the run is replayed. */
-wf_status wf_note(wf *w, bool phase, wf_str text);
+typedef enum wf_note_kind {
+    WF_NOTE_LINE = 0, /* a line for people */
+    WF_NOTE_PHASE,    /* a phase's title */
+    WF_NOTE_ERROR     /* a mistake of the script that ended a branch of it */
+} wf_note_kind;
+
+/* A line of the run's story. Recorded once, however often the run is replayed. */
+wf_status wf_note(wf *w, wf_note_kind kind, wf_str text);
 
 /* One bounded turn of the pump: at most about max_work small pieces of work. *wait_ms: how long the caller may sleep
  * if nothing becomes ready meanwhile (0: call again at once; UINT32_MAX: until something does).
@@ -697,7 +707,7 @@ typedef struct wf_delivery {
 
 /* Hands out exactly one durable result, in the order of the log. Call it only when the script can go no further:
  * WF_AGAIN (nothing to deliver) lets new work be sent. While recorded answers wait, nothing is sent.
- * WF_END: no call is waiting, so nothing will ever come. */
+ * WF_END: no call is waiting, so nothing will ever come. WF_E_MEMORY: there is no memory for the answer; it stays next. */
 wf_status wf_deliver(wf *w, wf_delivery *out);
 
 /* One row of the table, from 0 up: for `show` and progress views. Texts live until the next call of this function.
@@ -839,7 +849,7 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
  *     }
  *     wf_script_result_get(script, &result);
  *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
- *                   result.rejected); */
+ *                   result.rejected, result.script_errors); */
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
@@ -849,7 +859,7 @@ typedef struct wf_script_config {
     wf_str args;        /* JSON; empty: null */
     void *memory;       /* all that the script may use; outlives it */
     size_t memory_size; /* at least 256 KiB */
-    uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+    uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
     bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
 } wf_script_config;
 
@@ -859,11 +869,14 @@ typedef struct wf_script_result {
     bool json;
     uint32_t dropped;  /* branches that dropped out on purpose */
     uint32_t rejected; /* agents whose last answer a `check` rejected */
+    uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
 wf_status wf_script_open(wf_script **out, const wf_script_config *config);
-/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on. */
+/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on.
+ * WF_E_MEMORY: its memory, or the run's for what it asked, ran out. Nothing was lost: stop the run as paused, and resume
+ * the log with more memory; the result will be that of a run that had it from the start. */
 wf_status wf_script_step(wf_script *script);
 /* After WF_END; lives as long as the script's memory. */
 void wf_script_result_get(const wf_script *script, wf_script_result *out);
@@ -883,7 +896,7 @@ typedef struct wf_rules_config {
     uint32_t lanes;     /* as in the wf's config */
     void *memory;       /* shared evenly by at most 4 files; outlives it */
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
-    uint64_t max_steps; /* Lua instructions for one request; default 2 x 10^8 */
+    uint64_t max_ms;    /* of work for one request; default 10000 */
     /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
      * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
      * wf_posix_read. NULL: any file is read. */
@@ -4943,13 +4956,13 @@ typedef struct wfi_meta_deliver {
 } wfi_meta_deliver;
 
 typedef struct wfi_meta_note {
-    bool phase;
+    bool phase, error; /* neither: a line */
 } wfi_meta_note;
 
 typedef struct wfi_meta_end {
     uint32_t outcome; /* enum wf_outcome */
     bool json;
-    uint32_t done, failed, cached, dropped, cancelled, not_run;
+    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
     wf_usage usage;
     uint64_t wall;
 } wfi_meta_end;
@@ -5040,7 +5053,8 @@ static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", M
                                        META_USAGE(wfi_meta_done)};
 static const meta_field meta_moved[] = {META_FIELD(wfi_meta_moved, from, "from", META_U32)};
 static const meta_field meta_deliver[] = {META_FIELD(wfi_meta_deliver, wall, "wall", META_U64)};
-static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL)};
+static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL),
+                                       META_FIELD(wfi_meta_note, error, "error", META_BOOL)};
 static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome", META_U32),
                                       META_FIELD(wfi_meta_end, json, "json", META_BOOL),
                                       META_FIELD(wfi_meta_end, done, "done", META_U32),
@@ -5049,6 +5063,7 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_FIELD(wfi_meta_end, dropped, "dropped", META_U32),
                                       META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
                                       META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
+                                      META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 
@@ -10687,7 +10702,9 @@ WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
 WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
 WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
-/* The row to deliver next, taken out; WFI_NO_ROW: none now. */
+/* The row to deliver next; WFI_NO_ROW: none now. */
+WFI uint32_t wfi_sched_next(const wfi_sched *s);
+/* The same, taken out. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
 /* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);
@@ -10774,9 +10791,14 @@ void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     sched_make_ready(s, row);
 }
 
-uint32_t wfi_sched_take(wfi_sched *s) {
+uint32_t wfi_sched_next(const wfi_sched *s) {
     uint32_t row;
-    if (!wfi_queue_first(&s->ready, &row, NULL)) return WFI_NO_ROW;
+    return wfi_queue_first(&s->ready, &row, NULL) ? row : WFI_NO_ROW;
+}
+
+uint32_t wfi_sched_take(wfi_sched *s) {
+    uint32_t row = wfi_sched_next(s);
+    if (row == WFI_NO_ROW) return row;
     wfi_row *r = &s->table.rows[row];
     wfi_queue_remove(&s->ready, row);
     r->state = WFI_CALL_DELIVERED;
@@ -11707,12 +11729,14 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     workflow_census(w, out);
     out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
+    out->census.script_errors = w->run.census.script_errors;
     uint32_t rejected = w->rejected < out->census.done ? w->rejected : out->census.done;
     out->census.done -= rejected;
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
+        out->census = (wf_census){m->done,      m->failed,  m->cached,       m->dropped,
+                                   m->cancelled, m->not_run, m->script_errors};
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;
@@ -11741,7 +11765,8 @@ void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
     workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
 }
 
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected) {
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected,
+                        uint32_t script_errors) {
     wf_run_status status;
     uint64_t at;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
@@ -11749,6 +11774,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    w->run.census.script_errors = script_errors;
     w->rejected = rejected;
     if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
@@ -11762,6 +11788,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .dropped = dropped,
                          .cancelled = c->cancelled,
                          .not_run = c->not_run,
+                         .script_errors = script_errors,
                          .usage = status.usage,
                          .wall = w->env.os->wall_ms(w->env.os->ctx)};
     wf_status s = wfi_budget_close(&w->env);
@@ -12032,11 +12059,13 @@ wf_status wf_call_cancel(wf *w, wf_call call) {
     return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
 }
 
-wf_status wf_note(wf *w, bool phase, wf_str text) {
-    wfi_meta_note meta = {.phase = phase};
+wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
+    static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
+    wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
+    if ((size_t)kind >= WFI_COUNT(types)) return workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
-    wf_trace event = {.type = phase ? WF_TRACE_PHASE : WF_TRACE_NOTE, .text = text};
+    wf_trace event = {.type = types[kind], .text = text};
     wfi_env_trace(&w->env, &event);
     return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
 }
@@ -12068,7 +12097,18 @@ static void workflow_deliver_stopped(const wf *w, uint32_t row, wf_delivery *out
     out->stopped = true;
 }
 
-/* Reads the answer; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
+/* Reads the answer that is next. Where there is no memory for it, it stays next. */
+static wf_status workflow_read_answer(wf *w, uint32_t row) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    wf_status s = wfi_env_meta(&w->env, w->sched.table.rows[row].done_at, &rec, buf, &meta);
+    if (s == WF_OK) s = wfi_env_payload(&w->env, &rec, 1, &w->value);
+    if (s != WF_E_MEMORY) return workflow_below(w, s);
+    return workflow_fail(w, s, "an answer does not fit the memory for messages");
+}
+
+/* Hands out what was read; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
 static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_row *r = &w->sched.table.rows[row];
@@ -12093,15 +12133,8 @@ static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
     out->turns = meta.done.turns;
     out->usage = meta.done.usage;
     wfi_usage_add(&w->delivered, &meta.done.usage);
-    s = wfi_env_payload(&w->env, &rec, 1, &w->value);
-    if (s == WF_E_MEMORY) {
-        out->kind = WF_KIND_MEMORY;
-        out->json = false;
-        out->value = WF_STR("the answer does not fit the message heap; give more --memory");
-        return WF_OK;
-    }
-    if (s == WF_OK) out->value = wf_str_of(w->value, rec.payload_len);
-    return s;
+    out->value = wf_str_of(w->value, rec.payload_len);
+    return WF_OK;
 }
 
 wf_status wf_deliver(wf *w, wf_delivery *out) {
@@ -12109,9 +12142,11 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     wfi_heap_free(&w->env.heap, w->value);
     w->value = NULL;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    uint32_t row = wfi_sched_take(&w->sched);
+    uint32_t row = wfi_sched_next(&w->sched);
     bool stopped = row == WFI_NO_ROW;
-    if (stopped) row = wfi_sched_take_stopped(&w->env, &w->sched);
+    wf_status s = stopped ? WF_OK : workflow_read_answer(w, row);
+    if (s != WF_OK) return s;
+    row = stopped ? wfi_sched_take_stopped(&w->env, &w->sched) : wfi_sched_take(&w->sched);
     if (row == WFI_NO_ROW) {
         w->sched.settled = true;
         return w->sched.waiting > 0 ? WF_AGAIN : WF_END;
@@ -22837,7 +22872,7 @@ static const char *const wfi_prelude[] = {
     "local host, env = ...\n",
     "local fail, front, metamethod, less = host.fail, host.front, host.metamethod, host.less\n",
     "local join, unpack, scan = host.join, host.unpack, host.scan\n",
-    "local pcall, stop, emit = host.pcall, host.stop, host.print\n",
+    "local pcall, emit = host.pcall, host.print\n",
     "local error, rawequal, select, tonumber, tostring, type =\n",
         "env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type\n",
     "local byte, find, format, sub = env.string.byte, env.string.find, env.string.format, env.string.sub\n",
@@ -22895,26 +22930,16 @@ static const char *const wfi_prelude[] = {
         "return ipairs_step, t, 0\n",
     "end\n",
     "\n",
-    "\n", // -- A stop of the run is nobody's to catch.
-    "local function outcome(ok, ...)\n",
-        "if not ok and rawequal((...), stop) then error(stop, 0) end\n",
-        "return ok, ...\n",
-    "end\n",
-    "\n",
-    "function env.pcall(f, ...)\n",
-        "return outcome(pcall(f, ...))\n",
-    "end\n",
-    "\n",
     "\n", // -- The handler runs when the stack is gone: it could not see it anyway, and so it can yield.
     "local function handled(handler, ok, ...)\n",
         "if ok then return true, ... end\n",
-        "local _, result = outcome(pcall(handler, (...)))\n",
+        "local _, result = pcall(handler, (...))\n",
         "return false, result\n",
     "end\n",
     "\n",
-    "function env.xpcall(f, handler, ...)\n",
+    "local function xpcall(f, handler, ...)\n",
         "if type(handler) ~= \"function\" then expected(\"function\", handler, 2, \"xpcall\") end\n",
-        "return handled(handler, outcome(pcall(f, ...)))\n",
+        "return handled(handler, pcall(f, ...))\n",
     "end\n",
     "\n",
     "\n", // ---- table -----------------------------------------------------------------------------------------------------------
@@ -23131,6 +23156,7 @@ static const char *const wfi_prelude[] = {
     "\n", // ---- handing out -----------------------------------------------------------------------------------------------------
     "\n",
     "env.print, env.ipairs, env.string.gsub = front(print), front(ipairs), front(gsub)\n",
+    "env.pcall, env.xpcall = pcall, xpcall\n",
     "for name, f in each(tables) do env.table[name] = front(f) end\n",
     0};
 
@@ -23150,12 +23176,14 @@ static const char *const wfi_flow[] = {
     "local host, env = ...\n",
     "local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake\n",
     "local near, workflow_now = host.near, host.workflow\n",
-    "local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase\n",
-    "local reject, status, check_schema, random_bits = host.reject, host.status, host.check_schema, host.random\n",
+    "local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope\n",
+    "local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase\n",
+    "local reject, count_error, status = host.reject, host.count_error, host.status\n",
+    "local check_schema, random_bits = host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
     "local select, pairs, null = env.select, env.pairs, env.null\n",
-    "local format, match = env.string.format, env.string.match\n",
+    "local format, match, sub = env.string.format, env.string.match, env.string.sub\n",
     "local encode, array = env.json.encode, env.json.array\n",
     "local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat\n",
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
@@ -23164,6 +23192,7 @@ static const char *const wfi_flow[] = {
     "\n", // -- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are
     "\n", // -- kept in to the brim, where each insertion makes Lua lay the table out anew.
     "local LIVE_MAX = 1280\n",
+    "local LINE, PHASE, ERROR = 0, 1, 2 -- kinds of notes\n",
     "\n",
     "\n", // ---- errors ---------------------------------------------------------------------------------------------------------------
     "\n",
@@ -23176,11 +23205,27 @@ static const char *const wfi_flow[] = {
         "return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, failure_meta)\n",
     "end\n",
     "\n",
+    "local function is_failure(e)\n",
+        "return type(e) == \"table\" and rawget(e, \"kind\") ~= nil\n",
+    "end\n",
+    "\n",
     "\n", // -- What a branch raised or returned, as the table that scripts are promised.
     "local function as_failure(e)\n",
-        "if type(e) == \"table\" and rawget(e, \"kind\") ~= nil then return e end\n",
+        "if is_failure(e) then return e end\n",
         "local ok, message = pcall(tostring, e)\n",
         "return failure(\"script\", ok and message or \"an error whose __tostring raises an error\")\n",
+    "end\n",
+    "\n",
+    "local SAID_MAX, SAID_BYTES = 20, 2000\n",
+    "local said, said_count = {}, 0\n",
+    "\n",
+    "\n", // -- A mistake of the script that ended a branch: counted, and shown once, for many branches make the same one.
+    "local function script_error(message)\n",
+        "count_error()\n",
+        "message = sub(message, 1, SAID_BYTES)\n",
+        "if said[message] or said_count == SAID_MAX then return end\n",
+        "said[message], said_count = true, said_count + 1\n",
+        "note(ERROR, message)\n",
     "end\n",
     "\n",
     "\n", // ---- meta and args ------------------------------------------------------------------------------------------------------------
@@ -23280,7 +23325,7 @@ static const char *const wfi_flow[] = {
         "if not schemas_seen[schema] then\n",
             "schemas_seen[schema] = true\n",
             "local ignored = host.schema_ignored(schema)\n",
-            "if ignored then note(false, \"schema: not checked: \" .. ignored) end\n",
+            "if ignored then note(LINE, \"schema: not checked: \" .. ignored) end\n",
         "end\n",
         "return schema\n",
     "end\n",
@@ -23325,10 +23370,13 @@ static const char *const wfi_flow[] = {
     "\n",
     "local REJECTIONS_MAX = 2\n",
     "\n",
+    "\n", // -- What makes the call the same call again; limits, labels and phases do not. Large, so nobody keeps it.
+    "local function identity(prompt, o)\n",
+        "return encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))\n",
+    "end\n",
+    "\n",
     "local function answer(prompt, o, phase)\n",
-        "\n", // -- what makes the call the same call again; limits, labels and phases do not
-        "local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))\n",
-        "local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,\n",
+        "local kind, value, agent, attempts = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,\n",
             "o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
             "o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
         "if kind == \"none\" then return value, nil, agent, attempts end\n",
@@ -23368,7 +23416,7 @@ static const char *const wfi_flow[] = {
                 "type(value) == \"string\" and value or encode(value))\n",
         "end\n",
         "reject()\n",
-        "note(false, format(\"%s: %s\", o.label or \"an agent\", e.message))\n",
+        "note(LINE, format(\"%s: %s\", o.label or \"an agent\", e.message))\n",
         "return nil, e\n",
     "end\n",
     "\n",
@@ -23402,8 +23450,11 @@ static const char *const wfi_flow[] = {
                 "if live[i] then kill(live[i]) end\n",
             "end\n",
         "end\n",
+        "\n", // -- Each runs until it waits before the next begins, so that memory is not filled by branches that only stand in line.
+        "\n", // -- Answers whether it stopped for want of memory.
         "local function launch()\n",
             "while not over and running < LIVE_MAX and begun < n do\n",
+                "if running > 0 and short() then return true end\n",
                 "begun = begun + 1\n",
                 "running = running + 1\n",
                 "local i = begun\n",
@@ -23415,22 +23466,27 @@ static const char *const wfi_flow[] = {
                     "if done(i, unpack(result, 1, result.n)) then cancel_rest() end\n",
                     "wake(me)\n",
                 "end)\n",
+                "start()\n",
             "end\n",
         "end\n",
         "while true do\n",
-            "local ok, e = pcall(launch)\n",
+            "local ok, held = pcall(launch)\n",
             "if not ok then\n",
                 "cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them\n",
-                "error(e, 0)\n",
+                "error(held, 0)\n",
             "end\n",
             "if running == 0 or over then return end\n",
-            "block()\n",
+            "block(held)\n",
         "end\n",
     "end\n",
     "\n",
     "\n", // -- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
     "local function judge(ok, value, e)\n",
-        "if not ok then return \"failed\", as_failure(value) end\n",
+        "if not ok then\n",
+            "local failed = as_failure(value)\n",
+            "if not is_failure(value) then script_error(failed.message) end\n",
+            "return \"failed\", failed\n",
+        "end\n",
         "if value ~= nil then return \"value\", value end\n",
         "if e ~= nil then return \"failed\", as_failure(e) end\n",
         "return \"dropped\"\n",
@@ -23502,11 +23558,11 @@ static const char *const wfi_flow[] = {
     "function env.phase(title)\n",
         "if type(title) ~= \"string\" then fail(\"phase: the title takes a text, got \" .. type(title)) end\n",
         "phase_now(title)\n",
-        "note(true, title)\n",
+        "note(PHASE, title)\n",
     "end\n",
     "\n",
     "function env.log(fmt, ...)\n",
-        "note(false, select(\"#\", ...) > 0 and format(fmt, ...) or tostring(fmt))\n",
+        "note(LINE, select(\"#\", ...) > 0 and format(fmt, ...) or tostring(fmt))\n",
     "end\n",
     "\n",
     "env.budget = {}\n",
@@ -24254,7 +24310,8 @@ static const char *const wfi_answer[] = {
 /* ==== begin src/script/luaaux.h ==== */
 
 /* luaaux: what the C functions of the script layer share. Errors that point at the script, the text of a value,
- * protected calls of stock functions, and the two special values `null` and `stop`.
+ * protected calls of stock functions, the special value `null`; and the meter: the memory of a Lua state, its garbage
+ * collector's pace, and how often running code is looked at.
  *
  * Everything here may raise, so it runs in protected mode. Only Lua's public C API is used. */
 #ifndef WFI_LUAAUX_H
@@ -24285,23 +24342,56 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 WFI bool wfi_lua_text(lua_State *L, int index);
 WFI void wfi_lua_text_check(lua_State *L);
 
-/* Counts the work of a state. One instruction is a step; the hook counts them. The allocator (meter as its context) counts what
- * instructions do not tell: long strings and tables, and full memory, where every allocation that fails has Lua collect all
- * garbage and try again. Then the hook of the running coroutine looks at once. */
+/* The memory of a Lua state, and the pace of what runs in it. Its allocator takes a meter as its context.
+ *
+ * Out of memory is nobody's to catch, for what depends on memory must not become a result: wfi_lua_caught tells it from
+ * other errors, and `starved` stays set. A text longer than `text_max` is an ordinary error.
+ *
+ * The collector is run by wfi_meter_turn, in short pieces: Lua's own would do a whole cycle at once behind a large
+ * allocation, which nothing can interrupt. `hook`, a count hook of the state's owner, calls it and then judges by the
+ * clock whether the code has run for long enough. It is called every so many instructions, and at once when much was
+ * allocated: a single instruction can be expensive, and the larger the texts around, the more so. */
 typedef struct wfi_meter {
     wf_heap *heap;
-    uint64_t steps;
-    lua_State *running; /* NULL: none */
+    uint64_t (*now_ms)(void *ctx); /* the platform's clock */
+    void *ctx;
     lua_Hook hook;
+    lua_State *running; /* the coroutine that runs; NULL: none */
+    size_t text_max;    /* bytes of one text */
+    size_t fresh;       /* bytes allocated that the collector has not worked for yet */
+    size_t due;         /* bytes in use from which on the next cycle begins */
+    size_t largest;     /* allocation ever made */
+    uint32_t refused;   /* allocations that failed */
+    uint64_t looked;    /* when the clock was last read */
+    uint64_t busy;      /* ms that code has worked since the owner set it to 0 */
+    uint64_t stuck;     /* ... of them, without a break, where it could not be interrupted */
+    bool collecting;    /* a cycle is under way */
+    bool too_long;      /* the last allocation that failed was of a text over text_max */
+    bool starved;       /* memory ran out, and code was ended by it */
 } wfi_meter;
 
+#define WFI_TEXT_MAX ((size_t)16 << 20) /* of text_max: comparing two texts of zero bytes takes that long */
+
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
+WFI wfi_meter *wfi_meter_of(lua_State *L);
+/* Takes the collector of a new state over. Protected, before any code runs that is to be measured. */
+WFI void wfi_meter_adopt(lua_State *L);
+/* The clock, for `busy` and `stuck`. A process that waits for a processor, or was suspended, is not charged with that. */
+WFI void wfi_meter_begin(wfi_meter *m);
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
+/* A turn of the collector, if one is due, and the interval until the hook is called next, in instructions. */
+WFI int wfi_meter_turn(lua_State *L);
+/* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
+WFI bool wfi_meter_short(lua_State *L);
+/* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
+ * caller. False: an error like others, on top of the stack. */
+WFI bool wfi_lua_caught(lua_State *L, int status);
+/* As luaL_checkstack, but that want of memory is not called a stack overflow. */
+WFI void wfi_lua_room(lua_State *L, int n, const char *what);
 
 /* JSON's null, a light userdata with no address. */
 WFI void wfi_lua_push_null(lua_State *L);
 WFI bool wfi_lua_is_null(lua_State *L, int index);
-/* The error value that no pcall of the script keeps. */
-WFI void wfi_lua_push_stop(lua_State *L);
 
 #endif
 
@@ -24309,18 +24399,25 @@ WFI void wfi_lua_push_stop(lua_State *L);
 
 /* ==== begin src/script/luaaux.c ==== */
 
-/* luaaux: owns how the script layer reports errors and describes values. No state.
+/* luaaux: see luaaux.h.
  *
  * Invariant: no text that leaves here holds an address or depends on the machine (NaN has no sign). */
 
 #include <math.h>
 #include <string.h>
 
-#define LUAAUX_DEAR   65536u /* bytes of an allocation from which on its work counts */
-#define LUAAUX_BYTES  16u    /* that are as dear as one instruction */
-#define LUAAUX_FRAMES 64     /* looked at for the script's line; our own never nest that deep */
+#define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-static const char luaaux_stop = 0; /* its address is the value */
+#define METER_FRESH      ((size_t)32 << 10)  /* bytes allocated from which on the collector has a turn */
+#define METER_PACE       ((size_t)16 << 10)  /* bytes allocated for which it takes a step: a cycle is over long before */
+                                             /* the memory in use has doubled */
+#define METER_STEP_LOG2  11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define METER_TURN_MS    5                   /* of its steps at a time */
+#define METER_GAP_MS     20                  /* more between two looks is not the code's doing */
+#define METER_LEAST      ((size_t)256 << 10) /* bytes in use that are no reason to collect */
+#define METER_LOOK       10000               /* instructions between two looks */
+#define METER_LOOK_LEAST 100                 /* ... where large texts make them expensive: */
+#define METER_LARGE      ((size_t)64 << 10)  /* an allocation of this size does not yet */
 
 WFI void wfi_lua_where(lua_State *L, int level) {
     lua_Debug frame;
@@ -24348,6 +24445,7 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name) {
     int function = lua_gettop(L) - args;
     int status = lua_pcall(L, args, LUA_MULTRET, 0);
     if (status == LUA_OK) return lua_gettop(L) - function + 1;
+    if (wfi_lua_caught(L, status)) return lua_error(L);
     if (status == LUA_ERRRUN && lua_type(L, -1) == LUA_TSTRING) {
         /* Called from C, the stock function found neither a line nor a name for itself. */
         const char *quoted = lua_pushfstring(L, "'%s'", name);
@@ -24401,19 +24499,127 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL;
 }
 
-WFI void wfi_lua_push_stop(lua_State *L) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&luaaux_stop);
+/* ---- memory ---- */
+
+static const char meter_too_long = 't'; /* key of the message in the registry */
+
+WFI wfi_meter *wfi_meter_of(lua_State *L) {
+    void *meter;
+    lua_getallocf(L, &meter);
+    return meter;
 }
 
+/* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    void *q = wf_heap_resize(m->heap, p, n);
-    size_t limit, high, work = n;
-    if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
-    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
-    m->steps += work / LUAAUX_BYTES;
-    if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
+    m->too_long = !p && old == LUA_TSTRING && n > m->text_max;
+    void *q = m->too_long ? NULL : wf_heap_resize(m->heap, p, n);
+    size_t more = p && n <= old ? 0 : n;
+    m->refused += n > 0 && !q;
+    m->fresh += more;
+    if (more > m->largest) m->largest = more;
+    if (m->running && m->fresh >= METER_FRESH) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
     return q;
+}
+
+WFI bool wfi_lua_caught(lua_State *L, int status) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (status == LUA_ERRMEM && m->too_long) {
+        m->too_long = false;
+        lua_pop(L, 1);
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
+    } else if (status == LUA_ERRMEM) {
+        m->starved = true;
+    }
+    return m->starved;
+}
+
+WFI void wfi_lua_room(lua_State *L, int n, const char *what) {
+    wfi_meter *m = wfi_meter_of(L);
+    uint32_t refused = m->refused;
+    if (lua_checkstack(L, n)) return;
+    if (m->refused == refused) wfi_lua_error(L, "stack overflow (%s)", what);
+    m->starved = true;
+    luaL_error(L, "not enough memory");
+}
+
+/* ---- the clock ---- */
+
+WFI void wfi_meter_begin(wfi_meter *m) {
+    m->looked = m->now_ms(m->ctx);
+    m->stuck = 0;
+}
+
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
+    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked;
+    if (passed > METER_GAP_MS) passed = METER_GAP_MS;
+    m->looked = now;
+    m->busy += passed;
+    m->stuck = interruptible ? 0 : m->stuck + passed;
+}
+
+/* ---- the collector ---- */
+
+WFI void wfi_meter_adopt(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    lua_pushfstring(L, "a text of more than %I bytes: build it in parts", (LUAI_UACINT)m->text_max);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &meter_too_long);
+    lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
+    lua_gc(L, LUA_GCSTOP);
+    m->due = METER_LEAST;
+}
+
+static size_t meter_used(const wfi_meter *m, size_t *limit) {
+    size_t used, high;
+    wf_heap_stats(m->heap, limit, &used, &high);
+    return used;
+}
+
+/* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */
+static void meter_rest(wfi_meter *m) {
+    size_t limit, used = meter_used(m, &limit), more = used, most = used < limit ? (limit - used) / 4 : 0;
+    if (more < METER_LEAST) more = METER_LEAST;
+    m->due = used + (more < most ? more : most);
+    m->collecting = false;
+    m->fresh = 0;
+}
+
+/* Steps of the collector, as far as `fresh` makes them due, but no longer than a few milliseconds. */
+static void meter_collect(lua_State *L, wfi_meter *m) {
+    uint64_t end = m->now_ms(m->ctx) + METER_TURN_MS;
+    m->collecting = true;
+    while (m->fresh >= METER_PACE) {
+        m->fresh -= METER_PACE;
+        if (lua_gc(L, LUA_GCSTEP, 0)) {
+            meter_rest(m);
+            return;
+        }
+        if (m->now_ms(m->ctx) >= end) return;
+    }
+}
+
+WFI int wfi_meter_turn(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    size_t limit;
+    if (m->fresh >= METER_FRESH) {
+        if (m->collecting || meter_used(m, &limit) >= m->due)
+            meter_collect(L, m);
+        else
+            m->fresh = 0;
+    }
+    size_t often = m->largest / METER_LARGE;
+    if (m->fresh >= METER_FRESH) return METER_LOOK_LEAST; /* it has more to do */
+    return often <= 1 ? METER_LOOK : often < METER_LOOK / METER_LOOK_LEAST ? METER_LOOK / (int)often : METER_LOOK_LEAST;
+}
+
+WFI bool wfi_meter_short(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    size_t limit, used = meter_used(m, &limit), enough = limit / 4 * 3;
+    if (used <= enough) return false;
+    m->fresh = limit;
+    meter_collect(L, m);
+    return meter_used(m, &limit) > enough;
 }
 
 /* ==== end src/script/luaaux.c ==== */
@@ -25054,7 +25260,7 @@ static size_t order_count(lua_State *L, int index, bool *sequence) {
 WFI void wfi_order_keys(lua_State *L, int index) {
     bool sequence;
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 8, "keys of a table");
+    wfi_lua_room(L, 8, "keys of a table");
     size_t n = order_count(L, index, &sequence), i = 0;
     if (sequence) {
         lua_pushinteger(L, (lua_Integer)n);
@@ -25081,7 +25287,7 @@ WFI void wfi_order_keys(lua_State *L, int index) {
 
 WFI bool wfi_order_next(lua_State *L, int index) {
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 8, "keys of a table");
+    wfi_lua_room(L, 8, "keys of a table");
     int after = lua_gettop(L), others = 0;
     bool first = lua_isnil(L, after), found = false;
     order_key low = order_read(L, after), best = low;
@@ -25242,7 +25448,7 @@ WFI void wfi_lua_push_json(lua_State *L, wf_str json) {
     size_t depth = 0;
     wf_json j;
     wf_json_init(&j, json);
-    luaL_checkstack(L, 2 * WF_JSON_DEPTH + 8, "JSON");
+    wfi_lua_room(L, 2 * WF_JSON_DEPTH + 8, "JSON");
     for (;;) {
         wf_json_token token = wf_json_next(&j);
         switch (token) {
@@ -25294,7 +25500,7 @@ static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
     lua_State *L = w->L;
     luaL_Buffer path;
     va_list args;
-    luaL_checkstack(L, 16, "JSON");
+    wfi_lua_room(L, 16, "JSON");
     va_start(args, reason);
     lua_pushvfstring(L, reason, args);
     va_end(args);
@@ -25441,7 +25647,7 @@ static void luajson_object(luajson_writer *w, int index) {
 static void luajson_table(luajson_writer *w, int index) {
     lua_State *L = w->L;
     int top = lua_gettop(L);
-    luaL_checkstack(L, 12, "JSON");
+    wfi_lua_room(L, 12, "JSON");
     if (w->depth == WF_JSON_DEPTH) luajson_refuse(w, "is nested deeper than 128 (a cycle?)");
     bool marked = luajson_marked(L, index);
     wfi_order_keys(L, index);
@@ -25488,7 +25694,7 @@ static void luajson_value(luajson_writer *w, int index) {
 WFI void wfi_lua_encode(lua_State *L, int index, const char *what) {
     luajson_writer w = {.L = L, .what = what};
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 16, "JSON");
+    wfi_lua_room(L, 16, "JSON");
     wf_json_out_init(&w.out, lua_newuserdatauv(L, 256, 0), 256);
     w.buffer = lua_gettop(L);
     lua_pushvalue(L, index);
@@ -25599,7 +25805,7 @@ static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t 
 static int luastring_found(lua_State *L, const luastring_search *search) {
     const wfi_pattern *m = &search->m;
     int base = lua_gettop(L);
-    luaL_checkstack(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
+    wfi_lua_room(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
         lua_pushinteger(L, (lua_Integer)m->end);
@@ -25880,13 +26086,13 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
- * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall, stock's; stop.
+ * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall.
  *
  * What the scheduler must know:
  *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.
  *   - Everything that calls back into the script can yield. Where it yields inside a call of pcall or of a metamethod
  *     the C stack is given up, so "C stack overflow" (200 such calls inside each other) may come later, never sooner.
- *   - pcall and xpcall raise host.stop again (wfi_lua_push_stop). */
+ *   - pcall and xpcall do not keep a branch going whose memory ran out (wfi_lua_caught). The state's allocator is a wfi_meter. */
 #ifndef WFI_SANDBOX_H
 #define WFI_SANDBOX_H
 
@@ -25914,7 +26120,8 @@ WFI void wfi_sandbox_globals(lua_State *L);
 #include <string.h>
 
 
-#define SANDBOX_NAME 32 /* longer names get no suggestion */
+#define SANDBOX_NAME   32       /* longer names get no suggestion */
+#define SANDBOX_UNPACK 1000000u /* results; no stack has room for more */
 
 static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
 
@@ -26020,6 +26227,25 @@ static int sandbox_setmetatable(lua_State *L) {
     return 1;
 }
 
+/* ---- protected calls ---- */
+
+static int sandbox_called(lua_State *L, int status, lua_KContext context) {
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+    if (wfi_lua_caught(L, status)) return lua_error(L);
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* pcall(f, ...): but that memory ran out is nobody's to catch. */
+static int sandbox_pcall(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_pushboolean(L, 1); /* stands before the results */
+    lua_insert(L, 1);
+    return sandbox_called(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, sandbox_called), 0);
+}
+
 /* ---- keys in order ---- */
 
 static int sandbox_next(lua_State *L) {
@@ -26118,9 +26344,8 @@ static int sandbox_unpack(lua_State *L) {
     lua_Integer i = luaL_checkinteger(L, 2), j = luaL_checkinteger(L, 3);
     if (i > j) return 0;
     lua_Unsigned n = (lua_Unsigned)j - (lua_Unsigned)i;
-    if (n >= (lua_Unsigned)INT_MAX || !lua_checkstack(L, (int)n + 1)) {
-        return wfi_lua_error(L, "too many results to unpack");
-    }
+    if (n >= SANDBOX_UNPACK) return wfi_lua_error(L, "too many results to unpack");
+    wfi_lua_room(L, (int)n + 1, "too many results to unpack");
     for (lua_Unsigned k = 0; k <= n; k++)
         lua_rawgeti(L, 1, (lua_Integer)((lua_Unsigned)i + k));
     return (int)n + 1;
@@ -26251,7 +26476,6 @@ static int sandbox_library(lua_State *L, int env, const char *name) {
 static void sandbox_libraries(lua_State *L, int host, int env) {
     static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "rawset",
                                        "select", "tonumber", "type",   NULL};
-    static const char *const protect[] = {"pcall", NULL};
     static const char *const math[] = {"abs",        "acos",      "asin", "atan", "ceil", "cos", "deg",
                                        "exp",        "floor",     "fmod", "huge", "log",  "max", "maxinteger",
                                        "mininteger", "min",       "modf", "pi",   "rad",  "sin", "sqrt",
@@ -26259,7 +26483,6 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
     static const char *const utf8[] = {"char", "charpattern", "codepoint", "codes", "len", "offset", NULL};
     static const char *const table[] = {"pack", NULL};
     sandbox_take(L, luaopen_base, env, base);
-    sandbox_take(L, luaopen_base, host, protect);
     sandbox_take(L, luaopen_math, sandbox_library(L, env, "math"), math);
     sandbox_take(L, luaopen_utf8, sandbox_library(L, env, "utf8"), utf8);
     sandbox_take(L, luaopen_table, sandbox_library(L, env, "table"), table);
@@ -26271,7 +26494,7 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 WFI void wfi_sandbox_open(lua_State *L) {
     static const luaL_Reg for_host[] = {{"fail", sandbox_fail},     {"front", sandbox_front},
                                         {"near", sandbox_near},     {"metamethod", sandbox_metamethod},
-                                        {"less", sandbox_less},     {"join", sandbox_join},
+                                        {"less", sandbox_less},     {"join", sandbox_join},     {"pcall", sandbox_pcall},
                                         {"unpack", sandbox_unpack}, {NULL, NULL}};
     static const luaL_Reg for_env[] = {{"tostring", sandbox_tostring},
                                        {"error", sandbox_error},
@@ -26280,13 +26503,11 @@ WFI void wfi_sandbox_open(lua_State *L) {
                                        {"next", sandbox_next},
                                        {"pairs", sandbox_pairs},
                                        {NULL, NULL}};
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     luaL_newlib(L, for_host);
     luaL_newlib(L, for_env);
     int env = lua_gettop(L), host = env - 1;
     sandbox_libraries(L, host, env);
-    wfi_lua_push_stop(L);
-    lua_setfield(L, host, "stop");
     wfi_lua_push_null(L);
     lua_setfield(L, env, "null");
 }
@@ -26363,7 +26584,7 @@ static void sandbox_copy(lua_State *L, int from, int depth) {
 
 WFI void wfi_sandbox_seal(lua_State *L) {
     int env = lua_gettop(L);
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     sandbox_name_libraries(L, env);
     sandbox_copy(L, env, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
@@ -26374,7 +26595,7 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 }
 
 WFI void wfi_sandbox_globals(lua_State *L) {
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
     sandbox_copy(L, lua_gettop(L), 1);
     lua_remove(L, -2);
@@ -26392,33 +26613,28 @@ WFI void wfi_sandbox_globals(lua_State *L) {
  * branch that waited for it runs on. So the order of things is a function of the order of deliveries, which is the log's.
  *
  * Invariants:
- *   1. A branch is in the queue, or blocked (in block() or on a call), or the current one; never two of these.
+ *   1. A branch is in the queue, or blocked (in block(), held, or on a call), or the current one; never two of these.
  *   2. A pre-empted branch goes to the front of the queue, so pre-emption changes nothing that the script can see.
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
- *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
+ *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught.
+ *   6. When memory runs out, the script ends there and then: nothing that depends on it is recorded or returned. */
 #include <stdlib.h>
 #include <string.h>
 
 
 
-#define SCRIPT_HOOK          10000       /* instructions between two looks */
-#define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
-#define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
-#define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
+#define SCRIPT_SLICE_MS      10          /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_STUCK_MS      100         /* that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
 #define SCRIPT_RESUMES       256         /* branches resumed in one step */
-#define SCRIPT_STEPS         1000000000u /* default of max_steps */
-#define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
+#define SCRIPT_BUSY_MS       30000u      /* default of max_ms */
+#define SCRIPT_STOPPED_MS    1000u       /* that a script may still work once the run stops */
 #define SCRIPT_PATH_MAX      400u
-#define SCRIPT_LOAD          10000u      /* instructions that loading a workflow is as dear as; */
-#define SCRIPT_LOAD_BYTE     4u          /* ... and each byte of it */
 #define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
 #define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
 #define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
-
-#define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
 typedef struct script_branch {
     lua_State *co;
@@ -26428,7 +26644,7 @@ typedef struct script_branch {
     uint64_t random;
     uint32_t counter; /* of calls and fan-outs made here */
     int args;         /* on co's stack, for the next resume */
-    bool queued, blocked, dead;
+    bool queued, blocked, held, dead;
 } script_branch;
 
 struct wf_script {
@@ -26437,10 +26653,14 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint32_t looks, stuck, dropped, rejected;
+    uint64_t slice;          /* the meter's busy time at the begin of this step */
+    script_branch *next_up;  /* spawned by the branch that runs; goes before it */
+    script_branch *held;     /* fan-outs that wait for memory, through `next` */
+    bool changed;            /* something was delivered since they looked */
+    uint32_t dropped, rejected, errors;
     uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
-    bool endless, ended;
+    bool ended;
     wf_script_result result;
     const char *meta; /* JSON, anchored in the registry */
     size_t meta_len;
@@ -26514,7 +26734,7 @@ static void script_inherit(lua_State *L) {
     lua_pop(L, 1);
 }
 
-/* Pops a function and makes a branch of it. */
+/* Pops a function and makes a branch of it, which is in no queue yet. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
     script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
@@ -26536,7 +26756,6 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
         if (b->older) b->older->younger = b;
         b->parent->child = b;
     }
-    script_enqueue(s, b, false);
     return b;
 }
 
@@ -26566,6 +26785,33 @@ static void script_forget_call(wf_script *s, script_branch *b) {
     b->call.bits = 0;
 }
 
+/* Fan-outs that wait for memory. */
+
+static void script_hold(wf_script *s, script_branch *b) {
+    b->held = true;
+    b->next = s->held;
+    s->held = b;
+}
+
+static void script_unhold(wf_script *s, script_branch *b) {
+    script_branch **at = &s->held;
+    if (!b->held) return;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    b->held = false;
+}
+
+/* One looks again, if memory is no longer short. */
+static void script_wake_held(wf_script *s) {
+    script_branch *b = s->held;
+    if (!b || (!s->changed && !s->meter.collecting)) return;
+    s->changed = false;
+    if (wfi_meter_short(s->L)) return;
+    script_unhold(s, b); /* one at a time: it may make memory short again */
+    script_enqueue(s, b, false);
+}
+
 /* Cancels a branch with all below it. Depth is bounded by the length of paths. */
 static void script_kill(wf_script *s, script_branch *b) {
     while (b->child)
@@ -26577,6 +26823,7 @@ static void script_kill(wf_script *s, script_branch *b) {
         if (status < 0 && status != WF_E_STALE) s->broken = status;
         script_forget_call(s, b);
     }
+    script_unhold(s, b);
     if (!b->queued) script_release(s, b); /* else when it comes out of the queue */
 }
 
@@ -26616,9 +26863,12 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
     wf_error error;
     if (status == WF_OK) {
         s->current->call = call;
+        s->meter.busy = s->slice = 0;
+        lua_settop(L, 0); /* the texts are in the log: a call that waits keeps no copies */
         lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
         lua_pushlightuserdata(L, s->current);
         lua_rawseti(L, -2, (lua_Integer)call.bits);
+        lua_pop(L, 1);
         return script_block_here(L);
     }
     wf_last_error(s->config.run, &error);
@@ -26632,11 +26882,8 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
         lua_pushstring(L, error.text);
         return 2;
     case WF_E_MEMORY:
-        lua_pushliteral(L, "memory");
-        lua_pushstring(L, error.text);
-        lua_pushnil(L);
-        lua_pushinteger(L, 0);
-        return 4;
+        s->meter.starved = true;
+        return luaL_error(L, "%s", error.text);
     case WF_E_CONFIG:
         return wfi_lua_error(L, "%s: %s", what, error.text);
     default:
@@ -26692,13 +26939,27 @@ static int script_effect(lua_State *L) {
     return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
+/* spawn(place, i, f): a branch that runs f. It goes on to run at the next yield of this one, which comes right after it. */
 static int script_spawn(lua_State *L) {
     const char *place = luaL_checkstring(L, 1);
     lua_Integer i = luaL_checkinteger(L, 2);
     luaL_checktype(L, 3, LUA_TFUNCTION);
     const char *path = lua_pushfstring(L, "%s[%I]", place, (LUAI_UACINT)i);
     lua_pushvalue(L, 3);
-    lua_pushlightuserdata(L, script_new_branch(L, path));
+    script_branch *b = script_new_branch(L, path);
+    script_of(L)->next_up = b;
+    lua_pushlightuserdata(L, b);
+    return 1;
+}
+
+/* Lets the branch that was spawned last run until it waits. */
+static int script_start(lua_State *L) {
+    return lua_yield(L, 0);
+}
+
+/* Whether memory is short: then this fan-out, some of whose branches run, begins no more of them for now. */
+static int script_short(lua_State *L) {
+    lua_pushboolean(L, wfi_meter_short(L));
     return 1;
 }
 
@@ -26713,14 +26974,19 @@ static int script_self(lua_State *L) {
     return 1;
 }
 
+/* block(held): until somebody wakes it; held: or memory is no longer short. */
 static int script_block(lua_State *L) {
-    script_of(L)->current->blocked = true;
+    wf_script *s = script_of(L);
+    s->current->blocked = true;
+    if (lua_toboolean(L, 1)) script_hold(s, s->current);
     return script_block_here(L);
 }
 
 static int script_wake(lua_State *L) {
     script_branch *b = lua_touserdata(L, 1);
-    if (b->blocked) script_enqueue(script_of(L), b, false);
+    if (!b->blocked) return 0;
+    script_unhold(script_of(L), b);
+    script_enqueue(script_of(L), b, false);
     return 0;
 }
 
@@ -26767,19 +27033,27 @@ static int script_reject(lua_State *L) {
     return 0;
 }
 
+/* A branch was ended by a mistake of the script. */
+static int script_count_error(lua_State *L) {
+    script_of(L)->errors++;
+    return 0;
+}
+
+/* note(kind, text): a wf_note_kind. */
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_str line = script_arg(L, 2);
+    if (s->meter.starved) return 0; /* a <close> variable's last words: the resumed run will not say them here */
     s->noted += SCRIPT_NOTE + line.len;
     if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
-    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), line);
+    wf_status status = wf_note(s->config.run, (wf_note_kind)lua_tointeger(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }
 
 static int script_print(lua_State *L) {
     lua_settop(L, 1);
-    lua_pushboolean(L, false);
+    lua_pushinteger(L, WF_NOTE_LINE);
     lua_insert(L, 1);
     return script_note(L);
 }
@@ -26865,20 +27139,27 @@ static int script_random(lua_State *L) {
 
 /* ---- opening ---- */
 
+static bool script_endless(const wf_script *s) {
+    return s->meter.busy > s->config.max_ms;
+}
+
+/* Whether it is I/O's turn. */
+static bool script_slice_over(const wf_script *s) {
+    return s->meter.busy - s->slice >= SCRIPT_SLICE_MS;
+}
+
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
+    bool can_yield = lua_isyieldable(L);
     (void)frame;
-    s->meter.steps += SCRIPT_HOOK;
-    s->endless = s->meter.steps > s->config.max_steps;
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
-    if (lua_isyieldable(L)) {
-        s->stuck = 0;
-        if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
+    wfi_meter_look(&s->meter, can_yield);
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_turn(L));
+    if (can_yield) {
+        if (script_endless(s) || script_slice_over(s)) lua_yield(L, 0);
         return;
     }
-    if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
-    s->stuck = SCRIPT_STUCK;
+    if (s->meter.stuck < SCRIPT_STUCK_MS && !script_endless(s)) return;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
@@ -26905,14 +27186,6 @@ static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
     return lua_gettop(L) - 3;
 }
 
-/* Work that no instruction counts is made up for, and I/O has its turn behind it. */
-static int script_after_load(lua_State *L, size_t bytes) {
-    wf_script *s = script_of(L);
-    s->meter.steps += SCRIPT_LOAD + SCRIPT_LOAD_BYTE * bytes;
-    s->looks = SCRIPT_SLICE; /* so that this yield does not count as a search */
-    return lua_yieldk(L, 0, 0, script_loaded);
-}
-
 /* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
 static int script_load_workflow(lua_State *L) {
     wf_str source = script_arg(L, 1);
@@ -26924,20 +27197,24 @@ static int script_load_workflow(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_rawset(L, -3);
     lua_settop(L, 3);
-    if (script_load_text(L, source, script_arg(L, 2)) == LUA_OK) {
+    int status = script_load_text(L, source, script_arg(L, 2));
+    if (status == LUA_OK) {
         lua_pushvalue(L, 3);
         lua_setupvalue(L, -2, 1);
     } else {
+        if (wfi_lua_caught(L, status)) return lua_error(L);
         lua_pushnil(L);
         lua_insert(L, -2);
     }
-    return script_after_load(L, source.len);
+    return lua_yieldk(L, 0, 0, script_loaded); /* a long text took its time: I/O may have its turn */
 }
 
 static void script_open_host(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", script_agent},
                                          {"effect", script_effect},
                                          {"spawn", script_spawn},
+                                         {"start", script_start},
+                                         {"short", script_short},
                                          {"scope", script_scope},
                                          {"self", script_self},
                                          {"block", script_block},
@@ -26946,6 +27223,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"phase", script_phase},
                                          {"drop", script_drop},
                                          {"reject", script_reject},
+                                         {"count_error", script_count_error},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -27023,9 +27301,11 @@ static int script_setup(lua_State *L) {
         return 1;
     }
     script_prepare(L);
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK); /* branches inherit it */
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* branches inherit it */
     s->main = script_new_branch(L, "");
     lua_sethook(L, NULL, 0, 0);
+    script_enqueue(s, s->main, false);
+    wfi_meter_adopt(L);
     return 0;
 }
 
@@ -27100,8 +27380,6 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
-    if (strcmp(message, "not enough memory") == 0)
-        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, message);
@@ -27117,6 +27395,7 @@ static void script_finish(wf_script *s, bool failed, const char *text, size_t le
     s->result.json = json;
     s->result.dropped = s->dropped;
     s->result.rejected = s->rejected;
+    s->result.script_errors = s->errors;
 }
 
 static void script_fail(wf_script *s, const char *text) {
@@ -27138,10 +27417,8 @@ static void script_fail_error(wf_script *s, lua_State *co) {
     lua_pushcfunction(L, script_report);
     lua_xmove(co, L, 1);
     lua_pushlightuserdata(L, co);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-        script_fail(s, SCRIPT_NO_MEMORY);
-        return;
-    }
+    int status = lua_pcall(L, 2, 1, 0);
+    if (status != LUA_OK && wfi_lua_caught(L, status)) return;
     script_finish_top(s, true, false);
 }
 
@@ -27176,13 +27453,10 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
+    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
     int status = lua_pcall(L, 0, 2, 0);
-    if (status == LUA_ERRMEM) {
-        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
-        return;
-    }
     if (status != LUA_OK) {
-        script_finish_top(s, true, false);
+        if (!wfi_lua_caught(L, status)) script_finish_top(s, true, false);
         return;
     }
     lua_Integer how = lua_tointeger(L, -1);
@@ -27192,36 +27466,34 @@ static void script_ended(wf_script *s) {
 
 /* ---- running ---- */
 
+/* A branch gave way: it was pre-empted, or lets one that it spawned go first; neither can be seen by the script. */
+static void script_give_way(wf_script *s, script_branch *b) {
+    script_enqueue(s, b, true);
+    if (s->next_up) script_enqueue(s, s->next_up, true);
+    s->next_up = NULL;
+}
+
 static void script_resume(wf_script *s, script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
     s->meter.running = b->co;
-    s->looks = 0;
     b->args = 0;
     int status = lua_resume(b->co, s->L, args, &results);
     s->current = NULL;
     s->meter.running = NULL;
     if (status == LUA_YIELD) {
-        if (results == 0) script_enqueue(s, b, true);
-        if (results == 0 && s->looks < SCRIPT_SLICE)
-            s->meter.steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
-        s->endless = s->meter.steps > s->config.max_steps;
+        if (results == 0) script_give_way(s, b);
         lua_pop(b->co, results);
-        if (s->endless)
-            script_fail(
-                s, "the script ran too long without waiting for anything: an endless loop? (the limit is counted in "
-                   "Lua instructions between two results)");
         return;
     }
-    while (b->child) /* a fan-out that an error ended, for want of memory */
+    if (status != LUA_OK && wfi_lua_caught(b->co, status)) return;
+    while (b->child) /* none, unless its fan-out broke off in the middle */
         script_kill(s, b->child);
     if (status != LUA_OK) {
         script_fail_error(s, b->co);
     } else if (b == s->main) {
         script_ended(s);
     } else {
-        while (b->child) /* none, unless its fan-out broke off in the middle */
-            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
@@ -27235,7 +27507,7 @@ static int script_hand_over(lua_State *L) {
         wfi_lua_push_json(L, d->value);
     else
         lua_pushlstring(L, d->value.ptr, d->value.len);
-    luaL_checkstack(b->co, 8, "delivery");
+    wfi_lua_room(b->co, 8, "delivery");
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
@@ -27266,33 +27538,33 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
     int status = script_try_hand_over(L, d, b);
-    if (status != LUA_OK) { /* the answer cannot be had: that is a failure of its own */
+    if (status != LUA_OK && !wfi_lua_caught(L, status)) { /* the answer cannot be had: that is a failure of its own */
         wf_delivery failed = *d;
-        failed.kind = status == LUA_ERRMEM ? WF_KIND_MEMORY : WF_KIND_SCHEMA;
+        failed.kind = WF_KIND_SCHEMA;
         failed.json = false;
-        failed.value = WF_STR("the answer does not fit the script's memory; give more --memory");
-        if (status != LUA_ERRMEM) failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
+        failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
         status = script_try_hand_over(L, &failed, b);
     }
     if (status != LUA_OK) {
-        script_fail(s, SCRIPT_NO_MEMORY);
+        s->meter.starved = true; /* it is in the log, and so it is not lost */
         return;
     }
     script_enqueue(s, b, false);
-    s->meter.steps = 0;
+    s->meter.busy = 0;
+    s->changed = true;
 }
 
 /* A run that stops gives the script a last, short time to return what it has. */
 static void script_mind_stop(wf_script *s) {
-    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
-        s->config.max_steps = SCRIPT_STOPPED_STEPS;
+    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_ms > SCRIPT_STOPPED_MS)
+        s->config.max_ms = SCRIPT_STOPPED_MS;
 }
 
-wf_status wf_script_step(wf_script *s) {
-    wf_delivery delivery;
-    if (s->ended) return WF_END;
-    script_mind_stop(s);
-    for (int i = 0; s->first && i < SCRIPT_RESUMES && !s->ended; i++) {
+/* Runs branches until all wait, or for a slice: then it is I/O's turn. */
+static void script_run(wf_script *s) {
+    wfi_meter_begin(&s->meter);
+    s->slice = s->meter.busy;
+    for (int i = 0; s->first && i < SCRIPT_RESUMES; i++) {
         script_branch *b = s->first;
         s->first = b->next;
         b->queued = false;
@@ -27301,15 +27573,35 @@ wf_status wf_script_step(wf_script *s) {
             continue;
         }
         script_resume(s, b);
-        if (s->broken != WF_OK) return s->broken;
-        if (s->first == b) return WF_OK; /* pre-empted: now it is I/O's turn */
+        if (s->ended || s->broken != WF_OK || s->meter.starved) return;
+        wfi_meter_look(&s->meter, true);
+        wfi_meter_turn(s->L);
+        if (script_slice_over(s)) break;
     }
-    if (s->ended) return WF_END;
+    if (script_endless(s))
+        script_fail(s, "the script ran too long without waiting for anything: an endless loop? (the limit is the time "
+                       "that it works between two results)");
+}
+
+static wf_status script_wait(wf_script *s) {
+    wf_delivery delivery;
+    script_wake_held(s);
     if (s->first) return WF_OK;
     wf_status status = wf_deliver(s->config.run, &delivery);
     if (status == WF_OK) script_deliver(s, &delivery);
     if (status == WF_END) script_fail(s, "internal error: the script waits for nothing; please report it");
-    return s->ended ? WF_END : status;
+    return s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : status;
+}
+
+wf_status wf_script_step(wf_script *s) {
+    if (s->ended) return WF_END;
+    if (s->meter.starved) return WF_E_MEMORY;
+    script_mind_stop(s);
+    script_run(s);
+    if (s->broken != WF_OK) return s->broken;
+    if (s->meter.starved) return WF_E_MEMORY;
+    if (s->ended) return WF_END;
+    return s->first ? WF_OK : script_wait(s);
 }
 
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
@@ -27321,17 +27613,19 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     if (!s) return WF_E_MEMORY;
     memset(s, 0, sizeof *s);
     s->config = *config;
-    if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
-    s->meter = (wfi_meter){.heap = heap, .hook = script_hook};
+    if (s->config.max_ms == 0) s->config.max_ms = SCRIPT_BUSY_MS;
+    const wf_platform *os = wf_settings(config->run)->platform;
+    s->meter = (wfi_meter){
+        .heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
-    lua_pushcfunction(s->L, script_setup);
-    int status = lua_pcall(s->L, 0, 1, 0);
-    if (status == LUA_ERRMEM) return WF_E_MEMORY;
-    *out = s;
     lua_State *L = s->L;
+    lua_pushcfunction(L, script_setup);
+    int status = lua_pcall(L, 0, 1, 0);
+    if (status != LUA_OK && wfi_lua_caught(L, status)) return WF_E_MEMORY;
+    *out = s;
     if (status == LUA_OK && !s->result.failed) {
         lua_settop(L, 0);
         return WF_OK;
@@ -27362,6 +27656,7 @@ wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t siz
     wf_script s;
     memset(&s, 0, sizeof s);
     s.meter.heap = wf_heap_open(memory, size);
+    s.meter.text_max = SIZE_MAX;
     lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;
@@ -27430,16 +27725,15 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
 #define RULES_FILE_MAX  (1u << 20)
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
-#define RULES_HOOK      10000
-#define RULES_SEARCH    200000     /* steps of a search in a string between two yields */
-#define RULES_SLICE     20         /* hooks before the pump has its turn */
-#define RULES_STEPS     200000000u /* default of max_steps */
+#define RULES_SLICE_MS  2      /* of processor time before the pump has its turn */
+#define RULES_BUSY_MS   10000u /* default of max_ms */
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
     char *text;                /* while it is being loaded */
     size_t text_len;
     lua_State *L;
+    wfi_meter meter;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */
 } rules_file;
 
@@ -27463,16 +27757,18 @@ typedef struct rules_lane {
 
 struct wf_rules {
     wf_rules_config config;
-    wfi_meter meter; /* of the request that is being answered, or the file that is being loaded */
+    wf_heap *heap;
     rules_lane *lanes;
     rules_file files[RULES_FILES];
     uint64_t arrivals;
-    uint32_t looks, stuck;
+    rules_file *file; /* that works, or did last */
+    uint64_t slice;   /* the meter's busy time when it began */
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
 };
 
-#define RULES_ENDLESS "the model ran more Lua instructions than one request may take: an endless loop?"
+#define RULES_ENDLESS "the model worked longer than one request may take: an endless loop?"
+#define RULES_MEMORY  "not enough memory for the model; give more --memory"
 
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
@@ -27482,25 +27778,36 @@ static wf_rules *rules_of(lua_State *L) {
 
 /* Memory for texts. What the models left behind makes room if need be. */
 static char *rules_take(wf_rules *r, size_t n) {
-    char *p = wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    char *p = wf_heap_resize(r->heap, NULL, n ? n : 1);
     for (uint32_t i = 0; i < RULES_FILES && !p; i++)
         if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
-    return p ? p : wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    return p ? p : wf_heap_resize(r->heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
 
+static bool rules_over(const wf_rules *r, const rules_file *f) {
+    return f->meter.busy > r->config.max_ms;
+}
+
 static void rules_hook(lua_State *L, lua_Debug *frame) {
     wf_rules *r = rules_of(L);
+    rules_file *f = r->file;
     (void)frame;
-    r->meter.steps += RULES_HOOK;
-    bool over = r->meter.steps > r->config.max_steps;
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : RULES_HOOK); /* once over, no pcall gets far */
-    if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
-        lua_yield(L, 0);
-        return;
-    }
+    wfi_meter_look(&f->meter, true);
+    bool over = rules_over(r, f);
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : wfi_meter_turn(L)); /* once over, no pcall gets far */
     if (over) luaL_error(L, RULES_ENDLESS);
+    if (lua_isyieldable(L) && f->meter.busy - r->slice >= RULES_SLICE_MS) lua_yield(L, 0);
+}
+
+/* Starts the clock, and forgets what befell the request before. */
+static void rules_begin_work(wf_rules *r, rules_file *f) {
+    r->file = f;
+    r->slice = 0;
+    f->meter.busy = 0;
+    f->meter.starved = false;
+    wfi_meter_begin(&f->meter);
 }
 
 static int rules_print(lua_State *L) {
@@ -27521,7 +27828,8 @@ static int rules_setup(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
     if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
+    wfi_meter_adopt(L);
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1);
     lua_call(L, 0, 1);
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "the file must return function(request), it returned a %s", luaL_typename(L, -1));
@@ -27569,29 +27877,36 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
 }
 
 /* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
-static const char *rules_why(lua_State *L, const char *otherwise) {
-    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : otherwise;
+static const char *rules_why(lua_State *L, int status) {
+    if (wfi_lua_caught(L, status)) return RULES_MEMORY;
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "it raised a value that is no text";
 }
 
 static void rules_start(wf_rules *r, rules_file *f) {
-    f->L = lua_newstate(wfi_meter_alloc, &r->meter);
+    f->meter = (wfi_meter){.heap = r->heap,
+                           .now_ms = r->config.now_ms,
+                           .ctx = r->config.ctx,
+                           .hook = rules_hook,
+                           .text_max = SIZE_MAX};
+    f->L = lua_newstate(wfi_meter_alloc, &f->meter);
     if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
         return;
     }
     *(wf_rules **)lua_getextraspace(f->L) = r;
-    r->meter.steps = 0;
+    rules_begin_work(r, f);
     lua_pushcfunction(f->L, rules_setup);
     lua_pushlightuserdata(f->L, f);
-    if (lua_pcall(f->L, 1, 0, 0) == LUA_OK) return;
-    rules_set_error(f, "the rules model does not load", rules_why(f->L, "it raised a value that is no text"));
+    int status = lua_pcall(f->L, 1, 0, 0);
+    if (status == LUA_OK) return;
+    rules_set_error(f, "the rules model does not load", rules_why(f->L, status));
     lua_close(f->L);
     f->L = NULL;
 }
 
 static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
     if (rules_read(r, f, named)) rules_start(r, f);
-    wf_heap_resize(r->meter.heap, f->text, 0);
+    wf_heap_resize(r->heap, f->text, 0);
     f->text = NULL;
 }
 
@@ -27623,7 +27938,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->meter.heap, l->body, 0);
+    wf_heap_resize(r->heap, l->body, 0);
     l->body = NULL;
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
@@ -27657,7 +27972,7 @@ static int rules_prepare(lua_State *L) {
     const rules_lane *l = lua_touserdata(L, 1);
     r->co = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
-    luaL_checkstack(r->co, 10, "request");
+    wfi_lua_room(r->co, 10, "request");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
     wfi_lua_push_json(L, wf_str_of(l->body, l->body_len));
@@ -27673,11 +27988,12 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_settop(L, 0);
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request; give more --memory"));
+    rules_begin_work(r, l->file);
+    int status = lua_pcall(L, 1, 0, 0);
+    if (status != LUA_OK) {
+        rules_fail(r, l, 400, rules_why(L, status));
         return false;
     }
-    r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
     return true;
@@ -27727,19 +28043,24 @@ static void rules_think(wf_rules *r) {
     rules_lane *l = &r->lanes[r->thinking];
     lua_State *L = l->file->L;
     int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
-    r->looks = 0;
-    r->meter.running = r->co;
+    wfi_meter *m = &l->file->meter;
+    r->file = l->file;
+    r->slice = m->busy;
+    wfi_meter_begin(m);
+    m->running = r->co;
     int status = lua_resume(r->co, L, args, &results);
-    r->meter.running = NULL;
+    m->running = NULL;
+    wfi_meter_look(m, true);
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        if (r->looks < RULES_SLICE) r->meter.steps += RULES_SEARCH; /* a long search yielded, not the hook */
-        if (r->meter.steps <= r->config.max_steps) return;
+        if (!rules_over(r, l->file)) return;
         rules_fail(r, l, 400, RULES_ENDLESS);
     } else if (status == LUA_OK) {
         rules_take_answer(r, l);
     } else {
-        rules_fail(r, l, 400, rules_why(r->co, "the model raised a value that is no text"));
+        const char *why = rules_why(r->co, status);
+        if (m->starved) rules_stop_thinking(r, L); /* what it left behind makes room for the answer */
+        rules_fail(r, l, 400, why);
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -27802,8 +28123,8 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->meter.heap, l->body, 0);
-    wf_heap_resize(r->meter.heap, l->reply, 0);
+    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->heap, l->reply, 0);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
@@ -27851,8 +28172,8 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     if (!r) return WF_E_MEMORY;
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->meter = (wfi_meter){.heap = heap, .hook = rules_hook};
-    if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
+    r->heap = heap;
+    if (r->config.max_ms == 0) r->config.max_ms = RULES_BUSY_MS;
     r->thinking = r->config.lanes;
     r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);
     if (!r->lanes) return WF_E_MEMORY;

@@ -186,6 +186,10 @@ static void check_add(check_phase *to, const check_phase *from) {
 
 static void check_trace(void *ctx, const wf_trace *e) {
     (void)ctx;
+    if (e->type == WF_TRACE_ERROR) {
+        fputs("wf: on stub answers a branch of the script fails: ", stderr);
+        cli_put_lines(stderr, e->text);
+    }
     if (e->effect || e->type != WF_TRACE_DONE) return;
     check_phase *p = check_phase_of(e->phase);
     check.agent.agents = 1;
@@ -298,7 +302,9 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
         check_put_preview(to, &world, spec, &end, &sum);
         out->agents = sum.agents;
         code = cli_exit_of(end.status.outcome, 0);
-        if (code != CLI_OK) {
+        if (code == CLI_OK && end.status.census.script_errors > 0) {
+            code = CLI_SCRIPT; /* said when it happened */
+        } else if (code != CLI_OK) {
             fputs(code == CLI_SCRIPT ? "wf: on stub answers the script fails: " : "wf: the dry run was stopped: ",
                   stderr);
             cli_put_lines(stderr, code == CLI_SCRIPT ? end.result.value : end.status.text);

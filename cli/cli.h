@@ -22,7 +22,9 @@ typedef enum cli_exit {
 } cli_exit;
 
 /* A run's code, from how it ended and how many agents failed. */
-cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed); /* failed: agents that gave no answer, not run included */
+cli_exit cli_exit_of(wf_outcome outcome, uint32_t unwell);
+/* What a completed run lacks: agents that gave no answer, not run included, and branches that script errors ended. */
+uint32_t cli_unwell(const wf_census *census);
 
 #if defined(__GNUC__)
 #define CLI_PRINTF(at, first) __attribute__((format(printf, at, first)))

@@ -84,9 +84,29 @@ static wf_status drive_script(cli_world *w, wf_script *script) {
     }
 }
 
+/* Out of memory for the script: the run pauses. What agents are in the middle of saying is heard, for it is paid for. */
+static wf_status drive_pause(cli_world *w) {
+    wf_run_status run;
+    wf_status status = WF_OK;
+    char why[200];
+    wf_error error;
+    wf_last_error(w->run, &error);
+    snprintf(why, sizeof why, "needs more memory than --memory %s: %s", w->options->text[OPT_MEMORY],
+             error.code == WF_E_MEMORY ? error.text : "the script keeps too much at a time");
+    wf_run_stop(w->run, WF_RUN_PAUSED, cli_str(why));
+    for (wf_run_status_get(w->run, &run); status == WF_OK && run.running > 0; wf_run_status_get(w->run, &run)) {
+        uint32_t wait_ms = 0;
+        drive_check_stop(w->run);
+        status = wf_step(w->run, DRIVE_WORK, &wait_ms);
+        if (status == WF_OK && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+    }
+    return status;
+}
+
 static wf_status drive_finish(cli_world *w, const wf_script_result *result) {
     wf_outcome outcome = result->failed ? WF_RUN_FAILED : WF_RUN_DONE;
-    wf_status status = wf_run_finish(w->run, outcome, result->value, result->json, result->dropped, result->rejected);
+    wf_status status = wf_run_finish(w->run, outcome, result->value, result->json, result->dropped, result->rejected,
+                                     result->script_errors);
     while (status == WF_OK) {
         uint32_t wait_ms = 0;
         status = wf_step(w->run, DRIVE_WORK, &wait_ms);
@@ -111,6 +131,8 @@ static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *
         return cli_fail(CLI_USAGE, "--memory %s: a quarter of it is too small for a script; give more",
                         w->options->text[OPT_MEMORY]);
     status = drive_script(w, out->script);
+    out->starved = status == WF_E_MEMORY;
+    if (out->starved) status = drive_pause(w);
     if (status == WF_OK) {
         wf_script_result_get(out->script, &out->result);
         status = drive_finish(w, &out->result);

@@ -8,6 +8,7 @@ typedef struct cli_drive_end {
     wf_script *script;
     wf_script_result result; /* lives as long as the world */
     wf_run_status status;    /* after the end */
+    bool starved;            /* memory for the script ran out: the run is paused, and has no result */
 } cli_drive_end;
 
 /* CLI_OK: the run has ended, as out->status says. Else the log or the memory gave out, and a line on stderr said so.

@@ -55,7 +55,7 @@ void cli_progress_line(const wf_json_out *out) {
 
 static const char *progress_name(wf_trace_type type) {
     static const char *const names[] = {"start", "resume", "turn",  "tool", "retry", "done",
-                                        "hit",   "miss",   "phase", "note", "stop"};
+                                        "hit",   "miss",   "phase", "note", "error", "stop"};
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "?";
 }
 
@@ -135,6 +135,10 @@ static void progress_print(const wf_trace *e) {
     case WF_TRACE_NOTE:
         progress_say("   ", e->text);
         return;
+    case WF_TRACE_ERROR:
+        progress_paint("31", "script error: ");
+        progress_say("", e->text);
+        return;
     case WF_TRACE_STOP:
         progress_say("stopping: ", e->text);
         return;
@@ -171,5 +175,5 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
         progress.failed++;
     }
     if (progress.json) progress_json(e);
-    if (!progress.json && !progress.quiet) progress_print(e);
+    if (!progress.json && (!progress.quiet || e->type == WF_TRACE_ERROR)) progress_print(e);
 }

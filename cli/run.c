@@ -23,6 +23,7 @@
 #define RUN_PREFIX   (UINT64_C(1) << 20)
 #define RUN_MESSAGE  1000
 #define RUN_SERVER   200
+#define RUN_MORE     4 /* times the memory that was too little */
 
 typedef struct run_job {
     const cli_options *options;
@@ -97,16 +98,18 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
     return cli_progress_error() ? run_cannot_write(job, cli_progress_error()) : code;
 }
 
-/* What a script left: its value on stdout, or its error on stderr. failed: the value is an error. */
-static cli_exit run_put_end(const run_job *job, const wf_run_status *s, wf_str value, bool json, bool failed) {
-    cli_exit code = cli_exit_of(s->outcome, s->census.failed + s->census.not_run), written = CLI_OK;
-    if (failed) {
+/* What a script left: its value on stdout, or its error on stderr. */
+static cli_exit run_put_end(const run_job *job, const cli_drive_end *end) {
+    const wf_run_status *s = &end->status;
+    const wf_script_result *r = &end->result;
+    cli_exit code = cli_exit_of(s->outcome, cli_unwell(&s->census)), written = CLI_OK;
+    if (r->failed) {
         fputs("wf: the script failed: ", stderr);
-        cli_put_lines(stderr, value);
-    } else {
-        written = run_put_result(job, value);
+        cli_put_lines(stderr, r->value);
+    } else if (!end->starved) {
+        written = run_put_result(job, r->value);
     }
-    code = run_put_event(job, s, value, json, code);
+    code = run_put_event(job, s, r->value, r->json, code);
     return written != CLI_OK ? written : code;
 }
 
@@ -127,7 +130,7 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 }
 
 /* What is to be done about an outcome that is not the end. */
-static void run_put_mend(const run_job *job, const wf_run_status *s) {
+static void run_put_mend(const run_job *job, const wf_run_status *s, bool starved) {
     const char *key = cli_models_key_name();
     if (s->outcome == WF_RUN_DONE) return;
     if (s->outcome == WF_RUN_FAILED) {
@@ -137,6 +140,11 @@ static void run_put_mend(const run_job *job, const wf_run_status *s) {
     fputs("stopped: ", stderr);
     cli_put(stderr, s->text, RUN_MESSAGE);
     fputc('\n', stderr);
+    if (starved) {
+        uint64_t mib = (job->options->number[OPT_MEMORY] >> 20) * RUN_MORE;
+        fprintf(stderr, "nothing was lost; go on: wf resume %s --memory %" PRIu64 "M\n", job->log, mib);
+        return;
+    }
     if (s->outcome == WF_RUN_PAUSED)
         fputs("wait until the provider's limit is free again, or have it raised; ", stderr);
     if (s->outcome == WF_RUN_REFUSED) fputs("mend that, then ", stderr);
@@ -145,8 +153,9 @@ static void run_put_mend(const run_job *job, const wf_run_status *s) {
     fputc('\n', stderr);
 }
 
-static void run_put_summary(cli_world *w, const run_job *job, const wf_run_status *s) {
-    bool well = s->outcome == WF_RUN_DONE && s->census.failed == 0 && s->census.not_run == 0;
+static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_end *end) {
+    const wf_run_status *s = &end->status;
+    bool well = s->outcome == WF_RUN_DONE && cli_unwell(&s->census) == 0;
     if (job->options->number[OPT_QUIET] && well) return;
     fprintf(stderr, "%s: ", wf_outcome_name(s->outcome));
     cli_put_census(stderr, &s->census);
@@ -158,7 +167,7 @@ static void run_put_summary(cli_world *w, const run_job *job, const wf_run_statu
         cli_put_spend(stderr, &s->usage);
         fputc('\n', stderr);
     }
-    run_put_mend(job, s);
+    run_put_mend(job, s, end->starved);
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
 
@@ -280,8 +289,8 @@ static cli_exit run_go(run_job *job, cli_world *w) {
     run_put_sandbox(job, run_sandbox(w));
     cli_exit code = cli_drive(w, &job->spec, &end);
     if (code != CLI_OK) return code;
-    code = run_put_end(job, &end.status, end.result.value, end.result.json, end.result.failed);
-    run_put_summary(w, job, &end.status);
+    code = run_put_end(job, &end);
+    run_put_summary(w, job, &end);
     if (job->options->number[OPT_STATS]) run_put_stats(w, job, &end);
     return code;
 }
@@ -300,13 +309,12 @@ static bool run_same(const wf_run_spec *a, const wf_run_spec *b) {
 }
 
 static cli_exit run_print_again(const run_job *job, cli_world *w, const wf_run_status *status) {
-    wf_str value;
-    bool json;
-    wf_status s = wf_run_value(w->run, &value, &json);
+    cli_drive_end end = {.status = *status};
+    wf_status s = wf_run_value(w->run, &end.result.value, &end.result.json);
     if (s != WF_OK) return cli_world_fail(w, s);
     cli_progress_begin(job->options);
     run_announce(job);
-    cli_exit code = run_put_end(job, status, value, json, false);
+    cli_exit code = run_put_end(job, &end);
     if (!job->options->number[OPT_QUIET]) {
         fprintf(stderr, "completed before: ");
         cli_put_census(stderr, &status->census);

@@ -33,6 +33,10 @@ cli_exit cli_exit_of(wf_outcome outcome, uint32_t failed) {
     return CLI_INTERNAL;
 }
 
+uint32_t cli_unwell(const wf_census *census) {
+    return census->failed + census->not_run + census->script_errors;
+}
+
 /* Length of the longest prefix of at most max bytes that ends between two characters. */
 static size_t text_clip(wf_str text, size_t max) {
     size_t n = max;
@@ -161,6 +165,9 @@ void cli_put_census(FILE *to, const wf_census *c) {
             "%" PRIu32 " done, %" PRIu32 " failed, %" PRIu32 " cached, %" PRIu32 " dropped, %" PRIu32
             " cancelled, %" PRIu32 " not run",
             c->done, c->failed, c->cached, c->dropped, c->cancelled, c->not_run);
+    if (c->script_errors > 0)
+        fprintf(to, "; %" PRIu32 " %s failed: script errors", c->script_errors,
+                c->script_errors == 1 ? "branch" : "branches");
 }
 
 void cli_put_spend(FILE *to, const wf_usage *u) {
@@ -199,6 +206,7 @@ void cli_json_census(wf_json_out *out, const wf_census *c) {
     cli_json_member(out, "dropped", c->dropped);
     cli_json_member(out, "cancelled", c->cancelled);
     cli_json_member(out, "not_run", c->not_run);
+    cli_json_member(out, "script_errors", c->script_errors);
     wf_json_finish(out);
 }
 

@@ -249,6 +249,7 @@ typedef enum wf_trace_type {
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
+    WF_TRACE_ERROR,  /* text: a script error that ended a branch */
     WF_TRACE_STOP    /* the run stops; text: why */
 } wf_trace_type;
 
@@ -580,6 +581,7 @@ typedef struct wf_census {
     uint32_t dropped;   /* branches that dropped out on purpose */
     uint32_t cancelled; /* race losers and the like, and what a stop cut short */
     uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -609,9 +611,11 @@ void wf_run_stop(wf *w, wf_outcome reason, wf_str text);
 void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd);
 
 /* Ends the run. value: text, or JSON if json; for a failed script its error text. dropped: branches that dropped out;
- * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones.
+ * rejected: agents that did well by themselves and whose answer the script rejected for good, which makes them failed ones;
+ * script_errors: branches that a mistake of the script ended.
  * Then call wf_step until it answers WF_END: the end is durable. */
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected);
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected,
+                        uint32_t script_errors);
 
 /* The value of a finished run (from this process or from the log). Lives until wf_close. WF_E_NOT_FOUND: not finished. */
 wf_status wf_run_value(wf *w, wf_str *value, bool *json);
@@ -657,8 +661,14 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out);
 /* Gives a call up. It is never delivered; its slot stays taken for the census. WF_E_STALE: already delivered or gone. */
 wf_status wf_call_cancel(wf *w, wf_call call);
 
-/* A phase's title, or a line for people. Recorded once, however often the run is replayed. */
-wf_status wf_note(wf *w, bool phase, wf_str text);
+typedef enum wf_note_kind {
+    WF_NOTE_LINE = 0, /* a line for people */
+    WF_NOTE_PHASE,    /* a phase's title */
+    WF_NOTE_ERROR     /* a mistake of the script that ended a branch of it */
+} wf_note_kind;
+
+/* A line of the run's story. Recorded once, however often the run is replayed. */
+wf_status wf_note(wf *w, wf_note_kind kind, wf_str text);
 
 /* One bounded turn of the pump: at most about max_work small pieces of work. *wait_ms: how long the caller may sleep
  * if nothing becomes ready meanwhile (0: call again at once; UINT32_MAX: until something does).
@@ -679,7 +689,7 @@ typedef struct wf_delivery {
 
 /* Hands out exactly one durable result, in the order of the log. Call it only when the script can go no further:
  * WF_AGAIN (nothing to deliver) lets new work be sent. While recorded answers wait, nothing is sent.
- * WF_END: no call is waiting, so nothing will ever come. */
+ * WF_END: no call is waiting, so nothing will ever come. WF_E_MEMORY: there is no memory for the answer; it stays next. */
 wf_status wf_deliver(wf *w, wf_delivery *out);
 
 /* One row of the table, from 0 up: for `show` and progress views. Texts live until the next call of this function.
@@ -821,7 +831,7 @@ void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *hig
  *     }
  *     wf_script_result_get(script, &result);
  *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
- *                   result.rejected); */
+ *                   result.rejected, result.script_errors); */
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
@@ -831,7 +841,7 @@ typedef struct wf_script_config {
     wf_str args;        /* JSON; empty: null */
     void *memory;       /* all that the script may use; outlives it */
     size_t memory_size; /* at least 256 KiB */
-    uint64_t max_steps; /* Lua instructions between two deliveries before the script counts as endless; default 10^9 */
+    uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
     bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
 } wf_script_config;
 
@@ -841,11 +851,14 @@ typedef struct wf_script_result {
     bool json;
     uint32_t dropped;  /* branches that dropped out on purpose */
     uint32_t rejected; /* agents whose last answer a `check` rejected */
+    uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
 wf_status wf_script_open(wf_script **out, const wf_script_config *config);
-/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on. */
+/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on.
+ * WF_E_MEMORY: its memory, or the run's for what it asked, ran out. Nothing was lost: stop the run as paused, and resume
+ * the log with more memory; the result will be that of a run that had it from the start. */
 wf_status wf_script_step(wf_script *script);
 /* After WF_END; lives as long as the script's memory. */
 void wf_script_result_get(const wf_script *script, wf_script_result *out);
@@ -865,7 +878,7 @@ typedef struct wf_rules_config {
     uint32_t lanes;     /* as in the wf's config */
     void *memory;       /* shared evenly by at most 4 files; outlives it */
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
-    uint64_t max_steps; /* Lua instructions for one request; default 2 x 10^8 */
+    uint64_t max_ms;    /* of work for one request; default 10000 */
     /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
      * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
      * wf_posix_read. NULL: any file is read. */

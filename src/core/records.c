@@ -60,7 +60,8 @@ static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", M
                                        META_USAGE(wfi_meta_done)};
 static const meta_field meta_moved[] = {META_FIELD(wfi_meta_moved, from, "from", META_U32)};
 static const meta_field meta_deliver[] = {META_FIELD(wfi_meta_deliver, wall, "wall", META_U64)};
-static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL)};
+static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL),
+                                       META_FIELD(wfi_meta_note, error, "error", META_BOOL)};
 static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome", META_U32),
                                       META_FIELD(wfi_meta_end, json, "json", META_BOOL),
                                       META_FIELD(wfi_meta_end, done, "done", META_U32),
@@ -69,6 +70,7 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_FIELD(wfi_meta_end, dropped, "dropped", META_U32),
                                       META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
                                       META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
+                                      META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 

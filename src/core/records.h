@@ -57,13 +57,13 @@ typedef struct wfi_meta_deliver {
 } wfi_meta_deliver;
 
 typedef struct wfi_meta_note {
-    bool phase;
+    bool phase, error; /* neither: a line */
 } wfi_meta_note;
 
 typedef struct wfi_meta_end {
     uint32_t outcome; /* enum wf_outcome */
     bool json;
-    uint32_t done, failed, cached, dropped, cancelled, not_run;
+    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
     wf_usage usage;
     uint64_t wall;
 } wfi_meta_end;

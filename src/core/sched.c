@@ -75,9 +75,14 @@ void wfi_sched_hit(wfi_sched *s, uint32_t row) {
     sched_make_ready(s, row);
 }
 
-uint32_t wfi_sched_take(wfi_sched *s) {
+uint32_t wfi_sched_next(const wfi_sched *s) {
     uint32_t row;
-    if (!wfi_queue_first(&s->ready, &row, NULL)) return WFI_NO_ROW;
+    return wfi_queue_first(&s->ready, &row, NULL) ? row : WFI_NO_ROW;
+}
+
+uint32_t wfi_sched_take(wfi_sched *s) {
+    uint32_t row = wfi_sched_next(s);
+    if (row == WFI_NO_ROW) return row;
     wfi_row *r = &s->table.rows[row];
     wfi_queue_remove(&s->ready, row);
     r->state = WFI_CALL_DELIVERED;

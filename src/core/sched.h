@@ -53,7 +53,9 @@ WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
 WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
 WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
-/* The row to deliver next, taken out; WFI_NO_ROW: none now. */
+/* The row to deliver next; WFI_NO_ROW: none now. */
+WFI uint32_t wfi_sched_next(const wfi_sched *s);
+/* The same, taken out. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
 /* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
 WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);

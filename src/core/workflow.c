@@ -352,12 +352,14 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     workflow_census(w, out);
     out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
+    out->census.script_errors = w->run.census.script_errors;
     uint32_t rejected = w->rejected < out->census.done ? w->rejected : out->census.done;
     out->census.done -= rejected;
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census = (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run};
+        out->census = (wf_census){m->done,      m->failed,  m->cached,       m->dropped,
+                                   m->cancelled, m->not_run, m->script_errors};
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;
@@ -386,7 +388,8 @@ void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
     workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
 }
 
-wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected) {
+wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected,
+                        uint32_t script_errors) {
     wf_run_status status;
     uint64_t at;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
@@ -394,6 +397,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
     for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
         if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
+    w->run.census.script_errors = script_errors;
     w->rejected = rejected;
     if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
     w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
@@ -407,6 +411,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .dropped = dropped,
                          .cancelled = c->cancelled,
                          .not_run = c->not_run,
+                         .script_errors = script_errors,
                          .usage = status.usage,
                          .wall = w->env.os->wall_ms(w->env.os->ctx)};
     wf_status s = wfi_budget_close(&w->env);
@@ -677,11 +682,13 @@ wf_status wf_call_cancel(wf *w, wf_call call) {
     return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
 }
 
-wf_status wf_note(wf *w, bool phase, wf_str text) {
-    wfi_meta_note meta = {.phase = phase};
+wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
+    static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
+    wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
+    if ((size_t)kind >= WFI_COUNT(types)) return workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
     if (++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
-    wf_trace event = {.type = phase ? WF_TRACE_PHASE : WF_TRACE_NOTE, .text = text};
+    wf_trace event = {.type = types[kind], .text = text};
     wfi_env_trace(&w->env, &event);
     return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
 }
@@ -713,7 +720,18 @@ static void workflow_deliver_stopped(const wf *w, uint32_t row, wf_delivery *out
     out->stopped = true;
 }
 
-/* Reads the answer; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
+/* Reads the answer that is next. Where there is no memory for it, it stays next. */
+static wf_status workflow_read_answer(wf *w, uint32_t row) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    wf_status s = wfi_env_meta(&w->env, w->sched.table.rows[row].done_at, &rec, buf, &meta);
+    if (s == WF_OK) s = wfi_env_payload(&w->env, &rec, 1, &w->value);
+    if (s != WF_E_MEMORY) return workflow_below(w, s);
+    return workflow_fail(w, s, "an answer does not fit the memory for messages");
+}
+
+/* Hands out what was read; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
 static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_row *r = &w->sched.table.rows[row];
@@ -738,15 +756,8 @@ static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
     out->turns = meta.done.turns;
     out->usage = meta.done.usage;
     wfi_usage_add(&w->delivered, &meta.done.usage);
-    s = wfi_env_payload(&w->env, &rec, 1, &w->value);
-    if (s == WF_E_MEMORY) {
-        out->kind = WF_KIND_MEMORY;
-        out->json = false;
-        out->value = WF_STR("the answer does not fit the message heap; give more --memory");
-        return WF_OK;
-    }
-    if (s == WF_OK) out->value = wf_str_of(w->value, rec.payload_len);
-    return s;
+    out->value = wf_str_of(w->value, rec.payload_len);
+    return WF_OK;
 }
 
 wf_status wf_deliver(wf *w, wf_delivery *out) {
@@ -754,9 +765,11 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     wfi_heap_free(&w->env.heap, w->value);
     w->value = NULL;
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    uint32_t row = wfi_sched_take(&w->sched);
+    uint32_t row = wfi_sched_next(&w->sched);
     bool stopped = row == WFI_NO_ROW;
-    if (stopped) row = wfi_sched_take_stopped(&w->env, &w->sched);
+    wf_status s = stopped ? WF_OK : workflow_read_answer(w, row);
+    if (s != WF_OK) return s;
+    row = stopped ? wfi_sched_take_stopped(&w->env, &w->sched) : wfi_sched_take(&w->sched);
     if (row == WFI_NO_ROW) {
         w->sched.settled = true;
         return w->sched.waiting > 0 ? WF_AGAIN : WF_END;

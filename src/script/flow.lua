@@ -9,12 +9,14 @@
 local host, env = ...
 local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, host.effect, host.block, host.wake
 local near, workflow_now = host.near, host.workflow
-local spawn, kill, self, scope, drop, note, phase_now = host.spawn, host.kill, host.self, host.scope, host.drop, host.note, host.phase
-local reject, status, check_schema, random_bits = host.reject, host.status, host.check_schema, host.random
+local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope
+local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase
+local reject, count_error, status = host.reject, host.count_error, host.status
+local check_schema, random_bits = host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
 local select, pairs, null = env.select, env.pairs, env.null
-local format, match = env.string.format, env.string.match
+local format, match, sub = env.string.format, env.string.match, env.string.sub
 local encode, array = env.json.encode, env.json.array
 local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
 local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
@@ -23,6 +25,7 @@ local ITEMS_MAX = 100000 -- of one fan-out
 -- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are
 -- kept in to the brim, where each insertion makes Lua lay the table out anew.
 local LIVE_MAX = 1280
+local LINE, PHASE, ERROR = 0, 1, 2 -- kinds of notes
 
 ---- errors ---------------------------------------------------------------------------------------------------------------
 
@@ -35,11 +38,27 @@ local function failure(kind, message, agent, attempts)
     return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, failure_meta)
 end
 
+local function is_failure(e)
+    return type(e) == "table" and rawget(e, "kind") ~= nil
+end
+
 -- What a branch raised or returned, as the table that scripts are promised.
 local function as_failure(e)
-    if type(e) == "table" and rawget(e, "kind") ~= nil then return e end
+    if is_failure(e) then return e end
     local ok, message = pcall(tostring, e)
     return failure("script", ok and message or "an error whose __tostring raises an error")
+end
+
+local SAID_MAX, SAID_BYTES = 20, 2000
+local said, said_count = {}, 0
+
+-- A mistake of the script that ended a branch: counted, and shown once, for many branches make the same one.
+local function script_error(message)
+    count_error()
+    message = sub(message, 1, SAID_BYTES)
+    if said[message] or said_count == SAID_MAX then return end
+    said[message], said_count = true, said_count + 1
+    note(ERROR, message)
 end
 
 ---- meta and args ------------------------------------------------------------------------------------------------------------
@@ -139,7 +158,7 @@ local function schema_text(v)
     if not schemas_seen[schema] then
         schemas_seen[schema] = true
         local ignored = host.schema_ignored(schema)
-        if ignored then note(false, "schema: not checked: " .. ignored) end
+        if ignored then note(LINE, "schema: not checked: " .. ignored) end
     end
     return schema
 end
@@ -184,10 +203,13 @@ end
 
 local REJECTIONS_MAX = 2
 
+-- What makes the call the same call again; limits, labels and phases do not. Large, so nobody keeps it.
+local function identity(prompt, o)
+    return encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))
+end
+
 local function answer(prompt, o, phase)
-    -- what makes the call the same call again; limits, labels and phases do not
-    local identity = encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))
-    local kind, value, agent, attempts = branch_call(prompt, identity, o.label, phase, o.schema, o.model, o.effort, o.system,
+    local kind, value, agent, attempts = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,
         o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
         o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
     if kind == "none" then return value, nil, agent, attempts end
@@ -227,7 +249,7 @@ function env.agent(prompt, opts)
             type(value) == "string" and value or encode(value))
     end
     reject()
-    note(false, format("%s: %s", o.label or "an agent", e.message))
+    note(LINE, format("%s: %s", o.label or "an agent", e.message))
     return nil, e
 end
 
@@ -261,8 +283,11 @@ local function fan_out(n, body, done, place)
             if live[i] then kill(live[i]) end
         end
     end
+    -- Each runs until it waits before the next begins, so that memory is not filled by branches that only stand in line.
+    -- Answers whether it stopped for want of memory.
     local function launch()
         while not over and running < LIVE_MAX and begun < n do
+            if running > 0 and short() then return true end
             begun = begun + 1
             running = running + 1
             local i = begun
@@ -274,22 +299,27 @@ local function fan_out(n, body, done, place)
                 if done(i, unpack(result, 1, result.n)) then cancel_rest() end
                 wake(me)
             end)
+            start()
         end
     end
     while true do
-        local ok, e = pcall(launch)
+        local ok, held = pcall(launch)
         if not ok then
             cancel_rest() -- else they would go on, and be paid for, with nobody to wait for them
-            error(e, 0)
+            error(held, 0)
         end
         if running == 0 or over then return end
-        block()
+        block(held)
     end
 end
 
 -- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
 local function judge(ok, value, e)
-    if not ok then return "failed", as_failure(value) end
+    if not ok then
+        local failed = as_failure(value)
+        if not is_failure(value) then script_error(failed.message) end
+        return "failed", failed
+    end
     if value ~= nil then return "value", value end
     if e ~= nil then return "failed", as_failure(e) end
     return "dropped"
@@ -361,11 +391,11 @@ end
 function env.phase(title)
     if type(title) ~= "string" then fail("phase: the title takes a text, got " .. type(title)) end
     phase_now(title)
-    note(true, title)
+    note(PHASE, title)
 end
 
 function env.log(fmt, ...)
-    note(false, select("#", ...) > 0 and format(fmt, ...) or tostring(fmt))
+    note(LINE, select("#", ...) > 0 and format(fmt, ...) or tostring(fmt))
 end
 
 env.budget = {}

@@ -1,4 +1,4 @@
-/* luaaux: owns how the script layer reports errors and describes values. No state.
+/* luaaux: see luaaux.h.
  *
  * Invariant: no text that leaves here holds an address or depends on the machine (NaN has no sign). */
 #include "luaaux.h"
@@ -6,11 +6,18 @@
 #include <math.h>
 #include <string.h>
 
-#define LUAAUX_DEAR   65536u /* bytes of an allocation from which on its work counts */
-#define LUAAUX_BYTES  16u    /* that are as dear as one instruction */
-#define LUAAUX_FRAMES 64     /* looked at for the script's line; our own never nest that deep */
+#define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-static const char luaaux_stop = 0; /* its address is the value */
+#define METER_FRESH      ((size_t)32 << 10)  /* bytes allocated from which on the collector has a turn */
+#define METER_PACE       ((size_t)16 << 10)  /* bytes allocated for which it takes a step: a cycle is over long before */
+                                             /* the memory in use has doubled */
+#define METER_STEP_LOG2  11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define METER_TURN_MS    5                   /* of its steps at a time */
+#define METER_GAP_MS     20                  /* more between two looks is not the code's doing */
+#define METER_LEAST      ((size_t)256 << 10) /* bytes in use that are no reason to collect */
+#define METER_LOOK       10000               /* instructions between two looks */
+#define METER_LOOK_LEAST 100                 /* ... where large texts make them expensive: */
+#define METER_LARGE      ((size_t)64 << 10)  /* an allocation of this size does not yet */
 
 WFI void wfi_lua_where(lua_State *L, int level) {
     lua_Debug frame;
@@ -38,6 +45,7 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name) {
     int function = lua_gettop(L) - args;
     int status = lua_pcall(L, args, LUA_MULTRET, 0);
     if (status == LUA_OK) return lua_gettop(L) - function + 1;
+    if (wfi_lua_caught(L, status)) return lua_error(L);
     if (status == LUA_ERRRUN && lua_type(L, -1) == LUA_TSTRING) {
         /* Called from C, the stock function found neither a line nor a name for itself. */
         const char *quoted = lua_pushfstring(L, "'%s'", name);
@@ -91,18 +99,125 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL;
 }
 
-WFI void wfi_lua_push_stop(lua_State *L) {
-    lua_pushlightuserdata(L, (void *)(uintptr_t)&luaaux_stop);
+/* ---- memory ---- */
+
+static const char meter_too_long = 't'; /* key of the message in the registry */
+
+WFI wfi_meter *wfi_meter_of(lua_State *L) {
+    void *meter;
+    lua_getallocf(L, &meter);
+    return meter;
 }
 
+/* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
     if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
-    void *q = wf_heap_resize(m->heap, p, n);
-    size_t limit, high, work = n;
-    if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
-    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
-    m->steps += work / LUAAUX_BYTES;
-    if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    m->too_long = !p && old == LUA_TSTRING && n > m->text_max;
+    void *q = m->too_long ? NULL : wf_heap_resize(m->heap, p, n);
+    size_t more = p && n <= old ? 0 : n;
+    m->refused += n > 0 && !q;
+    m->fresh += more;
+    if (more > m->largest) m->largest = more;
+    if (m->running && m->fresh >= METER_FRESH) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
     return q;
+}
+
+WFI bool wfi_lua_caught(lua_State *L, int status) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (status == LUA_ERRMEM && m->too_long) {
+        m->too_long = false;
+        lua_pop(L, 1);
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
+    } else if (status == LUA_ERRMEM) {
+        m->starved = true;
+    }
+    return m->starved;
+}
+
+WFI void wfi_lua_room(lua_State *L, int n, const char *what) {
+    wfi_meter *m = wfi_meter_of(L);
+    uint32_t refused = m->refused;
+    if (lua_checkstack(L, n)) return;
+    if (m->refused == refused) wfi_lua_error(L, "stack overflow (%s)", what);
+    m->starved = true;
+    luaL_error(L, "not enough memory");
+}
+
+/* ---- the clock ---- */
+
+WFI void wfi_meter_begin(wfi_meter *m) {
+    m->looked = m->now_ms(m->ctx);
+    m->stuck = 0;
+}
+
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
+    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked;
+    if (passed > METER_GAP_MS) passed = METER_GAP_MS;
+    m->looked = now;
+    m->busy += passed;
+    m->stuck = interruptible ? 0 : m->stuck + passed;
+}
+
+/* ---- the collector ---- */
+
+WFI void wfi_meter_adopt(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    lua_pushfstring(L, "a text of more than %I bytes: build it in parts", (LUAI_UACINT)m->text_max);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &meter_too_long);
+    lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
+    lua_gc(L, LUA_GCSTOP);
+    m->due = METER_LEAST;
+}
+
+static size_t meter_used(const wfi_meter *m, size_t *limit) {
+    size_t used, high;
+    wf_heap_stats(m->heap, limit, &used, &high);
+    return used;
+}
+
+/* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */
+static void meter_rest(wfi_meter *m) {
+    size_t limit, used = meter_used(m, &limit), more = used, most = used < limit ? (limit - used) / 4 : 0;
+    if (more < METER_LEAST) more = METER_LEAST;
+    m->due = used + (more < most ? more : most);
+    m->collecting = false;
+    m->fresh = 0;
+}
+
+/* Steps of the collector, as far as `fresh` makes them due, but no longer than a few milliseconds. */
+static void meter_collect(lua_State *L, wfi_meter *m) {
+    uint64_t end = m->now_ms(m->ctx) + METER_TURN_MS;
+    m->collecting = true;
+    while (m->fresh >= METER_PACE) {
+        m->fresh -= METER_PACE;
+        if (lua_gc(L, LUA_GCSTEP, 0)) {
+            meter_rest(m);
+            return;
+        }
+        if (m->now_ms(m->ctx) >= end) return;
+    }
+}
+
+WFI int wfi_meter_turn(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    size_t limit;
+    if (m->fresh >= METER_FRESH) {
+        if (m->collecting || meter_used(m, &limit) >= m->due)
+            meter_collect(L, m);
+        else
+            m->fresh = 0;
+    }
+    size_t often = m->largest / METER_LARGE;
+    if (m->fresh >= METER_FRESH) return METER_LOOK_LEAST; /* it has more to do */
+    return often <= 1 ? METER_LOOK : often < METER_LOOK / METER_LOOK_LEAST ? METER_LOOK / (int)often : METER_LOOK_LEAST;
+}
+
+WFI bool wfi_meter_short(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    size_t limit, used = meter_used(m, &limit), enough = limit / 4 * 3;
+    if (used <= enough) return false;
+    m->fresh = limit;
+    meter_collect(L, m);
+    return meter_used(m, &limit) > enough;
 }

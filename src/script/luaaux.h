@@ -1,5 +1,6 @@
 /* luaaux: what the C functions of the script layer share. Errors that point at the script, the text of a value,
- * protected calls of stock functions, and the two special values `null` and `stop`.
+ * protected calls of stock functions, the special value `null`; and the meter: the memory of a Lua state, its garbage
+ * collector's pace, and how often running code is looked at.
  *
  * Everything here may raise, so it runs in protected mode. Only Lua's public C API is used. */
 #ifndef WFI_LUAAUX_H
@@ -31,22 +32,55 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 WFI bool wfi_lua_text(lua_State *L, int index);
 WFI void wfi_lua_text_check(lua_State *L);
 
-/* Counts the work of a state. One instruction is a step; the hook counts them. The allocator (meter as its context) counts what
- * instructions do not tell: long strings and tables, and full memory, where every allocation that fails has Lua collect all
- * garbage and try again. Then the hook of the running coroutine looks at once. */
+/* The memory of a Lua state, and the pace of what runs in it. Its allocator takes a meter as its context.
+ *
+ * Out of memory is nobody's to catch, for what depends on memory must not become a result: wfi_lua_caught tells it from
+ * other errors, and `starved` stays set. A text longer than `text_max` is an ordinary error.
+ *
+ * The collector is run by wfi_meter_turn, in short pieces: Lua's own would do a whole cycle at once behind a large
+ * allocation, which nothing can interrupt. `hook`, a count hook of the state's owner, calls it and then judges by the
+ * clock whether the code has run for long enough. It is called every so many instructions, and at once when much was
+ * allocated: a single instruction can be expensive, and the larger the texts around, the more so. */
 typedef struct wfi_meter {
     wf_heap *heap;
-    uint64_t steps;
-    lua_State *running; /* NULL: none */
+    uint64_t (*now_ms)(void *ctx); /* the platform's clock */
+    void *ctx;
     lua_Hook hook;
+    lua_State *running; /* the coroutine that runs; NULL: none */
+    size_t text_max;    /* bytes of one text */
+    size_t fresh;       /* bytes allocated that the collector has not worked for yet */
+    size_t due;         /* bytes in use from which on the next cycle begins */
+    size_t largest;     /* allocation ever made */
+    uint32_t refused;   /* allocations that failed */
+    uint64_t looked;    /* when the clock was last read */
+    uint64_t busy;      /* ms that code has worked since the owner set it to 0 */
+    uint64_t stuck;     /* ... of them, without a break, where it could not be interrupted */
+    bool collecting;    /* a cycle is under way */
+    bool too_long;      /* the last allocation that failed was of a text over text_max */
+    bool starved;       /* memory ran out, and code was ended by it */
 } wfi_meter;
 
+#define WFI_TEXT_MAX ((size_t)16 << 20) /* of text_max: comparing two texts of zero bytes takes that long */
+
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
+WFI wfi_meter *wfi_meter_of(lua_State *L);
+/* Takes the collector of a new state over. Protected, before any code runs that is to be measured. */
+WFI void wfi_meter_adopt(lua_State *L);
+/* The clock, for `busy` and `stuck`. A process that waits for a processor, or was suspended, is not charged with that. */
+WFI void wfi_meter_begin(wfi_meter *m);
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
+/* A turn of the collector, if one is due, and the interval until the hook is called next, in instructions. */
+WFI int wfi_meter_turn(lua_State *L);
+/* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
+WFI bool wfi_meter_short(lua_State *L);
+/* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
+ * caller. False: an error like others, on top of the stack. */
+WFI bool wfi_lua_caught(lua_State *L, int status);
+/* As luaL_checkstack, but that want of memory is not called a stack overflow. */
+WFI void wfi_lua_room(lua_State *L, int n, const char *what);
 
 /* JSON's null, a light userdata with no address. */
 WFI void wfi_lua_push_null(lua_State *L);
 WFI bool wfi_lua_is_null(lua_State *L, int index);
-/* The error value that no pcall of the script keeps. */
-WFI void wfi_lua_push_stop(lua_State *L);
 
 #endif

@@ -100,7 +100,7 @@ WFI void wfi_lua_push_json(lua_State *L, wf_str json) {
     size_t depth = 0;
     wf_json j;
     wf_json_init(&j, json);
-    luaL_checkstack(L, 2 * WF_JSON_DEPTH + 8, "JSON");
+    wfi_lua_room(L, 2 * WF_JSON_DEPTH + 8, "JSON");
     for (;;) {
         wf_json_token token = wf_json_next(&j);
         switch (token) {
@@ -152,7 +152,7 @@ static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
     lua_State *L = w->L;
     luaL_Buffer path;
     va_list args;
-    luaL_checkstack(L, 16, "JSON");
+    wfi_lua_room(L, 16, "JSON");
     va_start(args, reason);
     lua_pushvfstring(L, reason, args);
     va_end(args);
@@ -299,7 +299,7 @@ static void luajson_object(luajson_writer *w, int index) {
 static void luajson_table(luajson_writer *w, int index) {
     lua_State *L = w->L;
     int top = lua_gettop(L);
-    luaL_checkstack(L, 12, "JSON");
+    wfi_lua_room(L, 12, "JSON");
     if (w->depth == WF_JSON_DEPTH) luajson_refuse(w, "is nested deeper than 128 (a cycle?)");
     bool marked = luajson_marked(L, index);
     wfi_order_keys(L, index);
@@ -346,7 +346,7 @@ static void luajson_value(luajson_writer *w, int index) {
 WFI void wfi_lua_encode(lua_State *L, int index, const char *what) {
     luajson_writer w = {.L = L, .what = what};
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 16, "JSON");
+    wfi_lua_room(L, 16, "JSON");
     wf_json_out_init(&w.out, lua_newuserdatauv(L, 256, 0), 256);
     w.buffer = lua_gettop(L);
     lua_pushvalue(L, index);

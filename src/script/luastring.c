@@ -46,7 +46,7 @@ static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t 
 static int luastring_found(lua_State *L, const luastring_search *search) {
     const wfi_pattern *m = &search->m;
     int base = lua_gettop(L);
-    luaL_checkstack(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
+    wfi_lua_room(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
         lua_pushinteger(L, (lua_Integer)m->end);

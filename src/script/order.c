@@ -145,7 +145,7 @@ static size_t order_count(lua_State *L, int index, bool *sequence) {
 WFI void wfi_order_keys(lua_State *L, int index) {
     bool sequence;
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 8, "keys of a table");
+    wfi_lua_room(L, 8, "keys of a table");
     size_t n = order_count(L, index, &sequence), i = 0;
     if (sequence) {
         lua_pushinteger(L, (lua_Integer)n);
@@ -172,7 +172,7 @@ WFI void wfi_order_keys(lua_State *L, int index) {
 
 WFI bool wfi_order_next(lua_State *L, int index) {
     index = lua_absindex(L, index);
-    luaL_checkstack(L, 8, "keys of a table");
+    wfi_lua_room(L, 8, "keys of a table");
     int after = lua_gettop(L), others = 0;
     bool first = lua_isnil(L, after), found = false;
     order_key low = order_read(L, after), best = low;

@@ -7,7 +7,7 @@
 local host, env = ...
 local fail, front, metamethod, less = host.fail, host.front, host.metamethod, host.less
 local join, unpack, scan = host.join, host.unpack, host.scan
-local pcall, stop, emit = host.pcall, host.stop, host.print
+local pcall, emit = host.pcall, host.print
 local error, rawequal, select, tonumber, tostring, type =
     env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type
 local byte, find, format, sub = env.string.byte, env.string.find, env.string.format, env.string.sub
@@ -65,26 +65,16 @@ local function ipairs(t)
     return ipairs_step, t, 0
 end
 
--- A stop of the run is nobody's to catch.
-local function outcome(ok, ...)
-    if not ok and rawequal((...), stop) then error(stop, 0) end
-    return ok, ...
-end
-
-function env.pcall(f, ...)
-    return outcome(pcall(f, ...))
-end
-
 -- The handler runs when the stack is gone: it could not see it anyway, and so it can yield.
 local function handled(handler, ok, ...)
     if ok then return true, ... end
-    local _, result = outcome(pcall(handler, (...)))
+    local _, result = pcall(handler, (...))
     return false, result
 end
 
-function env.xpcall(f, handler, ...)
+local function xpcall(f, handler, ...)
     if type(handler) ~= "function" then expected("function", handler, 2, "xpcall") end
-    return handled(handler, outcome(pcall(f, ...)))
+    return handled(handler, pcall(f, ...))
 end
 
 ---- table -----------------------------------------------------------------------------------------------------------
@@ -301,4 +291,5 @@ end
 ---- handing out -----------------------------------------------------------------------------------------------------
 
 env.print, env.ipairs, env.string.gsub = front(print), front(ipairs), front(gsub)
+env.pcall, env.xpcall = pcall, xpcall
 for name, f in each(tables) do env.table[name] = front(f) end

@@ -19,16 +19,15 @@
 #define RULES_FILE_MAX  (1u << 20)
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
-#define RULES_HOOK      10000
-#define RULES_SEARCH    200000     /* steps of a search in a string between two yields */
-#define RULES_SLICE     20         /* hooks before the pump has its turn */
-#define RULES_STEPS     200000000u /* default of max_steps */
+#define RULES_SLICE_MS  2      /* of processor time before the pump has its turn */
+#define RULES_BUSY_MS   10000u /* default of max_ms */
 
 typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
     char *text;                /* while it is being loaded */
     size_t text_len;
     lua_State *L;
+    wfi_meter meter;
     char error[RULES_ERROR_MAX]; /* why it could not be loaded */
 } rules_file;
 
@@ -52,16 +51,18 @@ typedef struct rules_lane {
 
 struct wf_rules {
     wf_rules_config config;
-    wfi_meter meter; /* of the request that is being answered, or the file that is being loaded */
+    wf_heap *heap;
     rules_lane *lanes;
     rules_file files[RULES_FILES];
     uint64_t arrivals;
-    uint32_t looks, stuck;
+    rules_file *file; /* that works, or did last */
+    uint64_t slice;   /* the meter's busy time when it began */
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
 };
 
-#define RULES_ENDLESS "the model ran more Lua instructions than one request may take: an endless loop?"
+#define RULES_ENDLESS "the model worked longer than one request may take: an endless loop?"
+#define RULES_MEMORY  "not enough memory for the model; give more --memory"
 
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
@@ -71,25 +72,36 @@ static wf_rules *rules_of(lua_State *L) {
 
 /* Memory for texts. What the models left behind makes room if need be. */
 static char *rules_take(wf_rules *r, size_t n) {
-    char *p = wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    char *p = wf_heap_resize(r->heap, NULL, n ? n : 1);
     for (uint32_t i = 0; i < RULES_FILES && !p; i++)
         if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
-    return p ? p : wf_heap_resize(r->meter.heap, NULL, n ? n : 1);
+    return p ? p : wf_heap_resize(r->heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
 
+static bool rules_over(const wf_rules *r, const rules_file *f) {
+    return f->meter.busy > r->config.max_ms;
+}
+
 static void rules_hook(lua_State *L, lua_Debug *frame) {
     wf_rules *r = rules_of(L);
+    rules_file *f = r->file;
     (void)frame;
-    r->meter.steps += RULES_HOOK;
-    bool over = r->meter.steps > r->config.max_steps;
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : RULES_HOOK); /* once over, no pcall gets far */
-    if (!over && lua_isyieldable(L) && ++r->looks >= RULES_SLICE) {
-        lua_yield(L, 0);
-        return;
-    }
+    wfi_meter_look(&f->meter, true);
+    bool over = rules_over(r, f);
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : wfi_meter_turn(L)); /* once over, no pcall gets far */
     if (over) luaL_error(L, RULES_ENDLESS);
+    if (lua_isyieldable(L) && f->meter.busy - r->slice >= RULES_SLICE_MS) lua_yield(L, 0);
+}
+
+/* Starts the clock, and forgets what befell the request before. */
+static void rules_begin_work(wf_rules *r, rules_file *f) {
+    r->file = f;
+    r->slice = 0;
+    f->meter.busy = 0;
+    f->meter.starved = false;
+    wfi_meter_begin(&f->meter);
 }
 
 static int rules_print(lua_State *L) {
@@ -110,7 +122,8 @@ static int rules_setup(lua_State *L) {
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
     if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, RULES_HOOK);
+    wfi_meter_adopt(L);
+    lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1);
     lua_call(L, 0, 1);
     if (!lua_isfunction(L, -1))
         return luaL_error(L, "the file must return function(request), it returned a %s", luaL_typename(L, -1));
@@ -158,29 +171,36 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
 }
 
 /* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
-static const char *rules_why(lua_State *L, const char *otherwise) {
-    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : otherwise;
+static const char *rules_why(lua_State *L, int status) {
+    if (wfi_lua_caught(L, status)) return RULES_MEMORY;
+    return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "it raised a value that is no text";
 }
 
 static void rules_start(wf_rules *r, rules_file *f) {
-    f->L = lua_newstate(wfi_meter_alloc, &r->meter);
+    f->meter = (wfi_meter){.heap = r->heap,
+                           .now_ms = r->config.now_ms,
+                           .ctx = r->config.ctx,
+                           .hook = rules_hook,
+                           .text_max = SIZE_MAX};
+    f->L = lua_newstate(wfi_meter_alloc, &f->meter);
     if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");
         return;
     }
     *(wf_rules **)lua_getextraspace(f->L) = r;
-    r->meter.steps = 0;
+    rules_begin_work(r, f);
     lua_pushcfunction(f->L, rules_setup);
     lua_pushlightuserdata(f->L, f);
-    if (lua_pcall(f->L, 1, 0, 0) == LUA_OK) return;
-    rules_set_error(f, "the rules model does not load", rules_why(f->L, "it raised a value that is no text"));
+    int status = lua_pcall(f->L, 1, 0, 0);
+    if (status == LUA_OK) return;
+    rules_set_error(f, "the rules model does not load", rules_why(f->L, status));
     lua_close(f->L);
     f->L = NULL;
 }
 
 static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
     if (rules_read(r, f, named)) rules_start(r, f);
-    wf_heap_resize(r->meter.heap, f->text, 0);
+    wf_heap_resize(r->heap, f->text, 0);
     f->text = NULL;
 }
 
@@ -212,7 +232,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->meter.heap, l->body, 0);
+    wf_heap_resize(r->heap, l->body, 0);
     l->body = NULL;
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
@@ -246,7 +266,7 @@ static int rules_prepare(lua_State *L) {
     const rules_lane *l = lua_touserdata(L, 1);
     r->co = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
-    luaL_checkstack(r->co, 10, "request");
+    wfi_lua_room(r->co, 10, "request");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
     wfi_lua_push_json(L, wf_str_of(l->body, l->body_len));
@@ -262,11 +282,12 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     lua_settop(L, 0);
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
-    if (lua_pcall(L, 1, 0, 0) != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, "not enough memory for the request; give more --memory"));
+    rules_begin_work(r, l->file);
+    int status = lua_pcall(L, 1, 0, 0);
+    if (status != LUA_OK) {
+        rules_fail(r, l, 400, rules_why(L, status));
         return false;
     }
-    r->meter.steps = 0;
     r->thinking = lane;
     l->state = RULES_THINKING;
     return true;
@@ -316,19 +337,24 @@ static void rules_think(wf_rules *r) {
     rules_lane *l = &r->lanes[r->thinking];
     lua_State *L = l->file->L;
     int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
-    r->looks = 0;
-    r->meter.running = r->co;
+    wfi_meter *m = &l->file->meter;
+    r->file = l->file;
+    r->slice = m->busy;
+    wfi_meter_begin(m);
+    m->running = r->co;
     int status = lua_resume(r->co, L, args, &results);
-    r->meter.running = NULL;
+    m->running = NULL;
+    wfi_meter_look(m, true);
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
-        if (r->looks < RULES_SLICE) r->meter.steps += RULES_SEARCH; /* a long search yielded, not the hook */
-        if (r->meter.steps <= r->config.max_steps) return;
+        if (!rules_over(r, l->file)) return;
         rules_fail(r, l, 400, RULES_ENDLESS);
     } else if (status == LUA_OK) {
         rules_take_answer(r, l);
     } else {
-        rules_fail(r, l, 400, rules_why(r->co, "the model raised a value that is no text"));
+        const char *why = rules_why(r->co, status);
+        if (m->starved) rules_stop_thinking(r, L); /* what it left behind makes room for the answer */
+        rules_fail(r, l, 400, why);
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -391,8 +417,8 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->meter.heap, l->body, 0);
-    wf_heap_resize(r->meter.heap, l->reply, 0);
+    wf_heap_resize(r->heap, l->body, 0);
+    wf_heap_resize(r->heap, l->reply, 0);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
@@ -440,8 +466,8 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     if (!r) return WF_E_MEMORY;
     memset(r, 0, sizeof *r);
     r->config = *config;
-    r->meter = (wfi_meter){.heap = heap, .hook = rules_hook};
-    if (r->config.max_steps == 0) r->config.max_steps = RULES_STEPS;
+    r->heap = heap;
+    if (r->config.max_ms == 0) r->config.max_ms = RULES_BUSY_MS;
     r->thinking = r->config.lanes;
     r->lanes = wf_heap_resize(heap, NULL, r->config.lanes * sizeof *r->lanes);
     if (!r->lanes) return WF_E_MEMORY;

@@ -12,7 +12,8 @@
 #include "luastring.h"
 #include "order.h"
 
-#define SANDBOX_NAME 32 /* longer names get no suggestion */
+#define SANDBOX_NAME   32       /* longer names get no suggestion */
+#define SANDBOX_UNPACK 1000000u /* results; no stack has room for more */
 
 static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
 
@@ -118,6 +119,25 @@ static int sandbox_setmetatable(lua_State *L) {
     return 1;
 }
 
+/* ---- protected calls ---- */
+
+static int sandbox_called(lua_State *L, int status, lua_KContext context) {
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L);
+    if (wfi_lua_caught(L, status)) return lua_error(L);
+    lua_pushboolean(L, 0);
+    lua_insert(L, -2);
+    return 2;
+}
+
+/* pcall(f, ...): but that memory ran out is nobody's to catch. */
+static int sandbox_pcall(lua_State *L) {
+    luaL_checkany(L, 1);
+    lua_pushboolean(L, 1); /* stands before the results */
+    lua_insert(L, 1);
+    return sandbox_called(L, lua_pcallk(L, lua_gettop(L) - 2, LUA_MULTRET, 0, 0, sandbox_called), 0);
+}
+
 /* ---- keys in order ---- */
 
 static int sandbox_next(lua_State *L) {
@@ -216,9 +236,8 @@ static int sandbox_unpack(lua_State *L) {
     lua_Integer i = luaL_checkinteger(L, 2), j = luaL_checkinteger(L, 3);
     if (i > j) return 0;
     lua_Unsigned n = (lua_Unsigned)j - (lua_Unsigned)i;
-    if (n >= (lua_Unsigned)INT_MAX || !lua_checkstack(L, (int)n + 1)) {
-        return wfi_lua_error(L, "too many results to unpack");
-    }
+    if (n >= SANDBOX_UNPACK) return wfi_lua_error(L, "too many results to unpack");
+    wfi_lua_room(L, (int)n + 1, "too many results to unpack");
     for (lua_Unsigned k = 0; k <= n; k++)
         lua_rawgeti(L, 1, (lua_Integer)((lua_Unsigned)i + k));
     return (int)n + 1;
@@ -349,7 +368,6 @@ static int sandbox_library(lua_State *L, int env, const char *name) {
 static void sandbox_libraries(lua_State *L, int host, int env) {
     static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "rawset",
                                        "select", "tonumber", "type",   NULL};
-    static const char *const protect[] = {"pcall", NULL};
     static const char *const math[] = {"abs",        "acos",      "asin", "atan", "ceil", "cos", "deg",
                                        "exp",        "floor",     "fmod", "huge", "log",  "max", "maxinteger",
                                        "mininteger", "min",       "modf", "pi",   "rad",  "sin", "sqrt",
@@ -357,7 +375,6 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
     static const char *const utf8[] = {"char", "charpattern", "codepoint", "codes", "len", "offset", NULL};
     static const char *const table[] = {"pack", NULL};
     sandbox_take(L, luaopen_base, env, base);
-    sandbox_take(L, luaopen_base, host, protect);
     sandbox_take(L, luaopen_math, sandbox_library(L, env, "math"), math);
     sandbox_take(L, luaopen_utf8, sandbox_library(L, env, "utf8"), utf8);
     sandbox_take(L, luaopen_table, sandbox_library(L, env, "table"), table);
@@ -369,7 +386,7 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 WFI void wfi_sandbox_open(lua_State *L) {
     static const luaL_Reg for_host[] = {{"fail", sandbox_fail},     {"front", sandbox_front},
                                         {"near", sandbox_near},     {"metamethod", sandbox_metamethod},
-                                        {"less", sandbox_less},     {"join", sandbox_join},
+                                        {"less", sandbox_less},     {"join", sandbox_join},     {"pcall", sandbox_pcall},
                                         {"unpack", sandbox_unpack}, {NULL, NULL}};
     static const luaL_Reg for_env[] = {{"tostring", sandbox_tostring},
                                        {"error", sandbox_error},
@@ -378,13 +395,11 @@ WFI void wfi_sandbox_open(lua_State *L) {
                                        {"next", sandbox_next},
                                        {"pairs", sandbox_pairs},
                                        {NULL, NULL}};
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     luaL_newlib(L, for_host);
     luaL_newlib(L, for_env);
     int env = lua_gettop(L), host = env - 1;
     sandbox_libraries(L, host, env);
-    wfi_lua_push_stop(L);
-    lua_setfield(L, host, "stop");
     wfi_lua_push_null(L);
     lua_setfield(L, env, "null");
 }
@@ -461,7 +476,7 @@ static void sandbox_copy(lua_State *L, int from, int depth) {
 
 WFI void wfi_sandbox_seal(lua_State *L) {
     int env = lua_gettop(L);
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     sandbox_name_libraries(L, env);
     sandbox_copy(L, env, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
@@ -472,7 +487,7 @@ WFI void wfi_sandbox_seal(lua_State *L) {
 }
 
 WFI void wfi_sandbox_globals(lua_State *L) {
-    luaL_checkstack(L, 20, "sandbox");
+    wfi_lua_room(L, 20, "sandbox");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &sandbox_pristine);
     sandbox_copy(L, lua_gettop(L), 1);
     lua_remove(L, -2);

@@ -10,13 +10,13 @@
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
- * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall, stock's; stop.
+ * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall.
  *
  * What the scheduler must know:
  *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.
  *   - Everything that calls back into the script can yield. Where it yields inside a call of pcall or of a metamethod
  *     the C stack is given up, so "C stack overflow" (200 such calls inside each other) may come later, never sooner.
- *   - pcall and xpcall raise host.stop again (wfi_lua_push_stop). */
+ *   - pcall and xpcall do not keep a branch going whose memory ran out (wfi_lua_caught). The state's allocator is a wfi_meter. */
 #ifndef WFI_SANDBOX_H
 #define WFI_SANDBOX_H
 

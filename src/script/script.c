@@ -5,11 +5,12 @@
  * branch that waited for it runs on. So the order of things is a function of the order of deliveries, which is the log's.
  *
  * Invariants:
- *   1. A branch is in the queue, or blocked (in block() or on a call), or the current one; never two of these.
+ *   1. A branch is in the queue, or blocked (in block(), held, or on a call), or the current one; never two of these.
  *   2. A pre-empted branch goes to the front of the queue, so pre-emption changes nothing that the script can see.
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
  *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
- *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught. */
+ *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught.
+ *   6. When memory runs out, the script ends there and then: nothing that depends on it is recorded or returned. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,23 +22,17 @@
 #include "patterns.h"
 #include "prelude.h"
 
-#define SCRIPT_HOOK          10000       /* instructions between two looks */
-#define SCRIPT_SLICE         10          /* looks before a branch is pre-empted */
-#define SCRIPT_SEARCH        200000      /* steps of a search in a string between two yields */
-#define SCRIPT_STUCK         1000        /* looks that code which cannot be pre-empted may take */
+#define SCRIPT_SLICE_MS      10          /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_STUCK_MS      100         /* that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
 #define SCRIPT_FRAMES        20          /* shown of a traceback */
 #define SCRIPT_RESUMES       256         /* branches resumed in one step */
-#define SCRIPT_STEPS         1000000000u /* default of max_steps */
-#define SCRIPT_STOPPED_STEPS 20000000u   /* what a script may still do once the run stops */
+#define SCRIPT_BUSY_MS       30000u      /* default of max_ms */
+#define SCRIPT_STOPPED_MS    1000u       /* that a script may still work once the run stops */
 #define SCRIPT_PATH_MAX      400u
-#define SCRIPT_LOAD          10000u      /* instructions that loading a workflow is as dear as; */
-#define SCRIPT_LOAD_BYTE     4u          /* ... and each byte of it */
 #define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
 #define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
 #define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
-
-#define SCRIPT_NO_MEMORY "the script failed, and there is not enough memory to say how; give more --memory"
 
 typedef struct script_branch {
     lua_State *co;
@@ -47,7 +42,7 @@ typedef struct script_branch {
     uint64_t random;
     uint32_t counter; /* of calls and fan-outs made here */
     int args;         /* on co's stack, for the next resume */
-    bool queued, blocked, dead;
+    bool queued, blocked, held, dead;
 } script_branch;
 
 struct wf_script {
@@ -56,10 +51,14 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint32_t looks, stuck, dropped, rejected;
+    uint64_t slice;          /* the meter's busy time at the begin of this step */
+    script_branch *next_up;  /* spawned by the branch that runs; goes before it */
+    script_branch *held;     /* fan-outs that wait for memory, through `next` */
+    bool changed;            /* something was delivered since they looked */
+    uint32_t dropped, rejected, errors;
     uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
-    bool endless, ended;
+    bool ended;
     wf_script_result result;
     const char *meta; /* JSON, anchored in the registry */
     size_t meta_len;
@@ -133,7 +132,7 @@ static void script_inherit(lua_State *L) {
     lua_pop(L, 1);
 }
 
-/* Pops a function and makes a branch of it. */
+/* Pops a function and makes a branch of it, which is in no queue yet. */
 static script_branch *script_new_branch(lua_State *L, const char *path) {
     wf_script *s = script_of(L);
     script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
@@ -155,7 +154,6 @@ static script_branch *script_new_branch(lua_State *L, const char *path) {
         if (b->older) b->older->younger = b;
         b->parent->child = b;
     }
-    script_enqueue(s, b, false);
     return b;
 }
 
@@ -185,6 +183,33 @@ static void script_forget_call(wf_script *s, script_branch *b) {
     b->call.bits = 0;
 }
 
+/* Fan-outs that wait for memory. */
+
+static void script_hold(wf_script *s, script_branch *b) {
+    b->held = true;
+    b->next = s->held;
+    s->held = b;
+}
+
+static void script_unhold(wf_script *s, script_branch *b) {
+    script_branch **at = &s->held;
+    if (!b->held) return;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    b->held = false;
+}
+
+/* One looks again, if memory is no longer short. */
+static void script_wake_held(wf_script *s) {
+    script_branch *b = s->held;
+    if (!b || (!s->changed && !s->meter.collecting)) return;
+    s->changed = false;
+    if (wfi_meter_short(s->L)) return;
+    script_unhold(s, b); /* one at a time: it may make memory short again */
+    script_enqueue(s, b, false);
+}
+
 /* Cancels a branch with all below it. Depth is bounded by the length of paths. */
 static void script_kill(wf_script *s, script_branch *b) {
     while (b->child)
@@ -196,6 +221,7 @@ static void script_kill(wf_script *s, script_branch *b) {
         if (status < 0 && status != WF_E_STALE) s->broken = status;
         script_forget_call(s, b);
     }
+    script_unhold(s, b);
     if (!b->queued) script_release(s, b); /* else when it comes out of the queue */
 }
 
@@ -235,9 +261,12 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
     wf_error error;
     if (status == WF_OK) {
         s->current->call = call;
+        s->meter.busy = s->slice = 0;
+        lua_settop(L, 0); /* the texts are in the log: a call that waits keeps no copies */
         lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
         lua_pushlightuserdata(L, s->current);
         lua_rawseti(L, -2, (lua_Integer)call.bits);
+        lua_pop(L, 1);
         return script_block_here(L);
     }
     wf_last_error(s->config.run, &error);
@@ -251,11 +280,8 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
         lua_pushstring(L, error.text);
         return 2;
     case WF_E_MEMORY:
-        lua_pushliteral(L, "memory");
-        lua_pushstring(L, error.text);
-        lua_pushnil(L);
-        lua_pushinteger(L, 0);
-        return 4;
+        s->meter.starved = true;
+        return luaL_error(L, "%s", error.text);
     case WF_E_CONFIG:
         return wfi_lua_error(L, "%s: %s", what, error.text);
     default:
@@ -311,13 +337,27 @@ static int script_effect(lua_State *L) {
     return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
 }
 
+/* spawn(place, i, f): a branch that runs f. It goes on to run at the next yield of this one, which comes right after it. */
 static int script_spawn(lua_State *L) {
     const char *place = luaL_checkstring(L, 1);
     lua_Integer i = luaL_checkinteger(L, 2);
     luaL_checktype(L, 3, LUA_TFUNCTION);
     const char *path = lua_pushfstring(L, "%s[%I]", place, (LUAI_UACINT)i);
     lua_pushvalue(L, 3);
-    lua_pushlightuserdata(L, script_new_branch(L, path));
+    script_branch *b = script_new_branch(L, path);
+    script_of(L)->next_up = b;
+    lua_pushlightuserdata(L, b);
+    return 1;
+}
+
+/* Lets the branch that was spawned last run until it waits. */
+static int script_start(lua_State *L) {
+    return lua_yield(L, 0);
+}
+
+/* Whether memory is short: then this fan-out, some of whose branches run, begins no more of them for now. */
+static int script_short(lua_State *L) {
+    lua_pushboolean(L, wfi_meter_short(L));
     return 1;
 }
 
@@ -332,14 +372,19 @@ static int script_self(lua_State *L) {
     return 1;
 }
 
+/* block(held): until somebody wakes it; held: or memory is no longer short. */
 static int script_block(lua_State *L) {
-    script_of(L)->current->blocked = true;
+    wf_script *s = script_of(L);
+    s->current->blocked = true;
+    if (lua_toboolean(L, 1)) script_hold(s, s->current);
     return script_block_here(L);
 }
 
 static int script_wake(lua_State *L) {
     script_branch *b = lua_touserdata(L, 1);
-    if (b->blocked) script_enqueue(script_of(L), b, false);
+    if (!b->blocked) return 0;
+    script_unhold(script_of(L), b);
+    script_enqueue(script_of(L), b, false);
     return 0;
 }
 
@@ -386,19 +431,27 @@ static int script_reject(lua_State *L) {
     return 0;
 }
 
+/* A branch was ended by a mistake of the script. */
+static int script_count_error(lua_State *L) {
+    script_of(L)->errors++;
+    return 0;
+}
+
+/* note(kind, text): a wf_note_kind. */
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_str line = script_arg(L, 2);
+    if (s->meter.starved) return 0; /* a <close> variable's last words: the resumed run will not say them here */
     s->noted += SCRIPT_NOTE + line.len;
     if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
-    wf_status status = wf_note(s->config.run, lua_toboolean(L, 1), line);
+    wf_status status = wf_note(s->config.run, (wf_note_kind)lua_tointeger(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }
 
 static int script_print(lua_State *L) {
     lua_settop(L, 1);
-    lua_pushboolean(L, false);
+    lua_pushinteger(L, WF_NOTE_LINE);
     lua_insert(L, 1);
     return script_note(L);
 }
@@ -484,20 +537,27 @@ static int script_random(lua_State *L) {
 
 /* ---- opening ---- */
 
+static bool script_endless(const wf_script *s) {
+    return s->meter.busy > s->config.max_ms;
+}
+
+/* Whether it is I/O's turn. */
+static bool script_slice_over(const wf_script *s) {
+    return s->meter.busy - s->slice >= SCRIPT_SLICE_MS;
+}
+
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
     wf_script *s = script_of(L);
+    bool can_yield = lua_isyieldable(L);
     (void)frame;
-    s->meter.steps += SCRIPT_HOOK;
-    s->endless = s->meter.steps > s->config.max_steps;
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK);
-    if (lua_isyieldable(L)) {
-        s->stuck = 0;
-        if (++s->looks >= SCRIPT_SLICE || s->endless) lua_yield(L, 0);
+    wfi_meter_look(&s->meter, can_yield);
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_turn(L));
+    if (can_yield) {
+        if (script_endless(s) || script_slice_over(s)) lua_yield(L, 0);
         return;
     }
-    if (++s->stuck <= SCRIPT_STUCK && !s->endless) return;
-    s->stuck = SCRIPT_STUCK;
+    if (s->meter.stuck < SCRIPT_STUCK_MS && !script_endless(s)) return;
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* no pcall in there gets far */
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
@@ -524,14 +584,6 @@ static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
     return lua_gettop(L) - 3;
 }
 
-/* Work that no instruction counts is made up for, and I/O has its turn behind it. */
-static int script_after_load(lua_State *L, size_t bytes) {
-    wf_script *s = script_of(L);
-    s->meter.steps += SCRIPT_LOAD + SCRIPT_LOAD_BYTE * bytes;
-    s->looks = SCRIPT_SLICE; /* so that this yield does not count as a search */
-    return lua_yieldk(L, 0, 0, script_loaded);
-}
-
 /* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
 static int script_load_workflow(lua_State *L) {
     wf_str source = script_arg(L, 1);
@@ -543,20 +595,24 @@ static int script_load_workflow(lua_State *L) {
     lua_pushvalue(L, 1);
     lua_rawset(L, -3);
     lua_settop(L, 3);
-    if (script_load_text(L, source, script_arg(L, 2)) == LUA_OK) {
+    int status = script_load_text(L, source, script_arg(L, 2));
+    if (status == LUA_OK) {
         lua_pushvalue(L, 3);
         lua_setupvalue(L, -2, 1);
     } else {
+        if (wfi_lua_caught(L, status)) return lua_error(L);
         lua_pushnil(L);
         lua_insert(L, -2);
     }
-    return script_after_load(L, source.len);
+    return lua_yieldk(L, 0, 0, script_loaded); /* a long text took its time: I/O may have its turn */
 }
 
 static void script_open_host(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", script_agent},
                                          {"effect", script_effect},
                                          {"spawn", script_spawn},
+                                         {"start", script_start},
+                                         {"short", script_short},
                                          {"scope", script_scope},
                                          {"self", script_self},
                                          {"block", script_block},
@@ -565,6 +621,7 @@ static void script_open_host(lua_State *L, int host) {
                                          {"phase", script_phase},
                                          {"drop", script_drop},
                                          {"reject", script_reject},
+                                         {"count_error", script_count_error},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -642,9 +699,11 @@ static int script_setup(lua_State *L) {
         return 1;
     }
     script_prepare(L);
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, SCRIPT_HOOK); /* branches inherit it */
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* branches inherit it */
     s->main = script_new_branch(L, "");
     lua_sethook(L, NULL, 0, 0);
+    script_enqueue(s, s->main, false);
+    wfi_meter_adopt(L);
     return 0;
 }
 
@@ -719,8 +778,6 @@ static int script_report(lua_State *L) {
             message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
     }
     if (!message) message = "the script raised a value that is neither a text nor an error";
-    if (strcmp(message, "not enough memory") == 0)
-        message = "not enough memory for the script: let it keep less, or give more --memory";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);
     script_add_line(&out, message);
@@ -736,6 +793,7 @@ static void script_finish(wf_script *s, bool failed, const char *text, size_t le
     s->result.json = json;
     s->result.dropped = s->dropped;
     s->result.rejected = s->rejected;
+    s->result.script_errors = s->errors;
 }
 
 static void script_fail(wf_script *s, const char *text) {
@@ -757,10 +815,8 @@ static void script_fail_error(wf_script *s, lua_State *co) {
     lua_pushcfunction(L, script_report);
     lua_xmove(co, L, 1);
     lua_pushlightuserdata(L, co);
-    if (lua_pcall(L, 2, 1, 0) != LUA_OK) {
-        script_fail(s, SCRIPT_NO_MEMORY);
-        return;
-    }
+    int status = lua_pcall(L, 2, 1, 0);
+    if (status != LUA_OK && wfi_lua_caught(L, status)) return;
     script_finish_top(s, true, false);
 }
 
@@ -795,13 +851,10 @@ static void script_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, script_take_value);
+    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
     int status = lua_pcall(L, 0, 2, 0);
-    if (status == LUA_ERRMEM) {
-        script_fail(s, "not enough memory for the script's result as JSON: let it return less, or give more --memory");
-        return;
-    }
     if (status != LUA_OK) {
-        script_finish_top(s, true, false);
+        if (!wfi_lua_caught(L, status)) script_finish_top(s, true, false);
         return;
     }
     lua_Integer how = lua_tointeger(L, -1);
@@ -811,36 +864,34 @@ static void script_ended(wf_script *s) {
 
 /* ---- running ---- */
 
+/* A branch gave way: it was pre-empted, or lets one that it spawned go first; neither can be seen by the script. */
+static void script_give_way(wf_script *s, script_branch *b) {
+    script_enqueue(s, b, true);
+    if (s->next_up) script_enqueue(s, s->next_up, true);
+    s->next_up = NULL;
+}
+
 static void script_resume(wf_script *s, script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
     s->meter.running = b->co;
-    s->looks = 0;
     b->args = 0;
     int status = lua_resume(b->co, s->L, args, &results);
     s->current = NULL;
     s->meter.running = NULL;
     if (status == LUA_YIELD) {
-        if (results == 0) script_enqueue(s, b, true);
-        if (results == 0 && s->looks < SCRIPT_SLICE)
-            s->meter.steps += SCRIPT_SEARCH; /* a long search yielded, not the hook */
-        s->endless = s->meter.steps > s->config.max_steps;
+        if (results == 0) script_give_way(s, b);
         lua_pop(b->co, results);
-        if (s->endless)
-            script_fail(
-                s, "the script ran too long without waiting for anything: an endless loop? (the limit is counted in "
-                   "Lua instructions between two results)");
         return;
     }
-    while (b->child) /* a fan-out that an error ended, for want of memory */
+    if (status != LUA_OK && wfi_lua_caught(b->co, status)) return;
+    while (b->child) /* none, unless its fan-out broke off in the middle */
         script_kill(s, b->child);
     if (status != LUA_OK) {
         script_fail_error(s, b->co);
     } else if (b == s->main) {
         script_ended(s);
     } else {
-        while (b->child) /* none, unless its fan-out broke off in the middle */
-            script_kill(s, b->child);
         script_unlink(b);
         script_release(s, b);
     }
@@ -854,7 +905,7 @@ static int script_hand_over(lua_State *L) {
         wfi_lua_push_json(L, d->value);
     else
         lua_pushlstring(L, d->value.ptr, d->value.len);
-    luaL_checkstack(b->co, 8, "delivery");
+    wfi_lua_room(b->co, 8, "delivery");
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
@@ -885,33 +936,33 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
     int status = script_try_hand_over(L, d, b);
-    if (status != LUA_OK) { /* the answer cannot be had: that is a failure of its own */
+    if (status != LUA_OK && !wfi_lua_caught(L, status)) { /* the answer cannot be had: that is a failure of its own */
         wf_delivery failed = *d;
-        failed.kind = status == LUA_ERRMEM ? WF_KIND_MEMORY : WF_KIND_SCHEMA;
+        failed.kind = WF_KIND_SCHEMA;
         failed.json = false;
-        failed.value = WF_STR("the answer does not fit the script's memory; give more --memory");
-        if (status != LUA_ERRMEM) failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
+        failed.value.ptr = lua_tolstring(L, -1, &failed.value.len);
         status = script_try_hand_over(L, &failed, b);
     }
     if (status != LUA_OK) {
-        script_fail(s, SCRIPT_NO_MEMORY);
+        s->meter.starved = true; /* it is in the log, and so it is not lost */
         return;
     }
     script_enqueue(s, b, false);
-    s->meter.steps = 0;
+    s->meter.busy = 0;
+    s->changed = true;
 }
 
 /* A run that stops gives the script a last, short time to return what it has. */
 static void script_mind_stop(wf_script *s) {
-    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_steps > SCRIPT_STOPPED_STEPS)
-        s->config.max_steps = SCRIPT_STOPPED_STEPS;
+    if (wf_run_stopping(s->config.run) != WF_RUN_OPEN && s->config.max_ms > SCRIPT_STOPPED_MS)
+        s->config.max_ms = SCRIPT_STOPPED_MS;
 }
 
-wf_status wf_script_step(wf_script *s) {
-    wf_delivery delivery;
-    if (s->ended) return WF_END;
-    script_mind_stop(s);
-    for (int i = 0; s->first && i < SCRIPT_RESUMES && !s->ended; i++) {
+/* Runs branches until all wait, or for a slice: then it is I/O's turn. */
+static void script_run(wf_script *s) {
+    wfi_meter_begin(&s->meter);
+    s->slice = s->meter.busy;
+    for (int i = 0; s->first && i < SCRIPT_RESUMES; i++) {
         script_branch *b = s->first;
         s->first = b->next;
         b->queued = false;
@@ -920,15 +971,35 @@ wf_status wf_script_step(wf_script *s) {
             continue;
         }
         script_resume(s, b);
-        if (s->broken != WF_OK) return s->broken;
-        if (s->first == b) return WF_OK; /* pre-empted: now it is I/O's turn */
+        if (s->ended || s->broken != WF_OK || s->meter.starved) return;
+        wfi_meter_look(&s->meter, true);
+        wfi_meter_turn(s->L);
+        if (script_slice_over(s)) break;
     }
-    if (s->ended) return WF_END;
+    if (script_endless(s))
+        script_fail(s, "the script ran too long without waiting for anything: an endless loop? (the limit is the time "
+                       "that it works between two results)");
+}
+
+static wf_status script_wait(wf_script *s) {
+    wf_delivery delivery;
+    script_wake_held(s);
     if (s->first) return WF_OK;
     wf_status status = wf_deliver(s->config.run, &delivery);
     if (status == WF_OK) script_deliver(s, &delivery);
     if (status == WF_END) script_fail(s, "internal error: the script waits for nothing; please report it");
-    return s->ended ? WF_END : status;
+    return s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : status;
+}
+
+wf_status wf_script_step(wf_script *s) {
+    if (s->ended) return WF_END;
+    if (s->meter.starved) return WF_E_MEMORY;
+    script_mind_stop(s);
+    script_run(s);
+    if (s->broken != WF_OK) return s->broken;
+    if (s->meter.starved) return WF_E_MEMORY;
+    if (s->ended) return WF_END;
+    return s->first ? WF_OK : script_wait(s);
 }
 
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
@@ -940,17 +1011,19 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     if (!s) return WF_E_MEMORY;
     memset(s, 0, sizeof *s);
     s->config = *config;
-    if (s->config.max_steps == 0) s->config.max_steps = SCRIPT_STEPS;
-    s->meter = (wfi_meter){.heap = heap, .hook = script_hook};
+    if (s->config.max_ms == 0) s->config.max_ms = SCRIPT_BUSY_MS;
+    const wf_platform *os = wf_settings(config->run)->platform;
+    s->meter = (wfi_meter){
+        .heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;
-    lua_pushcfunction(s->L, script_setup);
-    int status = lua_pcall(s->L, 0, 1, 0);
-    if (status == LUA_ERRMEM) return WF_E_MEMORY;
-    *out = s;
     lua_State *L = s->L;
+    lua_pushcfunction(L, script_setup);
+    int status = lua_pcall(L, 0, 1, 0);
+    if (status != LUA_OK && wfi_lua_caught(L, status)) return WF_E_MEMORY;
+    *out = s;
     if (status == LUA_OK && !s->result.failed) {
         lua_settop(L, 0);
         return WF_OK;
@@ -981,6 +1054,7 @@ wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t siz
     wf_script s;
     memset(&s, 0, sizeof s);
     s.meter.heap = wf_heap_open(memory, size);
+    s.meter.text_max = SIZE_MAX;
     lua_State *L = s.meter.heap ? lua_newstate(wfi_meter_alloc, &s.meter) : NULL;
     if (cap > 0) buf[0] = '\0';
     if (!L) return WF_E_MEMORY;

@@ -338,8 +338,8 @@ static void test_completed_log(void **state) {
     assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_E_CONFIG);
     wf_delivery d;
     assert_int_equal(wf_deliver(r.w, &d), WF_E_CONFIG);
-    assert_int_equal(wf_note(r.w, false, WF_STR("late")), WF_E_CONFIG);
-    assert_int_equal(wf_run_finish(r.w, WF_RUN_DONE, value, false, 0, 0), WF_E_CONFIG);
+    assert_int_equal(wf_note(r.w, WF_NOTE_LINE, WF_STR("late")), WF_E_CONFIG);
+    assert_int_equal(wf_run_finish(r.w, WF_RUN_DONE, value, false, 0, 0, 0), WF_E_CONFIG);
     uint8_t *log = fake_crash(r.f, FAKE_SYNCED, 0, &size);
     rig_end(&r);
     rig_init(&r, 2, log, size);
@@ -368,7 +368,7 @@ static void test_looking_at_a_killed_run(void **state) {
     (void)state;
     rig_init(&r, 1, NULL, 0);
     rig_start(&r);
-    assert_int_equal(wf_note(r.w, true, WF_STR("Find")), WF_OK);
+    assert_int_equal(wf_note(r.w, WF_NOTE_PHASE, WF_STR("Find")), WF_OK);
     wf_agent_spec ask = {
         .path = WF_STR("a/1"), .prompt = WF_STR("one \"quoted\""), .label = WF_STR("L"), .phase = WF_STR("Find")};
     wf_call call;
@@ -479,7 +479,7 @@ static void test_notes_once(void **state) {
     for (int life = 0; life < 4; life++) {
         if (life > 0) rig_crash(&r, FAKE_SYNCED);
         for (int i = 0; i <= life; i++)
-            assert_int_equal(wf_note(r.w, false, WF_STR("line")), WF_OK);
+            assert_int_equal(wf_note(r.w, WF_NOTE_LINE, WF_STR("line")), WF_OK);
         at_place(&r, life % 2 ? "odd" : "even",
                  life < 2 ? "sync, please" : "and again"); /* by which they are durable */
     }

@@ -74,7 +74,7 @@ static wf_status driver_branch(driver *d, const char *parent, uint64_t rng, uint
 }
 
 wf_status driver_begin(driver *d) {
-    wf_status s = wf_note(d->w, true, WF_STR("the driver begins"));
+    wf_status s = wf_note(d->w, WF_NOTE_PHASE, WF_STR("the driver begins"));
     for (uint32_t i = 0; i < 4 && s == WF_OK; i++) {
         char path[16];
         snprintf(path, sizeof path, "r%u", i);
@@ -114,7 +114,7 @@ wf_status driver_on(driver *d, const wf_delivery *delivery) {
     uint64_t rng = d->tree ? fake_mix(what ^ d->seed) : d->state;
     if (!d->tree && rng % 9 == 0) driver_cancel(d, fake_mix(rng));
     if (rng % 5 == 0) {
-        wf_status s = wf_note(d->w, false, WF_STR("a line"));
+        wf_status s = wf_note(d->w, WF_NOTE_LINE, WF_STR("a line"));
         if (s != WF_OK) return s;
     }
     return driver_branch(d, c->path, rng, d->tree ? 2 : 3);

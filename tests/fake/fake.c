@@ -52,7 +52,8 @@ static size_t fake_some(fake *f, size_t n) {
 /* ---- clock ---- */
 
 static uint64_t fake_now(void *ctx) {
-    return ((fake *)ctx)->now;
+    fake *f = ctx;
+    return f->now += f->tick;
 }
 
 static uint64_t fake_wall(void *ctx) {
@@ -679,7 +680,7 @@ wf_status fake_deliver(fake *f, wf *w, wf_delivery *out) {
 }
 
 wf_status fake_finish(fake *f, wf *w, wf_outcome outcome, const char *value) {
-    wf_status s = wf_run_finish(w, outcome, wf_str_of(value, strlen(value)), false, 0, 0);
+    wf_status s = wf_run_finish(w, outcome, wf_str_of(value, strlen(value)), false, 0, 0, 0);
     for (uint32_t spin = 0; s == WF_OK && spin < FAKE_SPIN; spin++)
         s = fake_step(f, w);
     return s == WF_END ? WF_OK : s;

@@ -133,6 +133,7 @@ typedef void (*fake_tool)(fake *f, const wf_tool_call *call, fake_ticket *out);
 struct fake {
     uint64_t seed, rng;
     uint64_t now, wall;
+    uint64_t tick; /* ms that pass at each look at the clock, as where code works between two */
     uint64_t trace_hash, traces;
 
     /* options, to be set before a run */

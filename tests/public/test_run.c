@@ -544,8 +544,8 @@ static void test_notes_and_records(void **state) {
     (void)state;
     for (int round = 0; round < 2; round++) {
         world_open(o);
-        assert_int_equal(wf_note(o->w, true, WF_STR("Phase one")), WF_OK);
-        assert_int_equal(wf_note(o->w, false, WF_STR("a line")), WF_OK);
+        assert_int_equal(wf_note(o->w, WF_NOTE_PHASE, WF_STR("Phase one")), WF_OK);
+        assert_int_equal(wf_note(o->w, WF_NOTE_LINE, WF_STR("a line")), WF_OK);
         world_ask(o, "one");
         assert_int_equal(world_next(o, &d), WF_OK);
         assert_int_equal(wf_record_next(o->w, &at, &r), WF_E_CONFIG); /* not while it runs */
@@ -561,7 +561,7 @@ static void test_notes_and_records(void **state) {
     assert_int_equal(count_records(o, "call"), 1);
     assert_int_equal(count_records(o, "turn"), 1);
     assert_int_equal(count_records(o, "end"), 2);
-    assert_int_equal(wf_note(o->w, false, WF_STR("late")), WF_E_CONFIG);
+    assert_int_equal(wf_note(o->w, WF_NOTE_LINE, WF_STR("late")), WF_E_CONFIG);
 }
 
 static void test_call_get(void **state) {

@@ -278,7 +278,7 @@ static inline wf_status world_next(world *o, wf_delivery *out) {
 
 static inline void world_finish(world *o, wf_outcome outcome, const char *value) {
     uint32_t wait_ms;
-    wf_status s = wf_run_finish(o->w, outcome, wf_str_of(value, strlen(value)), false, 0, 0);
+    wf_status s = wf_run_finish(o->w, outcome, wf_str_of(value, strlen(value)), false, 0, 0, 0);
     assert_int_equal(s, WF_OK);
     for (int i = 0; i < 1000 && s == WF_OK; i++)
         s = wf_step(o->w, 8, &wait_ms);

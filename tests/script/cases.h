@@ -10,7 +10,8 @@
 typedef struct run_case {
     const char *source; /* META is put before it, on the same line */
     const char
-        *want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT */
+        *want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT; "out of memory": it
+                  * is paused for want of memory */
 } run_case;
 
 static inline char *with_meta(const char *source) {
@@ -32,6 +33,7 @@ static inline char *result_text(const stage *w) {
 static inline bool result_is(const stage *w, const char *source, const char *want) {
     char *got = result_text(w);
     bool failure = want[0] == '!', part = want[0] == '~';
+    if (w->starved) got = strcpy(realloc(got, 16), "out of memory");
     bool fine =
         w->result.failed == failure && (failure || part ? strstr(got, want + 1) != NULL : strcmp(got, want) == 0);
     if (!fine) print_error("%s\n  wanted: %s\n  got:    %s%s\n", source, want, w->result.failed ? "!" : "", got);

@@ -30,7 +30,8 @@ typedef struct stage {
     wf_config config;
     size_t block_size, script_size;
     bool no_exec;
-    uint64_t max_steps;
+    uint64_t max_ms;
+    bool starved; /* it ended for want of memory */
     const char *args;
 
     fake *f;
@@ -185,7 +186,10 @@ static void stage_trace(void *ctx, const wf_trace *event) {
         break;
     case WF_TRACE_PHASE:
     case WF_TRACE_NOTE:
-        snprintf(s->notes + n, sizeof s->notes - n, "%c%.*s|", event->type == WF_TRACE_PHASE ? '#' : '-',
+    case WF_TRACE_ERROR:
+        snprintf(s->notes + n, sizeof s->notes - n, "%c%.*s|", event->type == WF_TRACE_PHASE   ? '#'
+                                                                 : event->type == WF_TRACE_NOTE ? '-'
+                                                                                                : '!',
                  (int)event->text.len, event->text.ptr);
         break;
     default:
@@ -238,9 +242,10 @@ static wf_status stage_open_script(stage *s, wf_str source) {
                                .source = source,
                                .name = WF_STR("t.lua"),
                                .memory_size = s->script_size,
-                               .max_steps = s->max_steps,
+                               .max_ms = s->max_ms,
                                .exec = !s->no_exec};
     if (s->args) config.args = wf_str_of(s->args, strlen(s->args));
+    if (s->max_ms > 0) s->f->tick = 1;
     config.memory = s->memory = malloc(s->script_size);
     assert_non_null(s->memory);
     return wf_script_open(&s->script, &config);
@@ -250,7 +255,9 @@ static wf_status stage_open_script(stage *s, wf_str source) {
 static bool stage_turn(stage *s) {
     uint32_t wait;
     wf_status status = wf_script_step(s->script);
-    if (status == WF_END) return false;
+    s->starved = status == WF_E_MEMORY;
+    if (s->starved) wf_run_stop(s->wf, WF_RUN_PAUSED, WF_STR("more memory"));
+    if (status == WF_END || s->starved) return false;
     if (status < 0) fail_msg("wf_script_step: %s", wf_status_name(status));
     wf_status pumped = wf_step(s->wf, 64, &wait);
     if (pumped < 0) fail_msg("wf_step: %s", wf_status_name(pumped));
@@ -265,7 +272,8 @@ static void stage_finish(stage *s) {
     wf_script_result_get(s->script, &s->result);
     const wf_script_result *r = &s->result;
     wf_outcome outcome = r->failed ? WF_RUN_FAILED : WF_RUN_DONE;
-    assert_int_equal(wf_run_finish(s->wf, outcome, r->value, r->json, r->dropped, r->rejected), WF_OK);
+    assert_int_equal(wf_run_finish(s->wf, outcome, r->value, r->json, r->dropped, r->rejected, r->script_errors),
+                     WF_OK);
     while ((status = wf_step(s->wf, 64, &wait)) == WF_OK)
         if (wait > 0) assert_true(fake_sleep(s->f, wait));
     assert_int_equal(status, WF_END);

@@ -11,9 +11,19 @@ static void sliced_sethook(lua_State *L, lua_Hook hook, int mask, int count) {
     lua_sethook(L, hook, mask, slice > 0 && count > slice ? slice : count);
 }
 
-#define lua_sethook sliced_sethook
+#include "../../src/script/luaaux.h"
+
+/* Each look counts as a millisecond of work, and no time passes for others. */
+static void sliced_look(wfi_meter *m, bool interruptible) {
+    wfi_meter_look(m, interruptible);
+    m->busy += slice > 0;
+}
+
+#define lua_sethook    sliced_sethook
+#define wfi_meter_look sliced_look
 #include "../../src/script/script.c"
 #undef lua_sethook
+#undef wfi_meter_look
 
 #include "stage.h"
 
@@ -334,7 +344,7 @@ static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t
     outcome o = {0};
     s->block_size = 2u << 20;
     s->script_size = 1u << 20;
-    s->max_steps = UINT64_C(1) << 50; /* looks are frequent here, and each counts as many instructions */
+    s->max_ms = UINT64_C(1) << 40; /* looks are frequent here */
     s->config.lanes = (uint32_t)(1 + timing % 7);
     s->config.max_agents = PATHS_MAX;
     s->config.max_calls = PATHS_MAX;
@@ -346,6 +356,7 @@ static outcome perform_sliced(const char *source, uint64_t timing, const uint8_t
     wf_str text = wf_str_of(source, strlen(source));
     stage_open_run(s, text);
     assert_int_equal(stage_open_script(s, text), WF_OK);
+    s->f->tick = 0;
     bool alive = true;
     while (alive && (stop_after == 0 || s->turns < stop_after))
         alive = stage_turn(s);

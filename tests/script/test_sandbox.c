@@ -19,6 +19,7 @@
 /* ---- a state whose memory is counted, limited and made to fail ---- */
 
 typedef struct heap {
+    wfi_meter meter; /* what the sandbox takes the allocator's context for */
     size_t used, limit;
     uint64_t calls, fail_at;
 } heap;
@@ -32,8 +33,9 @@ static void *heap_alloc(void *ctx, void *p, size_t old, size_t size) {
         return NULL;
     }
     if (size > old) { /* Lua relies on shrinking */
-        if (++h->calls == h->fail_at) return NULL;
-        if (h->limit && h->used - old + size > h->limit) return NULL;
+        bool fails = ++h->calls == h->fail_at || (h->limit && h->used - old + size > h->limit);
+        h->meter.refused += fails;
+        if (fails) return NULL;
     }
     void *q = realloc(p, size);
     if (q) h->used = h->used - old + size;
@@ -58,9 +60,9 @@ static int host_print(lua_State *L) {
     return 0;
 }
 
-static int raise_stop(lua_State *L) {
-    wfi_lua_push_stop(L);
-    return lua_error(L);
+static int starve(lua_State *L) {
+    wfi_meter_of(L)->starved = true;
+    return luaL_error(L, "not enough memory");
 }
 
 static int can_yield(lua_State *L) {
@@ -75,8 +77,8 @@ static int open_protected(lua_State *L) {
     lua_setfield(L, -3, "print");
     wfi_sandbox_load(L, pieces);
     lua_register(L, "unused", host_print); /* goes into the old globals, which must vanish */
-    lua_pushcfunction(L, raise_stop);
-    lua_setfield(L, -2, "stop");
+    lua_pushcfunction(L, starve);
+    lua_setfield(L, -2, "starve");
     lua_pushcfunction(L, can_yield);
     lua_setfield(L, -2, "yieldable");
     wfi_sandbox_seal(L);
@@ -131,9 +133,9 @@ static const char *run_in(lua_State *L, const char *code) {
     lua_checkstack(co, 8);
     if (status != LUA_OK) {
         const char *text = lua_tostring(co, -1);
-        wfi_lua_push_stop(co);
-        if (lua_rawequal(co, -1, -2)) text = "stop";
-        snprintf(out, sizeof out, "error: %s", text ? text : luaL_typename(co, -2));
+        if (wfi_lua_caught(co, status)) text = "starved";
+        wfi_meter_of(L)->starved = false;
+        snprintf(out, sizeof out, "error: %s", text ? text : luaL_typename(co, -1));
         n = 0;
     }
     for (int i = 1; i <= n && used < sizeof out; i++) {
@@ -146,7 +148,7 @@ static const char *run_in(lua_State *L, const char *code) {
 }
 
 static const char *run(const char *code) {
-    heap h = {0};
+    heap h = {.used = 0};
     lua_State *L = open_state(&h);
     const char *out = run_in(L, code);
     lua_close(L);
@@ -223,10 +225,10 @@ static const snippet base_cases[] = {
     {"return xpcall(function(a) return a + 1 end, print, 4)", "true,5"},
     {"return xpcall(error, function(m) error('again', 0) end, 'x')", "false,again"},
     {"local ok = xpcall(print) return ok", "error: t:1: bad argument #2 to 'xpcall' (function expected, got no value)"},
-    {"return pcall(function() return pcall(stop) end)", "error: stop"},
-    {"return xpcall(stop, function() return 1 end)", "error: stop"},
-    {"return xpcall(error, stop)", "error: stop"},
-    {"for i = 1, 3 do pcall(function() while true do stop() end end) end", "error: stop"},
+    {"return pcall(function() return pcall(starve) end)", "error: starved"},
+    {"return xpcall(starve, function() return 1 end)", "error: starved"},
+    {"return xpcall(error, starve)", "error: starved"},
+    {"for i = 1, 3 do pcall(function() while true do starve() end end) end", "error: starved"},
     {"return getmetatable(''), getmetatable({}), getmetatable(setmetatable({}, {__metatable = 7}))", "false,nil,7"},
     {"setmetatable({}, {__gc = print})",
      "error: t:1: setmetatable: __gc is not allowed here: when it runs would differ from run to "
@@ -259,7 +261,7 @@ static const snippet base_cases[] = {
      "3,false,t:1: attempt to call a nil value (method 'len')"},
     {"local s = '' for k in pairs(_ENV) do s = s .. k .. ' ' end return s",
      "assert error getmetatable ipairs json math next null pairs pcall print rawequal rawget rawlen rawset select "
-     "setmetatable stop string table tonumber tostring type utf8 xpcall yieldable "},
+     "setmetatable starve string table tonumber tostring type utf8 xpcall yieldable "},
     {"local s = '' for k in pairs(string) do s = s .. k .. ' ' end for k in pairs(table) do s = s .. k .. ' ' end "
      "return s",
      "byte char find format gmatch gsub len lower match pack packsize rep reverse sub unpack upper concat insert move "
@@ -506,7 +508,7 @@ static void test_json(void **state) {
 /* Runs the same program in the stock library and here, and compares what it returns. */
 static void check_same(const char *code) {
     static char mine[65536];
-    heap h = {0};
+    heap h = {.used = 0};
     snprintf(mine, sizeof mine, "%s", run(code));
     lua_State *L = lua_newstate(heap_alloc, &h);
     luaL_openlibs(L);
@@ -604,7 +606,7 @@ static void test_patterns_as_stock(void **state) {
         "%1", "%2",  "^",  "$",    "%",    "[",    "[^",     "a*",   ".-",          "(.)", "%f",     "%b",
         "%p", "%u",  "%x", "%c",   "%g",   "%l",   "%S",     "%A",   "%W",          "%z",  "[%a-z]", "[b-%z]",
         "%(", "(a*", "b)", "[%]]", "[a%",  "%f[^", "[^%s-]", "\xe4", "[\xc0-\xff]", ".*",  ".+",     "a?"};
-    heap h[2] = {{0}, {0}};
+    heap h[2] = {{.used = 0}, {.used = 0}};
     lua_State *mine = open_state(&h[0]), *stock = lua_newstate(heap_alloc, &h[1]);
     luaL_openlibs(stock);
     for (int s = 0; s < 2; s++) {
@@ -670,35 +672,35 @@ static void test_hostile(void **state) {
         {"for w in ('a'):rep(500000):gmatch('a*a*b') do end", "pattern took more than"},
         {"return (('a'):rep(1000000) .. 'b'):find(('a'):rep(400000) .. 'c', 1, true)", "pattern took more than"},
         {"return ('a'):rep(100000):find('[' .. ('b'):rep(10000) .. ']')", "pattern took more than"},
-        {"return ('x'):rep(1 << 30)", "not enough memory"},
-        {"return ('x'):rep(1 << 24, ('y'):rep(100))", "not enough memory"},
-        {"local t = {} while true do t[#t + 1] = {} end", "not enough memory"},
-        {"local s = 'x' while true do s = s .. s end", "not enough memory"},
-        {"return ('x'):rep(1000000):gsub('.', ('y'):rep(1000))", "not enough memory"},
-        {"local function f() return 1 + f() end f()", "memory|stack overflow"},
+        {"return ('x'):rep(1 << 30)", "starved"},
+        {"return ('x'):rep(1 << 24, ('y'):rep(100))", "starved"},
+        {"local t = {} while true do t[#t + 1] = {} end", "starved"},
+        {"local s = 'x' while true do s = s .. s end", "starved"},
+        {"return ('x'):rep(1000000):gsub('.', ('y'):rep(1000))", "starved"},
+        {"local function f() return 1 + f() end f()", "starved|stack overflow"},
         {"local function f() return pcall(f) end f() error('end')", "end"},
-        {"local function f() return 1 + select(2, pcall(f)) end f()", "stack overflow|arithmetic|memory"},
+        {"local function f() return 1 + select(2, pcall(f)) end f()", "stack overflow|arithmetic|starved"},
         {"local t = setmetatable({}, {}) getmetatable(t).__index = function(t, k) return t[k .. 'x'] end return t.x",
-         "stack overflow|memory"},
+         "stack overflow|starved"},
         {"local t = {} for i = 1, 500 do t = setmetatable({}, {__index = t}) end return t.x",
          "ok|'__index' chain too long"},
         {"local t = setmetatable({}, {__tostring = function(t) return tostring(t) end}) return tostring(t)",
-         "stack overflow|memory"},
+         "stack overflow|starved"},
         {"table.sort({3,2,1}, function() local function g() return g() + 1 end return g() end)",
-         "stack overflow|memory"},
-        {"return string.format('%99.99f', 1e308):rep(1e6)", "not enough memory"},
+         "stack overflow|starved"},
+        {"return string.format('%99.99f', 1e308):rep(1e6)", "starved"},
         {"return ('%5000d'):format(1)", "invalid conversion"},
-        {"return string.pack('c1000000000', '')", "not enough memory"},
+        {"return string.pack('c1000000000', '')", "starved"},
         {"local t = setmetatable({}, {__len = function() return 1 << 40 end}) table.sort(t)", "array too big"},
         {"local t = setmetatable({}, {__len = function() return 1 << 30 end, __index = function() return 1 end}) "
          "table.sort(t)",
-         "not enough memory"},
+         "starved"},
         {"local t = {} for i = 1, 100000 do t['k' .. i] = i end local n = 0 for k, v in pairs(t) do n = n + 1 end "
          "error('n' .. n)",
          "n100000"},
-        {"return json.encode(('\\1'):rep(4000000))", "not enough memory"},
+        {"return json.encode(('\\1'):rep(4000000))", "starved"},
         {"return json.decode(('['):rep(1000000))", "bad JSON"},
-        {"return select('#', table.unpack({}, 1, 900000))", "ok|too many results|memory|stack overflow"},
+        {"return select('#', table.unpack({}, 1, 900000))", "ok|too many results|starved|stack overflow"},
         {"return string.char(table.unpack({}, 1, 100000))", "number expected"},
         {"local a = {} for i = 1, 200 do a = {a} end return json.encode(a)", "nested deeper than 128"},
         {"return ('a'):rep(200000):find(('a*'):rep(150) .. 'b')", "pattern took more than"},
@@ -726,7 +728,7 @@ static void test_hostile(void **state) {
 /* A long search lets others work meanwhile; where it cannot, it still ends. */
 static void test_search_gives_way(void **state) {
     (void)state;
-    heap h = {0};
+    heap h = {.used = 0};
     lua_State *L = open_state(&h);
     assert_string_equal(run_in(L, "return (('a'):rep(300) .. 'b'):find('.-.-c')"), "nil");
     assert_true(preemptions >= 10);
@@ -749,9 +751,9 @@ static void test_exhaustion(void **state) {
         "local g = s:gsub('%d+', function(d) return '<' .. d .. '>' end)\n"
         "for w in g:gmatch('%b<>') do n = n + #w end\n"
         "return n, #g, ('%s %d'):format(u, n), pcall(error, 'x'), table.concat({1, 2, 3}, ', '), undefined_one == nil";
-    heap h = {0};
+    heap h = {.used = 0};
     for (uint64_t n = 1;; n++) {
-        h = (heap){0};
+        h = (heap){.used = 0};
         lua_State *L = open_state(&h);
         h.calls = 0;
         h.fail_at = n;
@@ -773,7 +775,7 @@ static void test_exhaustion(void **state) {
 static void test_open_exhaustion(void **state) {
     (void)state;
     for (uint64_t n = 1;; n++) {
-        heap h = {0};
+        heap h = {.used = 0};
         lua_State *L = lua_newstate(heap_alloc, &h);
         assert_non_null(L);
         h.calls = 0;
