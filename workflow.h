@@ -593,12 +593,12 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;      /* finished well in this run or before */
-    uint32_t failed;    /* failed, whether or not the script handled it */
-    uint32_t cached;    /* of done and failed: answered from the log */
-    uint32_t dropped;   /* branches that dropped out on purpose */
-    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;          /* finished well in this run or before */
+    uint32_t failed;        /* failed, whether or not the script handled it */
+    uint32_t cached;        /* of done and failed: answered from the log */
+    uint32_t dropped;       /* branches that dropped out on purpose */
+    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
+    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
@@ -867,8 +867,8 @@ typedef struct wf_script_result {
     bool failed;
     wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
     bool json;
-    uint32_t dropped;  /* branches that dropped out on purpose */
-    uint32_t rejected; /* agents whose last answer a `check` rejected */
+    uint32_t dropped;       /* branches that dropped out on purpose */
+    uint32_t rejected;      /* agents whose last answer a `check` rejected */
     uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
 } wf_script_result;
 
@@ -11735,8 +11735,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census = (wf_census){m->done,      m->failed,  m->cached,       m->dropped,
-                                   m->cancelled, m->not_run, m->script_errors};
+        out->census =
+            (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run, m->script_errors};
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;
@@ -24408,12 +24408,12 @@ WFI bool wfi_lua_is_null(lua_State *L, int index);
 
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-#define METER_FRESH      ((size_t)32 << 10)  /* bytes allocated from which on the collector has a turn */
-#define METER_PACE       ((size_t)16 << 10)  /* bytes allocated for which it takes a step: a cycle is over long before */
-                                             /* the memory in use has doubled */
-#define METER_STEP_LOG2  11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
-#define METER_TURN_MS    5                   /* of its steps at a time */
-#define METER_GAP_MS     20                  /* more between two looks is not the code's doing */
+#define METER_FRESH ((size_t)32 << 10) /* bytes allocated from which on the collector has a turn */
+#define METER_PACE  ((size_t)16 << 10) /* bytes allocated for which it takes a step: a cycle is over long before */
+                                       /* the memory in use has doubled */
+#define METER_STEP_LOG2  11            /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define METER_TURN_MS    5             /* of its steps at a time */
+#define METER_GAP_MS     20            /* more between two looks is not the code's doing */
 #define METER_LEAST      ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define METER_LOOK       10000               /* instructions between two looks */
 #define METER_LOOK_LEAST 100                 /* ... where large texts make them expensive: */
@@ -24563,7 +24563,7 @@ WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
 
 WFI void wfi_meter_adopt(lua_State *L) {
     wfi_meter *m = wfi_meter_of(L);
-    lua_pushfstring(L, "a text of more than %I bytes: build it in parts", (LUAI_UACINT)m->text_max);
+    lua_pushfstring(L, "a text of more than %I bytes; build it in parts", (LUAI_UACINT)m->text_max);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &meter_too_long);
     lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
     lua_gc(L, LUA_GCSTOP);
@@ -25933,11 +25933,15 @@ static int luastring_gmatch(lua_State *L) {
 }
 
 static int luastring_rep(lua_State *L) {
-    if (luastring_arg(L, 1).len == 0 && (lua_isnoneornil(L, 3) || luastring_arg(L, 3).len == 0)) {
-        luaL_checkinteger(L, 2);
+    size_t each = luastring_arg(L, 1).len + (lua_isnoneornil(L, 3) ? 0 : luastring_arg(L, 3).len);
+    lua_Integer n = luaL_checkinteger(L, 2);
+    if (each == 0) {
         lua_pushliteral(L, ""); /* stock would count to n */
         return 1;
     }
+    size_t most = wfi_meter_of(L)->text_max;
+    if (n > 0 && (lua_Unsigned)n > most / each)
+        return wfi_lua_error(L, "string.rep: a text of more than %I bytes; build it in parts", (LUAI_UACINT)most);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
@@ -26492,10 +26496,15 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 }
 
 WFI void wfi_sandbox_open(lua_State *L) {
-    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},     {"front", sandbox_front},
-                                        {"near", sandbox_near},     {"metamethod", sandbox_metamethod},
-                                        {"less", sandbox_less},     {"join", sandbox_join},     {"pcall", sandbox_pcall},
-                                        {"unpack", sandbox_unpack}, {NULL, NULL}};
+    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},
+                                        {"front", sandbox_front},
+                                        {"near", sandbox_near},
+                                        {"metamethod", sandbox_metamethod},
+                                        {"less", sandbox_less},
+                                        {"join", sandbox_join},
+                                        {"pcall", sandbox_pcall},
+                                        {"unpack", sandbox_unpack},
+                                        {NULL, NULL}};
     static const luaL_Reg for_env[] = {{"tostring", sandbox_tostring},
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},
@@ -26624,17 +26633,17 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 
 
 
-#define SCRIPT_SLICE_MS      10          /* of processor time before a branch is pre-empted, and I/O has its turn */
-#define SCRIPT_STUCK_MS      100         /* that code which cannot be pre-empted may take */
-#define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
-#define SCRIPT_FRAMES        20          /* shown of a traceback */
-#define SCRIPT_RESUMES       256         /* branches resumed in one step */
-#define SCRIPT_BUSY_MS       30000u      /* default of max_ms */
-#define SCRIPT_STOPPED_MS    1000u       /* that a script may still work once the run stops */
-#define SCRIPT_PATH_MAX      400u
-#define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
-#define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
-#define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
+#define SCRIPT_SLICE_MS   10     /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
+#define SCRIPT_LINE_MAX   200u   /* bytes shown of a line */
+#define SCRIPT_FRAMES     20     /* shown of a traceback */
+#define SCRIPT_RESUMES    256    /* branches resumed in one step */
+#define SCRIPT_BUSY_MS    30000u /* default of max_ms */
+#define SCRIPT_STOPPED_MS 1000u  /* that a script may still work once the run stops */
+#define SCRIPT_PATH_MAX   400u
+#define SCRIPT_NAMED      (1u << 20)  /* bytes of a source that are searched for what it names */
+#define SCRIPT_NOTED      (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define SCRIPT_NOTE       64u         /* ... and what a record adds to each */
 
 typedef struct script_branch {
     lua_State *co;
@@ -26653,10 +26662,10 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint64_t slice;          /* the meter's busy time at the begin of this step */
-    script_branch *next_up;  /* spawned by the branch that runs; goes before it */
-    script_branch *held;     /* fan-outs that wait for memory, through `next` */
-    bool changed;            /* something was delivered since they looked */
+    uint64_t slice;         /* the meter's busy time at the begin of this step */
+    script_branch *next_up; /* spawned by the branch that runs; goes before it */
+    script_branch *held;    /* fan-outs that wait for memory, through `next` */
+    bool changed;           /* something was delivered since they looked */
     uint32_t dropped, rejected, errors;
     uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
@@ -27296,7 +27305,9 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);
 
-    if (script_load(L) != LUA_OK) {
+    int status = script_load(L);
+    if (status != LUA_OK) {
+        if (wfi_lua_caught(L, status)) return lua_error(L);
         s->result.failed = true;
         return 1;
     }
@@ -27615,8 +27626,8 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     s->config = *config;
     if (s->config.max_ms == 0) s->config.max_ms = SCRIPT_BUSY_MS;
     const wf_platform *os = wf_settings(config->run)->platform;
-    s->meter = (wfi_meter){
-        .heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
+    s->meter =
+        (wfi_meter){.heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
@@ -27761,8 +27772,8 @@ struct wf_rules {
     rules_lane *lanes;
     rules_file files[RULES_FILES];
     uint64_t arrivals;
-    rules_file *file; /* that works, or did last */
-    uint64_t slice;   /* the meter's busy time when it began */
+    rules_file *file;  /* that works, or did last */
+    uint64_t slice;    /* the meter's busy time when it began */
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
 };
@@ -27883,11 +27894,8 @@ static const char *rules_why(lua_State *L, int status) {
 }
 
 static void rules_start(wf_rules *r, rules_file *f) {
-    f->meter = (wfi_meter){.heap = r->heap,
-                           .now_ms = r->config.now_ms,
-                           .ctx = r->config.ctx,
-                           .hook = rules_hook,
-                           .text_max = SIZE_MAX};
+    f->meter = (wfi_meter){
+        .heap = r->heap, .now_ms = r->config.now_ms, .ctx = r->config.ctx, .hook = rules_hook, .text_max = SIZE_MAX};
     f->L = lua_newstate(wfi_meter_alloc, &f->meter);
     if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");

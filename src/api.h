@@ -575,12 +575,12 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;      /* finished well in this run or before */
-    uint32_t failed;    /* failed, whether or not the script handled it */
-    uint32_t cached;    /* of done and failed: answered from the log */
-    uint32_t dropped;   /* branches that dropped out on purpose */
-    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;   /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;          /* finished well in this run or before */
+    uint32_t failed;        /* failed, whether or not the script handled it */
+    uint32_t cached;        /* of done and failed: answered from the log */
+    uint32_t dropped;       /* branches that dropped out on purpose */
+    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
+    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
@@ -849,8 +849,8 @@ typedef struct wf_script_result {
     bool failed;
     wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
     bool json;
-    uint32_t dropped;  /* branches that dropped out on purpose */
-    uint32_t rejected; /* agents whose last answer a `check` rejected */
+    uint32_t dropped;       /* branches that dropped out on purpose */
+    uint32_t rejected;      /* agents whose last answer a `check` rejected */
     uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
 } wf_script_result;
 

@@ -358,8 +358,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census = (wf_census){m->done,      m->failed,  m->cached,       m->dropped,
-                                   m->cancelled, m->not_run, m->script_errors};
+        out->census =
+            (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run, m->script_errors};
     }
     out->usage = w->env.spent;
     out->delivered = w->delivered;

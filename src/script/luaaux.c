@@ -8,12 +8,12 @@
 
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-#define METER_FRESH      ((size_t)32 << 10)  /* bytes allocated from which on the collector has a turn */
-#define METER_PACE       ((size_t)16 << 10)  /* bytes allocated for which it takes a step: a cycle is over long before */
-                                             /* the memory in use has doubled */
-#define METER_STEP_LOG2  11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
-#define METER_TURN_MS    5                   /* of its steps at a time */
-#define METER_GAP_MS     20                  /* more between two looks is not the code's doing */
+#define METER_FRESH ((size_t)32 << 10) /* bytes allocated from which on the collector has a turn */
+#define METER_PACE  ((size_t)16 << 10) /* bytes allocated for which it takes a step: a cycle is over long before */
+                                       /* the memory in use has doubled */
+#define METER_STEP_LOG2  11            /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define METER_TURN_MS    5             /* of its steps at a time */
+#define METER_GAP_MS     20            /* more between two looks is not the code's doing */
 #define METER_LEAST      ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define METER_LOOK       10000               /* instructions between two looks */
 #define METER_LOOK_LEAST 100                 /* ... where large texts make them expensive: */
@@ -163,7 +163,7 @@ WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
 
 WFI void wfi_meter_adopt(lua_State *L) {
     wfi_meter *m = wfi_meter_of(L);
-    lua_pushfstring(L, "a text of more than %I bytes: build it in parts", (LUAI_UACINT)m->text_max);
+    lua_pushfstring(L, "a text of more than %I bytes; build it in parts", (LUAI_UACINT)m->text_max);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &meter_too_long);
     lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
     lua_gc(L, LUA_GCSTOP);

@@ -174,11 +174,15 @@ static int luastring_gmatch(lua_State *L) {
 }
 
 static int luastring_rep(lua_State *L) {
-    if (luastring_arg(L, 1).len == 0 && (lua_isnoneornil(L, 3) || luastring_arg(L, 3).len == 0)) {
-        luaL_checkinteger(L, 2);
+    size_t each = luastring_arg(L, 1).len + (lua_isnoneornil(L, 3) ? 0 : luastring_arg(L, 3).len);
+    lua_Integer n = luaL_checkinteger(L, 2);
+    if (each == 0) {
         lua_pushliteral(L, ""); /* stock would count to n */
         return 1;
     }
+    size_t most = wfi_meter_of(L)->text_max;
+    if (n > 0 && (lua_Unsigned)n > most / each)
+        return wfi_lua_error(L, "string.rep: a text of more than %I bytes; build it in parts", (LUAI_UACINT)most);
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");

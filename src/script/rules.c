@@ -55,8 +55,8 @@ struct wf_rules {
     rules_lane *lanes;
     rules_file files[RULES_FILES];
     uint64_t arrivals;
-    rules_file *file; /* that works, or did last */
-    uint64_t slice;   /* the meter's busy time when it began */
+    rules_file *file;  /* that works, or did last */
+    uint64_t slice;    /* the meter's busy time when it began */
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
     lua_State *co;     /* the coroutine that does it */
 };
@@ -177,11 +177,8 @@ static const char *rules_why(lua_State *L, int status) {
 }
 
 static void rules_start(wf_rules *r, rules_file *f) {
-    f->meter = (wfi_meter){.heap = r->heap,
-                           .now_ms = r->config.now_ms,
-                           .ctx = r->config.ctx,
-                           .hook = rules_hook,
-                           .text_max = SIZE_MAX};
+    f->meter = (wfi_meter){
+        .heap = r->heap, .now_ms = r->config.now_ms, .ctx = r->config.ctx, .hook = rules_hook, .text_max = SIZE_MAX};
     f->L = lua_newstate(wfi_meter_alloc, &f->meter);
     if (!f->L) {
         rules_set_error(f, f->name, "not enough memory for its Lua state; give more --memory");

@@ -384,10 +384,15 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 }
 
 WFI void wfi_sandbox_open(lua_State *L) {
-    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},     {"front", sandbox_front},
-                                        {"near", sandbox_near},     {"metamethod", sandbox_metamethod},
-                                        {"less", sandbox_less},     {"join", sandbox_join},     {"pcall", sandbox_pcall},
-                                        {"unpack", sandbox_unpack}, {NULL, NULL}};
+    static const luaL_Reg for_host[] = {{"fail", sandbox_fail},
+                                        {"front", sandbox_front},
+                                        {"near", sandbox_near},
+                                        {"metamethod", sandbox_metamethod},
+                                        {"less", sandbox_less},
+                                        {"join", sandbox_join},
+                                        {"pcall", sandbox_pcall},
+                                        {"unpack", sandbox_unpack},
+                                        {NULL, NULL}};
     static const luaL_Reg for_env[] = {{"tostring", sandbox_tostring},
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},

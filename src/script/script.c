@@ -22,17 +22,17 @@
 #include "patterns.h"
 #include "prelude.h"
 
-#define SCRIPT_SLICE_MS      10          /* of processor time before a branch is pre-empted, and I/O has its turn */
-#define SCRIPT_STUCK_MS      100         /* that code which cannot be pre-empted may take */
-#define SCRIPT_LINE_MAX      200u        /* bytes shown of a line */
-#define SCRIPT_FRAMES        20          /* shown of a traceback */
-#define SCRIPT_RESUMES       256         /* branches resumed in one step */
-#define SCRIPT_BUSY_MS       30000u      /* default of max_ms */
-#define SCRIPT_STOPPED_MS    1000u       /* that a script may still work once the run stops */
-#define SCRIPT_PATH_MAX      400u
-#define SCRIPT_NAMED         (1u << 20)  /* bytes of a source that are searched for what it names */
-#define SCRIPT_NOTED         (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
-#define SCRIPT_NOTE          64u         /* ... and what a record adds to each */
+#define SCRIPT_SLICE_MS   10     /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
+#define SCRIPT_LINE_MAX   200u   /* bytes shown of a line */
+#define SCRIPT_FRAMES     20     /* shown of a traceback */
+#define SCRIPT_RESUMES    256    /* branches resumed in one step */
+#define SCRIPT_BUSY_MS    30000u /* default of max_ms */
+#define SCRIPT_STOPPED_MS 1000u  /* that a script may still work once the run stops */
+#define SCRIPT_PATH_MAX   400u
+#define SCRIPT_NAMED      (1u << 20)  /* bytes of a source that are searched for what it names */
+#define SCRIPT_NOTED      (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define SCRIPT_NOTE       64u         /* ... and what a record adds to each */
 
 typedef struct script_branch {
     lua_State *co;
@@ -51,10 +51,10 @@ struct wf_script {
     lua_State *L;
     script_branch *main, *current, *first, *last;
     uint64_t seed;
-    uint64_t slice;          /* the meter's busy time at the begin of this step */
-    script_branch *next_up;  /* spawned by the branch that runs; goes before it */
-    script_branch *held;     /* fan-outs that wait for memory, through `next` */
-    bool changed;            /* something was delivered since they looked */
+    uint64_t slice;         /* the meter's busy time at the begin of this step */
+    script_branch *next_up; /* spawned by the branch that runs; goes before it */
+    script_branch *held;    /* fan-outs that wait for memory, through `next` */
+    bool changed;           /* something was delivered since they looked */
     uint32_t dropped, rejected, errors;
     uint64_t noted;   /* bytes of lines */
     wf_status broken; /* of the run, met inside a call of the script */
@@ -694,7 +694,9 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);
 
-    if (script_load(L) != LUA_OK) {
+    int status = script_load(L);
+    if (status != LUA_OK) {
+        if (wfi_lua_caught(L, status)) return lua_error(L);
         s->result.failed = true;
         return 1;
     }
@@ -1013,8 +1015,8 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     s->config = *config;
     if (s->config.max_ms == 0) s->config.max_ms = SCRIPT_BUSY_MS;
     const wf_platform *os = wf_settings(config->run)->platform;
-    s->meter = (wfi_meter){
-        .heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
+    s->meter =
+        (wfi_meter){.heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
     if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;

@@ -9,8 +9,8 @@
 
 typedef struct run_case {
     const char *source; /* META is put before it, on the same line */
-    const char
-        *want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT; "out of memory": it
+    const char *
+        want; /* the result; "!TEXT": the script fails and its error holds TEXT; "~TEXT": the result holds TEXT; "out of memory": it
                   * is paused for want of memory */
 } run_case;
 

@@ -187,9 +187,10 @@ static void stage_trace(void *ctx, const wf_trace *event) {
     case WF_TRACE_PHASE:
     case WF_TRACE_NOTE:
     case WF_TRACE_ERROR:
-        snprintf(s->notes + n, sizeof s->notes - n, "%c%.*s|", event->type == WF_TRACE_PHASE   ? '#'
-                                                                 : event->type == WF_TRACE_NOTE ? '-'
-                                                                                                : '!',
+        snprintf(s->notes + n, sizeof s->notes - n, "%c%.*s|",
+                 event->type == WF_TRACE_PHASE  ? '#'
+                 : event->type == WF_TRACE_NOTE ? '-'
+                                                : '!',
                  (int)event->text.len, event->text.ptr);
         break;
     default:

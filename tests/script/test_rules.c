@@ -48,12 +48,8 @@ static bench *bench_open(const char *model, size_t memory) {
     b->now = 1000;
     b->memory = malloc(memory);
     assert_non_null(b->memory);
-    wf_rules_config config = {.now_ms = bench_now,
-                              .ctx = b,
-                              .lanes = LANES,
-                              .memory = b->memory,
-                              .memory_size = memory,
-                              .max_ms = 500};
+    wf_rules_config config = {
+        .now_ms = bench_now, .ctx = b, .lanes = LANES, .memory = b->memory, .memory_size = memory, .max_ms = 500};
     assert_int_equal(wf_rules_open(&b->rules, &config), WF_OK);
     return b;
 }

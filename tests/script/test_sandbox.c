@@ -86,6 +86,7 @@ static int open_protected(lua_State *L) {
 }
 
 static lua_State *open_state(heap *h) {
+    h->meter.text_max = SIZE_MAX;
     lua_State *L = lua_newstate(heap_alloc, h);
     assert_non_null(L);
     lua_pushcfunction(L, open_protected);
