@@ -99,9 +99,13 @@ WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
     if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     void *q = wf_heap_resize(m->heap, p, n);
-    size_t limit, high, work = n;
+    size_t work = n;
     if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
-    if (!q) wf_heap_stats(m->heap, &limit, &work, &high);
+    if (!q) {
+        wf_heap_use use;
+        wf_heap_stats(m->heap, &use);
+        work = use.used;
+    }
     m->steps += work / LUAAUX_BYTES;
     if (m->running) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
     return q;

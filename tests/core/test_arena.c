@@ -128,7 +128,7 @@ static size_t largest(wfi_heap *h) {
 
 static void assert_pristine(wfi_heap *h) {
     assert_true(wfi_heap_check(h));
-    assert_int_equal(h->used, 0);
+    assert_true(h->used == 0 && h->blocks == 0);
     void *all = wfi_heap_alloc(h, h->size - 2 * WFI_ALIGN);
     assert_non_null(all);
     assert_int_equal(wfi_heap_size(all), h->size - 2 * WFI_ALIGN);
@@ -382,10 +382,12 @@ static void shadow_run(size_t region, size_t places, size_t size_max, uint64_t s
         shadow_step(&h, s, next_random(&seed) % 10, n, op);
         if (op % 256 == 0) assert_true(wfi_heap_check(&h));
         if (op % 8192 == 0) {
-            size_t used = 0;
-            for (size_t i = 0; i < places; i++)
+            size_t used = 0, blocks = 0;
+            for (size_t i = 0; i < places; i++) {
                 used += live[i].p != NULL ? wfi_heap_size(live[i].p) : 0;
-            assert_int_equal(used, h.used);
+                blocks += live[i].p != NULL;
+            }
+            assert_true(used == h.used && blocks == h.blocks);
         }
     }
     for (size_t i = 0; i < places; i++) {
@@ -459,6 +461,9 @@ static void heap_check_sees_damage(void **state) {
     h.used += 8;
     assert_false(wfi_heap_check(&h));
     h.used -= 8;
+    h.blocks++;
+    assert_false(wfi_heap_check(&h));
+    h.blocks--;
     size_t high = h.high;
     h.high = h.used - 1;
     assert_false(wfi_heap_check(&h));

@@ -804,7 +804,7 @@ static void test_a_thousand_connections(void **state) {
         net_reset(greetings[g]);
         assert_true(wf_tls_size(conns) < MEMORY);
         assert_int_equal(client_try(wf_tls_size(conns), conns, ca), WF_OK);
-        size_t before = stats().heap_used, idle;
+        size_t before = stats().heap.used, idle;
         for (uint32_t i = 0; i < conns; i++)
             assert_int_equal(begin(i, "localhost"), WF_OK);
         wire.hold = true;
@@ -813,7 +813,7 @@ static void test_a_thousand_connections(void **state) {
             assert_int_equal(ops->write(tls, i, "hello", 5, &put), WF_AGAIN);
         }
         wire.hold = false;
-        size_t waiting = stats().heap_used;
+        size_t waiting = stats().heap.used;
         for (uint32_t i = 0; i < conns; i++) {
             char answer[5];
             size_t put;
@@ -830,12 +830,12 @@ static void test_a_thousand_connections(void **state) {
             }
             assert_memory_equal(answer, "hello", 5);
         }
-        idle = stats().heap_used;
+        idle = stats().heap.used;
         assert_int_equal(stats().handshakes, conns);
         print_message("# %s: heap before %zu, per connection: after hello %zu, open %zu; at most %zu KB in all\n",
                       greetings[g], before, (waiting - before) / conns, (idle - before) / conns,
-                      stats().heap_high >> 10);
-        assert_true(stats().heap_high < 40u << 20);
+                      stats().heap.high >> 10);
+        assert_true(stats().heap.high < 40u << 20);
         for (uint32_t i = 0; i < conns; i++)
             ops->close(tls, i);
         client_close();
