@@ -833,8 +833,9 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
-wf_heap *wf_heap_open(void *memory, size_t size);       /* NULL: too small */
-void *wf_heap_resize(wf_heap *heap, void *p, size_t n); /* as realloc: p NULL allocates, n 0 frees */
+wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 
 /* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
@@ -1729,7 +1730,7 @@ WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
-WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays.
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
@@ -2043,11 +2044,11 @@ static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
 
 /* Shrinking, and growing inside the block, asks for no memory and cannot fail: Lua counts on the former. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
-    if (p == NULL) return wfi_heap_alloc(h, n);
     if (n == 0) {
         wfi_heap_free(h, p);
         return NULL;
     }
+    if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     uint32_t len = heap_units(n);
@@ -24429,7 +24430,6 @@ WFI void wfi_lua_push_stop(lua_State *L) {
 
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     void *q = wf_heap_resize(m->heap, p, n);
     size_t work = n;
     if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;

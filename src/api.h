@@ -815,8 +815,9 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
-wf_heap *wf_heap_open(void *memory, size_t size);       /* NULL: too small */
-void *wf_heap_resize(wf_heap *heap, void *p, size_t n); /* as realloc: p NULL allocates, n 0 frees */
+wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 
 /* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */

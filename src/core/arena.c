@@ -290,11 +290,11 @@ static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
 
 /* Shrinking, and growing inside the block, asks for no memory and cannot fail: Lua counts on the former. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
-    if (p == NULL) return wfi_heap_alloc(h, n);
     if (n == 0) {
         wfi_heap_free(h, p);
         return NULL;
     }
+    if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     uint32_t len = heap_units(n);

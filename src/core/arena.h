@@ -54,7 +54,7 @@ WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
-WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays.
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */

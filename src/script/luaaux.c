@@ -97,7 +97,6 @@ WFI void wfi_lua_push_stop(lua_State *L) {
 
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     void *q = wf_heap_resize(m->heap, p, n);
     size_t work = n;
     if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;

@@ -282,6 +282,9 @@ static void heap_realloc_in_place(void **state) {
     assert_true(wfi_heap_size(moved) >= 65 && wfi_heap_check(&h));
     assert_true(filled(c, 64, 3));
     assert_null(wfi_heap_realloc(&h, moved, 0));
+    size_t blocks = h.blocks;
+    assert_null(wfi_heap_realloc(&h, NULL, 0)); /* frees nothing, and takes nothing */
+    assert_int_equal(h.blocks, blocks);
     wfi_heap_free(&h, b);
     wfi_heap_free(&h, c);
     wfi_heap_free(&h, NULL);

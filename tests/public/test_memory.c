@@ -167,6 +167,7 @@ static void test_heap(void **state) {
         assert_int_equal(use.blocks, 2);
         assert_null(wf_heap_resize(h, a, 0));
         assert_null(wf_heap_resize(h, b, 0));
+        assert_null(wf_heap_resize(h, NULL, 0));
         wf_heap_stats(h, &use);
         assert_true(use.used == 0 && use.blocks == 0);
         assert_true(use.high >= 1100 && use.high <= use.limit && use.limit <= sizeof memory);
