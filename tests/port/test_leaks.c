@@ -8,9 +8,9 @@
 #include "../fake/fake.h"
 
 #define LANES  4u
-#define WARM   20u
+#define WARM   10u
 #define TIMES  1000u
-#define FORKED 40u /* of what starts processes, each a copy of this one with its sanitizers; WF_CAMPAIGN=full: 1,000 */
+#define FORKED 20u /* of what starts processes, each a copy of this one with its sanitizers; WF_CAMPAIGN=full: 1,000 */
 
 /* A prompt is a word and JSON: the tool to ask for and its input, but for some words. */
 static const char model[] =
@@ -259,7 +259,7 @@ static void effects_leave_nothing(void **state) {
     all_leave_nothing(works, COUNT(works));
 }
 
-/* Opened and closed in the same block, 1,000 times. */
+/* Opened and closed in the same block. Each finds out what the system holds commands in with, which takes processes. */
 static void platforms_leave_nothing(void **state) {
     (void)state;
     wf_posix_config pc = {.root = root, .allow = 15, .workers = LANES, .conns = LANES, .no_sync = true};
@@ -267,16 +267,17 @@ static void platforms_leave_nothing(void **state) {
     counts before, after;
     size_t size = wf_posix_size(&pc);
     block = take(size);
-    for (uint32_t i = 0; i <= TIMES; i++) {
+    uint32_t times = fake_full() ? TIMES : 50;
+    for (uint32_t i = 0; i <= times; i++) {
         counts_begin(i == 0 ? &before : &after);
         assert_int_equal(wf_posix_open(&posix, block, size, &pc, NULL), WF_OK);
         wf_posix_platform(posix, &pl);
-        if (i % 100 == 0) has(effect("exec", "{\"cmd\":\"echo x\",\"timeout\":60000}"), "x");
+        if (i % 10 == 0) has(effect("exec", "{\"cmd\":\"echo x\",\"timeout\":60000}"), "x");
         wf_posix_close(posix);
     }
     free(block);
     block = NULL;
-    assert_true(counts_same("platforms opened and closed", TIMES, &before, &after));
+    assert_true(counts_same("platforms opened and closed", times, &before, &after));
 }
 
 int main(void) {
