@@ -296,7 +296,7 @@ build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
 # For the checks that compile by themselves.
 export WARN INC
 
-test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/deps/test.ok
+test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak build/deps/test.ok
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
 test-wire: $(WIRE_BIN)
@@ -305,12 +305,22 @@ test-wire: $(WIRE_BIN)
 check: all build/deps/test.ok
 	@tests/run $(CHECKS)
 
-crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/deps/test.ok
+crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak build/deps/test.ok
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 build/test/bench/launch: build/test/bench/launch.o
 	@echo '  $@'
 	$(Q)$(CC) -o $@ $^
+
+# The program of the soak has the library in it as users have it, without sanitizers.
+build/test/soak: build/obj/tests/soak/soak.o build/libworkflow.a $(LUA_A) $(MBEDTLS_A)
+	@echo '  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(MBEDTLS_LIBS) $(LIBS)
+
+build/obj/tests/soak/soak.o: CFLAGS += -D_GNU_SOURCE
+
+soak: build/test/soak build/test/wf-server
+	@python3 tests/soak/soak.py $(or $(SECONDS),600)
 
 bench: all build/test/wf-server build/test/bench/launch
 	@$(MAKE) --no-print-directory static || echo 'bench: the static command cannot be built here; its row stays empty'
@@ -340,6 +350,7 @@ help:
 	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
 	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
+	@echo 'make soak       a long run with many kinds of faults, 1,000 lanes; SECONDS=600; fails if anything grows'
 	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
 	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
@@ -348,6 +359,6 @@ help:
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua and mbedTLS. DEPS_DIR=DIR: where the pinned tarballs lie.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all static run test test-wire check crash bench deps install clean help
+.PHONY: all static run test test-wire check crash soak bench deps install clean help
 
 -include $(shell find build/obj build/san build/test build/static -name '*.d' 2>/dev/null)

@@ -550,10 +550,18 @@ void wf_close(wf *w);
 /* What went wrong last, for a negative status of any function of this wf. */
 void wf_last_error(const wf *w, wf_error *out);
 
+/* How much of a heap is in use. Blocks are allocations that live: work that is over has left none, so a count
+ * that grows from one repetition of the same work to the next is a leak, however few bytes it is. */
+typedef struct wf_heap_use {
+    size_t limit;      /* bytes that there are */
+    size_t used, high; /* bytes in use now; at most ever */
+    size_t blocks;     /* allocations in use now */
+} wf_heap_use;
+
 /* Memory in use, for --stats. */
 typedef struct wf_memory {
-    size_t block, fixed;               /* the whole; tables and buffers */
-    size_t heap, heap_used, heap_high; /* messages in flight */
+    size_t block, fixed; /* the whole; tables and buffers */
+    wf_heap_use heap;    /* messages in flight */
 } wf_memory;
 void wf_memory_stats(const wf *w, wf_memory *out);
 
@@ -835,9 +843,10 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
-wf_heap *wf_heap_open(void *memory, size_t size);       /* NULL: too small */
-void *wf_heap_resize(wf_heap *heap, void *p, size_t n); /* as realloc: p NULL allocates, n 0 frees */
-void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high);
+wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
+void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 
 /* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
 
@@ -882,7 +891,9 @@ wf_status wf_script_step(wf_script *script);
 void wf_script_result_get(const wf_script *script, wf_script_result *out);
 /* The script's `meta` as JSON, as soon as it is set (in the middle of the run too); false: not yet. */
 bool wf_script_meta(wf_script *script, wf_str *json);
-void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high);
+/* What the script has dropped counts as used until it is collected, which happens now and then, and here at once. */
+void wf_script_memory(const wf_script *script, wf_heap_use *out);
+void wf_script_collect(wf_script *script);
 /* Whether a text is a program at all; if not, error (lives in buf) names file and line and shows the line. Nothing is run. */
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
@@ -908,6 +919,8 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
 /* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
 wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
 const wf_model_ops *wf_rules_ops(void);
+void wf_rules_memory(const wf_rules *rules, wf_heap_use *out); /* of all files; as wf_script_memory */
+void wf_rules_collect(wf_rules *rules);
 void wf_rules_close(wf_rules *rules);
 
 #ifdef __cplusplus
@@ -1091,7 +1104,7 @@ typedef struct wf_tls wf_tls; /* lives in the caller's block */
 
 typedef struct wf_tls_stats {
     uint64_t handshakes, resumed; /* completed; of these, with an earlier session */
-    size_t heap, heap_used, heap_high;
+    wf_heap_use heap;
 } wf_tls_stats;
 
 /* Bytes that are enough for `conns` connections at once, at any alignment; pages that are not needed are not touched. */
@@ -1686,7 +1699,7 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
  *   2. No two neighbours are both free.
  *   3. A block is free if and only if it is on exactly one free list, the one of its size class.
  *   4. A bitmap bit is set if and only if its list is not empty.
- *   5. `used` is the sum of the payload sizes of the blocks in use. */
+ *   5. `used` is the sum of the payload sizes of the blocks in use, `blocks` their number. */
 #ifndef WFI_ARENA_H
 #define WFI_ARENA_H
 
@@ -1716,6 +1729,7 @@ typedef struct wfi_heap {
     uint8_t *base;     /* first block */
     size_t size;       /* of the region */
     size_t used, high; /* payload bytes in use now; at most ever */
+    size_t blocks;     /* in use now: what a leak adds to, however small it is */
     uint64_t allocs;   /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
     uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
     bool fail_on;      /* tests: and all that follow it */
@@ -1729,10 +1743,11 @@ WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
-WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays.
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
+WFI wf_heap_use wfi_heap_use(const wfi_heap *h);
 
 /* Bytes that grow in a heap. Zeroed: empty. */
 typedef struct wfi_buf {
@@ -1975,6 +1990,7 @@ static void *heap_take(wfi_heap *h, uint32_t len) {
     heap_mark(b, heap_len(b), false);
     heap_trim(h, b, len);
     heap_account(h, 0, heap_bytes(b));
+    h->blocks++;
     return heap_payload(b);
 }
 
@@ -2020,6 +2036,7 @@ WFI void wfi_heap_free(wfi_heap *h, void *p) {
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     heap_account(h, heap_bytes(b), 0);
+    h->blocks--;
     heap_release(h, b);
 }
 
@@ -2040,11 +2057,11 @@ static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
 
 /* Shrinking, and growing inside the block, asks for no memory and cannot fail: Lua counts on the former. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
-    if (p == NULL) return wfi_heap_alloc(h, n);
     if (n == 0) {
         wfi_heap_free(h, p);
         return NULL;
     }
+    if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     uint32_t len = heap_units(n);
@@ -2067,7 +2084,7 @@ WFI size_t wfi_heap_size(const void *p) {
 /* 1, 2 and 5; *frees becomes the number of free blocks. */
 static bool heap_check_row(const wfi_heap *h, size_t *frees) {
     const struct wfi_block *b = heap_block(h->base + WFI_ALIGN);
-    size_t used = 0;
+    size_t used = 0, blocks = 0;
     uint32_t before = 0;
     bool after_free = false;
     for (*frees = 0; heap_len(b) != 0; b = heap_after(b)) {
@@ -2075,10 +2092,12 @@ static bool heap_check_row(const wfi_heap *h, size_t *frees) {
         before = heap_len(b);
         after_free = heap_is_free(b);
         used += after_free ? 0 : heap_bytes(b);
+        blocks += !after_free;
         *frees += after_free;
     }
     bool at_end = (const uint8_t *)b == h->base + h->size - WFI_ALIGN;
-    return at_end && b->tag == 0 && b->before == before && used == h->used && used <= h->high;
+    bool counted = used == h->used && used <= h->high && blocks == h->blocks;
+    return at_end && b->tag == 0 && b->before == before && counted;
 }
 
 /* One list: free blocks of class c, linked both ways; *left is the number of free blocks not yet seen on a list. */
@@ -2125,10 +2144,12 @@ void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {
     return wfi_heap_realloc(&heap->heap, p, n);
 }
 
-void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high) {
-    *limit = heap->heap.size;
-    *used = heap->heap.used;
-    *high = heap->heap.high;
+WFI wf_heap_use wfi_heap_use(const wfi_heap *h) {
+    return (wf_heap_use){.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+}
+
+void wf_heap_stats(const wf_heap *heap, wf_heap_use *out) {
+    *out = wfi_heap_use(&heap->heap);
 }
 
 /* ---- growing bytes ---- */
@@ -11537,9 +11558,9 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     wf *w = workflow_carve(&a, &c);
     w->memory.block = size;
     w->memory.fixed = a.used;
-    w->memory.heap = c.heap ? c.heap : wfi_arena_left(&a);
+    size_t heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, w->memory.heap), w->memory.heap);
+    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;
@@ -11568,8 +11589,7 @@ void wf_last_error(const wf *w, wf_error *out) {
 
 void wf_memory_stats(const wf *w, wf_memory *out) {
     *out = w->memory;
-    out->heap_used = w->env.heap.used;
-    out->heap_high = w->env.heap.high;
+    out->heap = wfi_heap_use(&w->env.heap);
 }
 
 /* ---- the run ---- */
@@ -22847,7 +22867,7 @@ void wf_tls_close(wf_tls *t) {
 
 void wf_tls_stats_get(const wf_tls *t, wf_tls_stats *out) {
     *out = (wf_tls_stats){.handshakes = t->handshakes, .resumed = t->resumed};
-    wf_heap_stats(t->heap, &out->heap, &out->heap_used, &out->heap_high);
+    wf_heap_stats(t->heap, &out->heap);
 }
 
 const char *wf_tls_error(const wf_tls *t) {
@@ -23316,16 +23336,19 @@ static const char *const wfi_flow[] = {
         "return n == 0 and \"none\" or concat(v, \",\")\n",
     "end\n",
     "\n",
-    "local schemas_seen = {}\n",
+    "\n", // -- What has been named. Schemas may be made for each agent, so what is kept of them must not grow with their number.
+    "local IGNORED_MAX = 100\n",
+    "local ignored_seen, ignored_count = {}, 0\n",
     "\n",
     "\n", // -- The schema as JSON. Keywords that nobody will check are named once, so that nobody relies on them.
     "local function schema_text(v)\n",
         "if type(v) ~= \"table\" then fail(\"agent: schema takes a table\") end\n",
         "local schema = encode(v)\n",
-        "if not schemas_seen[schema] then\n",
-            "schemas_seen[schema] = true\n",
-            "local ignored = host.schema_ignored(schema)\n",
-            "if ignored then note(LINE, \"schema: not checked: \" .. ignored) end\n",
+        "local ignored = host.schema_ignored(schema)\n",
+        "if ignored and not ignored_seen[ignored] and ignored_count < IGNORED_MAX then\n",
+            "ignored_seen[ignored] = true\n",
+            "ignored_count = ignored_count + 1\n",
+            "note(LINE, \"schema: not checked: \" .. ignored)\n",
         "end\n",
         "return schema\n",
     "end\n",
@@ -24512,7 +24535,6 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     m->too_long = !p && old == LUA_TSTRING && n > m->text_max;
     void *q = m->too_long ? NULL : wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
@@ -24571,9 +24593,10 @@ WFI void wfi_meter_adopt(lua_State *L) {
 }
 
 static size_t meter_used(const wfi_meter *m, size_t *limit) {
-    size_t used, high;
-    wf_heap_stats(m->heap, limit, &used, &high);
-    return used;
+    wf_heap_use use;
+    wf_heap_stats(m->heap, &use);
+    *limit = use.limit;
+    return use.used;
 }
 
 /* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */
@@ -27710,8 +27733,12 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     return s->meta != NULL;
 }
 
-void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
-    wf_heap_stats(script->meter.heap, limit, used, high);
+void wf_script_memory(const wf_script *script, wf_heap_use *out) {
+    wf_heap_stats(script->meter.heap, out);
+}
+
+void wf_script_collect(wf_script *script) {
+    lua_gc(script->L, LUA_GCCOLLECT);
 }
 
 /* ==== end src/script/script.c ==== */
@@ -27790,9 +27817,9 @@ static wf_rules *rules_of(lua_State *L) {
 /* Memory for texts. What the models left behind makes room if need be. */
 static char *rules_take(wf_rules *r, size_t n) {
     char *p = wf_heap_resize(r->heap, NULL, n ? n : 1);
-    for (uint32_t i = 0; i < RULES_FILES && !p; i++)
-        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
-    return p ? p : wf_heap_resize(r->heap, NULL, n ? n : 1);
+    if (p) return p;
+    wf_rules_collect(r);
+    return wf_heap_resize(r->heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
@@ -28188,6 +28215,15 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     memset(r->lanes, 0, r->config.lanes * sizeof *r->lanes);
     *out = r;
     return WF_OK;
+}
+
+void wf_rules_memory(const wf_rules *r, wf_heap_use *out) {
+    wf_heap_stats(r->heap, out);
+}
+
+void wf_rules_collect(wf_rules *r) {
+    for (uint32_t i = 0; i < RULES_FILES; i++)
+        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
 }
 
 void wf_rules_close(wf_rules *r) {

@@ -295,7 +295,7 @@ void cli_network_put_stats(const cli_network *n, FILE *to) {
     if (n->tls) {
         wf_tls_stats_get(n->tls, &tls);
         fprintf(to, "TLS: %s handshakes, %s resumed", cli_count(&a, tls.handshakes), cli_count(&b, tls.resumed));
-        fprintf(to, ", memory %s at most of %s\n", cli_bytes(&a, tls.heap_high), cli_bytes(&b, tls.heap));
+        fprintf(to, ", memory %s at most of %s\n", cli_bytes(&a, tls.heap.high), cli_bytes(&b, tls.heap.limit));
     }
     network_put_rates(n, to);
 }

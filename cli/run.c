@@ -178,14 +178,14 @@ static double run_seconds(struct timeval t) {
 static void run_put_stats(const cli_world *w, const run_job *job, const cli_drive_end *end) {
     wf_memory memory;
     struct rusage used;
-    size_t limit, now, high;
+    wf_heap_use script;
     cli_amount a, b, c;
     uint64_t wall = w->platform.now_ms(w->platform.ctx) - job->began;
     wf_memory_stats(w->run, &memory);
-    wf_script_memory(end->script, &limit, &now, &high);
+    wf_script_memory(end->script, &script);
     getrusage(RUSAGE_SELF, &used);
     fprintf(stderr, "memory: tables %s, messages %s at most, script %s at most", cli_bytes(&a, memory.fixed),
-            cli_bytes(&b, memory.heap_high), cli_bytes(&c, high));
+            cli_bytes(&b, memory.heap.high), cli_bytes(&c, script.high));
     fprintf(stderr, ", process %s at most\n", cli_bytes(&a, (uint64_t)used.ru_maxrss * 1024));
     fprintf(stderr, "log: %s, %" PRIu64 " syncs\n", cli_bytes(&a, end->status.log_bytes), end->status.syncs);
     fprintf(stderr, "time: %s, processor %.3f s user, %.3f s system\n", cli_time(&a, wall), run_seconds(used.ru_utime),

@@ -532,10 +532,18 @@ void wf_close(wf *w);
 /* What went wrong last, for a negative status of any function of this wf. */
 void wf_last_error(const wf *w, wf_error *out);
 
+/* How much of a heap is in use. Blocks are allocations that live: work that is over has left none, so a count
+ * that grows from one repetition of the same work to the next is a leak, however few bytes it is. */
+typedef struct wf_heap_use {
+    size_t limit;      /* bytes that there are */
+    size_t used, high; /* bytes in use now; at most ever */
+    size_t blocks;     /* allocations in use now */
+} wf_heap_use;
+
 /* Memory in use, for --stats. */
 typedef struct wf_memory {
-    size_t block, fixed;               /* the whole; tables and buffers */
-    size_t heap, heap_used, heap_high; /* messages in flight */
+    size_t block, fixed; /* the whole; tables and buffers */
+    wf_heap_use heap;    /* messages in flight */
 } wf_memory;
 void wf_memory_stats(const wf *w, wf_memory *out);
 
@@ -817,9 +825,10 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
-wf_heap *wf_heap_open(void *memory, size_t size);       /* NULL: too small */
-void *wf_heap_resize(wf_heap *heap, void *p, size_t n); /* as realloc: p NULL allocates, n 0 frees */
-void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high);
+wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
+void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 
 /* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
 
@@ -864,7 +873,9 @@ wf_status wf_script_step(wf_script *script);
 void wf_script_result_get(const wf_script *script, wf_script_result *out);
 /* The script's `meta` as JSON, as soon as it is set (in the middle of the run too); false: not yet. */
 bool wf_script_meta(wf_script *script, wf_str *json);
-void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high);
+/* What the script has dropped counts as used until it is collected, which happens now and then, and here at once. */
+void wf_script_memory(const wf_script *script, wf_heap_use *out);
+void wf_script_collect(wf_script *script);
 /* Whether a text is a program at all; if not, error (lives in buf) names file and line and shows the line. Nothing is run. */
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
@@ -890,6 +901,8 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
 /* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
 wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
 const wf_model_ops *wf_rules_ops(void);
+void wf_rules_memory(const wf_rules *rules, wf_heap_use *out); /* of all files; as wf_script_memory */
+void wf_rules_collect(wf_rules *rules);
 void wf_rules_close(wf_rules *rules);
 
 #ifdef __cplusplus

@@ -223,6 +223,7 @@ static void *heap_take(wfi_heap *h, uint32_t len) {
     heap_mark(b, heap_len(b), false);
     heap_trim(h, b, len);
     heap_account(h, 0, heap_bytes(b));
+    h->blocks++;
     return heap_payload(b);
 }
 
@@ -268,6 +269,7 @@ WFI void wfi_heap_free(wfi_heap *h, void *p) {
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     heap_account(h, heap_bytes(b), 0);
+    h->blocks--;
     heap_release(h, b);
 }
 
@@ -288,11 +290,11 @@ static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
 
 /* Shrinking, and growing inside the block, asks for no memory and cannot fail: Lua counts on the former. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
-    if (p == NULL) return wfi_heap_alloc(h, n);
     if (n == 0) {
         wfi_heap_free(h, p);
         return NULL;
     }
+    if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
     WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
     uint32_t len = heap_units(n);
@@ -315,7 +317,7 @@ WFI size_t wfi_heap_size(const void *p) {
 /* 1, 2 and 5; *frees becomes the number of free blocks. */
 static bool heap_check_row(const wfi_heap *h, size_t *frees) {
     const struct wfi_block *b = heap_block(h->base + WFI_ALIGN);
-    size_t used = 0;
+    size_t used = 0, blocks = 0;
     uint32_t before = 0;
     bool after_free = false;
     for (*frees = 0; heap_len(b) != 0; b = heap_after(b)) {
@@ -323,10 +325,12 @@ static bool heap_check_row(const wfi_heap *h, size_t *frees) {
         before = heap_len(b);
         after_free = heap_is_free(b);
         used += after_free ? 0 : heap_bytes(b);
+        blocks += !after_free;
         *frees += after_free;
     }
     bool at_end = (const uint8_t *)b == h->base + h->size - WFI_ALIGN;
-    return at_end && b->tag == 0 && b->before == before && used == h->used && used <= h->high;
+    bool counted = used == h->used && used <= h->high && blocks == h->blocks;
+    return at_end && b->tag == 0 && b->before == before && counted;
 }
 
 /* One list: free blocks of class c, linked both ways; *left is the number of free blocks not yet seen on a list. */
@@ -373,10 +377,12 @@ void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {
     return wfi_heap_realloc(&heap->heap, p, n);
 }
 
-void wf_heap_stats(const wf_heap *heap, size_t *limit, size_t *used, size_t *high) {
-    *limit = heap->heap.size;
-    *used = heap->heap.used;
-    *high = heap->heap.high;
+WFI wf_heap_use wfi_heap_use(const wfi_heap *h) {
+    return (wf_heap_use){.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+}
+
+void wf_heap_stats(const wf_heap *heap, wf_heap_use *out) {
+    *out = wfi_heap_use(&heap->heap);
 }
 
 /* ---- growing bytes ---- */

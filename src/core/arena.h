@@ -9,7 +9,7 @@
  *   2. No two neighbours are both free.
  *   3. A block is free if and only if it is on exactly one free list, the one of its size class.
  *   4. A bitmap bit is set if and only if its list is not empty.
- *   5. `used` is the sum of the payload sizes of the blocks in use. */
+ *   5. `used` is the sum of the payload sizes of the blocks in use, `blocks` their number. */
 #ifndef WFI_ARENA_H
 #define WFI_ARENA_H
 
@@ -40,6 +40,7 @@ typedef struct wfi_heap {
     uint8_t *base;     /* first block */
     size_t size;       /* of the region */
     size_t used, high; /* payload bytes in use now; at most ever */
+    size_t blocks;     /* in use now: what a leak adds to, however small it is */
     uint64_t allocs;   /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
     uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
     bool fail_on;      /* tests: and all that follow it */
@@ -53,10 +54,11 @@ WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
-WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* p NULL: alloc; n 0: free, NULL. On failure p stays.
+WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
+WFI wf_heap_use wfi_heap_use(const wfi_heap *h);
 
 /* Bytes that grow in a heap. Zeroed: empty. */
 typedef struct wfi_buf {

@@ -160,9 +160,9 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     wf *w = workflow_carve(&a, &c);
     w->memory.block = size;
     w->memory.fixed = a.used;
-    w->memory.heap = c.heap ? c.heap : wfi_arena_left(&a);
+    size_t heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, w->memory.heap), w->memory.heap);
+    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;
@@ -191,8 +191,7 @@ void wf_last_error(const wf *w, wf_error *out) {
 
 void wf_memory_stats(const wf *w, wf_memory *out) {
     *out = w->memory;
-    out->heap_used = w->env.heap.used;
-    out->heap_high = w->env.heap.high;
+    out->heap = wfi_heap_use(&w->env.heap);
 }
 
 /* ---- the run ---- */

@@ -37,7 +37,7 @@ typedef struct wf_tls wf_tls; /* lives in the caller's block */
 
 typedef struct wf_tls_stats {
     uint64_t handshakes, resumed; /* completed; of these, with an earlier session */
-    size_t heap, heap_used, heap_high;
+    wf_heap_use heap;
 } wf_tls_stats;
 
 /* Bytes that are enough for `conns` connections at once, at any alignment; pages that are not needed are not touched. */

@@ -756,7 +756,7 @@ void wf_tls_close(wf_tls *t) {
 
 void wf_tls_stats_get(const wf_tls *t, wf_tls_stats *out) {
     *out = (wf_tls_stats){.handshakes = t->handshakes, .resumed = t->resumed};
-    wf_heap_stats(t->heap, &out->heap, &out->heap_used, &out->heap_high);
+    wf_heap_stats(t->heap, &out->heap);
 }
 
 const char *wf_tls_error(const wf_tls *t) {

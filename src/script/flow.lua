@@ -149,16 +149,19 @@ local function names(v, name, whose)
     return n == 0 and "none" or concat(v, ",")
 end
 
-local schemas_seen = {}
+-- What has been named. Schemas may be made for each agent, so what is kept of them must not grow with their number.
+local IGNORED_MAX = 100
+local ignored_seen, ignored_count = {}, 0
 
 -- The schema as JSON. Keywords that nobody will check are named once, so that nobody relies on them.
 local function schema_text(v)
     if type(v) ~= "table" then fail("agent: schema takes a table") end
     local schema = encode(v)
-    if not schemas_seen[schema] then
-        schemas_seen[schema] = true
-        local ignored = host.schema_ignored(schema)
-        if ignored then note(LINE, "schema: not checked: " .. ignored) end
+    local ignored = host.schema_ignored(schema)
+    if ignored and not ignored_seen[ignored] and ignored_count < IGNORED_MAX then
+        ignored_seen[ignored] = true
+        ignored_count = ignored_count + 1
+        note(LINE, "schema: not checked: " .. ignored)
     end
     return schema
 end

@@ -112,7 +112,6 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     m->too_long = !p && old == LUA_TSTRING && n > m->text_max;
     void *q = m->too_long ? NULL : wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
@@ -171,9 +170,10 @@ WFI void wfi_meter_adopt(lua_State *L) {
 }
 
 static size_t meter_used(const wfi_meter *m, size_t *limit) {
-    size_t used, high;
-    wf_heap_stats(m->heap, limit, &used, &high);
-    return used;
+    wf_heap_use use;
+    wf_heap_stats(m->heap, &use);
+    *limit = use.limit;
+    return use.used;
 }
 
 /* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */

@@ -73,9 +73,9 @@ static wf_rules *rules_of(lua_State *L) {
 /* Memory for texts. What the models left behind makes room if need be. */
 static char *rules_take(wf_rules *r, size_t n) {
     char *p = wf_heap_resize(r->heap, NULL, n ? n : 1);
-    for (uint32_t i = 0; i < RULES_FILES && !p; i++)
-        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
-    return p ? p : wf_heap_resize(r->heap, NULL, n ? n : 1);
+    if (p) return p;
+    wf_rules_collect(r);
+    return wf_heap_resize(r->heap, NULL, n ? n : 1);
 }
 
 /* ---- files ---- */
@@ -471,6 +471,15 @@ wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
     memset(r->lanes, 0, r->config.lanes * sizeof *r->lanes);
     *out = r;
     return WF_OK;
+}
+
+void wf_rules_memory(const wf_rules *r, wf_heap_use *out) {
+    wf_heap_stats(r->heap, out);
+}
+
+void wf_rules_collect(wf_rules *r) {
+    for (uint32_t i = 0; i < RULES_FILES; i++)
+        if (r->files[i].L) lua_gc(r->files[i].L, LUA_GCCOLLECT);
 }
 
 void wf_rules_close(wf_rules *r) {

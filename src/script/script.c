@@ -1099,6 +1099,10 @@ bool wf_script_meta(wf_script *s, wf_str *json) {
     return s->meta != NULL;
 }
 
-void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size_t *high) {
-    wf_heap_stats(script->meter.heap, limit, used, high);
+void wf_script_memory(const wf_script *script, wf_heap_use *out) {
+    wf_heap_stats(script->meter.heap, out);
+}
+
+void wf_script_collect(wf_script *script) {
+    lua_gc(script->L, LUA_GCCOLLECT);
 }

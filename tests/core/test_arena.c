@@ -128,7 +128,7 @@ static size_t largest(wfi_heap *h) {
 
 static void assert_pristine(wfi_heap *h) {
     assert_true(wfi_heap_check(h));
-    assert_int_equal(h->used, 0);
+    assert_true(h->used == 0 && h->blocks == 0);
     void *all = wfi_heap_alloc(h, h->size - 2 * WFI_ALIGN);
     assert_non_null(all);
     assert_int_equal(wfi_heap_size(all), h->size - 2 * WFI_ALIGN);
@@ -282,6 +282,9 @@ static void heap_realloc_in_place(void **state) {
     assert_true(wfi_heap_size(moved) >= 65 && wfi_heap_check(&h));
     assert_true(filled(c, 64, 3));
     assert_null(wfi_heap_realloc(&h, moved, 0));
+    size_t blocks = h.blocks;
+    assert_null(wfi_heap_realloc(&h, NULL, 0)); /* frees nothing, and takes nothing */
+    assert_int_equal(h.blocks, blocks);
     wfi_heap_free(&h, b);
     wfi_heap_free(&h, c);
     wfi_heap_free(&h, NULL);
@@ -382,10 +385,12 @@ static void shadow_run(size_t region, size_t places, size_t size_max, uint64_t s
         shadow_step(&h, s, next_random(&seed) % 10, n, op);
         if (op % 256 == 0) assert_true(wfi_heap_check(&h));
         if (op % 8192 == 0) {
-            size_t used = 0;
-            for (size_t i = 0; i < places; i++)
+            size_t used = 0, blocks = 0;
+            for (size_t i = 0; i < places; i++) {
                 used += live[i].p != NULL ? wfi_heap_size(live[i].p) : 0;
-            assert_int_equal(used, h.used);
+                blocks += live[i].p != NULL;
+            }
+            assert_true(used == h.used && blocks == h.blocks);
         }
     }
     for (size_t i = 0; i < places; i++) {
@@ -459,6 +464,9 @@ static void heap_check_sees_damage(void **state) {
     h.used += 8;
     assert_false(wfi_heap_check(&h));
     h.used -= 8;
+    h.blocks++;
+    assert_false(wfi_heap_check(&h));
+    h.blocks--;
     size_t high = h.high;
     h.high = h.used - 1;
     assert_false(wfi_heap_check(&h));

@@ -97,7 +97,7 @@ static void test_block_is_exact(void **state) {
         for (size_t shift = 0; shift < 32; shift++) {
             assert_int_equal(wf_init(&w, block + shift, need, &c, &error), WF_OK);
             wf_memory_stats(w, &m);
-            assert_true(m.heap >= 4096 && m.fixed + m.heap <= need);
+            assert_true(m.heap.limit >= 4096 && m.fixed + m.heap.limit <= need);
             assert_int_equal(wf_init(&w, block + shift, need - 1, &c, &error), WF_E_MEMORY);
             assert_null(w);
             assert_non_null(strstr(error.text, "wf_memory_needed"));

@@ -1,12 +1,15 @@
 /* TLS against a real server: build/test/tls_peer, in a process of its own, as its mbedTLS is another build and its memory
  * none of ours. Between the two lies a network of the test's own that can be slow, cut and damaged at any byte.
  * WF_CAMPAIGN=full: every byte, every allocation. */
+#include "../fake/counts.h"
 #include "core/arena.h"
 #include "tls.h"
 #include "trust.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <mbedtls/build_info.h>
 #include <poll.h>
 #include <setjmp.h>
@@ -77,6 +80,7 @@ static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
     assert_int_equal(connect(fd, (struct sockaddr *)&at, sizeof at), 0);
     assert_int_equal(write(fd, line, (size_t)n), n);
     fcntl(fd, F_SETFL, O_NONBLOCK);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)); /* else the hello waits for an ACK of the line */
     w->fd[conn] = fd;
     w->wants[conn] = 0;
     w->hello_size[conn] = 0;
@@ -804,7 +808,7 @@ static void test_a_thousand_connections(void **state) {
         net_reset(greetings[g]);
         assert_true(wf_tls_size(conns) < MEMORY);
         assert_int_equal(client_try(wf_tls_size(conns), conns, ca), WF_OK);
-        size_t before = stats().heap_used, idle;
+        size_t before = stats().heap.used, idle;
         for (uint32_t i = 0; i < conns; i++)
             assert_int_equal(begin(i, "localhost"), WF_OK);
         wire.hold = true;
@@ -813,7 +817,7 @@ static void test_a_thousand_connections(void **state) {
             assert_int_equal(ops->write(tls, i, "hello", 5, &put), WF_AGAIN);
         }
         wire.hold = false;
-        size_t waiting = stats().heap_used;
+        size_t waiting = stats().heap.used;
         for (uint32_t i = 0; i < conns; i++) {
             char answer[5];
             size_t put;
@@ -830,16 +834,102 @@ static void test_a_thousand_connections(void **state) {
             }
             assert_memory_equal(answer, "hello", 5);
         }
-        idle = stats().heap_used;
+        idle = stats().heap.used;
         assert_int_equal(stats().handshakes, conns);
         print_message("# %s: heap before %zu, per connection: after hello %zu, open %zu; at most %zu KB in all\n",
                       greetings[g], before, (waiting - before) / conns, (idle - before) / conns,
-                      stats().heap_high >> 10);
-        assert_true(stats().heap_high < 40u << 20);
+                      stats().heap.high >> 10);
+        assert_true(stats().heap.high < 40u << 20);
         for (uint32_t i = 0; i < conns; i++)
             ops->close(tls, i);
         client_close();
     }
+}
+
+/* ---- what is over leaves nothing ---- */
+
+typedef struct visit_case {
+    const char *name, *greeting, *host, *message, *part; /* of the result */
+    uint32_t times;                                      /* fewer of what is a whole handshake each time */
+    size_t cut, flip;                                    /* of what comes in each; 0: no */
+} visit_case;
+
+/* A message "?..." has the peer end the connection: no answer comes. */
+static const char *visit_ended(uint32_t conn, const visit_case *v) {
+    char byte;
+    size_t got;
+    assert_int_equal(begin(conn, v->host), WF_OK);
+    assert_int_equal(put_all(conn, v->message, strlen(v->message)), WF_OK);
+    wf_status status = get_some(conn, &byte, 1, &got);
+    ops->close(tls, conn);
+    return status == WF_END ? "ended" : status == WF_E_IO ? "broken" : "";
+}
+
+static void visit_times(const visit_case *v, uint32_t times) {
+    for (uint32_t i = 0; i < times; i++) {
+        wire.read = 0;
+        wire.cut = v->cut > 0 ? v->cut : SIZE_MAX;
+        wire.flip = v->flip > 0 ? v->flip : SIZE_MAX;
+        const char *result =
+            v->message[0] == '?' ? visit_ended(i % 16, v) : visit_on(i % 16, v->host, v->message, v->message);
+        if (strstr(result, v->part) == NULL) fail_msg("%s: wanted %s, got %s", v->name, v->part, result);
+    }
+}
+
+static bool visits_leave_nothing(const visit_case *v) {
+    counts before, after;
+    client_open(v->greeting);
+    visit_times(v, 20);
+    counts_begin(&before);
+    counts_add(&before, "TLS", stats().heap);
+    before.own_child = true;
+    visit_times(v, v->times);
+    counts_begin(&after);
+    counts_add(&after, "TLS", stats().heap);
+    bool same = counts_same(v->name, v->times, &before, &after) && wfi_heap_check(client_heap());
+    client_close();
+    return same;
+}
+
+static void test_connections_leave_nothing(void **state) {
+    static const visit_case cases[] = {
+        {"TLS 1.2, sessions resumed", "12 good", "localhost", "hello", "well", 1000, 0, 0},
+        {"TLS 1.3, sessions resumed", "13 good", "localhost", "hello", "well", 1000, 0, 0},
+        {"closed by the peer", "any good", "localhost", "?bye", "ended", 1000, 0, 0},
+        {"dropped by the peer", "any good", "localhost", "?drop", "broken", 1000, 0, 0},
+        {"not TLS", "any text", "localhost", "hello", "not TLS", 1000, 0, 0},
+        {"no version in common", "any ssl3", "localhost", "hello", "no TLS", 1000, 0, 0},
+        {"garbage", "any garbage", "localhost", "hello", "localhost", 1000, 0, 0},
+        {"cut in the first record", "12 good", "localhost", "hello", "localhost", 1000, 50, 0},
+        {"cut in the certificate", "13 chain", "localhost", "hello", "localhost", 200, 700, 0},
+        {"a bit flipped", "13 good", "localhost", "hello", "localhost", 200, 0, 400},
+        {"expired certificates", "12 expired", "localhost", "hello", "expired", 100, 0, 0},
+        {"unknown authorities", "13 unknown", "localhost", "hello", "unknown authority", 100, 0, 0},
+        {"signed by themselves", "13 self", "localhost", "hello", "signed by itself", 100, 0, 0},
+        {"other names", "any other", "localhost", "hello", "other names", 100, 0, 0},
+    };
+    bool fine = true;
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        fine &= visits_leave_nothing(&cases[i]);
+    assert_true(fine);
+}
+
+/* Again and again in the same block: mbedTLS's own state, which is the process's, included. */
+static void test_clients_leave_nothing(void **state) {
+    enum { TIMES = 1000 };
+    counts before, after;
+    (void)state;
+    for (uint32_t i = 0; i <= TIMES; i++) {
+        client_open(i % 2 == 0 ? "12 good" : "any text");
+        if (i % 100 == 0) assert_string_equal(visit("localhost"), "well");
+        counts *c = i == 0 ? &before : &after;
+        counts_begin(c);
+        counts_add(c, "TLS", stats().heap);
+        client_close();
+    }
+    before.own_child = true;
+    assert_true(counts_same("TLS clients opened and closed", TIMES, &before, &after));
 }
 
 static void test_opening(void **state) {
@@ -984,6 +1074,8 @@ int main(void) {
         cmocka_unit_test_teardown(test_every_allocation_fails, tidy),
         cmocka_unit_test_teardown(test_exhaustion_is_of_one_connection, tidy),
         cmocka_unit_test_teardown(test_a_thousand_connections, tidy),
+        cmocka_unit_test_teardown(test_connections_leave_nothing, tidy),
+        cmocka_unit_test_teardown(test_clients_leave_nothing, tidy),
     };
     signal(SIGPIPE, SIG_IGN);
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -363,9 +363,24 @@ static void unchecked_keywords_are_named_once(void **state) {
     stage *w = stage_new(1, NULL, 0);
     char *source =
         with_meta("local S = { type = 'object', properties = { n = { type = 'string', pattern = '^x' } } } "
-                  "agent('1', { schema = S }) agent('2', { schema = S }) agent('3', { schema = { type = 'object' } })");
+                  "agent('1', { schema = S }) agent('2', { schema = S }) agent('3', { schema = { type = 'object' } }) "
+                  "agent('4', { schema = { type = 'string', pattern = '^y' } })");
     stage_run(w, source);
     assert_string_equal(w->notes, "-schema: not checked: pattern|");
+    stage_free(w);
+    free(source);
+}
+
+/* However many schemas a script makes up, what is kept of them has a bound. */
+static void unchecked_keywords_are_named_up_to_a_bound(void **state) {
+    (void)state;
+    stage *w = stage_new(1, NULL, 0);
+    char *source = with_meta("for i = 1, 150 do agent('json 1', { schema = { ['x-' .. i] = 1 } }) end");
+    uint32_t notes = 0;
+    stage_run(w, source);
+    for (const char *p = w->notes; (p = strchr(p, '|')) != NULL; p++)
+        notes++;
+    assert_int_equal(notes, 100);
     stage_free(w);
     free(source);
 }
@@ -766,6 +781,7 @@ int main(void) {
         cmocka_unit_test(race_takes_the_first_value),
         cmocka_unit_test(effects_phases_and_notes),
         cmocka_unit_test(unchecked_keywords_are_named_once),
+        cmocka_unit_test(unchecked_keywords_are_named_up_to_a_bound),
         cmocka_unit_test(phases_are_each_branchs_own),
         cmocka_unit_test(args_arrive_parsed),
         cmocka_unit_test(meta_is_required_where_work_begins),
