@@ -527,6 +527,8 @@ typedef struct wf_config {
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
     uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
+    struct wf_heap
+        *shared; /* messages come out of this heap, `heap` bytes of it at most; NULL: they have a part of the block */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
 } wf_config;
@@ -844,6 +846,9 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
 wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* A heap that takes its bytes out of another, at most `limit` of them at a time, so that several users share one block by what
+ * each of them asks for. Lives in the other. NULL: that has no room. */
+wf_heap *wf_heap_share(wf_heap *of, size_t limit);
 /* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
 void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
@@ -862,11 +867,12 @@ void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
-    wf *run;            /* open; outlives the script */
-    wf_str source;      /* Lua text; outlives the script */
-    wf_str name;        /* the file's name, for messages */
-    wf_str args;        /* JSON; empty: null */
-    void *memory;       /* all that the script may use; outlives it */
+    wf *run;       /* open; outlives the script */
+    wf_str source; /* Lua text; outlives the script */
+    wf_str name;   /* the file's name, for messages */
+    wf_str args;   /* JSON; empty: null */
+    wf_heap *heap; /* all that the script may use; outlives it. NULL: it is in memory */
+    void *memory;
     size_t memory_size; /* at least 256 KiB */
     uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
     bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
@@ -904,8 +910,9 @@ typedef struct wf_rules wf_rules;
 typedef struct wf_rules_config {
     uint64_t (*now_ms)(void *ctx); /* the platform's clock, for delays */
     void *ctx;
-    uint32_t lanes;     /* as in the wf's config */
-    void *memory;       /* shared evenly by at most 4 files; outlives it */
+    uint32_t lanes; /* as in the wf's config */
+    wf_heap *heap;  /* of at most 4 files together; outlives it. NULL: it is in memory */
+    void *memory;
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
     uint64_t max_ms;    /* of work for one request; default 10000 */
     /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
@@ -1030,6 +1037,12 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 /* Reads the first `size` bytes of a file below the root, at once; for wf_rules_config.read, with the wf_posix as its ctx.
  * WF_E_NOT_FOUND: there is no such file; WF_E_CONFIG: it lies outside of the root, or there is none; WF_E_IO. *why: a constant. */
 wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
+
+/* A block of memory for a run. It is reserved only: what is never used costs nothing. *size: the bytes wanted; 0: as many as suit
+ * this machine (a quarter of what it, or the cgroup, has; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
+ * long as the system does not give them), and *size becomes that. NULL: the system does not give it. */
+void *wf_posix_reserve(size_t *size);
+void wf_posix_release(void *block, size_t size); /* NULL is fine */
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
@@ -1726,13 +1739,14 @@ WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take ca
 struct wfi_block; /* private to arena.c */
 
 typedef struct wfi_heap {
-    uint8_t *base;     /* first block */
-    size_t size;       /* of the region */
-    size_t used, high; /* payload bytes in use now; at most ever */
-    size_t blocks;     /* in use now: what a leak adds to, however small it is */
-    uint64_t allocs;   /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
-    uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
-    bool fail_on;      /* tests: and all that follow it */
+    uint8_t *base;         /* first block */
+    size_t size;           /* of the region; or the limit of a heap that shares another's */
+    size_t used, high;     /* payload bytes in use now; at most ever */
+    size_t blocks;         /* in use now: what a leak adds to, however small it is */
+    uint64_t allocs;       /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
+    uint64_t fail_at;      /* tests: the allocation of this number fails (1 is the next one); 0 never */
+    bool fail_on;          /* tests: and all that follow it */
+    struct wfi_heap *from; /* the heap that its blocks lie in; NULL: its own region. Then what follows is unused */
     uint32_t fl_map;
     uint16_t sl_map[WFI_HEAP_FL];
     struct wfi_block *free[WFI_HEAP_FL][WFI_HEAP_SL];
@@ -1742,12 +1756,19 @@ typedef struct wfi_heap {
 WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
+/* A heap with an account of its own whose blocks lie in another's region: at most `limit` bytes of it at a time. */
+WFI void wfi_heap_share(wfi_heap *h, wfi_heap *of, size_t limit);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
 WFI wf_heap_use wfi_heap_use(const wfi_heap *h);
+
+/* The public face. */
+struct wf_heap {
+    wfi_heap heap;
+};
 
 /* Bytes that grow in a heap. Zeroed: empty. */
 typedef struct wfi_buf {
@@ -1978,19 +1999,38 @@ static void heap_trim(wfi_heap *h, struct wfi_block *b, uint32_t len) {
     heap_release(h, heap_after(b));
 }
 
-static void heap_account(wfi_heap *h, size_t less, size_t more) {
-    h->used = h->used - less + more;
-    if (h->used > h->high) h->high = h->used;
+/* Keeps the account of a heap, and of the one that it shares: bytes no longer and newly in use, blocks more (or, less than 0,
+ * fewer). */
+static void heap_account(wfi_heap *h, size_t less, size_t more, int blocks) {
+    for (; h != NULL; h = h->from) {
+        h->used = h->used - less + more;
+        h->blocks += (size_t)blocks;
+        if (h->used > h->high) h->high = h->used;
+    }
+}
+
+/* The heap whose region the blocks lie in. */
+static wfi_heap *heap_region(wfi_heap *h) {
+    while (h->from != NULL)
+        h = h->from;
+    return h;
+}
+
+/* Whether the limits of shared heaps allow so many bytes more. */
+static bool heap_allows(const wfi_heap *h, size_t more) {
+    for (; h->from != NULL; h = h->from)
+        if (h->used >= h->size || more > h->size - h->used) return false;
+    return true;
 }
 
 static void *heap_take(wfi_heap *h, uint32_t len) {
-    struct wfi_block *b = heap_find(h, len);
+    wfi_heap *region = heap_region(h);
+    struct wfi_block *b = heap_allows(h, len * WFI_ALIGN) ? heap_find(region, len) : NULL;
     if (b == NULL) return NULL;
-    heap_remove(h, b);
+    heap_remove(region, b);
     heap_mark(b, heap_len(b), false);
-    heap_trim(h, b, len);
-    heap_account(h, 0, heap_bytes(b));
-    h->blocks++;
+    heap_trim(region, b, len);
+    heap_account(h, 0, heap_bytes(b), 1);
     return heap_payload(b);
 }
 
@@ -2025,6 +2065,12 @@ WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size) {
     return WF_OK;
 }
 
+WFI void wfi_heap_share(wfi_heap *h, wfi_heap *of, size_t limit) {
+    wfi_zero(h, sizeof *h);
+    h->from = of;
+    h->size = limit;
+}
+
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n) {
     uint32_t len = heap_units(n);
     if (heap_injected(h) || len == 0) return NULL;
@@ -2034,24 +2080,24 @@ WFI void *wfi_heap_alloc(wfi_heap *h, size_t n) {
 WFI void wfi_heap_free(wfi_heap *h, void *p) {
     if (p == NULL) return;
     struct wfi_block *b = heap_block(p);
-    WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
-    heap_account(h, heap_bytes(b), 0);
-    h->blocks--;
-    heap_release(h, b);
+    WFI_ASSERT(heap_is_block(heap_region(h), b) && !heap_is_free(b));
+    heap_account(h, heap_bytes(b), 0, -1);
+    heap_release(heap_region(h), b);
 }
 
 /* Makes block b at least len long where it lies, and gives back what is over; false: there is no room. */
 static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
+    wfi_heap *region = heap_region(h);
     struct wfi_block *right = heap_after(b);
     size_t before = heap_bytes(b);
     uint32_t room = heap_len(b) + (heap_is_free(right) ? 1 + heap_len(right) : 0);
     if (room < len) return false;
     if (heap_is_free(right)) {
-        heap_remove(h, right);
+        heap_remove(region, right);
         heap_mark(b, room, false);
     }
-    heap_trim(h, b, len);
-    heap_account(h, before, heap_bytes(b));
+    heap_trim(region, b, len);
+    heap_account(h, before, heap_bytes(b), 0);
     return true;
 }
 
@@ -2063,10 +2109,10 @@ WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
     }
     if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
-    WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
+    WFI_ASSERT(heap_is_block(heap_region(h), b) && !heap_is_free(b));
     uint32_t len = heap_units(n);
     if (n > heap_bytes(b) && (heap_injected(h) || len == 0)) return NULL;
-    if (heap_resize(h, b, len)) return p;
+    if ((n <= heap_bytes(b) || heap_allows(h, n - heap_bytes(b))) && heap_resize(h, b, len)) return p;
     void *moved = heap_take(h, len);
     if (moved != NULL) {
         wfi_copy(moved, p, heap_bytes(b));
@@ -2114,6 +2160,8 @@ static bool heap_check_list(const wfi_heap *h, heap_class c, size_t *left) {
 
 WFI bool wfi_heap_check(const wfi_heap *h) {
     size_t left;
+    while (h->from != NULL)
+        h = h->from;
     if (!heap_check_row(h, &left)) return false;
     for (uint32_t fl = 0; fl < WFI_HEAP_FL; fl++) {
         if ((h->fl_map >> fl & 1) != (h->sl_map[fl] != 0)) return false;
@@ -2126,10 +2174,6 @@ WFI bool wfi_heap_check(const wfi_heap *h) {
 }
 
 /* ---- the public face of a heap ---- */
-
-struct wf_heap {
-    wfi_heap heap;
-};
 
 wf_heap *wf_heap_open(void *memory, size_t size) {
     wfi_arena a;
@@ -2145,7 +2189,18 @@ void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {
 }
 
 WFI wf_heap_use wfi_heap_use(const wfi_heap *h) {
-    return (wf_heap_use){.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+    wf_heap_use use = {.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+    for (const wfi_heap *of = h->from; of != NULL; of = of->from) { /* what others took of it cannot be had */
+        size_t left = of->used < of->size ? of->size - of->used : 0;
+        if (use.used + left < use.limit) use.limit = use.used + left;
+    }
+    return use;
+}
+
+wf_heap *wf_heap_share(wf_heap *of, size_t limit) {
+    wf_heap *h = wfi_heap_alloc(&of->heap, sizeof *h);
+    if (h) wfi_heap_share(&h->heap, &of->heap, limit);
+    return h;
 }
 
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out) {
@@ -11530,7 +11585,7 @@ size_t wf_memory_needed(const wf_config *config) {
     if (workflow_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
     workflow_carve(&a, &c);
-    (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
+    if (!c.shared) (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
     return a.full ? 0 : a.used;
 }
 
@@ -11560,7 +11615,10 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     w->memory.fixed = a.used;
     size_t heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
+    if (c.shared)
+        wfi_heap_share(&w->env.heap, &c.shared->heap, c.heap ? c.heap : SIZE_MAX);
+    else
+        (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;
@@ -12466,6 +12524,121 @@ void wfi_sys_pages_end(void *p, size_t n) {
 }
 
 /* ==== end src/port/sys.c ==== */
+
+/* ==== begin src/port/reserve.c ==== */
+
+/* reserve: a block of memory for a run, as large as suits the machine. Public functions, declared in posix.h.
+ *
+ * The block is only reserved: its pages are taken when they are first used, so its size is a promise of how much a run
+ * may come to use, and costs nothing by itself. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RESERVE_MIB   ((uint64_t)1 << 20)
+#define RESERVE_MOST  (4096 * RESERVE_MIB)
+#define RESERVE_ROOMY (64 * RESERVE_MIB) /* more than a quarter of a small machine is taken to reach this, */
+#define RESERVE_LEAST (16 * RESERVE_MIB) /* ... and all of it to reach this */
+#define RESERVE_PATH  512
+
+#ifndef MAP_NORESERVE
+#define MAP_NORESERVE 0
+#endif
+
+/* The first bytes of a file, terminated; "" if it cannot be read. */
+static const char *reserve_read(const char *path, char *text, size_t size) {
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, size - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    return text;
+}
+
+static void reserve_lower(uint64_t *bytes, uint64_t limit) {
+    if (limit < *bytes) *bytes = limit;
+}
+
+/* Lowers *bytes to a cgroup's limit and those of its parents: the file `name` in mount/path, mount/path/.., to mount. */
+static void reserve_cgroup(uint64_t *bytes, const char *mount, const char *own, size_t own_len, const char *name) {
+    char path[RESERVE_PATH], text[32];
+    size_t top = strlen(mount), len = top + own_len;
+    if (len + strlen(name) + 1 > sizeof path) return;
+    memcpy(path, mount, top);
+    memcpy(path + top, own, own_len);
+    for (;;) {
+        strcpy(path + len, name);
+        reserve_read(path, text, sizeof text);
+        if (text[0] >= '0' && text[0] <= '9') reserve_lower(bytes, strtoull(text, NULL, 10)); /* else "max", or none */
+        if (len == top) return;
+        do
+            len--;
+        while (len > top && path[len] != '/');
+    }
+}
+
+/* The lines of /proc/self/cgroup: number:controllers:path. No controllers: version 2. */
+static void reserve_cgroups(uint64_t *bytes) {
+    char text[4096];
+    reserve_read("/proc/self/cgroup", text, sizeof text);
+    for (const char *line = text; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        const char *controllers = memchr(line, ':', len);
+        const char *path = controllers ? memchr(controllers + 1, ':', len - (size_t)(controllers + 1 - line)) : NULL;
+        if (path) {
+            size_t n = (size_t)(path - controllers) - 1, own = len - (size_t)(path + 1 - line);
+            if (n == 0) reserve_cgroup(bytes, "/sys/fs/cgroup", path + 1, own, "/memory.max");
+            if (n == 6 && memcmp(controllers + 1, "memory", 6) == 0)
+                reserve_cgroup(bytes, "/sys/fs/cgroup/memory", path + 1, own, "/memory.limit_in_bytes");
+        }
+        line += len + (line[len] == '\n');
+    }
+}
+
+/* Half of the address space that RLIMIT_AS leaves: the other half is for whatever else is mapped later. */
+static void reserve_address_space(uint64_t *bytes) {
+    char text[32];
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return;
+    reserve_read("/proc/self/statm", text, sizeof text);
+    uint64_t used = strtoull(text, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
+    reserve_lower(bytes, used < limit.rlim_cur ? (limit.rlim_cur - used) / 2 : 0);
+}
+
+static uint64_t reserve_standard(void) {
+    long pages = sysconf(_SC_PHYS_PAGES), page = sysconf(_SC_PAGESIZE);
+    uint64_t all = pages > 0 && page > 0 ? (uint64_t)pages * (uint64_t)page : 4 * RESERVE_ROOMY, bytes;
+    reserve_cgroups(&all);
+    bytes = all / 4;
+    if (bytes < RESERVE_ROOMY) bytes = all / 2 < RESERVE_ROOMY ? all / 2 : RESERVE_ROOMY;
+    reserve_lower(&bytes, RESERVE_MOST);
+    reserve_lower(&bytes, SIZE_MAX / 4);
+    reserve_address_space(&bytes);
+    return bytes > RESERVE_LEAST ? bytes / RESERVE_MIB * RESERVE_MIB : RESERVE_LEAST;
+}
+
+void *wf_posix_reserve(size_t *size) {
+    bool given = *size > 0;
+    size_t n = given ? *size : (size_t)reserve_standard();
+    void *block = MAP_FAILED;
+    for (; n >= (given ? *size : RESERVE_MIB); n /= 2) {
+        block = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (block != MAP_FAILED) break;
+    }
+    if (block == MAP_FAILED) return NULL;
+    *size = n;
+    return block;
+}
+
+void wf_posix_release(void *block, size_t size) {
+    if (block) munmap(block, size);
+}
+
+/* ==== end src/port/reserve.c ==== */
 
 /* ==== begin src/port/guard.h ==== */
 
@@ -27641,7 +27814,7 @@ wf_status wf_script_step(wf_script *s) {
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     wf_run_spec spec;
     uint64_t started = 0;
-    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_heap *heap = config->heap ? config->heap : wf_heap_open(config->memory, config->memory_size);
     wf_script *s = heap ? wf_heap_resize(heap, NULL, sizeof *s) : NULL;
     *out = NULL;
     if (!s) return WF_E_MEMORY;
@@ -28201,7 +28374,7 @@ const wf_model_ops *wf_rules_ops(void) {
 }
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
-    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_heap *heap = config->heap ? config->heap : wf_heap_open(config->memory, config->memory_size);
     wf_rules *r = heap ? wf_heap_resize(heap, NULL, sizeof *r) : NULL;
     *out = NULL;
     if (!r) return WF_E_MEMORY;

@@ -91,7 +91,7 @@ static wf_status drive_pause(cli_world *w) {
     char why[200];
     wf_error error;
     wf_last_error(w->run, &error);
-    snprintf(why, sizeof why, "needs more memory than --memory %s: %s", w->options->text[OPT_MEMORY],
+    snprintf(why, sizeof why, "needs more memory than --memory %s: %s", w->memory,
              error.code == WF_E_MEMORY ? error.text : "the script keeps too much at a time");
     wf_run_stop(w->run, WF_RUN_PAUSED, cli_str(why));
     for (wf_run_status_get(w->run, &run); status == WF_OK && run.running > 0; wf_run_status_get(w->run, &run)) {
@@ -120,16 +120,11 @@ static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *
     cli_logs_named();
     if (status != WF_OK) return cli_world_fail(w, status);
     cli_ask_resume(&w->effects.ask, w->run);
-    wf_script_config config = {.run = w->run,
-                               .source = spec->script,
-                               .name = spec->name,
-                               .args = spec->args,
-                               .memory = w->script,
-                               .memory_size = w->script_size};
+    wf_script_config config = {
+        .run = w->run, .source = spec->script, .name = spec->name, .args = spec->args, .heap = w->script};
     config.exec = w->effects.dry || (w->options->number[OPT_ALLOW] & WF_ALLOW_EXEC) != 0;
     if (wf_script_open(&out->script, &config) != WF_OK)
-        return cli_fail(CLI_USAGE, "--memory %s: a quarter of it is too small for a script; give more",
-                        w->options->text[OPT_MEMORY]);
+        return cli_fail(CLI_USAGE, "--memory %s: too small for the script; give more", w->memory);
     status = drive_script(w, out->script);
     out->starved = status == WF_E_MEMORY;
     if (out->starved) status = drive_pause(w);

@@ -259,7 +259,7 @@ void cli_network_open_later(cli_network *n, void *memory, size_t size, wf_provid
                                      network_later_end,   network_later_ready, network_later_due,  network_later_error};
     n->memory = memory;
     n->size = size;
-    if (!memory) network_fail(n, "--memory %s has no room for the network; give more", n->options->text[OPT_MEMORY]);
+    if (!memory) network_fail(n, "--memory has no room for the network; give more");
     *out = n->served;
     out->ops = &ops;
     out->ctx = n;

@@ -130,7 +130,7 @@ static void run_put_failures(cli_world *w, const run_job *job) {
 }
 
 /* What is to be done about an outcome that is not the end. */
-static void run_put_mend(const run_job *job, const wf_run_status *s, bool starved) {
+static void run_put_mend(const cli_world *w, const run_job *job, const wf_run_status *s, bool starved) {
     const char *key = cli_models_key_name();
     if (s->outcome == WF_RUN_DONE) return;
     if (s->outcome == WF_RUN_FAILED) {
@@ -141,7 +141,7 @@ static void run_put_mend(const run_job *job, const wf_run_status *s, bool starve
     cli_put(stderr, s->text, RUN_MESSAGE);
     fputc('\n', stderr);
     if (starved) {
-        uint64_t mib = (job->options->number[OPT_MEMORY] >> 20) * RUN_MORE;
+        uint64_t mib = (uint64_t)(w->size >> 20) * RUN_MORE;
         fprintf(stderr, "nothing was lost; go on: wf resume %s --memory %" PRIu64 "M\n", job->log, mib);
         return;
     }
@@ -167,7 +167,7 @@ static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_en
         cli_put_spend(stderr, &s->usage);
         fputc('\n', stderr);
     }
-    run_put_mend(job, s, end->starved);
+    run_put_mend(w, job, s, end->starved);
     fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
 }
 

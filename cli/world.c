@@ -10,7 +10,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define WORLD_RULES_MAX     ((size_t)16 << 20)
+#define WORLD_LARGEST(pool) ((pool) / 4 * 3) /* of one user of the pool: the others are left a quarter */
+#define WORLD_MIB           ((size_t)1 << 20)
+#define WORLD_ROOMY         (64 * WORLD_MIB) /* a default of less is told */
+#define WORLD_POOL_LEAST    (2 * WORLD_MIB)
 #define WORLD_DRY_MS        60000u
 #define WORLD_EFFECTS_LEAST 8u
 #define WORLD_READER        ((size_t)1 << 20)
@@ -27,11 +30,23 @@ static void *world_carve(cli_world *w, size_t n) {
     return (char *)w->block + at;
 }
 
+/* size 0: what suits the machine. */
 static bool world_allocate(cli_world *w, size_t size) {
-    w->block = malloc(size);
     w->size = size;
-    if (!w->block) cli_fail(CLI_INTERNAL, "the system does not give %zu bytes; use a smaller --memory", size);
+    w->block = wf_posix_reserve(&w->size);
+    if (!w->block && size > 0)
+        cli_fail(CLI_INTERNAL, "the system does not give %zu bytes (see ulimit -v); use a smaller --memory", size);
+    if (!w->block && size == 0)
+        cli_fail(CLI_INTERNAL, "the system gives no memory (see ulimit -v); allow this process more");
+    snprintf(w->memory, sizeof w->memory, "%zuM", w->size / WORLD_MIB);
     return w->block != NULL;
+}
+
+static void world_tell_memory(const cli_world *w) {
+    const cli_options *o = w->options;
+    if (o->number[OPT_MEMORY] > 0 || w->size >= WORLD_ROOMY || o->number[OPT_QUIET] || o->number[OPT_JSON]) return;
+    fprintf(stderr, "memory: %s, for this machine, container or ulimit -v allows little; --memory SIZE overrides it\n",
+            w->memory);
 }
 
 /* ---- what is wrong with a log ---- */
@@ -131,18 +146,16 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
 static cli_exit world_open_rules(cli_world *w) {
     const cli_options *o = w->options;
     wf_str why = {"", 0};
-    size_t size = w->size / 4 < WORLD_RULES_MAX ? w->size / 4 : WORLD_RULES_MAX;
     wf_rules_config config = {.now_ms = w->platform.now_ms,
                               .ctx = w->platform.ctx,
                               .lanes = (uint32_t)o->number[OPT_LANES],
-                              .memory = world_carve(w, size),
-                              .memory_size = size,
+                              .heap = wf_heap_share(w->pool, WORLD_LARGEST(w->pool_size)),
                               .read = wf_posix_read,
                               .read_ctx = w->posix};
-    wf_status status = config.memory ? wf_rules_open(&w->rules, &config) : WF_E_MEMORY;
+    wf_status status = config.heap ? wf_rules_open(&w->rules, &config) : WF_E_MEMORY;
     if (status != WF_OK) {
         w->rules = NULL;
-        return cli_fail(CLI_USAGE, "--memory %s: too small for a model of rules; give more", o->text[OPT_MEMORY]);
+        return cli_fail(CLI_USAGE, "--memory %s: too small for a model of rules; give more", w->memory);
     }
     const char *file = cli_models_name(o);
     if (wf_rules_load(w->rules, cli_str(file), &why) != WF_OK)
@@ -151,8 +164,7 @@ static cli_exit world_open_rules(cli_world *w) {
     return CLI_OK;
 }
 
-/* It has no claim to more than half of the block: a quarter is the script's, and the messages want one as well. later: when an
- * agent asks for it. */
+/* It has no claim to more than half of the block. later: when an agent asks for it. */
 static cli_exit world_open_network(cli_world *w, bool later) {
     const cli_options *o = w->options;
     wf_provider *provider = &w->providers[w->provider_count++];
@@ -166,7 +178,7 @@ static cli_exit world_open_network(cli_world *w, bool later) {
     }
     if (memory) return cli_network_open(&w->network, memory, size, provider);
     return cli_fail(CLI_USAGE, "--memory %s: too small for so many --lanes over the network; give more, or fewer",
-                    o->text[OPT_MEMORY]);
+                    w->memory);
 }
 
 /* Any agent may name one: whether it is allowed is the port's to say, in words. */
@@ -176,13 +188,11 @@ static void world_open_workers(cli_world *w) {
     provider->ops = wf_posix_workers(w->posix, &provider->ctx);
 }
 
-/* Every model that can be served: the default one's provider, and those that agents may name besides. */
-static cli_exit world_open_models(cli_world *w) {
-    cli_exit code = CLI_OK;
+/* The ways to the models that can be served: the default one's, and those that agents may name besides. */
+static cli_exit world_open_ways(cli_world *w) {
     world_open_workers(w);
     if (!cli_models_is_rules(w->options) && !cli_models_is_exec(w->options)) return world_open_network(w, false);
-    if (cli_models_is_rules(w->options)) code = world_open_rules(w);
-    return code == CLI_OK && cli_models_key_name() ? world_open_network(w, true) : code;
+    return cli_models_key_name() ? world_open_network(w, true) : CLI_OK;
 }
 
 /* What an agent without a system text of its own is told. It goes into every request, so each word costs; it names no tool, for an
@@ -236,15 +246,27 @@ static void world_config_dry(const cli_world *w, wf_config *c) {
     c->sync = WF_SYNC_OFF;
 }
 
-/* The wf takes what the others leave. */
-static cli_exit world_open_wf(cli_world *w, wf_config *c) {
-    wf_error error;
-    size_t needed = wf_memory_needed(c), left = w->size - w->used;
+static cli_exit world_too_small(const cli_world *w, size_t more) {
     cli_amount amount;
-    if (needed == 0 || needed + 64 > left)
-        return cli_fail(CLI_USAGE, "--memory %s: too small for these --lanes and --agents; give %s more",
-                        w->options->text[OPT_MEMORY], cli_bytes(&amount, needed + 64 - left));
-    wf_status status = wf_init(&w->run, world_carve(w, left - 64), left - 64, c, &error);
+    return cli_fail(CLI_USAGE, "--memory %s: too small for these --lanes and --agents; give %s more", w->memory,
+                    cli_bytes(&amount, more));
+}
+
+/* The tables of the wf, and all that is left as the pool. */
+static cli_exit world_open_pool(cli_world *w, wf_config *c, void **tables, size_t *size) {
+    *size = wf_memory_needed(c) + 64;
+    *tables = world_carve(w, *size);
+    w->pool_size = *tables && w->size - w->used > WORLD_POOL_LEAST ? w->size - w->used - 64 : 0;
+    if (w->pool_size == 0) return world_too_small(w, w->used + *size + WORLD_POOL_LEAST - w->size);
+    w->pool = wf_heap_open(world_carve(w, w->pool_size), w->pool_size);
+    w->script = w->pool ? wf_heap_share(w->pool, WORLD_LARGEST(w->pool_size)) : NULL;
+    c->shared = w->pool;
+    return w->script ? CLI_OK : world_too_small(w, WORLD_POOL_LEAST);
+}
+
+static cli_exit world_open_wf(cli_world *w, const wf_config *c, void *tables, size_t size) {
+    wf_error error;
+    wf_status status = wf_init(&w->run, tables, size, c, &error);
     if (status == WF_OK) return CLI_OK;
     w->run = NULL;
     return cli_fail(CLI_INTERNAL, "%s", error.text);
@@ -260,35 +282,41 @@ static void world_open_stub(cli_world *w, const wf_provider *stub) {
     }
 }
 
+/* The wf and what shares the pool with it. */
+static cli_exit world_open_run(cli_world *w, bool dry) {
+    void *tables;
+    size_t size;
+    wf_config config = {.platform = &w->platform,
+                        .providers = w->providers,
+                        .system = WF_STR(world_system),
+                        .max_agents = (uint32_t)w->options->number[OPT_AGENTS],
+                        .tools = w->tools};
+    config.tool_count = wf_posix_tools((uint32_t)w->options->number[OPT_ALLOW], w->tools);
+    if (dry)
+        world_config_dry(w, &config);
+    else
+        world_config(w, &config);
+    cli_exit code = world_open_pool(w, &config, &tables, &size);
+    if (code == CLI_OK && !dry && cli_models_is_rules(w->options)) code = world_open_rules(w);
+    config.provider_count = w->provider_count;
+    return code == CLI_OK ? world_open_wf(w, &config, tables, size) : code;
+}
+
 cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
                         const wf_provider *stub, void (*trace)(void *, const wf_trace *)) {
     memset(w, 0, sizeof *w);
     w->options = options;
     w->log = log;
     if (!world_allocate(w, (size_t)options->number[OPT_MEMORY])) return CLI_INTERNAL;
+    if (!stub) world_tell_memory(w);
     cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT], stub == NULL);
     if (code == CLI_OK) code = cli_effects_open(&w->effects, &w->platform, options, stub != NULL);
     w->platform.trace = trace;
-    w->script_size = w->size / 4;
-    w->script = world_carve(w, w->script_size);
     if (stub)
         world_open_stub(w, stub);
     else if (code == CLI_OK)
-        code = world_open_models(w);
-    if (code == CLI_OK) {
-        wf_config config = {.platform = &w->platform,
-                            .providers = w->providers,
-                            .provider_count = w->provider_count,
-                            .system = WF_STR(world_system),
-                            .max_agents = (uint32_t)options->number[OPT_AGENTS]};
-        config.tools = w->tools;
-        config.tool_count = wf_posix_tools((uint32_t)options->number[OPT_ALLOW], w->tools);
-        if (stub)
-            world_config_dry(w, &config);
-        else
-            world_config(w, &config);
-        code = world_open_wf(w, &config);
-    }
+        code = world_open_ways(w);
+    if (code == CLI_OK) code = world_open_run(w, stub != NULL);
     return code == CLI_OK ? code : world_give_up(w, code);
 }
 
@@ -353,6 +381,6 @@ void cli_world_close(cli_world *w) {
     cli_network_close(&w->network);
     if (w->posix) wf_posix_close(w->posix);
     free(w->run_block);
-    free(w->block);
+    wf_posix_release(w->block, w->size);
     memset(w, 0, sizeof *w);
 }

@@ -22,8 +22,10 @@ typedef struct cli_world {
     cli_network network;
     wf *run;
     void *run_block; /* of a look's wf, which is as large as the log wants */
-    void *script;
-    size_t script_size;
+    size_t pool_size;
+    wf_heap *pool;             /* what script, messages and models of rules share, by what each asks for */
+    wf_heap *script;           /* the script's part of it */
+    char memory[24];           /* the size of the block, as --memory takes it */
     const wf_log_ops *log_ops; /* behind a bounded look */
     void *log_ctx;
     uint64_t prefix;

@@ -509,6 +509,8 @@ typedef struct wf_config {
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
     uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
+    struct wf_heap
+        *shared; /* messages come out of this heap, `heap` bytes of it at most; NULL: they have a part of the block */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
 } wf_config;
@@ -826,6 +828,9 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
 typedef struct wf_heap wf_heap;
 wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* A heap that takes its bytes out of another, at most `limit` of them at a time, so that several users share one block by what
+ * each of them asks for. Lives in the other. NULL: that has no room. */
+wf_heap *wf_heap_share(wf_heap *of, size_t limit);
 /* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
 void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
@@ -844,11 +849,12 @@ void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
 typedef struct wf_script wf_script;
 
 typedef struct wf_script_config {
-    wf *run;            /* open; outlives the script */
-    wf_str source;      /* Lua text; outlives the script */
-    wf_str name;        /* the file's name, for messages */
-    wf_str args;        /* JSON; empty: null */
-    void *memory;       /* all that the script may use; outlives it */
+    wf *run;       /* open; outlives the script */
+    wf_str source; /* Lua text; outlives the script */
+    wf_str name;   /* the file's name, for messages */
+    wf_str args;   /* JSON; empty: null */
+    wf_heap *heap; /* all that the script may use; outlives it. NULL: it is in memory */
+    void *memory;
     size_t memory_size; /* at least 256 KiB */
     uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
     bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
@@ -886,8 +892,9 @@ typedef struct wf_rules wf_rules;
 typedef struct wf_rules_config {
     uint64_t (*now_ms)(void *ctx); /* the platform's clock, for delays */
     void *ctx;
-    uint32_t lanes;     /* as in the wf's config */
-    void *memory;       /* shared evenly by at most 4 files; outlives it */
+    uint32_t lanes; /* as in the wf's config */
+    wf_heap *heap;  /* of at most 4 files together; outlives it. NULL: it is in memory */
+    void *memory;
     size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
     uint64_t max_ms;    /* of work for one request; default 10000 */
     /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a

@@ -211,19 +211,38 @@ static void heap_trim(wfi_heap *h, struct wfi_block *b, uint32_t len) {
     heap_release(h, heap_after(b));
 }
 
-static void heap_account(wfi_heap *h, size_t less, size_t more) {
-    h->used = h->used - less + more;
-    if (h->used > h->high) h->high = h->used;
+/* Keeps the account of a heap, and of the one that it shares: bytes no longer and newly in use, blocks more (or, less than 0,
+ * fewer). */
+static void heap_account(wfi_heap *h, size_t less, size_t more, int blocks) {
+    for (; h != NULL; h = h->from) {
+        h->used = h->used - less + more;
+        h->blocks += (size_t)blocks;
+        if (h->used > h->high) h->high = h->used;
+    }
+}
+
+/* The heap whose region the blocks lie in. */
+static wfi_heap *heap_region(wfi_heap *h) {
+    while (h->from != NULL)
+        h = h->from;
+    return h;
+}
+
+/* Whether the limits of shared heaps allow so many bytes more. */
+static bool heap_allows(const wfi_heap *h, size_t more) {
+    for (; h->from != NULL; h = h->from)
+        if (h->used >= h->size || more > h->size - h->used) return false;
+    return true;
 }
 
 static void *heap_take(wfi_heap *h, uint32_t len) {
-    struct wfi_block *b = heap_find(h, len);
+    wfi_heap *region = heap_region(h);
+    struct wfi_block *b = heap_allows(h, len * WFI_ALIGN) ? heap_find(region, len) : NULL;
     if (b == NULL) return NULL;
-    heap_remove(h, b);
+    heap_remove(region, b);
     heap_mark(b, heap_len(b), false);
-    heap_trim(h, b, len);
-    heap_account(h, 0, heap_bytes(b));
-    h->blocks++;
+    heap_trim(region, b, len);
+    heap_account(h, 0, heap_bytes(b), 1);
     return heap_payload(b);
 }
 
@@ -258,6 +277,12 @@ WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size) {
     return WF_OK;
 }
 
+WFI void wfi_heap_share(wfi_heap *h, wfi_heap *of, size_t limit) {
+    wfi_zero(h, sizeof *h);
+    h->from = of;
+    h->size = limit;
+}
+
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n) {
     uint32_t len = heap_units(n);
     if (heap_injected(h) || len == 0) return NULL;
@@ -267,24 +292,24 @@ WFI void *wfi_heap_alloc(wfi_heap *h, size_t n) {
 WFI void wfi_heap_free(wfi_heap *h, void *p) {
     if (p == NULL) return;
     struct wfi_block *b = heap_block(p);
-    WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
-    heap_account(h, heap_bytes(b), 0);
-    h->blocks--;
-    heap_release(h, b);
+    WFI_ASSERT(heap_is_block(heap_region(h), b) && !heap_is_free(b));
+    heap_account(h, heap_bytes(b), 0, -1);
+    heap_release(heap_region(h), b);
 }
 
 /* Makes block b at least len long where it lies, and gives back what is over; false: there is no room. */
 static bool heap_resize(wfi_heap *h, struct wfi_block *b, uint32_t len) {
+    wfi_heap *region = heap_region(h);
     struct wfi_block *right = heap_after(b);
     size_t before = heap_bytes(b);
     uint32_t room = heap_len(b) + (heap_is_free(right) ? 1 + heap_len(right) : 0);
     if (room < len) return false;
     if (heap_is_free(right)) {
-        heap_remove(h, right);
+        heap_remove(region, right);
         heap_mark(b, room, false);
     }
-    heap_trim(h, b, len);
-    heap_account(h, before, heap_bytes(b));
+    heap_trim(region, b, len);
+    heap_account(h, before, heap_bytes(b), 0);
     return true;
 }
 
@@ -296,10 +321,10 @@ WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n) {
     }
     if (p == NULL) return wfi_heap_alloc(h, n);
     struct wfi_block *b = heap_block(p);
-    WFI_ASSERT(heap_is_block(h, b) && !heap_is_free(b));
+    WFI_ASSERT(heap_is_block(heap_region(h), b) && !heap_is_free(b));
     uint32_t len = heap_units(n);
     if (n > heap_bytes(b) && (heap_injected(h) || len == 0)) return NULL;
-    if (heap_resize(h, b, len)) return p;
+    if ((n <= heap_bytes(b) || heap_allows(h, n - heap_bytes(b))) && heap_resize(h, b, len)) return p;
     void *moved = heap_take(h, len);
     if (moved != NULL) {
         wfi_copy(moved, p, heap_bytes(b));
@@ -347,6 +372,8 @@ static bool heap_check_list(const wfi_heap *h, heap_class c, size_t *left) {
 
 WFI bool wfi_heap_check(const wfi_heap *h) {
     size_t left;
+    while (h->from != NULL)
+        h = h->from;
     if (!heap_check_row(h, &left)) return false;
     for (uint32_t fl = 0; fl < WFI_HEAP_FL; fl++) {
         if ((h->fl_map >> fl & 1) != (h->sl_map[fl] != 0)) return false;
@@ -359,10 +386,6 @@ WFI bool wfi_heap_check(const wfi_heap *h) {
 }
 
 /* ---- the public face of a heap ---- */
-
-struct wf_heap {
-    wfi_heap heap;
-};
 
 wf_heap *wf_heap_open(void *memory, size_t size) {
     wfi_arena a;
@@ -378,7 +401,18 @@ void *wf_heap_resize(wf_heap *heap, void *p, size_t n) {
 }
 
 WFI wf_heap_use wfi_heap_use(const wfi_heap *h) {
-    return (wf_heap_use){.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+    wf_heap_use use = {.limit = h->size, .used = h->used, .high = h->high, .blocks = h->blocks};
+    for (const wfi_heap *of = h->from; of != NULL; of = of->from) { /* what others took of it cannot be had */
+        size_t left = of->used < of->size ? of->size - of->used : 0;
+        if (use.used + left < use.limit) use.limit = use.used + left;
+    }
+    return use;
+}
+
+wf_heap *wf_heap_share(wf_heap *of, size_t limit) {
+    wf_heap *h = wfi_heap_alloc(&of->heap, sizeof *h);
+    if (h) wfi_heap_share(&h->heap, &of->heap, limit);
+    return h;
 }
 
 void wf_heap_stats(const wf_heap *heap, wf_heap_use *out) {

@@ -37,13 +37,14 @@ WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take ca
 struct wfi_block; /* private to arena.c */
 
 typedef struct wfi_heap {
-    uint8_t *base;     /* first block */
-    size_t size;       /* of the region */
-    size_t used, high; /* payload bytes in use now; at most ever */
-    size_t blocks;     /* in use now: what a leak adds to, however small it is */
-    uint64_t allocs;   /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
-    uint64_t fail_at;  /* tests: the allocation of this number fails (1 is the next one); 0 never */
-    bool fail_on;      /* tests: and all that follow it */
+    uint8_t *base;         /* first block */
+    size_t size;           /* of the region; or the limit of a heap that shares another's */
+    size_t used, high;     /* payload bytes in use now; at most ever */
+    size_t blocks;         /* in use now: what a leak adds to, however small it is */
+    uint64_t allocs;       /* calls that asked for memory, for tests (a realloc only if it outgrows its block) */
+    uint64_t fail_at;      /* tests: the allocation of this number fails (1 is the next one); 0 never */
+    bool fail_on;          /* tests: and all that follow it */
+    struct wfi_heap *from; /* the heap that its blocks lie in; NULL: its own region. Then what follows is unused */
     uint32_t fl_map;
     uint16_t sl_map[WFI_HEAP_FL];
     struct wfi_block *free[WFI_HEAP_FL][WFI_HEAP_SL];
@@ -53,12 +54,19 @@ typedef struct wfi_heap {
 WFI size_t wfi_heap_needed(size_t n);
 /* Takes over [memory, memory+size). WF_E_MEMORY: too small to hold anything. */
 WFI wf_status wfi_heap_init(wfi_heap *h, void *memory, size_t size);
+/* A heap with an account of its own whose blocks lie in another's region: at most `limit` bytes of it at a time. */
+WFI void wfi_heap_share(wfi_heap *h, wfi_heap *of, size_t limit);
 WFI void *wfi_heap_alloc(wfi_heap *h, size_t n);            /* n 0: as 1. Not zeroed. */
 WFI void *wfi_heap_realloc(wfi_heap *h, void *p, size_t n); /* n 0: free, NULL; p NULL: alloc. On failure p stays.
                                                               Shrinking cannot fail. */
 WFI void wfi_heap_free(wfi_heap *h, void *p);               /* NULL is fine */
 WFI size_t wfi_heap_size(const void *p);                    /* usable size of an allocation */
 WFI wf_heap_use wfi_heap_use(const wfi_heap *h);
+
+/* The public face. */
+struct wf_heap {
+    wfi_heap heap;
+};
 
 /* Bytes that grow in a heap. Zeroed: empty. */
 typedef struct wfi_buf {

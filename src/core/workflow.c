@@ -132,7 +132,7 @@ size_t wf_memory_needed(const wf_config *config) {
     if (workflow_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
     workflow_carve(&a, &c);
-    (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
+    if (!c.shared) (void)wfi_arena_take_raw(&a, 1, c.heap ? c.heap : wfi_heap_needed(WORKFLOW_HEAP_MIN));
     return a.full ? 0 : a.used;
 }
 
@@ -162,7 +162,10 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     w->memory.fixed = a.used;
     size_t heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
-    (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
+    if (c.shared)
+        wfi_heap_share(&w->env.heap, &c.shared->heap, c.heap ? c.heap : SIZE_MAX);
+    else
+        (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
     w->env.config = c;
     w->env.os = c.platform;
     w->env.rng = seed | 1;

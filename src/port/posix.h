@@ -97,6 +97,12 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
  * WF_E_NOT_FOUND: there is no such file; WF_E_CONFIG: it lies outside of the root, or there is none; WF_E_IO. *why: a constant. */
 wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
 
+/* A block of memory for a run. It is reserved only: what is never used costs nothing. *size: the bytes wanted; 0: as many as suit
+ * this machine (a quarter of what it, or the cgroup, has; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
+ * long as the system does not give them), and *size becomes that. NULL: the system does not give it. */
+void *wf_posix_reserve(size_t *size);
+void wf_posix_release(void *block, size_t size); /* NULL is fine */
+
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
  * called. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);

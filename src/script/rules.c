@@ -457,7 +457,7 @@ const wf_model_ops *wf_rules_ops(void) {
 }
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config) {
-    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_heap *heap = config->heap ? config->heap : wf_heap_open(config->memory, config->memory_size);
     wf_rules *r = heap ? wf_heap_resize(heap, NULL, sizeof *r) : NULL;
     *out = NULL;
     if (!r) return WF_E_MEMORY;

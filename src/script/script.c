@@ -1007,7 +1007,7 @@ wf_status wf_script_step(wf_script *s) {
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     wf_run_spec spec;
     uint64_t started = 0;
-    wf_heap *heap = wf_heap_open(config->memory, config->memory_size);
+    wf_heap *heap = config->heap ? config->heap : wf_heap_open(config->memory, config->memory_size);
     wf_script *s = heap ? wf_heap_resize(heap, NULL, sizeof *s) : NULL;
     *out = NULL;
     if (!s) return WF_E_MEMORY;
