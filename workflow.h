@@ -143,6 +143,9 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
+/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
+ * other failed call is made again. */
+bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -859,6 +862,8 @@ typedef struct wf_script_result {
     bool json;
     uint32_t dropped;  /* branches that dropped out on purpose */
     uint32_t rejected; /* agents whose last answer a `check` rejected */
+    wf_kind kind;      /* of a failure that the script passed on; none: the error is its own */
+    uint32_t call;     /* that failed; 0: several, or a stop of the run */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
@@ -874,7 +879,8 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
 /* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
- * returns function(request), a pure function of the request (PRODUCT: Models). Each file has its own Lua state and heap. */
+ * returns function(request), a pure function of the request; `wf help run` describes it. Each file
+ * has its own Lua state and heap. */
 typedef struct wf_rules wf_rules;
 
 typedef struct wf_rules_config {
@@ -11297,20 +11303,23 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
 /* ---- matching ---- */
 
 /* Failures that a new try may cure are asked again. */
-static bool replay_answers(const wfi_env *e, const wfi_row *r) {
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_NONE:
-        return true;
+bool wf_kind_is_kept(wf_kind kind) {
+    switch (kind) {
     case WF_KIND_SCHEMA:
     case WF_KIND_REFUSED:
     case WF_KIND_TURNS:
     case WF_KIND_TOOL:
     case WF_KIND_CANCELLED:
     case WF_KIND_SKIPPED:
-        return !e->config.retry_failed;
+        return true;
     default:
         return false;
     }
+}
+
+static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return !e->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
 }
 
 static int replay_rank(const wfi_env *e, const wfi_row *r) {
@@ -23436,9 +23445,14 @@ static const char *const wfi_flow[] = {
         "return \"dropped\"\n",
     "end\n",
     "\n",
-    "\n", // -- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
-    "local function failure_list(list, at, dropped)\n",
-        "return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))\n",
+    "\n", // -- A list of { index, error } of n branches. It also has at[i] and dropped[i], and the kind and message
+    "\n", // -- of an error, without these being among its items.
+    "local function failure_list(list, at, dropped, n)\n",
+        "local e = list[1] and list[1].error\n",
+        "local kind, message = e and rawget(e, \"kind\"), format(\"%d of %d failed\", #list, n)\n",
+        "if e then message = format(\"%s: %s: %s\", message, tostring(kind), tostring(rawget(e, \"message\"))) end\n",
+        "local fields = { at = at, dropped = dropped, kind = kind, message = message }\n",
+        "return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))\n",
     "end\n",
     "\n",
     "\n", // -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -23456,7 +23470,7 @@ static const char *const wfi_flow[] = {
             "end\n",
         "end)\n",
         "for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end\n",
-        "return failure_list(failures, at, dropped)\n",
+        "return failure_list(failures, at, dropped, n)\n",
     "end\n",
     "\n",
     "local function collect_all(n, body)\n",
@@ -24407,6 +24421,7 @@ WFI void wfi_lua_push_stop(lua_State *L) {
 
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
+    if (!p && n == 0) return NULL; /* how Lua frees an array that a table never had: nothing to do */
     void *q = wf_heap_resize(m->heap, p, n);
     size_t limit, high, work = n;
     if (n == 0 || (q && (n < LUAAUX_DEAR || (p && n <= old)))) return q;
@@ -27086,19 +27101,50 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     }
 }
 
+static wf_kind script_kind(const char *name) {
+    for (int kind = WF_KIND_NONE + 1; name && kind < WF_KIND_COUNT; kind++)
+        if (strcmp(name, wf_kind_name((wf_kind)kind)) == 0) return (wf_kind)kind;
+    return WF_KIND_NONE;
+}
+
+/* Pushes a field of an error, or of a list of failures, which has them in its metatable. Calls no
+ * metamethod: nothing here could end one that loops. */
+static void script_push_field(lua_State *L, int error, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, error);
+    if (!lua_isnil(L, -1) || !lua_getmetatable(L, error)) return;
+    lua_pushliteral(L, "__index");
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        lua_pushstring(L, name);
+        lua_rawget(L, -2);
+        lua_replace(L, -4);
+    }
+    lua_pop(L, 2);
+}
+
+/* The text of a table as an error, NULL if it is none. Notes the failure that it passes on. */
+static const char *script_report_table(lua_State *L, int error) {
+    wf_script_result *result = &script_of(L)->result;
+    script_push_field(L, error, "kind");
+    script_push_field(L, error, "message");
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) return NULL;
+    result->kind = script_kind(lua_tostring(L, -2));
+    lua_pushliteral(L, "agent");
+    lua_rawget(L, error);
+    result->call = (uint32_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushliteral(L, "kind");
+    bool own = lua_rawget(L, error) != LUA_TNIL; /* a list's message has the kind in it */
+    lua_pop(L, 1);
+    return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
+}
+
 /* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
 static int script_report(lua_State *L) {
     lua_State *co = lua_touserdata(L, 2);
     const char *message = lua_tostring(L, 1);
     luaL_Buffer out;
-    if (!message && lua_istable(L, 1)) {
-        lua_pushliteral(L, "kind");
-        lua_rawget(L, 1);
-        lua_pushliteral(L, "message");
-        lua_rawget(L, 1);
-        if (lua_isstring(L, -1) && lua_isstring(L, -2))
-            message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-    }
+    if (!message && lua_istable(L, 1)) message = script_report_table(L, 1);
     if (!message) message = "the script raised a value that is neither a text nor an error";
     if (strcmp(message, "not enough memory") == 0)
         message = "not enough memory for the script: let it keep less, or give more --memory";

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PROGRESS_LINES 20                    /* that are still on the screen at the end */
 #define PROGRESS_TEXT  400                   /* bytes of other people's text on a line */
 #define PROGRESS_EVENT 65536                 /* bytes of an event */
 #define PROGRESS_PART  (PROGRESS_EVENT / 20) /* of each of its three texts, whose bytes take up to six each */
@@ -19,6 +20,9 @@ static struct progress {
     uint32_t finished; /* agents, answers from the log included */
     uint32_t failed;
     uint32_t ids[CLI_FAILURES];
+    uint32_t lines; /* printed since the first failure */
+    bool untold;    /* a failure was not printed in full */
+    bool stop;      /* the reason of a stop was */
     int error;
     char event[PROGRESS_EVENT];
 } progress;
@@ -36,9 +40,14 @@ void cli_progress_begin(const cli_options *o) {
     progress.color = cli_progress_color(o);
 }
 
-uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES]) {
+uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent) {
     memcpy(ids, progress.ids, sizeof progress.ids);
+    *recent = !progress.untold && progress.lines <= PROGRESS_LINES;
     return progress.failed;
+}
+
+bool cli_progress_stop(void) {
+    return progress.stop;
 }
 
 int cli_progress_error(void) {
@@ -136,6 +145,7 @@ static void progress_print(const wf_trace *e) {
         progress_say("   ", e->text);
         return;
     case WF_TRACE_STOP:
+        progress.stop = e->text.len <= PROGRESS_TEXT;
         progress_say("stopping: ", e->text);
         return;
     case WF_TRACE_DONE:
@@ -169,7 +179,9 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
     if (ends && e->kind != WF_KIND_NONE && e->kind != WF_KIND_CANCELLED) {
         if (progress.failed < CLI_FAILURES) progress.ids[progress.failed] = e->id;
         progress.failed++;
+        progress.untold |= progress.json || progress.quiet || e->type == WF_TRACE_HIT || e->text.len > PROGRESS_TEXT;
     }
+    progress.lines += progress.failed > 0;
     if (progress.json) progress_json(e);
     if (!progress.json && !progress.quiet) progress_print(e);
 }

@@ -234,11 +234,12 @@ static void runs_show_value(const cli_world *w, const wf_run_status *status) {
     wf_str value;
     bool json;
     if (wf_run_value(w->run, &value, &json) != WF_OK) {
-        printf("\nIt has not ended; wf resume %s goes on.\n", w->log);
+        printf("\nIt has not ended; wf resume %s goes on.\n", cli_word(cli_str(w->log)));
         return;
     }
     printf("\n%s (%zu bytes):\n", status->outcome == WF_RUN_FAILED ? "error" : "value", value.len);
     cli_put_lines(stdout, value);
+    if (status->outcome > WF_RUN_FAILED) printf("\nIt was stopped; wf resume %s goes on.\n", cli_word(cli_str(w->log)));
 }
 
 cli_exit cli_show(const cli_options *o) {

@@ -125,6 +125,9 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
+/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
+ * other failed call is made again. */
+bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -841,6 +844,8 @@ typedef struct wf_script_result {
     bool json;
     uint32_t dropped;  /* branches that dropped out on purpose */
     uint32_t rejected; /* agents whose last answer a `check` rejected */
+    wf_kind kind;      /* of a failure that the script passed on; none: the error is its own */
+    uint32_t call;     /* that failed; 0: several, or a stop of the run */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
@@ -856,7 +861,8 @@ void wf_script_memory(const wf_script *script, size_t *limit, size_t *used, size
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
 /* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
- * returns function(request), a pure function of the request (PRODUCT: Models). Each file has its own Lua state and heap. */
+ * returns function(request), a pure function of the request; `wf help run` describes it. Each file
+ * has its own Lua state and heap. */
 typedef struct wf_rules wf_rules;
 
 typedef struct wf_rules_config {

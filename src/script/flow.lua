@@ -295,9 +295,14 @@ local function judge(ok, value, e)
     return "dropped"
 end
 
--- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
-local function failure_list(list, at, dropped)
-    return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))
+-- A list of { index, error } of n branches. It also has at[i] and dropped[i], and the kind and message
+-- of an error, without these being among its items.
+local function failure_list(list, at, dropped, n)
+    local e = list[1] and list[1].error
+    local kind, message = e and rawget(e, "kind"), format("%d of %d failed", #list, n)
+    if e then message = format("%s: %s: %s", message, tostring(kind), tostring(rawget(e, "message"))) end
+    local fields = { at = at, dropped = dropped, kind = kind, message = message }
+    return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))
 end
 
 -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -315,7 +320,7 @@ local function collect(n, body, value)
         end
     end)
     for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end
-    return failure_list(failures, at, dropped)
+    return failure_list(failures, at, dropped, n)
 end
 
 local function collect_all(n, body)
