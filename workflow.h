@@ -23209,12 +23209,13 @@ static const char *const wfi_flow[] = {
     "\n",
     "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)\n",
     "\n",
-    "local function check_meta()\n",
+    "\n", // -- where: before the message, once no line of the script is running that the message could name.
+    "local function check_meta(where)\n",
         "local flow = workflow_now() or main\n",
         "if flow.checked then return end\n",
         "local meta = rawget(flow.globals, \"meta\")\n",
         "if type(meta) ~= \"table\" or type(meta.name) ~= \"string\" or type(meta.description) ~= \"string\" then\n",
-            "fail('the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
+            "fail((where or \"\") .. 'the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
         "end\n",
         "if meta.budget ~= nil then\n",
             "local budget = read_budget(meta.budget, \"meta.\")\n",
@@ -23931,6 +23932,12 @@ static const char *const wfi_library[] = {
         "return nil, path .. \" and the user's workflows\", absent and e or first\n",
     "end\n",
     "\n",
+    "\n", // -- What a script returned; one that made no call is found out here to have no meta.
+    "local function ended(where, ...)\n",
+        "check_meta(where)\n",
+        "return ...\n",
+    "end\n",
+    "\n",
     "\n", // -- Runs in a branch of its own, so that its calls have their places below the caller's.
     "function env.workflow(name, args)\n",
         "if type(name) ~= \"string\" or name == \"\" then\n",
@@ -23951,7 +23958,7 @@ static const char *const wfi_library[] = {
         "local result\n",
         "fan_out(1, function()\n",
             "workflow_now(inside)\n",
-            "return body()\n",
+            "return ended(where .. \": \", body())\n",
         "end, function(_, ...) result = pack(...) end)\n",
         "if not result[1] then error(result[2], 0) end\n",
         "return unpack(result, 2, result.n)\n",
@@ -24021,10 +24028,9 @@ static const char *const wfi_library[] = {
     "function host.begin(script, source)\n",
         "local jobs = array({})\n",
         "plan(source, jobs, false)\n",
-        "if #jobs == 0 then return script end\n",
         "return function()\n",
-            "fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\")\n",
-            "return script()\n",
+            "if #jobs > 0 then fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\") end\n",
+            "return ended(\"\", script())\n",
         "end\n",
     "end\n",
     "\n",
@@ -27094,6 +27100,7 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
         lua_getinfo(co, "Sln", &frame);
         if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
         lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
                         frame.name ? frame.name : "");
         luaL_addvalue(out);

@@ -212,6 +212,7 @@ static const char *const help_script[] = {
     "  race(fns)                   the first result that neither failed nor dropped, and its index; the others are cancelled.",
     "                              None: nil and failures",
     "  failures                    a list of {index=, error=}; failures.at[i], failures.dropped[i] tell of branch i",
+    "                              prints as: 3 of 8 failed: budget: ...; and has the kind of the first one",
     "",
     "Patterns",
     "  verify(claim, opts)         \"yes\", \"no\" or \"not run\", and details: an agent for each of opts.lenses (\"correctness\",",

@@ -59,12 +59,13 @@ end
 
 local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)
 
-local function check_meta()
+-- where: before the message, once no line of the script is running that the message could name.
+local function check_meta(where)
     local flow = workflow_now() or main
     if flow.checked then return end
     local meta = rawget(flow.globals, "meta")
     if type(meta) ~= "table" or type(meta.name) ~= "string" or type(meta.description) ~= "string" then
-        fail('the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
+        fail((where or "") .. 'the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
     end
     if meta.budget ~= nil then
         local budget = read_budget(meta.budget, "meta.")

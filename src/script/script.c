@@ -698,6 +698,7 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
         lua_getinfo(co, "Sln", &frame);
         if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
         lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
                         frame.name ? frame.name : "");
         luaL_addvalue(out);
