@@ -23557,7 +23557,7 @@ static const char *const wfi_flow[] = {
     "env.math.random = env.random\n",
     "\n",
     "host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out\n",
-    "host.text, host.duration = text, duration\n",
+    "host.text, host.duration, host.failure = text, duration, failure\n",
     0};
 
 /* ==== end src/script/flow.lua ==== */
@@ -23571,6 +23571,7 @@ static const char *const wfi_effects[] = {
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, read_options = host.fail, host.check_meta, host.run_effect, host.read_options\n",
     "local text, duration, may_exec, scope = host.text, host.duration, host.may_exec, host.scope\n",
+    "local failure, pcall, error = host.failure, host.pcall, env.error\n",
     "local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type\n",
     "local find, format, array = env.string.find, env.string.format, env.json.array\n",
     "\n",
@@ -23589,7 +23590,11 @@ static const char *const wfi_effects[] = {
         "for i = 1, #globs do\n",
             "if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
         "end\n",
-        "return effect(\"files\", { globs = globs })\n",
+        "local paths, e = effect(\"files\", { globs = globs })\n",
+        "if paths then return paths end\n",
+        "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
+        "local _, message = pcall(fail, \"files: \" .. e.message)\n",
+        "error(failure(\"script\", message, e.agent, e.attempts), 0)\n",
     "end\n",
     "\n",
     "function env.read(path, from, to)\n",
@@ -27141,7 +27146,8 @@ static const char *script_report_table(lua_State *L, int error) {
     result->call = (uint32_t)lua_tointeger(L, -1);
     lua_pop(L, 1);
     lua_pushliteral(L, "kind");
-    bool own = lua_rawget(L, error) != LUA_TNIL; /* a list's message has the kind in it */
+    /* a list's message has the kind in it, and a script's begins with the line */
+    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
     lua_pop(L, 1);
     return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
 }

@@ -80,13 +80,14 @@ static void advice_put_stop(cli_world *w, const wf_run_spec *spec, const wf_run_
 static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_script_result *result) {
     wf_call_info call;
     bool effect = result->call > 0 && wf_call_get(w->run, result->call - 1, &call) == WF_OK && call.effect;
-    if (result->kind != WF_KIND_NONE) {
-        advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", wf_kind_is_kept(result->kind));
+    const wf_kind kind = effect ? call.kind : result->kind;
+    if (kind != WF_KIND_NONE) {
+        advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", wf_kind_is_kept(kind));
         fputc('\n', stderr);
     }
-    if (result->kind == WF_KIND_NONE || effect)
+    if (kind == WF_KIND_NONE || effect)
         advice_put_run(w, effect ? "or change the script: " : "fix the script, then go on: ", spec);
-    if (result->kind != WF_KIND_NONE) return;
+    if (kind != WF_KIND_NONE) return;
     const advice_calls calls = advice_count(w->run);
     if (calls.failed == 0) return;
     advice_put_resume(w, "if the failed agents are the cause: ", calls.kept);

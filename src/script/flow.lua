@@ -407,4 +407,4 @@ end
 env.math.random = env.random
 
 host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out
-host.text, host.duration = text, duration
+host.text, host.duration, host.failure = text, duration, failure

@@ -739,7 +739,8 @@ static const char *script_report_table(lua_State *L, int error) {
     result->call = (uint32_t)lua_tointeger(L, -1);
     lua_pop(L, 1);
     lua_pushliteral(L, "kind");
-    bool own = lua_rawget(L, error) != LUA_TNIL; /* a list's message has the kind in it */
+    /* a list's message has the kind in it, and a script's begins with the line */
+    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
     lua_pop(L, 1);
     return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
 }

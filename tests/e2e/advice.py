@@ -123,6 +123,20 @@ def effects():
         goes_on(p, advice[0], "text\n", "a missing file")
 
 
+    with Place() as p:
+        p.model()
+        p.script('local got = { files = files("{") }\nreturn got.files and "some" or "none"')
+        got = p.run()
+        check("a list that cannot be had", got, 4,
+              ["wf resume x.wflog --retry-failed", "wf run s.lua --log x.wflog --yes"])
+        case("the script failed: s.lua:2: files: " in got[2] and "\n2 | local got" in got[2],
+             "a list that cannot be had is an error of the script, with its line", got[2])
+        p.script('local ok, e = pcall(files, "{")\nreturn tostring(ok) .. e.kind .. #files("*.lua")')
+        os.remove(os.path.join(p.dir, "x.wflog"))
+        got = p.run()
+        case(got[:2] == (0, "falsescript2\n"), "pcall takes it", got)
+
+
 def scripts():
     """Only an error of the script's own is its to fix; its name and its args are in the command."""
     with Place() as p:
