@@ -22,7 +22,9 @@ static struct progress {
     uint32_t ids[CLI_FAILURES];
     uint32_t lines; /* printed since the first failure */
     bool untold;    /* a failure was not printed in full */
-    bool stop;      /* the reason of a stop was */
+    bool stop;      /* the reason of a stop was: */
+    char why[PROGRESS_TEXT];
+    size_t why_len;
     int error;
     char event[PROGRESS_EVENT];
 } progress;
@@ -120,8 +122,9 @@ static void progress_done(const wf_trace *e) {
     progress_paint(ok ? "32" : "31", ok ? "ok  " : e->kind == WF_KIND_CANCELLED ? "cut " : "FAIL");
     fputc(' ', stderr);
     progress_label(e);
-    if (!ok) {
-        fprintf(stderr, ": %s: ", wf_kind_name(e->kind));
+    if (!ok) fprintf(stderr, ": %s", wf_kind_name(e->kind));
+    if (!ok && !(progress.stop && cli_same(e->text, wf_str_of(progress.why, progress.why_len)))) {
+        fputs(": ", stderr);
         cli_put(stderr, e->text, PROGRESS_TEXT);
     }
     fprintf(stderr, " (%" PRIu32 " %s, %s tokens, %s)\n", e->n, e->n == 1 ? "turn" : "turns",
@@ -132,6 +135,13 @@ static void progress_say(const char *head, wf_str text) {
     fputs(head, stderr);
     cli_put(stderr, text, PROGRESS_TEXT);
     fputc('\n', stderr);
+}
+
+/* Kept, as it may be the reason of agents' failures too: those do not repeat it. */
+static void progress_stop(wf_str why) {
+    progress.stop = why.len <= PROGRESS_TEXT;
+    progress.why_len = progress.stop ? why.len : 0;
+    if (progress.why_len > 0) memcpy(progress.why, why.ptr, progress.why_len);
 }
 
 static void progress_print(const wf_trace *e) {
@@ -145,7 +155,7 @@ static void progress_print(const wf_trace *e) {
         progress_say("   ", e->text);
         return;
     case WF_TRACE_STOP:
-        progress.stop = e->text.len <= PROGRESS_TEXT;
+        progress_stop(e->text);
         progress_say("stopping: ", e->text);
         return;
     case WF_TRACE_DONE:

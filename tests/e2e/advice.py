@@ -187,7 +187,7 @@ def stops():
         p.model(QUOTA)
         p.script(ASK)
         got = p.run()
-        advice = check("paused", got, 75, ["wf resume x.wflog"])
+        advice = check("paused", got, 75, ["wf resume x.wflog"], "the cause")
         p.model()
         goes_on(p, advice[0], "did one\n", "paused")
 
