@@ -81,6 +81,10 @@ static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_sc
     wf_call_info call;
     bool effect = result->call > 0 && wf_call_get(w->run, result->call - 1, &call) == WF_OK && call.effect;
     const wf_kind kind = effect ? call.kind : result->kind;
+    if (kind == WF_KIND_BUDGET) { /* not the run's, which would have stopped */
+        advice_put_run(w, "raise the agent's budget in the script, then go on: ", spec);
+        return;
+    }
     if (kind != WF_KIND_NONE) {
         advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", wf_kind_is_kept(kind));
         fputc('\n', stderr);

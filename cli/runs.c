@@ -268,6 +268,8 @@ cli_exit cli_show(const cli_options *o) {
     uint32_t failed = status.census.failed, seen = summary.census.failed;
     runs_show_failures(&w, failed > seen ? failed - seen : 0);
     runs_show_value(&w, &status);
+    if (runs_is_partial(&status) && seen > 0)
+        printf("\nwf resume %s --retry-failed asks the failed agents again.\n", cli_word(cli_str(w.log)));
     cli_world_close(&w);
     return CLI_OK;
 }

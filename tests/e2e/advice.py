@@ -62,7 +62,7 @@ class Place:
         command = "wf run s.lua --model rules:model.lua --yes --log x.wflog " + more
         process = subprocess.Popen(command.split(), cwd=self.dir, env=self.env, stderr=subprocess.PIPE,
                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE)
-        while not os.path.exists(os.path.join(self.dir, "begun")):
+        while not os.path.exists(os.path.join(self.dir, "begun")) and process.poll() is None:
             time.sleep(0.01)
         process.send_signal(signal.SIGINT)
         out, err = process.communicate(timeout=120)
@@ -110,6 +110,17 @@ def kept_failures():
         advice = check("a kept failure", p.run(), 4, ["wf resume x.wflog --retry-failed"])
         p.model('{ tool = { name = "result", input = { m = "y" } } }')
         goes_on(p, advice[0], "y\n", "a kept failure")
+
+
+def agents_budget():
+    """A limit that the script sets is the script's to raise."""
+    with Place() as p:
+        p.model()
+        text = 'return assert(agent("one", { budget = { tokens = %d } }))'
+        p.script(text % 100)
+        advice = check("an agent's own budget", p.run(), 4, ["wf run s.lua --log x.wflog --yes"])
+        p.script(text % 100000)
+        goes_on(p, advice[0], "did one\n", "an agent's own budget")
 
 
 def effects():
@@ -212,6 +223,6 @@ def quiet():
         check("quiet", p.run("--quiet"), 4, ["wf resume x.wflog"], "the cause")
 
 
-for part in (failures, kept_failures, effects, scripts, some_failed, stops, cancelled, quiet):
+for part in (failures, kept_failures, agents_budget, effects, scripts, some_failed, stops, cancelled, quiet):
     part()
 sys.exit(done())
