@@ -143,6 +143,9 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
+/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
+ * other failed call is made again. */
+bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -885,6 +888,8 @@ typedef struct wf_script_result {
     uint32_t dropped;       /* branches that dropped out on purpose */
     uint32_t rejected;      /* agents whose last answer a `check` rejected */
     uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
+    wf_kind kind;           /* of a failure that the script passed on; none: the error is its own */
+    uint32_t call;          /* that failed; 0: several, or a stop of the run */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
@@ -904,7 +909,8 @@ void wf_script_collect(wf_script *script);
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
 /* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
- * returns function(request), a pure function of the request (PRODUCT: Models). Each file has its own Lua state and heap. */
+ * returns function(request), a pure function of the request; `wf help run` describes it. Each file
+ * has its own Lua state and heap. */
 typedef struct wf_rules wf_rules;
 
 typedef struct wf_rules_config {
@@ -11395,20 +11401,23 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
 /* ---- matching ---- */
 
 /* Failures that a new try may cure are asked again. */
-static bool replay_answers(const wfi_env *e, const wfi_row *r) {
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_NONE:
-        return true;
+bool wf_kind_is_kept(wf_kind kind) {
+    switch (kind) {
     case WF_KIND_SCHEMA:
     case WF_KIND_REFUSED:
     case WF_KIND_TURNS:
     case WF_KIND_TOOL:
     case WF_KIND_CANCELLED:
     case WF_KIND_SKIPPED:
-        return !e->config.retry_failed;
+        return true;
     default:
         return false;
     }
+}
+
+static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return !e->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
 }
 
 static int replay_rank(const wfi_env *e, const wfi_row *r) {
@@ -23438,12 +23447,13 @@ static const char *const wfi_flow[] = {
     "\n",
     "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)\n",
     "\n",
-    "local function check_meta()\n",
+    "\n", // -- where: before the message, once no line of the script is running that the message could name.
+    "local function check_meta(where)\n",
         "local flow = workflow_now() or main\n",
         "if flow.checked then return end\n",
         "local meta = rawget(flow.globals, \"meta\")\n",
         "if type(meta) ~= \"table\" or type(meta.name) ~= \"string\" or type(meta.description) ~= \"string\" then\n",
-            "fail('the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
+            "fail((where or \"\") .. 'the script has no meta: let it begin with  meta = { name = \"...\", description = \"...\" }')\n",
         "end\n",
         "if meta.budget ~= nil then\n",
             "local budget = read_budget(meta.budget, \"meta.\")\n",
@@ -23688,9 +23698,14 @@ static const char *const wfi_flow[] = {
         "return \"dropped\"\n",
     "end\n",
     "\n",
-    "\n", // -- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
-    "local function failure_list(list, at, dropped)\n",
-        "return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))\n",
+    "\n", // -- A list of { index, error } of n branches. It also has at[i] and dropped[i], and the kind and message
+    "\n", // -- of an error, without these being among its items.
+    "local function failure_list(list, at, dropped, n)\n",
+        "local e = list[1] and list[1].error\n",
+        "local kind, message = e and rawget(e, \"kind\"), format(\"%d of %d failed\", #list, n)\n",
+        "if e then message = format(\"%s: %s: %s\", message, tostring(kind), tostring(rawget(e, \"message\"))) end\n",
+        "local fields = { at = at, dropped = dropped, kind = kind, message = message }\n",
+        "return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))\n",
     "end\n",
     "\n",
     "\n", // -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -23708,7 +23723,7 @@ static const char *const wfi_flow[] = {
             "end\n",
         "end)\n",
         "for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end\n",
-        "return failure_list(failures, at, dropped)\n",
+        "return failure_list(failures, at, dropped, n)\n",
     "end\n",
     "\n",
     "local function collect_all(n, body)\n",
@@ -23794,7 +23809,7 @@ static const char *const wfi_flow[] = {
     "env.math.random = env.random\n",
     "\n",
     "host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out\n",
-    "host.text, host.duration = text, duration\n",
+    "host.text, host.duration, host.failure = text, duration, failure\n",
     0};
 
 /* ==== end src/script/flow.lua ==== */
@@ -23808,6 +23823,7 @@ static const char *const wfi_effects[] = {
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, read_options = host.fail, host.check_meta, host.run_effect, host.read_options\n",
     "local text, duration, may_exec, scope = host.text, host.duration, host.may_exec, host.scope\n",
+    "local failure, pcall, error = host.failure, host.pcall, env.error\n",
     "local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type\n",
     "local find, format, array = env.string.find, env.string.format, env.json.array\n",
     "\n",
@@ -23826,7 +23842,11 @@ static const char *const wfi_effects[] = {
         "for i = 1, #globs do\n",
             "if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
         "end\n",
-        "return effect(\"files\", { globs = globs })\n",
+        "local paths, e = effect(\"files\", { globs = globs })\n",
+        "if paths then return paths end\n",
+        "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
+        "local _, message = pcall(fail, \"files: \" .. e.message)\n",
+        "error(failure(\"script\", message, e.agent, e.attempts), 0)\n",
     "end\n",
     "\n",
     "function env.read(path, from, to)\n",
@@ -24169,6 +24189,12 @@ static const char *const wfi_library[] = {
         "return nil, path .. \" and the user's workflows\", absent and e or first\n",
     "end\n",
     "\n",
+    "\n", // -- What a script returned; one that made no call is found out here to have no meta.
+    "local function ended(where, ...)\n",
+        "check_meta(where)\n",
+        "return ...\n",
+    "end\n",
+    "\n",
     "\n", // -- Runs in a branch of its own, so that its calls have their places below the caller's.
     "function env.workflow(name, args)\n",
         "if type(name) ~= \"string\" or name == \"\" then\n",
@@ -24189,7 +24215,7 @@ static const char *const wfi_library[] = {
         "local result\n",
         "fan_out(1, function()\n",
             "workflow_now(inside)\n",
-            "return body()\n",
+            "return ended(where .. \": \", body())\n",
         "end, function(_, ...) result = pack(...) end)\n",
         "if not result[1] then error(result[2], 0) end\n",
         "return unpack(result, 2, result.n)\n",
@@ -24259,10 +24285,9 @@ static const char *const wfi_library[] = {
     "function host.begin(script, source)\n",
         "local jobs = array({})\n",
         "plan(source, jobs, false)\n",
-        "if #jobs == 0 then return script end\n",
         "return function()\n",
-            "fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\")\n",
-            "return script()\n",
+            "if #jobs > 0 then fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\") end\n",
+            "return ended(\"\", script())\n",
         "end\n",
     "end\n",
     "\n",
@@ -27566,6 +27591,7 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
         lua_getinfo(co, "Sln", &frame);
         if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
         lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
                         frame.name ? frame.name : "");
         luaL_addvalue(out);
@@ -27573,19 +27599,51 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     }
 }
 
+static wf_kind script_kind(const char *name) {
+    for (int kind = WF_KIND_NONE + 1; name && kind < WF_KIND_COUNT; kind++)
+        if (strcmp(name, wf_kind_name((wf_kind)kind)) == 0) return (wf_kind)kind;
+    return WF_KIND_NONE;
+}
+
+/* Pushes a field of an error, or of a list of failures, which has them in its metatable. Calls no
+ * metamethod: nothing here could end one that loops. */
+static void script_push_field(lua_State *L, int error, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, error);
+    if (!lua_isnil(L, -1) || !lua_getmetatable(L, error)) return;
+    lua_pushliteral(L, "__index");
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        lua_pushstring(L, name);
+        lua_rawget(L, -2);
+        lua_replace(L, -4);
+    }
+    lua_pop(L, 2);
+}
+
+/* The text of a table as an error, NULL if it is none. Notes the failure that it passes on. */
+static const char *script_report_table(lua_State *L, int error) {
+    wf_script_result *result = &script_of(L)->result;
+    script_push_field(L, error, "kind");
+    script_push_field(L, error, "message");
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) return NULL;
+    result->kind = script_kind(lua_tostring(L, -2));
+    lua_pushliteral(L, "agent");
+    lua_rawget(L, error);
+    result->call = (uint32_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushliteral(L, "kind");
+    /* a list's message has the kind in it, and a script's begins with the line */
+    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
+    lua_pop(L, 1);
+    return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
+}
+
 /* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
 static int script_report(lua_State *L) {
     lua_State *co = lua_touserdata(L, 2);
     const char *message = lua_tostring(L, 1);
     luaL_Buffer out;
-    if (!message && lua_istable(L, 1)) {
-        lua_pushliteral(L, "kind");
-        lua_rawget(L, 1);
-        lua_pushliteral(L, "message");
-        lua_rawget(L, 1);
-        if (lua_isstring(L, -1) && lua_isstring(L, -2))
-            message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-    }
+    if (!message && lua_istable(L, 1)) message = script_report_table(L, 1);
     if (!message) message = "the script raised a value that is neither a text nor an error";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);

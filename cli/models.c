@@ -1,9 +1,15 @@
 /* models: see models.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
 #include "models.h"
 #include "env.h"
 #include "logs.h"
+#include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <string.h>
+#include <unistd.h>
 
 #define MODELS_PRICES_MOST ((size_t)1 << 18)
 #define MODELS_SERVED      "anthropic:MODEL, rules:FILE.lua and exec:COMMAND"
@@ -115,6 +121,21 @@ static cli_exit models_read_prices(cli_options *o) {
                     error.text);
 }
 
+/* ---- the certificates ---- */
+
+/* A file that the command line names is looked at now, even where this run does not need it. */
+static cli_exit models_check_ca(const cli_options *o) {
+    char byte;
+    if (!o->given[OPT_CA]) return CLI_OK;
+    int fd = open(o->text[OPT_CA], O_RDONLY | O_CLOEXEC);
+    bool ok = fd >= 0 && read(fd, &byte, 1) >= 0;
+    int error = errno;
+    if (fd >= 0) close(fd);
+    if (ok) return CLI_OK;
+    return cli_fail(CLI_USAGE, "--ca %s: cannot read it: %s; name a bundle of root certificates in PEM",
+                    o->text[OPT_CA], strerror(error));
+}
+
 /* ---- the budget ---- */
 
 static cli_exit models_no_price(const cli_options *o) {
@@ -162,8 +183,9 @@ static wf_str models_server(void) {
 cli_exit cli_models_settle(cli_options *o) {
     cli_exit code = models_settle_served(o);
     if (code == CLI_OK && !models_is_local(o)) o->server = models_server();
-    if (code == CLI_OK && cli_models_key_name()) code = models_read_prices(o);
-    return code == CLI_OK ? models_settle_budget(o) : code;
+    if (code == CLI_OK && (cli_models_key_name() || o->given[OPT_PRICES])) code = models_read_prices(o);
+    if (code == CLI_OK) code = models_settle_budget(o);
+    return code == CLI_OK ? models_check_ca(o) : code;
 }
 
 cli_exit cli_models_settle_dry(cli_options *o) {

@@ -106,7 +106,7 @@ static const option_command option_commands[CLI_COMMANDS] = {
     [CLI_HELP] = {"help", "COMMAND", false},
 };
 
-/* PRODUCT's other commands, so that they are told from misspelt ones. */
+/* Commands of later releases, so that they are not taken for misspelt ones. */
 static const char *const option_later[] = {"do", "plan", "watch", "report", "list", "save", "config", "clean"};
 
 const char *cli_command_name(cli_command command) {

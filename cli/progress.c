@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#define PROGRESS_LINES 20                    /* that are still on the screen at the end */
 #define PROGRESS_TEXT  400                   /* bytes of other people's text on a line */
 #define PROGRESS_EVENT 65536                 /* bytes of an event */
 #define PROGRESS_PART  (PROGRESS_EVENT / 20) /* of each of its three texts, whose bytes take up to six each */
@@ -19,6 +20,11 @@ static struct progress {
     uint32_t finished; /* agents, answers from the log included */
     uint32_t failed;
     uint32_t ids[CLI_FAILURES];
+    uint32_t lines; /* printed since the first failure */
+    bool untold;    /* a failure was not printed in full */
+    bool stop;      /* the reason of a stop was: */
+    char why[PROGRESS_TEXT];
+    size_t why_len;
     int error;
     char event[PROGRESS_EVENT];
 } progress;
@@ -36,9 +42,14 @@ void cli_progress_begin(const cli_options *o) {
     progress.color = cli_progress_color(o);
 }
 
-uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES]) {
+uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent) {
     memcpy(ids, progress.ids, sizeof progress.ids);
+    *recent = !progress.untold && progress.lines <= PROGRESS_LINES;
     return progress.failed;
+}
+
+bool cli_progress_stop(void) {
+    return progress.stop;
 }
 
 int cli_progress_error(void) {
@@ -111,8 +122,9 @@ static void progress_done(const wf_trace *e) {
     progress_paint(ok ? "32" : "31", ok ? "ok  " : e->kind == WF_KIND_CANCELLED ? "cut " : "FAIL");
     fputc(' ', stderr);
     progress_label(e);
-    if (!ok) {
-        fprintf(stderr, ": %s: ", wf_kind_name(e->kind));
+    if (!ok) fprintf(stderr, ": %s", wf_kind_name(e->kind));
+    if (!ok && !(progress.stop && cli_same(e->text, wf_str_of(progress.why, progress.why_len)))) {
+        fputs(": ", stderr);
         cli_put(stderr, e->text, PROGRESS_TEXT);
     }
     fprintf(stderr, " (%" PRIu32 " %s, %s tokens, %s)\n", e->n, e->n == 1 ? "turn" : "turns",
@@ -123,6 +135,13 @@ static void progress_say(const char *head, wf_str text) {
     fputs(head, stderr);
     cli_put(stderr, text, PROGRESS_TEXT);
     fputc('\n', stderr);
+}
+
+/* Kept, as it may be the reason of agents' failures too: those do not repeat it. */
+static void progress_stop(wf_str why) {
+    progress.stop = why.len <= PROGRESS_TEXT;
+    progress.why_len = progress.stop ? why.len : 0;
+    if (progress.why_len > 0) memcpy(progress.why, why.ptr, progress.why_len);
 }
 
 static void progress_print(const wf_trace *e) {
@@ -140,6 +159,7 @@ static void progress_print(const wf_trace *e) {
         progress_say("", e->text);
         return;
     case WF_TRACE_STOP:
+        progress_stop(e->text);
         progress_say("stopping: ", e->text);
         return;
     case WF_TRACE_DONE:
@@ -173,7 +193,9 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
     if (ends && e->kind != WF_KIND_NONE && e->kind != WF_KIND_CANCELLED) {
         if (progress.failed < CLI_FAILURES) progress.ids[progress.failed] = e->id;
         progress.failed++;
+        progress.untold |= progress.json || progress.quiet || e->type == WF_TRACE_HIT || e->text.len > PROGRESS_TEXT;
     }
+    progress.lines += progress.failed > 0;
     if (progress.json) progress_json(e);
     if (!progress.json && (!progress.quiet || e->type == WF_TRACE_ERROR)) progress_print(e);
 }

@@ -10,8 +10,12 @@
 void cli_progress_begin(const cli_options *options);
 void cli_progress_trace(void *ctx, const wf_trace *event);
 
-/* Numbers of the first failed calls, for the end; answers how many there are. */
-uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES]);
+/* Numbers of the first failed calls, for the end; answers how many there are. *recent: all of them
+ * were printed in full, a few lines ago. */
+uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent);
+
+/* Whether the reason why the run stops was printed in full. */
+bool cli_progress_stop(void);
 
 /* Writes one event on stdout. What could not be written is remembered for cli_progress_error. */
 void cli_progress_line(const wf_json_out *out);

@@ -2,6 +2,7 @@
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
+#include "advice.h"
 #include "check.h"
 #include "commands.h"
 #include "drive.h"
@@ -23,7 +24,7 @@
 #define RUN_PREFIX   (UINT64_C(1) << 20)
 #define RUN_MESSAGE  1000
 #define RUN_SERVER   200
-#define RUN_MORE     4 /* times the memory that was too little */
+#define RUN_LABEL    160
 
 typedef struct run_job {
     const cli_options *options;
@@ -50,7 +51,7 @@ static bool run_write(int fd, wf_str text) {
 static cli_exit run_cannot_write(const run_job *job, int error) {
     const char *where = job->out >= 0 ? job->options->text[OPT_OUT] : "standard output";
     return cli_fail(CLI_IO, "cannot write the result to %s: %s; it is in the log: wf resume %s prints it again", where,
-                    strerror(error), job->log);
+                    strerror(error), cli_word(cli_str(job->log)));
 }
 
 /* Text as it is, with a newline at its end; a file gets no more than the text. */
@@ -98,17 +99,34 @@ static cli_exit run_put_event(const run_job *job, const wf_run_status *s, wf_str
     return cli_progress_error() ? run_cannot_write(job, cli_progress_error()) : code;
 }
 
+/* A failure that the script passed on is printed elsewhere: an agent's among the failures, a stop on
+ * its own line. */
+static void run_put_error(cli_world *w, const wf_run_status *s, const wf_script_result *r) {
+    wf_call_info call;
+    bool stopped = s->outcome > WF_RUN_FAILED;
+    if (stopped && r->kind != WF_KIND_NONE) return;
+    if (r->call > 0 && wf_call_get(w->run, r->call - 1, &call) == WF_OK && !call.effect) {
+        fputs("wf: the script ended with the failure of ", stderr);
+        if (call.label.len > 0)
+            cli_put(stderr, call.label, RUN_LABEL);
+        else
+            fprintf(stderr, "agent %" PRIu32, call.id);
+        fputc('\n', stderr);
+        return;
+    }
+    fputs(stopped ? "wf: stopped, the script ended with an error: " : "wf: the script failed: ", stderr);
+    cli_put_lines(stderr, r->value);
+}
+
 /* What a script left: its value on stdout, or its error on stderr. */
-static cli_exit run_put_end(const run_job *job, const cli_drive_end *end) {
+static cli_exit run_put_end(const run_job *job, cli_world *w, const cli_drive_end *end) {
     const wf_run_status *s = &end->status;
     const wf_script_result *r = &end->result;
     cli_exit code = cli_exit_of(s->outcome, cli_unwell(&s->census)), written = CLI_OK;
-    if (r->failed) {
-        fputs("wf: the script failed: ", stderr);
-        cli_put_lines(stderr, r->value);
-    } else if (!end->starved) {
+    if (r->failed)
+        run_put_error(w, s, r);
+    else if (!end->starved)
         written = run_put_result(job, r->value);
-    }
     code = run_put_event(job, s, r->value, r->json, code);
     return written != CLI_OK ? written : code;
 }
@@ -116,41 +134,24 @@ static cli_exit run_put_end(const run_job *job, const cli_drive_end *end) {
 /* ---- what is said at the end ---- */
 
 static void run_put_failures(cli_world *w, const run_job *job) {
-    uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids);
+    bool recent;
+    uint32_t ids[CLI_FAILURES], count = cli_progress_failures(ids, &recent);
+    if (recent) return;
     for (uint32_t i = 0; i < count && i < CLI_FAILURES; i++) {
         wf_call_info call;
         if (wf_call_get(w->run, ids[i] - 1, &call) != WF_OK) continue;
         fprintf(stderr, "  failed: ");
-        cli_put(stderr, call.label.len > 0 ? call.label : call.path, 160);
+        cli_put(stderr, call.label.len > 0 ? call.label : call.path, RUN_LABEL);
         fprintf(stderr, ": %s: ", wf_kind_name(call.kind));
         cli_put(stderr, call.message, RUN_MESSAGE);
         fputc('\n', stderr);
     }
-    if (count > CLI_FAILURES) fprintf(stderr, "  %" PRIu32 " more: wf show %s\n", count - CLI_FAILURES, job->log);
+    if (count > CLI_FAILURES)
+        fprintf(stderr, "  %" PRIu32 " more: wf show %s\n", count - CLI_FAILURES, cli_word(cli_str(job->log)));
 }
 
-/* What is to be done about an outcome that is not the end. */
-static void run_put_mend(const cli_world *w, const run_job *job, const wf_run_status *s, bool starved) {
-    const char *key = cli_models_key_name();
-    if (s->outcome == WF_RUN_DONE) return;
-    if (s->outcome == WF_RUN_FAILED) {
-        fprintf(stderr, "mend the script, then go on: wf run SCRIPT --log %s\n", job->log);
-        return;
-    }
-    fputs("stopped: ", stderr);
-    cli_put(stderr, s->text, RUN_MESSAGE);
-    fputc('\n', stderr);
-    if (starved) {
-        uint64_t mib = (uint64_t)(w->size >> 20) * RUN_MORE;
-        fprintf(stderr, "nothing was lost; go on: wf resume %s --memory %" PRIu64 "M\n", job->log, mib);
-        return;
-    }
-    if (s->outcome == WF_RUN_PAUSED)
-        fputs("wait until the provider's limit is free again, or have it raised; ", stderr);
-    if (s->outcome == WF_RUN_REFUSED) fputs("mend that, then ", stderr);
-    fprintf(stderr, "go on: wf resume %s", job->log);
-    if (s->outcome == WF_RUN_REFUSED && key) fprintf(stderr, " (the key is from %s)", key);
-    fputc('\n', stderr);
+static void run_put_log(const run_job *job) {
+    fprintf(stderr, "log: %s (wf show %s)\n", job->log, cli_word(cli_str(job->log)));
 }
 
 static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_end *end) {
@@ -167,8 +168,13 @@ static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_en
         cli_put_spend(stderr, &s->usage);
         fputc('\n', stderr);
     }
-    run_put_mend(w, job, s, end->starved);
-    fprintf(stderr, "log: %s (wf show %s)\n", job->log, job->log);
+    if (s->outcome > WF_RUN_FAILED && !cli_progress_stop()) {
+        fputs("stopped: ", stderr);
+        cli_put(stderr, s->text, RUN_MESSAGE);
+        fputc('\n', stderr);
+    }
+    cli_advice_put(w, &job->spec, end);
+    run_put_log(job);
 }
 
 static double run_seconds(struct timeval t) {
@@ -289,7 +295,7 @@ static cli_exit run_go(run_job *job, cli_world *w) {
     run_put_sandbox(job, run_sandbox(w));
     cli_exit code = cli_drive(w, &job->spec, &end);
     if (code != CLI_OK) return code;
-    code = run_put_end(job, &end);
+    code = run_put_end(job, w, &end);
     run_put_summary(w, job, &end);
     if (job->options->number[OPT_STATS]) run_put_stats(w, job, &end);
     return code;
@@ -314,11 +320,13 @@ static cli_exit run_print_again(const run_job *job, cli_world *w, const wf_run_s
     if (s != WF_OK) return cli_world_fail(w, s);
     cli_progress_begin(job->options);
     run_announce(job);
-    cli_exit code = run_put_end(job, &end);
+    cli_exit code = run_put_end(job, w, &end);
     if (!job->options->number[OPT_QUIET]) {
         fprintf(stderr, "completed before: ");
         cli_put_census(stderr, &status->census);
-        fprintf(stderr, "\nlog: %s (wf show %s)\n", job->log, job->log);
+        fputc('\n', stderr);
+        cli_advice_put(w, &job->spec, &end);
+        run_put_log(job);
     }
     return code;
 }

@@ -84,6 +84,15 @@ static const char *runs_state(const char *log, wf_outcome outcome) {
     return status == WF_E_BUSY ? "running" : "interrupted";
 }
 
+/* A run is not simply done if agents failed: it ended with another exit code. */
+static bool runs_is_partial(const wf_run_status *s) {
+    return s->outcome == WF_RUN_DONE && s->census.failed > 0;
+}
+
+static uint32_t runs_agents(const wf_census *c) {
+    return c->done + c->failed + c->cancelled + c->not_run;
+}
+
 /* ---- runs ---- */
 
 static void runs_put_census(const cli_world *w, const wf_run_status *status) {
@@ -108,8 +117,8 @@ static void runs_put_line(const cli_log_entry *entry) {
         return;
     }
     wf_run_status_get(w.run, &status);
-    printf("%s  %-11s  %9s  ", cli_date(&started, status.started_ms), runs_state(entry->path, status.outcome),
-           cli_bytes(&size, entry->size));
+    const char *state = runs_is_partial(&status) ? "some failed" : runs_state(entry->path, status.outcome);
+    printf("%s  %-11s  %9s  ", cli_date(&started, status.started_ms), state, cli_bytes(&size, entry->size));
     if (wf_run_header(w.run, &spec, NULL) == WF_OK) cli_put(stdout, spec.name, RUNS_LABEL);
     printf(": ");
     runs_put_census(&w, &status);
@@ -157,7 +166,10 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     if (wf_run_header(w->run, &spec, NULL) != WF_OK) return;
     printf("name:     ");
     cli_put(stdout, spec.name, RUNS_LABEL);
-    printf("\nstatus:   %s\n", runs_state(w->log, status->outcome));
+    printf("\nstatus:   %s", runs_state(w->log, status->outcome));
+    if (runs_is_partial(status))
+        printf(", but %" PRIu32 " of %" PRIu32 " agents failed", status->census.failed, runs_agents(&status->census));
+    putchar('\n');
     printf("started:  %s\n", cli_date(&a, status->started_ms));
     printf("log:      %s, ", w->log);
     printf("%s\n", cli_bytes(&a, status->log_bytes));
@@ -234,11 +246,12 @@ static void runs_show_value(const cli_world *w, const wf_run_status *status) {
     wf_str value;
     bool json;
     if (wf_run_value(w->run, &value, &json) != WF_OK) {
-        printf("\nIt has not ended; wf resume %s goes on.\n", w->log);
+        printf("\nIt has not ended; wf resume %s goes on.\n", cli_word(cli_str(w->log)));
         return;
     }
     printf("\n%s (%zu bytes):\n", status->outcome == WF_RUN_FAILED ? "error" : "value", value.len);
     cli_put_lines(stdout, value);
+    if (status->outcome > WF_RUN_FAILED) printf("\nIt was stopped; wf resume %s goes on.\n", cli_word(cli_str(w->log)));
 }
 
 cli_exit cli_show(const cli_options *o) {
@@ -255,6 +268,8 @@ cli_exit cli_show(const cli_options *o) {
     uint32_t failed = status.census.failed, seen = summary.census.failed;
     runs_show_failures(&w, failed > seen ? failed - seen : 0);
     runs_show_value(&w, &status);
+    if (runs_is_partial(&status) && seen > 0)
+        printf("\nwf resume %s --retry-failed asks the failed agents again.\n", cli_word(cli_str(w.log)));
     cli_world_close(&w);
     return CLI_OK;
 }

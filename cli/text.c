@@ -89,6 +89,29 @@ void cli_put_lines(FILE *to, wf_str text) {
     fputs(n < text.len ? "... (wf log prints it all)\n" : "\n", to);
 }
 
+static bool text_is_plain(wf_str text) {
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.ptr[i];
+        bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (c == '\0' || (!letter && !strchr("_-./:,=+@%", c))) return false;
+    }
+    return text.len > 0;
+}
+
+const char *cli_word(wf_str text) {
+    const bool plain = text_is_plain(text);
+    char *word = cli_take(4 * text.len + 3), *at = word;
+    if (!plain) *at++ = '\'';
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '\'')
+            at = stpcpy(at, "'\\''");
+        else
+            *at++ = text.ptr[i];
+    }
+    if (!plain) *at = '\'';
+    return word;
+}
+
 /* What it quotes may be other people's text: a log's settings, names of files. */
 cli_exit cli_fail(cli_exit code, const char *format, ...) {
     char text[TEXT_FAIL] = "";

@@ -53,7 +53,7 @@ static void world_tell_memory(const cli_world *w) {
 
 static cli_exit world_fail_io(const char *log, const char *why) {
     if (!cli_logs_exists(log)) return cli_fail(CLI_IO, "%s; nothing was run", why);
-    return cli_fail(CLI_IO, "%s; mend that, then: wf resume %s", why, log);
+    return cli_fail(CLI_IO, "%s; fix that, then: wf resume %s", why, cli_word(cli_str(log)));
 }
 
 /* text: the port's sentence with the system's reason, or the wf's. */

@@ -125,6 +125,9 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
+/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
+ * other failed call is made again. */
+bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -867,6 +870,8 @@ typedef struct wf_script_result {
     uint32_t dropped;       /* branches that dropped out on purpose */
     uint32_t rejected;      /* agents whose last answer a `check` rejected */
     uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
+    wf_kind kind;           /* of a failure that the script passed on; none: the error is its own */
+    uint32_t call;          /* that failed; 0: several, or a stop of the run */
 } wf_script_result;
 
 /* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
@@ -886,7 +891,8 @@ void wf_script_collect(wf_script *script);
 wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
 
 /* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
- * returns function(request), a pure function of the request (PRODUCT: Models). Each file has its own Lua state and heap. */
+ * returns function(request), a pure function of the request; `wf help run` describes it. Each file
+ * has its own Lua state and heap. */
 typedef struct wf_rules wf_rules;
 
 typedef struct wf_rules_config {

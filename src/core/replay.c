@@ -174,20 +174,23 @@ wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
 /* ---- matching ---- */
 
 /* Failures that a new try may cure are asked again. */
-static bool replay_answers(const wfi_env *e, const wfi_row *r) {
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_NONE:
-        return true;
+bool wf_kind_is_kept(wf_kind kind) {
+    switch (kind) {
     case WF_KIND_SCHEMA:
     case WF_KIND_REFUSED:
     case WF_KIND_TURNS:
     case WF_KIND_TOOL:
     case WF_KIND_CANCELLED:
     case WF_KIND_SKIPPED:
-        return !e->config.retry_failed;
+        return true;
     default:
         return false;
     }
+}
+
+static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return !e->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
 }
 
 static int replay_rank(const wfi_env *e, const wfi_row *r) {

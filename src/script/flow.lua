@@ -78,12 +78,13 @@ end
 
 local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)
 
-local function check_meta()
+-- where: before the message, once no line of the script is running that the message could name.
+local function check_meta(where)
     local flow = workflow_now() or main
     if flow.checked then return end
     local meta = rawget(flow.globals, "meta")
     if type(meta) ~= "table" or type(meta.name) ~= "string" or type(meta.description) ~= "string" then
-        fail('the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
+        fail((where or "") .. 'the script has no meta: let it begin with  meta = { name = "...", description = "..." }')
     end
     if meta.budget ~= nil then
         local budget = read_budget(meta.budget, "meta.")
@@ -328,9 +329,14 @@ local function judge(ok, value, e)
     return "dropped"
 end
 
--- A list of { index, error } that also answers at[i] and dropped[i], without these being among its items.
-local function failure_list(list, at, dropped)
-    return setmetatable(list, array({ __index = { at = at, dropped = dropped } }))
+-- A list of { index, error } of n branches. It also has at[i] and dropped[i], and the kind and message
+-- of an error, without these being among its items.
+local function failure_list(list, at, dropped, n)
+    local e = list[1] and list[1].error
+    local kind, message = e and rawget(e, "kind"), format("%d of %d failed", #list, n)
+    if e then message = format("%s: %s: %s", message, tostring(kind), tostring(rawget(e, "message"))) end
+    local fields = { at = at, dropped = dropped, kind = kind, message = message }
+    return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))
 end
 
 -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -348,7 +354,7 @@ local function collect(n, body, value)
         end
     end)
     for i, e in pairs(at) do failures[#failures + 1] = { index = i, error = e } end
-    return failure_list(failures, at, dropped)
+    return failure_list(failures, at, dropped, n)
 end
 
 local function collect_all(n, body)
@@ -434,4 +440,4 @@ end
 env.math.random = env.random
 
 host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out
-host.text, host.duration = text, duration
+host.text, host.duration, host.failure = text, duration, failure

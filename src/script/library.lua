@@ -240,6 +240,12 @@ local function workflow_source(name)
     return nil, path .. " and the user's workflows", absent and e or first
 end
 
+-- What a script returned; one that made no call is found out here to have no meta.
+local function ended(where, ...)
+    check_meta(where)
+    return ...
+end
+
 -- Runs in a branch of its own, so that its calls have their places below the caller's.
 function env.workflow(name, args)
     if type(name) ~= "string" or name == "" then
@@ -260,7 +266,7 @@ function env.workflow(name, args)
     local result
     fan_out(1, function()
         workflow_now(inside)
-        return body()
+        return ended(where .. ": ", body())
     end, function(_, ...) result = pack(...) end)
     if not result[1] then error(result[2], 0) end
     return unpack(result, 2, result.n)
@@ -330,10 +336,9 @@ end
 function host.begin(script, source)
     local jobs = array({})
     plan(source, jobs, false)
-    if #jobs == 0 then return script end
     return function()
-        fan_out(#jobs, function(i) jobs[i]() end, function() end, "files")
-        return script()
+        if #jobs > 0 then fan_out(#jobs, function(i) jobs[i]() end, function() end, "files") end
+        return ended("", script())
     end
 end
 

@@ -759,6 +759,7 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
         lua_getinfo(co, "Sln", &frame);
         if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
         lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
                         frame.name ? frame.name : "");
         luaL_addvalue(out);
@@ -766,19 +767,51 @@ static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
     }
 }
 
+static wf_kind script_kind(const char *name) {
+    for (int kind = WF_KIND_NONE + 1; name && kind < WF_KIND_COUNT; kind++)
+        if (strcmp(name, wf_kind_name((wf_kind)kind)) == 0) return (wf_kind)kind;
+    return WF_KIND_NONE;
+}
+
+/* Pushes a field of an error, or of a list of failures, which has them in its metatable. Calls no
+ * metamethod: nothing here could end one that loops. */
+static void script_push_field(lua_State *L, int error, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, error);
+    if (!lua_isnil(L, -1) || !lua_getmetatable(L, error)) return;
+    lua_pushliteral(L, "__index");
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        lua_pushstring(L, name);
+        lua_rawget(L, -2);
+        lua_replace(L, -4);
+    }
+    lua_pop(L, 2);
+}
+
+/* The text of a table as an error, NULL if it is none. Notes the failure that it passes on. */
+static const char *script_report_table(lua_State *L, int error) {
+    wf_script_result *result = &script_of(L)->result;
+    script_push_field(L, error, "kind");
+    script_push_field(L, error, "message");
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) return NULL;
+    result->kind = script_kind(lua_tostring(L, -2));
+    lua_pushliteral(L, "agent");
+    lua_rawget(L, error);
+    result->call = (uint32_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushliteral(L, "kind");
+    /* a list's message has the kind in it, and a script's begins with the line */
+    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
+    lua_pop(L, 1);
+    return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
+}
+
 /* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
 static int script_report(lua_State *L) {
     lua_State *co = lua_touserdata(L, 2);
     const char *message = lua_tostring(L, 1);
     luaL_Buffer out;
-    if (!message && lua_istable(L, 1)) {
-        lua_pushliteral(L, "kind");
-        lua_rawget(L, 1);
-        lua_pushliteral(L, "message");
-        lua_rawget(L, 1);
-        if (lua_isstring(L, -1) && lua_isstring(L, -2))
-            message = lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1));
-    }
+    if (!message && lua_istable(L, 1)) message = script_report_table(L, 1);
     if (!message) message = "the script raised a value that is neither a text nor an error";
     luaL_buffinit(L, &out);
     luaL_addstring(&out, message);

@@ -261,13 +261,15 @@ def runs_show_and_log_look_back(b):
     log = ".wf/runs/" + b.logs()[0]
     code, out, _ = b.wf("runs")
     want("exit", code, 0)
-    has("runs", out, "hello.lua", "done", log, "1 done, 0 failed")
+    has("runs", out, "hello.lua", "  done  ", log, "1 done, 0 failed")
     code, out, _ = b.wf("show", "t.wflog")
     want("exit", code, 0)
-    has("show", out, "status:   done", "bad one", "told to fail", "1 done, 1 failed", "did: fine", "P")
+    has("show", out, "status:   done, but 1 of 2 agents failed\n", "bad one", "told to fail", "1 done, 1 failed", "did: fine", "P")
     b.write("t.lua", META + "agent('fine', {check = function() return false, 'no' end}) return 'well'")
     b.run("t.lua", "--log", "c.wflog")
     code, out, _ = b.wf("show", "c.wflog")
+    shutil.copy(b.path("c.wflog"), b.path(".wf/runs/c.wflog"))
+    has("runs", b.wf("runs")[1], "  some failed  ")
     has("show", out, "2 done, 1 failed", "\nfailed:\n  1 more, whose answers the script's check rejected for good")
     code, out, _ = b.wf("log", log)
     want("exit", code, 0)
@@ -516,7 +518,8 @@ def settings_of_the_network_are_checked(b):
 
 @case
 def rules_need_nothing_of_the_network(b):
-    code, out, _ = b.run("hello.lua", "--ca", "none.pem", "--lanes", "1000", env={
+    b.write("no.pem", "nothing")
+    code, out, _ = b.run("hello.lua", "--ca", "no.pem", "--lanes", "1000", env={
         "ANTHROPIC_API_KEY": "not\na key", "ANTHROPIC_BASE_URL": "nonsense", "SSL_CERT_FILE": "none.pem"})
     want("result", (code, out), (0, "did: greet world\n"))
     b.write("t.lua", META + "local r, e = agent('x', { model = 'anthropic:claude-x' }) return e.kind .. ': ' .. e.message")
@@ -543,6 +546,14 @@ def prices_are_checked(b):
     os.makedirs(b.path("xdg/wf"))
     b.write("xdg/wf/prices.jsonl", PRICE)
     usage(with_key(b, "--budget-usd", "5", "--model", "claude-x", "--ca", "none.pem", XDG_CONFIG_HOME=b.path("xdg")), "--ca")
+    want("logs", b.logs(), [])
+
+
+@case
+def files_are_named_that_this_run_does_not_need(b):
+    for option in ("--prices", "--ca"):
+        for name in ("nowhere", "."):
+            usage(b.run("hello.lua", option, name), name)
     want("logs", b.logs(), [])
 
 
@@ -641,6 +652,30 @@ def scripts_that_fail_say_where(b):
     b.write("t.lua", META + "return agnet('x')")
     trouble(b.run("t.lua", "--log", "agnet.wflog"), 4, "agnet", "agent")
     has("show", b.wf("show", "agnet.wflog")[1], "status:   failed", "t.lua:2:", "\n2 | return agnet")
+
+
+@case
+def meta_is_needed_without_agents_too(b):
+    for text in ("return 1", "meta = { name = 'a' } return 1", "return workflow('inner.lua')"):
+        b.write("inner.lua", "return 1")
+        inner = "inner" in text
+        b.write("t.lua", META + text if inner else text)
+        says = ("inner.lua: " if inner else ": ") + "the script has no meta: let it begin with"
+        trouble(b.run("t.lua", "--log", text[7:12] + ".wflog"), 4, says)
+        code, _, err = b.wf("check", "t.lua")
+        want("check", code, 4)
+        has("check", err, says)
+
+
+@case
+def a_list_of_failures_is_an_error(b):
+    b.write("t.lua", META + "return race({ function() return agent('fail') end, function() return agent('fail') end })")
+    code, _, err = b.run("t.lua")
+    want("exit", code, 4)
+    has("error", err, "the script failed: 2 of 2 failed: ", "told to fail", "wf resume ")
+    b.write("t.lua", META + "local _, f = parallel({ function() return nil, 'no' end, function() return 1 end })\n"
+            "return { tostring(f), f.kind, f.message, #f }")
+    want("fields", json.loads(b.run("t.lua")[1]), ["1 of 2 failed: script: no", "script", "1 of 2 failed: script: no", 1])
 
 
 @case

@@ -1,5 +1,5 @@
-"""What a sub-agent's first request takes on the wire, with every tool, the system text and a schema: its bounds are PRODUCT.md's.
-WF names the binary."""
+"""What a sub-agent's first request takes on the wire, with every tool, the system text and a
+schema, against its bounds. WF names the binary."""
 import json
 import os
 import sys

@@ -442,10 +442,11 @@ static bool run_plain(const char *source, const char *want) {
     return fine;
 }
 
-static void meta_is_required_where_work_begins(void **state) {
+static void meta_is_required(void **state) {
     (void)state;
     static const run_case cases[] = {
-        {"return 1", "1"},
+        {"return 1", "!the script has no meta"},
+        {"", "!the script has no meta"},
         {"agent('x')", "!t.lua:1: the script has no meta"},
         {"files('x')", "!t.lua:1: the script has no meta"},
         {"meta = 3 agent('x')", "!the script has no meta"},
@@ -784,7 +785,7 @@ int main(void) {
         cmocka_unit_test(unchecked_keywords_are_named_up_to_a_bound),
         cmocka_unit_test(phases_are_each_branchs_own),
         cmocka_unit_test(args_arrive_parsed),
-        cmocka_unit_test(meta_is_required_where_work_begins),
+        cmocka_unit_test(meta_is_required),
         cmocka_unit_test(meta_can_be_read_as_json),
         cmocka_unit_test(budget_counts_what_was_delivered),
         cmocka_unit_test(random_and_now_come_from_the_log),
