@@ -42,8 +42,8 @@ CHECKS       := $(wildcard tests/check/*.sh)
 
 # ---- what is missing is fetched first; clean and help need nothing ----
 
-# make reads an included file first and makes one that is missing: so the tools of every goal are there, or named, before
-# anything is compiled. .ci/deps writes the .mk file besides.
+# make reads an included file first and makes one that is missing: so the tools of every goal are
+# there, or named, before anything is compiled. .ci/deps writes the .mk file besides.
 GOALS   := $(or $(MAKECMDGOALS),all)
 LIBS_OF := $(if $(SYSTEM),system,pinned)
 DEPS_MK := build/deps/$(LIBS_OF).mk
@@ -64,8 +64,8 @@ build/deps/$(LIBS_OF)-%.ok: .ci/deps
 
 # ---- flags ----
 
-# Warnings are errors where the project is tested (.ci/run, make check), not where it is used: a newer compiler may know
-# warnings that this tree has not met.
+# Warnings are errors where the project is tested (.ci/run, make check), not where it is used: a newer
+# compiler may know warnings that this tree has not met.
 check: WERROR = -Werror
 WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
 WARN      = -std=c11 $(WARNINGS) $(WERROR)

@@ -1,7 +1,8 @@
 #!/bin/sh
-# Every gcc and clang that is installed, at -O0 to -O3, has nothing to say about the split tree, about workflow.h with all of
-# its parts as a C11 program includes it, and about the plain header in C++11. What compilers warn of depends on what they
-# inline, so both forms are tried. A warning is a failure unless WERROR is set and empty, as in a `make test` by hand.
+# Every gcc and clang that is installed, at -O0 to -O3, has nothing to say about the split tree, about
+# workflow.h with all of its parts as a C11 program includes it, and about the plain header in C++11.
+# What compilers warn of depends on what they inline, so both forms are tried. A warning is a failure
+# unless WERROR is set and empty, as in a `make test` by hand.
 set -u
 : "${WARNINGS:=-Wall -Wextra -Wpedantic -Wconversion -Wshadow}" "${INC:=}" "${WERROR=-Werror}"
 dir=build/check/compilers
@@ -21,16 +22,19 @@ compilers() { # one name for each that works
 split() { # compiler, level: each file of the split tree
     for file in $(./amalgamate --list | grep '\.c$'); do
         # shellcheck disable=SC2086
-        $1 -std=c11 $WARNINGS $INC "-O$2" -c -o "$dir/$1-$2.o" "$file" 2>&1 || echo "$file: error"
+        $1 -std=c11 $WARNINGS $INC "-O$2" -c -o "$dir/$1-$2.o" "$file" 2>&1 ||
+            echo "$file: error"
     done
 }
 
 product() { # compiler, level: workflow.h as the implementation, then as a plain header
     # shellcheck disable=SC2086
-    $1 -std=c11 $WARNINGS $INC -I. "-O$2" -c -o "$dir/$1-$2-product.o" tests/amalg/impl.c 2>&1 || echo "impl.c: error"
+    $1 -std=c11 $WARNINGS $INC -I. "-O$2" -c -o "$dir/$1-$2-product.o" tests/amalg/impl.c 2>&1 ||
+        echo "impl.c: error"
     echo '#include <cstddef>' | $1 -x c++ -fsyntax-only - 2>/dev/null || return 0
     # shellcheck disable=SC2086
-    echo '#include "workflow.h"' | $1 -x c++ -std=c++11 $WARNINGS -I. "-O$2" -fsyntax-only - 2>&1 || echo "C++11: error"
+    echo '#include "workflow.h"' |
+        $1 -x c++ -std=c++11 $WARNINGS -I. "-O$2" -fsyntax-only - 2>&1 || echo "C++11: error"
 }
 
 verdict() { # text, log: empty is well

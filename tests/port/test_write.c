@@ -781,7 +781,8 @@ static int strays(void) {
     return n;
 }
 
-/* Killed while it writes, by a limit on file sizes half way: the file is whole, and what lies beside it goes when the call is known to be interrupted. */
+/* Killed while it writes, by a limit on file sizes half way: the file is whole, and what lies beside it
+ * goes when the call is known to be interrupted. */
 static void test_killed(void **state) {
     (void)state;
     const size_t n = 3000000;
