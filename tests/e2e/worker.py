@@ -202,7 +202,7 @@ def ended(folder):
     os.makedirs(tmp)
     with open(os.path.join(folder, "hang.lua"), "w") as f:
         f.write(HANG)
-    ways = (("the agent's deadline", ["--agent-deadline", "4s"], None), ("the run's deadline", ["--deadline", "4s"], None),
+    ways = (("the agent's deadline", ["--agent-deadline", "10s"], None), ("the run's deadline", ["--deadline", "10s"], None),
             ("the end of a race", ["--", "race=true"], None), ("SIGTERM", [], signal.SIGTERM), ("SIGKILL", [], signal.SIGKILL))
     for i, (how, flags, number) in enumerate(ways):
         process = subprocess.Popen([WF, "run", "hang.lua", "--model", INNER + " --allow read,bash", "--allow", "read,bash,exec", "--yes",
