@@ -42,27 +42,35 @@ CHECKS       := $(wildcard tests/check/*.sh)
 
 # ---- what is missing is fetched first; clean and help need nothing ----
 
-DEPS_MK := build/deps/$(if $(SYSTEM),system,pinned).mk
-ifneq ($(filter-out clean help deps,$(or $(MAKECMDGOALS),all)),)
+# make reads an included file first and makes one that is missing: so the tools of every goal are
+# there, or named, before anything is compiled. .ci/deps writes the .mk file besides.
+GOALS   := $(or $(MAKECMDGOALS),all)
+LIBS_OF := $(if $(SYSTEM),system,pinned)
+DEPS_MK := build/deps/$(LIBS_OF).mk
+NEEDS   := $(or $(if $(filter test test-wire check crash bench build/san/% build/test/%,$(GOALS)),test), \
+             $(if $(filter static build/static/%,$(GOALS)),static),build)
+ifneq ($(filter-out clean help deps bare,$(GOALS)),)
 $(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
-include $(DEPS_MK)
+include build/deps/$(LIBS_OF)-$(NEEDS).ok
+-include $(DEPS_MK)
 endif
 
 export CC SYSTEM DEPS_DIR
 Q := $(if $(V),,@)
 
-$(DEPS_MK): .ci/deps
-	@.ci/deps build
-
-build/deps/test.ok build/deps/static.ok: build/deps/%.ok: .ci/deps $(DEPS_MK)
+build/deps/$(LIBS_OF)-%.ok: .ci/deps
 	@.ci/deps $*
 	@touch $@
 
 # ---- flags ----
 
-WARN  := -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+# Warnings are errors where the project is tested (.ci/run, make check), not where it is used: a newer
+# compiler may know warnings that this tree has not met.
+check: WERROR = -Werror
+WARNINGS := -Wall -Wextra -Wpedantic -Wconversion -Wshadow
+WARN      = -std=c11 $(WARNINGS) $(WERROR)
 # The same bytes wherever the tree lies; nothing dated.
-HARD  := -fstack-protector-strong -ffile-prefix-map=$(CURDIR)=.
+HARD  := -fstack-protector-strong -ffile-prefix-map="$$PWD"=.
 SAN   := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 # gcc says of itself that this warning errs under its sanitizers.
 NOISE := $(if $(findstring clang,$(CC)),,-Wno-maybe-uninitialized)
@@ -222,7 +230,7 @@ build/static/wf: $(STATIC_OBJ)
 	@echo '  $@'
 	$(Q)$(MUSL) -Os -flto=auto -static -no-pie -s -Wl,--gc-sections,-z,noseparate-code,--build-id=none,-Map=build/static/wf.map -o $@ $^ $(LIBS)
 
-build/static/include: build/deps/static.ok
+build/static/include:
 	@mkdir -p $@
 	$(Q)ln -sfn /usr/include/linux $@/linux && ln -sfn /usr/include/asm-generic $@/asm-generic
 	$(Q)ln -sfn $(firstword $(wildcard $(ARCH_DIR)/asm /usr/include/asm) /usr/include/asm) $@/asm
@@ -288,24 +296,24 @@ $(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) 
 	@echo '  $@'
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
-build/san/tests/%.o: tests/%.c build/deps/test.ok | $(GEN)
+build/san/tests/%.o: tests/%.c | $(GEN)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(COMPILE) $(TEST_INC) $(SAN) $(NOISE)
 
 # For the checks that compile by themselves.
-export WARN INC
+export WARN WARNINGS WERROR INC
 
-test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak build/deps/test.ok
+test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak
 	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
 
 test-wire: $(WIRE_BIN)
 	@$(WIRE_BIN) $(or $(WIRE),tests/wire)
 
-check: all build/deps/test.ok
+check: all
 	@tests/run $(CHECKS)
 
-crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak build/deps/test.ok
+crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 build/test/bench/launch: build/test/bench/launch.o
@@ -334,6 +342,9 @@ run: all
 deps:
 	@.ci/deps test
 
+bare:
+	@.ci/bare '$(RELEASE)' $(KINDS)
+
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/include
 	install -m 755 build/wf $(DESTDIR)$(PREFIX)/bin/wf
@@ -348,17 +359,19 @@ help:
 	@echo 'make run        build it and audit this project with it, offline'
 	@echo 'make test       every test and check; the last line counts them'
 	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
-	@echo 'make check      the checks alone: includes, workflow.h, symbols, format'
+	@echo 'make check      the checks alone, warnings as errors: includes, workflow.h, compilers, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
 	@echo 'make soak       a long run with many kinds of faults, 1,000 lanes; SECONDS=600; fails if anything grows'
 	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
+	@echo 'make bare       RELEASE=trixie: make run and make test in a bare Debian, as root and as a user; needs root'
 	@echo 'make install    into PREFIX=/usr/local (DESTDIR is heeded)'
 	@echo 'make clean      remove build/'
 	@echo
 	@echo 'CC, CFLAGS, LDFLAGS as usual. SYSTEM=1: the system'"'"'s Lua and mbedTLS. DEPS_DIR=DIR: where the pinned tarballs lie.'
+	@echo 'WERROR=-Werror: warnings are errors, as in make check and .ci/run.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all static run test test-wire check crash soak bench deps install clean help
+.PHONY: all static run test test-wire check crash soak bench deps bare install clean help
 
 -include $(shell find build/obj build/san build/test build/static -name '*.d' 2>/dev/null)

@@ -6307,7 +6307,7 @@ static bool messages_nano(wf_str text, uint64_t *out) {
 /* Numbers only: the wire has null for what it does not know. */
 WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
     wf_json j;
-    wf_str key, raw;
+    wf_str key, raw = wf_str_of("", 0);
     wf_json_init(&j, json);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return;
     while (wf_json_next(&j) == WF_JSON_KEY) {
@@ -6339,7 +6339,7 @@ static bool messages_parse(wf_str body, wfi_reply *out) {
     wf_json_init(&j, body);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
-        wf_str key = j.raw, raw;
+        wf_str key = j.raw, raw = wf_str_of("", 0);
         t = wf_json_next(&j);
         wf_str string = j.raw;
         if (wf_json_skip(&j, t, &raw) != WF_OK) return false;
@@ -6453,7 +6453,7 @@ static void messages_fault(wf_str body, wfi_fault *out) {
 /* ---- a reply's blocks ---- */
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
-    wf_str raw, type = wf_str_of("", 0);
+    wf_str raw = wf_str_of("", 0), type = wf_str_of("", 0);
     wf_json_token t = wf_json_next(j);
     if (t == WF_JSON_ARRAY && j->depth == 1) t = wf_json_next(j); /* the content's own bracket */
     if (t == WF_JSON_ARRAY_END) return WF_END;
@@ -6684,8 +6684,7 @@ static uint32_t stream_kind_of(wf_str block) {
 /* Copies a block that deltas may fill, up to and with the value of its main member. */
 static wf_status stream_open(wfi_reader *r, wf_str block) {
     const stream_kind *kind = &stream_kinds[r->kind];
-    wf_str value, main = wfi_str_z(kind->missing), side = wf_str_of("", 0);
-    wf_str comma = wf_str_of("", 0);
+    wf_str value = wf_str_of("", 0), main = wfi_str_z(kind->missing), side = value, comma = value;
     wf_json j;
     wf_json_init(&j, block);
     (void)wf_json_next(&j);
@@ -9318,7 +9317,7 @@ wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, 
     wf_json_init(&j, wf_str_of(text, tools->payload_len));
     wf_json_token t = wf_json_next(&j);
     while ((t = wf_json_next(&j)) == WF_JSON_OBJECT) {
-        wf_str tool, offered;
+        wf_str tool = wf_str_of("", 0), offered;
         if (wf_json_skip(&j, t, &tool) != WF_OK) break;
         if (wf_json_member_str(tool, WF_STR("name"), &offered) && wf_json_equals(offered, name)) *out = true;
     }
@@ -19307,7 +19306,7 @@ static bool spec_unwrap(wf_str *schema) {
 /* The schema of the answer, as its author wrote it; false: a text is asked for. */
 static bool spec_schema(wf_str request, wf_str *schema, bool *wrapped) {
     wf_json j;
-    wf_str tools, tool;
+    wf_str tools, tool = wf_str_of("", 0);
     if (!wf_json_member(request, WF_STR("tools"), &tools)) return false;
     spec_list(&j, tools);
     while (spec_item(&j, &tool)) {
@@ -19337,7 +19336,7 @@ static void spec_put_number(wf_json_out *o, const char *key, uint64_t n) {
 /* The text of the first block in a list, as a member. */
 static void spec_put_first(wf_json_out *o, const char *key, wf_str blocks) {
     wf_json j;
-    wf_str block, text;
+    wf_str block = wf_str_of("", 0), text;
     spec_list(&j, blocks);
     if (!spec_item(&j, &block) || !spec_block_text(block, &text)) return;
     wf_json_key(o, SPEC_STR(key));
@@ -19346,7 +19345,7 @@ static void spec_put_first(wf_json_out *o, const char *key, wf_str blocks) {
 
 static void spec_put_feedback(wf_json_out *o, wf_str blocks) {
     wf_json j;
-    wf_str block, text;
+    wf_str block = wf_str_of("", 0), text;
     wf_json_key(o, WF_STR("feedback"));
     wf_json_begin(o, false);
     spec_list(&j, blocks);
@@ -19358,7 +19357,7 @@ static void spec_put_feedback(wf_json_out *o, wf_str blocks) {
 /* The first message is the prompt; of a conversation that went on, the last one says why. */
 static void spec_put_messages(wf_json_out *o, wf_str request) {
     wf_json j;
-    wf_str messages, message, content;
+    wf_str messages, message = wf_str_of("", 0), content = wf_str_of("", 0);
     uint32_t count = 0;
     if (!wf_json_member(request, WF_STR("messages"), &messages)) return;
     spec_list(&j, messages);
@@ -19372,7 +19371,7 @@ static void spec_put_messages(wf_json_out *o, wf_str request) {
 /* What the agent may use, by name; `result` is no tool of a program. */
 static void spec_put_tools(wf_json_out *o, wf_str request) {
     wf_json j;
-    wf_str tools, tool, name;
+    wf_str tools, tool = wf_str_of("", 0), name;
     wf_json_key(o, WF_STR("tools"));
     wf_json_begin(o, false);
     if (wf_json_member(request, WF_STR("tools"), &tools)) {
@@ -19437,7 +19436,7 @@ static bool spec_read_object(wf_str text, wfi_spoken *a) {
     wf_json_init(&j, text);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
-        wf_str key = j.raw, value;
+        wf_str key = j.raw, value = wf_str_of("", 0);
         t = wf_json_next(&j);
         if (wf_json_skip(&j, t, &value) != WF_OK) return false;
         wfi_said said = spec_said(key, t);
@@ -21206,14 +21205,13 @@ static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
 /* ---- all attempts of a connection ---- */
 
 static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
-    uint32_t first = h->answer.count;
+    *address = h->answer.count;
     for (uint32_t i = h->answer.count; i-- > 0;) {
         if ((c->tried >> i & 1u) != 0) continue;
-        bool worked = h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0;
-        *address = first = i;
-        if (worked) break;
+        *address = i;
+        if (h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0) break;
     }
-    return first < h->answer.count;
+    return *address < h->answer.count;
 }
 
 static void net_note_due(wfi_net *n, const wfi_conn *c) {

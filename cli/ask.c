@@ -41,6 +41,7 @@ void cli_reply_error(cli_reply *r, const char *format, ...) {
 /* A text of the question, unescaped; its memory is the caller's to free. NULL: it has none of this name. */
 static char *ask_member(const cli_reply *r, const char *name, size_t *len) {
     wf_str escaped;
+    *len = 0;
     if (!wf_json_member_str(r->input, cli_str(name), &escaped)) return NULL;
     char *text = cli_take(escaped.len + 1);
     *len = wf_json_unescape(escaped, text);

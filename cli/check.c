@@ -59,7 +59,7 @@ static wf_status check_send(void *ctx, uint32_t lane, const void *buf, size_t n,
 
 /* The schema of the result tool, if it is offered. */
 static bool check_result_schema(wf_str body, wf_str *schema) {
-    wf_str tools, tool, name;
+    wf_str tools, tool = wf_str_of("", 0), name;
     wf_json j;
     wf_json_token t;
     if (!wf_json_member(body, WF_STR("tools"), &tools)) return false;

@@ -48,7 +48,7 @@ static bool script_is_named(const cli_options *o, int from, wf_str key, bool esc
 
 static void script_put_merged(const cli_options *o, wf_str object, wf_json_out *out) {
     wf_json j;
-    wf_str value;
+    wf_str value = wf_str_of("", 0);
     wf_json_begin(out, true);
     wf_json_init(&j, object);
     if (object.len > 0) (void)wf_json_next(&j);

@@ -184,8 +184,7 @@ static uint32_t stream_kind_of(wf_str block) {
 /* Copies a block that deltas may fill, up to and with the value of its main member. */
 static wf_status stream_open(wfi_reader *r, wf_str block) {
     const stream_kind *kind = &stream_kinds[r->kind];
-    wf_str value, main = wfi_str_z(kind->missing), side = wf_str_of("", 0);
-    wf_str comma = wf_str_of("", 0);
+    wf_str value = wf_str_of("", 0), main = wfi_str_z(kind->missing), side = value, comma = value;
     wf_json j;
     wf_json_init(&j, block);
     (void)wf_json_next(&j);

@@ -217,7 +217,7 @@ static bool messages_nano(wf_str text, uint64_t *out) {
 /* Numbers only: the wire has null for what it does not know. */
 WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
     wf_json j;
-    wf_str key, raw;
+    wf_str key, raw = wf_str_of("", 0);
     wf_json_init(&j, json);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return;
     while (wf_json_next(&j) == WF_JSON_KEY) {
@@ -249,7 +249,7 @@ static bool messages_parse(wf_str body, wfi_reply *out) {
     wf_json_init(&j, body);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
-        wf_str key = j.raw, raw;
+        wf_str key = j.raw, raw = wf_str_of("", 0);
         t = wf_json_next(&j);
         wf_str string = j.raw;
         if (wf_json_skip(&j, t, &raw) != WF_OK) return false;
@@ -363,7 +363,7 @@ static void messages_fault(wf_str body, wfi_fault *out) {
 /* ---- a reply's blocks ---- */
 
 static wf_status messages_block(wf_json *j, wfi_block_view *out) {
-    wf_str raw, type = wf_str_of("", 0);
+    wf_str raw = wf_str_of("", 0), type = wf_str_of("", 0);
     wf_json_token t = wf_json_next(j);
     if (t == WF_JSON_ARRAY && j->depth == 1) t = wf_json_next(j); /* the content's own bracket */
     if (t == WF_JSON_ARRAY_END) return WF_END;

@@ -131,7 +131,7 @@ wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, 
     wf_json_init(&j, wf_str_of(text, tools->payload_len));
     wf_json_token t = wf_json_next(&j);
     while ((t = wf_json_next(&j)) == WF_JSON_OBJECT) {
-        wf_str tool, offered;
+        wf_str tool = wf_str_of("", 0), offered;
         if (wf_json_skip(&j, t, &tool) != WF_OK) break;
         if (wf_json_member_str(tool, WF_STR("name"), &offered) && wf_json_equals(offered, name)) *out = true;
     }

@@ -226,14 +226,13 @@ static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
 /* ---- all attempts of a connection ---- */
 
 static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
-    uint32_t first = h->answer.count;
+    *address = h->answer.count;
     for (uint32_t i = h->answer.count; i-- > 0;) {
         if ((c->tried >> i & 1u) != 0) continue;
-        bool worked = h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0;
-        *address = first = i;
-        if (worked) break;
+        *address = i;
+        if (h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0) break;
     }
-    return first < h->answer.count;
+    return *address < h->answer.count;
 }
 
 static void net_note_due(wfi_net *n, const wfi_conn *c) {

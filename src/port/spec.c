@@ -39,7 +39,7 @@ static bool spec_unwrap(wf_str *schema) {
 /* The schema of the answer, as its author wrote it; false: a text is asked for. */
 static bool spec_schema(wf_str request, wf_str *schema, bool *wrapped) {
     wf_json j;
-    wf_str tools, tool;
+    wf_str tools, tool = wf_str_of("", 0);
     if (!wf_json_member(request, WF_STR("tools"), &tools)) return false;
     spec_list(&j, tools);
     while (spec_item(&j, &tool)) {
@@ -69,7 +69,7 @@ static void spec_put_number(wf_json_out *o, const char *key, uint64_t n) {
 /* The text of the first block in a list, as a member. */
 static void spec_put_first(wf_json_out *o, const char *key, wf_str blocks) {
     wf_json j;
-    wf_str block, text;
+    wf_str block = wf_str_of("", 0), text;
     spec_list(&j, blocks);
     if (!spec_item(&j, &block) || !spec_block_text(block, &text)) return;
     wf_json_key(o, SPEC_STR(key));
@@ -78,7 +78,7 @@ static void spec_put_first(wf_json_out *o, const char *key, wf_str blocks) {
 
 static void spec_put_feedback(wf_json_out *o, wf_str blocks) {
     wf_json j;
-    wf_str block, text;
+    wf_str block = wf_str_of("", 0), text;
     wf_json_key(o, WF_STR("feedback"));
     wf_json_begin(o, false);
     spec_list(&j, blocks);
@@ -90,7 +90,7 @@ static void spec_put_feedback(wf_json_out *o, wf_str blocks) {
 /* The first message is the prompt; of a conversation that went on, the last one says why. */
 static void spec_put_messages(wf_json_out *o, wf_str request) {
     wf_json j;
-    wf_str messages, message, content;
+    wf_str messages, message = wf_str_of("", 0), content = wf_str_of("", 0);
     uint32_t count = 0;
     if (!wf_json_member(request, WF_STR("messages"), &messages)) return;
     spec_list(&j, messages);
@@ -104,7 +104,7 @@ static void spec_put_messages(wf_json_out *o, wf_str request) {
 /* What the agent may use, by name; `result` is no tool of a program. */
 static void spec_put_tools(wf_json_out *o, wf_str request) {
     wf_json j;
-    wf_str tools, tool, name;
+    wf_str tools, tool = wf_str_of("", 0), name;
     wf_json_key(o, WF_STR("tools"));
     wf_json_begin(o, false);
     if (wf_json_member(request, WF_STR("tools"), &tools)) {
@@ -169,7 +169,7 @@ static bool spec_read_object(wf_str text, wfi_spoken *a) {
     wf_json_init(&j, text);
     if (wf_json_next(&j) != WF_JSON_OBJECT) return false;
     while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
-        wf_str key = j.raw, value;
+        wf_str key = j.raw, value = wf_str_of("", 0);
         t = wf_json_next(&j);
         if (wf_json_skip(&j, t, &value) != WF_OK) return false;
         wfi_said said = spec_said(key, t);

@@ -5,6 +5,7 @@
 set -u
 dir=build/check/cortex-m3
 target=thumbv7m-none-eabi
+werror=${WERROR--Werror}
 limit=112000 # bytes of code and constants, of the whole core: HTTP client, codec and price list included
 
 echo 1..4
@@ -16,12 +17,13 @@ fi
 rm -rf $dir
 mkdir -p $dir
 log=$(for file in $(./amalgamate --list core | grep '\.c$'); do
-    clang --target=$target -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror -ffreestanding -Ibuild/gen -Os -fstack-usage \
+    clang --target=$target -std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow $werror -ffreestanding -Ibuild/gen -Os -fstack-usage \
         -c -o "$dir/$(basename "$file" .c).o" "$file" 2>&1
 done)
 verdict() { # number, text, findings: none is well
     if [ -z "$3" ]; then echo "ok $1 - $2"; else printf '%s\n' "$3" | sed 's/^/#   /'; echo "not ok $1 - $2"; fi
 }
+[ -n "$werror" ] || log=$(printf '%s\n' "$log" | grep error)
 verdict 1 "core compiles for Cortex-M3 without a warning" "$log"
 
 foreign=$(nm $dir/*.o 2>&1 | awk '

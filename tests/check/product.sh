@@ -1,7 +1,8 @@
 #!/bin/sh
 # workflow.h compiles without a warning: alone, as C11 and as C++17; and as implementation, with each choice of parts.
 set -u
-: "${WARN:=-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror}" "${INC:=}"
+: "${WARNINGS:=-Wall -Wextra -Wpedantic -Wconversion -Wshadow}" "${WERROR=-Werror}"
+: "${WARN:=-std=c11 $WARNINGS $WERROR}" "${INC:=}"
 number=0
 try() { # text, program, compiler and flags
     number=$((number + 1))
@@ -36,7 +37,7 @@ for cc in gcc clang; do
     try "core and mbedtls, $cc" "$mbedtls" $cc -x c $WARN $INC
     try "core, posix, mbedtls and lua, $cc" "$all" $cc -x c $WARN $INC
     if [ $cc = clang ] || command -v g++ >/dev/null; then
-        try "header alone, C++17, $cc" "$include" $cc -x c++ -std=c++17 -Wall -Wextra -Wpedantic -Wconversion -Wshadow -Werror
+        try "header alone, C++17, $cc" "$include" $cc -x c++ -std=c++17 $WARNINGS $WERROR
     else
         number=$((number + 1))
         echo "ok $number - header alone, C++17, $cc # SKIP no g++"

@@ -330,7 +330,7 @@ def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
                              stdout=subprocess.PIPE)
         os.close(slave)
         os.write(master, answer)
-        want("stdout", p.communicate(timeout=10)[0], out)
+        want("stdout", p.communicate(timeout=120)[0], out)
         want("exit", p.returncode, code)
         has("terminal", all_of(master), "hello: Greets", "Greet", "Run it? [y/N]")
         os.close(master)
@@ -774,7 +774,7 @@ def a_log_in_use_is_refused(b):
     has("then", b.wf("show", "x.wflog")[1], "status:   interrupted")
 
 
-def wait_for(condition, seconds=10):
+def wait_for(condition, seconds=120):
     end = time.time() + seconds
     while not condition():
         if time.time() > end:
@@ -840,7 +840,7 @@ def an_interrupt_is_clean_and_resumes(b):
     p = b.start("run", "t.lua", "--model", "rules:model.lua", "--yes", "--log", "x.wflog")
     wait_for(lambda: "1 done" in b.wf("show", "x.wflog")[1])
     p.send_signal(signal.SIGINT)
-    out, err = p.communicate(timeout=10)
+    out, err = p.communicate(timeout=120)
     want("exit", p.returncode, 6)
     has("stderr", err.decode(), "cancelled", "wf resume x.wflog")
     has("show", b.wf("show", "x.wflog")[1], "status:   cancelled")
@@ -859,7 +859,7 @@ def a_signal_to_the_process_and_to_its_group_is_one(b):
         for number in signals:  # as timeout(1) does it, from another processor
             p.send_signal(number)
             time.sleep(0.002)
-        out, err = p.communicate(timeout=10)
+        out, err = p.communicate(timeout=120)
         want("exit", p.returncode, 6)
         has("stderr", err.decode(), "cancelled", "wf resume")
         has("show", b.wf("show", "%d.wflog" % signals[0])[1], "status:   cancelled")
@@ -876,7 +876,7 @@ def a_signal_that_is_ignored_stays_ignored(b):
     time.sleep(0.3)
     want("still there", p.poll(), None)
     p.send_signal(signal.SIGTERM)
-    p.communicate(timeout=10)
+    p.communicate(timeout=120)
     want("exit", p.returncode, 6)
 
 

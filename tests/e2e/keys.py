@@ -157,7 +157,7 @@ def environment(rig):
             expect(not holds(data), "a secret in the environment or command line of %d" % pid)
             seen += len(data) > 0
         time.sleep(0.002)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     os.unlink(rig.path("big.txt"))
     expect(process.returncode == 0 and seen > 5, process.returncode, seen)
     expect(b"PATH=" in open("/proc/self/environ", "rb").read() and children, "no child was seen")
@@ -175,7 +175,7 @@ def core(rig, *command, env=None):
         if command[0] != WF:
             break
     process.send_signal(signal.SIGABRT)
-    process.wait(timeout=20)
+    process.wait(timeout=120)
     cores = [name for name in set(os.listdir(rig.dir)) - before if name.startswith("core")]
     for name in cores:
         with open(rig.path(name), "rb") as f:

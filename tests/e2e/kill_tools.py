@@ -138,7 +138,7 @@ class Run:
             process.send_signal(signal.SIGKILL)
         process.wait()
         began = time.time()
-        while processes() > 0 and time.time() - began < 10:
+        while processes() > 0 and time.time() - began < 60:
             time.sleep(0.002)
         self.slowest = max(self.slowest, time.time() - began)
         return process.returncode == -signal.SIGKILL

@@ -364,7 +364,6 @@ def commands(p):
 
 
 def staying(p):
-    began = time.time()
     said = p.agent([tool("bash", command="(setsid sleep 1000 &); sleep 1000 & echo started")],
                    [tool("bash", command="trap '' TERM; setsid sh -c 'trap \"\" TERM HUP; (sleep 1000; sleep 1000) & sleep 1000' "
                                          ">/dev/null 2>&1 </dev/null & echo daemon")],
@@ -382,7 +381,6 @@ def staying(p):
     case(len(texts[5]) < 33000 and texts[5].startswith("flood\n") and texts[5].endswith("end\n") and "bytes left out" in texts[5],
          "of a flood head and tail are kept", texts[5][-200:])
     case(texts[6].startswith("1\nnot a tty\n"), "no terminal, no stdin", texts[6])
-    case(time.time() - began < 30, "none of them holds up the run: %.1f s" % (time.time() - began))
 
 
 # ---- exec ----

@@ -35,7 +35,7 @@
 
 extern char **environ;
 
-static char self[4096], base[64], root[80], mark[64];
+static char self[64], base[64], root[80], mark[64];
 static wfi_jail jail; /* as it is in the test at hand */
 static wfi_jail best; /* as the system has it */
 static wfi_children children;
@@ -155,6 +155,8 @@ static int teardown(void **state) {
 
 /* ---- programs ---- */
 
+#define PATIENCE 100000 /* ms, for what ends by itself, on the busiest machine */
+
 typedef struct spec {
     wfi_program p;
     wfi_program_end end;
@@ -248,7 +250,7 @@ static spec sh(const char *command, uint64_t ms) {
 }
 
 static void prints(const char *command, const char *expected) {
-    spec s = sh(command, 20000);
+    spec s = sh(command, PATIENCE);
     if (s.end.failed != NULL) print_error("%s: %s\n", s.end.failed, strerror(s.end.error));
     assert_null(s.end.failed);
     assert_string_equal(out, expected);
@@ -404,17 +406,17 @@ static void test_ends(void **state) {
     assert_int_equal(s.end.code, 3);
     assert_int_equal(s.end.signal, 0);
     assert_false(s.end.left || s.end.timed_out || s.end.crowded);
-    s = sh("kill -9 $$", 10000);
+    s = sh("kill -9 $$", PATIENCE);
     assert_int_equal(s.end.signal, SIGKILL);
     assert_int_equal(s.end.code, 137);
     const char *argv[] = {"no-such-program", NULL};
-    s = run(spec_of(argv, 1000));
+    s = run(spec_of(argv, PATIENCE));
     assert_string_equal(s.end.failed, WFI_PROGRAM_EXEC);
     assert_int_equal(s.end.error, ENOENT);
     argv[0] = "/etc/passwd";
-    assert_int_equal(run(spec_of(argv, 1000)).end.error, EACCES);
+    assert_int_equal(run(spec_of(argv, PATIENCE)).end.error, EACCES);
     const char *both[] = {"sh", "-c", "echo out; echo err >&2", NULL};
-    s = spec_of(both, 10000);
+    s = spec_of(both, PATIENCE);
     s.p.err.cap = 1000;
     run(s);
     assert_string_equal(out, "out\nerr\n");
@@ -425,7 +427,7 @@ static void test_input(void **state) {
     static char text[3000000];
     memset(text, 'x', sizeof text);
     const char *argv[] = {"wc", "-c", NULL};
-    spec s = spec_of(argv, 10000);
+    spec s = spec_of(argv, PATIENCE);
     s.p.input = wf_str_of(text, sizeof text);
     run(s);
     assert_int_equal(atoi(out), 3000000);
@@ -488,11 +490,11 @@ static void test_scratch(void **state) {
 
 static void test_flood(void **state) {
     (void)state;
-    spec s = sh("seq 1 2000000", 30000);
+    spec s = sh("seq 1 2000000", PATIENCE);
     assert_int_equal(s.missing, 14888896 - 100000);
     assert_int_equal(strncmp(out, "1\n2\n3\n", 6), 0);
     assert_string_equal(out + s.out_len - 8, "2000000\n");
-    s = sh("yes", 500);
+    s = sh("yes", 2000);
     assert_true(s.end.timed_out);
     assert_true(s.missing > 0);
     s = sh("awk 'BEGIN { for (i = 0; i < 100001; i++) printf \"\\303\\251\" }'", 10000); /* cut between characters */
@@ -504,22 +506,21 @@ static void test_flood(void **state) {
 static void test_timeout(void **state) {
     (void)state;
     uint64_t before = wfi_sys_now_ms();
-    spec s = sh("echo begun; sleep 100", 200);
+    spec s = sh("echo begun; sleep 1000", 2000); /* time enough to begin on a busy machine */
     assert_true(s.end.timed_out);
     assert_int_equal(s.end.signal, SIGTERM);
     assert_string_equal(out, "begun\n");
-    assert_in_range(wfi_sys_now_ms() - before, 200, 1500);
+    assert_true(wfi_sys_now_ms() - before >= 2000);
     before = wfi_sys_now_ms();
-    s = sh("trap '' TERM; echo begun; while :; do sleep 100; done", 200);
+    s = sh("trap '' TERM; echo begun; while :; do sleep 100; done", 2000);
     assert_true(s.end.timed_out);
     assert_int_equal(s.end.signal, SIGKILL);
-    assert_in_range(wfi_sys_now_ms() - before, 600, 3000);
+    assert_true(wfi_sys_now_ms() - before >= 2400);
 }
 
 /* ---- what it leaves ---- */
 
 static void daemons(void) {
-    uint64_t before = wfi_sys_now_ms();
     spec s = sh("$W daemon; echo done", 20000);
     assert_string_equal(out, "done\n");
     assert_true(s.end.left);
@@ -531,7 +532,6 @@ static void daemons(void) {
     assert_true(s.end.timed_out);
     assert_false(s.end.survived);
     assert_int_equal(marked(), 0);
-    assert_in_range(wfi_sys_now_ms() - before, 0, 8000);
 }
 
 /* ---- bombs: each behind a bound that the code under test has no part in, or not at all ---- */
@@ -571,7 +571,7 @@ static const char *bound_make(void) {
 /* Whoever is in it ends, without the help of the code under test. */
 static void bound_end(const char *path) {
     set(at("%s/pids.max", path), "0");
-    for (int i = 0; i < 5000 && rmdir(path) != 0; i++) {
+    for (int i = 0; i < 60000 && rmdir(path) != 0; i++) {
         FILE *f = fopen(at("%s/cgroup.procs", path), "r");
         for (int pid; f != NULL && fscanf(f, "%d", &pid) == 1 && pid > 1;)
             kill(pid, SIGKILL);
@@ -604,7 +604,6 @@ static void explode(void) {
         assert_null(s.end.failed);
         assert_false(s.end.survived);
         assert_int_equal(marked(), 0);
-        assert_in_range(took, 0, 12000);
     }
 }
 
@@ -700,7 +699,7 @@ static void writes(void) {
                                            "echo x >/dev/shm/wf-jail-test",
                                            "mv $B/tree $B/moved"};
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), PATIENCE);
         if (strcmp(get(at("%s/secret", base)), "outside\n") != 0) print_error("%s\n", attempts[i]);
         assert_string_equal(get(at("%s/secret", base)), "outside\n");
         assert_int_equal(entries(base), 4);
@@ -770,7 +769,7 @@ static void test_git_and_wf(void **state) {
                                            "cd .git; echo x >config",
                                            "for f in /proc/self/fd/*; do echo x >$f/.git/config; done"};
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), PATIENCE);
         assert_string_equal(get(at("%s/.git/config", root)), "git\n");
         assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
         assert_int_equal(entries(at("%s/.git", root)), 1);
@@ -798,7 +797,7 @@ static void test_log(void **state) {
                      0);
     chmod(log, 0666);
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), PATIENCE);
         assert_string_equal(get(log), "log\n");
     }
     prints("echo x >logs/a/f && mv logs/a/f logs/f && mv logs/f . && cat f", "x\n");
@@ -841,7 +840,7 @@ static void test_modes(void **state) {
                                            "unshare -Urm sh -c 'mount -o remount,bind,rw / && chmod 600 $B/secret'"};
     assert_int_equal(stat(at("%s/secret", base), &before), 0);
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++)
-        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), PATIENCE);
     assert_int_equal(stat(at("%s/secret", base), &after), 0);
     assert_int_equal(before.st_mode, after.st_mode);
     assert_int_equal(before.st_uid, after.st_uid);
@@ -869,7 +868,7 @@ static void linked_git(const char *how) {
     char link[64];
     assert_int_equal(system(at("cd %s && mv .git real && %s", root, how)), 0);
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-        sh(at("(%s) >/dev/null 2>&1", attempts[i]), 10000);
+        sh(at("(%s) >/dev/null 2>&1", attempts[i]), PATIENCE);
         assert_string_equal(get(at("%s/real/config", root)), "git\n");
         assert_int_equal(entries(at("%s/real", root)), 1);
         ssize_t n = readlink(at("%s/.git", root), link, sizeof link);
@@ -897,14 +896,14 @@ static void test_git_as_file(void **state) {
 static void moved_git(const char *how) {
     struct stat st;
     assert_int_equal(system(at("cd %s && mkdir deep && mv .git deep/real && %s", root, how)), 0);
-    spec s = sh("mv deep moved && mkdir -p deep/real && echo x >deep/real/config", 10000);
+    spec s = sh("mv deep moved && mkdir -p deep/real && echo x >deep/real/config", PATIENCE);
     assert_null(s.end.failed);
     assert_int_equal(s.end.code, 0);
     assert_memory_equal(s.end.aside, ".git.refused-", 13);
     assert_int_equal(lstat(at("%s/.git", root), &st), -1);
     assert_int_equal(lstat(at("%s/%s", root, s.end.aside), &st), 0);
     assert_string_equal(get(at("%s/moved/real/config", root)), "git\n");
-    assert_string_equal(sh("true", 10000).end.aside, "");
+    assert_string_equal(sh("true", PATIENCE).end.aside, "");
 }
 
 static void test_git_as_link_moved(void **state) {
@@ -932,7 +931,7 @@ static void git_overlapping(const char *how, const char *expected) {
     wfi_guard_ids(fd, first_guard);
     close(fd);
     for (size_t i = 0; i < 2; i++) {
-        spec s = spec_of(argv[i], 20000);
+        spec s = spec_of(argv[i], PATIENCE);
         place[i] = start(&s);
         while (access(at("%s/%s", root, i == 0 ? ".git/config" : "go"), F_OK) != 0 ||
                strcmp(get(at("%s/.git/config", root)), "evil\n") != 0)
@@ -967,7 +966,7 @@ static void test_wf_as_link(void **state) {
     if (jail.spaces == 0) skip();
     assert_int_equal(system(at("cd %s && mkdir deep && mv .wf deep/real && ln -s deep/real .wf", root)), 0);
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
-        spec s = sh(at("(%s) 2>/dev/null", attempts[i]), 10000);
+        spec s = sh(at("(%s) 2>/dev/null", attempts[i]), PATIENCE);
         assert_string_equal(get(at("%s/.wf/log", root)), "log\n");
         assert_int_equal(strncmp(s.end.aside, ".wf.refused-", 12) == 0, i < 2);
     }
@@ -988,7 +987,7 @@ static void made_git(void) {
     assert_int_equal(system(at("rm -rf %s/.git", root)), 0);
     for (size_t i = 0; i < sizeof attempts / sizeof *attempts; i++) {
         int before = entries(root);
-        spec s = sh(attempts[i], 10000);
+        spec s = sh(attempts[i], PATIENCE);
         struct stat st;
         assert_null(s.end.failed);
         assert_memory_equal(s.end.aside, ".git.refused-", 13);
@@ -997,7 +996,7 @@ static void made_git(void) {
         assert_int_equal(entries(root), before + 1);
     }
     prints("mkdir sub && mkdir sub/.git && ls -A sub", ".git\n"); /* deeper ones are its own */
-    assert_string_equal(sh("true", 10000).end.aside, "");
+    assert_string_equal(sh("true", PATIENCE).end.aside, "");
 }
 
 /* A checkout of somebody else's, as in a container. */
@@ -1028,7 +1027,7 @@ static void test_git_as_bad_link(void **state) {
     static const char *const targets[] = {"nowhere", ".git", ".", "/nowhere/at/all"};
     for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
         assert_int_equal(system(at("rm -rf %s/.git; ln -s %s %s/.git", root, targets[i], root)), 0);
-        spec s = sh("echo x >f && cat f && rm f", 10000);
+        spec s = sh("echo x >f && cat f && rm f", PATIENCE);
         assert_null(s.end.failed);
         assert_string_equal(out, "x\n");
         assert_string_equal(s.end.aside, "");
@@ -1116,7 +1115,7 @@ static void test_shared_memory(void **state) {
     assert_true(ours >= 0);
     setenv("SHARED", at("%d", (int)key), 1);
     assert_true(shmctl(0, SHM_INFO, (struct shmid_ds *)&before) >= 0);
-    spec s = sh("exec $W memory", 10000);
+    spec s = sh("exec $W memory", PATIENCE);
     assert_true(shmctl(0, SHM_INFO, (struct shmid_ds *)&after) >= 0);
     shmctl(ours, IPC_RMID, NULL);
     assert_string_equal(out, "refused\n");
@@ -1185,7 +1184,7 @@ static void dies_with_parent(void) {
     assert_true(marked() > 0);
     kill(parent, SIGKILL);
     waitpid(parent, NULL, 0);
-    for (int i = 0; i < 3000 && (marked() > 0 || entries(at("%s/tmp", base)) > 0); i++)
+    for (int i = 0; i < 60000 && (marked() > 0 || entries(at("%s/tmp", base)) > 0); i++)
         usleep(1000);
     assert_int_equal(marked(), 0);
     assert_int_equal(entries(at("%s/tmp", base)), 0);
@@ -1213,7 +1212,7 @@ static void test_given_up(void **state) {
     while (access(at("%s/ready", root), F_OK) != 0)
         usleep(1000);
     wfi_child_release(&children, place);
-    for (int i = 0; i < 3000 && children.at[place].state != WFI_CHILD_FREE; i++)
+    for (int i = 0; i < 60000 && children.at[place].state != WFI_CHILD_FREE; i++)
         turn();
     assert_int_equal(children.at[place].state, WFI_CHILD_FREE);
     assert_int_equal(marked(), 0);
@@ -1226,7 +1225,7 @@ static void test_trusted(void **state) {
         "sh", "-c", "echo $HOME; env | grep -c planted; echo x >$B/home/made; cat $B/home/.netrc; echo $EXTRA", NULL};
     const char *env[] = {"EXTRA=more", NULL};
     setenv("B", base, 1);
-    spec s = spec_of(argv, 10000);
+    spec s = spec_of(argv, PATIENCE);
     s.p.jail = NULL;
     s.p.env = env;
     run(s);
@@ -1327,16 +1326,14 @@ static void without_proc(void (*what)(void)) {
 /* What stays in its process group is ended all the same, and no promise is made for the rest. */
 static void stay_without_proc(void) {
     char text[WFI_JAIL_TEXT];
-    uint64_t began = wfi_sys_now_ms();
     wfi_jail_text(&jail, text);
     assert_non_null(strstr(text, "no /proc"));
     assert_null(strstr(text, "only counted"));
     assert_true(sh("sleep 100; sleep 100", 300).end.timed_out);
     assert_true(sh("trap '' TERM; echo deaf; while :; do sleep 1; done", 300).end.timed_out);
-    assert_int_equal(sh("sleep 100 & sleep 100 & echo left", 10000).end.code, 0);
-    assert_true(sh("setsid sleep 3 & sleep 0.2; echo left", 10000).end.survived); /* it ends by itself */
-    assert_true(wfi_sys_now_ms() - began < 5000);
-    sleep(3);
+    assert_int_equal(sh("sleep 100 & sleep 100 & echo left", PATIENCE).end.code, 0);
+    assert_true(sh("setsid sleep 10 & sleep 0.2; echo left", PATIENCE).end.survived); /* it ends by itself */
+    sleep(11);
 }
 
 static void test_stay_without_proc(void **state) {
@@ -1355,7 +1352,7 @@ static void given_up_late(void) {
     uint32_t place = start(&s);
     sleep(1);
     wfi_child_release(&children, place);
-    for (int i = 0; i < 3000 && children.at[place].state != WFI_CHILD_FREE; i++)
+    for (int i = 0; i < 60000 && children.at[place].state != WFI_CHILD_FREE; i++)
         turn();
     assert_int_equal(children.at[place].state, WFI_CHILD_FREE);
 }
@@ -1392,7 +1389,7 @@ static void test_text(void **state) {
 static void without_null(void) {
     wfi_program_end end;
     if (mount("none", "/dev", "tmpfs", 0, NULL) != 0) _exit(3);
-    end = sh("true", 1000).end;
+    end = sh("true", PATIENCE).end;
     assert_non_null(end.failed);
     assert_string_equal(end.failed, "open /dev/null");
     assert_int_equal(end.error, ENOENT);
@@ -1406,7 +1403,7 @@ static void test_without_null(void **state) {
 static void few_files(void) {
     const struct rlimit few = {40, 40};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
-    wfi_program_end end = sh("true", 1000).end;
+    wfi_program_end end = sh("true", PATIENCE).end;
     assert_non_null(end.failed);
     assert_non_null(strstr(end.failed, "ulimit -n"));
 }
@@ -1485,7 +1482,7 @@ static void measure(const char *name, const wfi_jail *j) {
     static uint64_t us[200];
     const char *argv[] = {"/bin/true", NULL};
     for (size_t i = 0; i < 200; i++) {
-        spec s = spec_of(argv, 10000);
+        spec s = spec_of(argv, PATIENCE);
         s.p.jail = j;
         us[i] = now_us();
         assert_int_equal(run(s).end.code, 0);
@@ -1503,6 +1500,20 @@ static void test_cost(void **state) {
     measure("without a jail", NULL);
 }
 
+/* This program, where everybody may run it: the tree may lie below a folder that is root's alone. */
+static void copy_self(char *place) {
+    static char bytes[65536];
+    size_t n;
+    if (mkdtemp(place) == NULL || chmod(place, 0755) != 0) exit(1);
+    snprintf(self, sizeof self, "%s/attack", place);
+    FILE *from = fopen("/proc/self/exe", "r"), *to = fopen(self, "w");
+    if (from == NULL || to == NULL) exit(1);
+    while ((n = fread(bytes, 1, sizeof bytes, from)) > 0)
+        fwrite(bytes, 1, n, to);
+    fclose(from);
+    if (fclose(to) != 0 || chmod(self, 0755) != 0) exit(1);
+}
+
 int main(int argc, char **argv) {
     char text[WFI_JAIL_TEXT];
     if (argc > 1) {
@@ -1510,8 +1521,8 @@ int main(int argc, char **argv) {
         fflush(stdout);
         _exit(code); /* no look for leaks */
     }
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[n > 0 ? n : 0] = '\0';
+    char place[] = "/tmp/wf-attack-XXXXXX";
+    copy_self(place);
     first = getpid();
     wfi_jail_probe(&best, "/tmp");
     wfi_jail_text(&best, text);
@@ -1577,5 +1588,7 @@ int main(int argc, char **argv) {
     cmocka_set_message_output(CM_OUTPUT_TAP);
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
     prctl(PR_SET_DUMPABLE, 1, 0, 0, 0); /* the leak checker looks into us */
+    unlink(self);
+    rmdir(place);
     return failed;
 }

@@ -558,7 +558,7 @@ static void test_black_hole_race(void **state) {
     assert_int_equal(start(r, 0, "race.test", e->port), WF_OK);
     assert_int_equal(r->inside->conn[0].attempts, 1);
     assert_int_equal(put(r, 0, "hello"), WF_OK);
-    assert_in_range(wfi_sys_now_ms() - began, 249, 20000);
+    assert_true(wfi_sys_now_ms() - began >= 249);
     expect(r, 0, "hello");
     assert_int_equal(r->inside->conn[0].attempts, 1); /* the loser is closed */
     rig_close(r);
@@ -897,7 +897,7 @@ static void test_wait(void **state) {
     assert_int_equal(turn(r, 0), 0);
     uint64_t before = wfi_sys_now_ms();
     wf_posix_wait(r->p, 50);
-    assert_in_range(wfi_sys_now_ms() - before, 49, 10000);
+    assert_true(wfi_sys_now_ms() - before >= 49);
     assert_int_equal(send(peer, "x", 1, 0), 1);
     wf_posix_wait(r->p, UINT32_MAX);
     assert_int_equal(r->net->ready(r->ctx, conns, 4), 1);

@@ -386,8 +386,7 @@ static void test_clock_and_random(void **state) {
     assert_null(pl.trace);
     uint64_t before = pl.now_ms(pl.ctx);
     wf_posix_wait(p, 30);
-    uint64_t took = pl.now_ms(pl.ctx) - before;
-    assert_in_range(took, 29, 5000);
+    assert_true(pl.now_ms(pl.ctx) - before >= 29);
     assert_true(pl.wall_ms(pl.ctx) > UINT64_C(1600000000000));
     assert_int_equal(pl.random(pl.ctx, a, sizeof a), WF_OK);
     assert_int_equal(pl.random(pl.ctx, b, sizeof b), WF_OK);
@@ -409,19 +408,15 @@ static void test_wake(void **state) {
     wf_posix_platform(p, &pl);
     for (int i = 0; i < 100000; i++)
         wf_posix_wake(p); /* never blocks, however full the pipe */
+    wf_posix_wait(p, UINT32_MAX);
     uint64_t before = pl.now_ms(pl.ctx);
-    wf_posix_wait(p, 10000);
-    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 1000);
-    before = pl.now_ms(pl.ctx);
     wf_posix_wait(p, 20); /* one wait took them all */
-    assert_in_range(pl.now_ms(pl.ctx) - before, 19, 1000);
+    assert_true(pl.now_ms(pl.ctx) - before >= 19);
     woken = p;
     struct sigaction sa = {.sa_handler = on_alarm};
     sigaction(SIGALRM, &sa, NULL);
     alarm(1);
-    before = pl.now_ms(pl.ctx);
     wf_posix_wait(p, UINT32_MAX);
-    assert_in_range(pl.now_ms(pl.ctx) - before, 500, 5000);
     signal(SIGALRM, SIG_DFL);
     wf_posix_close(p);
 }

@@ -324,10 +324,8 @@ static void test_grep_is_linear(void **state) {
     memcpy(line + 1000000, "\n", 2);
     put("aaa", line);
     free(line);
-    uint64_t before = pl.now_ms(pl.ctx);
     good(ask("grep", "{\"pattern\":\"(a*)*b\",\"path\":\"aaa\"}"), "no match\n");
     good(ask("grep", "{\"pattern\":\"(a|a|aa)*(a+)+[^ab]$\",\"path\":\"aaa\"}"), "no match\n");
-    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 10000);
 }
 
 /* ---- glob, files ---- */
@@ -425,9 +423,7 @@ static void test_deep_tree(void **state) {
     char input[4600];
     snprintf(input, sizeof input, "{\"pattern\":\"needle\",\"path\":\"%s\"}", path);
     has(ask("grep", input), "leaf:1:needle");
-    uint64_t before = pl.now_ms(pl.ctx);
-    ask("glob", "{\"pattern\":\"**/**/**/**/**/**/leaf\"}");
-    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 5000);
+    ask("glob", "{\"pattern\":\"**/**/**/**/**/**/leaf\"}"); /* backtracking would never end */
 }
 
 static void test_unreadable(void **state) {
@@ -518,14 +514,12 @@ static void test_wait_sleeps(void **state) {
     (void)state;
     wf_tool_result r;
     start(0, "read", false, "{\"path\":\"README.md\"}", 0);
-    uint64_t before = pl.now_ms(pl.ctx);
-    wf_posix_wait(posix, 5000); /* news: it is done */
-    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 1000);
+    wf_posix_wait(posix, UINT32_MAX); /* news: it is done */
     assert_int_equal(pl.tool_ops->result(pl.tool_ctx, 0, &r), WF_OK);
     pl.tool_ops->end(pl.tool_ctx, 0);
-    before = pl.now_ms(pl.ctx);
+    uint64_t before = pl.now_ms(pl.ctx);
     wf_posix_wait(posix, 50);
-    assert_in_range(pl.now_ms(pl.ctx) - before, 49, 1000);
+    assert_true(pl.now_ms(pl.ctx) - before >= 49);
 }
 
 static void test_close_kills(void **state) {
@@ -556,7 +550,7 @@ static void test_deadline(void **state) {
     open_posix(4, 1, 200);
     uint64_t before = pl.now_ms(pl.ctx);
     bad(ask("grep", "{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}"), "it took too long");
-    assert_in_range(pl.now_ms(pl.ctx) - before, 200, 5000);
+    assert_true(pl.now_ms(pl.ctx) - before >= 200);
     close_posix();
     open_posix(4, 1, 0);
     wf_tool_call call = {.name = WF_STR("grep"), .deadline = pl.now_ms(pl.ctx) + 100};

@@ -209,7 +209,7 @@ static bool gone(const char *file) {
     if (f == NULL) return false;
     if (fscanf(f, "%ld", &pid) != 1) pid = 0;
     fclose(f);
-    for (int i = 0; pid > 0 && i < 300 && kill((pid_t)pid, 0) == 0; i++)
+    for (int i = 0; pid > 0 && i < 6000 && kill((pid_t)pid, 0) == 0; i++)
         usleep(10000);
     return pid > 0 && kill((pid_t)pid, 0) != 0;
 }
@@ -221,7 +221,7 @@ static void test_nothing_outlives_its_exchange(void **state) {
     uint32_t lanes[LANES];
     open_workers(HANG, 0);
     begin(0, HANG, text_request, UINT64_MAX, "");
-    for (int i = 0; i < 500 && (access(at("inner"), R_OK) != 0 || access(at("outer"), R_OK) != 0); i++) {
+    for (int i = 0; i < 6000 && (access(at("inner"), R_OK) != 0 || access(at("outer"), R_OK) != 0); i++) {
         wf_posix_wait(posix, 10);
         ops->ready(ops_ctx, lanes, LANES);
     }
@@ -230,7 +230,7 @@ static void test_nothing_outlives_its_exchange(void **state) {
     assert_true(gone("inner") && gone("outer"));
     unlink(at("inner"));
     unlink(at("outer"));
-    begin(0, HANG, text_request, now() + 700, ""); /* and if nobody ends it, its deadline does */
+    begin(0, HANG, text_request, now() + 3000, ""); /* and if nobody ends it, its deadline does */
     assert_int_equal(end(0), 400);
     says("stopped at the agent's deadline");
     assert_true(gone("inner") && gone("outer"));

@@ -703,7 +703,6 @@ static void test_edit_large(void **state) {
     for (int i = 1; i <= 500000; i++)
         fprintf(f, "line number %07d\n", i);
     fclose(f); /* 10 MB */
-    uint64_t before = pl.now_ms(pl.ctx);
     has(edit("lines", "number 0400000\\n", "found\\n"), "1 place, in line 400000; now\n399998\tline number 0399998\n");
     bad(edit("lines", "line  number 0000001", "x"), "Line 1 differs");
     char *line = malloc(10 << 20), *input = malloc(3 << 20);
@@ -729,8 +728,6 @@ static void test_edit_large(void **state) {
     fclose(f);
     has(edit("wide", "end of", "END of"), " ... (long line, cut)\n");
     assert_true(strlen(answer) < 500);
-    print_message("# large edits: %u ms\n", (unsigned)(pl.now_ms(pl.ctx) - before));
-    assert_in_range(pl.now_ms(pl.ctx) - before, 0, 10000);
 }
 
 /* Nothing stays open or mapped, and no child was started. */
@@ -784,30 +781,30 @@ static int strays(void) {
     return n;
 }
 
-/* Killed while it writes: the file is whole, and what lies beside it goes when the call is known to be interrupted. */
+/* Killed while it writes, by a limit on file sizes half way: the file is whole, and what lies beside it
+ * goes when the call is known to be interrupted. */
 static void test_killed(void **state) {
     (void)state;
     const size_t n = 3000000;
+    const struct rlimit half = {n / 2, n / 2};
     char *input = malloc(n + 100);
     size_t head = (size_t)sprintf(input, "{\"path\":\"big\",\"content\":\"");
     memset(input + head, 'y', n);
     strcpy(input + head + n, "\"}");
     put("src/big", "old\n");
     wf_tool_call call = {.name = WF_STR("write"), .input = wf_str_of(input, strlen(input)), .cwd = WF_STR("src")};
-    for (int i = 0; i < 500 && strays() == 0; i++) {
-        pid_t pid = fork();
-        for (int k = 0; pid == 0; k++) {
-            (void)ask_in("src", "write", input);
-            if (k == 0 && answer_is_error) _exit(1);
-        }
-        usleep((useconds_t)(5000 + i * 317 % 9000));
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        signal(SIGXFSZ, SIG_DFL);
+        setrlimit(RLIMIT_FSIZE, &half);
+        (void)ask_in("src", "write", input);
+        _exit(0);
     }
+    int status;
+    waitpid(pid, &status, 0);
+    assert_true(WIFSIGNALED(status) && WTERMSIG(status) == SIGXFSZ);
     assert_int_equal(strays(), 1);
-    struct stat st;
-    assert_int_equal(stat(at("src/big"), &st), 0);
-    assert_true(st.st_size == 4 || st.st_size == (off_t)n);
+    assert_string_equal(content("src/big"), "old\n");
     pl.tool_ops->interrupted(pl.tool_ctx, &call);
     assert_int_equal(strays(), 0);
     call.input = WF_STR("{\"path\":\"../out\"}");

@@ -1,25 +1,15 @@
-/* Scripts that mean harm, or merely went wrong: each ends, in little time and within its memory, as a failed run with a message
+/* Scripts that mean harm, or merely went wrong: each ends, within its time and memory, as a failed run with a message
  * that says what is the matter; or does no harm and says so by its result. */
-#define _POSIX_C_SOURCE 200809L
-#include <time.h>
-
 #include "stage.h"
 
 #define META     "meta = { name = 't', description = 'd' } "
 #define COUNT(a) (sizeof(a) / sizeof *(a))
-#define SECONDS  20.0 /* for one case, with sanitizers on a busy machine */
 #define FEW_MS   50u
 
 typedef struct hostile_case {
     const char *source;
     const char *want; /* "!TEXT": fails and the error holds TEXT; "$": memory ran out; else the result */
 } hostile_case;
-
-static double seconds(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
 
 static bool holds(wf_str text, const char *part) {
     size_t n = strlen(part);
@@ -29,9 +19,7 @@ static bool holds(wf_str text, const char *part) {
 }
 
 static bool run_bytes(stage *s, const char *name, wf_str source, const char *want) {
-    double start = seconds();
     stage_run_text(s, source);
-    double took = seconds() - start;
     bool failure = want[0] == '!';
     const wf_script_result *r = &s->result;
     bool starved = want[0] == '$';
@@ -41,7 +29,6 @@ static bool run_bytes(stage *s, const char *name, wf_str source, const char *wan
     if (!fine)
         print_error("%s\n  wanted: %s\n  got:    %s%.*s\n", name, want, r->failed ? "!" : "", (int)r->value.len,
                     r->value.ptr);
-    if (took > SECONDS) print_error("%s\n  took %.1f s\n", name, took);
     wf_run_status status;
     wf_run_status_get(s->wf, &status);
     assert_true(status.outcome == (failure   ? WF_RUN_FAILED
@@ -49,7 +36,7 @@ static bool run_bytes(stage *s, const char *name, wf_str source, const char *wan
                                              : WF_RUN_DONE) ||
                 status.outcome == WF_RUN_BUDGET);
     stage_free(s);
-    return fine && took <= SECONDS;
+    return fine;
 }
 
 static bool run_hostile(stage *s, const char *body, const char *want) {
@@ -555,10 +542,8 @@ static void a_long_loop_leaves_the_pump_its_turns(void **state) {
     s->max_ms = fake_full() ? 0 : 10000; /* 0: the default */
     stage_open_run(s, WF_STR("while true do end"));
     assert_int_equal(stage_open_script(s, WF_STR("while true do end")), WF_OK);
-    double start = seconds();
     while (stage_turn(s)) {
     }
-    assert_true(seconds() - start < 200);
     stage_finish(s);
     assert_true(s->result.failed && holds(s->result.value, "ran too long"));
     assert_true(s->turns >= 900);

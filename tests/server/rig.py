@@ -88,7 +88,7 @@ class Rig:
         return subprocess.Popen([WF, *command], cwd=self.dir, env=self.environment(port, **(env or {})),
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
-    def wf(self, *command, timeout=30, **more):
+    def wf(self, *command, timeout=120, **more):
         began = time.monotonic()
         process = self.start(*command, **more)
         try:
@@ -136,7 +136,7 @@ class Rig:
 OTHERS = ("one", "two", "three")
 
 
-def fault(rig, scenario, kind, message, attempts=None, code=3, retries=1, seconds=8, options=(), prompt="fault",
+def fault(rig, scenario, kind, message, attempts=None, code=3, retries=1, seconds=60, options=(), prompt="fault",
           request_id=True, resumes=True):
     """Three agents, and one that meets the fault: it alone fails, as said, in time; resumed, it alone is asked."""
     rig.server.scenario(scenario)

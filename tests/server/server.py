@@ -46,7 +46,7 @@ class Server:
         url = "http://127.0.0.1:%d%s" % (self.ports["control"], path)
         opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            with opener.open(urllib.request.Request(url, data=body), timeout=30) as answer:
+            with opener.open(urllib.request.Request(url, data=body), timeout=120) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as wrong:
             raise ValueError(json.load(wrong)["error"]) from None
@@ -67,7 +67,7 @@ class Server:
         """The counters at the end."""
         if self.process.poll() is not None:
             return None
-        out, _ = self.process.communicate(timeout=30) # which closes its stdin: it ends
+        out, _ = self.process.communicate(timeout=120) # which closes its stdin: it ends
         self.file.close()
         return json.loads(out.splitlines()[-1])
 
