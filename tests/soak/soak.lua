@@ -41,7 +41,7 @@ local function work(i)
     return ended(ask(k, i, { retries = 3, label = "k" .. k }))
 end
 
-local ROUNDS = 8 -- at least, however slow the machine is
+local ROUNDS = 6 -- at least, however slow the machine is
 local began, calls, rounds = now(), 0, 0
 repeat
     local branches = {}
