@@ -100,7 +100,7 @@ def faults(rows, code):
             wrong.append("%s: blocks grew from %d to %d" % (name, warm[name][0], last[name][0]))
         if last[name][1] > warm[name][1] * 1.1 + 16384:
             wrong.append("%s: bytes grew from %d to %d" % (name, warm[name][1], last[name][1]))
-    if last["resident_kb"] > warm["resident_kb"] * 1.1 + 8192:
+    if last["resident_kb"] > warm["resident_kb"] * 1.05 + 4096:
         wrong.append("resident memory grew from %d to %d KB" % (warm["resident_kb"], last["resident_kb"]))
     for row in rows:
         if row["running"] or row["queued"] or row["agents"] != sum(row[k] for k in ("done", "failed", "cancelled", "not_run")):
