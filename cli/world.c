@@ -248,25 +248,27 @@ static void world_config_dry(const cli_world *w, wf_config *c) {
 
 static cli_exit world_too_small(const cli_world *w, size_t more) {
     cli_amount amount;
-    return cli_fail(CLI_USAGE, "--memory %s: too small for these --lanes and --agents; give %s more", w->memory,
+    return cli_fail(CLI_USAGE, "--memory %s: too small for these --lanes; give %s more", w->memory,
                     cli_bytes(&amount, more));
 }
 
-/* The tables of the wf, and all that is left as the pool. */
-static cli_exit world_open_pool(cli_world *w, wf_config *c, void **tables, size_t *size) {
-    *size = wf_memory_needed(c) + 64;
-    *tables = world_carve(w, *size);
-    w->pool_size = *tables && w->size - w->used > WORLD_POOL_LEAST ? w->size - w->used - 64 : 0;
-    if (w->pool_size == 0) return world_too_small(w, w->used + *size + WORLD_POOL_LEAST - w->size);
+/* What is left of the block. The tables of the wf lie elsewhere: few of their rows are ever used. */
+static cli_exit world_open_pool(cli_world *w) {
+    size_t left = w->size - w->used;
+    if (left < WORLD_POOL_LEAST) return world_too_small(w, WORLD_POOL_LEAST - left);
+    w->pool_size = left - 64;
     w->pool = wf_heap_open(world_carve(w, w->pool_size), w->pool_size);
     w->script = w->pool ? wf_heap_share(w->pool, WORLD_LARGEST(w->pool_size)) : NULL;
-    c->shared = w->pool;
     return w->script ? CLI_OK : world_too_small(w, WORLD_POOL_LEAST);
 }
 
-static cli_exit world_open_wf(cli_world *w, const wf_config *c, void *tables, size_t size) {
+static cli_exit world_open_wf(cli_world *w, wf_config *c) {
     wf_error error;
-    wf_status status = wf_init(&w->run, tables, size, c, &error);
+    c->shared = w->pool;
+    w->tables_size = wf_memory_needed(c);
+    w->tables = wf_posix_reserve(&w->tables_size);
+    if (!w->tables) return cli_fail(CLI_INTERNAL, "the system gives no memory for so many --agents; use fewer");
+    wf_status status = wf_init(&w->run, w->tables, w->tables_size, c, &error);
     if (status == WF_OK) return CLI_OK;
     w->run = NULL;
     return cli_fail(CLI_INTERNAL, "%s", error.text);
@@ -284,8 +286,6 @@ static void world_open_stub(cli_world *w, const wf_provider *stub) {
 
 /* The wf and what shares the pool with it. */
 static cli_exit world_open_run(cli_world *w, bool dry) {
-    void *tables;
-    size_t size;
     wf_config config = {.platform = &w->platform,
                         .providers = w->providers,
                         .system = WF_STR(world_system),
@@ -296,10 +296,10 @@ static cli_exit world_open_run(cli_world *w, bool dry) {
         world_config_dry(w, &config);
     else
         world_config(w, &config);
-    cli_exit code = world_open_pool(w, &config, &tables, &size);
+    cli_exit code = world_open_pool(w);
     if (code == CLI_OK && !dry && cli_models_is_rules(w->options)) code = world_open_rules(w);
     config.provider_count = w->provider_count;
-    return code == CLI_OK ? world_open_wf(w, &config, tables, size) : code;
+    return code == CLI_OK ? world_open_wf(w, &config) : code;
 }
 
 cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
@@ -381,6 +381,7 @@ void cli_world_close(cli_world *w) {
     cli_network_close(&w->network);
     if (w->posix) wf_posix_close(w->posix);
     free(w->run_block);
+    wf_posix_release(w->tables, w->tables_size);
     wf_posix_release(w->block, w->size);
     memset(w, 0, sizeof *w);
 }

@@ -22,6 +22,8 @@ typedef struct cli_world {
     cli_network network;
     wf *run;
     void *run_block; /* of a look's wf, which is as large as the log wants */
+    void *tables;    /* of the wf */
+    size_t tables_size;
     size_t pool_size;
     wf_heap *pool;             /* what script, messages and models of rules share, by what each asks for */
     wf_heap *script;           /* the script's part of it */

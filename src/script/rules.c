@@ -19,6 +19,7 @@
 #define RULES_FILE_MAX  (1u << 20)
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
+#define RULES_WORK      8u     /* times its size is what working on a request takes, or so */
 #define RULES_SLICE_MS  2      /* of processor time before the pump has its turn */
 #define RULES_BUSY_MS   10000u /* default of max_ms */
 
@@ -47,6 +48,7 @@ typedef struct rules_lane {
     uint64_t arrival, due;
     uint32_t status;
     int64_t retry_after;
+    uint64_t tried; /* the rules' `freed` when it last found no room */
 } rules_lane;
 
 struct wf_rules {
@@ -55,6 +57,7 @@ struct wf_rules {
     rules_lane *lanes;
     rules_file files[RULES_FILES];
     uint64_t arrivals;
+    uint64_t freed;    /* how often a request or an answer was given back */
     rules_file *file;  /* that works, or did last */
     uint64_t slice;    /* the meter's busy time when it began */
     uint32_t thinking; /* lane whose request is being answered, or `lanes` for none */
@@ -76,6 +79,12 @@ static char *rules_take(wf_rules *r, size_t n) {
     if (p) return p;
     wf_rules_collect(r);
     return wf_heap_resize(r->heap, NULL, n ? n : 1);
+}
+
+static void rules_free(wf_rules *r, char **text) {
+    r->freed += *text != NULL;
+    wf_heap_resize(r->heap, *text, 0);
+    *text = NULL;
 }
 
 /* ---- files ---- */
@@ -229,8 +238,7 @@ wf_status wf_rules_load(wf_rules *r, wf_str file, wf_str *why) {
 /* ---- answering ---- */
 
 static void rules_answered(wf_rules *r, rules_lane *l, uint32_t status, uint64_t delay) {
-    wf_heap_resize(r->heap, l->body, 0);
-    l->body = NULL;
+    rules_free(r, &l->body);
     l->status = status;
     l->due = r->config.now_ms(r->config.ctx) + delay;
     l->state = RULES_ANSWERED;
@@ -371,8 +379,35 @@ static wf_status rules_begin(void *ctx, uint32_t lane, const wf_request *request
                    l->file ? l->file->error : "the rules file's name is empty, too long, or the fifth of one run");
         return WF_OK;
     }
+    return WF_OK;
+}
+
+/* Whether another request holds memory that it will give back. */
+static bool rules_others_hold(const wf_rules *r, const rules_lane *l) {
+    for (uint32_t i = 0; i < r->config.lanes; i++)
+        if (&r->lanes[i] != l && (r->lanes[i].body || r->lanes[i].reply)) return true;
+    return false;
+}
+
+/* Whether there is memory for a request and for the model to work on it. */
+static bool rules_has_room(wf_rules *r, size_t body_len) {
+    wf_heap_use use;
+    for (int pass = 0; pass < 2; pass++) {
+        wf_heap_stats(r->heap, &use);
+        if (use.used < use.limit && body_len <= (use.limit - use.used) / RULES_WORK) return true;
+        if (pass == 0) wf_rules_collect(r);
+    }
+    return false;
+}
+
+/* Takes the memory for a whole request. WF_AGAIN: when another one has given its own back. */
+static wf_status rules_make_room(wf_rules *r, rules_lane *l) {
+    l->tried = r->freed;
+    if (rules_others_hold(r, l) && !rules_has_room(r, l->body_len)) return WF_AGAIN;
     l->body = rules_take(r, l->body_len);
-    if (!l->body) rules_fail(r, l, 413, "the request does not fit the memory of rules models; give more --memory");
+    if (l->body) return WF_OK;
+    if (rules_others_hold(r, l)) return WF_AGAIN;
+    rules_fail(r, l, 413, "the request does not fit the memory for models; give more --memory");
     return WF_OK;
 }
 
@@ -380,6 +415,10 @@ static wf_status rules_send(void *ctx, uint32_t lane, const void *buf, size_t n,
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     *sent = n;
+    if (l->state == RULES_FILLING && !l->body && rules_make_room(r, l) == WF_AGAIN) {
+        *sent = 0;
+        return WF_AGAIN;
+    }
     if (l->state != RULES_FILLING) return WF_OK; /* the answer is known already */
     if (n > l->body_len - l->got) return WF_E_IO;
     memcpy(l->body + l->got, buf, n);
@@ -414,13 +453,18 @@ static void rules_end(void *ctx, uint32_t lane) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     bool thinking = l->state == RULES_THINKING;
-    wf_heap_resize(r->heap, l->body, 0);
-    wf_heap_resize(r->heap, l->reply, 0);
+    rules_free(r, &l->body);
+    rules_free(r, &l->reply);
     lua_State *L = thinking ? l->file->L : NULL;
     memset(l, 0, sizeof *l);
     if (!thinking) return;
     rules_stop_thinking(r, L);
     rules_next(r);
+}
+
+/* Whether it found no room, and there may be some now. */
+static bool rules_waits_for_room(const wf_rules *r, const rules_lane *l) {
+    return l->state == RULES_FILLING && !l->body && l->body_len > 0 && l->tried != r->freed;
 }
 
 static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
@@ -429,7 +473,8 @@ static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->config.lanes && n < max; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (l->state == RULES_THINKING || (l->state == RULES_ANSWERED && l->due <= now)) lanes[n++] = i;
+        if (rules_waits_for_room(r, l) || l->state == RULES_THINKING || (l->state == RULES_ANSWERED && l->due <= now))
+            lanes[n++] = i;
     }
     return n;
 }
@@ -439,7 +484,7 @@ static uint64_t rules_due(void *ctx) {
     uint64_t due = UINT64_MAX;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (l->state == RULES_THINKING) return 0;
+        if (l->state == RULES_THINKING || rules_waits_for_room(r, l)) return 0;
         if (l->state == RULES_ANSWERED && l->due < due) due = l->due;
     }
     return due;
