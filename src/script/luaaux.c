@@ -8,16 +8,17 @@
 
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-#define METER_FRESH ((size_t)32 << 10) /* bytes allocated from which on the collector has a turn */
-#define METER_PACE  ((size_t)16 << 10) /* bytes allocated for which it takes a step: a cycle is over long before */
-                                       /* the memory in use has doubled */
-#define METER_STEP_LOG2  11            /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
-#define METER_TURN_MS    5             /* of its steps at a time */
-#define METER_GAP_MS     20            /* more between two looks is not the code's doing */
-#define METER_LEAST      ((size_t)256 << 10) /* bytes in use that are no reason to collect */
-#define METER_LOOK       10000               /* instructions between two looks */
-#define METER_LOOK_LEAST 100                 /* ... where large texts make them expensive: */
-#define METER_LARGE      ((size_t)64 << 10)  /* an allocation of this size does not yet */
+#define METER_FRESH ((size_t)32 << 10)      /* bytes allocated from which on the collector has a turn */
+#define METER_PACE  ((size_t)16 << 10)      /* bytes allocated for which it takes a step: a cycle is over long before */
+                                            /* the memory in use has doubled */
+#define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define METER_TURN_MS   5                   /* of its steps at a time */
+#define METER_GAP_MS    20                  /* more between two looks is not the code's doing */
+#define METER_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
+#define METER_LOOK      10000               /* instructions between two looks, */
+#define METER_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
+#define METER_BEHIND    100                 /* ... and where the collector has more to do */
+#define METER_SLOW_MS   4                   /* between two looks: then the next one comes sooner */
 
 WFI void wfi_lua_where(lua_State *L, int level) {
     lua_Debug frame;
@@ -112,8 +113,9 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    m->too_long = !p && old == LUA_TSTRING && n > m->text_max;
-    void *q = m->too_long ? NULL : wf_heap_resize(m->heap, p, n);
+    bool too_long = !p && old == LUA_TSTRING && n > m->text_max;
+    m->too_long |= too_long; /* until the error is caught: on its way, Lua makes its stack smaller */
+    void *q = too_long ? NULL : wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
     m->refused += n > 0 && !q;
     m->fresh += more;
@@ -152,6 +154,9 @@ WFI void wfi_meter_begin(wfi_meter *m) {
 
 WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
     uint64_t now = m->now_ms(m->ctx), passed = now - m->looked;
+    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
+    m->interval = passed >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
+    if (m->interval > most || m->interval <= 0) m->interval = most;
     if (passed > METER_GAP_MS) passed = METER_GAP_MS;
     m->looked = now;
     m->busy += passed;
@@ -199,18 +204,18 @@ static void meter_collect(lua_State *L, wfi_meter *m) {
     }
 }
 
-WFI int wfi_meter_turn(lua_State *L) {
+WFI void wfi_meter_turn(lua_State *L) {
     wfi_meter *m = wfi_meter_of(L);
     size_t limit;
-    if (m->fresh >= METER_FRESH) {
-        if (m->collecting || meter_used(m, &limit) >= m->due)
-            meter_collect(L, m);
-        else
-            m->fresh = 0;
-    }
-    size_t often = m->largest / METER_LARGE;
-    if (m->fresh >= METER_FRESH) return METER_LOOK_LEAST; /* it has more to do */
-    return often <= 1 ? METER_LOOK : often < METER_LOOK / METER_LOOK_LEAST ? METER_LOOK / (int)often : METER_LOOK_LEAST;
+    if (m->fresh < METER_FRESH) return;
+    if (m->collecting || meter_used(m, &limit) >= m->due)
+        meter_collect(L, m);
+    else
+        m->fresh = 0;
+}
+
+WFI int wfi_meter_interval(const wfi_meter *m) {
+    return m->fresh >= METER_FRESH && m->interval > METER_BEHIND ? METER_BEHIND : m->interval;
 }
 
 WFI bool wfi_meter_short(lua_State *L) {

@@ -51,16 +51,18 @@ typedef struct wfi_meter {
     size_t fresh;       /* bytes allocated that the collector has not worked for yet */
     size_t due;         /* bytes in use from which on the next cycle begins */
     size_t largest;     /* allocation ever made */
+    int interval;       /* of the hook's calls, in instructions */
     uint32_t refused;   /* allocations that failed */
     uint64_t looked;    /* when the clock was last read */
     uint64_t busy;      /* ms that code has worked since the owner set it to 0 */
     uint64_t stuck;     /* ... of them, without a break, where it could not be interrupted */
     bool collecting;    /* a cycle is under way */
-    bool too_long;      /* the last allocation that failed was of a text over text_max */
+    bool too_long;      /* an allocation failed because it was of a text over text_max */
     bool starved;       /* memory ran out, and code was ended by it */
 } wfi_meter;
 
-#define WFI_TEXT_MAX ((size_t)16 << 20) /* of text_max: comparing two texts of zero bytes takes that long */
+/* Of text_max: Lua compares two such texts of zero bytes in some 90 ms, and nothing can interrupt it. */
+#define WFI_TEXT_MAX ((size_t)12 << 20)
 
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
 WFI wfi_meter *wfi_meter_of(lua_State *L);
@@ -69,8 +71,10 @@ WFI void wfi_meter_adopt(lua_State *L);
 /* The clock, for `busy` and `stuck`. A process that waits for a processor, or was suspended, is not charged with that. */
 WFI void wfi_meter_begin(wfi_meter *m);
 WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
-/* A turn of the collector, if one is due, and the interval until the hook is called next, in instructions. */
-WFI int wfi_meter_turn(lua_State *L);
+/* A turn of the collector, if one is due. */
+WFI void wfi_meter_turn(lua_State *L);
+/* When the hook is to be called next, in instructions. */
+WFI int wfi_meter_interval(const wfi_meter *m);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the

@@ -552,7 +552,8 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     bool can_yield = lua_isyieldable(L);
     (void)frame;
     wfi_meter_look(&s->meter, can_yield);
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_turn(L));
+    wfi_meter_turn(L);
+    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_interval(&s->meter));
     if (can_yield) {
         if (script_endless(s) || script_slice_over(s)) lua_yield(L, 0);
         return;
