@@ -194,7 +194,8 @@ typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
     /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
     wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent);
-    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error */
+    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error (E_MEMORY: the
+                                                                                      agent fails, of kind `memory`) */
     wf_status (*recv)(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got); /* 1..n bytes, AGAIN, END, error */
     void (*end)(void *ctx, uint32_t lane);
     /* Fills up to `max` lanes that may go on; answers how many. A lane named in vain does no harm. */
@@ -622,6 +623,7 @@ typedef struct wf_run_status {
     wf_usage delivered; /* of delivered results only: what the script may see */
     uint32_t agents;    /* rows taken */
     uint32_t running, queued;
+    uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */
     uint64_t started_ms; /* wall time of the run's start */
     uint64_t log_bytes, synced_bytes;
@@ -9698,9 +9700,10 @@ static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
 
-/* The transport failed. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
+/* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
 static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
+    if (s == WF_E_MEMORY) return WFI_PROGRESS_MEMORY;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
     wf_str why = wfi_exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
@@ -11807,6 +11810,8 @@ static void workflow_census(const wf *w, wf_run_status *out) {
             out->census.cached += r->hit;
         }
     }
+    for (uint32_t i = 0; i < w->sched.task_count; i++)
+        out->effects += w->sched.tasks[i].state != WFI_TASK_FREE && w->sched.tasks[i].call.changes;
 }
 
 void wf_run_status_get(const wf *w, wf_run_status *out) {
@@ -19907,6 +19912,7 @@ static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
         l->state = WORKER_RUNNING;
     } else if (status != WF_AGAIN) {
         worker_fail(l, WORKER_TEMPORARY, "the system has no process or memory to spare; use fewer --lanes");
+        return WF_E_IO; /* the system's memory is not the run's */
     }
     return status;
 }
@@ -27826,6 +27832,11 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
+    if (d->kind ==
+        WF_KIND_MEMORY) { /* an agent's want of memory is the run's: with more of it, there will be an answer */
+        s->meter.starved = true;
+        return;
+    }
     int status = script_try_hand_over(L, d, b);
     if (status != LUA_OK && !wfi_lua_caught(L, status)) { /* the answer cannot be had: that is a failure of its own */
         wf_delivery failed = *d;
@@ -27882,15 +27893,27 @@ static wf_status script_wait(wf_script *s) {
     return s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : status;
 }
 
+/* Memory ran out. What the branches held is given back: agents that are under way can then be heard. */
+static wf_status script_give_up(wf_script *s) {
+    lua_State *L = s->L;
+    s->first = s->held = NULL;
+    for (const char *const *key = (const char *const[]){&script_branches, &script_calls, NULL}; *key; key++) {
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, *key); /* an existing key: nothing is allocated */
+    }
+    lua_settop(L, 0);
+    lua_gc(L, LUA_GCCOLLECT);
+    return WF_E_MEMORY;
+}
+
 wf_status wf_script_step(wf_script *s) {
     if (s->ended) return WF_END;
     if (s->meter.starved) return WF_E_MEMORY;
     script_mind_stop(s);
     script_run(s);
     if (s->broken != WF_OK) return s->broken;
-    if (s->meter.starved) return WF_E_MEMORY;
-    if (s->ended) return WF_END;
-    return s->first ? WF_OK : script_wait(s);
+    wf_status status = s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : s->first ? WF_OK : script_wait(s);
+    return status == WF_E_MEMORY ? script_give_up(s) : status;
 }
 
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
@@ -28007,7 +28030,8 @@ void wf_script_collect(wf_script *script) {
  * model does not hold up the pump; each has a budget of Lua instructions. An answer that asks for a delay waits on a timer.
  *
  * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
- * message, so the agent fails at once: a pure function would only fail again. */
+ * message, so the agent fails at once: a pure function would only fail again. Memory that runs out is no mistake of its: the
+ * heap is shared. The request then fails with WF_E_MEMORY. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -28036,6 +28060,7 @@ typedef enum rules_state {
     RULES_FILLING,  /* the body comes in */
     RULES_WAITING,  /* it is there; another request is being answered */
     RULES_THINKING, /* the model's function runs */
+    RULES_STARVED,  /* there was no memory to answer it */
     RULES_ANSWERED  /* the response is there, from `due` on */
 } rules_state;
 
@@ -28064,7 +28089,7 @@ struct wf_rules {
 };
 
 #define RULES_ENDLESS "the model worked longer than one request may take: an endless loop?"
-#define RULES_MEMORY  "not enough memory for the model; give more --memory"
+#define RULES_MEMORY  "not enough memory for the file; give more --memory"
 
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
@@ -28265,6 +28290,12 @@ static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *
     rules_answered(r, l, status, 0);
 }
 
+/* There is no memory for a request: that says nothing of the model, and with more there will be an answer. */
+static void rules_starve(wf_rules *r, rules_lane *l) {
+    rules_free(r, &l->body);
+    l->state = RULES_STARVED;
+}
+
 /* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, request, bytes). */
 static int rules_prepare(lua_State *L) {
     wf_rules *r = rules_of(L);
@@ -28290,7 +28321,10 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_begin_work(r, l->file);
     int status = lua_pcall(L, 1, 0, 0);
     if (status != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, status));
+        if (wfi_lua_caught(L, status))
+            rules_starve(r, l);
+        else
+            rules_fail(r, l, 400, rules_why(L, status));
         return false;
     }
     r->thinking = lane;
@@ -28320,7 +28354,7 @@ static void rules_take_answer(wf_rules *r, rules_lane *l) {
     const char *body = lua_tolstring(r->co, 4, &n);
     l->reply = rules_take(r, n);
     if (!l->reply) {
-        rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
+        rules_starve(r, l);
         return;
     }
     memcpy(l->reply, body, n);
@@ -28356,10 +28390,10 @@ static void rules_think(wf_rules *r) {
         rules_fail(r, l, 400, RULES_ENDLESS);
     } else if (status == LUA_OK) {
         rules_take_answer(r, l);
+    } else if (wfi_lua_caught(r->co, status)) {
+        rules_starve(r, l);
     } else {
-        const char *why = rules_why(r->co, status);
-        if (m->starved) rules_stop_thinking(r, L); /* what it left behind makes room for the answer */
-        rules_fail(r, l, 400, why);
+        rules_fail(r, l, 400, rules_why(r->co, status));
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -28407,7 +28441,7 @@ static wf_status rules_make_room(wf_rules *r, rules_lane *l) {
     l->body = rules_take(r, l->body_len);
     if (l->body) return WF_OK;
     if (rules_others_hold(r, l)) return WF_AGAIN;
-    rules_fail(r, l, 413, "the request does not fit the memory for models; give more --memory");
+    rules_starve(r, l);
     return WF_OK;
 }
 
@@ -28434,6 +28468,7 @@ static wf_status rules_head(void *ctx, uint32_t lane, wf_response *out) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     if (l->state == RULES_THINKING) rules_think(r);
+    if (l->state == RULES_STARVED) return WF_E_MEMORY;
     if (l->state != RULES_ANSWERED || r->config.now_ms(r->config.ctx) < l->due) return WF_AGAIN;
     *out = (wf_response){.status = l->status, .retry_after_ms = l->retry_after, .should_retry = -1};
     return WF_OK;
@@ -28462,9 +28497,10 @@ static void rules_end(void *ctx, uint32_t lane) {
     rules_next(r);
 }
 
-/* Whether it found no room, and there may be some now. */
-static bool rules_waits_for_room(const wf_rules *r, const rules_lane *l) {
-    return l->state == RULES_FILLING && !l->body && l->body_len > 0 && l->tried != r->freed;
+/* Whether it can go on now: works, has no memory, or found no room, and there may be some now. */
+static bool rules_goes_on(const wf_rules *r, const rules_lane *l) {
+    bool waits = l->state == RULES_FILLING && !l->body && l->body_len > 0;
+    return l->state == RULES_THINKING || l->state == RULES_STARVED || (waits && l->tried != r->freed);
 }
 
 static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
@@ -28473,8 +28509,7 @@ static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->config.lanes && n < max; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (rules_waits_for_room(r, l) || l->state == RULES_THINKING || (l->state == RULES_ANSWERED && l->due <= now))
-            lanes[n++] = i;
+        if (rules_goes_on(r, l) || (l->state == RULES_ANSWERED && l->due <= now)) lanes[n++] = i;
     }
     return n;
 }
@@ -28484,7 +28519,7 @@ static uint64_t rules_due(void *ctx) {
     uint64_t due = UINT64_MAX;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (l->state == RULES_THINKING || rules_waits_for_room(r, l)) return 0;
+        if (rules_goes_on(r, l)) return 0;
         if (l->state == RULES_ANSWERED && l->due < due) due = l->due;
     }
     return due;

@@ -84,9 +84,16 @@ static wf_status drive_script(cli_world *w, wf_script *script) {
     }
 }
 
-/* Out of memory for the script: the run pauses. What agents are in the middle of saying is heard, for it is paid for. */
-static wf_status drive_pause(cli_world *w) {
+/* Whether a paused run has something to wait for: what agents are in the middle of saying is paid for, and commands that are
+ * broken off are never begun again. */
+static bool drive_unfinished(cli_world *w) {
     wf_run_status run;
+    wf_run_status_get(w->run, &run);
+    return run.running + run.effects > 0;
+}
+
+/* Out of memory for the script: the run pauses. */
+static wf_status drive_pause(cli_world *w) {
     wf_status status = WF_OK;
     char why[200];
     wf_error error;
@@ -94,7 +101,7 @@ static wf_status drive_pause(cli_world *w) {
     snprintf(why, sizeof why, "needs more memory than --memory %s: %s", w->memory,
              error.code == WF_E_MEMORY ? error.text : "the script keeps too much at a time");
     wf_run_stop(w->run, WF_RUN_PAUSED, cli_str(why));
-    for (wf_run_status_get(w->run, &run); status == WF_OK && run.running > 0; wf_run_status_get(w->run, &run)) {
+    while (status == WF_OK && drive_unfinished(w)) {
         uint32_t wait_ms = 0;
         drive_check_stop(w->run);
         status = wf_step(w->run, DRIVE_WORK, &wait_ms);

@@ -176,7 +176,8 @@ typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
     /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
     wf_status (*send)(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent);
-    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error */
+    wf_status (*head)(void *ctx, uint32_t lane, wf_response *out);                 /* OK, AGAIN, error (E_MEMORY: the
+                                                                                      agent fails, of kind `memory`) */
     wf_status (*recv)(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got); /* 1..n bytes, AGAIN, END, error */
     void (*end)(void *ctx, uint32_t lane);
     /* Fills up to `max` lanes that may go on; answers how many. A lane named in vain does no harm. */
@@ -604,6 +605,7 @@ typedef struct wf_run_status {
     wf_usage delivered; /* of delivered results only: what the script may see */
     uint32_t agents;    /* rows taken */
     uint32_t running, queued;
+    uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */
     uint64_t started_ms; /* wall time of the run's start */
     uint64_t log_bytes, synced_bytes;

@@ -346,6 +346,8 @@ static void workflow_census(const wf *w, wf_run_status *out) {
             out->census.cached += r->hit;
         }
     }
+    for (uint32_t i = 0; i < w->sched.task_count; i++)
+        out->effects += w->sched.tasks[i].state != WFI_TASK_FREE && w->sched.tasks[i].call.changes;
 }
 
 void wf_run_status_get(const wf *w, wf_run_status *out) {

@@ -320,6 +320,7 @@ static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
         l->state = WORKER_RUNNING;
     } else if (status != WF_AGAIN) {
         worker_fail(l, WORKER_TEMPORARY, "the system has no process or memory to spare; use fewer --lanes");
+        return WF_E_IO; /* the system's memory is not the run's */
     }
     return status;
 }

@@ -5,7 +5,8 @@
  * model does not hold up the pump; each has a budget of Lua instructions. An answer that asks for a delay waits on a timer.
  *
  * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
- * message, so the agent fails at once: a pure function would only fail again. */
+ * message, so the agent fails at once: a pure function would only fail again. Memory that runs out is no mistake of its: the
+ * heap is shared. The request then fails with WF_E_MEMORY. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -37,6 +38,7 @@ typedef enum rules_state {
     RULES_FILLING,  /* the body comes in */
     RULES_WAITING,  /* it is there; another request is being answered */
     RULES_THINKING, /* the model's function runs */
+    RULES_STARVED,  /* there was no memory to answer it */
     RULES_ANSWERED  /* the response is there, from `due` on */
 } rules_state;
 
@@ -65,7 +67,7 @@ struct wf_rules {
 };
 
 #define RULES_ENDLESS "the model worked longer than one request may take: an endless loop?"
-#define RULES_MEMORY  "not enough memory for the model; give more --memory"
+#define RULES_MEMORY  "not enough memory for the file; give more --memory"
 
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
@@ -266,6 +268,12 @@ static void rules_fail(wf_rules *r, rules_lane *l, uint32_t status, const char *
     rules_answered(r, l, status, 0);
 }
 
+/* There is no memory for a request: that says nothing of the model, and with more there will be an answer. */
+static void rules_starve(wf_rules *r, rules_lane *l) {
+    rules_free(r, &l->body);
+    l->state = RULES_STARVED;
+}
+
 /* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, request, bytes). */
 static int rules_prepare(lua_State *L) {
     wf_rules *r = rules_of(L);
@@ -291,7 +299,10 @@ static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_begin_work(r, l->file);
     int status = lua_pcall(L, 1, 0, 0);
     if (status != LUA_OK) {
-        rules_fail(r, l, 400, rules_why(L, status));
+        if (wfi_lua_caught(L, status))
+            rules_starve(r, l);
+        else
+            rules_fail(r, l, 400, rules_why(L, status));
         return false;
     }
     r->thinking = lane;
@@ -321,7 +332,7 @@ static void rules_take_answer(wf_rules *r, rules_lane *l) {
     const char *body = lua_tolstring(r->co, 4, &n);
     l->reply = rules_take(r, n);
     if (!l->reply) {
-        rules_fail(r, l, 400, "not enough memory for the model's answer; give more --memory");
+        rules_starve(r, l);
         return;
     }
     memcpy(l->reply, body, n);
@@ -357,10 +368,10 @@ static void rules_think(wf_rules *r) {
         rules_fail(r, l, 400, RULES_ENDLESS);
     } else if (status == LUA_OK) {
         rules_take_answer(r, l);
+    } else if (wfi_lua_caught(r->co, status)) {
+        rules_starve(r, l);
     } else {
-        const char *why = rules_why(r->co, status);
-        if (m->starved) rules_stop_thinking(r, L); /* what it left behind makes room for the answer */
-        rules_fail(r, l, 400, why);
+        rules_fail(r, l, 400, rules_why(r->co, status));
     }
     rules_stop_thinking(r, L);
     rules_next(r);
@@ -408,7 +419,7 @@ static wf_status rules_make_room(wf_rules *r, rules_lane *l) {
     l->body = rules_take(r, l->body_len);
     if (l->body) return WF_OK;
     if (rules_others_hold(r, l)) return WF_AGAIN;
-    rules_fail(r, l, 413, "the request does not fit the memory for models; give more --memory");
+    rules_starve(r, l);
     return WF_OK;
 }
 
@@ -435,6 +446,7 @@ static wf_status rules_head(void *ctx, uint32_t lane, wf_response *out) {
     wf_rules *r = ctx;
     rules_lane *l = &r->lanes[lane];
     if (l->state == RULES_THINKING) rules_think(r);
+    if (l->state == RULES_STARVED) return WF_E_MEMORY;
     if (l->state != RULES_ANSWERED || r->config.now_ms(r->config.ctx) < l->due) return WF_AGAIN;
     *out = (wf_response){.status = l->status, .retry_after_ms = l->retry_after, .should_retry = -1};
     return WF_OK;
@@ -463,9 +475,10 @@ static void rules_end(void *ctx, uint32_t lane) {
     rules_next(r);
 }
 
-/* Whether it found no room, and there may be some now. */
-static bool rules_waits_for_room(const wf_rules *r, const rules_lane *l) {
-    return l->state == RULES_FILLING && !l->body && l->body_len > 0 && l->tried != r->freed;
+/* Whether it can go on now: works, has no memory, or found no room, and there may be some now. */
+static bool rules_goes_on(const wf_rules *r, const rules_lane *l) {
+    bool waits = l->state == RULES_FILLING && !l->body && l->body_len > 0;
+    return l->state == RULES_THINKING || l->state == RULES_STARVED || (waits && l->tried != r->freed);
 }
 
 static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
@@ -474,8 +487,7 @@ static uint32_t rules_ready(void *ctx, uint32_t *lanes, uint32_t max) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < r->config.lanes && n < max; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (rules_waits_for_room(r, l) || l->state == RULES_THINKING || (l->state == RULES_ANSWERED && l->due <= now))
-            lanes[n++] = i;
+        if (rules_goes_on(r, l) || (l->state == RULES_ANSWERED && l->due <= now)) lanes[n++] = i;
     }
     return n;
 }
@@ -485,7 +497,7 @@ static uint64_t rules_due(void *ctx) {
     uint64_t due = UINT64_MAX;
     for (uint32_t i = 0; i < r->config.lanes; i++) {
         const rules_lane *l = &r->lanes[i];
-        if (l->state == RULES_THINKING || rules_waits_for_room(r, l)) return 0;
+        if (rules_goes_on(r, l)) return 0;
         if (l->state == RULES_ANSWERED && l->due < due) due = l->due;
     }
     return due;

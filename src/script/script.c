@@ -974,6 +974,11 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
+    if (d->kind ==
+        WF_KIND_MEMORY) { /* an agent's want of memory is the run's: with more of it, there will be an answer */
+        s->meter.starved = true;
+        return;
+    }
     int status = script_try_hand_over(L, d, b);
     if (status != LUA_OK && !wfi_lua_caught(L, status)) { /* the answer cannot be had: that is a failure of its own */
         wf_delivery failed = *d;
@@ -1030,15 +1035,27 @@ static wf_status script_wait(wf_script *s) {
     return s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : status;
 }
 
+/* Memory ran out. What the branches held is given back: agents that are under way can then be heard. */
+static wf_status script_give_up(wf_script *s) {
+    lua_State *L = s->L;
+    s->first = s->held = NULL;
+    for (const char *const *key = (const char *const[]){&script_branches, &script_calls, NULL}; *key; key++) {
+        lua_pushnil(L);
+        lua_rawsetp(L, LUA_REGISTRYINDEX, *key); /* an existing key: nothing is allocated */
+    }
+    lua_settop(L, 0);
+    lua_gc(L, LUA_GCCOLLECT);
+    return WF_E_MEMORY;
+}
+
 wf_status wf_script_step(wf_script *s) {
     if (s->ended) return WF_END;
     if (s->meter.starved) return WF_E_MEMORY;
     script_mind_stop(s);
     script_run(s);
     if (s->broken != WF_OK) return s->broken;
-    if (s->meter.starved) return WF_E_MEMORY;
-    if (s->ended) return WF_END;
-    return s->first ? WF_OK : script_wait(s);
+    wf_status status = s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : s->first ? WF_OK : script_wait(s);
+    return status == WF_E_MEMORY ? script_give_up(s) : status;
 }
 
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {

@@ -154,7 +154,6 @@ static void agents_leave_nothing(void **state) {
         {"turns used up", SCHEMA, FAILS("agent('json {\"n\":\"x\"}', { schema = S, max_turns = 1 })", "turns")},
         {"budgets of an agent", SCHEMA,
          FAILS("agent('usage=900 json {\"n\":\"x\"}', { schema = S, budget = { tokens = 800 } })", "budget")},
-        {"prompts that do not fit", "local long = string.rep('x', 200000)", FAILS("agent(long)", "memory")},
     };
     all_leave_nothing(works, COUNT(works), NULL);
 }
