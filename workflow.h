@@ -24619,6 +24619,8 @@ WFI bool wfi_meter_out(wfi_meter *m);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
  * caller. False: an error like others, on top of the stack. */
 WFI bool wfi_lua_caught(lua_State *L, int status);
+/* Raises that a text is too long if one of n bytes is: before it is made, which takes its time. */
+WFI void wfi_lua_check_text(lua_State *L, size_t n, const char *what);
 /* As luaL_checkstack, but that want of memory is not called a stack overflow. */
 WFI void wfi_lua_room(lua_State *L, int n, const char *what);
 
@@ -24646,7 +24648,7 @@ WFI bool wfi_lua_is_null(lua_State *L, int index);
                                             /* the memory in use has doubled */
 #define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
 #define METER_TURN_MS   5                   /* of its steps at a time */
-#define METER_GAP_MS    20                  /* more between two looks is not the code's doing */
+#define METER_GAP_MS    100                 /* more between two looks is not the code's doing */
 #define METER_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define METER_LOOK      10000               /* instructions between two looks, */
 #define METER_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
@@ -24779,6 +24781,11 @@ WFI bool wfi_lua_caught(lua_State *L, int status) {
     lua_pop(L, 1);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
     return false;
+}
+
+WFI void wfi_lua_check_text(lua_State *L, size_t n, const char *what) {
+    size_t most = wfi_meter_of(L)->text_max;
+    if (n > most) wfi_lua_error(L, "%s: a text of more than %I bytes; build it in parts", what, (LUAI_UACINT)most);
 }
 
 WFI void wfi_lua_room(lua_State *L, int n, const char *what) {
@@ -26186,9 +26193,8 @@ static int luastring_rep(lua_State *L) {
         lua_pushliteral(L, ""); /* stock would count to n */
         return 1;
     }
-    size_t most = wfi_meter_of(L)->text_max;
-    if (n > 0 && (lua_Unsigned)n > most / each)
-        return wfi_lua_error(L, "string.rep: a text of more than %I bytes; build it in parts", (LUAI_UACINT)most);
+    wfi_lua_check_text(L, n > 0 && (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)(n > 0 ? n : 0) * each,
+                       "string.rep");
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
@@ -26236,8 +26242,12 @@ static int luastring_format_go(lua_State *L, int status, lua_KContext done) {
         lua_replace(L, (int)done);
     }
     int arg = 1;
-    for (char letter; (letter = luastring_directive(&format)) != 0;)
+    size_t n = 0; /* bytes of the texts that go in */
+    for (char letter; (letter = luastring_directive(&format)) != 0;) {
         luastring_format_arg(L, ++arg, letter);
+        if (letter == 's' || letter == 'q') n += lua_rawlen(L, arg);
+        wfi_lua_check_text(L, n, "string.format");
+    }
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "format");
@@ -26577,6 +26587,7 @@ static int sandbox_join(lua_State *L) {
     luaL_Buffer out;
     luaL_buffinit(L, &out);
     for (lua_Integer k = i; k <= j; k++) {
+        wfi_lua_check_text(L, luaL_bufflen(&out), "table.concat");
         lua_rawgeti(L, 1, k);
         if (!lua_isstring(L, -1)) {
             const char *type = luaL_typename(L, -1);

@@ -84,6 +84,8 @@ WFI bool wfi_meter_out(wfi_meter *m);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
  * caller. False: an error like others, on top of the stack. */
 WFI bool wfi_lua_caught(lua_State *L, int status);
+/* Raises that a text is too long if one of n bytes is: before it is made, which takes its time. */
+WFI void wfi_lua_check_text(lua_State *L, size_t n, const char *what);
 /* As luaL_checkstack, but that want of memory is not called a stack overflow. */
 WFI void wfi_lua_room(lua_State *L, int n, const char *what);
 

@@ -180,9 +180,8 @@ static int luastring_rep(lua_State *L) {
         lua_pushliteral(L, ""); /* stock would count to n */
         return 1;
     }
-    size_t most = wfi_meter_of(L)->text_max;
-    if (n > 0 && (lua_Unsigned)n > most / each)
-        return wfi_lua_error(L, "string.rep: a text of more than %I bytes; build it in parts", (LUAI_UACINT)most);
+    wfi_lua_check_text(L, n > 0 && (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)(n > 0 ? n : 0) * each,
+                       "string.rep");
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
@@ -230,8 +229,12 @@ static int luastring_format_go(lua_State *L, int status, lua_KContext done) {
         lua_replace(L, (int)done);
     }
     int arg = 1;
-    for (char letter; (letter = luastring_directive(&format)) != 0;)
+    size_t n = 0; /* bytes of the texts that go in */
+    for (char letter; (letter = luastring_directive(&format)) != 0;) {
         luastring_format_arg(L, ++arg, letter);
+        if (letter == 's' || letter == 'q') n += lua_rawlen(L, arg);
+        wfi_lua_check_text(L, n, "string.format");
+    }
     lua_pushvalue(L, lua_upvalueindex(1));
     lua_insert(L, 1);
     return wfi_lua_stock(L, lua_gettop(L) - 1, "format");

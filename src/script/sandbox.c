@@ -218,6 +218,7 @@ static int sandbox_join(lua_State *L) {
     luaL_Buffer out;
     luaL_buffinit(L, &out);
     for (lua_Integer k = i; k <= j; k++) {
+        wfi_lua_check_text(L, luaL_bufflen(&out), "table.concat");
         lua_rawgeti(L, 1, k);
         if (!lua_isstring(L, -1)) {
             const char *type = luaL_typename(L, -1);

@@ -223,7 +223,6 @@ static void memory_is_bounded(void **state) {
         {"table.insert(setmetatable({}, { __len = function() return 1 << 60 end }), 1, 'x')", ENDLESS},
         {"return #('x'):rep(1e6, ('y'):rep(1e6))", "!"},
         {"return ('%1000000s'):format('x')", "!"},
-        {"return select('#', ('x'):rep(1e6):byte(1, -1))", "!string slice too long"},
         {"local s = ('x'):rep(1e6) while true do local u = s:upper() end", ENDLESS},
         {"local s = ('x'):rep(2e6) while true do local u = s .. 'y' end", ENDLESS},
         {"local t = {} for i = 1, 20000 do t[i] = 'xxxxxxxx' end while true do local u = table.concat(t) end", ENDLESS},
@@ -233,6 +232,7 @@ static void memory_is_bounded(void **state) {
     };
     static const hostile_case greedy[] = {
         {"return ('%99d'):format(1):rep(1e5)", MEMORY},
+        {"return select('#', ('x'):rep(1e6):byte(1, -1))", MEMORY}, /* with more: "string slice too long" */
         {"while true do pcall(string.rep, 'x', 7 << 20) end", MEMORY},
         {"local s = 'x' while true do s = s .. s end", MEMORY},
         {"return { ('\\0'):rep(1 << 20) }", MEMORY},

@@ -111,7 +111,7 @@ static reply take(bench *b, uint32_t lane) {
         if (ops->due(b->rules) > b->now) b->now = ops->due(b->rules);
     }
     if (s == WF_E_MEMORY) {
-        strcpy(r.body, "not enough memory");
+        r.len = (size_t)sprintf(r.body, "\"not enough memory\"");
         ops->end(b->rules, lane);
         return r;
     }
