@@ -24636,7 +24636,7 @@ WFI bool wfi_lua_is_null(lua_State *L, int index);
                                             /* the memory in use has doubled */
 #define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
 #define METER_TURN_MS   5                   /* of its steps at a time */
-#define METER_GAP_MS    20                  /* more between two looks is not the code's doing */
+#define METER_GAP_MS    100                 /* more between two looks is not the code's doing */
 #define METER_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define METER_LOOK      10000               /* instructions between two looks, */
 #define METER_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
