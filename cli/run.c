@@ -192,6 +192,10 @@ static void run_put_stats(const cli_world *w, const run_job *job, const cli_driv
     getrusage(RUSAGE_SELF, &used);
     fprintf(stderr, "memory: tables %s, messages %s at most, script %s at most", cli_bytes(&a, memory.fixed),
             cli_bytes(&b, memory.heap.high), cli_bytes(&c, script.high));
+    if (w->rules) {
+        wf_rules_memory(w->rules, &script);
+        fprintf(stderr, ", models %s at most", cli_bytes(&a, script.high));
+    }
     fprintf(stderr, ", process %s at most\n", cli_bytes(&a, (uint64_t)used.ru_maxrss * 1024));
     fprintf(stderr, "log: %s, %" PRIu64 " syncs\n", cli_bytes(&a, end->status.log_bytes), end->status.syncs);
     fprintf(stderr, "time: %s, processor %.3f s user, %.3f s system\n", cli_time(&a, wall), run_seconds(used.ru_utime),

@@ -176,6 +176,7 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
         return false;
     }
     if (!(named && r->config.read ? rules_read_named(r, f) : rules_read_any(f))) return false;
+    f->text = wf_heap_resize(r->heap, f->text, f->text_len + 1); /* gives the rest back: shrinking cannot fail */
     if (f->text_len == RULES_FILE_MAX) rules_set_error(f, f->name, "this is no rules file: it is over 1 MiB");
     return f->text_len < RULES_FILE_MAX;
 }
