@@ -110,6 +110,16 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
     return meter;
 }
 
+/* Setting a hook takes a walk over all calls of the coroutine, which may be deep in a recursion. */
+WFI void wfi_meter_hook(lua_State *L, int count) {
+    if (lua_gethookcount(L) != count) lua_sethook(L, wfi_meter_of(L)->hook, LUA_MASKCOUNT, count);
+}
+
+/* The hook runs next, or within METER_BEHIND instructions anyway. */
+static void meter_hurry(const wfi_meter *m, size_t more) {
+    if (more >= METER_FRESH || lua_gethookcount(m->running) > METER_BEHIND) wfi_meter_hook(m->running, 1);
+}
+
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
@@ -120,7 +130,7 @@ WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     m->refused += n > 0 && !q;
     m->fresh += more;
     if (more > m->largest) m->largest = more;
-    if (m->running && m->fresh >= METER_FRESH) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
     return q;
 }
 

@@ -75,6 +75,8 @@ WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
 WFI void wfi_meter_turn(lua_State *L);
 /* When the hook is to be called next, in instructions. */
 WFI int wfi_meter_interval(const wfi_meter *m);
+/* Has the running coroutine's hook called every `count` instructions. */
+WFI void wfi_meter_hook(lua_State *L, int count);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
