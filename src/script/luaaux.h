@@ -50,7 +50,7 @@ typedef struct wfi_meter {
     size_t text_max;    /* bytes of one text */
     size_t fresh;       /* bytes allocated that the collector has not worked for yet */
     size_t due;         /* bytes in use from which on the next cycle begins */
-    size_t largest;     /* allocation ever made */
+    size_t largest;     /* text ever made */
     int interval;       /* of the hook's calls, in instructions */
     uint32_t refused;   /* allocations that failed */
     uint64_t looked;    /* when the clock was last read */
