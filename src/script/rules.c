@@ -100,7 +100,7 @@ static void rules_hook(lua_State *L, lua_Debug *frame) {
     wfi_meter_look(&f->meter, true);
     bool over = rules_over(r, f);
     wfi_meter_turn(L);
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
+    wfi_meter_hook(L, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
     if (over) luaL_error(L, RULES_ENDLESS);
     if (lua_isyieldable(L) && f->meter.busy - r->slice >= RULES_SLICE_MS) lua_yield(L, 0);
 }
