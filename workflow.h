@@ -24600,7 +24600,8 @@ WFI void wfi_lua_text_check(lua_State *L);
 /* The memory of a Lua state, and the pace of what runs in it. Its allocator takes a meter as its context.
  *
  * Out of memory is nobody's to catch, for what depends on memory must not become a result: wfi_lua_caught tells it from
- * other errors, and `starved` stays set. A text longer than `text_max` is an ordinary error.
+ * other errors. `starved` is set before the error is raised, for <close> variables run on its way, and stays set. A text
+ * longer than `text_max` is an ordinary error.
  *
  * The collector is run by wfi_meter_turn, in short pieces: Lua's own would do a whole cycle at once behind a large
  * allocation, which nothing can interrupt. `hook`, a count hook of the state's owner, calls it and then judges by the
@@ -24617,13 +24618,14 @@ typedef struct wfi_meter {
     size_t due;         /* bytes in use from which on the next cycle begins */
     size_t largest;     /* text ever made */
     int interval;       /* of the hook's calls, in instructions */
-    uint32_t refused;   /* allocations that failed */
+    const void *wanted; /* of the allocation refused last: what it was to enlarge, */
+    size_t wanted_n;    /* ... and to how much */
     uint64_t looked;    /* when the clock was last read */
     uint64_t busy;      /* ms that code has worked since the owner set it to 0 */
     uint64_t stuck;     /* ... of them, without a break, where it could not be interrupted */
     bool collecting;    /* a cycle is under way */
-    bool too_long;      /* an allocation failed because it was of a text over text_max */
-    bool starved;       /* memory ran out, and code was ended by it */
+    bool wanting;       /* the last allocation was refused: the next one, or the error, shows whether for good */
+    bool starved;       /* memory ran out, and code is being ended by it, or was */
 } wfi_meter;
 
 /* Of text_max: Lua compares two such texts of zero bytes in some 90 ms, and nothing can interrupt it. */
@@ -24644,6 +24646,8 @@ WFI int wfi_meter_interval(const wfi_meter *m);
 WFI void wfi_meter_hook(lua_State *L, int count);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
+/* Whether memory has run out: then nothing that code still does may be recorded. */
+WFI bool wfi_meter_out(wfi_meter *m);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
  * caller. False: an error like others, on top of the stack. */
 WFI bool wfi_lua_caught(lua_State *L, int status);
@@ -24790,39 +24794,49 @@ static void meter_hurry(const wfi_meter *m, size_t more) {
     if (more >= METER_FRESH || m->fresh >= meter_used(m, &limit) / METER_SHARE) meter_set_hook(m, m->running, 1);
 }
 
+/* Of every allocation that is to give more: whether an earlier one was refused for good. Lua answers a refusal with a full
+ * collection, which asks for nothing, and then asks for the same again. The auxiliary library's buffers ask once: then the
+ * next request is another one. */
+static void meter_judge(wfi_meter *m, const void *p, size_t n, bool refused) {
+    bool again = m->wanting && p == m->wanted && n == m->wanted_n;
+    m->starved |= m->wanting && (refused || !again);
+    m->wanting = refused;
+    m->wanted = p;
+    m->wanted_n = n;
+}
+
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    bool text = !p && old == LUA_TSTRING, too_long = text && n > m->text_max;
-    m->too_long |= too_long; /* until the error is caught: on its way, Lua makes its stack smaller */
-    void *q = too_long ? NULL : wf_heap_resize(m->heap, p, n);
+    bool text = !p && old == LUA_TSTRING;
+    if (text && n > m->text_max) return NULL;
+    void *q = wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
-    m->refused += n > 0 && !q;
+    if (more > 0) meter_judge(m, p, n, !q);
     m->fresh += more;
     if (text && n > m->largest) m->largest = n;
     if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
     return q;
 }
 
-WFI bool wfi_lua_caught(lua_State *L, int status) {
-    wfi_meter *m = wfi_meter_of(L);
-    if (status == LUA_ERRMEM && m->too_long) {
-        m->too_long = false;
-        lua_pop(L, 1);
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
-    } else if (status == LUA_ERRMEM) {
-        m->starved = true;
-    }
+WFI bool wfi_meter_out(wfi_meter *m) {
+    m->starved |= m->wanting;
     return m->starved;
 }
 
+/* An error of memory that is not short was of a text over text_max. */
+WFI bool wfi_lua_caught(lua_State *L, int status) {
+    bool out = wfi_meter_out(wfi_meter_of(L));
+    if (out || status != LUA_ERRMEM) return out;
+    lua_pop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
+    return false;
+}
+
 WFI void wfi_lua_room(lua_State *L, int n, const char *what) {
-    wfi_meter *m = wfi_meter_of(L);
-    uint32_t refused = m->refused;
     if (lua_checkstack(L, n)) return;
-    if (m->refused == refused) wfi_lua_error(L, "stack overflow (%s)", what);
-    m->starved = true;
-    luaL_error(L, "not enough memory");
+    if (wfi_meter_out(wfi_meter_of(L))) luaL_error(L, "not enough memory");
+    wfi_lua_error(L, "stack overflow (%s)", what);
 }
 
 /* ---- the clock ---- */
@@ -27069,6 +27083,8 @@ static const char *script_path(lua_State *L, const script_branch *b) {
 /* Pushes the next place in the current branch: "3", or "2[7]/3". */
 static const char *script_next_place(lua_State *L) {
     script_branch *b = script_of(L)->current;
+    if (wfi_meter_out(&script_of(L)->meter))
+        luaL_error(L, "not enough memory"); /* a <close> variable begins nothing more */
     const char *path = script_path(L, b);
     if (strlen(path) > SCRIPT_PATH_MAX)
         wfi_lua_error(L, "fan-outs are nested too deep: the place has no room for more");
@@ -27419,7 +27435,8 @@ static int script_count_error(lua_State *L) {
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_str line = script_arg(L, 2);
-    if (s->meter.starved) return 0; /* a <close> variable's last words: the resumed run will not say them here */
+    if (wfi_meter_out(&s->meter))
+        return 0; /* a <close> variable's last words: the resumed run will not say them here */
     s->noted += SCRIPT_NOTE + line.len;
     if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
     wf_status status = wf_note(s->config.run, (wf_note_kind)lua_tointeger(L, 1), line);
@@ -28213,7 +28230,7 @@ static void rules_begin_work(wf_rules *r, rules_file *f) {
     r->file = f;
     r->slice = 0;
     f->meter.busy = 0;
-    f->meter.starved = false;
+    f->meter.starved = f->meter.wanting = false;
     wfi_meter_begin(&f->meter);
 }
 

@@ -129,39 +129,49 @@ static void meter_hurry(const wfi_meter *m, size_t more) {
     if (more >= METER_FRESH || m->fresh >= meter_used(m, &limit) / METER_SHARE) meter_set_hook(m, m->running, 1);
 }
 
+/* Of every allocation that is to give more: whether an earlier one was refused for good. Lua answers a refusal with a full
+ * collection, which asks for nothing, and then asks for the same again. The auxiliary library's buffers ask once: then the
+ * next request is another one. */
+static void meter_judge(wfi_meter *m, const void *p, size_t n, bool refused) {
+    bool again = m->wanting && p == m->wanted && n == m->wanted_n;
+    m->starved |= m->wanting && (refused || !again);
+    m->wanting = refused;
+    m->wanted = p;
+    m->wanted_n = n;
+}
+
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    bool text = !p && old == LUA_TSTRING, too_long = text && n > m->text_max;
-    m->too_long |= too_long; /* until the error is caught: on its way, Lua makes its stack smaller */
-    void *q = too_long ? NULL : wf_heap_resize(m->heap, p, n);
+    bool text = !p && old == LUA_TSTRING;
+    if (text && n > m->text_max) return NULL;
+    void *q = wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
-    m->refused += n > 0 && !q;
+    if (more > 0) meter_judge(m, p, n, !q);
     m->fresh += more;
     if (text && n > m->largest) m->largest = n;
     if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
     return q;
 }
 
-WFI bool wfi_lua_caught(lua_State *L, int status) {
-    wfi_meter *m = wfi_meter_of(L);
-    if (status == LUA_ERRMEM && m->too_long) {
-        m->too_long = false;
-        lua_pop(L, 1);
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
-    } else if (status == LUA_ERRMEM) {
-        m->starved = true;
-    }
+WFI bool wfi_meter_out(wfi_meter *m) {
+    m->starved |= m->wanting;
     return m->starved;
 }
 
+/* An error of memory that is not short was of a text over text_max. */
+WFI bool wfi_lua_caught(lua_State *L, int status) {
+    bool out = wfi_meter_out(wfi_meter_of(L));
+    if (out || status != LUA_ERRMEM) return out;
+    lua_pop(L, 1);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &meter_too_long); /* allocates nothing */
+    return false;
+}
+
 WFI void wfi_lua_room(lua_State *L, int n, const char *what) {
-    wfi_meter *m = wfi_meter_of(L);
-    uint32_t refused = m->refused;
     if (lua_checkstack(L, n)) return;
-    if (m->refused == refused) wfi_lua_error(L, "stack overflow (%s)", what);
-    m->starved = true;
-    luaL_error(L, "not enough memory");
+    if (wfi_meter_out(wfi_meter_of(L))) luaL_error(L, "not enough memory");
+    wfi_lua_error(L, "stack overflow (%s)", what);
 }
 
 /* ---- the clock ---- */

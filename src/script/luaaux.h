@@ -35,7 +35,8 @@ WFI void wfi_lua_text_check(lua_State *L);
 /* The memory of a Lua state, and the pace of what runs in it. Its allocator takes a meter as its context.
  *
  * Out of memory is nobody's to catch, for what depends on memory must not become a result: wfi_lua_caught tells it from
- * other errors, and `starved` stays set. A text longer than `text_max` is an ordinary error.
+ * other errors. `starved` is set before the error is raised, for <close> variables run on its way, and stays set. A text
+ * longer than `text_max` is an ordinary error.
  *
  * The collector is run by wfi_meter_turn, in short pieces: Lua's own would do a whole cycle at once behind a large
  * allocation, which nothing can interrupt. `hook`, a count hook of the state's owner, calls it and then judges by the
@@ -52,13 +53,14 @@ typedef struct wfi_meter {
     size_t due;         /* bytes in use from which on the next cycle begins */
     size_t largest;     /* text ever made */
     int interval;       /* of the hook's calls, in instructions */
-    uint32_t refused;   /* allocations that failed */
+    const void *wanted; /* of the allocation refused last: what it was to enlarge, */
+    size_t wanted_n;    /* ... and to how much */
     uint64_t looked;    /* when the clock was last read */
     uint64_t busy;      /* ms that code has worked since the owner set it to 0 */
     uint64_t stuck;     /* ... of them, without a break, where it could not be interrupted */
     bool collecting;    /* a cycle is under way */
-    bool too_long;      /* an allocation failed because it was of a text over text_max */
-    bool starved;       /* memory ran out, and code was ended by it */
+    bool wanting;       /* the last allocation was refused: the next one, or the error, shows whether for good */
+    bool starved;       /* memory ran out, and code is being ended by it, or was */
 } wfi_meter;
 
 /* Of text_max: Lua compares two such texts of zero bytes in some 90 ms, and nothing can interrupt it. */
@@ -79,6 +81,8 @@ WFI int wfi_meter_interval(const wfi_meter *m);
 WFI void wfi_meter_hook(lua_State *L, int count);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
+/* Whether memory has run out: then nothing that code still does may be recorded. */
+WFI bool wfi_meter_out(wfi_meter *m);
 /* How a protected call failed, its status not LUA_OK: true: memory ran out; what was called must be given up, and so must the
  * caller. False: an error like others, on top of the stack. */
 WFI bool wfi_lua_caught(lua_State *L, int status);

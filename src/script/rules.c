@@ -110,7 +110,7 @@ static void rules_begin_work(wf_rules *r, rules_file *f) {
     r->file = f;
     r->slice = 0;
     f->meter.busy = 0;
-    f->meter.starved = false;
+    f->meter.starved = f->meter.wanting = false;
     wfi_meter_begin(&f->meter);
 }
 

@@ -169,6 +169,8 @@ static const char *script_path(lua_State *L, const script_branch *b) {
 /* Pushes the next place in the current branch: "3", or "2[7]/3". */
 static const char *script_next_place(lua_State *L) {
     script_branch *b = script_of(L)->current;
+    if (wfi_meter_out(&script_of(L)->meter))
+        luaL_error(L, "not enough memory"); /* a <close> variable begins nothing more */
     const char *path = script_path(L, b);
     if (strlen(path) > SCRIPT_PATH_MAX)
         wfi_lua_error(L, "fan-outs are nested too deep: the place has no room for more");
@@ -519,7 +521,8 @@ static int script_count_error(lua_State *L) {
 static int script_note(lua_State *L) {
     wf_script *s = script_of(L);
     wf_str line = script_arg(L, 2);
-    if (s->meter.starved) return 0; /* a <close> variable's last words: the resumed run will not say them here */
+    if (wfi_meter_out(&s->meter))
+        return 0; /* a <close> variable's last words: the resumed run will not say them here */
     s->noted += SCRIPT_NOTE + line.len;
     if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
     wf_status status = wf_note(s->config.run, (wf_note_kind)lua_tointeger(L, 1), line);
