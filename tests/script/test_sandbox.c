@@ -33,7 +33,7 @@ static void *heap_alloc(void *ctx, void *p, size_t old, size_t size) {
     }
     if (size > old) { /* Lua relies on shrinking */
         bool fails = ++h->calls == h->fail_at || (h->limit && h->used - old + size > h->limit);
-        h->meter.refused += fails;
+        h->meter.wanting = fails;
         if (fails) return NULL;
     }
     void *q = realloc(p, size);
