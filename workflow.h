@@ -700,7 +700,8 @@ typedef enum wf_note_kind {
     WF_NOTE_ERROR     /* a mistake of the script that ended a branch of it */
 } wf_note_kind;
 
-/* A line of the run's story. Recorded once, however often the run is replayed. */
+/* A line of the run's story. Recorded once, however often the run is replayed; an error in each replay that meets it, so that
+ * those of the script in force stand after the log's last "run" or "resume". */
 wf_status wf_note(wf *w, wf_note_kind kind, wf_str text);
 
 /* One bounded turn of the pump: at most about max_work small pieces of work. *wait_ms: how long the caller may sleep
@@ -11200,7 +11201,7 @@ typedef struct wfi_run {
     uint64_t header;  /* offset of the record that holds the script in force: run, or a resume with another script */
     uint64_t started; /* wall time of the run record */
     uint64_t valid;   /* where the valid log ends */
-    uint32_t notes;   /* recorded */
+    uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */
     wf_outcome outcome;
     wfi_meta_end census; /* of that end */
@@ -11343,7 +11344,7 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     case WFI_REC_CALL:
         return replay_call(s, rec, &meta->call);
     case WFI_REC_NOTE:
-        run->notes++;
+        run->notes += !meta->note.error;
         return WF_OK;
     case WFI_REC_RESERVE:
         e->ceiling = meta->reserve.ceiling;
@@ -11489,7 +11490,7 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t notes;       /* made by this process's run of the script, but for errors */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
@@ -12155,7 +12156,7 @@ wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
     wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
     if ((size_t)kind >= WFI_COUNT(types)) return workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
     wf_trace event = {.type = types[kind], .text = text};
     wfi_env_trace(&w->env, &event);
     return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
@@ -23385,6 +23386,7 @@ static const char *const wfi_flow[] = {
     "local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope\n",
     "local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase\n",
     "local reject, count_error, status = host.reject, host.count_error, host.status\n",
+    "local try, names_line, metamethod = host.try, host.names_line, host.metamethod\n",
     "local check_schema, random_bits = host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
     "local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type\n",
@@ -23402,36 +23404,66 @@ static const char *const wfi_flow[] = {
     "\n",
     "\n", // ---- errors ---------------------------------------------------------------------------------------------------------------
     "\n",
-    "local failure_meta = {\n",
-        "__tostring = function(e) return tostring(e.kind) .. \": \" .. tostring(e.message) end,\n",
-        "__name = \"error\",\n",
-    "}\n",
+    "local function failure_text(e)\n",
+        "return tostring(e.kind) .. \": \" .. tostring(e.message)\n",
+    "end\n",
     "\n",
-    "local function failure(kind, message, agent, attempts)\n",
-        "return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, failure_meta)\n",
+    "\n", // -- counted: the census has it, so raising it on is no new error.
+    "local failure_meta = { __tostring = failure_text, __name = \"error\", counted = true }\n",
+    "local uncounted_meta = { __tostring = failure_text, __name = \"error\" } -- an effect's, or one that was only returned\n",
+    "\n",
+    "local function failure(kind, message, agent, attempts, meta)\n",
+        "return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, meta or failure_meta)\n",
     "end\n",
     "\n",
     "local function is_failure(e)\n",
         "return type(e) == \"table\" and rawget(e, \"kind\") ~= nil\n",
     "end\n",
     "\n",
-    "\n", // -- What a branch raised or returned, as the table that scripts are promised.
-    "local function as_failure(e)\n",
-        "if is_failure(e) then return e end\n",
+    "local function text_of(e)\n",
         "local ok, message = pcall(tostring, e)\n",
-        "return failure(\"script\", ok and message or \"an error whose __tostring raises an error\")\n",
+        "return ok and message or \"an error whose __tostring raises an error\"\n",
+    "end\n",
+    "\n",
+    "\n", // -- What a branch raised or returned, as the table that scripts are promised.
+    "local function as_failure(e, meta)\n",
+        "return is_failure(e) and e or failure(\"script\", text_of(e), nil, nil, meta)\n",
+    "end\n",
+    "\n",
+    "local refused = false -- by a stop of the run; what branches raise then is its doing\n",
+    "\n",
+    "local function stopped(e)\n",
+        "refused = true\n",
+        "error(e, 0)\n",
+    "end\n",
+    "\n",
+    "\n", // -- The text of what a branch raised, with its line.
+    "local function describe(e, where)\n",
+        "local message\n",
+        "if type(e) == \"table\" and type(rawget(e, \"message\")) == \"string\" then\n",
+            "local kind = rawget(e, \"kind\")\n",
+            "message = rawget(e, \"message\")\n",
+            "if kind ~= nil and kind ~= \"script\" then message = tostring(kind) .. \": \" .. message end\n",
+        "elseif type(e) == \"string\" or metamethod(e, \"__tostring\") ~= nil then\n",
+            "message = text_of(e)\n",
+        "else\n",
+            "message = format(\"an error without a message: %s\", type(e) == \"table\" and \"a table\" or tostring(e))\n",
+        "end\n",
+        "return names_line(message) and message or where .. message\n",
     "end\n",
     "\n",
     "local SAID_MAX, SAID_BYTES = 20, 2000\n",
     "local said, said_count = {}, 0\n",
     "\n",
-    "\n", // -- A mistake of the script that ended a branch: counted, and shown once, for many branches make the same one.
-    "local function script_error(message)\n",
+    "\n", // -- A mistake of the script ended a branch: it is counted, and shown once, for many branches make the same one.
+    "local function script_error(e, where)\n",
+        "if refused or metamethod(e, \"counted\") then return end\n",
         "count_error()\n",
-        "message = sub(message, 1, SAID_BYTES)\n",
-        "if said[message] or said_count == SAID_MAX then return end\n",
+        "if said_count > SAID_MAX then return end\n",
+        "local message = sub(describe(e, where), 1, SAID_BYTES)\n",
+        "if said[message] then return end\n",
         "said[message], said_count = true, said_count + 1\n",
-        "note(ERROR, message)\n",
+        "note(ERROR, said_count <= SAID_MAX and message or \"more of them, which are only counted\")\n",
     "end\n",
     "\n",
     "\n", // ---- meta and args ------------------------------------------------------------------------------------------------------------
@@ -23571,9 +23603,8 @@ static const char *const wfi_flow[] = {
     "local function run_effect(name, input, changes, ms)\n",
         "local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)\n",
         "if kind == \"none\" then return value end\n",
-        "local e = failure(kind, value, agent, attempts)\n",
-        "if attempts == nil then error(e, 0) end -- a stop of the run\n",
-        "return nil, e\n",
+        "if attempts == nil then stopped(failure(kind, value, agent, attempts)) end\n",
+        "return nil, failure(kind, value, agent, attempts, uncounted_meta)\n",
     "end\n",
     "\n",
     "\n", // ---- agent ------------------------------------------------------------------------------------------------------------------------
@@ -23591,7 +23622,7 @@ static const char *const wfi_flow[] = {
             "o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
         "if kind == \"none\" then return value, nil, agent, attempts end\n",
         "local e = failure(kind, value, agent, attempts)\n",
-        "if attempts == nil then error(e, 0) end -- a stop of the run\n",
+        "if attempts == nil then stopped(e) end\n",
         "return nil, e\n",
     "end\n",
     "\n",
@@ -23649,8 +23680,8 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "\n", // -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
-    "\n", // -- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled. place: the next one of
-    "\n", // -- this branch, unless it is given.
+    "\n", // -- done(i, ok, ...) gets what a body returned, or what it raised and the line; if it returns true, the rest is cancelled. place:
+    "\n", // -- the next one of this branch, unless it is given.
     "local function fan_out(n, body, done, place)\n",
         "local me, live, begun, running, over = self(), {}, 0, 0, false\n",
         "place = place or scope()\n",
@@ -23670,7 +23701,7 @@ static const char *const wfi_flow[] = {
                 "local i = begun\n",
                 "live[i] = false -- room for it, before there is something to lose\n",
                 "live[i] = spawn(place, i, function()\n",
-                    "local result = pack(pcall(body, i))\n",
+                    "local result = pack(try(body, i))\n",
                     "live[i] = nil\n",
                     "running = running - 1\n",
                     "if done(i, unpack(result, 1, result.n)) then cancel_rest() end\n",
@@ -23690,15 +23721,14 @@ static const char *const wfi_flow[] = {
         "end\n",
     "end\n",
     "\n",
-    "\n", // -- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
+    "\n", // -- Sorts out how a branch ended. A raise (then e is the line), or nil and an error: failed. A bare nil: dropped on purpose.
     "local function judge(ok, value, e)\n",
         "if not ok then\n",
-            "local failed = as_failure(value)\n",
-            "if not is_failure(value) then script_error(failed.message) end\n",
-            "return \"failed\", failed\n",
+            "script_error(value, e)\n",
+            "return \"failed\", as_failure(value)\n",
         "end\n",
         "if value ~= nil then return \"value\", value end\n",
-        "if e ~= nil then return \"failed\", as_failure(e) end\n",
+        "if e ~= nil then return \"failed\", as_failure(e, uncounted_meta) end\n",
         "return \"dropped\"\n",
     "end\n",
     "\n",
@@ -23708,8 +23738,10 @@ static const char *const wfi_flow[] = {
         "local e = list[1] and list[1].error\n",
         "local kind, message = e and rawget(e, \"kind\"), format(\"%d of %d failed\", #list, n)\n",
         "if e then message = format(\"%s: %s: %s\", message, tostring(kind), tostring(rawget(e, \"message\"))) end\n",
-        "local fields = { at = at, dropped = dropped, kind = kind, message = message }\n",
-        "return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))\n",
+        "local fields, counted = { at = at, dropped = dropped, kind = kind, message = message }, #list > 0\n",
+        "for i = 1, #list do counted = counted and metamethod(list[i].error, \"counted\") end\n",
+        "local meta = { __index = fields, __tostring = function() return message end, counted = counted }\n",
+        "return setmetatable(list, array(meta))\n",
     "end\n",
     "\n",
     "\n", // -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -23813,7 +23845,7 @@ static const char *const wfi_flow[] = {
     "env.math.random = env.random\n",
     "\n",
     "host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out\n",
-    "host.text, host.duration, host.failure = text, duration, failure\n",
+    "host.text, host.duration, host.failure, host.uncounted_meta = text, duration, failure, uncounted_meta\n",
     0};
 
 /* ==== end src/script/flow.lua ==== */
@@ -23827,7 +23859,7 @@ static const char *const wfi_effects[] = {
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, read_options = host.fail, host.check_meta, host.run_effect, host.read_options\n",
     "local text, duration, may_exec, scope = host.text, host.duration, host.may_exec, host.scope\n",
-    "local failure, pcall, error = host.failure, host.pcall, env.error\n",
+    "local failure, uncounted_meta, pcall, error = host.failure, host.uncounted_meta, host.pcall, env.error\n",
     "local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type\n",
     "local find, format, array = env.string.find, env.string.format, env.json.array\n",
     "\n",
@@ -23850,7 +23882,7 @@ static const char *const wfi_effects[] = {
         "if paths then return paths end\n",
         "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
         "local _, message = pcall(fail, \"files: \" .. e.message)\n",
-        "error(failure(\"script\", message, e.agent, e.attempts), 0)\n",
+        "error(failure(\"script\", message, e.agent, e.attempts, uncounted_meta), 0)\n",
     "end\n",
     "\n",
     "function env.read(path, from, to)\n",
@@ -23959,6 +23991,7 @@ static const char *const wfi_library[] = {
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
     "local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools\n",
+    "local names_line = host.names_line\n",
     "local error, type = env.error, env.type\n",
     "local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub\n",
     "local lower, match, sub = env.string.lower, env.string.match, env.string.sub\n",
@@ -24221,7 +24254,10 @@ static const char *const wfi_library[] = {
             "workflow_now(inside)\n",
             "return ended(where .. \": \", body())\n",
         "end, function(_, ...) result = pack(...) end)\n",
-        "if not result[1] then error(result[2], 0) end\n",
+        "if not result[1] then\n",
+            "local e, raised_at = result[2], result[3]\n",
+            "error(type(e) == \"string\" and not names_line(e) and raised_at .. e or e, 0)\n",
+        "end\n",
         "return unpack(result, 2, result.n)\n",
     "end\n",
     "\n",
@@ -24586,7 +24622,7 @@ typedef struct wfi_meter {
     size_t text_max;    /* bytes of one text */
     size_t fresh;       /* bytes allocated that the collector has not worked for yet */
     size_t due;         /* bytes in use from which on the next cycle begins */
-    size_t largest;     /* allocation ever made */
+    size_t largest;     /* text ever made */
     int interval;       /* of the hook's calls, in instructions */
     const void *wanted; /* of the allocation refused last: what it was to enlarge, */
     size_t wanted_n;    /* ... and to how much */
@@ -24612,6 +24648,8 @@ WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
 WFI void wfi_meter_turn(lua_State *L);
 /* When the hook is to be called next, in instructions. */
 WFI int wfi_meter_interval(const wfi_meter *m);
+/* Has the running coroutine's hook called every `count` instructions. */
+WFI void wfi_meter_hook(lua_State *L, int count);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
 /* Whether memory has run out: then nothing that code still does may be recorded. */
@@ -24644,6 +24682,7 @@ WFI bool wfi_lua_is_null(lua_State *L, int index);
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
 #define METER_FRESH ((size_t)32 << 10)      /* bytes allocated from which on the collector has a turn */
+#define METER_SHARE 32                      /* ... or this part of those in use, where that is more */
 #define METER_PACE  ((size_t)16 << 10)      /* bytes allocated for which it takes a step: a cycle is over long before */
                                             /* the memory in use has doubled */
 #define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
@@ -24745,6 +24784,24 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
     return meter;
 }
 
+static size_t meter_used(const wfi_meter *m, size_t *limit) {
+    wf_heap_use use;
+    wf_heap_stats(m->heap, &use);
+    *limit = use.limit;
+    return use.used;
+}
+
+static void meter_set_hook(const wfi_meter *m, lua_State *L, int count) {
+    if (lua_gethookcount(L) == count) return; /* it takes a walk over all calls, of which a recursion has many */
+    lua_sethook(L, m->hook, LUA_MASKCOUNT, count);
+}
+
+/* Much was allocated: the hook runs next. Of small pieces, as a deep recursion takes, more is much where more is in use. */
+static void meter_hurry(const wfi_meter *m, size_t more) {
+    size_t limit;
+    if (more >= METER_FRESH || m->fresh >= meter_used(m, &limit) / METER_SHARE) meter_set_hook(m, m->running, 1);
+}
+
 /* Of every allocation that is to give more: whether an earlier one was refused for good. Lua answers a refusal with a full
  * collection, which asks for nothing, and then asks for the same again. The auxiliary library's buffers ask once: then the
  * next request is another one. */
@@ -24759,13 +24816,14 @@ static void meter_judge(wfi_meter *m, const void *p, size_t n, bool refused) {
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && old == LUA_TSTRING && n > m->text_max) return NULL;
+    bool text = !p && old == LUA_TSTRING;
+    if (text && n > m->text_max) return NULL;
     void *q = wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
     if (more > 0) meter_judge(m, p, n, !q);
     m->fresh += more;
-    if (more > m->largest) m->largest = more;
-    if (m->running && m->fresh >= METER_FRESH) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    if (text && n > m->largest) m->largest = n;
+    if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
     return q;
 }
 
@@ -24801,15 +24859,26 @@ WFI void wfi_meter_begin(wfi_meter *m) {
     m->stuck = 0;
 }
 
-WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
-    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked;
-    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
-    m->interval = passed >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
-    if (m->interval > most || m->interval <= 0) m->interval = most;
-    if (passed > METER_GAP_MS) passed = METER_GAP_MS;
+/* Charges the time since the last look, and returns it. */
+static uint64_t meter_charge(wfi_meter *m) {
+    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < METER_GAP_MS ? passed : METER_GAP_MS;
     m->looked = now;
-    m->busy += passed;
-    m->stuck = interruptible ? 0 : m->stuck + passed;
+    m->busy += most;
+    m->stuck += most;
+    return passed;
+}
+
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
+    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
+    m->interval = meter_charge(m) >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
+    if (m->interval > most || m->interval <= 0) m->interval = most;
+    if (interruptible) m->stuck = 0;
+}
+
+WFI void wfi_meter_hook(lua_State *L, int count) {
+    wfi_meter *m = wfi_meter_of(L);
+    meter_set_hook(m, L, count);
+    (void)meter_charge(m); /* the hook's own time says nothing of the code's pace */
 }
 
 /* ---- the collector ---- */
@@ -24821,13 +24890,6 @@ WFI void wfi_meter_adopt(lua_State *L) {
     lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
     lua_gc(L, LUA_GCSTOP);
     m->due = METER_LEAST;
-}
-
-static size_t meter_used(const wfi_meter *m, size_t *limit) {
-    wf_heap_use use;
-    wf_heap_stats(m->heap, &use);
-    *limit = use.limit;
-    return use.used;
 }
 
 /* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */
@@ -26983,7 +27045,7 @@ static uint64_t script_fnv(const char *p) {
 }
 
 /* User values of a branch's userdata. */
-enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_VALUES = SCRIPT_WORKFLOW };
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_RAISED, SCRIPT_VALUES = SCRIPT_RAISED };
 
 static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
@@ -27302,6 +27364,84 @@ static int script_reject(lua_State *L) {
     return 0;
 }
 
+/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
+static unsigned long script_line_number(const char *message, wf_str name) {
+    const bool cut = name.len >= LUA_IDSIZE; /* Lua shows the end of a long name */
+    const size_t dots = cut ? 3 : 0, shown = cut ? LUA_IDSIZE - 1 - dots : name.len;
+    if (name.len == 0 || strncmp(message, "...", dots) != 0) return 0;
+    message += dots;
+    if (strncmp(message, name.ptr + (name.len - shown), shown) != 0 || message[shown] != ':') return 0;
+    return strtoul(message + shown + 1, NULL, 10);
+}
+
+/* The same for the script and all workflows that it has loaded, with the source. */
+static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
+    const wf_script_config *c = &script_of(L)->config;
+    unsigned long number = script_line_number(message, c->name);
+    *source = c->source;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
+    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        wf_str name;
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
+        number = script_line_number(message, name);
+    }
+    return number;
+}
+
+/* names_line(message): whether it begins with a line of the script, or of a workflow that it loaded. */
+static int script_names_line(lua_State *L) {
+    wf_str source;
+    lua_pushboolean(L, script_find_line(L, luaL_checkstring(L, 1), &source) > 0);
+    return 1;
+}
+
+/* Pushes "NAME:LINE: " of the line that a branch is at, or, where it runs none of the script's, the one that started it. */
+static void script_push_where(lua_State *L, const script_branch *b) {
+    lua_Debug frame;
+    for (; b; b = b->parent) {
+        for (int i = 0; i < SCRIPT_FRAMES && lua_getstack(b->co, i, &frame); i++) {
+            lua_getinfo(b->co, "Sl", &frame);
+            if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+            lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+/* The message handler of try: keeps the place, which is gone once the error is caught. */
+static int script_raised(lua_State *L) {
+    const script_branch *b = script_of(L)->current;
+    script_push_branch(L, b);
+    script_push_where(L, b);
+    lua_setiuservalue(L, -2, SCRIPT_RAISED);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int script_tried(lua_State *L, int status, lua_KContext context) {
+    const script_branch *b = script_of(L)->current;
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
+    if (wfi_lua_caught(L, status)) return lua_error(L);
+    lua_pushboolean(L, false);
+    lua_insert(L, -2);
+    script_push_branch(L, b);
+    if (lua_getiuservalue(L, -1, SCRIPT_RAISED) != LUA_TSTRING) script_push_where(L, b); /* no handler saw it */
+    lua_replace(L, -2);
+    return 3;
+}
+
+/* try(f, ...), once in a branch: as pcall, but the line that raised an error stands behind it, as "NAME:LINE: ". */
+static int script_try(lua_State *L) {
+    lua_pushcfunction(L, script_raised);
+    lua_insert(L, 1);
+    lua_pushboolean(L, true); /* stands before the results */
+    lua_insert(L, 2);
+    return script_tried(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 1, 0, script_tried), 0);
+}
+
 /* A branch was ended by a mistake of the script. */
 static int script_count_error(lua_State *L) {
     script_of(L)->errors++;
@@ -27425,7 +27565,7 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     (void)frame;
     wfi_meter_look(&s->meter, can_yield);
     wfi_meter_turn(L);
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_interval(&s->meter));
+    wfi_meter_hook(L, wfi_meter_interval(&s->meter));
     if (can_yield) {
         if (script_endless(s) || script_slice_over(s)) lua_yield(L, 0);
         return;
@@ -27495,6 +27635,8 @@ static void script_open_host(lua_State *L, int host) {
                                          {"drop", script_drop},
                                          {"reject", script_reject},
                                          {"count_error", script_count_error},
+                                         {"try", script_try},
+                                         {"names_line", script_names_line},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -27583,27 +27725,6 @@ static int script_setup(lua_State *L) {
 }
 
 /* ---- the end ---- */
-
-/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
-static unsigned long script_line_number(const char *message, wf_str name) {
-    if (name.len == 0 || strncmp(message, name.ptr, name.len) != 0 || message[name.len] != ':') return 0;
-    return strtoul(message + name.len + 1, NULL, 10);
-}
-
-/* The same for the script and all workflows that it has loaded, with the source. */
-static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
-    const wf_script_config *c = &script_of(L)->config;
-    unsigned long number = script_line_number(message, c->name);
-    *source = c->source;
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
-    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
-        wf_str name;
-        name.ptr = lua_tolstring(L, -2, &name.len);
-        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
-        number = script_line_number(message, name);
-    }
-    return number;
-}
 
 /* Adds "\nNUMBER | the line" for the line that a message names. */
 static void script_add_line(luaL_Buffer *out, const char *message) {
@@ -28135,7 +28256,7 @@ static void rules_hook(lua_State *L, lua_Debug *frame) {
     wfi_meter_look(&f->meter, true);
     bool over = rules_over(r, f);
     wfi_meter_turn(L);
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
+    wfi_meter_hook(L, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
     if (over) luaL_error(L, RULES_ENDLESS);
     if (lua_isyieldable(L) && f->meter.busy - r->slice >= RULES_SLICE_MS) lua_yield(L, 0);
 }
@@ -28211,6 +28332,7 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
         return false;
     }
     if (!(named && r->config.read ? rules_read_named(r, f) : rules_read_any(f))) return false;
+    f->text = wf_heap_resize(r->heap, f->text, f->text_len + 1); /* gives the rest back: shrinking cannot fail */
     if (f->text_len == RULES_FILE_MAX) rules_set_error(f, f->name, "this is no rules file: it is over 1 MiB");
     return f->text_len < RULES_FILE_MAX;
 }

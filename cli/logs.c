@@ -161,3 +161,22 @@ cli_exit cli_logs_list(const char *root, cli_log_list *out) {
     if (out->count > 0) qsort(out->entries, out->count, sizeof *out->entries, logs_newer);
     return CLI_OK;
 }
+
+/* ---- script errors ---- */
+
+/* Every resumed run meets its errors again, so older ones may be those of another script. */
+static uint64_t logs_last_begin(wf *run) {
+    uint64_t at = 0, begin = 0, before = 0;
+    wf_record r;
+    for (; wf_record_next(run, &at, &r) == WF_OK; before = at)
+        if (strcmp(r.type, "run") == 0 || strcmp(r.type, "resume") == 0) begin = before;
+    return begin;
+}
+
+void cli_logs_errors(wf *run, void (*tell)(wf_str text)) {
+    uint64_t at = logs_last_begin(run);
+    wf_record r;
+    wf_str is_error;
+    while (wf_record_next(run, &at, &r) == WF_OK)
+        if (strcmp(r.type, "note") == 0 && wf_json_member(r.json, WF_STR("error"), &is_error)) tell(r.payload);
+}

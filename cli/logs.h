@@ -24,5 +24,7 @@ void cli_logs_named(void);
 /* All logs there; none is not an error. Memory is the process's. */
 cli_exit cli_logs_list(const char *root, cli_log_list *out);
 bool cli_logs_exists(const char *path);
+/* Tells each script error that ended a branch in the last run of the script that the log holds. */
+void cli_logs_errors(wf *run, void (*tell)(wf_str text));
 
 #endif

@@ -199,3 +199,8 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
     if (progress.json) progress_json(e);
     if (!progress.json && (!progress.quiet || e->type == WF_TRACE_ERROR)) progress_print(e);
 }
+
+void cli_progress_script_error(wf_str text) {
+    const wf_trace event = {.type = WF_TRACE_ERROR, .text = text};
+    cli_progress_trace(NULL, &event);
+}

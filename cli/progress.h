@@ -21,6 +21,8 @@ bool cli_progress_stop(void);
 void cli_progress_line(const wf_json_out *out);
 /* errno of the first event that could not be written, 0 if all could. */
 int cli_progress_error(void);
+/* A script error that the log of a run that has ended holds. */
+void cli_progress_script_error(wf_str text);
 
 /* Whether stderr takes colour. */
 bool cli_progress_color(const cli_options *options);

@@ -192,6 +192,10 @@ static void run_put_stats(const cli_world *w, const run_job *job, const cli_driv
     getrusage(RUSAGE_SELF, &used);
     fprintf(stderr, "memory: tables %s, messages %s at most, script %s at most", cli_bytes(&a, memory.fixed),
             cli_bytes(&b, memory.heap.high), cli_bytes(&c, script.high));
+    if (w->rules) {
+        wf_rules_memory(w->rules, &script);
+        fprintf(stderr, ", models %s at most", cli_bytes(&a, script.high));
+    }
     fprintf(stderr, ", process %s at most\n", cli_bytes(&a, (uint64_t)used.ru_maxrss * 1024));
     fprintf(stderr, "log: %s, %" PRIu64 " syncs\n", cli_bytes(&a, end->status.log_bytes), end->status.syncs);
     fprintf(stderr, "time: %s, processor %.3f s user, %.3f s system\n", cli_time(&a, wall), run_seconds(used.ru_utime),
@@ -252,7 +256,8 @@ static void run_announce(const run_job *job) {
     cli_json_text(&out, "event", WF_STR("run"));
     cli_json_text(&out, "name", wf_str_of(job->spec.name.ptr, job->spec.name.len < 200 ? job->spec.name.len : 200));
     cli_json_text(&out, "log", cli_str(job->log));
-    cli_json_text(&out, "model", cli_str(job->options->text[OPT_MODEL]));
+    const char *model = job->options->text[OPT_MODEL];
+    if (model) cli_json_text(&out, "model", cli_str(model)); /* a completed run asks none */
     wf_json_finish(&out);
     if (wf_json_ok(&out)) cli_progress_line(&out);
 }
@@ -320,8 +325,9 @@ static cli_exit run_print_again(const run_job *job, cli_world *w, const wf_run_s
     if (s != WF_OK) return cli_world_fail(w, s);
     cli_progress_begin(job->options);
     run_announce(job);
+    cli_logs_errors(w->run, cli_progress_script_error);
     cli_exit code = run_put_end(job, w, &end);
-    if (!job->options->number[OPT_QUIET]) {
+    if (!job->options->number[OPT_QUIET] || cli_unwell(&status->census) > 0) {
         fprintf(stderr, "completed before: ");
         cli_put_census(stderr, &status->census);
         fputc('\n', stderr);
@@ -339,12 +345,14 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
     cli_exit code = cli_world_read(&w, job->log, 0, false);
     *again = false;
     if (code != CLI_OK) return code;
+    w.options = job->options;
     wf_status s = wf_run_header(w.run, past, NULL);
     if (s != WF_OK) code = cli_world_fail(&w, s);
     wf_run_status_get(w.run, &status);
     bool retry = (job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0) || status.census.not_run > 0;
     if (code == CLI_OK && status.outcome == WF_RUN_DONE && !retry && (!spec || run_same(spec, past))) {
         *again = true;
+        job->spec = *past;
         code = run_open_out(job);
         if (code == CLI_OK) code = run_close_out(job, run_print_again(job, &w, &status));
     } else if (code == CLI_OK) {

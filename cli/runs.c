@@ -84,9 +84,9 @@ static const char *runs_state(const char *log, wf_outcome outcome) {
     return status == WF_E_BUSY ? "running" : "interrupted";
 }
 
-/* A run is not simply done if agents failed: it ended with another exit code. */
+/* A run is not simply done if agents or branches failed: it ended with another exit code. */
 static bool runs_is_partial(const wf_run_status *s) {
-    return s->outcome == WF_RUN_DONE && s->census.failed > 0;
+    return s->outcome == WF_RUN_DONE && s->census.failed + s->census.script_errors > 0;
 }
 
 static uint32_t runs_agents(const wf_census *c) {
@@ -167,8 +167,10 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     printf("name:     ");
     cli_put(stdout, spec.name, RUNS_LABEL);
     printf("\nstatus:   %s", runs_state(w->log, status->outcome));
-    if (runs_is_partial(status))
+    if (runs_is_partial(status) && status->census.failed > 0)
         printf(", but %" PRIu32 " of %" PRIu32 " agents failed", status->census.failed, runs_agents(&status->census));
+    else if (runs_is_partial(status))
+        printf(", but with script errors");
     putchar('\n');
     printf("started:  %s\n", cli_date(&a, status->started_ms));
     printf("log:      %s, ", w->log);
@@ -242,6 +244,12 @@ static void runs_show_failures(const cli_world *w, uint32_t rejected) {
                rejected);
 }
 
+static void runs_show_error(wf_str text) {
+    printf("  script error: ");
+    cli_put(stdout, text, RUNS_MESSAGE);
+    putchar('\n');
+}
+
 static void runs_show_value(const cli_world *w, const wf_run_status *status) {
     wf_str value;
     bool json;
@@ -267,6 +275,8 @@ cli_exit cli_show(const cli_options *o) {
     if (summary.phase_count > 0) runs_show_agents(&w);
     uint32_t failed = status.census.failed, seen = summary.census.failed;
     runs_show_failures(&w, failed > seen ? failed - seen : 0);
+    if (status.census.script_errors > 0) printf("\nbranches failed: script errors:\n");
+    cli_logs_errors(w.run, runs_show_error);
     runs_show_value(&w, &status);
     if (runs_is_partial(&status) && seen > 0)
         printf("\nwf resume %s --retry-failed asks the failed agents again.\n", cli_word(cli_str(w.log)));

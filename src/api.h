@@ -682,7 +682,8 @@ typedef enum wf_note_kind {
     WF_NOTE_ERROR     /* a mistake of the script that ended a branch of it */
 } wf_note_kind;
 
-/* A line of the run's story. Recorded once, however often the run is replayed. */
+/* A line of the run's story. Recorded once, however often the run is replayed; an error in each replay that meets it, so that
+ * those of the script in force stand after the log's last "run" or "resume". */
 wf_status wf_note(wf *w, wf_note_kind kind, wf_str text);
 
 /* One bounded turn of the pump: at most about max_work small pieces of work. *wait_ms: how long the caller may sleep

@@ -114,7 +114,7 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     case WFI_REC_CALL:
         return replay_call(s, rec, &meta->call);
     case WFI_REC_NOTE:
-        run->notes++;
+        run->notes += !meta->note.error;
         return WF_OK;
     case WFI_REC_RESERVE:
         e->ceiling = meta->reserve.ceiling;

@@ -25,7 +25,7 @@ struct wf {
     workflow_stage stage;
     wf_memory memory;
     wf_error error;
-    uint32_t notes;       /* made by this process's run of the script */
+    uint32_t notes;       /* made by this process's run of the script, but for errors */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
@@ -691,7 +691,7 @@ wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
     wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
     if ((size_t)kind >= WFI_COUNT(types)) return workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
     wf_trace event = {.type = types[kind], .text = text};
     wfi_env_trace(&w->env, &event);
     return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));

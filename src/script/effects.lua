@@ -4,7 +4,7 @@
 local host, env = ...
 local fail, check_meta, run_effect, read_options = host.fail, host.check_meta, host.run_effect, host.read_options
 local text, duration, may_exec, scope = host.text, host.duration, host.may_exec, host.scope
-local failure, pcall, error = host.failure, host.pcall, env.error
+local failure, uncounted_meta, pcall, error = host.failure, host.uncounted_meta, host.pcall, env.error
 local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type
 local find, format, array = env.string.find, env.string.format, env.json.array
 
@@ -27,7 +27,7 @@ function env.files(...)
     if paths then return paths end
     -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
     local _, message = pcall(fail, "files: " .. e.message)
-    error(failure("script", message, e.agent, e.attempts), 0)
+    error(failure("script", message, e.agent, e.attempts, uncounted_meta), 0)
 end
 
 function env.read(path, from, to)

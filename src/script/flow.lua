@@ -12,6 +12,7 @@ local near, workflow_now = host.near, host.workflow
 local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope
 local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase
 local reject, count_error, status = host.reject, host.count_error, host.status
+local try, names_line, metamethod = host.try, host.names_line, host.metamethod
 local check_schema, random_bits = host.check_schema, host.random
 local pcall = host.pcall
 local error, rawget, setmetatable, tostring, type = env.error, env.rawget, env.setmetatable, env.tostring, env.type
@@ -29,36 +30,66 @@ local LINE, PHASE, ERROR = 0, 1, 2 -- kinds of notes
 
 ---- errors ---------------------------------------------------------------------------------------------------------------
 
-local failure_meta = {
-    __tostring = function(e) return tostring(e.kind) .. ": " .. tostring(e.message) end,
-    __name = "error",
-}
+local function failure_text(e)
+    return tostring(e.kind) .. ": " .. tostring(e.message)
+end
 
-local function failure(kind, message, agent, attempts)
-    return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, failure_meta)
+-- counted: the census has it, so raising it on is no new error.
+local failure_meta = { __tostring = failure_text, __name = "error", counted = true }
+local uncounted_meta = { __tostring = failure_text, __name = "error" } -- an effect's, or one that was only returned
+
+local function failure(kind, message, agent, attempts, meta)
+    return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, meta or failure_meta)
 end
 
 local function is_failure(e)
     return type(e) == "table" and rawget(e, "kind") ~= nil
 end
 
--- What a branch raised or returned, as the table that scripts are promised.
-local function as_failure(e)
-    if is_failure(e) then return e end
+local function text_of(e)
     local ok, message = pcall(tostring, e)
-    return failure("script", ok and message or "an error whose __tostring raises an error")
+    return ok and message or "an error whose __tostring raises an error"
+end
+
+-- What a branch raised or returned, as the table that scripts are promised.
+local function as_failure(e, meta)
+    return is_failure(e) and e or failure("script", text_of(e), nil, nil, meta)
+end
+
+local refused = false -- by a stop of the run; what branches raise then is its doing
+
+local function stopped(e)
+    refused = true
+    error(e, 0)
+end
+
+-- The text of what a branch raised, with its line.
+local function describe(e, where)
+    local message
+    if type(e) == "table" and type(rawget(e, "message")) == "string" then
+        local kind = rawget(e, "kind")
+        message = rawget(e, "message")
+        if kind ~= nil and kind ~= "script" then message = tostring(kind) .. ": " .. message end
+    elseif type(e) == "string" or metamethod(e, "__tostring") ~= nil then
+        message = text_of(e)
+    else
+        message = format("an error without a message: %s", type(e) == "table" and "a table" or tostring(e))
+    end
+    return names_line(message) and message or where .. message
 end
 
 local SAID_MAX, SAID_BYTES = 20, 2000
 local said, said_count = {}, 0
 
--- A mistake of the script that ended a branch: counted, and shown once, for many branches make the same one.
-local function script_error(message)
+-- A mistake of the script ended a branch: it is counted, and shown once, for many branches make the same one.
+local function script_error(e, where)
+    if refused or metamethod(e, "counted") then return end
     count_error()
-    message = sub(message, 1, SAID_BYTES)
-    if said[message] or said_count == SAID_MAX then return end
+    if said_count > SAID_MAX then return end
+    local message = sub(describe(e, where), 1, SAID_BYTES)
+    if said[message] then return end
     said[message], said_count = true, said_count + 1
-    note(ERROR, message)
+    note(ERROR, said_count <= SAID_MAX and message or "more of them, which are only counted")
 end
 
 ---- meta and args ------------------------------------------------------------------------------------------------------------
@@ -198,9 +229,8 @@ end
 local function run_effect(name, input, changes, ms)
     local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)
     if kind == "none" then return value end
-    local e = failure(kind, value, agent, attempts)
-    if attempts == nil then error(e, 0) end -- a stop of the run
-    return nil, e
+    if attempts == nil then stopped(failure(kind, value, agent, attempts)) end
+    return nil, failure(kind, value, agent, attempts, uncounted_meta)
 end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
@@ -218,7 +248,7 @@ local function answer(prompt, o, phase)
         o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
     if kind == "none" then return value, nil, agent, attempts end
     local e = failure(kind, value, agent, attempts)
-    if attempts == nil then error(e, 0) end -- a stop of the run
+    if attempts == nil then stopped(e) end
     return nil, e
 end
 
@@ -276,8 +306,8 @@ local function check_functions(t, name)
 end
 
 -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
--- done(i, ok, ...) gets what a body returned or raised, and may answer true: then the rest is cancelled. place: the next one of
--- this branch, unless it is given.
+-- done(i, ok, ...) gets what a body returned, or what it raised and the line; if it returns true, the rest is cancelled. place:
+-- the next one of this branch, unless it is given.
 local function fan_out(n, body, done, place)
     local me, live, begun, running, over = self(), {}, 0, 0, false
     place = place or scope()
@@ -297,7 +327,7 @@ local function fan_out(n, body, done, place)
             local i = begun
             live[i] = false -- room for it, before there is something to lose
             live[i] = spawn(place, i, function()
-                local result = pack(pcall(body, i))
+                local result = pack(try(body, i))
                 live[i] = nil
                 running = running - 1
                 if done(i, unpack(result, 1, result.n)) then cancel_rest() end
@@ -317,15 +347,14 @@ local function fan_out(n, body, done, place)
     end
 end
 
--- Sorts out how a branch ended. A raise, or nil and an error: failed. A bare nil: dropped on purpose.
+-- Sorts out how a branch ended. A raise (then e is the line), or nil and an error: failed. A bare nil: dropped on purpose.
 local function judge(ok, value, e)
     if not ok then
-        local failed = as_failure(value)
-        if not is_failure(value) then script_error(failed.message) end
-        return "failed", failed
+        script_error(value, e)
+        return "failed", as_failure(value)
     end
     if value ~= nil then return "value", value end
-    if e ~= nil then return "failed", as_failure(e) end
+    if e ~= nil then return "failed", as_failure(e, uncounted_meta) end
     return "dropped"
 end
 
@@ -335,8 +364,10 @@ local function failure_list(list, at, dropped, n)
     local e = list[1] and list[1].error
     local kind, message = e and rawget(e, "kind"), format("%d of %d failed", #list, n)
     if e then message = format("%s: %s: %s", message, tostring(kind), tostring(rawget(e, "message"))) end
-    local fields = { at = at, dropped = dropped, kind = kind, message = message }
-    return setmetatable(list, array({ __index = fields, __tostring = function() return message end }))
+    local fields, counted = { at = at, dropped = dropped, kind = kind, message = message }, #list > 0
+    for i = 1, #list do counted = counted and metamethod(list[i].error, "counted") end
+    local meta = { __index = fields, __tostring = function() return message end, counted = counted }
+    return setmetatable(list, array(meta))
 end
 
 -- Runs the bodies and sorts out how they ended: value(i, v) gets what succeeded, and may answer true to cancel the rest.
@@ -440,4 +471,4 @@ end
 env.math.random = env.random
 
 host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out
-host.text, host.duration, host.failure = text, duration, failure
+host.text, host.duration, host.failure, host.uncounted_meta = text, duration, failure, uncounted_meta

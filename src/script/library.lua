@@ -6,6 +6,7 @@
 local host, env = ...
 local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out
 local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools
+local names_line = host.names_line
 local error, type = env.error, env.type
 local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub
 local lower, match, sub = env.string.lower, env.string.match, env.string.sub
@@ -268,7 +269,10 @@ function env.workflow(name, args)
         workflow_now(inside)
         return ended(where .. ": ", body())
     end, function(_, ...) result = pack(...) end)
-    if not result[1] then error(result[2], 0) end
+    if not result[1] then
+        local e, raised_at = result[2], result[3]
+        error(type(e) == "string" and not names_line(e) and raised_at .. e or e, 0)
+    end
     return unpack(result, 2, result.n)
 end
 

@@ -9,6 +9,7 @@
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
 #define METER_FRESH ((size_t)32 << 10)      /* bytes allocated from which on the collector has a turn */
+#define METER_SHARE 32                      /* ... or this part of those in use, where that is more */
 #define METER_PACE  ((size_t)16 << 10)      /* bytes allocated for which it takes a step: a cycle is over long before */
                                             /* the memory in use has doubled */
 #define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
@@ -110,6 +111,24 @@ WFI wfi_meter *wfi_meter_of(lua_State *L) {
     return meter;
 }
 
+static size_t meter_used(const wfi_meter *m, size_t *limit) {
+    wf_heap_use use;
+    wf_heap_stats(m->heap, &use);
+    *limit = use.limit;
+    return use.used;
+}
+
+static void meter_set_hook(const wfi_meter *m, lua_State *L, int count) {
+    if (lua_gethookcount(L) == count) return; /* it takes a walk over all calls, of which a recursion has many */
+    lua_sethook(L, m->hook, LUA_MASKCOUNT, count);
+}
+
+/* Much was allocated: the hook runs next. Of small pieces, as a deep recursion takes, more is much where more is in use. */
+static void meter_hurry(const wfi_meter *m, size_t more) {
+    size_t limit;
+    if (more >= METER_FRESH || m->fresh >= meter_used(m, &limit) / METER_SHARE) meter_set_hook(m, m->running, 1);
+}
+
 /* Of every allocation that is to give more: whether an earlier one was refused for good. Lua answers a refusal with a full
  * collection, which asks for nothing, and then asks for the same again. The auxiliary library's buffers ask once: then the
  * next request is another one. */
@@ -124,13 +143,14 @@ static void meter_judge(wfi_meter *m, const void *p, size_t n, bool refused) {
 /* For p NULL, `old` is the type of what the memory is for. */
 WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     wfi_meter *m = meter;
-    if (!p && old == LUA_TSTRING && n > m->text_max) return NULL;
+    bool text = !p && old == LUA_TSTRING;
+    if (text && n > m->text_max) return NULL;
     void *q = wf_heap_resize(m->heap, p, n);
     size_t more = p && n <= old ? 0 : n;
     if (more > 0) meter_judge(m, p, n, !q);
     m->fresh += more;
-    if (more > m->largest) m->largest = more;
-    if (m->running && m->fresh >= METER_FRESH) lua_sethook(m->running, m->hook, LUA_MASKCOUNT, 1);
+    if (text && n > m->largest) m->largest = n;
+    if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
     return q;
 }
 
@@ -166,15 +186,26 @@ WFI void wfi_meter_begin(wfi_meter *m) {
     m->stuck = 0;
 }
 
-WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
-    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked;
-    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
-    m->interval = passed >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
-    if (m->interval > most || m->interval <= 0) m->interval = most;
-    if (passed > METER_GAP_MS) passed = METER_GAP_MS;
+/* Charges the time since the last look, and returns it. */
+static uint64_t meter_charge(wfi_meter *m) {
+    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < METER_GAP_MS ? passed : METER_GAP_MS;
     m->looked = now;
-    m->busy += passed;
-    m->stuck = interruptible ? 0 : m->stuck + passed;
+    m->busy += most;
+    m->stuck += most;
+    return passed;
+}
+
+WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
+    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
+    m->interval = meter_charge(m) >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
+    if (m->interval > most || m->interval <= 0) m->interval = most;
+    if (interruptible) m->stuck = 0;
+}
+
+WFI void wfi_meter_hook(lua_State *L, int count) {
+    wfi_meter *m = wfi_meter_of(L);
+    meter_set_hook(m, L, count);
+    (void)meter_charge(m); /* the hook's own time says nothing of the code's pace */
 }
 
 /* ---- the collector ---- */
@@ -186,13 +217,6 @@ WFI void wfi_meter_adopt(lua_State *L) {
     lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
     lua_gc(L, LUA_GCSTOP);
     m->due = METER_LEAST;
-}
-
-static size_t meter_used(const wfi_meter *m, size_t *limit) {
-    wf_heap_use use;
-    wf_heap_stats(m->heap, &use);
-    *limit = use.limit;
-    return use.used;
 }
 
 /* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */

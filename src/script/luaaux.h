@@ -51,7 +51,7 @@ typedef struct wfi_meter {
     size_t text_max;    /* bytes of one text */
     size_t fresh;       /* bytes allocated that the collector has not worked for yet */
     size_t due;         /* bytes in use from which on the next cycle begins */
-    size_t largest;     /* allocation ever made */
+    size_t largest;     /* text ever made */
     int interval;       /* of the hook's calls, in instructions */
     const void *wanted; /* of the allocation refused last: what it was to enlarge, */
     size_t wanted_n;    /* ... and to how much */
@@ -77,6 +77,8 @@ WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
 WFI void wfi_meter_turn(lua_State *L);
 /* When the hook is to be called next, in instructions. */
 WFI int wfi_meter_interval(const wfi_meter *m);
+/* Has the running coroutine's hook called every `count` instructions. */
+WFI void wfi_meter_hook(lua_State *L, int count);
 /* Whether memory is short: little more is to be begun that keeps some. Looks for garbage first, for a few milliseconds. */
 WFI bool wfi_meter_short(lua_State *L);
 /* Whether memory has run out: then nothing that code still does may be recorded. */

@@ -102,7 +102,7 @@ static void rules_hook(lua_State *L, lua_Debug *frame) {
     wfi_meter_look(&f->meter, true);
     bool over = rules_over(r, f);
     wfi_meter_turn(L);
-    lua_sethook(L, rules_hook, LUA_MASKCOUNT, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
+    wfi_meter_hook(L, over ? 1 : wfi_meter_interval(&f->meter)); /* no pcall gets far */
     if (over) luaL_error(L, RULES_ENDLESS);
     if (lua_isyieldable(L) && f->meter.busy - r->slice >= RULES_SLICE_MS) lua_yield(L, 0);
 }
@@ -178,6 +178,7 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
         return false;
     }
     if (!(named && r->config.read ? rules_read_named(r, f) : rules_read_any(f))) return false;
+    f->text = wf_heap_resize(r->heap, f->text, f->text_len + 1); /* gives the rest back: shrinking cannot fail */
     if (f->text_len == RULES_FILE_MAX) rules_set_error(f, f->name, "this is no rules file: it is over 1 MiB");
     return f->text_len < RULES_FILE_MAX;
 }

@@ -114,7 +114,7 @@ static uint64_t script_fnv(const char *p) {
 }
 
 /* User values of a branch's userdata. */
-enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_VALUES = SCRIPT_WORKFLOW };
+enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_RAISED, SCRIPT_VALUES = SCRIPT_RAISED };
 
 static void script_push_branch(lua_State *L, const script_branch *b) {
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
@@ -433,6 +433,84 @@ static int script_reject(lua_State *L) {
     return 0;
 }
 
+/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
+static unsigned long script_line_number(const char *message, wf_str name) {
+    const bool cut = name.len >= LUA_IDSIZE; /* Lua shows the end of a long name */
+    const size_t dots = cut ? 3 : 0, shown = cut ? LUA_IDSIZE - 1 - dots : name.len;
+    if (name.len == 0 || strncmp(message, "...", dots) != 0) return 0;
+    message += dots;
+    if (strncmp(message, name.ptr + (name.len - shown), shown) != 0 || message[shown] != ':') return 0;
+    return strtoul(message + shown + 1, NULL, 10);
+}
+
+/* The same for the script and all workflows that it has loaded, with the source. */
+static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
+    const wf_script_config *c = &script_of(L)->config;
+    unsigned long number = script_line_number(message, c->name);
+    *source = c->source;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
+    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        wf_str name;
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
+        number = script_line_number(message, name);
+    }
+    return number;
+}
+
+/* names_line(message): whether it begins with a line of the script, or of a workflow that it loaded. */
+static int script_names_line(lua_State *L) {
+    wf_str source;
+    lua_pushboolean(L, script_find_line(L, luaL_checkstring(L, 1), &source) > 0);
+    return 1;
+}
+
+/* Pushes "NAME:LINE: " of the line that a branch is at, or, where it runs none of the script's, the one that started it. */
+static void script_push_where(lua_State *L, const script_branch *b) {
+    lua_Debug frame;
+    for (; b; b = b->parent) {
+        for (int i = 0; i < SCRIPT_FRAMES && lua_getstack(b->co, i, &frame); i++) {
+            lua_getinfo(b->co, "Sl", &frame);
+            if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+            lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+/* The message handler of try: keeps the place, which is gone once the error is caught. */
+static int script_raised(lua_State *L) {
+    const script_branch *b = script_of(L)->current;
+    script_push_branch(L, b);
+    script_push_where(L, b);
+    lua_setiuservalue(L, -2, SCRIPT_RAISED);
+    lua_settop(L, 1);
+    return 1;
+}
+
+static int script_tried(lua_State *L, int status, lua_KContext context) {
+    const script_branch *b = script_of(L)->current;
+    (void)context;
+    if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
+    if (wfi_lua_caught(L, status)) return lua_error(L);
+    lua_pushboolean(L, false);
+    lua_insert(L, -2);
+    script_push_branch(L, b);
+    if (lua_getiuservalue(L, -1, SCRIPT_RAISED) != LUA_TSTRING) script_push_where(L, b); /* no handler saw it */
+    lua_replace(L, -2);
+    return 3;
+}
+
+/* try(f, ...), once in a branch: as pcall, but the line that raised an error stands behind it, as "NAME:LINE: ". */
+static int script_try(lua_State *L) {
+    lua_pushcfunction(L, script_raised);
+    lua_insert(L, 1);
+    lua_pushboolean(L, true); /* stands before the results */
+    lua_insert(L, 2);
+    return script_tried(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 1, 0, script_tried), 0);
+}
+
 /* A branch was ended by a mistake of the script. */
 static int script_count_error(lua_State *L) {
     script_of(L)->errors++;
@@ -556,7 +634,7 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     (void)frame;
     wfi_meter_look(&s->meter, can_yield);
     wfi_meter_turn(L);
-    lua_sethook(L, script_hook, LUA_MASKCOUNT, wfi_meter_interval(&s->meter));
+    wfi_meter_hook(L, wfi_meter_interval(&s->meter));
     if (can_yield) {
         if (script_endless(s) || script_slice_over(s)) lua_yield(L, 0);
         return;
@@ -626,6 +704,8 @@ static void script_open_host(lua_State *L, int host) {
                                          {"drop", script_drop},
                                          {"reject", script_reject},
                                          {"count_error", script_count_error},
+                                         {"try", script_try},
+                                         {"names_line", script_names_line},
                                          {"note", script_note},
                                          {"print", script_print},
                                          {"status", script_status},
@@ -714,27 +794,6 @@ static int script_setup(lua_State *L) {
 }
 
 /* ---- the end ---- */
-
-/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
-static unsigned long script_line_number(const char *message, wf_str name) {
-    if (name.len == 0 || strncmp(message, name.ptr, name.len) != 0 || message[name.len] != ':') return 0;
-    return strtoul(message + name.len + 1, NULL, 10);
-}
-
-/* The same for the script and all workflows that it has loaded, with the source. */
-static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
-    const wf_script_config *c = &script_of(L)->config;
-    unsigned long number = script_line_number(message, c->name);
-    *source = c->source;
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
-    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
-        wf_str name;
-        name.ptr = lua_tolstring(L, -2, &name.len);
-        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
-        number = script_line_number(message, name);
-    }
-    return number;
-}
 
 /* Adds "\nNUMBER | the line" for the line that a message names. */
 static void script_add_line(luaL_Buffer *out, const char *message) {

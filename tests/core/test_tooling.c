@@ -333,7 +333,10 @@ static void test_memory_runs_out(void **state) {
         rig_ask(&r, "l9 l3 c5 l4 l2 x");
         env->heap.allocs = 0;
         env->heap.fail_at = n;
-        wf_delivery d = rig_take(&r);
+        wf_delivery d;
+        wf_status status = fake_deliver(r.f, r.w, &d);
+        if (status == WF_E_MEMORY) status = fake_deliver(r.f, r.w, &d); /* the answer is still next */
+        assert_int_equal(status, WF_OK);
         bool over = env->heap.allocs < n;
         if (d.kind == WF_KIND_NONE)
             assert_string_equal(answers, "0=look 9|1=look 3|2=change 5|3=look 4|4=look 2|5=the fake has no nothing");

@@ -3,6 +3,7 @@
 itself. WF is the command (build/wf)."""
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ import time
 from lib.tap import case, done
 
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
-INNER = "exec:%s agent --model rules:model.lua" % WF
+INNER = "exec:%s agent --model rules:model.lua" % shlex.quote(WF)
 AGENTS = 200
 
 SCRIPT = """
@@ -177,7 +178,7 @@ def command(folder):
     process = subprocess.Popen([WF, "agent", "--model", "exec:touch asked; sleep 1000"], cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     process.stdin.write(b'{"prompt":"x"}')
     process.stdin.close()
-    while not os.path.exists(os.path.join(folder, "asked")):
+    while process.poll() is None and not os.path.exists(os.path.join(folder, "asked")):
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
     out = process.stdout.read()

@@ -920,11 +920,12 @@ static void test_git_as_file_moved(void **state) {
 
 /* Two commands at a time: what the second one finds is the first one's, and not to be made again. */
 static void git_overlapping(const char *how, const char *expected) {
-    const char *const argv[2][4] = {
-        {"sh", "-c",
-         "mkdir evil; echo evil >evil/config; rm -f .git; ln -s evil .git; while [ ! -e go ]; do sleep 0.02; done",
-         NULL},
-        {"sh", "-c", "touch go; while [ -e go ]; do sleep 0.02; done", NULL}};
+    const char *const argv[2][4] = {{"sh", "-c",
+                                     "mkdir evil; echo evil >evil/config; rm -f .git; ln -s evil .git; touch first; "
+                                     "while [ -e first ]; do sleep 0.02; done",
+                                     NULL},
+                                    {"sh", "-c", "touch second; while [ -e second ]; do sleep 0.02; done", NULL}};
+    static const char *const begun[] = {"first", "second"};
     uint32_t place[2];
     assert_int_equal(system(at("cd %s && %s", root, how)), 0);
     int fd = open(root, O_RDONLY | O_DIRECTORY);
@@ -933,15 +934,15 @@ static void git_overlapping(const char *how, const char *expected) {
     for (size_t i = 0; i < 2; i++) {
         spec s = spec_of(argv[i], PATIENCE);
         place[i] = start(&s);
-        while (access(at("%s/%s", root, i == 0 ? ".git/config" : "go"), F_OK) != 0 ||
-               strcmp(get(at("%s/.git/config", root)), "evil\n") != 0)
-            if (children.at[place[0]].state != WFI_CHILD_RUNNING) break;
+        while (access(at("%s/%s", root, begun[i]), F_OK) != 0)
+            usleep(1000);
     }
-    while (children.at[place[0]].state != WFI_CHILD_DONE)
-        turn();
-    unlink(at("%s/go", root));
-    while (children.at[place[1]].state != WFI_CHILD_DONE)
-        turn();
+    assert_string_equal(get(at("%s/.git/config", root)), "evil\n");
+    for (size_t i = 0; i < 2; i++) {
+        unlink(at("%s/%s", root, begun[i]));
+        while (children.at[place[i]].state != WFI_CHILD_DONE)
+            turn();
+    }
     assert_string_equal(get(at("%s/.git/config", root)), expected);
     memset(first_guard, 0, sizeof first_guard);
     for (size_t i = 0; i < 2; i++)

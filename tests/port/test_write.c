@@ -464,6 +464,8 @@ static void test_permissions(void **state) {
     mkdir(at("fixed"), 0755);
     put("fixed/file", "old\n");
     chmod(at("fixed/file"), 0666);
+    chmod(at("fixed"), 0555); /* for the tests' own user too, who may not be root */
+    chmod(at("src"), 0555);
     mkdir(at("open"), 0777);
     chmod(at("open"), 0777);
     put("open/fixed", "old\n");
