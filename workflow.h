@@ -129,7 +129,7 @@ typedef struct wf_error {
     X(WF_KIND_AUTH, "auth")           /* key, permission or model name refused: stops the run */                       \
     X(WF_KIND_CONTEXT, "context")     /* the conversation or the reply outgrew the model */                            \
     X(WF_KIND_BUDGET, "budget")       /* the budget would be overshot */                                               \
-    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can mend */                      \
+    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can fix */                       \
     X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
     X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
     X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
@@ -189,7 +189,7 @@ typedef struct wf_response {
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
  * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
  * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
- * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody mends something. */
+ * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
     /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
@@ -242,7 +242,7 @@ typedef struct wf_tool_ops {
     uint32_t (*ready)(void *ctx, uint32_t *tickets, uint32_t max);
     uint64_t (*due)(void *ctx);
     /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
-     * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
+     * would fix that, in words for the model; constant or living until the next call of these ops. May be NULL. */
     wf_str (*refusal)(void *ctx, wf_str name);
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
@@ -11975,7 +11975,7 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
 /* Says which tool the run does not have. */
 static wf_status workflow_no_tool(wf *w, wf_str name) {
     static const char before[] = "tools: this run has no '",
-                      after[] = "'; mend its name, or allow it: --allow read,write,bash";
+                      after[] = "'; fix its name, or allow it: --allow read,write,bash";
     char *out = w->no_tool;
     name = wfi_utf8_clip(name, sizeof w->no_tool - sizeof before - sizeof after);
     wfi_copy(out, before, sizeof before - 1);
@@ -18315,7 +18315,7 @@ static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
     return g->buf != NULL;
 }
 
-/* "could not ACTION: REASON". The numbers that a user can mend have words of their own. */
+/* "could not ACTION: REASON". The numbers that a user can fix have words of their own. */
 static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
     if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
         wfi_work_error(w, "the command was not started, for we could not ");
@@ -18327,7 +18327,7 @@ static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *na
     wfi_work_error(w, "cannot run \"");
     wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
     if (end->error == ENOENT)
-        wfi_work_puts(w, "\": there is no such program; install it, or mend its name or PATH");
+        wfi_work_puts(w, "\": there is no such program; install it, or fix its name or PATH");
     else if (end->error == EACCES)
         wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
@@ -24174,7 +24174,7 @@ static const char *const wfi_library[] = {
     "\n",
     "local function read_agent_type(source, name)\n",
         "local front, system = split_front(source)\n",
-        "if not front then fail(format(\"agent: the agent type '%s' begins with --- and has no second line of ---: what it may do is not to be told; mend %s.md\", name, name)) end\n",
+        "if not front then fail(format(\"agent: the agent type '%s' begins with --- and has no second line of ---: what it may do cannot be told; fix %s.md\", name, name)) end\n",
         "return {\n",
             "system = system ~= \"\" and system or nil,\n",
             "tools = listed_tools(front.tools, front.disallowedtools),\n",

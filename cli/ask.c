@@ -166,7 +166,7 @@ static bool ask_from_file(cli_ask *a, cli_reply *r) {
         char *question = ask_member(r, "question", &len);
         cli_reply_error(
             r,
-            "--answers: \"%.*s\" is none of the choices of the question \"%.*s\"; mend the file, then resume with "
+            "--answers: \"%.*s\" is none of the choices of the question \"%.*s\"; fix the file, then resume with "
             "--retry-failed",
             (int)(answer.len < 200 ? answer.len : 200), answer.ptr, (int)(len < 300 ? len : 300), question);
         free(question);

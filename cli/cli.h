@@ -10,7 +10,7 @@
 typedef enum cli_exit {
     CLI_OK = 0,
     CLI_USAGE = 2,       /* nothing was run */
-    CLI_SOME_FAILED = 3, /* completed, some agents failed */
+    CLI_SOME_FAILED = 3, /* completed, but agents or branches of the script failed */
     CLI_SCRIPT = 4,
     CLI_BUDGET = 5,
     CLI_CANCELLED = 6,

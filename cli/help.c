@@ -42,6 +42,9 @@ static const char *const help_run[] = {
     "After -- stand the script's args as key=value. Numbers, true, false and null are themselves, all else is a",
     "string. Together with --args they go into its object.",
     "",
+    "At the end it prints a census: agents done, failed (whether or not the script went on without them), cached,",
+    "dropped, cancelled, not run; and branches that an error of the script ended.",
+    "",
     "`wf help models` has the models, their keys and their prices.",
     "",
     "An agent's model can be written in Lua: --model rules:FILE.lua, a file that returns function(request). It gets "
@@ -52,10 +55,14 @@ static const char *const help_run[] = {
     NULL};
 
 static const char *const help_check[] = {
-    "wf check SCRIPT [options] [-- key=value ...]", "",
+    "wf check SCRIPT [options] [-- key=value ...]",
+    "",
     "Loads the script and runs it dry: every agent is answered at once by a stub, with a dull value that fits its "
     "schema",
-    "or a few words. Prints phases, agents, tokens and what they would cost. Nothing is sent, nothing is kept.", NULL};
+    "or a few words. Prints phases, agents, tokens and what they would cost. Nothing is sent, nothing is kept.",
+    "",
+    "An error that the script raises, in a branch too, is printed with its line, and the exit code is 4.",
+    NULL};
 
 static const char *const help_resume[] = {
     "wf resume [LOG] [options]",
@@ -132,10 +139,14 @@ static const char *const help_help[] = {
 
 static const char *const help_exits[] = {"",
                                          "Exit codes: 0 completed, every agent well; 2 usage, nothing was run; 3 "
-                                         "completed, some agents failed; 4 the script",
-                                         "failed; 5 budget spent; 6 cancelled; 7 deadline; 70 internal error; 74 log "
-                                         "or result could not be written or read;",
-                                         "75 paused, resume later; 78 key, permission or model name refused.", NULL};
+                                         "completed, but agents failed, or",
+                                         "script errors ended branches; 4 the script failed; 5 budget spent; 6 "
+                                         "cancelled; 7 deadline; 70 internal error;",
+                                         "74 log or result could not be written or read; 75 paused (the provider's "
+                                         "limit, or out of script memory: wf",
+                                         "resume LOG --memory SIZE), resume later; 78 key, permission or model name "
+                                         "refused.",
+                                         NULL};
 
 /* clang-format off */
 static const char *const help_models[] = {
@@ -213,6 +224,9 @@ static const char *const help_script[] = {
     "                              None: nil and failures",
     "  failures                    a list of {index=, error=}; failures.at[i], failures.dropped[i] tell of branch i",
     "                              prints as: 3 of 8 failed: budget: ...; and has the kind of the first one",
+    "  An error that a branch raises and the script does not catch with pcall is a script error: it is printed with its file and",
+    "  line, counted (\"2 branches failed: script errors\"), and sets exit code 3. An agent's error that is raised on, as in",
+    "  assert(agent(...)), is counted as that agent's failure alone.",
     "",
     "Patterns",
     "  verify(claim, opts)         \"yes\", \"no\" or \"not run\", and details: an agent for each of opts.lenses (\"correctness\",",
@@ -260,7 +274,9 @@ static const char *const help_script[] = {
     "",
     "The same run each time: results arrive in the log's order, live and in a replay; pairs and json.encode go in the order",
     "of keys; table.sort is stable. There is no io, os, require, debug, coroutine, collectgarbage. An undefined global is an",
-    "error that names the near one. Endless code, wild patterns and greedy memory are stopped, pcall or not.",
+    "error that names the near one. What pcall does not catch: 30 s of work without waiting for anything fail the script; a",
+    "script that needs more memory than it has pauses, nothing is lost: wf resume LOG --memory SIZE goes on. A text of more",
+    "than 12 MiB is an error.",
     "",
     "Not in this build yet: apply; judge, until_dry, tournament, critic, repair_loop, sweep; and of agent's option isolation.",
     NULL};

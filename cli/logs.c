@@ -28,7 +28,7 @@ bool cli_logs_exists(const char *path) {
 }
 
 static cli_exit logs_cannot(const char *what, const char *path) {
-    return cli_fail(CLI_IO, "cannot %s %s: %s; mend that, or name another place with --log FILE", what, path,
+    return cli_fail(CLI_IO, "cannot %s %s: %s; fix that, or name another place with --log FILE", what, path,
                     strerror(errno));
 }
 

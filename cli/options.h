@@ -67,7 +67,7 @@ typedef struct cli_options {
     bool own_budget;      /* the budget is not the user's: --yes stands for it */
 } cli_options;
 
-/* Both answer CLI_OK, or CLI_USAGE after one line that names the thing and the mend. */
+/* Both answer CLI_OK, or CLI_USAGE after one line that names the thing and the fix. */
 cli_exit cli_options_parse(cli_options *o, int argc, char **argv);
 /* Takes what was not given from a log's settings; texts are checked again. */
 cli_exit cli_options_restore(cli_options *o, wf_str settings);

@@ -239,7 +239,8 @@ static cli_exit run_open_out(run_job *job) {
         return cli_fail(CLI_USAGE, "-o %s: the result would overwrite the run's own log or script; name another file",
                         path);
     job->out = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-    return job->out >= 0 ? CLI_OK : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s", path, strerror(errno));
+    return job->out >= 0 ? CLI_OK
+                         : cli_fail(CLI_USAGE, "-o %s: cannot write it: %s; name another file", path, strerror(errno));
 }
 
 static cli_exit run_close_out(const run_job *job, cli_exit code) {

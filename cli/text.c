@@ -272,8 +272,10 @@ static bool text_read_all(FILE *f, const char *path, size_t max, wf_str *out) {
         text = more;
     }
     if (!text) return cli_fail(CLI_USAGE, "cannot read %s: no memory", path), false;
-    if (ferror(f)) return cli_fail(CLI_USAGE, "cannot read %s: %s", path, strerror(errno)), free(text), false;
-    if (len > max) return cli_fail(CLI_USAGE, "%s: larger than %zu bytes", path, max), free(text), false;
+    if (ferror(f))
+        return cli_fail(CLI_USAGE, "cannot read %s: %s; check the path", path, strerror(errno)), free(text), false;
+    if (len > max)
+        return cli_fail(CLI_USAGE, "%s: larger than %zu bytes; make it smaller", path, max), free(text), false;
     *out = wf_str_of(text, len);
     return true;
 }

@@ -76,7 +76,7 @@ static cli_exit world_fail(const char *log, const wf_error *e, const char *text)
     case WF_E_BUSY:
         return cli_fail(CLI_IO, "%s", text);
     case WF_E_NOT_FOUND:
-        return cli_fail(CLI_USAGE, "%s", text);
+        return cli_fail(CLI_USAGE, "%s; wf runs lists the logs of a folder", text);
     case WF_E_LIMIT:
     case WF_E_CONFIG:
         return cli_fail(CLI_USAGE, "%s: %s", log, text);

@@ -45,7 +45,7 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
 cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet);
 void cli_world_close(cli_world *w);
 
-/* Says what is wrong with the log, and the mend. */
+/* Says what is wrong with the log, and the fix. */
 cli_exit cli_world_fail(const cli_world *w, wf_status status);
 
 #endif

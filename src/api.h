@@ -111,7 +111,7 @@ typedef struct wf_error {
     X(WF_KIND_AUTH, "auth")           /* key, permission or model name refused: stops the run */                       \
     X(WF_KIND_CONTEXT, "context")     /* the conversation or the reply outgrew the model */                            \
     X(WF_KIND_BUDGET, "budget")       /* the budget would be overshot */                                               \
-    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can mend */                      \
+    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can fix */                       \
     X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
     X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
     X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
@@ -171,7 +171,7 @@ typedef struct wf_response {
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
  * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
  * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
- * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody mends something. */
+ * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
     /* 1..n bytes, AGAIN; WF_END: the answer is there already, so nothing more need be sent */
@@ -224,7 +224,7 @@ typedef struct wf_tool_ops {
     uint32_t (*ready)(void *ctx, uint32_t *tickets, uint32_t max);
     uint64_t (*due)(void *ctx);
     /* A model asked for a tool that is not among the config's; `name` is as it wrote it, JSON-escaped. Why there is none, and what
-     * would mend that, in words for the model; constant or living until the next call of these ops. May be NULL. */
+     * would fix that, in words for the model; constant or living until the next call of these ops. May be NULL. */
     wf_str (*refusal)(void *ctx, wf_str name);
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */

@@ -510,7 +510,7 @@ static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *m
 /* Says which tool the run does not have. */
 static wf_status workflow_no_tool(wf *w, wf_str name) {
     static const char before[] = "tools: this run has no '",
-                      after[] = "'; mend its name, or allow it: --allow read,write,bash";
+                      after[] = "'; fix its name, or allow it: --allow read,write,bash";
     char *out = w->no_tool;
     name = wfi_utf8_clip(name, sizeof w->no_tool - sizeof before - sizeof after);
     wfi_copy(out, before, sizeof before - 1);

@@ -45,7 +45,7 @@ static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
     return g->buf != NULL;
 }
 
-/* "could not ACTION: REASON". The numbers that a user can mend have words of their own. */
+/* "could not ACTION: REASON". The numbers that a user can fix have words of their own. */
 static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
     if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
         wfi_work_error(w, "the command was not started, for we could not ");
@@ -57,7 +57,7 @@ static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *na
     wfi_work_error(w, "cannot run \"");
     wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
     if (end->error == ENOENT)
-        wfi_work_puts(w, "\": there is no such program; install it, or mend its name or PATH");
+        wfi_work_puts(w, "\": there is no such program; install it, or fix its name or PATH");
     else if (end->error == EACCES)
         wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)

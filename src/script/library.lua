@@ -189,7 +189,7 @@ end
 
 local function read_agent_type(source, name)
     local front, system = split_front(source)
-    if not front then fail(format("agent: the agent type '%s' begins with --- and has no second line of ---: what it may do is not to be told; mend %s.md", name, name)) end
+    if not front then fail(format("agent: the agent type '%s' begins with --- and has no second line of ---: what it may do cannot be told; fix %s.md", name, name)) end
     return {
         system = system ~= "" and system or nil,
         tools = listed_tools(front.tools, front.disallowedtools),

@@ -469,15 +469,17 @@ static void test_header_outlives_the_edit(void **state) {
     rig_end(&r);
 }
 
-/* Notes are recorded once, however often the run is killed and replayed. */
+/* Notes are recorded once, however often the run is killed and replayed; errors in each life. */
 static void test_notes_once(void **state) {
     rig r;
-    uint32_t notes = 0;
+    uint32_t notes = 0, errors = 0;
+    wf_str error;
     (void)state;
     rig_init(&r, 1, NULL, 0);
     rig_start(&r);
     for (int life = 0; life < 4; life++) {
         if (life > 0) rig_crash(&r, FAKE_SYNCED);
+        assert_int_equal(wf_note(r.w, WF_NOTE_ERROR, WF_STR("error")), WF_OK);
         for (int i = 0; i <= life; i++)
             assert_int_equal(wf_note(r.w, WF_NOTE_LINE, WF_STR("line")), WF_OK);
         at_place(&r, life % 2 ? "odd" : "even",
@@ -491,9 +493,13 @@ static void test_notes_once(void **state) {
     rig_block(&r);
     assert_int_equal(wf_run_load(r.w), WF_OK);
     wf_record rec;
-    for (uint64_t at = 0; wf_record_next(r.w, &at, &rec) == WF_OK;)
-        notes += strcmp(rec.type, "note") == 0;
+    for (uint64_t at = 0; wf_record_next(r.w, &at, &rec) == WF_OK;) {
+        bool note = strcmp(rec.type, "note") == 0, is_error = wf_json_member(rec.json, WF_STR("error"), &error);
+        notes += note && !is_error;
+        errors += note && is_error;
+    }
     assert_int_equal(notes, 4);
+    assert_int_equal(errors, 4);
     rig_end(&r);
 }
 

@@ -86,7 +86,7 @@ static void agent_refuses_wrong_arguments(void **state) {
         {"agent('x', { check = 1 })", "!agent: check takes a function"},
         {"agent('x', { tools = 1 })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = { print } })", "!agent: tools takes a list of names"},
-        {"agent('x', { tools = { 'raed' } })", "!tools: this run has no 'raed'; mend its name"},
+        {"agent('x', { tools = { 'raed' } })", "!tools: this run has no 'raed'; fix its name"},
         {"agent('x', { tools = { read = true } })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = { '' } })", "!agent: tools takes a list of names"},
         {"agent('x', { tools = '' })", "!agent: tools takes a list of names"},
