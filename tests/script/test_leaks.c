@@ -50,7 +50,7 @@ static void count_here(void *ctx, const wf_trace *event) {
 
 static stage *stage_for(const stage_file *files, uint64_t seed) {
     stage *s = stage_new(seed, NULL, 0);
-    s->script_size = 64u << 20; /* a stack that overflows takes some of it */
+    s->script_size = 128u << 20; /* a stack that overflows takes most of it */
     s->files = files;
     s->f->platform.trace = count_here;
     s->config.max_agents = s->config.max_calls = 20000;
