@@ -8,18 +8,18 @@
 
 #define LUAAUX_FRAMES 64 /* looked at for the script's line; our own never nest that deep */
 
-#define METER_FRESH ((size_t)32 << 10)      /* bytes allocated from which on the collector has a turn */
-#define METER_SHARE 32                      /* ... or this part of those in use, where that is more */
-#define METER_PACE  ((size_t)16 << 10)      /* bytes allocated for which it takes a step: a cycle is over long before */
-                                            /* the memory in use has doubled */
-#define METER_STEP_LOG2 11                  /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
-#define METER_TURN_MS   5                   /* of its steps at a time */
-#define METER_GAP_MS    100                 /* more between two looks is not the code's doing */
-#define METER_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
-#define METER_LOOK      10000               /* instructions between two looks, */
-#define METER_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
-#define METER_BEHIND    100                 /* ... and where the collector has more to do */
-#define METER_SLOW_MS   4                   /* between two looks: then the next one comes sooner */
+#define LUAAUX_FRESH ((size_t)32 << 10) /* bytes allocated from which on the collector has a turn */
+#define LUAAUX_SHARE 32                 /* ... or this part of those in use, where that is more */
+#define LUAAUX_PACE  ((size_t)16 << 10) /* bytes allocated for which it takes a step: a cycle is over long before */
+                                        /* the memory in use has doubled */
+#define LUAAUX_STEP_LOG2 11             /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
+#define LUAAUX_TURN_MS   5              /* of its steps at a time */
+#define LUAAUX_GAP_MS    100            /* more between two looks is not the code's doing */
+#define LUAAUX_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
+#define LUAAUX_LOOK      10000               /* instructions between two looks, */
+#define LUAAUX_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
+#define LUAAUX_BEHIND    100                 /* ... and where the collector has more to do */
+#define LUAAUX_SLOW_MS   4                   /* between two looks: then the next one comes sooner */
 
 WFI void wfi_lua_where(lua_State *L, int level) {
     lua_Debug frame;
@@ -126,7 +126,7 @@ static void meter_set_hook(const wfi_meter *m, lua_State *L, int count) {
 /* Much was allocated: the hook runs next. Of small pieces, as a deep recursion takes, more is much where more is in use. */
 static void meter_hurry(const wfi_meter *m, size_t more) {
     size_t limit;
-    if (more >= METER_FRESH || m->fresh >= meter_used(m, &limit) / METER_SHARE) meter_set_hook(m, m->running, 1);
+    if (more >= LUAAUX_FRESH || m->fresh >= meter_used(m, &limit) / LUAAUX_SHARE) meter_set_hook(m, m->running, 1);
 }
 
 /* Of every allocation that is to give more: whether an earlier one was refused for good. Lua answers a refusal with a full
@@ -150,7 +150,7 @@ WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n) {
     if (more > 0) meter_judge(m, p, n, !q);
     m->fresh += more;
     if (text && n > m->largest) m->largest = n;
-    if (m->running && m->fresh >= METER_FRESH) meter_hurry(m, more);
+    if (m->running && m->fresh >= LUAAUX_FRESH) meter_hurry(m, more);
     return q;
 }
 
@@ -188,7 +188,7 @@ WFI void wfi_meter_begin(wfi_meter *m) {
 
 /* Charges the time since the last look, and returns it. */
 static uint64_t meter_charge(wfi_meter *m) {
-    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < METER_GAP_MS ? passed : METER_GAP_MS;
+    uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < LUAAUX_GAP_MS ? passed : LUAAUX_GAP_MS;
     m->looked = now;
     m->busy += most;
     m->stuck += most;
@@ -196,8 +196,8 @@ static uint64_t meter_charge(wfi_meter *m) {
 }
 
 WFI void wfi_meter_look(wfi_meter *m, bool interruptible) {
-    int most = m->largest <= METER_LARGE ? METER_LOOK : (int)(METER_LOOK / (m->largest / METER_LARGE + 1)) + 1;
-    m->interval = meter_charge(m) >= METER_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
+    int most = m->largest <= LUAAUX_LARGE ? LUAAUX_LOOK : (int)(LUAAUX_LOOK / (m->largest / LUAAUX_LARGE + 1)) + 1;
+    m->interval = meter_charge(m) >= LUAAUX_SLOW_MS ? m->interval / 8 + 1 : m->interval * 2;
     if (m->interval > most || m->interval <= 0) m->interval = most;
     if (interruptible) m->stuck = 0;
 }
@@ -214,15 +214,15 @@ WFI void wfi_meter_adopt(lua_State *L) {
     wfi_meter *m = wfi_meter_of(L);
     lua_pushfstring(L, "a text of more than %I bytes; build it in parts", (LUAI_UACINT)m->text_max);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &meter_too_long);
-    lua_gc(L, LUA_GCINC, 0, 0, METER_STEP_LOG2);
+    lua_gc(L, LUA_GCINC, 0, 0, LUAAUX_STEP_LOG2);
     lua_gc(L, LUA_GCSTOP);
-    m->due = METER_LEAST;
+    m->due = LUAAUX_LEAST;
 }
 
 /* The end of a cycle: the next begins when as much again is in use, or, where that is too much, well before the limit. */
 static void meter_rest(wfi_meter *m) {
     size_t limit, used = meter_used(m, &limit), more = used, most = used < limit ? (limit - used) / 4 : 0;
-    if (more < METER_LEAST) more = METER_LEAST;
+    if (more < LUAAUX_LEAST) more = LUAAUX_LEAST;
     m->due = used + (more < most ? more : most);
     m->collecting = false;
     m->fresh = 0;
@@ -230,10 +230,10 @@ static void meter_rest(wfi_meter *m) {
 
 /* Steps of the collector, as far as `fresh` makes them due, but no longer than a few milliseconds. */
 static void meter_collect(lua_State *L, wfi_meter *m) {
-    uint64_t end = m->now_ms(m->ctx) + METER_TURN_MS;
+    uint64_t end = m->now_ms(m->ctx) + LUAAUX_TURN_MS;
     m->collecting = true;
-    while (m->fresh >= METER_PACE) {
-        m->fresh -= METER_PACE;
+    while (m->fresh >= LUAAUX_PACE) {
+        m->fresh -= LUAAUX_PACE;
         if (lua_gc(L, LUA_GCSTEP, 0)) {
             meter_rest(m);
             return;
@@ -245,7 +245,7 @@ static void meter_collect(lua_State *L, wfi_meter *m) {
 WFI void wfi_meter_turn(lua_State *L) {
     wfi_meter *m = wfi_meter_of(L);
     size_t limit;
-    if (m->fresh < METER_FRESH) return;
+    if (m->fresh < LUAAUX_FRESH) return;
     if (m->collecting || meter_used(m, &limit) >= m->due)
         meter_collect(L, m);
     else
@@ -253,7 +253,7 @@ WFI void wfi_meter_turn(lua_State *L) {
 }
 
 WFI int wfi_meter_interval(const wfi_meter *m) {
-    return m->fresh >= METER_FRESH && m->interval > METER_BEHIND ? METER_BEHIND : m->interval;
+    return m->fresh >= LUAAUX_FRESH && m->interval > LUAAUX_BEHIND ? LUAAUX_BEHIND : m->interval;
 }
 
 WFI bool wfi_meter_short(lua_State *L) {
