@@ -531,8 +531,7 @@ typedef struct wf_config {
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
     uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
-    struct wf_heap
-        *shared; /* messages come out of this heap, `heap` bytes of it at most; NULL: they have a part of the block */
+    struct wf_heap *shared; /* where messages lie, in `heap` bytes of it at most; NULL: in a part of the block */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
 } wf_config;
@@ -1048,7 +1047,7 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
 
 /* A block of memory for a run. It is reserved only: what is never used costs nothing. *size: the bytes wanted; 0: as many as suit
- * this machine (a quarter of what it, or the cgroup, has; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
+ * this machine (a quarter of what it, or the cgroup, has, or where that is little 64 MiB; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
  * long as the system does not give them), and *size becomes that. NULL: the system does not give it. */
 void *wf_posix_reserve(size_t *size);
 void wf_posix_release(void *block, size_t size); /* NULL is fine */
@@ -9701,7 +9700,8 @@ static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
 
-/* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
+/* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for
+ * instance since the peer cannot be trusted. */
 static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     if (s == WF_E_MEMORY) return WFI_PROGRESS_MEMORY;
@@ -12585,7 +12585,7 @@ static void reserve_cgroup(uint64_t *bytes, const char *mount, const char *own, 
     memcpy(path, mount, top);
     memcpy(path + top, own, own_len);
     for (;;) {
-        strcpy(path + len, name);
+        memcpy(path + len, name, strlen(name) + 1);
         reserve_read(path, text, sizeof text);
         if (text[0] >= '0' && text[0] <= '9') reserve_lower(bytes, strtoull(text, NULL, 10)); /* else "max", or none */
         if (len == top) return;
@@ -24641,7 +24641,8 @@ WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
 WFI wfi_meter *wfi_meter_of(lua_State *L);
 /* Takes the collector of a new state over. Protected, before any code runs that is to be measured. */
 WFI void wfi_meter_adopt(lua_State *L);
-/* The clock, for `busy` and `stuck`. A process that waits for a processor, or was suspended, is not charged with that. */
+/* The clock, for `busy` and `stuck`. It cannot tell work from waiting for a processor, so each look charges little at most: a
+ * process that was suspended for an hour is not charged with that. */
 WFI void wfi_meter_begin(wfi_meter *m);
 WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
 /* A turn of the collector, if one is due. */
@@ -24687,7 +24688,8 @@ WFI bool wfi_lua_is_null(lua_State *L, int index);
                                         /* the memory in use has doubled */
 #define LUAAUX_STEP_LOG2 11             /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
 #define LUAAUX_TURN_MS   5              /* of its steps at a time */
-#define LUAAUX_GAP_MS    100            /* more between two looks is not the code's doing */
+#define LUAAUX_GAP_MS    100            /* more between two looks is not the code's doing: of `busy`, */
+#define LUAAUX_STUCK_MS  20             /* ... and of `stuck`, so that one bad moment of the machine ends nothing */
 #define LUAAUX_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define LUAAUX_LOOK      10000               /* instructions between two looks, */
 #define LUAAUX_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
@@ -24864,7 +24866,7 @@ static uint64_t meter_charge(wfi_meter *m) {
     uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < LUAAUX_GAP_MS ? passed : LUAAUX_GAP_MS;
     m->looked = now;
     m->busy += most;
-    m->stuck += most;
+    m->stuck += most < LUAAUX_STUCK_MS ? most : LUAAUX_STUCK_MS;
     return passed;
 }
 
@@ -26953,7 +26955,7 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 
 
 
-#define SCRIPT_SLICE_MS   10     /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_SLICE_MS   10     /* before a branch is pre-empted, and I/O has its turn */
 #define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX   200u   /* bytes shown of a line */
 #define SCRIPT_FRAMES     20     /* shown of a traceback */
@@ -28175,7 +28177,7 @@ void wf_script_collect(wf_script *script) {
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
 #define RULES_WORK      8u     /* times its size is what working on a request takes, or so */
-#define RULES_SLICE_MS  2      /* of processor time before the pump has its turn */
+#define RULES_SLICE_MS  2      /* before the pump has its turn */
 #define RULES_BUSY_MS   10000u /* default of max_ms */
 
 typedef struct rules_file {

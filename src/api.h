@@ -513,8 +513,7 @@ typedef struct wf_config {
     uint32_t reply_max;  /* bytes of one reply; default 4 MiB */
     uint32_t log_buffer; /* bytes that gather before a write; default 64 KiB, least 4 KiB. A quarter more for reading */
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
-    struct wf_heap
-        *shared; /* messages come out of this heap, `heap` bytes of it at most; NULL: they have a part of the block */
+    struct wf_heap *shared; /* where messages lie, in `heap` bytes of it at most; NULL: in a part of the block */
     wf_sync sync;
     bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
 } wf_config;

@@ -49,7 +49,8 @@ static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
 
-/* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for instance since the peer cannot be trusted. */
+/* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for
+ * instance since the peer cannot be trusted. */
 static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     if (s == WF_E_MEMORY) return WFI_PROGRESS_MEMORY;

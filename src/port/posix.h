@@ -98,7 +98,7 @@ const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx);
 wf_status wf_posix_read(void *posix, wf_str path, char *buf, size_t size, size_t *len, const char **why);
 
 /* A block of memory for a run. It is reserved only: what is never used costs nothing. *size: the bytes wanted; 0: as many as suit
- * this machine (a quarter of what it, or the cgroup, has; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
+ * this machine (a quarter of what it, or the cgroup, has, or where that is little 64 MiB; at most 4 GiB, and half of what RLIMIT_AS leaves; half as many as
  * long as the system does not give them), and *size becomes that. NULL: the system does not give it. */
 void *wf_posix_reserve(size_t *size);
 void wf_posix_release(void *block, size_t size); /* NULL is fine */

@@ -44,7 +44,7 @@ static void reserve_cgroup(uint64_t *bytes, const char *mount, const char *own, 
     memcpy(path, mount, top);
     memcpy(path + top, own, own_len);
     for (;;) {
-        strcpy(path + len, name);
+        memcpy(path + len, name, strlen(name) + 1);
         reserve_read(path, text, sizeof text);
         if (text[0] >= '0' && text[0] <= '9') reserve_lower(bytes, strtoull(text, NULL, 10)); /* else "max", or none */
         if (len == top) return;

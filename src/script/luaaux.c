@@ -14,7 +14,8 @@
                                         /* the memory in use has doubled */
 #define LUAAUX_STEP_LOG2 11             /* bytes of a step, as LUA_GCINC takes them: about 0.2 ms */
 #define LUAAUX_TURN_MS   5              /* of its steps at a time */
-#define LUAAUX_GAP_MS    100            /* more between two looks is not the code's doing */
+#define LUAAUX_GAP_MS    100            /* more between two looks is not the code's doing: of `busy`, */
+#define LUAAUX_STUCK_MS  20             /* ... and of `stuck`, so that one bad moment of the machine ends nothing */
 #define LUAAUX_LEAST     ((size_t)256 << 10) /* bytes in use that are no reason to collect */
 #define LUAAUX_LOOK      10000               /* instructions between two looks, */
 #define LUAAUX_LARGE     ((size_t)8 << 10)   /* ... where no text is larger; the larger, the fewer */
@@ -191,7 +192,7 @@ static uint64_t meter_charge(wfi_meter *m) {
     uint64_t now = m->now_ms(m->ctx), passed = now - m->looked, most = passed < LUAAUX_GAP_MS ? passed : LUAAUX_GAP_MS;
     m->looked = now;
     m->busy += most;
-    m->stuck += most;
+    m->stuck += most < LUAAUX_STUCK_MS ? most : LUAAUX_STUCK_MS;
     return passed;
 }
 

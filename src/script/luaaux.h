@@ -70,7 +70,8 @@ WFI void *wfi_meter_alloc(void *meter, void *p, size_t old, size_t n);
 WFI wfi_meter *wfi_meter_of(lua_State *L);
 /* Takes the collector of a new state over. Protected, before any code runs that is to be measured. */
 WFI void wfi_meter_adopt(lua_State *L);
-/* The clock, for `busy` and `stuck`. A process that waits for a processor, or was suspended, is not charged with that. */
+/* The clock, for `busy` and `stuck`. It cannot tell work from waiting for a processor, so each look charges little at most: a
+ * process that was suspended for an hour is not charged with that. */
 WFI void wfi_meter_begin(wfi_meter *m);
 WFI void wfi_meter_look(wfi_meter *m, bool interruptible);
 /* A turn of the collector, if one is due. */

@@ -21,7 +21,7 @@
 #define RULES_NAME_MAX  256u
 #define RULES_ERROR_MAX 512u
 #define RULES_WORK      8u     /* times its size is what working on a request takes, or so */
-#define RULES_SLICE_MS  2      /* of processor time before the pump has its turn */
+#define RULES_SLICE_MS  2      /* before the pump has its turn */
 #define RULES_BUSY_MS   10000u /* default of max_ms */
 
 typedef struct rules_file {

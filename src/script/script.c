@@ -22,7 +22,7 @@
 #include "patterns.h"
 #include "prelude.h"
 
-#define SCRIPT_SLICE_MS   10     /* of processor time before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_SLICE_MS   10     /* before a branch is pre-empted, and I/O has its turn */
 #define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
 #define SCRIPT_LINE_MAX   200u   /* bytes shown of a line */
 #define SCRIPT_FRAMES     20     /* shown of a traceback */
