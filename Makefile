@@ -24,9 +24,9 @@ CORE   := $(filter src/core/%.c,$(PARTS))
 PORT   := $(filter src/port/%.c,$(PARTS))
 SCRIPT := $(filter src/script/%.c,$(PARTS))
 CLI    := $(filter cli/%.c,$(PARTS))
-TLS    := $(filter src/port/trust.c src/port/tls_mbedtls.c,$(PARTS))
+TLS    := $(filter src/port/tls/%.c,$(PARTS))
 TEXTS  := $(filter %.lua %.jsonl,$(PARTS))
-GEN    := $(patsubst %,build/gen/%.h,$(basename $(notdir $(TEXTS)))) build/gen/workflow.h
+GEN    := $(patsubst %,build/gen/gen_%.h,$(basename $(notdir $(TEXTS)))) build/gen/workflow.h
 
 # Of Lua, no more than scripts may have: no io, os, package, debug, and so no linit, which would open them all.
 LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopcodes lparser lstate lstring ltable ltm \
@@ -34,7 +34,7 @@ LUA_PARTS := lapi lcode lctype ldebug ldo ldump lfunc lgc llex lmem lobject lopc
 # Tests compare with stock Lua, which has all of them.
 LUA_STOCK := $(LUA_PARTS) linit ldblib liolib loadlib loslib
 
-UNIT_TESTS   := $(wildcard tests/core/test_*.c tests/port/test_*.c tests/script/test_*.c)
+UNIT_TESTS   := $(wildcard tests/core/*/test_*.c tests/port/test_*.c tests/port/*/test_*.c tests/script/test_*.c)
 PUBLIC_TESTS := $(wildcard tests/public/test_*.c)
 FAKES        := $(wildcard tests/fake/*.c)
 E2E_TESTS    := $(wildcard tests/e2e/*.sh tests/e2e/*.py)
@@ -91,7 +91,7 @@ endif
 ifdef MBEDTLS_DIR
 MBEDTLS_SRC    := $(sort $(wildcard $(MBEDTLS_DIR)/library/*.c))
 MBEDTLS_PARTS  := $(MBEDTLS_SRC:$(MBEDTLS_DIR)/library/%.c=%)
-MBEDTLS_CFLAGS := -isystem $(MBEDTLS_DIR)/include -iquote . -DMBEDTLS_CONFIG_FILE="src/port/mbedtls_config.h"
+MBEDTLS_CFLAGS := -isystem $(MBEDTLS_DIR)/include -iquote . -DMBEDTLS_CONFIG_FILE="src/port/tls/mbedtls_config.h"
 # Three parts are ours.
 MBEDTLS_MINE   := $(filter-out ssl_tls12_client ecp,$(MBEDTLS_PARTS)) mbedtls_random mbedtls_tls12 mbedtls_x25519
 # Those include parts of the library, and of what comes with it.
@@ -103,13 +103,13 @@ MBEDTLS_A      := build/libmbedtls.a
 MBEDTLS_SAN_A  := build/san/libmbedtls.a
 MBEDTLS_LIBS    = $(MBEDTLS_A)
 endif
-MBEDTLS_TEST_CFLAGS := $(subst src/port/,tests/server/,$(MBEDTLS_CFLAGS))
+MBEDTLS_TEST_CFLAGS := $(subst src/port/tls/mbedtls_config.h,tests/server/mbedtls_test_config.h,$(MBEDTLS_CFLAGS))
 
 INC     := -Ibuild/gen $(LUA_CFLAGS) $(MBEDTLS_CFLAGS)
 # For a shell to read: the name of the configuration is in quotes.
 shell_words = $(subst ",\",$(1))
-# Tests may look inside. Quoted includes only: the core has a sched.h, and so has the system.
-TEST_INC := -D_GNU_SOURCE $(addprefix -iquote ,src src/core src/port src/script tests/fake)
+# Tests may look inside, by paths from the root.
+TEST_INC := -D_GNU_SOURCE -iquote .
 COMPILE  = $(CC) $(WARN) $(HARD) $(call shell_words,$(INC)) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----
@@ -159,22 +159,22 @@ build/san/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
 
 MBEDTLS_CC = $(CC) -std=c99 -Wall $(HARD) $(call shell_words,$(MBEDTLS_CFLAGS)) $(MBEDTLS_INNER) -MMD -MP -c -o $@ $<
 
-build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
+build/obj/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/tls/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(MBEDTLS_CC) $(CFLAGS)
 
 # It copies no bytes from no address, which every system allows and the standard does not.
-build/san/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK)
+build/san/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/tls/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(MBEDTLS_CC) $(SAN) -fno-sanitize=nonnull-attribute
 
 # The library as the tests' servers and their makers of certificates have it. It is not the subject: no sanitizers.
-build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h tests/server/mbedtls_config.h $(DEPS_MK)
+build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/tls/mbedtls_config.h tests/server/mbedtls_test_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
-	$(Q)$(subst src/port/,tests/server/,$(MBEDTLS_CC)) -O2 -g
+	$(Q)$(subst src/port/tls/mbedtls_config.h,tests/server/mbedtls_test_config.h,$(MBEDTLS_CC)) -O2 -g
 
 # Programs that tests talk to, with that library.
 build/test/%.o: tests/%.c $(DEPS_MK)
@@ -186,22 +186,22 @@ build/test/tls_peer: build/test/server/tls_peer.o build/test/server/certs.o buil
 	@echo '  $@'
 	$(Q)$(CC) -o $@ $^
 
-build/san/tests/port/test_tls: | build/test/tls_peer
+build/san/tests/port/tls/test_tls: | build/test/tls_peer
 
-build/obj/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK)
+build/obj/mbedtls/%.o: src/port/tls/%.c src/port/tls/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(MBEDTLS_CC) $(CFLAGS)
 
-build/san/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK)
+build/san/mbedtls/%.o: src/port/tls/%.c src/port/tls/mbedtls_config.h $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(MBEDTLS_CC) $(SAN)
 
-$(foreach kind,obj san static,$(TLS:%.c=build/$(kind)/%.o)): src/port/mbedtls_config.h
+$(foreach kind,obj san static,$(TLS:%.c=build/$(kind)/%.o)): src/port/tls/mbedtls_config.h
 
 # The tests' server; never installed.
-SERVER := main conn timers exchange proxy reply message scenario text tls certs
+SERVER := $(addprefix srv_,main conn timers exchange proxy reply message scenario text tls) certs
 
 build/test/wf-server: $(SERVER:%=build/test/server/%.o) $(if $(MBEDTLS_DIR),build/test/libmbedtls.a)
 	@echo '  $@'
@@ -240,12 +240,12 @@ build/static/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK) | build/static/include
 	@echo '  $@'
 	$(Q)$(STATIC_CC) $(LUA_FLAGS)
 
-build/static/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/mbedtls_config.h $(DEPS_MK) | build/static/include
+build/static/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/tls/mbedtls_config.h $(DEPS_MK) | build/static/include
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS))
 
-build/static/mbedtls/%.o: src/port/%.c src/port/mbedtls_config.h $(DEPS_MK) | build/static/include
+build/static/mbedtls/%.o: src/port/tls/%.c src/port/tls/mbedtls_config.h $(DEPS_MK) | build/static/include
 	@mkdir -p $(@D)
 	@echo '  $@'
 	$(Q)$(STATIC_CC) -std=c99 -Wall $(call shell_words,$(MBEDTLS_CFLAGS)) $(MBEDTLS_INNER)
@@ -262,9 +262,9 @@ define write_text
 	@echo '  $@'
 	$(Q)./amalgamate --text $< wfi_$* >$@
 endef
-build/gen/%.h: src/script/%.lua amalgamate
+build/gen/gen_%.h: src/script/%.lua amalgamate
 	$(write_text)
-build/gen/%.h: src/core/%.jsonl amalgamate
+build/gen/gen_%.h: src/core/model/%.jsonl amalgamate
 	$(write_text)
 
 # What the tests use. The committed workflow.h is written by ./amalgamate alone; `make check` compares.

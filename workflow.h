@@ -14,7 +14,7 @@
 #define _GNU_SOURCE
 #endif
 
-/* ==== begin src/api.h ==== */
+/* ==== begin src/api/core.h ==== */
 
 /* workflow.h: dynamic workflows of model agents, from one block of memory and one log file.
  *
@@ -310,192 +310,6 @@ typedef struct wf_provider {
     bool silent; /* it works for long and answers at once: silence is no stall, only the deadline ends it */
 } wf_provider;
 
-/* ---- network ----------------------------------------------------------------------------------------------------- */
-
-/* Connections, numbered 0 .. n-1 by their user, one byte stream each. The HTTP client stands on this; TLS is a layer that has
- * the same shape and stands between. The contract of every stream here:
- *   WF_OK     1..n bytes were moved; ask again
- *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
- *   WF_END    of read: the peer has closed its side in good order
- *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
- *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
-typedef struct wf_net_ops {
-    /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
-     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
-     * write. */
-    wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
-    /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
-     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
-    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
-    wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
-    wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
-    void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */
-    /* Fills up to `max` connections that may go on; answers how many. One named in vain does no harm. */
-    uint32_t (*ready)(void *ctx, uint32_t *conns, uint32_t max);
-    /* When `ready` will name one without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
-    uint64_t (*due)(void *ctx);
-    /* Why the connection failed: a sentence with host and cause; lives until its next open. */
-    wf_str (*error)(void *ctx, uint32_t conn);
-} wf_net_ops;
-
-/* ---- HTTP/1.1 client (RFC 9110, RFC 9112) ---------------------------------------------------------------------------- */
-
-/* One client serves any number of providers: it keeps connections alive per origin, speaks through a proxy, and reads
- * responses as they come. It does no I/O but through wf_net_ops, and takes no memory but what it is given. */
-typedef struct wf_http wf_http;
-
-typedef struct wf_header {
-    wf_str name, value;
-} wf_header;
-
-/* Slices and pointers must outlive the client. Zero means the default. */
-typedef struct wf_http_config {
-    const wf_platform *platform; /* its clocks */
-    const wf_net_ops *net;       /* with connections 0 .. lanes-1 */
-    void *net_ctx;
-    uint32_t lanes;     /* as in the wf's config; default 16 */
-    uint32_t endpoints; /* at most so many; default 8 */
-    uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
-    bool plain;         /* http:// may go to hosts other than this machine's loopback */
-} wf_http_config;
-
-/* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
-size_t wf_http_size(const wf_http_config *config);
-/* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
-wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
-/* Closes its connections. */
-void wf_http_close(wf_http *http);
-
-/* An API reached through the client: every request is POST to url + path with these headers, and those that HTTP itself needs.
- * The struct is copied; what it points to must outlive the client. */
-typedef struct wf_endpoint {
-    wf_str url;  /* http:// or https://, host, port and a path to begin with; "/" at the end or not */
-    wf_str path; /* joined with exactly one "/" */
-    const wf_header *headers;
-    uint32_t header_count;
-} wf_endpoint;
-
-/* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
- * (*error, if not NULL, says why); WF_E_LIMIT: more than the config's endpoints. */
-wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error);
-
-/* What an endpoint's server last said of its limits (headers anthropic-ratelimit-*). */
-typedef struct wf_rate {
-    bool known;
-    uint64_t limit, remaining;
-    uint64_t reset_ms; /* wall time, ms since 1970; 0: not said */
-} wf_rate;
-typedef struct wf_rates {
-    wf_rate requests, tokens, input_tokens, output_tokens;
-} wf_rates;
-void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
-
-/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
-typedef struct wf_http_call {
-    wf_str method;
-    wf_str url;  /* base address */
-    wf_str path; /* joined with exactly one "/"; may carry a query */
-    const wf_header *headers;
-    uint32_t header_count;
-    bool has_body;
-    uint64_t body_len;
-    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
-} wf_http_call;
-
-/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
-wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
-wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
-wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
-wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
-void wf_http_end(wf_http *http, uint32_t lane);
-uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
-uint64_t wf_http_due(wf_http *http);
-wf_str wf_http_error(wf_http *http, uint32_t lane);
-
-typedef struct wf_http_stats {
-    uint64_t requests, connections; /* begun; opened */
-    uint64_t resends;               /* requests sent again since a kept connection was dead */
-} wf_http_stats;
-void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
-
-/* ---- the Anthropic Messages API ---------------------------------------------------------------------------------------- */
-
-/* How to talk to it. Zero means the default. */
-typedef struct wf_messages_settings {
-    wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
-    wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
-    bool x_api_key; /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
-    wf_str betas;   /* comma-separated values for anthropic-beta */
-    wf_str workspace_id, user_profile_id;
-} wf_messages_settings;
-
-#define WF_MESSAGES_URL     "https://api.anthropic.com"
-#define WF_MESSAGES_PATH    "/v1/messages"
-#define WF_MESSAGES_HEADERS 8u /* at most */
-
-/* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
- * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
-uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
-                             wf_header out[WF_MESSAGES_HEADERS]);
-
-/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
- * or any other means. */
-typedef enum wf_messages_op {
-    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
-    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
-    WF_MODELS_LIST,           /* limit, after_id, before_id */
-    WF_MODELS_GET,            /* id */
-    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
-    WF_BATCHES_LIST,          /* limit, after_id, before_id */
-    WF_BATCHES_GET,           /* id */
-    WF_BATCHES_CANCEL,        /* id */
-    WF_BATCHES_DELETE,        /* id */
-    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
-} wf_messages_op;
-
-/* What an operation does not need is left empty, or 0: not said. */
-typedef struct wf_messages_call {
-    wf_messages_op op;
-    wf_str
-        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
-    wf_str id;
-    wf_str after_id, before_id;
-    uint32_t limit;
-    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
-    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
-} wf_messages_call;
-
-/* Slices live in the settings, the url, the call and buf. */
-typedef struct wf_messages_request {
-    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
-    wf_header headers[WF_MESSAGES_HEADERS];
-    uint32_t header_count; /* host and content-length are the sender's business */
-    bool has_body;         /* it may be empty: then content-length is 0 */
-    wf_str body;           /* compact JSON */
-} wf_messages_request;
-
-/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
- * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
- * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
- * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
-wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
-                             size_t cap, wf_messages_request *out, wf_error *error);
-
-/* ---- prices ---------------------------------------------------------------------------------------------------------------- */
-
-/* A price list is lines of JSON objects; "#" begins a line of comment:
- *   {"model":"claude-haiku-5-5","above":100000,"input":0.5,"output":2.5,"write_5m":0.625,"write_1h":1,"read":0.05,"source":"..."}
- * in USD per million tokens. `above`: for requests with more prompt tokens, cached ones counted. A dated id (MODEL-20251001)
- * has the price of its model. Later lines win, and lines of the config's list win over the built-in one.
- * Checks a list: WF_E_SYNTAX: error, if not NULL, has the reason and the line's number (from 1) as its offset. */
-wf_status wf_prices_check(wf_str list, wf_error *error);
-/* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
-bool wf_prices_known(wf_str list, wf_str model);
-/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
-bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
-
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
 
 typedef enum wf_sync { WF_SYNC_BATCH = 0, WF_SYNC_ALWAYS, WF_SYNC_OFF } wf_sync;
@@ -752,6 +566,50 @@ typedef struct wf_record {
 } wf_record;
 wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out);
 
+/* ---- prices ---------------------------------------------------------------------------------------------------------------- */
+
+/* A price list is lines of JSON objects; "#" begins a line of comment:
+ *   {"model":"claude-haiku-5-5","above":100000,"input":0.5,"output":2.5,"write_5m":0.625,"write_1h":1,"read":0.05,"source":"..."}
+ * in USD per million tokens. `above`: for requests with more prompt tokens, cached ones counted. A dated id (MODEL-20251001)
+ * has the price of its model. Later lines win, and lines of the config's list win over the built-in one.
+ * Checks a list: WF_E_SYNTAX: error, if not NULL, has the reason and the line's number (from 1) as its offset. */
+wf_status wf_prices_check(wf_str list, wf_error *error);
+/* Whether a model's price is known. list: as in the config; the built-in list is looked at as well. */
+bool wf_prices_known(wf_str list, wf_str model);
+/* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
+bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
+
+/* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
+
+/* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
+typedef struct wf_heap wf_heap;
+wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
+/* A heap that takes its bytes out of another, at most `limit` of them at a time, so that several users share one block by what
+ * each of them asks for. Lives in the other. NULL: that has no room. */
+wf_heap *wf_heap_share(wf_heap *of, size_t limit);
+/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
+void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
+void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif /* WORKFLOW_H */
+
+/* ==== end src/api/core.h ==== */
+
+/* ==== begin src/api/json.h ==== */
+
+/* json: reading and writing JSON in memory, and checking it against a schema. */
+#ifndef WF_JSON_H
+#define WF_JSON_H
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* ---- JSON (RFC 8259) ---------------------------------------------------------------------------------------------------- */
 
 /* What wf_json_next found. A container's members follow its start token; values are then at `raw`. */
@@ -846,107 +704,207 @@ uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap);
 /* A self-made value that the schema accepts, as dull as can be (but an array has an item, where it may): for dry runs. Answers its length, 0: cannot. */
 size_t wf_schema_example(wf_str schema, char *out, size_t cap);
 
-/* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
+#ifdef __cplusplus
+}
+#endif
 
-/* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
-typedef struct wf_heap wf_heap;
-wf_heap *wf_heap_open(void *memory, size_t size); /* NULL: too small */
-/* A heap that takes its bytes out of another, at most `limit` of them at a time, so that several users share one block by what
- * each of them asks for. Lives in the other. NULL: that has no room. */
-wf_heap *wf_heap_share(wf_heap *of, size_t limit);
-/* As realloc: p NULL allocates. n 0 frees p, if there is one, and answers NULL. */
-void *wf_heap_resize(wf_heap *heap, void *p, size_t n);
-void wf_heap_stats(const wf_heap *heap, wf_heap_use *out);
+#endif
 
-/* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
+/* ==== end src/api/json.h ==== */
 
-/* A workflow script over an open run. It is stepped next to wf_step and never blocks:
- *
- *     while ((s = wf_script_step(script)) != WF_END) {
- *         if (wf_step(w, 64, &wait_ms) < 0) ...the run cannot go on...
- *         if (s == WF_AGAIN && wait_ms > 0) ...sleep until something is ready, at most wait_ms...
- *     }
- *     wf_script_result_get(script, &result);
- *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
- *                   result.rejected, result.script_errors); */
-typedef struct wf_script wf_script;
+/* ==== begin src/api/net.h ==== */
 
-typedef struct wf_script_config {
-    wf *run;       /* open; outlives the script */
-    wf_str source; /* Lua text; outlives the script */
-    wf_str name;   /* the file's name, for messages */
-    wf_str args;   /* JSON; empty: null */
-    wf_heap *heap; /* all that the script may use; outlives it. NULL: it is in memory */
-    void *memory;
-    size_t memory_size; /* at least 256 KiB */
-    uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
-    bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
-} wf_script_config;
+/* net: the HTTP client for models that are served over a network, and the Anthropic Messages API. */
+#ifndef WF_NET_H
+#define WF_NET_H
 
-typedef struct wf_script_result {
-    bool failed;
-    wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
-    bool json;
-    uint32_t dropped;       /* branches that dropped out on purpose */
-    uint32_t rejected;      /* agents whose last answer a `check` rejected */
-    uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
-    wf_kind kind;           /* of a failure that the script passed on; none: the error is its own */
-    uint32_t call;          /* that failed; 0: several, or a stop of the run */
-} wf_script_result;
 
-/* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
-wf_status wf_script_open(wf_script **out, const wf_script_config *config);
-/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on.
- * WF_E_MEMORY: its memory, or the run's for what it asked, ran out. Nothing was lost: stop the run as paused, and resume
- * the log with more memory; the result will be that of a run that had it from the start. */
-wf_status wf_script_step(wf_script *script);
-/* After WF_END; lives as long as the script's memory. */
-void wf_script_result_get(const wf_script *script, wf_script_result *out);
-/* The script's `meta` as JSON, as soon as it is set (in the middle of the run too); false: not yet. */
-bool wf_script_meta(wf_script *script, wf_str *json);
-/* What the script has dropped counts as used until it is collected, which happens now and then, and here at once. */
-void wf_script_memory(const wf_script *script, wf_heap_use *out);
-void wf_script_collect(wf_script *script);
-/* Whether a text is a program at all; if not, error (lives in buf) names file and line and shows the line. Nothing is run. */
-wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
+#ifdef __cplusplus
+extern "C" {
+#endif
 
-/* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
- * returns function(request), a pure function of the request; `wf help run` describes it. Each file
- * has its own Lua state and heap. */
-typedef struct wf_rules wf_rules;
+/* ---- network ----------------------------------------------------------------------------------------------------- */
 
-typedef struct wf_rules_config {
-    uint64_t (*now_ms)(void *ctx); /* the platform's clock, for delays */
-    void *ctx;
-    uint32_t lanes; /* as in the wf's config */
-    wf_heap *heap;  /* of at most 4 files together; outlives it. NULL: it is in memory */
-    void *memory;
-    size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
-    uint64_t max_ms;    /* of work for one request; default 10000 */
-    /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
-     * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
-     * wf_posix_read. NULL: any file is read. */
-    wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
-    void *read_ctx;
-} wf_rules_config;
+/* Connections, numbered 0 .. n-1 by their user, one byte stream each. The HTTP client stands on this; TLS is a layer that has
+ * the same shape and stands between. The contract of every stream here:
+ *   WF_OK     1..n bytes were moved; ask again
+ *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
+ *   WF_END    of read: the peer has closed its side in good order
+ *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
+typedef struct wf_net_ops {
+    /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
+     * call. WF_E_CONFIG: that is no host or port; WF_E_IO, WF_E_MEMORY; WF_OK: trouble may also show later, in read and
+     * write. */
+    wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
+    /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
+     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
+    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
+    wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
+    wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
+    void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */
+    /* Fills up to `max` connections that may go on; answers how many. One named in vain does no harm. */
+    uint32_t (*ready)(void *ctx, uint32_t *conns, uint32_t max);
+    /* When `ready` will name one without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
+    uint64_t (*due)(void *ctx);
+    /* Why the connection failed: a sentence with host and cause; lives until its next open. */
+    wf_str (*error)(void *ctx, uint32_t conn);
+} wf_net_ops;
 
-wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
-/* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
-wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
-const wf_model_ops *wf_rules_ops(void);
-void wf_rules_memory(const wf_rules *rules, wf_heap_use *out); /* of all files; as wf_script_memory */
-void wf_rules_collect(wf_rules *rules);
-void wf_rules_close(wf_rules *rules);
+/* ---- HTTP/1.1 client (RFC 9110, RFC 9112) ---------------------------------------------------------------------------- */
+
+/* One client serves any number of providers: it keeps connections alive per origin, speaks through a proxy, and reads
+ * responses as they come. It does no I/O but through wf_net_ops, and takes no memory but what it is given. */
+typedef struct wf_http wf_http;
+
+typedef struct wf_header {
+    wf_str name, value;
+} wf_header;
+
+/* Slices and pointers must outlive the client. Zero means the default. */
+typedef struct wf_http_config {
+    const wf_platform *platform; /* its clocks */
+    const wf_net_ops *net;       /* with connections 0 .. lanes-1 */
+    void *net_ctx;
+    uint32_t lanes;     /* as in the wf's config; default 16 */
+    uint32_t endpoints; /* at most so many; default 8 */
+    uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
+    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
+    bool plain;         /* http:// may go to hosts other than this machine's loopback */
+} wf_http_config;
+
+/* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
+size_t wf_http_size(const wf_http_config *config);
+/* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* Closes its connections. */
+void wf_http_close(wf_http *http);
+
+/* An API reached through the client: every request is POST to url + path with these headers, and those that HTTP itself needs.
+ * The struct is copied; what it points to must outlive the client. */
+typedef struct wf_endpoint {
+    wf_str url;  /* http:// or https://, host, port and a path to begin with; "/" at the end or not */
+    wf_str path; /* joined with exactly one "/" */
+    const wf_header *headers;
+    uint32_t header_count;
+} wf_endpoint;
+
+/* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
+ * (*error, if not NULL, says why); WF_E_LIMIT: more than the config's endpoints. */
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error);
+
+/* What an endpoint's server last said of its limits (headers anthropic-ratelimit-*). */
+typedef struct wf_rate {
+    bool known;
+    uint64_t limit, remaining;
+    uint64_t reset_ms; /* wall time, ms since 1970; 0: not said */
+} wf_rate;
+typedef struct wf_rates {
+    wf_rate requests, tokens, input_tokens, output_tokens;
+} wf_rates;
+void wf_http_rates(const wf_provider *provider, wf_rates *out); /* of a provider that wf_http_add has filled in */
+
+/* One request of any kind, for what agents do not need; slices live until wf_http_end. */
+typedef struct wf_http_call {
+    wf_str method;
+    wf_str url;  /* base address */
+    wf_str path; /* joined with exactly one "/"; may carry a query */
+    const wf_header *headers;
+    uint32_t header_count;
+    bool has_body;
+    uint64_t body_len;
+    wf_rates *rates; /* where what the server says of its limits is noted; NULL: nowhere */
+} wf_http_call;
+
+/* The functions of wf_model_ops, by their rules, for any call. A lane carries one exchange at a time, an endpoint's or one of these. */
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call);
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent);
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out);
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got);
+void wf_http_end(wf_http *http, uint32_t lane);
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max);
+uint64_t wf_http_due(wf_http *http);
+wf_str wf_http_error(wf_http *http, uint32_t lane);
+
+typedef struct wf_http_stats {
+    uint64_t requests, connections; /* begun; opened */
+    uint64_t resends;               /* requests sent again since a kept connection was dead */
+} wf_http_stats;
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
+
+/* ---- the Anthropic Messages API ---------------------------------------------------------------------------------------- */
+
+/* How to talk to it. Zero means the default. */
+typedef struct wf_messages_settings {
+    wf_str key, token; /* ANTHROPIC_API_KEY, ANTHROPIC_AUTH_TOKEN; with both the key wins */
+    wf_str version;    /* of the API; default 2026-10-21; also 2023-06-01 */
+    bool x_api_key; /* the key goes into x-api-key, as gateways and the older version want it, not into authorization */
+    wf_str betas;   /* comma-separated values for anthropic-beta */
+    wf_str workspace_id, user_profile_id;
+} wf_messages_settings;
+
+#define WF_MESSAGES_URL     "https://api.anthropic.com"
+#define WF_MESSAGES_PATH    "/v1/messages"
+#define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
+ * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
+uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
+                             wf_header out[WF_MESSAGES_HEADERS]);
+
+/* The whole API, for programs that want more of it than agents: an operation becomes an HTTP request, to be sent by wf_http_begin
+ * or any other means. */
+typedef enum wf_messages_op {
+    WF_MESSAGES_CREATE,       /* body: a message; with "stream":true the answer is an event stream */
+    WF_MESSAGES_COUNT_TOKENS, /* body: what is to be counted */
+    WF_MODELS_LIST,           /* limit, after_id, before_id */
+    WF_MODELS_GET,            /* id */
+    WF_BATCHES_CREATE,        /* body: {"requests":[{"custom_id":...,"params":{a message}}]} */
+    WF_BATCHES_LIST,          /* limit, after_id, before_id */
+    WF_BATCHES_GET,           /* id */
+    WF_BATCHES_CANCEL,        /* id */
+    WF_BATCHES_DELETE,        /* id */
+    WF_BATCHES_RESULTS /* body: the batch, as WF_BATCHES_GET was answered; the answer is lines of JSON, in any order */
+} wf_messages_op;
+
+/* What an operation does not need is left empty, or 0: not said. */
+typedef struct wf_messages_call {
+    wf_messages_op op;
+    wf_str
+        body; /* JSON; its members betas, user_profile_id and workspace_id become headers, in the place of the settings' own */
+    wf_str id;
+    wf_str after_id, before_id;
+    uint32_t limit;
+    bool beta; /* a beta operation; naming betas makes it one too. Only the version 2023-06-01 tells them from others */
+    bool patient; /* the program waits longer than ten minutes for a long message that is no stream */
+} wf_messages_call;
+
+/* Slices live in the settings, the url, the call and buf. */
+typedef struct wf_messages_request {
+    wf_str method, url, path; /* url: the base address; path begins with "/" and goes behind it */
+    wf_header headers[WF_MESSAGES_HEADERS];
+    uint32_t header_count; /* host and content-length are the sender's business */
+    bool has_body;         /* it may be empty: then content-length is 0 */
+    wf_str body;           /* compact JSON */
+} wf_messages_request;
+
+/* url: empty: WF_MESSAGES_URL. Twice the length of call->body and of the settings, and 1 KiB, is enough for buf. WF_E_MEMORY: it is not;
+ * WF_E_SYNTAX: body is no JSON object; WF_E_CONFIG: a value cannot be used; WF_E_LIMIT: a message of more than 21333 tokens that is no
+ * stream: servers and proxies give up after ten minutes; WF_E_NOT_FOUND: the batch has no results yet. *error, if not NULL, says what.
+ * Results that lie with another host than url are asked for without key and ids: they are nobody else's business. */
+wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
+                             size_t cap, wf_messages_request *out, wf_error *error);
 
 #ifdef __cplusplus
 }
 #endif
 
-#endif /* WORKFLOW_H */
+#endif
 
-/* ==== end src/api.h ==== */
+/* ==== end src/api/net.h ==== */
 
-/* ==== begin src/port/posix.h ==== */
+/* ==== begin src/api/posix.h ==== */
 
 /* posix: the hosted platform for Linux and other POSIX systems. Opt-in: define WF_PORT_POSIX before including.
  *
@@ -1083,9 +1041,9 @@ uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]);
 
 #endif
 
-/* ==== end src/port/posix.h ==== */
+/* ==== end src/api/posix.h ==== */
 
-/* ==== begin src/port/tls.h ==== */
+/* ==== begin src/api/tls.h ==== */
 
 /* tls: TLS 1.2 and 1.3 as a client, over mbedTLS 3.6: a layer with the shape of wf_net_ops, between an HTTP client and a network.
  * Opt-in: define WF_PORT_MBEDTLS before including.
@@ -1146,7 +1104,106 @@ const char *wf_tls_error(const wf_tls *t);
 
 #endif
 
-/* ==== end src/port/tls.h ==== */
+/* ==== end src/api/tls.h ==== */
+
+/* ==== begin src/api/lua.h ==== */
+
+/* lua: scripts and models in Lua. Opt-in: define WF_PORT_LUA before including. */
+#ifndef WF_LUA_H
+#define WF_LUA_H
+
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- scripts in Lua (part WF_PORT_LUA) -------------------------------------------------------------------------- */
+
+/* A workflow script over an open run. It is stepped next to wf_step and never blocks:
+ *
+ *     while ((s = wf_script_step(script)) != WF_END) {
+ *         if (wf_step(w, 64, &wait_ms) < 0) ...the run cannot go on...
+ *         if (s == WF_AGAIN && wait_ms > 0) ...sleep until something is ready, at most wait_ms...
+ *     }
+ *     wf_script_result_get(script, &result);
+ *     wf_run_finish(w, result.failed ? WF_RUN_FAILED : WF_RUN_DONE, result.value, result.json, result.dropped,
+ *                   result.rejected, result.script_errors); */
+typedef struct wf_script wf_script;
+
+typedef struct wf_script_config {
+    wf *run;       /* open; outlives the script */
+    wf_str source; /* Lua text; outlives the script */
+    wf_str name;   /* the file's name, for messages */
+    wf_str args;   /* JSON; empty: null */
+    wf_heap *heap; /* all that the script may use; outlives it. NULL: it is in memory */
+    void *memory;
+    size_t memory_size; /* at least 256 KiB */
+    uint64_t max_ms;    /* of work between two results before the script counts as endless; default 30000 */
+    bool exec;          /* it may run commands: exec(). Whether the platform does the effect is another matter */
+} wf_script_config;
+
+typedef struct wf_script_result {
+    bool failed;
+    wf_str value; /* text, or JSON if json; of a failed script: the error with file, line and traceback */
+    bool json;
+    uint32_t dropped;       /* branches that dropped out on purpose */
+    uint32_t rejected;      /* agents whose last answer a `check` rejected */
+    uint32_t script_errors; /* branches that a mistake of the script ended; each was noted (WF_NOTE_ERROR) */
+    wf_kind kind;           /* of a failure that the script passed on; none: the error is its own */
+    uint32_t call;          /* that failed; 0: several, or a stop of the run */
+} wf_script_result;
+
+/* WF_E_MEMORY: the memory is too small. A script that does not compile is opened, and fails at its first step. */
+wf_status wf_script_open(wf_script **out, const wf_script_config *config);
+/* WF_OK: it is busy, do not sleep; WF_AGAIN: it waits for a delivery; WF_END: it has ended; < 0: the run cannot go on.
+ * WF_E_MEMORY: its memory, or the run's for what it asked, ran out. Nothing was lost: stop the run as paused, and resume
+ * the log with more memory; the result will be that of a run that had it from the start. */
+wf_status wf_script_step(wf_script *script);
+/* After WF_END; lives as long as the script's memory. */
+void wf_script_result_get(const wf_script *script, wf_script_result *out);
+/* The script's `meta` as JSON, as soon as it is set (in the middle of the run too); false: not yet. */
+bool wf_script_meta(wf_script *script, wf_str *json);
+/* What the script has dropped counts as used until it is collected, which happens now and then, and here at once. */
+void wf_script_memory(const wf_script *script, wf_heap_use *out);
+void wf_script_collect(wf_script *script);
+/* Whether a text is a program at all; if not, error (lives in buf) names file and line and shows the line. Nothing is run. */
+wf_status wf_script_compile(wf_str source, wf_str name, void *memory, size_t size, char *buf, size_t cap);
+
+/* Models written in Lua: `rules:FILE.lua`. Serves provider name "rules" with wf_rules_ops and a wf_rules as its ctx. The file
+ * returns function(request), a pure function of the request; `wf help run` describes it. Each file
+ * has its own Lua state and heap. */
+typedef struct wf_rules wf_rules;
+
+typedef struct wf_rules_config {
+    uint64_t (*now_ms)(void *ctx); /* the platform's clock, for delays */
+    void *ctx;
+    uint32_t lanes; /* as in the wf's config */
+    wf_heap *heap;  /* of at most 4 files together; outlives it. NULL: it is in memory */
+    void *memory;
+    size_t memory_size; /* at least 1 MiB; 16 MiB is comfortable */
+    uint64_t max_ms;    /* of work for one request; default 10000 */
+    /* Reads a file that an agent names and wf_rules_load did not, of which buf takes the first `size` bytes; not WF_OK: *why, a
+     * constant, says why it cannot be had. Scripts name such files, so it should read in the workspace alone, see
+     * wf_posix_read. NULL: any file is read. */
+    wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
+    void *read_ctx;
+} wf_rules_config;
+
+wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
+/* Loads FILE.lua beforehand, wherever it lies, to find mistakes early. Not WF_OK: *why (lives as long as the rules) names the mistake. */
+wf_status wf_rules_load(wf_rules *rules, wf_str file, wf_str *why);
+const wf_model_ops *wf_rules_ops(void);
+void wf_rules_memory(const wf_rules *rules, wf_heap_use *out); /* of all files; as wf_script_memory */
+void wf_rules_collect(wf_rules *rules);
+void wf_rules_close(wf_rules *rules);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+
+/* ==== end src/api/lua.h ==== */
 
 #if defined(WORKFLOW_IMPLEMENTATION) && !defined(WFI_IMPLEMENTED)
 #define WFI_IMPLEMENTED
@@ -1161,7 +1218,7 @@ const char *wf_tls_error(const wf_tls *t);
 #define WFI static
 #endif
 
-/* ==== begin src/core/base.h ==== */
+/* ==== begin src/core/base/base.h ==== */
 
 /* base: what every part of the core stands on. Slices, memory functions, checked arithmetic, byte order, UTF-8,
  * CRC32C, SHA-256. No state, no allocation, no libc: only the five freestanding headers that api.h includes.
@@ -1249,9 +1306,9 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
 
 #endif
 
-/* ==== end src/core/base.h ==== */
+/* ==== end src/core/base/base.h ==== */
 
-/* ==== begin src/core/base.c ==== */
+/* ==== begin src/core/base/base.c ==== */
 
 /* base: the definitions behind base.h and the names of the status and kind lists of api.h.
  *
@@ -1705,9 +1762,9 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
     }
 }
 
-/* ==== end src/core/base.c ==== */
+/* ==== end src/core/base/base.c ==== */
 
-/* ==== begin src/core/arena.h ==== */
+/* ==== begin src/core/base/heap.h ==== */
 
 /* arena: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
  *
@@ -1791,9 +1848,9 @@ WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the num
 
 #endif
 
-/* ==== end src/core/arena.h ==== */
+/* ==== end src/core/base/heap.h ==== */
 
-/* ==== begin src/core/arena.c ==== */
+/* ==== begin src/core/base/heap.c ==== */
 
 /* arena: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
  *
@@ -2243,9 +2300,9 @@ void wfi_buf_free(wfi_heap *h, wfi_buf *b) {
     wfi_zero(b, sizeof *b);
 }
 
-/* ==== end src/core/arena.c ==== */
+/* ==== end src/core/base/heap.c ==== */
 
-/* ==== begin src/core/json.h ==== */
+/* ==== begin src/core/base/json.h ==== */
 
 /* json: what other parts of the core may use of the JSON part besides its public face in api.h. */
 #ifndef WFI_JSON_H
@@ -2258,9 +2315,9 @@ WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
 
 #endif
 
-/* ==== end src/core/json.h ==== */
+/* ==== end src/core/base/json.h ==== */
 
-/* ==== begin src/core/json.c ==== */
+/* ==== begin src/core/base/json.c ==== */
 
 /* json: a pull reader over a text in memory and a bounded writer (RFC 8259, RFC 3629).
  *
@@ -2790,9 +2847,173 @@ bool wf_json_ok(const wf_json_out *o) {
     return !o->bad && o->depth == 0 && o->comma && o->len <= o->cap;
 }
 
-/* ==== end src/core/json.c ==== */
+/* ==== end src/core/base/json.c ==== */
 
-/* ==== begin src/core/schema.c ==== */
+/* ==== begin src/core/base/date.h ==== */
+
+/* date: times as text in headers. Pure functions. */
+#ifndef WFI_DATE_H
+#define WFI_DATE_H
+
+
+/* A date of HTTP (RFC 9110, 5.6.7), as milliseconds since 1970, which may be negative; false: it is none. */
+WFI bool wfi_http_date(wf_str text, int64_t *ms);
+/* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
+WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+
+#endif
+
+/* ==== end src/core/base/date.h ==== */
+
+/* ==== begin src/core/base/date.c ==== */
+
+/* date: see date.h. */
+
+/* Days since 1970-01-01 by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
+static int32_t date_days(int32_t year, int32_t month, int32_t day) {
+    int32_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
+    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1 - 719468;
+}
+
+/* ---- the three forms of RFC 9110, 5.6.7, each as a pattern of fields ---- */
+
+typedef struct date_fields {
+    int32_t year, month, day, hour, minute, second;
+} date_fields;
+
+static bool date_month(wf_str s, int32_t *out) {
+    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
+    for (int32_t i = 0; i < 12; i++)
+        if (wfi_str_eq(s, wf_str_of(names + 3 * i, 3))) {
+            *out = i + 1;
+            return true;
+        }
+    return false;
+}
+
+/* A number of exactly `digits` digits; a day may begin with a blank instead. */
+static bool date_field(wf_str s, size_t *at, size_t digits, int32_t *out) {
+    wf_str field = wfi_str_cut(s, *at, digits);
+    *at += digits;
+    if (digits == 2 && field.len == 2 && *field.ptr == ' ') field = wf_str_of(field.ptr + 1, 1);
+    uint64_t v;
+    if (*at > s.len || !wfi_str_u64(field, &v)) return false;
+    *out = (int32_t)v;
+    return true;
+}
+
+/* Reads one field of a pattern; what is no field stands for itself. */
+static bool date_part(char part, wf_str s, size_t *at, date_fields *d) {
+    switch (part) {
+    case 'W': { /* the name of a day of the week, which tells nothing new */
+        size_t from = *at;
+        while (*at < s.len && ((s.ptr[*at] | 0x20) >= 'a' && (s.ptr[*at] | 0x20) <= 'z'))
+            ++*at;
+        return *at > from;
+    }
+    case 'B':
+        *at += 3;
+        return date_month(wfi_str_cut(s, *at - 3, 3), &d->month);
+    case 'D':
+        return date_field(s, at, 2, &d->day);
+    case 'Y':
+        return date_field(s, at, 4, &d->year);
+    case 'y': /* two digits: of this century, which is right or long ago or far too late */
+        if (!date_field(s, at, 2, &d->year)) return false;
+        d->year += 2000;
+        return true;
+    case 'h':
+        return date_field(s, at, 2, &d->hour);
+    case 'm':
+        return date_field(s, at, 2, &d->minute);
+    case 's':
+        return date_field(s, at, 2, &d->second);
+    default:
+        return *at < s.len && s.ptr[(*at)++] == part;
+    }
+}
+
+static bool date_matches(const char *pattern, wf_str s, date_fields *d) {
+    size_t at = 0;
+    for (; *pattern; pattern++)
+        if (!date_part(*pattern, s, &at, d)) return false;
+    return at == s.len && d->day >= 1 && d->day <= 31 && d->hour < 24 && d->minute < 60 && d->second <= 60;
+}
+
+WFI bool wfi_http_date(wf_str s, int64_t *ms) {
+    static const char *const patterns[] = {"W, D B Y h:m:s GMT", "W, D-B-y h:m:s GMT", "W B D h:m:s Y"};
+    for (size_t i = 0; i < WFI_COUNT(patterns); i++) {
+        date_fields d = {0};
+        if (!date_matches(patterns[i], s, &d)) continue;
+        *ms = ((((int64_t)date_days(d.year, d.month, d.day) * 24 + d.hour) * 60 + d.minute) * 60 + d.second) * 1000;
+        return true;
+    }
+    return false;
+}
+
+/* ---- RFC 3339 ---- */
+
+/* `digits` digits at *s, a number from least to most, cut off. */
+static bool date_number(wf_str *s, size_t digits, uint64_t least, uint64_t most, uint64_t *out) {
+    if (s->len < digits || !wfi_str_u64(wfi_str_cut(*s, 0, digits), out)) return false;
+    *s = wfi_str_cut(*s, digits, s->len);
+    return *out >= least && *out <= most;
+}
+
+static bool date_char(wf_str *s, const char *any) {
+    wf_str chars = wfi_str_z(any);
+    if (s->len == 0 || wfi_str_find(chars, s->ptr[0]) == chars.len) return false;
+    *s = wfi_str_cut(*s, 1, s->len);
+    return true;
+}
+
+/* Up to milliseconds; what is finer is passed over. */
+static bool date_fraction(wf_str *s, uint64_t *ms) {
+    uint64_t unit = 100, digit;
+    *ms = 0;
+    if (!date_char(s, ".")) return true;
+    if (!date_number(s, 1, 0, 9, &digit)) return false;
+    do {
+        *ms += digit * unit;
+        unit /= 10;
+    } while (date_number(s, 1, 0, 9, &digit));
+    return true;
+}
+
+/* Z, or the offset of local time, in minutes. */
+static bool date_zone(wf_str *s, bool *east, uint64_t *minutes) {
+    uint64_t m;
+    *minutes = 0;
+    *east = false;
+    if (date_char(s, "Zz")) return true;
+    *east = s->len > 0 && s->ptr[0] == '+';
+    if (!date_char(s, "+-") || !date_number(s, 2, 0, 23, minutes) || !date_char(s, ":") ||
+        !date_number(s, 2, 0, 59, &m))
+        return false;
+    *minutes = *minutes * 60 + m;
+    return true;
+}
+
+WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
+    uint64_t year, month, day, hour, minute, second, ms, zone;
+    bool east;
+    if (!date_number(&s, 4, 1970, 9999, &year) || !date_char(&s, "-") || !date_number(&s, 2, 1, 12, &month) ||
+        !date_char(&s, "-") || !date_number(&s, 2, 1, 31, &day) || !date_char(&s, "Tt ") ||
+        !date_number(&s, 2, 0, 23, &hour) || !date_char(&s, ":") || !date_number(&s, 2, 0, 59, &minute) ||
+        !date_char(&s, ":") || !date_number(&s, 2, 0, 60, &second) || !date_fraction(&s, &ms) ||
+        !date_zone(&s, &east, &zone) || s.len != 0)
+        return false;
+    uint64_t days = (uint64_t)date_days((int32_t)year, (int32_t)month, (int32_t)day);
+    uint64_t minutes = (days * 24 + hour) * 60 + minute;
+    if (east && zone > minutes) return false;
+    minutes = east ? minutes - zone : minutes + zone;
+    *out = (minutes * 60 + second) * 1000 + ms;
+    return true;
+}
+
+/* ==== end src/core/base/date.c ==== */
+
+/* ==== begin src/core/base/schema.c ==== */
 
 /* schema: does a JSON value match a JSON Schema, and if not, where and why, in words that a model can act on.
  *
@@ -3924,9 +4145,9 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap) {
     return 0;
 }
 
-/* ==== end src/core/schema.c ==== */
+/* ==== end src/core/base/schema.c ==== */
 
-/* ==== begin src/core/queue.h ==== */
+/* ==== begin src/core/base/heapq.h ==== */
 
 /* queue: a priority queue of small numbered things (rows, tasks) by a 64-bit key; equal keys leave in order of number.
  *
@@ -3949,9 +4170,9 @@ WFI bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key);
 
 #endif
 
-/* ==== end src/core/queue.h ==== */
+/* ==== end src/core/base/heapq.h ==== */
 
-/* ==== begin src/core/queue.c ==== */
+/* ==== begin src/core/base/heapq.c ==== */
 
 /* queue: see queue.h. Sift up and down on an array, with the places kept in step. */
 
@@ -4010,664 +4231,1989 @@ bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key) {
     return true;
 }
 
-/* ==== end src/core/queue.c ==== */
+/* ==== end src/core/base/heapq.c ==== */
 
-/* ==== begin src/core/table.h ==== */
+/* ==== begin src/core/http/sse.h ==== */
 
-/* table: the agent table. One row for every call of the run, agents and effects alike, in the order in which the log numbers
- * them: row i is call i+1. Rows are never given back while the wf lives, so a run can always say what became of every call.
+/* sse: server-sent events (WHATWG HTML, 9.2) as the vendors' libraries read them: bytes in, one event at a time out. */
+#ifndef WFI_SSE_H
+#define WFI_SSE_H
+
+
+#define WFI_SSE_NAME_MAX 64u /* longer event names are cut */
+
+typedef struct wfi_sse {
+    wf_str event, data; /* of the event just read; live until the next call */
+    bool named;         /* an event name was there (it may be empty) */
+    /* private */
+    wfi_heap *heap;
+    wfi_buf gathered; /* data lines of the event under way, joined */
+    size_t max;
+    uint32_t place, flags, field_len, name_len;
+    char field[8]; /* the line's field name, as far as it matters */
+    char name[WFI_SSE_NAME_MAX];
+} wfi_sse;
+
+/* max: bytes of one event's data. Memory comes from the heap as it is needed; what an unusually large event took is given back
+ * before the next one. */
+WFI void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max);
+/* Reads on in p[0..n); *used says how far it got. WF_OK: an event is complete; WF_AGAIN: all is used up; WF_E_MEMORY and
+ * WF_E_LIMIT are final. An event that has no blank line after it when the input ends is never complete, and so is dropped.
+ * What is no UTF-8 is made so with U+FFFD. */
+WFI wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used);
+WFI void wfi_sse_free(wfi_sse *s); /* may be called twice */
+
+#endif
+
+/* ==== end src/core/http/sse.h ==== */
+
+/* ==== begin src/core/http/sse.c ==== */
+
+/* sse: see sse.h. One pass over the input, a state for each part of a line:
+ *
+ *   field name  ->  (colon)  ->  one blank  ->  value of data, value of event, or a value that nobody wants
+ *
+ * Only what counts is kept, wherever the input is cut: data in the heap, the event's name in the struct, and as much of a field's
+ * name as tells whether it is one of ours. A line is over at CR or LF alike; an LF that follows a CR belongs to it. So an event is
+ * complete at the CR of its blank line, and nobody waits for a byte that may not come.
  *
  * Invariants:
- *   1. A row's state moves only forward through the list below (a row that is asked for again starts over at QUEUED).
- *   2. `finished` if and only if a done record of the call is in the log and no turn after it (done_at says where).
- *   3. A handle names its row only while the row is QUEUED .. READY: later its generation has moved on. */
-#ifndef WFI_TABLE_H
-#define WFI_TABLE_H
+ *   1. gathered.len <= max, and name_len <= WFI_SSE_NAME_MAX.
+ *   2. In SSE_FIELD with field_len 0 the line is empty so far, but for a byte order mark. */
 
+/* Where in a line. */
+enum { SSE_FIELD, SSE_BLANK, SSE_VALUE };
 
-typedef enum wfi_call_state {
-    WFI_CALL_LOGGED,    /* known from the log, not asked for by this process (yet) */
-    WFI_CALL_QUEUED,    /* waits for a lane */
-    WFI_CALL_RUNNING,   /* has one */
-    WFI_CALL_SEALING,   /* finished; its record is not yet durable */
-    WFI_CALL_READY,     /* durable; waits to be delivered */
-    WFI_CALL_DELIVERED, /* the script has it */
-    WFI_CALL_GONE       /* given up, or told that the run stops */
-} wfi_call_state;
+/* Of the event under way, or of the line. */
+enum {
+    SSE_NAMED = 1,    /* event: has a name */
+    SSE_DATA = 2,     /* event: has a data line */
+    SSE_READY = 4,    /* event: was handed out; the next call begins a new one */
+    SSE_CR = 8,       /* the last byte was a CR */
+    SSE_MARKED = 16,  /* line: its byte order mark is dropped */
+    SSE_TO_DATA = 32, /* line: its value is data */
+    SSE_TO_NAME = 64  /* line: its value is the event's name */
+};
 
-#define WFI_NO_ROW UINT32_MAX
+#define SSE_LINE (SSE_MARKED | SSE_TO_DATA | SSE_TO_NAME)
+#define SSE_KEEP 16384u /* bytes of memory that stay from one event to the next */
 
-/* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
-typedef struct wfi_limits {
-    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
-    uint64_t budget_tokens, budget_nano_usd; /* 0: none */
-} wfi_limits;
-
-typedef struct wfi_row {
-    uint64_t place;                                            /* hash of the path */
-    uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
-    uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
-    uint64_t order;                                            /* of delivery: smaller first */
-    uint64_t wall;                                             /* of the delivery, if delivered */
-    wfi_limits limits;
-    uint32_t generation;
-    uint32_t next_place; /* chain of rows with the same hash bucket */
-    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
-    uint32_t turns;
-    uint8_t state; /* enum wfi_call_state */
-    uint8_t kind;  /* enum wf_kind, when finished */
-    bool effect;
-    bool finished;
-    bool hit;       /* answered from the log */
-    bool moved;     /* its answer was given to another place: not to be matched by content again */
-    bool replaced;  /* asked anew from the start, as another row: not to be matched again */
-    bool delivered; /* order is that of a deliver record */
-    bool started;   /* was given a lane, in this process or an earlier one */
-} wfi_row;
-
-typedef struct wfi_table {
-    wfi_row *rows;
-    uint32_t count, cap;
-    uint32_t *buckets;
-    uint32_t bucket_mask;
-} wfi_table;
-
-WFI void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap);
-/* A new row, WFI_NO_ROW if the table is full. */
-WFI uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect);
-WFI uint32_t wfi_table_first(const wfi_table *t, uint64_t place); /* rows of a place, newest first; WFI_NO_ROW ends */
-WFI uint32_t wfi_table_next(const wfi_table *t, uint32_t row);
-
-/* Whether the log has an answer of this row that its place has yet to ask for. */
-WFI bool wfi_row_unasked(const wfi_row *row);
-
-WFI wf_call wfi_table_handle(const wfi_table *t, uint32_t row);
-WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: stale */
-
-#endif
-
-/* ==== end src/core/table.h ==== */
-
-/* ==== begin src/core/table.c ==== */
-
-/* table: see table.h. An array of rows with a chained hash index by place. */
-
-void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
-    uint32_t buckets = 16;
-    while (buckets < cap && buckets < 1u << 30)
-        buckets *= 2;
-    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
-    t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
-    t->bucket_mask = buckets - 1;
-    t->cap = cap;
-    t->count = 0;
-    if (t->buckets)
-        for (uint32_t i = 0; i < buckets; i++)
-            t->buckets[i] = WFI_NO_ROW;
+void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max) {
+    wfi_zero(s, sizeof *s);
+    s->heap = heap;
+    s->max = max;
 }
 
-uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect) {
-    if (t->count == t->cap) return WFI_NO_ROW;
-    uint32_t i = t->count++, *bucket = &t->buckets[place & t->bucket_mask];
-    wfi_row *row = &t->rows[i];
-    wfi_zero(row, sizeof *row);
-    row->place = place;
-    wfi_copy(row->content, content, sizeof row->content);
-    row->effect = effect;
-    row->generation = 1;
-    row->next_place = *bucket;
-    *bucket = i;
+void wfi_sse_free(wfi_sse *s) {
+    wfi_buf_free(s->heap, &s->gathered);
+}
+
+/* How many bytes stand before the next CR or LF. A borrow between the bytes may stop the fast loop too early, never too late. */
+static size_t sse_run(const char *text, size_t n) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    for (; n - i >= 8; i += 8) {
+        uint64_t x = wfi_get64(text + i), lf = x ^ ones * '\n', cr = x ^ ones * '\r';
+        if (((((lf - ones) & ~lf) | ((cr - ones) & ~cr)) & ones * 0x80) != 0) break;
+    }
+    while (i < n && text[i] != '\n' && text[i] != '\r')
+        i++;
     return i;
 }
 
-static uint32_t table_same_place(const wfi_table *t, uint32_t i, uint64_t place) {
-    while (i != WFI_NO_ROW && t->rows[i].place != place)
-        i = t->rows[i].next_place;
+/* ---- UTF-8 ---- */
+
+/* Length of what one U+FFFD stands for at p, where no valid sequence is: a beginning of one that breaks off, or one byte. */
+static size_t sse_broken(const uint8_t *p, size_t n) {
+    uint8_t lead = p[0];
+    size_t want = lead < 0xC2 || lead > 0xF4 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
+    uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
+    size_t i = 1;
+    for (; i < want && i < n && p[i] >= low && p[i] <= high; i++) {
+        low = 0x80;
+        high = 0xBF;
+    }
     return i;
 }
 
-uint32_t wfi_table_first(const wfi_table *t, uint64_t place) {
-    return table_same_place(t, t->buckets[place & t->bucket_mask], place);
+/* Writes the text with U+FFFD for what is no UTF-8, as much of it as `cap` takes, and answers the whole length. */
+static size_t sse_mend(wf_str text, char *to, size_t cap) {
+    const uint8_t *p = (const uint8_t *)text.ptr;
+    size_t len = 0;
+    for (size_t i = 0; i < text.len;) {
+        size_t valid = wfi_utf8_len(p + i, text.len - i), n = valid > 0 ? valid : 3;
+        const char *from = valid > 0 ? text.ptr + i : "\xEF\xBF\xBD";
+        i += valid > 0 ? valid : sse_broken(p + i, text.len - i);
+        for (size_t k = 0; k < n; k++, len++)
+            if (len < cap) to[len] = from[k];
+    }
+    return len;
 }
 
-uint32_t wfi_table_next(const wfi_table *t, uint32_t row) {
-    return table_same_place(t, t->rows[row].next_place, t->rows[row].place);
+static wf_status sse_mend_data(wfi_sse *s) {
+    wf_str text = wf_str_of(s->gathered.ptr, s->gathered.len);
+    wfi_buf mended = {0};
+    if (wfi_utf8_valid(text)) return WF_OK;
+    size_t len = sse_mend(text, NULL, 0);
+    wf_status status = wfi_buf_reserve(s->heap, &mended, len, s->max);
+    if (status != WF_OK) return status;
+    mended.len = sse_mend(text, mended.ptr, len);
+    wfi_buf_free(s->heap, &s->gathered);
+    s->gathered = mended;
+    return WF_OK;
 }
 
-bool wfi_row_unasked(const wfi_row *row) {
-    return row->state == WFI_CALL_LOGGED && row->finished && !row->moved && !row->replaced;
+static void sse_mend_name(wfi_sse *s) {
+    char mended[WFI_SSE_NAME_MAX];
+    wf_str name = wfi_utf8_clip(wf_str_of(s->name, s->name_len), WFI_SSE_NAME_MAX);
+    if (!wfi_utf8_valid(name)) {
+        size_t len = sse_mend(name, mended, sizeof mended);
+        name = wfi_utf8_clip(wf_str_of(mended, len < sizeof mended ? len : sizeof mended), sizeof mended);
+        wfi_copy(s->name, mended, name.len);
+    }
+    s->name_len = (uint32_t)name.len;
 }
 
-wf_call wfi_table_handle(const wfi_table *t, uint32_t row) {
-    wf_call call = {(uint64_t)t->rows[row].generation << 32 | (row + 1)};
-    return call;
+/* ---- lines ---- */
+
+/* The event that was handed out makes room for the next one. */
+static void sse_renew(wfi_sse *s) {
+    s->flags &= SSE_CR;
+    s->name_len = 0;
+    s->gathered.len = 0;
+    if (s->gathered.cap > SSE_KEEP) wfi_buf_free(s->heap, &s->gathered);
+    s->event = s->data = wf_str_of("", 0);
+    s->named = false;
 }
 
-uint32_t wfi_table_find(const wfi_table *t, wf_call call) {
-    uint32_t row = (uint32_t)call.bits - 1; /* 0 becomes WFI_NO_ROW, which is never below count */
-    if (row >= t->count || t->rows[row].generation != call.bits >> 32) return WFI_NO_ROW;
-    return row;
+static wf_status sse_hand_out(wfi_sse *s) {
+    wf_status status = sse_mend_data(s);
+    if (status != WF_OK) return status;
+    sse_mend_name(s);
+    s->named = (s->flags & SSE_NAMED) != 0;
+    s->event = wf_str_of(s->name, s->name_len);
+    s->data = s->gathered.len > 0 ? wf_str_of(s->gathered.ptr, s->gathered.len) : wf_str_of("", 0);
+    s->flags |= SSE_READY;
+    return WF_OK;
 }
 
-/* ==== end src/core/table.c ==== */
+/* A field's name is known: what becomes of its value. */
+static wf_status sse_name_field(wfi_sse *s) {
+    wf_str field = wf_str_of(s->field, s->field_len);
+    if (wfi_str_eq(field, WF_STR("event"))) {
+        s->flags |= SSE_NAMED | SSE_TO_NAME;
+        s->name_len = 0;
+    } else if (wfi_str_eq(field, WF_STR("data"))) {
+        bool more = (s->flags & SSE_DATA) != 0;
+        s->flags |= SSE_DATA | SSE_TO_DATA;
+        if (more) return wfi_buf_add(s->heap, &s->gathered, "\n", 1, s->max);
+    }
+    return WF_OK;
+}
 
-/* ==== begin src/core/log.h ==== */
+/* WF_OK: the line ends an event. */
+static wf_status sse_end_line(wfi_sse *s) {
+    bool blank = s->place == SSE_FIELD && s->field_len == 0;
+    wf_status status = s->place == SSE_FIELD ? sse_name_field(s) : WF_OK;
+    s->place = SSE_FIELD;
+    s->field_len = 0;
+    s->flags &= ~(uint32_t)SSE_LINE;
+    if (status != WF_OK) return status;
+    if (!blank || (s->flags & (SSE_NAMED | SSE_DATA)) == 0) return WF_AGAIN;
+    return sse_hand_out(s);
+}
 
-/* log: the append-only checkpoint file. Its bytes and invariants are specified at the head of log.c. */
-#ifndef WFI_LOG_H
-#define WFI_LOG_H
+static wf_status sse_field(wfi_sse *s, char c) {
+    if (c == ':') {
+        s->place = SSE_BLANK;
+        return sse_name_field(s);
+    }
+    if (s->field_len < sizeof s->field) s->field[s->field_len++] = c;
+    if (s->field_len == 3 && (s->flags & SSE_MARKED) == 0 && wfi_compare(s->field, "\xEF\xBB\xBF", 3) == 0) {
+        s->flags |= SSE_MARKED;
+        s->field_len = 0;
+    }
+    return WF_OK;
+}
+
+/* Takes in a piece of a value. */
+static wf_status sse_value(wfi_sse *s, const char *p, size_t n) {
+    if ((s->flags & SSE_TO_DATA) != 0) return wfi_buf_add(s->heap, &s->gathered, p, n, s->max);
+    if ((s->flags & SSE_TO_NAME) != 0) {
+        size_t room = WFI_SSE_NAME_MAX - s->name_len;
+        if (n > room) n = room;
+        wfi_copy(s->name + s->name_len, p, n);
+        s->name_len += (uint32_t)n;
+    }
+    return WF_OK;
+}
+
+wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used) {
+    wf_status status = WF_AGAIN;
+    size_t i = 0;
+    if ((s->flags & SSE_READY) != 0) sse_renew(s);
+    while (i < n && status == WF_AGAIN) {
+        bool after_cr = (s->flags & SSE_CR) != 0;
+        s->flags &= ~(uint32_t)SSE_CR;
+        if (p[i] == '\n' && after_cr) {
+            i++;
+        } else if (p[i] == '\n' || p[i] == '\r') {
+            if (p[i++] == '\r') s->flags |= SSE_CR;
+            status = sse_end_line(s);
+        } else if (s->place == SSE_FIELD) {
+            status = sse_field(s, p[i++]);
+            if (status == WF_OK) status = WF_AGAIN;
+        } else if (s->place == SSE_BLANK) {
+            s->place = SSE_VALUE;
+            if (p[i] == ' ') i++;
+        } else {
+            size_t run = sse_run(p + i, n - i);
+            status = sse_value(s, p + i, run);
+            i += run;
+            if (status == WF_OK) status = WF_AGAIN;
+        }
+    }
+    *used = i;
+    return status;
+}
+
+/* ==== end src/core/http/sse.c ==== */
+
+/* ==== begin src/core/http/parse.h ==== */
+
+/* http: HTTP/1.1 messages (RFC 9112) as text: addresses, the head of a request, and a response read as its bytes come. No I/O, no
+ * allocation, nothing kept but what the structs hold. Addresses are in url.c, messages in http.c. */
+#ifndef WFI_HTTP_H
+#define WFI_HTTP_H
 
 
-#define WFI_LOG_FIRST      32u   /* offset of the first record */
-#define WFI_LOG_HEAD       24u   /* bytes before a record's metadata */
-#define WFI_LOG_META_MAX   3072u /* of a record's metadata, so that it always fits the smallest buffer */
-#define WFI_LOG_BUFFER_MIN 4096u
+/* ---- addresses: scheme://host[:port][/path], no user, no query, no fragment ---- */
+typedef struct wfi_url {
+    bool tls;
+    wf_str host; /* without the brackets of an IPv6 address */
+    bool bracketed;
+    uint32_t port;
+    wf_str path;     /* "" or begins with "/"; no "/" at its end */
+    wf_str userinfo; /* user[:password]; only proxies may have it */
+} wfi_url;
+/* WF_E_CONFIG: *why (constant) says what is wrong with it. */
+WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why);
+/* Whether a host is this machine: localhost, *.localhost, 127/8, ::1. */
+WFI bool wfi_host_is_loopback(wf_str host);
+/* Whether a list like NO_PROXY covers the host. */
+WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
+/* Whether two names are the same but for the case of ASCII letters. */
+WFI bool wfi_same_name(wf_str a, wf_str b);
 
-typedef enum wfi_rec {
-    WFI_REC_RUN = 1, /* a new run: script, args, settings */
-    WFI_REC_RESUME,  /* a process goes on with the log; script and args if they differ */
-    WFI_REC_TEXT,    /* a text that others refer to by offset: prompt, system, tools, schema */
-    WFI_REC_CALL,    /* a call was asked for */
-    WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
-    WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
-    WFI_REC_INTENT,  /* an effect is about to start */
-    WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
-    WFI_REC_DONE,    /* a call finished */
-    WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */
-    WFI_REC_DELIVER, /* a result was handed to the script */
-    WFI_REC_NOTE,    /* a phase or a line of the script */
-    WFI_REC_END,     /* the run ended */
-    WFI_REC_COUNT
-} wfi_rec;
+/* ---- responses ---- */
+#define WFI_HTTP_NAME_MAX  64u    /* longer header names are passed over */
+#define WFI_HTTP_VALUE_MAX 512u   /* longer values are cut, and say so */
+#define WFI_HTTP_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
+#define WFI_HTTP_LINES_MAX 200u   /* ... and lines */
 
-#define WFI_LOG_BLOCKS 4u /* kept of the file: what agents read of it is small, near other such, and read again */
+typedef enum wfi_http_event {
+    WFI_HTTP_MORE,   /* all input is used up */
+    WFI_HTTP_STATUS, /* the status line is complete: `status` */
+    WFI_HTTP_HEADER, /* a header is complete: `name` (in lower case), `value`, `cut` */
+    WFI_HTTP_HEAD,   /* the head is complete; never for 1xx, which are passed over (all but 101) */
+    WFI_HTTP_BODY,   /* `body` is the next piece of the body: a slice of the input */
+    WFI_HTTP_END,    /* the response is complete; what input is left does not belong to it */
+    WFI_HTTP_BAD     /* not HTTP, or over a limit: `why` (constant) */
+} wfi_http_event;
 
-typedef struct wfi_log_block {
-    uint64_t at;
-    size_t len; /* 0: nothing is kept here */
-} wfi_log_block;
+typedef struct wfi_http_reader {
+    uint32_t status;
+    wf_str name, value; /* live until the next call */
+    bool cut;
+    wf_str body;
+    const char *why;
+    bool keep; /* after END: the connection may carry another request */
+    /* private */
+    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
+    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
+    uint64_t left; /* bytes of the body, or of its chunk */
+    char name_buf[WFI_HTTP_NAME_MAX], value_buf[WFI_HTTP_VALUE_MAX];
+} wfi_http_reader;
 
-typedef struct wfi_log {
-    const wf_log_ops *ops;
-    void *ctx;
-    wf_sync mode;
-    uint8_t
-        *buf; /* the log's last bytes, written out or not, from offset `base`; while scanning, a window of the file */
-    size_t cap, fill, window_len;
-    uint64_t base;
-    uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
-    size_t block_size; /* ... 0: nothing is kept */
-    wfi_log_block blocks[WFI_LOG_BLOCKS];
-    uint64_t window;    /* offset of the window */
-    uint64_t flushed;   /* bytes handed to the platform */
-    uint64_t synced;    /* bytes known durable */
-    uint64_t wanted;    /* somebody waits until this many are */
-    uint64_t target;    /* what the sync under way will have made durable */
-    uint64_t file_size; /* found by load */
-    uint64_t syncs;
-    uint32_t salt;
-    bool syncing;
-    wf_error error; /* sticky: the log has failed and takes no more */
-} wfi_log;
+/* tunnel: the response to CONNECT, which has no body if it is 2xx (RFC 9110, 9.3.6). */
+WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel);
+/* Reads on in p[0..n); *used says how far it got. Stops after each event. */
+WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used);
+/* The connection was closed by the peer: END if that is how this response may end, else BAD. */
+WFI wfi_http_event wfi_http_eof(wfi_http_reader *r);
 
-/* A record found by a scan. */
-typedef struct wfi_log_rec {
-    wfi_rec type;
-    uint32_t call;
-    uint64_t offset, next; /* of this record and of the one after it */
-    uint64_t synced;
-    wf_str meta;      /* in the window, until the next call on the log */
-    uint64_t payload; /* offset of the payload */
-    uint32_t payload_len;
-} wfi_log_rec;
-
-WFI const char *wfi_rec_name(wfi_rec type);
-
-WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode);
-/* Gives it room to keep parts of the file that were read. */
-WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
-
-/* Begins a new log in an empty file. */
-WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
-/* Reads the file's head. WF_END: the file is empty. */
-WFI wf_status wfi_log_load(wfi_log *l);
-/* The record at `at` (first: WFI_LOG_FIRST). WF_END: the valid log ends at `at`; what follows is a torn tail.
- * WF_E_CORRUPT: what follows is damage to bytes that were durable; error.offset says where. */
-WFI wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out);
-/* Ends scanning: the log goes on at `end`; cuts what follows and makes the rest durable (see wfi_log_pump). */
-WFI wf_status wfi_log_resume(wfi_log *l, uint64_t end);
-
-/* Appends a record of metadata (a JSON object or empty) and a payload of up to `parts` pieces. *offset (may be NULL):
- * where it begins. Durable when wfi_log_durable says so of *end (may be NULL). */
-WFI wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, const wf_str *parts, size_t count,
-                             uint64_t *offset, uint64_t *end);
-/* Asks for everything appended so far to become durable. */
-WFI void wfi_log_want(wfi_log *l);
-/* Writes and syncs as far as asked for. WF_OK: all that was wanted is durable; WF_AGAIN: under way. */
-WFI wf_status wfi_log_pump(wfi_log *l);
-/* Hands all that was appended to the platform: a process that is killed afterwards loses nothing of it. */
-WFI wf_status wfi_log_flush(wfi_log *l);
-WFI bool wfi_log_durable(const wfi_log *l, uint64_t end);
-WFI uint64_t wfi_log_end(const wfi_log *l);
-
-/* Reads exactly n bytes at `at`, written out already or not. */
-WFI wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n);
-/* Head of the record at an offset that a valid record has given; meta is left empty (use meta_len). */
-WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *meta_len);
+/* ---- requests ---- */
+/* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
+WFI bool wfi_http_value_ok(wf_str value);
+WFI bool wfi_http_name_ok(wf_str name);
 
 #endif
 
-/* ==== end src/core/log.h ==== */
+/* ==== end src/core/http/parse.h ==== */
 
-/* ==== begin src/core/log.c ==== */
+/* ==== begin src/core/http/url.c ==== */
 
-/* log: one append-only file a run, the run's database.
+/* url: addresses of servers and proxies (RFC 3986, as much of it as they need), and two questions about hosts: whether one is this
+ * machine, and whether a list like NO_PROXY covers it.
  *
- * FORMAT, version 1. Integers are little-endian. The file is a head and then records, nothing else.
- *
- *   head, 32 bytes
- *     0  8  magic  77 66 2e 6c 6f 67 0d 0a  ("wf.log" CR LF: shows a transfer that changed line ends)
- *     8  4  version, 1
- *    12  4  bytes of this head, 32
- *    16  4  salt, random, of this run
- *    20  8  zero
- *    28  4  CRC32C of bytes 0..27
- *
- *   record, a multiple of 8 bytes, at a multiple of 8
- *     0  4  n: bytes of metadata and payload together
- *     4  1  type (enum wfi_rec)
- *     5  1  zero
- *     6  2  m: bytes of metadata, at most 3072 and at most n
- *     8  4  number of the call that it belongs to, 0 for none
- *    12  4  CRC32C, begun with the salt, of bytes 0..11, 16..23 and the n bytes that follow
- *    16  8  synced: all bytes of the file below this offset were known durable when the record was written
- *    24  m  metadata: a JSON object, or nothing
- *  24+m  n-m  payload
- *        0..7 zero bytes up to a multiple of 8
- *
- *   type     metadata                                             payload
- *   run      name wall script args settings (lengths) sha256      script, args, settings
- *   resume   wall script args settings (lengths; script and       the same
- *            args 0 if as recorded)
- *   text                                                          the text
- *   call     path hash effect label phase model effort cwd        an effect's input
- *            system tools schema prompt (offsets of text records)
- *            limits changes replaces miss
- *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
- *                                                                 empty if it has no block
- *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              a tool's input; of a script's effect the call has it
- *   reserve  tokens nano_usd (no more than this was used up)
- *   done     kind json attempts turns ms usage                    the answer, or the error's message
- *   moved    from (number of the call whose answer it is)
- *   deliver  wall
- *   note     phase                                                the text
- *   end      outcome json census usage                            the run's value, or its error
- *
- * INVARIANTS
- *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
- *   2. Whatever a record refers to by offset or number stands before it in the file.
- *   3. What the outside has seen of a run (an answer delivered, an effect started, an end reported) was durable before.
- *   4. A record's `synced` is not above its own offset, and no more than a sync has confirmed (0 where none is asked for).
- *   5. The first record is `run`; there is no other `run`.
- *   6. The valid log is the longest prefix of whole, valid records. What follows it is either a torn tail, which was never
- *      known durable: it is cut; or damage: some record after it, valid by its CRC, says `synced` beyond the first bad
- *      byte: the log is refused with that byte's offset and left as it is. (Unsynced records may reach the disk out of
- *      order, so a good record after a bad one proves nothing else. Loss of a synced tail itself leaves no trace: it
- *      cannot be told from a crash before it was written.)
- *   7. Records of log bytes inside a log (a tool that reads a log, say) cannot pass for records: the salt differs, and a
- *      scan goes from record to record.
- *   8. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
+ * Contract: http.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
+ * nothing is decoded or looked up. */
 
-#define LOG_VERSION 1u
-static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
+#define URL_HOST_MAX 253u /* of a name in DNS */
 
-const char *wfi_rec_name(wfi_rec type) {
-    static const char *const names[WFI_REC_COUNT] = {"?",      "run",     "resume", "text",  "call",    "turn", "block",
-                                                     "intent", "reserve", "done",   "moved", "deliver", "note", "end"};
-    return type < WFI_REC_COUNT ? names[type] : "?";
+static char url_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-static wf_status log_fail(wfi_log *l, wf_status code, const char *text, uint64_t offset) {
-    l->error.code = code;
-    l->error.text = text;
-    l->error.offset = offset;
-    return code;
+static bool url_alnum(char c) {
+    char l = url_lower(c);
+    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
-void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode) {
-    WFI_ASSERT(cap >= WFI_LOG_BUFFER_MIN);
-    wfi_zero(l, sizeof *l);
-    l->ops = ops;
-    l->ctx = ctx;
-    l->buf = buf;
-    l->cap = cap;
-    l->mode = mode;
+WFI bool wfi_same_name(wf_str a, wf_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (url_lower(a.ptr[i]) != url_lower(b.ptr[i])) return false;
+    return true;
 }
 
-uint64_t wfi_log_end(const wfi_log *l) {
-    return l->base + l->fill;
+static wf_str url_from(wf_str s, size_t at) {
+    return wfi_str_cut(s, at, s.len);
 }
 
-bool wfi_log_durable(const wfi_log *l, uint64_t end) {
-    return end <= l->synced;
+/* ---- parsing ---- */
+
+static const char *url_scheme(wf_str *text, wfi_url *out) {
+    static const char *const why = "an address begins with https:// or http://";
+    if (wfi_same_name(wfi_str_cut(*text, 0, 8), WF_STR("https://")))
+        out->tls = true;
+    else if (!wfi_same_name(wfi_str_cut(*text, 0, 7), WF_STR("http://")))
+        return why;
+    *text = url_from(*text, out->tls ? 8 : 7);
+    return NULL;
 }
 
-/* ---- writing ---- */
-
-static wf_status log_write_all(wfi_log *l, const uint8_t *p, size_t n) {
-    while (n > 0) {
-        size_t put = 0;
-        wf_status s = l->ops->write(l->ctx, l->flushed, p, n, &put);
-        if (s != WF_OK || put == 0 || put > n) return log_fail(l, WF_E_IO, "the log could not be written", l->flushed);
-        l->flushed += put;
-        p += put;
-        n -= put;
+static bool url_host_ok(wf_str host, bool bracketed) {
+    bool colon = false;
+    for (size_t i = 0; i < host.len; i++) {
+        char c = host.ptr[i];
+        if (c == ':') colon = true;
+        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
     }
-    return WF_OK;
+    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
 }
 
-wf_status wfi_log_flush(wfi_log *l) {
-    if (l->error.code != WF_OK) return l->error.code;
-    uint64_t end = wfi_log_end(l);
-    return l->flushed < end ? log_write_all(l, l->buf + (l->flushed - l->base), (size_t)(end - l->flushed)) : WF_OK;
-}
-
-/* Makes room: what the buffer holds is written out and forgotten. */
-static wf_status log_turn(wfi_log *l) {
-    wf_status s = wfi_log_flush(l);
-    if (s != WF_OK) return s;
-    l->base = l->flushed;
-    l->fill = 0;
-    return WF_OK;
-}
-
-static wf_status log_put(wfi_log *l, const void *p, size_t n) {
-    const uint8_t *from = p;
-    while (n > 0) {
-        if (l->fill == l->cap) {
-            wf_status s = log_turn(l);
-            if (s != WF_OK) return s;
-        }
-        size_t room = l->cap - l->fill, take = n < room ? n : room;
-        wfi_copy(l->buf + l->fill, from, take);
-        l->fill += take;
-        from += take;
-        n -= take;
+/* host[:port], all of it. */
+static const char *url_host(wf_str text, wfi_url *out) {
+    size_t end = wfi_str_find(text, ':');
+    uint64_t port = out->tls ? 443 : 80;
+    out->bracketed = text.len > 0 && text.ptr[0] == '[';
+    if (out->bracketed) {
+        end = wfi_str_find(text, ']');
+        if (end == text.len) return "the address has a [ without its ]";
+        out->host = wfi_str_cut(text, 1, end - 1);
+        end++;
+    } else {
+        out->host = wfi_str_cut(text, 0, end);
     }
-    return WF_OK;
-}
-
-wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
-    uint8_t head[WFI_LOG_FIRST] = {0};
-    wfi_copy(head, log_magic, sizeof log_magic);
-    wfi_put32(head + 8, LOG_VERSION);
-    wfi_put32(head + 12, WFI_LOG_FIRST);
-    wfi_put32(head + 16, salt);
-    wfi_put32(head + 28, wfi_crc32c(0, head, 28));
-    l->salt = salt;
-    l->fill = 0;
-    l->base = l->flushed = l->synced = l->wanted = 0;
-    return log_put(l, head, sizeof head);
-}
-
-static uint32_t log_crc_head(const wfi_log *l, const uint8_t head[WFI_LOG_HEAD]) {
-    return wfi_crc32c(wfi_crc32c(l->salt, head, 12), head + 16, 8);
-}
-
-wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, const wf_str *parts, size_t count,
-                         uint64_t *offset, uint64_t *end) {
-    static const uint8_t zeros[8] = {0};
-    uint8_t head[WFI_LOG_HEAD] = {0};
-    uint64_t n = meta.len, at = wfi_log_end(l);
-    if (l->error.code != WF_OK) return l->error.code;
-    for (size_t i = 0; i < count; i++)
-        n += parts[i].len;
-    if (meta.len > WFI_LOG_META_MAX || n > UINT32_MAX - 64) return WF_E_LIMIT;
-    wfi_put32(head, (uint32_t)n);
-    head[4] = (uint8_t)type;
-    wfi_put16(head + 6, (uint16_t)meta.len);
-    wfi_put32(head + 8, call);
-    wfi_put64(head + 16, l->mode == WF_SYNC_OFF ? 0 : l->synced);
-    uint32_t crc = wfi_crc32c(log_crc_head(l, head), meta.ptr, meta.len);
-    for (size_t i = 0; i < count; i++)
-        crc = wfi_crc32c(crc, parts[i].ptr, parts[i].len);
-    wfi_put32(head + 12, crc);
-
-    wf_status s = log_put(l, head, sizeof head);
-    if (s == WF_OK) s = log_put(l, meta.ptr, meta.len);
-    for (size_t i = 0; i < count && s == WF_OK; i++)
-        s = log_put(l, parts[i].ptr, parts[i].len);
-    if (s == WF_OK) s = log_put(l, zeros, (size_t)(-(int64_t)n & 7));
-    if (s != WF_OK) return s;
-    if (offset) *offset = at;
-    if (end) *end = wfi_log_end(l);
-    if (l->mode == WF_SYNC_ALWAYS) wfi_log_want(l);
-    return WF_OK;
-}
-
-void wfi_log_want(wfi_log *l) {
-    l->wanted = wfi_log_end(l);
-}
-
-/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
-wf_status wfi_log_pump(wfi_log *l) {
-    if (l->error.code != WF_OK) return l->error.code;
-    while (l->syncing || l->wanted > l->synced) {
-        wf_status s = l->syncing ? WF_OK : wfi_log_flush(l);
-        if (s != WF_OK) return s;
-        if (!l->syncing) {
-            l->target = l->flushed;
-            l->syncing = true;
-            l->syncs += l->mode != WF_SYNC_OFF || l->synced == 0;
-        }
-        /* with syncs off, one is still made: a new file gets its name by it */
-        bool skip = l->mode == WF_SYNC_OFF && l->synced > 0;
-        s = skip ? WF_OK : l->ops->sync(l->ctx);
-        if (s == WF_AGAIN) return WF_AGAIN;
-        if (s != WF_OK)
-            return log_fail(l, WF_E_IO, "the log could not be synced; what it holds on disk is unknown", l->target);
-        l->syncing = false;
-        l->synced = l->target;
+    if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
+    if (end < text.len) {
+        if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
+            port > 65535)
+            return "the port of the address is no number from 1 to 65535";
     }
-    return WF_OK;
+    out->port = (uint32_t)port;
+    return NULL;
+}
+
+static const char *url_parse(wf_str text, wfi_url *out) {
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') return "the address has a blank or a byte that is not ASCII";
+        if (text.ptr[i] == '?' || text.ptr[i] == '#') return "the address has a query or a fragment: leave it out";
+    }
+    const char *why = url_scheme(&text, out);
+    if (why) return why;
+    size_t slash = wfi_str_find(text, '/');
+    wf_str authority = wfi_str_cut(text, 0, slash);
+    for (size_t i = authority.len; i > 0; i--) {
+        if (authority.ptr[i - 1] != '@') continue;
+        out->userinfo = wfi_str_cut(authority, 0, i - 1);
+        authority = url_from(authority, i);
+        break;
+    }
+    out->path = url_from(text, slash);
+    while (out->path.len > 0 && out->path.ptr[out->path.len - 1] == '/')
+        out->path.len--;
+    return url_host(authority, out);
+}
+
+WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why) {
+    wfi_zero(out, sizeof *out);
+    *why = url_parse(text, out);
+    return *why ? WF_E_CONFIG : WF_OK;
+}
+
+/* ---- hosts ---- */
+
+static bool url_ends_with(wf_str s, wf_str end) {
+    return s.len >= end.len && wfi_same_name(url_from(s, s.len - end.len), end);
+}
+
+/* 127.0.0.0/8, written as four numbers. */
+static bool url_is_127(wf_str host) {
+    uint64_t part;
+    for (uint32_t i = 0; i < 4; i++) {
+        size_t dot = wfi_str_find(host, '.');
+        if (!wfi_str_u64(wfi_str_cut(host, 0, dot), &part) || part > 255 || (i == 0 && part != 127)) return false;
+        if ((dot == host.len) != (i == 3)) return false;
+        host = url_from(host, dot + 1);
+    }
+    return true;
+}
+
+/* ::1, however many zeros are written out. */
+static bool url_is_ipv6_one(wf_str host) {
+    if (host.len < 3 || host.ptr[host.len - 1] != '1') return false;
+    for (size_t i = 0; i + 1 < host.len; i++)
+        if (host.ptr[i] != ':' && host.ptr[i] != '0') return false;
+    return wfi_str_find(host, ':') < host.len;
+}
+
+WFI bool wfi_host_is_loopback(wf_str host) {
+    return wfi_same_name(host, WF_STR("localhost")) || url_ends_with(host, WF_STR(".localhost")) || url_is_127(host) ||
+           url_is_ipv6_one(host);
+}
+
+/* Cuts ":port" off an entry; false: it is for another port. An address with several colons has none, unless bracketed. */
+static bool url_entry_port(wf_str *entry, uint32_t port) {
+    size_t colon = wfi_str_find(*entry, ':'), end = entry->len;
+    uint64_t wanted;
+    if (entry->len > 0 && entry->ptr[0] == '[') {
+        end = wfi_str_find(*entry, ']');
+        colon = end + 1;
+    } else if (wfi_str_find(url_from(*entry, colon + 1), ':') < url_from(*entry, colon + 1).len) {
+        colon = entry->len;
+    }
+    wf_str number = url_from(*entry, colon + 1);
+    bool said = colon < entry->len;
+    *entry = end < entry->len ? wfi_str_cut(*entry, 1, end - 1) : wfi_str_cut(*entry, 0, colon);
+    return !said || (wfi_str_u64(number, &wanted) && wanted == port);
+}
+
+/* A name covers itself and what ends with a dot and it, as most programs read NO_PROXY. */
+static bool url_entry_covers(wf_str entry, wf_str host, uint32_t port) {
+    if (wfi_str_eq(entry, WF_STR("*"))) return true;
+    if (!url_entry_port(&entry, port)) return false;
+    if (entry.len > 1 && entry.ptr[0] == '*' && entry.ptr[1] == '.') entry = url_from(entry, 1);
+    if (entry.len > 0 && entry.ptr[0] == '.') entry = url_from(entry, 1);
+    if (entry.len == 0 || !url_ends_with(host, entry)) return false;
+    return host.len == entry.len || host.ptr[host.len - entry.len - 1] == '.';
+}
+
+WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port) {
+    while (list.len > 0) {
+        size_t n = 0;
+        while (n < list.len && list.ptr[n] != ',' && list.ptr[n] != ' ' && list.ptr[n] != '\t')
+            n++;
+        if (url_entry_covers(wfi_str_cut(list, 0, n), host, port)) return true;
+        list = url_from(list, n + 1);
+    }
+    return false;
+}
+
+/* ==== end src/core/http/url.c ==== */
+
+/* ==== begin src/core/http/parse.c ==== */
+
+/* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
+ *
+ * Contract: http.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
+ * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;
+ * nothing is kept of them but the name and the value of the present header.
+ *
+ * Invariants:
+ *   1. head_bytes and lines count the heads of all 1xx responses, the head and the trailers; they only grow.
+ *   2. In a body state, `left` is what is still to come of the body or the chunk; a chunk of data has at least 1.
+ *   3. HTTP_DONE and HTTP_BAD are final. */
+
+#define HTTP_CHUNK_LINE_MAX 1024u /* bytes of a chunk's size and extensions */
+#define HTTP_DIGITS_MAX     16u   /* of a chunk's size: what 64 bits hold */
+
+enum http_state {
+    /* lines of a head or of trailers */
+    HTTP_STATUS_LINE,
+    HTTP_LINE_START,
+    HTTP_NAME,
+    HTTP_VALUE,
+    /* lines of the chunked coding */
+    HTTP_CHUNK_SIZE,
+    HTTP_CHUNK_EXTENSION,
+    HTTP_CHUNK_END, /* after its data */
+    /* body */
+    HTTP_CHUNK_DATA,
+    HTTP_LENGTH,
+    HTTP_UNTIL_CLOSE,
+    HTTP_DONE,
+    HTTP_BAD
+};
+
+static wfi_http_event http_bad(wfi_http_reader *r, const char *why) {
+    r->state = HTTP_BAD;
+    r->why = why;
+    return WFI_HTTP_BAD;
+}
+
+/* ---- characters ---- */
+
+static char http_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+static bool http_digit(char c) {
+    return c >= '0' && c <= '9';
+}
+
+static bool http_blank(char c) {
+    return c == ' ' || c == '\t';
+}
+
+/* What a value, a reason or an extension may hold: everything but control characters. */
+static bool http_text_char(char c) {
+    return (unsigned char)c >= ' ' ? c != 0x7F : c == '\t';
+}
+
+static bool http_token_char(char c) {
+    static const char others[] = "!#$%&'*+-.^_`|~";
+    if (http_digit(c) || (http_lower(c) >= 'a' && http_lower(c) <= 'z')) return true;
+    return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
+}
+
+WFI bool wfi_http_value_ok(wf_str value) {
+    for (size_t i = 0; i < value.len; i++)
+        if (!http_text_char(value.ptr[i])) return false;
+    return true;
+}
+
+WFI bool wfi_http_name_ok(wf_str name) {
+    for (size_t i = 0; i < name.len; i++)
+        if (!http_token_char(name.ptr[i])) return false;
+    return name.len > 0;
+}
+
+static wf_str http_trim(wf_str s) {
+    while (s.len > 0 && http_blank(s.ptr[s.len - 1]))
+        s.len--;
+    while (s.len > 0 && http_blank(s.ptr[0]))
+        s = wfi_str_cut(s, 1, s.len);
+    return s;
+}
+
+/* The next item of a comma-separated list, trimmed; false: there is none. */
+static bool http_item(wf_str *list, wf_str *item) {
+    if (list->len == 0) return false;
+    size_t comma = wfi_str_find(*list, ',');
+    *item = http_trim(wfi_str_cut(*list, 0, comma));
+    *list = wfi_str_cut(*list, comma + 1, list->len);
+    return true;
+}
+
+/* ---- the status line ---- */
+
+static const char http_version[] = "HTTP/1.";
+
+static wfi_http_event http_status_byte(wfi_http_reader *r, char c) {
+    if (r->value_len < sizeof http_version - 1 && c != http_version[r->value_len])
+        return http_bad(r, "the answer is not HTTP/1.1");
+    if (!http_text_char(c)) return http_bad(r, "the answer's status line has a control character");
+    if (r->value_len < WFI_HTTP_VALUE_MAX) r->value_buf[r->value_len++] = c; /* the rest of a long reason is dropped */
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_status_line(wfi_http_reader *r) {
+    const char *p = r->value_buf; /* HTTP/1.1 200 OK */
+    if (r->value_len < 12 || !http_digit(p[7]) || p[8] != ' ' || p[9] < '1' || !http_digit(p[9]) ||
+        !http_digit(p[10]) || !http_digit(p[11]) || (r->value_len > 12 && p[12] != ' '))
+        return http_bad(r, "the answer is not HTTP/1.1");
+    r->http10 = p[7] == '0';
+    r->status = (uint32_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
+    r->state = HTTP_LINE_START;
+    if (r->status == 101) return http_bad(r, "the server switched to another protocol, unasked");
+    return r->status < 200 ? WFI_HTTP_MORE : WFI_HTTP_STATUS;
+}
+
+/* ---- headers ---- */
+
+static wfi_http_event http_name_byte(wfi_http_reader *r, char c) {
+    if (c == ':' && r->name_len > 0) {
+        r->state = HTTP_VALUE;
+        return WFI_HTTP_MORE;
+    }
+    if (http_blank(c)) return http_bad(r, "the answer has a header with a blank in its name or before its colon");
+    if (!http_token_char(c)) return http_bad(r, "the answer has a header whose name is none");
+    if (r->name_len < WFI_HTTP_NAME_MAX) r->name_buf[r->name_len] = http_lower(c);
+    if (r->name_len <= WFI_HTTP_NAME_MAX) r->name_len++; /* one more than the limit: too long */
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_value_byte(wfi_http_reader *r, char c) {
+    if (!http_text_char(c)) return http_bad(r, "the answer has a header with a control character");
+    if (http_blank(c) && r->value_len == 0) return WFI_HTTP_MORE;
+    if (r->value_len < WFI_HTTP_VALUE_MAX)
+        r->value_buf[r->value_len++] = c;
+    else if (!http_blank(c))
+        r->cut = true;
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_line_byte(wfi_http_reader *r, char c) {
+    switch (r->state) {
+    case HTTP_STATUS_LINE:
+        return http_status_byte(r, c);
+    case HTTP_LINE_START:
+        if (http_blank(c)) return http_bad(r, "the answer has a header that is folded over two lines");
+        r->name_len = r->value_len = 0;
+        r->cut = false;
+        r->state = HTTP_NAME;
+        return http_name_byte(r, c);
+    case HTTP_NAME:
+        return http_name_byte(r, c);
+    default:
+        return http_value_byte(r, c);
+    }
+}
+
+/* Several lengths are one if they are equal (RFC 9112, 6.3). */
+static const char *http_content_length(wfi_http_reader *r) {
+    wf_str list = r->value, item;
+    uint64_t n;
+    if (r->cut || list.len == 0) return "the answer has a content-length that is no number";
+    while (http_item(&list, &item)) {
+        if (!wfi_str_u64(item, &n)) return "the answer has a content-length that is no number";
+        if (r->has_length && n != r->left) return "the answer has two different content-lengths";
+        r->has_length = true;
+        r->left = n;
+    }
+    return NULL;
+}
+
+static const char *http_transfer_encoding(wfi_http_reader *r) {
+    if (r->cut || r->chunked || !wfi_same_name(r->value, WF_STR("chunked")))
+        return "the answer has a transfer-encoding other than chunked";
+    r->chunked = true;
+    return NULL;
+}
+
+static const char *http_connection(wfi_http_reader *r) {
+    wf_str list = r->value, item;
+    r->closing |= r->cut;
+    while (http_item(&list, &item)) {
+        r->closing |= wfi_same_name(item, WF_STR("close"));
+        r->keep_alive |= wfi_same_name(item, WF_STR("keep-alive"));
+    }
+    return NULL;
+}
+
+/* What headers of this connection, not of the message, do to its framing. */
+static const char *http_framing(wfi_http_reader *r) {
+    if (wfi_str_eq(r->name, WF_STR("content-length"))) return http_content_length(r);
+    if (wfi_str_eq(r->name, WF_STR("transfer-encoding"))) return http_transfer_encoding(r);
+    if (wfi_str_eq(r->name, WF_STR("connection"))) return http_connection(r);
+    return NULL;
+}
+
+static wfi_http_event http_header(wfi_http_reader *r) {
+    r->state = HTTP_LINE_START;
+    if (r->trailer || r->status < 200 || r->name_len > WFI_HTTP_NAME_MAX) return WFI_HTTP_MORE;
+    r->name = wf_str_of(r->name_buf, r->name_len);
+    r->value = http_trim(wf_str_of(r->value_buf, r->value_len));
+    const char *why = http_framing(r);
+    return why ? http_bad(r, why) : WFI_HTTP_HEADER;
+}
+
+/* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
+static wfi_http_event http_head_end(wfi_http_reader *r) {
+    bool opened = r->tunnel && r->status < 300;
+    if (r->trailer) {
+        r->state = HTTP_DONE;
+        return WFI_HTTP_END;
+    }
+    if (r->status < 200) {
+        r->state = HTTP_STATUS_LINE;
+        r->value_len = 0;
+        return WFI_HTTP_MORE;
+    }
+    if (r->chunked && !opened && (r->has_length || r->http10))
+        return http_bad(r, "the answer has a transfer-encoding where it may not have one");
+    r->keep = !r->closing && (r->keep_alive || !r->http10);
+    if (opened || r->status == 204 || r->status == 304) {
+        r->state = HTTP_DONE;
+    } else if (r->chunked) {
+        r->state = HTTP_CHUNK_SIZE;
+        r->left = 0;
+    } else if (r->has_length) {
+        r->state = HTTP_LENGTH;
+    } else {
+        r->state = HTTP_UNTIL_CLOSE;
+        r->keep = false;
+    }
+    return WFI_HTTP_HEAD;
+}
+
+static wfi_http_event http_line_end(wfi_http_reader *r) {
+    if (++r->lines > WFI_HTTP_LINES_MAX) return http_bad(r, "the answer's head has more than 200 lines");
+    switch (r->state) {
+    case HTTP_STATUS_LINE:
+        return http_status_line(r);
+    case HTTP_LINE_START:
+        return http_head_end(r);
+    case HTTP_NAME:
+        return http_bad(r, "the answer has a header without a colon");
+    default:
+        return http_header(r);
+    }
+}
+
+/* ---- the chunked coding ---- */
+
+/* 0..15; 16: not a hexadecimal digit. */
+static uint32_t http_hex(char c) {
+    char l = http_lower(c);
+    if (http_digit(c)) return (uint32_t)(c - '0');
+    return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
+}
+
+static wfi_http_event http_chunk_byte(wfi_http_reader *r, char c) {
+    uint32_t digit = http_hex(c);
+    if (r->state == HTTP_CHUNK_END) return http_bad(r, "the answer has a chunk that is longer than it says");
+    if (r->state == HTTP_CHUNK_SIZE && digit < 16) {
+        if (r->digits++ == HTTP_DIGITS_MAX) return http_bad(r, "the answer has a chunk whose size is too large");
+        r->left = r->left << 4 | digit;
+        return WFI_HTTP_MORE;
+    }
+    if (r->state == HTTP_CHUNK_SIZE && (r->digits == 0 || (c != ';' && !http_blank(c))))
+        return http_bad(r, "the answer has a chunk whose size is no number");
+    if (!http_text_char(c)) return http_bad(r, "the answer has a chunk extension with a control character");
+    r->state = HTTP_CHUNK_EXTENSION;
+    return WFI_HTTP_MORE;
+}
+
+static wfi_http_event http_chunk_line_end(wfi_http_reader *r) {
+    bool data_before = r->state == HTTP_CHUNK_END;
+    if (!data_before && r->digits == 0) return http_bad(r, "the answer has a chunk whose size is no number");
+    r->digits = r->chunk_bytes = 0;
+    if (data_before) {
+        r->state = HTTP_CHUNK_SIZE;
+    } else if (r->left > 0) {
+        r->state = HTTP_CHUNK_DATA;
+    } else {
+        r->state = HTTP_LINE_START;
+        r->trailer = true;
+    }
+    return WFI_HTTP_MORE;
 }
 
 /* ---- reading ---- */
 
-static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
-    while (n > 0) {
-        size_t got = 0;
-        wf_status s = l->ops->read(l->ctx, at, to, n, &got);
-        if (s != WF_OK || got == 0 || got > n) return log_fail(l, WF_E_IO, "the log could not be read", at);
-        at += got;
-        to += got;
-        n -= got;
+static wfi_http_event http_count(wfi_http_reader *r) {
+    if (r->state < HTTP_CHUNK_SIZE && ++r->head_bytes > WFI_HTTP_HEAD_MAX)
+        return http_bad(r, "the answer's head is longer than 64 KiB");
+    if (r->state >= HTTP_CHUNK_SIZE && ++r->chunk_bytes > HTTP_CHUNK_LINE_MAX)
+        return http_bad(r, "the answer has a chunk with too long an extension");
+    return WFI_HTTP_MORE;
+}
+
+/* One byte of a line. Lines end with CR LF, or with LF alone (RFC 9112, 2.2); a CR anywhere else is refused. */
+static wfi_http_event http_byte(wfi_http_reader *r, char c) {
+    bool chunk = r->state >= HTTP_CHUNK_SIZE;
+    wfi_http_event e = http_count(r);
+    if (e != WFI_HTTP_MORE) return e;
+    if (r->cr && c != '\n') return http_bad(r, "the answer has a carriage return without a line feed");
+    r->cr = c == '\r';
+    if (r->cr) return WFI_HTTP_MORE;
+    if (c == '\n') return chunk ? http_chunk_line_end(r) : http_line_end(r);
+    return chunk ? http_chunk_byte(r, c) : http_line_byte(r, c);
+}
+
+static wfi_http_event http_body(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+    size_t take = n - *used;
+    if (r->state == HTTP_LENGTH && r->left == 0) {
+        r->state = HTTP_DONE;
+        return WFI_HTTP_END;
     }
-    return WF_OK;
+    if (take == 0) return WFI_HTTP_MORE;
+    if (r->state != HTTP_UNTIL_CLOSE) {
+        if (take > r->left) take = (size_t)r->left;
+        r->left -= take;
+        if (r->left == 0 && r->state == HTTP_CHUNK_DATA) r->state = HTTP_CHUNK_END;
+    }
+    r->body = wf_str_of(p + *used, take);
+    *used += take;
+    return WFI_HTTP_BODY;
 }
 
-void wfi_log_keep(wfi_log *l, void *room, size_t size) {
-    size_t block = 1;
-    while (block * 2 * WFI_LOG_BLOCKS <= size)
-        block *= 2;
-    l->kept = room;
-    l->block_size = size >= WFI_LOG_BLOCKS ? block : 0;
+WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel) {
+    wfi_zero(r, offsetof(wfi_http_reader, name_buf)); /* what the buffers hold is said by their lengths */
+    r->tunnel = tunnel;
+    r->state = HTTP_STATUS_LINE;
 }
 
-/* A small part of what is written out, by way of the blocks. What is written never changes, so a block is right as far as it
- * reaches; it reaches as far as the file did when it was read. */
-static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
-    for (size_t take; n > 0; at += take, to += take, n -= take) {
-        size_t skip = (size_t)(at & (l->block_size - 1)), room = l->block_size - skip;
-        uint64_t base = at - skip, left = l->flushed - base;
-        size_t i = (size_t)(base / l->block_size % WFI_LOG_BLOCKS);
-        wfi_log_block *block = &l->blocks[i];
-        uint8_t *bytes = l->kept + i * l->block_size;
-        take = n < room ? n : room;
-        if (block->at != base || block->len < skip + take) {
-            size_t len = left < l->block_size ? (size_t)left : l->block_size;
-            block->len = 0;
-            wf_status s = log_read_file(l, base, bytes, len);
-            if (s != WF_OK) return s;
-            block->at = base;
-            block->len = len;
+WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+    *used = 0;
+    for (;;) {
+        if (r->state == HTTP_DONE) return WFI_HTTP_END;
+        if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
+        if (r->state >= HTTP_CHUNK_DATA) return http_body(r, p, n, used);
+        if (*used == n) return WFI_HTTP_MORE;
+        wfi_http_event e = http_byte(r, p[(*used)++]);
+        if (e != WFI_HTTP_MORE) return e;
+    }
+}
+
+WFI wfi_http_event wfi_http_eof(wfi_http_reader *r) {
+    if (r->state == HTTP_UNTIL_CLOSE) r->state = HTTP_DONE;
+    if (r->state == HTTP_DONE) return WFI_HTTP_END;
+    if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
+    return http_bad(r, "the connection was closed before the answer was complete");
+}
+
+/* ==== end src/core/http/parse.c ==== */
+
+/* ==== begin src/core/http/pool.h ==== */
+
+/* pool: the connections of a client, and which of them are kept open for the next request to the same origin.
+ *
+ * Invariants:
+ *   1. A connection is FREE (closed, on the free list), IDLE (open, on the idle list) or USED (open, of one lane), never two.
+ *   2. The idle list is in the order of use, last used first; so the first that expires is its last.
+ *   3. No bytes of a response are outstanding on an idle connection. One on which bytes, the end or an error turn up is closed. */
+#ifndef WFI_POOL_H
+#define WFI_POOL_H
+
+
+#define WFI_NO_CONN  UINT32_MAX
+#define WFI_NO_LANE  UINT32_MAX
+#define WFI_HOST_MAX 253u
+
+typedef enum wfi_pool_state { WFI_POOL_FREE, WFI_POOL_IDLE, WFI_POOL_USED } wfi_pool_state;
+
+typedef struct wfi_pool_conn {
+    wfi_pool_state state;
+    uint32_t lane;         /* USED: whose */
+    uint32_t newer, older; /* IDLE: neighbours; FREE: older is the next of the free list */
+    uint64_t idle_since;
+    bool tls; /* origin: scheme, host, port. Whether a proxy is between follows from it */
+    uint32_t port, host_len;
+    char host[WFI_HOST_MAX];
+} wfi_pool_conn;
+
+typedef struct wfi_pool {
+    const wf_net_ops *net;
+    void *net_ctx;
+    wfi_pool_conn *conns;
+    uint32_t count, free, newest, oldest;
+    uint64_t idle_ms;
+    uint64_t opened; /* how many ever */
+} wfi_pool;
+
+WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count);
+/* A kept connection to the origin that still seems alive, now of this lane; WFI_NO_CONN: none. */
+WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane);
+/* A number for a new connection of this lane to the origin, not yet opened. There always is one if no lane has two. */
+WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane);
+/* Gives a used connection back: kept, or closed. */
+WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now);
+WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn);
+/* Closes what has been idle for too long; and says when that will next be so, UINT64_MAX: never. */
+WFI void wfi_pool_expire(wfi_pool *p, uint64_t now);
+WFI uint64_t wfi_pool_due(const wfi_pool *p);
+/* The lane to which news of a connection matter; WFI_NO_LANE: none. An idle one that is no longer good is closed. */
+WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn);
+WFI void wfi_pool_close(wfi_pool *p); /* all of them */
+
+#endif
+
+/* ==== end src/core/http/pool.h ==== */
+
+/* ==== begin src/core/http/pool.c ==== */
+
+/* pool: see pool.h. Every operation is a few steps, but wfi_pool_reuse, which passes idle connections to other origins. */
+
+WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count) {
+    p->conns = wfi_arena_take(a, count, sizeof *p->conns);
+    p->count = count;
+    p->free = p->newest = p->oldest = WFI_NO_CONN;
+    for (uint32_t i = count; p->conns && i > 0; i--) {
+        p->conns[i - 1].older = p->free;
+        p->free = i - 1;
+    }
+}
+
+/* ---- the lists ---- */
+
+static void pool_unlink(wfi_pool *p, uint32_t conn) {
+    wfi_pool_conn *c = &p->conns[conn];
+    *(c->newer != WFI_NO_CONN ? &p->conns[c->newer].older : &p->newest) = c->older;
+    *(c->older != WFI_NO_CONN ? &p->conns[c->older].newer : &p->oldest) = c->newer;
+}
+
+static void pool_free(wfi_pool *p, uint32_t conn) {
+    wfi_pool_conn *c = &p->conns[conn];
+    p->net->close(p->net_ctx, conn);
+    c->state = WFI_POOL_FREE;
+    c->older = p->free;
+    p->free = conn;
+}
+
+static void pool_discard(wfi_pool *p, uint32_t idle) {
+    pool_unlink(p, idle);
+    pool_free(p, idle);
+}
+
+/* ---- idle connections ---- */
+
+/* Nothing is due on an idle connection. A read shows what has come all the same; it also takes in what is TLS's own. */
+static bool pool_alive(const wfi_pool *p, uint32_t conn) {
+    char byte;
+    size_t got = 0;
+    return p->net->read(p->net_ctx, conn, &byte, 1, &got) == WF_AGAIN;
+}
+
+static bool pool_serves(const wfi_pool_conn *c, const wfi_url *origin) {
+    return c->port == origin->port && c->tls == origin->tls &&
+           wfi_same_name(wf_str_of(c->host, c->host_len), origin->host);
+}
+
+WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
+    for (uint32_t conn = p->newest, next; conn != WFI_NO_CONN; conn = next) {
+        wfi_pool_conn *c = &p->conns[conn];
+        next = c->older;
+        if (!pool_serves(c, origin)) continue;
+        if (!pool_alive(p, conn)) {
+            pool_discard(p, conn);
+            continue;
         }
-        wfi_copy(to, bytes + skip, take);
+        pool_unlink(p, conn);
+        c->state = WFI_POOL_USED;
+        c->lane = lane;
+        return conn;
     }
+    return WFI_NO_CONN;
+}
+
+WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
+    if (p->free == WFI_NO_CONN && p->oldest != WFI_NO_CONN) pool_discard(p, p->oldest);
+    uint32_t conn = p->free;
+    WFI_ASSERT(conn != WFI_NO_CONN && origin->host.len <= WFI_HOST_MAX);
+    wfi_pool_conn *c = &p->conns[conn];
+    p->free = c->older;
+    p->opened++;
+    c->state = WFI_POOL_USED;
+    c->lane = lane;
+    c->tls = origin->tls;
+    c->port = origin->port;
+    c->host_len = (uint32_t)origin->host.len;
+    wfi_copy(c->host, origin->host.ptr, origin->host.len);
+    return conn;
+}
+
+WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
+    wfi_pool_conn *c = &p->conns[conn];
+    WFI_ASSERT(c->state == WFI_POOL_USED);
+    c->state = WFI_POOL_IDLE;
+    c->idle_since = now;
+    c->newer = WFI_NO_CONN;
+    c->older = p->newest;
+    *(p->newest != WFI_NO_CONN ? &p->conns[p->newest].newer : &p->oldest) = conn;
+    p->newest = conn;
+}
+
+WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn) {
+    WFI_ASSERT(p->conns[conn].state == WFI_POOL_USED);
+    pool_free(p, conn);
+}
+
+/* ---- time and news ---- */
+
+WFI uint64_t wfi_pool_due(const wfi_pool *p) {
+    return p->oldest == WFI_NO_CONN ? UINT64_MAX : wfi_add_sat(p->conns[p->oldest].idle_since, p->idle_ms);
+}
+
+WFI void wfi_pool_expire(wfi_pool *p, uint64_t now) {
+    while (p->oldest != WFI_NO_CONN && wfi_pool_due(p) <= now)
+        pool_discard(p, p->oldest);
+}
+
+WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn) {
+    if (conn >= p->count || p->conns[conn].state == WFI_POOL_FREE) return WFI_NO_LANE;
+    if (p->conns[conn].state == WFI_POOL_USED) return p->conns[conn].lane;
+    if (!pool_alive(p, conn)) pool_discard(p, conn);
+    return WFI_NO_LANE;
+}
+
+WFI void wfi_pool_close(wfi_pool *p) {
+    for (uint32_t i = 0; i < p->count; i++) {
+        if (p->conns[i].state == WFI_POOL_IDLE) pool_unlink(p, i);
+        if (p->conns[i].state != WFI_POOL_FREE) pool_free(p, i);
+    }
+}
+
+/* ==== end src/core/http/pool.c ==== */
+
+/* ==== begin src/core/http/headers.h ==== */
+
+/* headers: what the head of a response says to an API's client, put together header by header. Pure functions. */
+#ifndef WFI_HEADERS_H
+#define WFI_HEADERS_H
+
+
+typedef struct wfi_headers {
+    bool packed; /* the body has a content-encoding */
+    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len;
+    int32_t should_retry;
+    char type[96], id[128], retry_ms[32], retry[48];
+} wfi_headers;
+
+WFI void wfi_headers_begin(wfi_headers *r);
+/* name in lower case; cut: there was more of the value. rates (may be NULL) takes the anthropic-ratelimit headers. */
+WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut, wf_rates *rates);
+/* The slices of *out live as long as r. */
+WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out);
+
+/* The wait that a response asks for, in ms, from its headers retry-after-ms and retry-after (empty: absent); the latter is
+ * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. -1: it asks for none, or not for one that
+ * can be used. */
+WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms);
+
+#endif
+
+/* ==== end src/core/http/headers.h ==== */
+
+/* ==== begin src/core/http/headers.c ==== */
+
+/* headers: see headers.h. Values that are longer than their place, or make no sense, count as absent. */
+
+#define HEADERS_NO_ID UINT32_MAX
+#define HEADERS_WAIT_MAX                                                                                               \
+    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
+
+WFI void wfi_headers_begin(wfi_headers *r) {
+    wfi_zero(r, offsetof(wfi_headers, type)); /* what the buffers hold is said by their lengths */
+    r->id_rank = HEADERS_NO_ID;
+    r->should_retry = -1;
+}
+
+static uint32_t headers_keep(char *to, size_t cap, wf_str value, bool cut) {
+    if (cut || value.len > cap) return 0;
+    wfi_copy(to, value.ptr, value.len);
+    return (uint32_t)value.len;
+}
+
+/* ---- the wait that is asked for. Fractions of a millisecond are rounded up, so that nobody is asked too early and a wait that is
+ * asked for is never taken for none. ---- */
+
+/* The number that a header begins with, times 10^shift; false: it begins with none. Anything below zero reads as -1, anything too
+ * large as HEADERS_WAIT_MAX + 1: neither can be used, but both have been said. */
+static bool headers_number(wf_str text, int32_t shift, int64_t *out) {
+    while (text.len > 0 && (*text.ptr == ' ' || *text.ptr == '\t'))
+        text = wf_str_of(text.ptr + 1, text.len - 1);
+    bool minus = text.len > 0 && *text.ptr == '-';
+    if (minus || (text.len > 0 && *text.ptr == '+')) text = wf_str_of(text.ptr + 1, text.len - 1);
+    uint64_t v;
+    if (wfi_decimal(text, shift, &v) == 0) return false;
+    if (v > (uint64_t)HEADERS_WAIT_MAX) v = (uint64_t)HEADERS_WAIT_MAX + 1;
+    *out = minus && v > 0 ? -1 : (int64_t)v;
+    return true;
+}
+
+WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms) {
+    int64_t ms = 0;
+    if (!headers_number(retry_after_ms, 0, &ms) || ms == 0) {
+        if (!headers_number(retry_after, 3, &ms)) {
+            if (!wfi_http_date(retry_after, &ms) || wall_ms > INT64_MAX) return -1;
+            ms -= (int64_t)wall_ms;
+        }
+    }
+    return ms > 0 && ms <= HEADERS_WAIT_MAX ? ms : -1;
+}
+
+/* ---- headers ---- */
+
+static void headers_type(wfi_headers *r, wf_str value, bool cut) {
+    size_t n = wfi_str_find(value, ';');
+    cut = cut && n == value.len;
+    while (n > 0 && (value.ptr[n - 1] == ' ' || value.ptr[n - 1] == '\t'))
+        n--;
+    r->type_len = headers_keep(r->type, sizeof r->type, wfi_str_cut(value, 0, n), cut);
+    for (uint32_t i = 0; i < r->type_len; i++)
+        if (r->type[i] >= 'A' && r->type[i] <= 'Z') r->type[i] = (char)(r->type[i] + ('a' - 'A'));
+}
+
+static bool headers_id(wfi_headers *r, wf_str name, wf_str value) {
+    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
+    for (uint32_t i = 0; i < WFI_COUNT(names); i++) {
+        if (!wfi_str_eq(name, wfi_str_z(names[i]))) continue;
+        if (i < r->id_rank && value.len > 0) {
+            r->id_rank = i;
+            r->id_len = headers_keep(r->id, sizeof r->id, wfi_str_cut(value, 0, sizeof r->id), false);
+        }
+        return true;
+    }
+    return false;
+}
+
+static void headers_rate(wf_rates *rates, wf_str name, wf_str value) {
+    static const char *const kinds[] = {"requests-", "tokens-", "input-tokens-", "output-tokens-"};
+    wf_rate *const slots[] = {&rates->requests, &rates->tokens, &rates->input_tokens, &rates->output_tokens};
+    uint64_t n;
+    for (size_t i = 0; i < WFI_COUNT(kinds); i++) {
+        wf_str kind = wfi_str_z(kinds[i]), what = wfi_str_cut(name, kind.len, name.len);
+        if (!wfi_str_eq(wfi_str_cut(name, 0, kind.len), kind)) continue;
+        bool reset = wfi_str_eq(what, WF_STR("reset")), limit = wfi_str_eq(what, WF_STR("limit"));
+        if (!reset && !limit && !wfi_str_eq(what, WF_STR("remaining"))) return;
+        if (!(reset ? wfi_rfc3339(value, &n) : wfi_str_u64(value, &n))) return;
+        *(reset ? &slots[i]->reset_ms : limit ? &slots[i]->limit : &slots[i]->remaining) = n;
+        slots[i]->known = true;
+        return;
+    }
+}
+
+WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut, wf_rates *rates) {
+    const wf_str limits = WF_STR("anthropic-ratelimit-");
+    if (headers_id(r, name, value)) return;
+    if (wfi_str_eq(name, WF_STR("content-type")))
+        headers_type(r, value, cut);
+    else if (wfi_str_eq(name, WF_STR("retry-after-ms")))
+        r->retry_ms_len = headers_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
+    else if (wfi_str_eq(name, WF_STR("retry-after")))
+        r->retry_len = headers_keep(r->retry, sizeof r->retry, value, cut);
+    else if (wfi_str_eq(name, WF_STR("x-should-retry")))
+        r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
+    else if (wfi_str_eq(name, WF_STR("content-encoding")))
+        r->packed |= value.len > 0 && !wfi_same_name(value, WF_STR("identity"));
+    else if (rates && !cut && wfi_str_eq(wfi_str_cut(name, 0, limits.len), limits))
+        headers_rate(rates, wfi_str_cut(name, limits.len, name.len), value);
+}
+
+WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
+    wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
+    out->status = status;
+    out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
+    out->should_retry = r->should_retry;
+    out->request_id = wf_str_of(r->id, r->id_len);
+    out->content_type = wf_str_of(r->type, r->type_len);
+}
+
+/* ==== end src/core/http/headers.c ==== */
+
+/* ==== begin src/core/http/client.h ==== */
+
+/* client: the HTTP/1.1 client over wf_net_ops: exchanges by lane, over the kept connections of pool.h, through a proxy or not. See
+ * client.c; the public face is wf_http in api.h and in endpoint.c. */
+#ifndef WFI_CLIENT_H
+#define WFI_CLIENT_H
+
+
+#define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
+#define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
+#define WFI_CLIENT_ERROR 768u
+
+typedef enum wfi_phase {
+    WFI_PHASE_NONE,   /* no exchange */
+    WFI_PHASE_TUNNEL, /* a proxy is asked for a tunnel */
+    WFI_PHASE_SEND,   /* the head, then the body goes out */
+    WFI_PHASE_HEAD,   /* the head of the response comes in */
+    WFI_PHASE_BODY,
+    WFI_PHASE_DONE,  /* the response is complete */
+    WFI_PHASE_BROKEN /* only `end` is left */
+} wfi_phase;
+
+typedef struct wfi_http_lane {
+    wfi_phase phase;
+    uint32_t conn; /* WFI_NO_CONN: none (yet) */
+    wf_http_call call;
+    wfi_url url;
+    bool reused;        /* the connection has carried a request before */
+    bool fresh;         /* the one before was dead: the next request must not meet such a one again */
+    bool head_sent;     /* all of the request's head is written */
+    bool answered;      /* the status of the response is known */
+    bool heard;         /* some byte of an answer has come */
+    bool extra;         /* bytes have come that belong to no answer */
+    uint64_t head_at;   /* bytes of the request's head that are written */
+    uint64_t body_left; /* bytes of its body that are not */
+    wfi_http_reader reader;
+    uint32_t in_at, in_len; /* what of `in` has not been read */
+    wfi_headers response;
+    uint32_t error_len;
+    char error[WFI_CLIENT_ERROR];
+    char in[WFI_CLIENT_IN];
+} wfi_http_lane;
+
+/* What wf_http_add makes: the ctx of a provider. */
+typedef struct wfi_endpoint {
+    wf_http *http;
+    wf_endpoint endpoint;
+    wf_rates rates;
+} wfi_endpoint;
+
+#define WFI_PROXY_USER_MAX 255u
+
+struct wf_http {
+    wf_http_config config; /* with its defaults filled in */
+    wfi_pool pool;
+    wfi_http_lane *lanes;
+    wfi_endpoint *endpoints;
+    uint32_t endpoint_count;
+    wf_http_stats stats; /* `connections` is the pool's */
+    wfi_url proxy;       /* no host: none */
+    uint32_t credential_len;
+    char credential[(WFI_PROXY_USER_MAX + 1 + 2) / 3 * 4]; /* proxy user and password, in base64 */
+    char out[WFI_CLIENT_OUT];                              /* what is being written; nobody's between two calls */
+};
+
+/* Why a call could not be sent, NULL: it can. */
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url);
+
+#endif
+
+/* ==== end src/core/http/client.h ==== */
+
+/* ==== begin src/core/http/client.c ==== */
+
+/* client: exchanges with servers over HTTP/1.1, one on a lane at a time.
+ *
+ * Contract: client.h and wf_model_ops in api.h. A request's head is never in memory as a whole: each write renders it anew from the
+ * slices of the call and skips what is written already (usually nothing), and takes the body's first bytes along, so that a small
+ * request is one write. A response's head is read into `in` of the lane; what has come of the body with it is handed out from
+ * there, the rest is read into the caller's buffer and its chunks are joined in place.
+ *
+ * Invariants:
+ *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
+ *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
+ *      new connection: so never twice in a row.
+ *   4. No value of a request's header gets into an error's text. */
+
+/* ---- error texts ---- */
+
+static void client_say(wfi_http_lane *x, wf_str s) {
+    s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
+    for (size_t i = 0; i < s.len; i++) {
+        bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
+        x->error[x->error_len++] = control ? '?' : s.ptr[i];
+    }
+}
+
+static void client_say_number(wfi_http_lane *x, uint32_t n) {
+    char digits[20];
+    client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
+}
+
+static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
+    if (url->bracketed) client_say(x, WF_STR("["));
+    client_say(x, url->host);
+    if (url->bracketed) client_say(x, WF_STR("]"));
+    if (!port && url->port == (url->tls ? 443u : 80u)) return;
+    client_say(x, WF_STR(":"));
+    client_say_number(x, url->port);
+}
+
+/* Begins a text with who it is about. */
+static void client_say_who(const wf_http *http, wfi_http_lane *x) {
+    x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
+    client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
+}
+
+/* The end of an exchange whose text is written. */
+static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
+    if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
+    x->conn = WFI_NO_CONN;
+    x->phase = WFI_PHASE_BROKEN;
+    return status;
+}
+
+static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+    client_say_who(http, x);
+    client_say(x, WF_STR(": "));
+    client_say(x, wfi_str_z(why));
+    return client_break(http, x, status);
+}
+
+/* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
+static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+    if (status != WF_E_CONFIG) status = WF_E_IO;
+    if (x->reused && !x->heard) {
+        x->fresh = true;
+        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
+    }
+    wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
+    if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
+    x->error_len = 0;
+    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy: ")); /* the network knows its address alone */
+    client_say(x, text);
+    return client_break(http, x, status);
+}
+
+/* ---- beginning ---- */
+
+/* Headers that say how the message is framed and kept are written by this client alone. */
+static const char *client_check_header(const wf_header *h) {
+    static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
+                                      "user-agent", "expect",         "accept-encoding",   "upgrade"};
+    if (!wfi_http_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
+    if (!wfi_http_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
+    for (size_t i = 0; i < WFI_COUNT(own); i++)
+        if (wfi_same_name(h->name, wfi_str_z(own[i]))) return "a header is given that HTTP itself must write";
+    return NULL;
+}
+
+WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url) {
+    const char *why;
+    if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
+    if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
+    if (!url->tls && !http->config.plain && !wfi_host_is_loopback(url->host))
+        return "http:// to another machine would show keys and prompts to the network: use https://, or allow plain "
+               "HTTP";
+    if (url->tls && !http->config.net->secure) return "https:// needs TLS, and this build has no TLS";
+    if (!wfi_http_name_ok(call->method)) return "the request's method is no word";
+    for (size_t i = 0; i < call->path.len; i++)
+        if (call->path.ptr[i] <= ' ' || call->path.ptr[i] > '~' || call->path.ptr[i] == '#')
+            return "the path has a blank, a # or a byte that is not ASCII";
+    why = NULL;
+    for (uint32_t i = 0; i < call->header_count && !why; i++)
+        why = client_check_header(&call->headers[i]);
+    return why;
+}
+
+static bool client_proxied(const wf_http *http, const wfi_url *url) {
+    return url->tls && http->proxy.host.len > 0 && !wfi_host_is_loopback(url->host) &&
+           !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
+}
+
+static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
+    const wf_net_ops *net = http->config.net;
+    bool proxied = client_proxied(http, &x->url);
+    const wfi_url *to = proxied ? &http->proxy : &x->url;
+    x->conn = wfi_pool_take(&http->pool, &x->url, lane);
+    x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
+    wfi_http_begin(&x->reader, proxied);
+    wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
+    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
+    return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
+}
+
+wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
+    wfi_http_lane *x = &http->lanes[lane];
+    WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
+    bool fresh = x->fresh;
+    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
+    x->conn = WFI_NO_CONN;
+    x->call = *call;
+    x->body_left = call->has_body ? call->body_len : 0;
+    x->in_at = x->in_len = x->error_len = 0;
+    x->phase = WFI_PHASE_SEND;
+    wfi_headers_begin(&x->response);
+    const char *why = wfi_client_check(http, call, &x->url);
+    if (why) {
+        x->phase = WFI_PHASE_BROKEN;
+        client_say(x, wfi_str_z(why));
+        return WF_E_CONFIG;
+    }
+    http->stats.requests++;
+    http->stats.resends += fresh;
+    if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
+    if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
+    x->reused = true;
+    wfi_http_begin(&x->reader, false);
     return WF_OK;
 }
 
-wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
-    uint8_t *p = to;
-    if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
-        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
-    if (at < l->base) {
-        uint64_t part = l->base - at;
-        size_t take = part < n ? (size_t)part : n;
-        wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
+/* ---- sending ---- */
+
+/* Takes text in, but for its first `skip` bytes, as long as there is room. */
+typedef struct client_sink {
+    char *buf;
+    size_t cap, len;
+    uint64_t skip;
+    bool full;
+} client_sink;
+
+static void client_put(client_sink *out, wf_str s) {
+    if (out->skip >= s.len) {
+        out->skip -= s.len;
+        return;
+    }
+    s = wfi_str_cut(s, (size_t)out->skip, s.len);
+    out->skip = 0;
+    if (s.len > out->cap - out->len) out->full = true;
+    if (out->full) s = wfi_str_cut(s, 0, out->cap - out->len);
+    wfi_copy(out->buf + out->len, s.ptr, s.len);
+    out->len += s.len;
+}
+
+static void client_put_number(client_sink *out, uint64_t n) {
+    char digits[20];
+    client_put(out, wf_str_of(digits, wfi_u64_str(n, digits)));
+}
+
+static void client_put_host(client_sink *out, const wfi_url *url, bool port) {
+    if (url->bracketed) client_put(out, WF_STR("["));
+    client_put(out, url->host);
+    if (url->bracketed) client_put(out, WF_STR("]"));
+    if (!port && url->port == (url->tls ? 443u : 80u)) return;
+    client_put(out, WF_STR(":"));
+    client_put_number(out, url->port);
+}
+
+/* host and user-agent, with which the headers of every request begin. */
+static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
+    client_put(out, WF_STR(" HTTP/1.1\r\nhost: "));
+    client_put_host(out, url, port);
+    client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
+}
+
+static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
+    client_put(out, WF_STR("CONNECT "));
+    client_put_host(out, &x->url, true);
+    client_put_first(out, &x->url, true);
+    if (http->credential_len > 0) {
+        client_put(out, WF_STR("proxy-authorization: Basic "));
+        client_put(out, wf_str_of(http->credential, http->credential_len));
+        client_put(out, WF_STR("\r\n"));
+    }
+    client_put(out, WF_STR("\r\n"));
+}
+
+static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+    const wf_http_call *call = &x->call;
+    bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
+    client_put(out, call->method);
+    client_put(out, WF_STR(" "));
+    client_put(out, x->url.path);
+    if (!slash && (call->path.len > 0 || x->url.path.len == 0)) client_put(out, WF_STR("/"));
+    client_put(out, call->path);
+    client_put_first(out, &x->url, false);
+    for (uint32_t i = 0; i < call->header_count; i++) {
+        client_put(out, call->headers[i].name);
+        client_put(out, WF_STR(": "));
+        client_put(out, call->headers[i].value);
+        client_put(out, WF_STR("\r\n"));
+    }
+    if (call->has_body) {
+        client_put(out, WF_STR("content-length: "));
+        client_put_number(out, call->body_len);
+        client_put(out, WF_STR("\r\n"));
+    }
+    client_put(out, WF_STR("\r\n"));
+}
+
+/* One write of what is left of the head, with as much of the body as there is room for. */
+static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+    client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
+    size_t put = 0;
+    if (x->phase == WFI_PHASE_TUNNEL)
+        client_put_connect(http, x, &out);
+    else
+        client_put_request(x, &out);
+    size_t head = out.len;
+    bool last = !out.full;
+    client_put(&out, body); /* `full` by now cuts this to nothing */
+    wf_status s = http->config.net->write(http->config.net_ctx, x->conn, http->out, out.len, &put);
+    if (s != WF_OK) return s;
+    WFI_ASSERT(put > 0 && put <= out.len);
+    x->head_at += put < head ? put : head;
+    x->head_sent = last && put >= head;
+    *sent += put > head ? put - head : 0;
+    return WF_OK;
+}
+
+/* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
+static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+    while (!x->head_sent || *sent < body.len) {
+        wf_str rest = wfi_str_cut(body, *sent, body.len);
+        size_t put = 0;
+        wf_status s = x->head_sent ? http->config.net->write(http->config.net_ctx, x->conn, rest.ptr, rest.len, &put)
+                                   : client_write_head(http, x, rest, &put);
         if (s != WF_OK) return s;
-        at += take;
-        p += take;
-        n -= take;
+        WFI_ASSERT(put <= rest.len);
+        *sent += put;
     }
-    if (n > 0) wfi_copy(p, l->buf + (at - l->base), n);
     return WF_OK;
 }
 
-static void log_parse_head(const uint8_t *head, uint64_t at, wfi_log_rec *out, uint32_t *meta_len) {
-    uint32_t n = wfi_get32(head), m = (uint32_t)head[6] | (uint32_t)head[7] << 8;
-    wfi_zero(out, sizeof *out);
-    out->type = (wfi_rec)head[4];
-    out->call = wfi_get32(head + 8);
-    out->offset = at;
-    out->synced = wfi_get64(head + 16);
-    out->next = at + WFI_LOG_HEAD + (((uint64_t)n + 7) & ~(uint64_t)7);
-    out->payload = at + WFI_LOG_HEAD + m;
-    out->payload_len = n - m;
-    *meta_len = m;
+/* ---- the head of the response ---- */
+
+static void client_header(wf_http *http, wfi_http_lane *x) {
+    const wfi_http_reader *r = &x->reader;
+    if (x->phase == WFI_PHASE_TUNNEL) return;
+    wfi_headers_header(&x->response, r->name, r->value, r->cut, x->call.rates);
+    if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
+    client_say_who(http, x);
+    client_say(x, WF_STR(" redirects to "));
+    client_say(x, r->value);
+    client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *meta_len) {
-    uint8_t head[WFI_LOG_HEAD];
-    wf_status s = wfi_log_read(l, at, head, sizeof head);
-    if (s == WF_OK) log_parse_head(head, at, out, meta_len);
+static wf_status client_head_end(wfi_http_lane *x) {
+    size_t used;
+    if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
+    x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
+    return WF_OK;
+}
+
+/* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
+static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
+    for (;;) {
+        size_t used;
+        wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
+        x->in_at += (uint32_t)used;
+        switch (e) {
+        case WFI_HTTP_MORE:
+            return WF_AGAIN;
+        case WFI_HTTP_STATUS:
+            x->answered = true;
+            break;
+        case WFI_HTTP_HEADER:
+            client_header(http, x);
+            break;
+        case WFI_HTTP_HEAD:
+            return client_head_end(x);
+        default:
+            return client_fail(http, x, WF_E_IO, x->reader.why);
+        }
+    }
+}
+
+/* Reads on in the head. WF_OK: it is complete. */
+static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
+    for (;;) {
+        size_t got = 0;
+        wf_status s = client_parse_head(http, x);
+        if (s != WF_AGAIN) return s;
+        s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
+        if (s == WF_AGAIN) return s;
+        if (s == WF_END) (void)wfi_http_eof(&x->reader);
+        if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
+        WFI_ASSERT(got > 0 && got <= sizeof x->in);
+        x->heard = true;
+        x->in_at = 0;
+        x->in_len = (uint32_t)got;
+    }
+}
+
+/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
+ * more than the trouble. WF_OK: it is there, or begins to be. */
+static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
+    if (x->head_at > 0) {
+        wf_status in = client_read_head(http, x);
+        if (in == WF_AGAIN && x->answered) {
+            x->phase = WFI_PHASE_HEAD;
+            return WF_OK;
+        }
+        if (in != WF_AGAIN) return in;
+    }
+    return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
+}
+
+/* ---- tunnels ---- */
+
+static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
+    uint32_t status = x->reader.status;
+    bool passing = status >= 500 || status == 408 || status == 429;
+    client_say_who(http, x);
+    client_say(x, WF_STR(" answered "));
+    client_say_number(x, status);
+    client_say(x, WF_STR(" to CONNECT"));
+    if (status == 407) {
+        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
+    } else {
+        client_say(x, WF_STR(" "));
+        client_say_host(x, &x->url, true);
+    }
+    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
+}
+
+/* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
+static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
+    size_t none = 0;
+    wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
+    if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
+    s = client_read_head(http, x);
+    if (s != WF_OK) return s;
+    if (x->reader.status >= 300) return client_refused(http, x);
+    if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
+    x->phase = WFI_PHASE_SEND;
+    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
+    if (s != WF_OK) return client_lost(http, x, s, NULL);
+    wfi_http_begin(&x->reader, false);
+    x->head_at = 0;
+    x->head_sent = x->answered = x->heard = false;
+    return WF_OK;
+}
+
+/* ---- the exchange ---- */
+
+wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    wfi_http_lane *x = &http->lanes[lane];
+    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
+    *sent = 0;
+    if (s != WF_OK) return s;
+    if (x->phase == WFI_PHASE_SEND) {
+        if (n > x->body_left) return client_fail(http, x, WF_E_CONFIG, "the body is longer than was said");
+        s = client_write(http, x, wf_str_of(buf, n), sent);
+        x->body_left -= *sent;
+        if (s == WF_OK || (s == WF_AGAIN && *sent > 0)) return WF_OK;
+        s = client_blocked(http, x, s);
+        if (s != WF_OK) return s;
+    }
+    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
+}
+
+wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
+    wfi_http_lane *x = &http->lanes[lane];
+    const wf_platform *os = http->config.platform;
+    size_t none = 0;
+    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
+    if (s == WF_OK && x->phase == WFI_PHASE_SEND) {
+        if (x->body_left > 0) return client_fail(http, x, WF_E_CONFIG, "the body is shorter than was said");
+        s = client_write(http, x, wf_str_of(NULL, 0), &none);
+        if (s == WF_OK)
+            x->phase = WFI_PHASE_HEAD;
+        else
+            s = client_blocked(http, x, s);
+    }
+    if (s == WF_OK && x->phase == WFI_PHASE_HEAD) s = client_read_head(http, x);
+    if (s != WF_OK) return s;
+    if (x->phase != WFI_PHASE_BODY && x->phase != WFI_PHASE_DONE) return WF_E_IO;
+    wfi_headers_get(&x->response, x->reader.status, os->wall_ms(os->ctx), out);
+    return WF_OK;
+}
+
+/* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
+static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
+    wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
+    if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
+    wfi_copy(buf, rest.ptr, rest.len);
+    x->in_at += (uint32_t)rest.len;
+    *got = rest.len;
+    return WF_OK;
+}
+
+/* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
+static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
+    size_t at = 0, used;
+    *out = 0;
+    for (;;) {
+        wfi_http_event e = wfi_http_read(&x->reader, buf + at, n - at, &used);
+        at += used;
+        if (e == WFI_HTTP_MORE) return WF_OK;
+        if (e == WFI_HTTP_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (e == WFI_HTTP_END) {
+            x->phase = WFI_PHASE_DONE;
+            x->extra = at < n;
+            return WF_OK;
+        }
+        if (buf + *out != x->reader.body.ptr) wfi_move(buf + *out, x->reader.body.ptr, x->reader.body.len);
+        *out += x->reader.body.len;
+    }
+}
+
+wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
+    wfi_http_lane *x = &http->lanes[lane];
+    *got = 0;
+    if (x->response.packed) /* said here, when the head with its status and request id is known */
+        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
+    while (x->phase == WFI_PHASE_BODY && *got == 0) {
+        size_t raw = 0;
+        wf_status s = client_raw(http, x, buf, n, &raw);
+        if (s == WF_AGAIN) return s;
+        if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
+            return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
+        WFI_ASSERT(raw <= n);
+        s = client_decode(http, x, buf, raw, got);
+        if (s != WF_OK) return s;
+    }
+    if (*got > 0) return WF_OK;
+    return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
+}
+
+void wf_http_end(wf_http *http, uint32_t lane) {
+    wfi_http_lane *x = &http->lanes[lane];
+    const wf_platform *os = http->config.platform;
+    bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
+    if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
+        wfi_pool_keep(&http->pool, x->conn, os->now_ms(os->ctx));
+    else if (x->conn != WFI_NO_CONN)
+        wfi_pool_drop(&http->pool, x->conn);
+    x->conn = WFI_NO_CONN;
+    x->phase = WFI_PHASE_NONE;
+}
+
+/* ---- readiness ---- */
+
+uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
+    const wf_platform *os = http->config.platform;
+    uint32_t named = 0;
+    wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
+    uint32_t n = http->config.net->ready(http->config.net_ctx, lanes, max); /* connections first, lanes after */
+    for (uint32_t i = 0; i < n && i < max; i++) {
+        uint32_t lane = wfi_pool_news(&http->pool, lanes[i]);
+        if (lane != WFI_NO_LANE) lanes[named++] = lane;
+    }
+    return named;
+}
+
+uint64_t wf_http_due(wf_http *http) {
+    uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
+    return pool < net ? pool : net;
+}
+
+wf_str wf_http_error(wf_http *http, uint32_t lane) {
+    return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
+}
+
+/* ==== end src/core/http/client.c ==== */
+
+/* ==== begin src/core/http/http.c ==== */
+
+/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
+ *
+ * Contract: api.h. */
+
+#define ENDPOINT_LANES_MAX 1000u
+#define ENDPOINT_MAX       256u
+
+/* ---- configuration ---- */
+
+static void endpoint_defaults(wf_http_config *c) {
+    if (c->lanes == 0) c->lanes = 16;
+    if (c->endpoints == 0) c->endpoints = 8;
+    if (c->idle_ms == 0) c->idle_ms = 60000;
+}
+
+static const char *endpoint_check(const wf_http_config *c) {
+    const char *why;
+    wfi_url proxy;
+    if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
+    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
+    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
+    if (c->proxy.len == 0) return NULL;
+    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
+        return "the proxy's address is not of the form http://[user:password@]host[:port]";
+    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
+    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
+    if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
+    return NULL;
+}
+
+static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
+    wf_http *http = wfi_arena_take(a, 1, sizeof *http);
+    wfi_pool counted;
+    wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
+    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
+    if (!http) return NULL;
+    http->lanes = lanes;
+    http->endpoints = endpoints;
+    return http;
+}
+
+size_t wf_http_size(const wf_http_config *config) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    if (endpoint_check(&c)) return 0;
+    wfi_arena_init(&a, NULL, 0);
+    (void)endpoint_carve(&a, &c);
+    return a.full ? 0 : a.used;
+}
+
+/* ---- the proxy's credential ---- */
+
+static uint32_t endpoint_hex(char c) {
+    if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
+    if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
+    return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
+}
+
+/* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
+static size_t endpoint_unescape(wf_str s, uint8_t *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
+        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
+        out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
+        if (low < 16) i += 2;
+    }
+    return n;
+}
+
+/* RFC 4648, section 4. */
+static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    uint32_t len = 0;
+    for (size_t i = 0; i < n; i += 3) {
+        uint32_t bits = (uint32_t)p[i] << 16;
+        if (i + 1 < n) bits |= (uint32_t)p[i + 1] << 8;
+        if (i + 2 < n) bits |= p[i + 2];
+        out[len++] = digits[bits >> 18];
+        out[len++] = digits[bits >> 12 & 63];
+        out[len++] = i + 1 < n ? digits[bits >> 6 & 63] : '=';
+        out[len++] = i + 2 < n ? digits[bits & 63] : '=';
+    }
+    return len;
+}
+
+static void endpoint_proxy(wf_http *http) {
+    const char *why;
+    uint8_t plain[WFI_PROXY_USER_MAX + 1];
+    if (http->config.proxy.len == 0) return;
+    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
+    wf_str user = http->proxy.userinfo;
+    if (user.len == 0) return;
+    size_t n = endpoint_unescape(user, plain);
+    if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
+    http->credential_len = endpoint_base64(plain, n, http->credential);
+}
+
+/* ---- life ---- */
+
+wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
+    wf_http_config c = *config;
+    wfi_arena a;
+    endpoint_defaults(&c);
+    const char *why = endpoint_check(&c);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    *out = NULL;
+    if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
+        why = "the block is too small: wf_http_size says how much this config takes";
+        s = WF_E_MEMORY;
+    }
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
+    }
+    wfi_arena_init(&a, memory, size);
+    wf_http *http = endpoint_carve(&a, &c);
+    WFI_ASSERT(!a.full);
+    http->config = c;
+    http->pool.net = c.net;
+    http->pool.net_ctx = c.net_ctx;
+    http->pool.idle_ms = c.idle_ms;
+    for (uint32_t i = 0; i < c.lanes; i++)
+        http->lanes[i].conn = WFI_NO_CONN;
+    endpoint_proxy(http);
+    *out = http;
+    return WF_OK;
+}
+
+void wf_http_close(wf_http *http) {
+    wfi_pool_close(&http->pool);
+    for (uint32_t i = 0; i < http->config.lanes; i++) {
+        http->lanes[i].conn = WFI_NO_CONN;
+        http->lanes[i].phase = WFI_PHASE_NONE;
+    }
+}
+
+void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
+    *out = http->stats;
+    out->connections = http->pool.opened;
+}
+
+/* ---- endpoints as providers ---- */
+
+static wf_http_call endpoint_call(wfi_endpoint *e) {
+    return (wf_http_call){.method = WF_STR("POST"),
+                          .url = e->endpoint.url,
+                          .path = e->endpoint.path,
+                          .headers = e->endpoint.headers,
+                          .header_count = e->endpoint.header_count,
+                          .has_body = true,
+                          .rates = &e->rates};
+}
+
+static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
+    wfi_endpoint *e = ctx;
+    wf_http_call call = endpoint_call(e);
+    call.body_len = request->body_len;
+    return wf_http_begin(e->http, lane, &call);
+}
+
+static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+    return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
+}
+
+/* The last word of the header that has the key. */
+static wf_str endpoint_key(const wf_endpoint *endpoint) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
+        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
+        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+            key = wfi_str_cut(key, at + 1, key.len);
+        return key;
+    }
+    return wf_str_of("", 0);
+}
+
+static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
+    wfi_endpoint *e = ctx;
+    wf_status s = wf_http_head(e->http, lane, out);
+    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
     return s;
 }
 
-/* ---- scanning: nothing waits to be written, so buf is free to be a window of the file ---- */
+static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+    return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
+}
 
-/* Makes the n bytes at `at` visible; n is at most the buffer's size and the bytes are inside the file. */
-static wf_status log_window(wfi_log *l, uint64_t at, size_t n, const uint8_t **out) {
-    WFI_ASSERT(n <= l->cap && at + n <= l->file_size && l->fill == 0);
-    if (at < l->window || at + n > l->window + l->window_len) {
-        uint64_t left = l->file_size - at;
-        size_t take = left < l->cap ? (size_t)left : l->cap;
-        l->window_len = 0;
-        wf_status s = log_read_file(l, at, l->buf, take);
-        if (s != WF_OK) return s;
-        l->window = at;
-        l->window_len = take;
+static void endpoint_end(void *ctx, uint32_t lane) {
+    wf_http_end(((wfi_endpoint *)ctx)->http, lane);
+}
+
+static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+    return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
+}
+
+static uint64_t endpoint_due(void *ctx) {
+    return wf_http_due(((wfi_endpoint *)ctx)->http);
+}
+
+static wf_str endpoint_error(void *ctx, uint32_t lane) {
+    return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
+}
+
+wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
+    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
+                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
+    wfi_endpoint e = {.http = http, .endpoint = *endpoint};
+    wf_http_call call = endpoint_call(&e);
+    wfi_url url;
+    const char *why = wfi_client_check(http, &call, &url);
+    wf_status s = why ? WF_E_CONFIG : WF_OK;
+    if (s == WF_OK && http->endpoint_count == http->config.endpoints) {
+        why = "there are more endpoints than the config of the HTTP client allows";
+        s = WF_E_LIMIT;
     }
-    *out = l->buf + (at - l->window);
-    return WF_OK;
-}
-
-wf_status wfi_log_load(wfi_log *l) {
-    const uint8_t *head;
-    wf_status s = l->ops->size(l->ctx, &l->file_size);
-    if (s != WF_OK) return log_fail(l, WF_E_IO, "the log's size could not be read", 0);
-    if (l->file_size == 0) return WF_END;
-    l->base = l->flushed = l->file_size;
-    size_t n = l->file_size < WFI_LOG_FIRST ? (size_t)l->file_size : WFI_LOG_FIRST;
-    if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
-    if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
-        return log_fail(l, WF_E_FOREIGN, "the file does not begin as a workflow log does", 0);
-    if (n < WFI_LOG_FIRST) return log_fail(l, WF_E_CORRUPT, "the log ends inside its head", n);
-    if (wfi_get32(head + 28) != wfi_crc32c(0, head, 28))
-        return log_fail(l, WF_E_CORRUPT, "the log's head is damaged", 0);
-    if (wfi_get32(head + 8) != LOG_VERSION || wfi_get32(head + 12) != WFI_LOG_FIRST)
-        return log_fail(l, WF_E_FUTURE, "the log was written by a newer version", 8);
-    l->salt = wfi_get32(head + 16);
-    return WF_OK;
-}
-
-/* CRC of a record's body, in pieces of the window's size. */
-static wf_status log_crc_body(wfi_log *l, uint64_t at, uint64_t n, uint32_t *crc) {
-    while (n > 0) {
-        const uint8_t *p;
-        size_t take = n < l->cap ? (size_t)n : l->cap;
-        wf_status s = log_window(l, at, take, &p);
-        if (s != WF_OK) return s;
-        *crc = wfi_crc32c(*crc, p, take);
-        at += take;
-        n -= take;
+    if (s != WF_OK) {
+        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
+        return s;
     }
+    wfi_endpoint *slot = &http->endpoints[http->endpoint_count++];
+    *slot = e;
+    provider->ops = &ops;
+    provider->ctx = slot;
     return WF_OK;
 }
 
-/* WF_OK: a valid record is there; WF_END: there is none. */
-static wf_status log_check(wfi_log *l, uint64_t at, wfi_log_rec *out) {
-    const uint8_t *p;
-    uint8_t head[WFI_LOG_HEAD];
-    uint32_t meta_len;
-    if (at + WFI_LOG_HEAD > l->file_size) return WF_END;
-    wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
-    if (s != WF_OK) return s;
-    wfi_copy(head, p, sizeof head);
-    log_parse_head(head, at, out, &meta_len);
-    if (head[4] == 0 || head[5] != 0 || meta_len > WFI_LOG_META_MAX || meta_len > wfi_get32(head)) return WF_END;
-    if (out->next > l->file_size || out->synced > at) return WF_END;
-    uint32_t crc = log_crc_head(l, head);
-    s = log_crc_body(l, at + WFI_LOG_HEAD, wfi_get32(head), &crc);
-    if (s != WF_OK) return s;
-    if (crc != wfi_get32(head + 12)) return WF_END;
-    if (meta_len > 0 && (s = log_window(l, at + WFI_LOG_HEAD, meta_len, &p)) != WF_OK) return s;
-    out->meta = wf_str_of((const char *)p, meta_len);
-    return WF_OK;
+void wf_http_rates(const wf_provider *provider, wf_rates *out) {
+    *out = ((const wfi_endpoint *)provider->ctx)->rates;
 }
 
-/* Invariant 6: is there, after the first bad byte, a valid record that knew it durable? Cheap tests come first, so that
- * the work stays linear unless somebody made the file to be slow; then it is bounded by the count of tries. */
-static wf_status log_look_for_damage(wfi_log *l, uint64_t bad) {
-    uint32_t tries = 100000;
-    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size && tries > 0; at += 8) {
-        const uint8_t *p;
-        wfi_log_rec rec;
-        wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
-        if (s != WF_OK) return s;
-        uint64_t synced = wfi_get64(p + 16);
-        if (synced <= bad || synced > at || p[4] == 0 || p[5] != 0) continue;
-        tries--;
-        s = log_check(l, at, &rec);
-        if (s == WF_OK) return log_fail(l, WF_E_CORRUPT, "the log is damaged below bytes that were known durable", bad);
-        if (s != WF_END) return s;
-    }
-    return WF_END;
-}
+/* ==== end src/core/http/http.c ==== */
 
-wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
-    wf_status s = log_check(l, at, out);
-    if (s == WF_END) return at < l->file_size ? log_look_for_damage(l, at) : WF_END;
-    if (s == WF_OK && out->type >= WFI_REC_COUNT)
-        return log_fail(l, WF_E_FUTURE, "the log holds a kind of record that only a newer version knows", at);
-    return s;
-}
-
-wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
-    wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
-    if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
-        return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
-    l->base = l->flushed = end;
-    l->window_len = 0;
-    l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
-    wfi_log_want(l);
-    return WF_OK;
-}
-
-/* ==== end src/core/log.c ==== */
-
-/* ==== begin src/core/prices.jsonl ==== */
+/* ==== begin src/core/model/prices.jsonl ==== */
 
 static const char *const wfi_prices[] = {
     "# List prices of the direct Anthropic API in USD per million tokens, as of 2026-11-22; lines as api.h describes them. `source` says\n",
@@ -4693,9 +6239,9 @@ static const char *const wfi_prices[] = {
     "{\"model\":\"claude-haiku-4-5\",\"input\":1,\"output\":5,\"write_5m\":1.25,\"write_1h\":2,\"read\":0.1,\"source\":\"official, spring 2026\"}\n",
     0};
 
-/* ==== end src/core/prices.jsonl ==== */
+/* ==== end src/core/model/prices.jsonl ==== */
 
-/* ==== begin src/core/price.h ==== */
+/* ==== begin src/core/model/price.h ==== */
 
 /* price: what replies cost. A list of JSON lines (see wf_prices_check in api.h), the built-in one from prices.jsonl. */
 #ifndef WFI_PRICE_H
@@ -4726,9 +6272,9 @@ WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t outpu
 
 #endif
 
-/* ==== end src/core/price.h ==== */
+/* ==== end src/core/model/price.h ==== */
 
-/* ==== begin src/core/price.c ==== */
+/* ==== begin src/core/model/price.c ==== */
 
 /* price: reads price lists and reckons with them.
  *
@@ -4978,738 +6524,9 @@ WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t outpu
     return price_nano(worst);
 }
 
-/* ==== end src/core/price.c ==== */
+/* ==== end src/core/model/price.c ==== */
 
-/* ==== begin src/core/records.h ==== */
-
-/* records: the metadata of log records as structs. Each kind has a list of fields; one writer and one reader serve all. A
- * field that is zero, false or empty is left out; an unknown one is passed over. */
-#ifndef WFI_RECORDS_H
-#define WFI_RECORDS_H
-
-
-typedef struct wfi_meta_run { /* run, resume */
-    wf_str name, sha256;
-    uint64_t wall, script, args, settings; /* script, args, settings: bytes of the payload, in this order */
-} wfi_meta_run;
-
-typedef struct wfi_meta_call {
-    wf_str path, hash, effect; /* hash: identity, 64 hex digits; effect: its name, empty for an agent */
-    wf_str label, phase, model, effort, cwd, miss;
-    uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
-    uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
-    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
-    bool changes; /* an effect that changes the world */
-} wfi_meta_call;
-
-typedef struct wfi_meta_turn {
-    uint64_t prev; /* offset of the item before it in the conversation, 0 for none */
-    uint32_t stop; /* enum wfi_stop */
-    wf_str reason;
-    wf_usage usage;
-} wfi_meta_turn;
-
-typedef struct wfi_meta_block {
-    uint64_t prev;
-    wf_str why; /* "tool", "schema", "nudge", "hurry" */
-    wf_str id;  /* of the tool call that it answers */
-} wfi_meta_block;
-
-typedef struct wfi_meta_intent {
-    wf_str id, name;
-} wfi_meta_intent;
-
-typedef struct wfi_meta_reserve {
-    wfi_cost ceiling;
-} wfi_meta_reserve;
-
-typedef struct wfi_meta_done {
-    uint32_t kind; /* enum wf_kind */
-    bool json;
-    uint32_t attempts, turns;
-    uint64_t ms;
-    wf_usage usage;
-} wfi_meta_done;
-
-typedef struct wfi_meta_moved {
-    uint32_t from; /* number of the call whose answer it is */
-} wfi_meta_moved;
-
-typedef struct wfi_meta_deliver {
-    uint64_t wall;
-} wfi_meta_deliver;
-
-typedef struct wfi_meta_note {
-    bool phase, error; /* neither: a line */
-} wfi_meta_note;
-
-typedef struct wfi_meta_end {
-    uint32_t outcome; /* enum wf_outcome */
-    bool json;
-    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
-    wf_usage usage;
-    uint64_t wall;
-} wfi_meta_end;
-
-typedef union wfi_meta {
-    wfi_meta_run run;
-    wfi_meta_call call;
-    wfi_meta_turn turn;
-    wfi_meta_block block;
-    wfi_meta_intent intent;
-    wfi_meta_reserve reserve;
-    wfi_meta_done done;
-    wfi_meta_moved moved;
-    wfi_meta_deliver deliver;
-    wfi_meta_note note;
-    wfi_meta_end end;
-} wfi_meta;
-
-/* Writes the metadata of a record of this type. WF_E_LIMIT: more than WFI_LOG_META_MAX bytes. */
-WFI wf_status wfi_meta_put(wfi_rec type, const void *meta, char buf[WFI_LOG_META_MAX], wf_str *out);
-/* Reads it. Strings are decoded in place, so they live in `json`, which is spoilt. WF_E_SYNTAX: not an object. */
-WFI wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta);
-
-#endif
-
-/* ==== end src/core/records.h ==== */
-
-/* ==== begin src/core/records.c ==== */
-
-/* records: see records.h. */
-
-typedef enum meta_type { META_STR, META_U32, META_U64, META_BOOL } meta_type;
-
-typedef struct meta_field {
-    wf_str name;
-    uint16_t offset;
-    uint8_t type;
-} meta_field;
-
-#define META_FIELD(record, field, name, type)                                                                          \
-    { {name, sizeof(name) - 1}, (uint16_t)offsetof(record, field), type }
-#define META_USAGE(record)                                                                                             \
-    META_FIELD(record, usage.input, "in", META_U64), META_FIELD(record, usage.output, "out", META_U64),                \
-        META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
-        META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
-        META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
-        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
-
-static const meta_field meta_run[] = {
-    META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
-    META_FIELD(wfi_meta_run, script, "script", META_U64),     META_FIELD(wfi_meta_run, args, "args", META_U64),
-    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR)};
-static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", META_STR),
-                                       META_FIELD(wfi_meta_call, hash, "hash", META_STR),
-                                       META_FIELD(wfi_meta_call, effect, "effect", META_STR),
-                                       META_FIELD(wfi_meta_call, label, "label", META_STR),
-                                       META_FIELD(wfi_meta_call, phase, "phase", META_STR),
-                                       META_FIELD(wfi_meta_call, model, "model", META_STR),
-                                       META_FIELD(wfi_meta_call, effort, "effort", META_STR),
-                                       META_FIELD(wfi_meta_call, cwd, "cwd", META_STR),
-                                       META_FIELD(wfi_meta_call, prompt, "prompt", META_U64),
-                                       META_FIELD(wfi_meta_call, system, "system", META_U64),
-                                       META_FIELD(wfi_meta_call, tools, "tools", META_U64),
-                                       META_FIELD(wfi_meta_call, schema, "schema", META_U64),
-                                       META_FIELD(wfi_meta_call, max_turns, "max_turns", META_U32),
-                                       META_FIELD(wfi_meta_call, max_tokens, "max_tokens", META_U32),
-                                       META_FIELD(wfi_meta_call, retries, "retries", META_U32),
-                                       META_FIELD(wfi_meta_call, agent_ms, "agent_ms", META_U32),
-                                       META_FIELD(wfi_meta_call, stall_ms, "stall_ms", META_U32),
-                                       META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
-                                       META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
-                                       META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
-static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR), META_USAGE(wfi_meta_turn)};
-static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
-                                        META_FIELD(wfi_meta_block, why, "why", META_STR),
-                                        META_FIELD(wfi_meta_block, id, "id", META_STR)};
-static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
-                                         META_FIELD(wfi_meta_intent, name, "name", META_STR)};
-static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
-static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
-                                       META_FIELD(wfi_meta_done, json, "json", META_BOOL),
-                                       META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
-                                       META_FIELD(wfi_meta_done, turns, "turns", META_U32),
-                                       META_FIELD(wfi_meta_done, ms, "ms", META_U64),
-                                       META_USAGE(wfi_meta_done)};
-static const meta_field meta_moved[] = {META_FIELD(wfi_meta_moved, from, "from", META_U32)};
-static const meta_field meta_deliver[] = {META_FIELD(wfi_meta_deliver, wall, "wall", META_U64)};
-static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL),
-                                       META_FIELD(wfi_meta_note, error, "error", META_BOOL)};
-static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome", META_U32),
-                                      META_FIELD(wfi_meta_end, json, "json", META_BOOL),
-                                      META_FIELD(wfi_meta_end, done, "done", META_U32),
-                                      META_FIELD(wfi_meta_end, failed, "failed", META_U32),
-                                      META_FIELD(wfi_meta_end, cached, "cached", META_U32),
-                                      META_FIELD(wfi_meta_end, dropped, "dropped", META_U32),
-                                      META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
-                                      META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
-                                      META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
-                                      META_USAGE(wfi_meta_end),
-                                      META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
-
-typedef struct meta_list {
-    const meta_field *fields;
-    size_t count, size;
-} meta_list;
-
-static meta_list meta_fields_of(wfi_rec type) {
-#define META_CASE(rec, name, record)                                                                                   \
-    case rec:                                                                                                          \
-        return (meta_list) {                                                                                           \
-            name, WFI_COUNT(name), sizeof(record)                                                                      \
-        }
-    switch (type) {
-    case WFI_REC_RUN:
-        META_CASE(WFI_REC_RESUME, meta_run, wfi_meta_run);
-        META_CASE(WFI_REC_CALL, meta_call, wfi_meta_call);
-        META_CASE(WFI_REC_TURN, meta_turn, wfi_meta_turn);
-        META_CASE(WFI_REC_BLOCK, meta_block, wfi_meta_block);
-        META_CASE(WFI_REC_INTENT, meta_intent, wfi_meta_intent);
-        META_CASE(WFI_REC_RESERVE, meta_reserve, wfi_meta_reserve);
-        META_CASE(WFI_REC_DONE, meta_done, wfi_meta_done);
-        META_CASE(WFI_REC_MOVED, meta_moved, wfi_meta_moved);
-        META_CASE(WFI_REC_DELIVER, meta_deliver, wfi_meta_deliver);
-        META_CASE(WFI_REC_NOTE, meta_note, wfi_meta_note);
-        META_CASE(WFI_REC_END, meta_end, wfi_meta_end);
-    case WFI_REC_TEXT:
-    case WFI_REC_COUNT:
-        break;
-    }
-    return (meta_list){NULL, 0, 0};
-#undef META_CASE
-}
-
-static void meta_put_field(wf_json_out *o, const meta_field *f, const uint8_t *at) {
-    switch ((meta_type)f->type) {
-    case META_STR:
-        if (((const wf_str *)(const void *)at)->len == 0) return;
-        wf_json_key(o, f->name);
-        wf_json_str(o, *(const wf_str *)(const void *)at);
-        return;
-    case META_U32:
-        if (*(const uint32_t *)(const void *)at == 0) return;
-        wf_json_key(o, f->name);
-        wf_json_u64(o, *(const uint32_t *)(const void *)at);
-        return;
-    case META_U64:
-        if (*(const uint64_t *)(const void *)at == 0) return;
-        wf_json_key(o, f->name);
-        wf_json_u64(o, *(const uint64_t *)(const void *)at);
-        return;
-    case META_BOOL:
-        if (!*(const bool *)at) return;
-        wf_json_key(o, f->name);
-        wf_json_bool(o, true);
-        return;
-    }
-}
-
-wf_status wfi_meta_put(wfi_rec type, const void *meta, char buf[WFI_LOG_META_MAX], wf_str *out) {
-    meta_list list = meta_fields_of(type);
-    wf_json_out o;
-    wf_json_out_init(&o, buf, WFI_LOG_META_MAX);
-    wf_json_begin(&o, true);
-    for (size_t i = 0; i < list.count; i++)
-        meta_put_field(&o, &list.fields[i], (const uint8_t *)meta + list.fields[i].offset);
-    wf_json_finish(&o);
-    if (!wf_json_ok(&o)) return WF_E_LIMIT;
-    *out = wf_str_of(buf, o.len);
-    return WF_OK;
-}
-
-static void meta_get_field(const meta_field *f, wf_json_token token, wf_json *j, char *json, uint8_t *at) {
-    uint64_t n = 0;
-    if (f->type == META_STR && token == WF_JSON_STRING) {
-        char *to = json + (j->raw.ptr - json); /* decoding never lengthens, so it can be done in place */
-        size_t len = j->escaped ? wf_json_unescape(j->raw, to) : j->raw.len;
-        *(wf_str *)(void *)at = wf_str_of(to, len);
-    } else if (f->type == META_BOOL) {
-        *(bool *)at = token == WF_JSON_TRUE;
-    } else if (token == WF_JSON_NUMBER && wfi_str_u64(j->raw, &n)) {
-        if (f->type == META_U64) *(uint64_t *)(void *)at = n;
-        if (f->type == META_U32) *(uint32_t *)(void *)at = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
-    }
-}
-
-wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
-    meta_list list = meta_fields_of(type);
-    wf_json j;
-    wf_json_token t;
-    size_t next = 0;
-    wfi_zero(meta, list.size);
-    wf_json_init(&j, wf_str_of(json, len));
-    if (wf_json_next(&j) != WF_JSON_OBJECT) return WF_E_SYNTAX;
-    while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
-        const meta_field *field = NULL;
-        /* fields come in the order in which they were written, so the search goes on where it left off */
-        for (size_t tries = 0; tries < list.count && !field; tries++, next = (next + 1) % list.count)
-            if (wfi_str_eq(list.fields[next].name, j.raw)) field = &list.fields[next];
-        t = wf_json_next(&j);
-        wf_json value = j;
-        if (wf_json_skip(&j, t, NULL) != WF_OK) return WF_E_SYNTAX;
-        if (field) meta_get_field(field, t, &value, json, (uint8_t *)meta + field->offset);
-    }
-    return t == WF_JSON_OBJECT_END ? WF_OK : WF_E_SYNTAX;
-}
-
-/* ==== end src/core/records.c ==== */
-
-/* ==== begin src/core/env.h ==== */
-
-/* env: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
- * this step, and what has been spent. One per wf; passed down as a pointer, never kept by what is below. */
-#ifndef WFI_ENV_H
-#define WFI_ENV_H
-
-
-#define WFI_SCRATCH 16384u /* bytes moved at a time between log, models and heap */
-
-typedef struct wfi_text_slot {
-    uint8_t hash[16];
-    uint64_t at; /* of the text record, 0: free */
-    uint32_t len;
-} wfi_text_slot;
-
-/* The platform's tickets beyond those that lanes and effects have for themselves. */
-typedef struct wfi_spares {
-    uint32_t first;  /* number of the first one */
-    uint32_t *free;  /* stack of tickets */
-    uint32_t *owner; /* by ticket - first: the lane that had it last */
-    uint32_t count, free_count;
-} wfi_spares;
-
-typedef struct wfi_env {
-    wf_config config; /* with defaults filled in */
-    const wf_platform *os;
-    wfi_heap heap;
-    wfi_log log;
-    wfi_spares spares;
-    uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
-    wfi_text_slot *texts;
-    uint32_t text_mask;
-    uint64_t now;         /* monotonic, taken once a step */
-    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;       /* by all replies, from the log and in this process */
-    wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
-    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
-    wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
-    uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
-    uint32_t exchanges;   /* under way */
-    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;    /* of the model looked up last, */
-    wf_str tariff_model;  /* ... which has this name, */
-    char tariff_name[128]; /* ... kept here */
-    wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
-    char stop_text[256];   /* why, terminated */
-} wfi_env;
-
-/* A text that others refer to, stored once however often it is used. *len may be NULL. */
-WFI wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at);
-/* Appends a record made of a metadata struct and one payload. */
-WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                             uint64_t *end);
-/* Reads a record's metadata into the struct of its type; strings live in buf. */
-WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
-/* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
-WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
-/* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
-WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
-/* Stops the run for a reason, if none as strong is there. */
-WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
-WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
-WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
-/* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
-WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
-/* 0..below-1, for jitter. */
-WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
-
-#endif
-
-/* ==== end src/core/env.h ==== */
-
-/* ==== begin src/core/env.c ==== */
-
-/* env: see env.h. */
-
-wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
-    wfi_sha256 sha;
-    uint8_t hash[32];
-    wfi_sha256_init(&sha);
-    wfi_sha256_add(&sha, text.ptr, text.len);
-    wfi_sha256_end(&sha, hash);
-    /* A short probe: when the table is full, a text is simply stored again. */
-    wfi_text_slot *slot = NULL;
-    for (uint32_t i = 0; i < 8 && !slot; i++) {
-        wfi_text_slot *s = &e->texts[(wfi_get32(hash) + i) & e->text_mask];
-        if (s->at != 0 && s->len == text.len && wfi_compare(s->hash, hash, sizeof s->hash) == 0) {
-            *at = s->at;
-            return WF_OK;
-        }
-        if (s->at == 0) slot = s;
-    }
-    wf_status s = wfi_log_append(&e->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
-    if (s == WF_OK && slot) {
-        wfi_copy(slot->hash, hash, sizeof slot->hash);
-        slot->at = *at;
-        slot->len = (uint32_t)text.len;
-    }
-    return s;
-}
-
-wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                         uint64_t *end) {
-    char buf[WFI_LOG_META_MAX];
-    wf_str text;
-    wf_status s = wfi_meta_put(type, meta, buf, &text);
-    return s == WF_OK ? wfi_log_append(&e->log, type, call, text, &payload, 1, at, end) : s;
-}
-
-wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
-    uint32_t len;
-    wf_status s = wfi_log_peek(&e->log, at, rec, &len);
-    if (s != WF_OK) return s;
-    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
-    s = wfi_log_read(&e->log, at + WFI_LOG_HEAD, buf, len);
-    if (s != WF_OK) return s;
-    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
-}
-
-wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out) {
-    *out = wfi_heap_alloc(&e->heap, rec->payload_len + spare);
-    if (!*out) return WF_E_MEMORY;
-    wf_status s = wfi_log_read(&e->log, rec->payload, *out, rec->payload_len);
-    if (s != WF_OK) {
-        wfi_heap_free(&e->heap, *out);
-        *out = NULL;
-    }
-    return s;
-}
-
-void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text) {
-    if (reason <= e->stop) return;
-    e->stop = reason;
-    wf_str cut = wfi_utf8_clip(text, sizeof e->stop_text - 1);
-    wfi_copy(e->stop_text, cut.ptr, cut.len);
-    e->stop_text[cut.len] = 0;
-    wf_trace event = {.type = WF_TRACE_STOP, .text = cut};
-    wfi_env_trace(e, &event);
-}
-
-void wfi_env_trace(const wfi_env *e, const wf_trace *event) {
-    if (e->os->trace) e->os->trace(e->os->ctx, event);
-}
-
-void wfi_usage_add(wf_usage *to, const wf_usage *from) {
-    to->input = wfi_add_sat(to->input, from->input);
-    to->output = wfi_add_sat(to->output, from->output);
-    to->cache_read = wfi_add_sat(to->cache_read, from->cache_read);
-    to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
-    to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
-    to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
-}
-
-wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
-    const size_t cap = 4096;
-    char *to = (char *)e->scratch;
-    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
-    if (detail.len > cap - 400) {
-        escaped = false; /* a cut could fall inside an escape */
-        detail = wfi_utf8_clip(detail, cap - 400);
-    }
-    wfi_copy(to, head.ptr, head.len);
-    size_t n = head.len;
-    if (detail.len > 0) {
-        wfi_copy(to + n, ": ", 2);
-        n += n > 0 ? 2 : 0;
-        if (escaped) {
-            n += wf_json_unescape(detail, to + n);
-        } else {
-            wfi_copy(to + n, detail.ptr, detail.len);
-            n += detail.len;
-        }
-    }
-    if (id.len > 0) {
-        wfi_copy(to + n, " (request ", 10);
-        wfi_copy(to + n + 10, id.ptr, id.len);
-        to[n + 10 + id.len] = ')';
-        n += id.len + 11;
-    }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
-}
-
-const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
-    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
-        wfi_price_find(e->config.prices, model, &e->tariff);
-        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
-        wfi_copy(e->tariff_name, model.ptr, n);
-        e->tariff_model = wf_str_of(e->tariff_name, n);
-    }
-    return &e->tariff;
-}
-
-/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
-uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
-    e->rng ^= e->rng >> 12;
-    e->rng ^= e->rng << 25;
-    e->rng ^= e->rng >> 27;
-    return below ? (e->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
-}
-
-/* ==== end src/core/env.c ==== */
-
-/* ==== begin src/core/sse.h ==== */
-
-/* sse: server-sent events (WHATWG HTML, 9.2) as the vendors' libraries read them: bytes in, one event at a time out. */
-#ifndef WFI_SSE_H
-#define WFI_SSE_H
-
-
-#define WFI_SSE_NAME_MAX 64u /* longer event names are cut */
-
-typedef struct wfi_sse {
-    wf_str event, data; /* of the event just read; live until the next call */
-    bool named;         /* an event name was there (it may be empty) */
-    /* private */
-    wfi_heap *heap;
-    wfi_buf gathered; /* data lines of the event under way, joined */
-    size_t max;
-    uint32_t place, flags, field_len, name_len;
-    char field[8]; /* the line's field name, as far as it matters */
-    char name[WFI_SSE_NAME_MAX];
-} wfi_sse;
-
-/* max: bytes of one event's data. Memory comes from the heap as it is needed; what an unusually large event took is given back
- * before the next one. */
-WFI void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max);
-/* Reads on in p[0..n); *used says how far it got. WF_OK: an event is complete; WF_AGAIN: all is used up; WF_E_MEMORY and
- * WF_E_LIMIT are final. An event that has no blank line after it when the input ends is never complete, and so is dropped.
- * What is no UTF-8 is made so with U+FFFD. */
-WFI wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used);
-WFI void wfi_sse_free(wfi_sse *s); /* may be called twice */
-
-#endif
-
-/* ==== end src/core/sse.h ==== */
-
-/* ==== begin src/core/sse.c ==== */
-
-/* sse: see sse.h. One pass over the input, a state for each part of a line:
- *
- *   field name  ->  (colon)  ->  one blank  ->  value of data, value of event, or a value that nobody wants
- *
- * Only what counts is kept, wherever the input is cut: data in the heap, the event's name in the struct, and as much of a field's
- * name as tells whether it is one of ours. A line is over at CR or LF alike; an LF that follows a CR belongs to it. So an event is
- * complete at the CR of its blank line, and nobody waits for a byte that may not come.
- *
- * Invariants:
- *   1. gathered.len <= max, and name_len <= WFI_SSE_NAME_MAX.
- *   2. In SSE_FIELD with field_len 0 the line is empty so far, but for a byte order mark. */
-
-/* Where in a line. */
-enum { SSE_FIELD, SSE_BLANK, SSE_VALUE };
-
-/* Of the event under way, or of the line. */
-enum {
-    SSE_NAMED = 1,    /* event: has a name */
-    SSE_DATA = 2,     /* event: has a data line */
-    SSE_READY = 4,    /* event: was handed out; the next call begins a new one */
-    SSE_CR = 8,       /* the last byte was a CR */
-    SSE_MARKED = 16,  /* line: its byte order mark is dropped */
-    SSE_TO_DATA = 32, /* line: its value is data */
-    SSE_TO_NAME = 64  /* line: its value is the event's name */
-};
-
-#define SSE_LINE (SSE_MARKED | SSE_TO_DATA | SSE_TO_NAME)
-#define SSE_KEEP 16384u /* bytes of memory that stay from one event to the next */
-
-void wfi_sse_begin(wfi_sse *s, wfi_heap *heap, size_t max) {
-    wfi_zero(s, sizeof *s);
-    s->heap = heap;
-    s->max = max;
-}
-
-void wfi_sse_free(wfi_sse *s) {
-    wfi_buf_free(s->heap, &s->gathered);
-}
-
-/* How many bytes stand before the next CR or LF. A borrow between the bytes may stop the fast loop too early, never too late. */
-static size_t sse_run(const char *text, size_t n) {
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    size_t i = 0;
-    for (; n - i >= 8; i += 8) {
-        uint64_t x = wfi_get64(text + i), lf = x ^ ones * '\n', cr = x ^ ones * '\r';
-        if (((((lf - ones) & ~lf) | ((cr - ones) & ~cr)) & ones * 0x80) != 0) break;
-    }
-    while (i < n && text[i] != '\n' && text[i] != '\r')
-        i++;
-    return i;
-}
-
-/* ---- UTF-8 ---- */
-
-/* Length of what one U+FFFD stands for at p, where no valid sequence is: a beginning of one that breaks off, or one byte. */
-static size_t sse_broken(const uint8_t *p, size_t n) {
-    uint8_t lead = p[0];
-    size_t want = lead < 0xC2 || lead > 0xF4 ? 1 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : 4;
-    uint8_t low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80;
-    uint8_t high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF;
-    size_t i = 1;
-    for (; i < want && i < n && p[i] >= low && p[i] <= high; i++) {
-        low = 0x80;
-        high = 0xBF;
-    }
-    return i;
-}
-
-/* Writes the text with U+FFFD for what is no UTF-8, as much of it as `cap` takes, and answers the whole length. */
-static size_t sse_mend(wf_str text, char *to, size_t cap) {
-    const uint8_t *p = (const uint8_t *)text.ptr;
-    size_t len = 0;
-    for (size_t i = 0; i < text.len;) {
-        size_t valid = wfi_utf8_len(p + i, text.len - i), n = valid > 0 ? valid : 3;
-        const char *from = valid > 0 ? text.ptr + i : "\xEF\xBF\xBD";
-        i += valid > 0 ? valid : sse_broken(p + i, text.len - i);
-        for (size_t k = 0; k < n; k++, len++)
-            if (len < cap) to[len] = from[k];
-    }
-    return len;
-}
-
-static wf_status sse_mend_data(wfi_sse *s) {
-    wf_str text = wf_str_of(s->gathered.ptr, s->gathered.len);
-    wfi_buf mended = {0};
-    if (wfi_utf8_valid(text)) return WF_OK;
-    size_t len = sse_mend(text, NULL, 0);
-    wf_status status = wfi_buf_reserve(s->heap, &mended, len, s->max);
-    if (status != WF_OK) return status;
-    mended.len = sse_mend(text, mended.ptr, len);
-    wfi_buf_free(s->heap, &s->gathered);
-    s->gathered = mended;
-    return WF_OK;
-}
-
-static void sse_mend_name(wfi_sse *s) {
-    char mended[WFI_SSE_NAME_MAX];
-    wf_str name = wfi_utf8_clip(wf_str_of(s->name, s->name_len), WFI_SSE_NAME_MAX);
-    if (!wfi_utf8_valid(name)) {
-        size_t len = sse_mend(name, mended, sizeof mended);
-        name = wfi_utf8_clip(wf_str_of(mended, len < sizeof mended ? len : sizeof mended), sizeof mended);
-        wfi_copy(s->name, mended, name.len);
-    }
-    s->name_len = (uint32_t)name.len;
-}
-
-/* ---- lines ---- */
-
-/* The event that was handed out makes room for the next one. */
-static void sse_renew(wfi_sse *s) {
-    s->flags &= SSE_CR;
-    s->name_len = 0;
-    s->gathered.len = 0;
-    if (s->gathered.cap > SSE_KEEP) wfi_buf_free(s->heap, &s->gathered);
-    s->event = s->data = wf_str_of("", 0);
-    s->named = false;
-}
-
-static wf_status sse_hand_out(wfi_sse *s) {
-    wf_status status = sse_mend_data(s);
-    if (status != WF_OK) return status;
-    sse_mend_name(s);
-    s->named = (s->flags & SSE_NAMED) != 0;
-    s->event = wf_str_of(s->name, s->name_len);
-    s->data = s->gathered.len > 0 ? wf_str_of(s->gathered.ptr, s->gathered.len) : wf_str_of("", 0);
-    s->flags |= SSE_READY;
-    return WF_OK;
-}
-
-/* A field's name is known: what becomes of its value. */
-static wf_status sse_name_field(wfi_sse *s) {
-    wf_str field = wf_str_of(s->field, s->field_len);
-    if (wfi_str_eq(field, WF_STR("event"))) {
-        s->flags |= SSE_NAMED | SSE_TO_NAME;
-        s->name_len = 0;
-    } else if (wfi_str_eq(field, WF_STR("data"))) {
-        bool more = (s->flags & SSE_DATA) != 0;
-        s->flags |= SSE_DATA | SSE_TO_DATA;
-        if (more) return wfi_buf_add(s->heap, &s->gathered, "\n", 1, s->max);
-    }
-    return WF_OK;
-}
-
-/* WF_OK: the line ends an event. */
-static wf_status sse_end_line(wfi_sse *s) {
-    bool blank = s->place == SSE_FIELD && s->field_len == 0;
-    wf_status status = s->place == SSE_FIELD ? sse_name_field(s) : WF_OK;
-    s->place = SSE_FIELD;
-    s->field_len = 0;
-    s->flags &= ~(uint32_t)SSE_LINE;
-    if (status != WF_OK) return status;
-    if (!blank || (s->flags & (SSE_NAMED | SSE_DATA)) == 0) return WF_AGAIN;
-    return sse_hand_out(s);
-}
-
-static wf_status sse_field(wfi_sse *s, char c) {
-    if (c == ':') {
-        s->place = SSE_BLANK;
-        return sse_name_field(s);
-    }
-    if (s->field_len < sizeof s->field) s->field[s->field_len++] = c;
-    if (s->field_len == 3 && (s->flags & SSE_MARKED) == 0 && wfi_compare(s->field, "\xEF\xBB\xBF", 3) == 0) {
-        s->flags |= SSE_MARKED;
-        s->field_len = 0;
-    }
-    return WF_OK;
-}
-
-/* Takes in a piece of a value. */
-static wf_status sse_value(wfi_sse *s, const char *p, size_t n) {
-    if ((s->flags & SSE_TO_DATA) != 0) return wfi_buf_add(s->heap, &s->gathered, p, n, s->max);
-    if ((s->flags & SSE_TO_NAME) != 0) {
-        size_t room = WFI_SSE_NAME_MAX - s->name_len;
-        if (n > room) n = room;
-        wfi_copy(s->name + s->name_len, p, n);
-        s->name_len += (uint32_t)n;
-    }
-    return WF_OK;
-}
-
-wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used) {
-    wf_status status = WF_AGAIN;
-    size_t i = 0;
-    if ((s->flags & SSE_READY) != 0) sse_renew(s);
-    while (i < n && status == WF_AGAIN) {
-        bool after_cr = (s->flags & SSE_CR) != 0;
-        s->flags &= ~(uint32_t)SSE_CR;
-        if (p[i] == '\n' && after_cr) {
-            i++;
-        } else if (p[i] == '\n' || p[i] == '\r') {
-            if (p[i++] == '\r') s->flags |= SSE_CR;
-            status = sse_end_line(s);
-        } else if (s->place == SSE_FIELD) {
-            status = sse_field(s, p[i++]);
-            if (status == WF_OK) status = WF_AGAIN;
-        } else if (s->place == SSE_BLANK) {
-            s->place = SSE_VALUE;
-            if (p[i] == ' ') i++;
-        } else {
-            size_t run = sse_run(p + i, n - i);
-            status = sse_value(s, p + i, run);
-            i += run;
-            if (status == WF_OK) status = WF_AGAIN;
-        }
-    }
-    *used = i;
-    return status;
-}
-
-/* ==== end src/core/sse.c ==== */
-
-/* ==== begin src/core/models.h ==== */
+/* ==== begin src/core/model/known.h ==== */
 
 /* models: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
  * the newest ones, leaving out what might be refused. */
@@ -5734,9 +6551,9 @@ WFI wfi_model wfi_model_find(wf_str name);
 
 #endif
 
-/* ==== end src/core/models.h ==== */
+/* ==== end src/core/model/known.h ==== */
 
-/* ==== begin src/core/models.c ==== */
+/* ==== begin src/core/model/known.c ==== */
 
 /* models: see models.h. A table of names; what is not in it is not known. */
 
@@ -5790,165 +6607,9 @@ wfi_model wfi_model_find(wf_str name) {
     return unknown;
 }
 
-/* ==== end src/core/models.c ==== */
+/* ==== end src/core/model/known.c ==== */
 
-/* ==== begin src/core/retry.h ==== */
-
-/* retry: when a failed request is sent again, and after how long; the policy that all providers share. Pure functions. */
-#ifndef WFI_RETRY_H
-#define WFI_RETRY_H
-
-
-/* The wait that a response asks for, in ms, from its headers retry-after-ms and retry-after (empty: absent); the latter is
- * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. -1: it asks for none, or not for one that
- * can be used. */
-WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms);
-/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
-/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
- * random: 0 .. 2^32-1, the larger the shorter. */
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
-
-#endif
-
-/* ==== end src/core/retry.h ==== */
-
-/* ==== begin src/core/retry.c ==== */
-
-/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
- *
- * Contract: retry.h. Nothing is kept. Fractions of a millisecond are rounded up, so that nobody is asked too early and a wait that is
- * asked for is never taken for none. */
-
-#define RETRY_MAX_MS                                                                                                   \
-    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
-#define RETRY_FIRST_MS 500u
-#define RETRY_DOUBLED  4u /* times: 8 s */
-
-/* The number that a header begins with, times 10^shift; false: it begins with none. Anything below zero reads as -1, anything too
- * large as RETRY_MAX_MS + 1: neither can be used, but both have been said. */
-static bool retry_number(wf_str text, int32_t shift, int64_t *out) {
-    while (text.len > 0 && (*text.ptr == ' ' || *text.ptr == '\t'))
-        text = wf_str_of(text.ptr + 1, text.len - 1);
-    bool minus = text.len > 0 && *text.ptr == '-';
-    if (minus || (text.len > 0 && *text.ptr == '+')) text = wf_str_of(text.ptr + 1, text.len - 1);
-    uint64_t v;
-    if (wfi_decimal(text, shift, &v) == 0) return false;
-    if (v > (uint64_t)RETRY_MAX_MS) v = (uint64_t)RETRY_MAX_MS + 1;
-    *out = minus && v > 0 ? -1 : (int64_t)v;
-    return true;
-}
-
-/* ---- dates: the three forms of RFC 9110, 5.6.7, each as a pattern of fields ---- */
-
-typedef struct retry_date {
-    int64_t year, month, day, hour, minute, second;
-} retry_date;
-
-static bool retry_month(wf_str s, int64_t *out) {
-    static const char names[] = "JanFebMarAprMayJunJulAugSepOctNovDec";
-    for (int64_t i = 0; i < 12; i++)
-        if (wfi_str_eq(s, wf_str_of(names + 3 * i, 3))) {
-            *out = i + 1;
-            return true;
-        }
-    return false;
-}
-
-/* A number of exactly `digits` digits; a day may begin with a blank instead. */
-static bool retry_field(wf_str s, size_t *at, size_t digits, int64_t *out) {
-    wf_str field = wfi_str_cut(s, *at, digits);
-    *at += digits;
-    if (digits == 2 && field.len == 2 && *field.ptr == ' ') field = wf_str_of(field.ptr + 1, 1);
-    uint64_t v;
-    if (*at > s.len || !wfi_str_u64(field, &v)) return false;
-    *out = (int64_t)v;
-    return true;
-}
-
-/* Reads one field of a pattern; what is no field stands for itself. */
-static bool retry_part(char part, wf_str s, size_t *at, retry_date *d) {
-    switch (part) {
-    case 'W': { /* the name of a day of the week, which tells nothing new */
-        size_t from = *at;
-        while (*at < s.len && ((s.ptr[*at] | 0x20) >= 'a' && (s.ptr[*at] | 0x20) <= 'z'))
-            ++*at;
-        return *at > from;
-    }
-    case 'B':
-        *at += 3;
-        return retry_month(wfi_str_cut(s, *at - 3, 3), &d->month);
-    case 'D':
-        return retry_field(s, at, 2, &d->day);
-    case 'Y':
-        return retry_field(s, at, 4, &d->year);
-    case 'y': /* two digits: of this century, which is right or long ago or far too late */
-        if (!retry_field(s, at, 2, &d->year)) return false;
-        d->year += 2000;
-        return true;
-    case 'h':
-        return retry_field(s, at, 2, &d->hour);
-    case 'm':
-        return retry_field(s, at, 2, &d->minute);
-    case 's':
-        return retry_field(s, at, 2, &d->second);
-    default:
-        return *at < s.len && s.ptr[(*at)++] == part;
-    }
-}
-
-static bool retry_matches(const char *pattern, wf_str s, retry_date *d) {
-    size_t at = 0;
-    for (; *pattern; pattern++)
-        if (!retry_part(*pattern, s, &at, d)) return false;
-    return at == s.len && d->day >= 1 && d->day <= 31 && d->hour < 24 && d->minute < 60 && d->second <= 60;
-}
-
-/* Seconds since 1970 of a day and time in UTC, by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
-static int64_t retry_seconds(const retry_date *d) {
-    int64_t year = d->month > 2 ? d->year : d->year - 1, month = d->month > 2 ? d->month - 3 : d->month + 9;
-    int64_t days = 365 * year + year / 4 - year / 100 + year / 400 + (153 * month + 2) / 5 + d->day - 1 - 719468;
-    return ((days * 24 + d->hour) * 60 + d->minute) * 60 + d->second;
-}
-
-static bool retry_http_date(wf_str s, int64_t *ms) {
-    static const char *const patterns[] = {"W, D B Y h:m:s GMT", "W, D-B-y h:m:s GMT", "W B D h:m:s Y"};
-    for (size_t i = 0; i < WFI_COUNT(patterns); i++) {
-        retry_date d = {0};
-        if (!retry_matches(patterns[i], s, &d)) continue;
-        *ms = retry_seconds(&d) * 1000;
-        return true;
-    }
-    return false;
-}
-
-/* ---- the policy ---- */
-
-WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms) {
-    int64_t ms = 0;
-    if (!retry_number(retry_after_ms, 0, &ms) || ms == 0) {
-        if (!retry_number(retry_after, 3, &ms)) {
-            if (!retry_http_date(retry_after, &ms) || wall_ms > INT64_MAX) return -1;
-            ms -= (int64_t)wall_ms;
-        }
-    }
-    return ms > 0 && ms <= RETRY_MAX_MS ? ms : -1;
-}
-
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
-    if (should_retry >= 0) return should_retry > 0;
-    return status == 408 || status == 409 || status == 429 || status >= 500;
-}
-
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
-    if (asked_ms > 0) return (uint64_t)asked_ms;
-    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
-    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
-}
-
-/* ==== end src/core/retry.c ==== */
-
-/* ==== begin src/core/provider.h ==== */
+/* ==== begin src/core/model/codec.h ==== */
 
 /* provider: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
  * reads the bytes of a reply. It does no I/O and keeps no state.
@@ -6066,9 +6727,9 @@ WFI const wfi_codec *wfi_messages_codec(void);
 
 #endif
 
-/* ==== end src/core/provider.h ==== */
+/* ==== end src/core/model/codec.h ==== */
 
-/* ==== begin src/core/messages.h ==== */
+/* ==== begin src/core/model/anthropic.h ==== */
 
 /* messages: what the two halves of the Messages codec share. provider_messages.c renders requests and reads whole bodies;
  * messages_stream.c puts a reply together from its events. */
@@ -6088,9 +6749,9 @@ WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out);
 
 #endif
 
-/* ==== end src/core/messages.h ==== */
+/* ==== end src/core/model/anthropic.h ==== */
 
-/* ==== begin src/core/provider_messages.c ==== */
+/* ==== begin src/core/model/anthropic.c ==== */
 
 /* provider_messages: the Anthropic Messages API as a codec (https://docs.anthropic.com/en/api/messages).
  *
@@ -6497,9 +7158,9 @@ const wfi_codec *wfi_messages_codec(void) {
     return &codec;
 }
 
-/* ==== end src/core/provider_messages.c ==== */
+/* ==== end src/core/model/anthropic.c ==== */
 
-/* ==== begin src/core/messages_stream.c ==== */
+/* ==== begin src/core/model/anthropic_stream.c ==== */
 
 /* messages_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
  *
@@ -6913,608 +7574,9 @@ WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out) {
     return WF_OK;
 }
 
-/* ==== end src/core/messages_stream.c ==== */
+/* ==== end src/core/model/anthropic_stream.c ==== */
 
-/* ==== begin src/core/http.h ==== */
-
-/* http: HTTP/1.1 messages (RFC 9112) as text: addresses, the head of a request, and a response read as its bytes come. No I/O, no
- * allocation, nothing kept but what the structs hold. Addresses are in url.c, messages in http.c. */
-#ifndef WFI_HTTP_H
-#define WFI_HTTP_H
-
-
-/* ---- addresses: scheme://host[:port][/path], no user, no query, no fragment ---- */
-typedef struct wfi_url {
-    bool tls;
-    wf_str host; /* without the brackets of an IPv6 address */
-    bool bracketed;
-    uint32_t port;
-    wf_str path;     /* "" or begins with "/"; no "/" at its end */
-    wf_str userinfo; /* user[:password]; only proxies may have it */
-} wfi_url;
-/* WF_E_CONFIG: *why (constant) says what is wrong with it. */
-WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why);
-/* Whether a host is this machine: localhost, *.localhost, 127/8, ::1. */
-WFI bool wfi_host_is_loopback(wf_str host);
-/* Whether a list like NO_PROXY covers the host. */
-WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
-/* Whether two names are the same but for the case of ASCII letters. */
-WFI bool wfi_same_name(wf_str a, wf_str b);
-
-/* ---- responses ---- */
-#define WFI_HTTP_NAME_MAX  64u    /* longer header names are passed over */
-#define WFI_HTTP_VALUE_MAX 512u   /* longer values are cut, and say so */
-#define WFI_HTTP_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
-#define WFI_HTTP_LINES_MAX 200u   /* ... and lines */
-
-typedef enum wfi_http_event {
-    WFI_HTTP_MORE,   /* all input is used up */
-    WFI_HTTP_STATUS, /* the status line is complete: `status` */
-    WFI_HTTP_HEADER, /* a header is complete: `name` (in lower case), `value`, `cut` */
-    WFI_HTTP_HEAD,   /* the head is complete; never for 1xx, which are passed over (all but 101) */
-    WFI_HTTP_BODY,   /* `body` is the next piece of the body: a slice of the input */
-    WFI_HTTP_END,    /* the response is complete; what input is left does not belong to it */
-    WFI_HTTP_BAD     /* not HTTP, or over a limit: `why` (constant) */
-} wfi_http_event;
-
-typedef struct wfi_http_reader {
-    uint32_t status;
-    wf_str name, value; /* live until the next call */
-    bool cut;
-    wf_str body;
-    const char *why;
-    bool keep; /* after END: the connection may carry another request */
-    /* private */
-    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
-    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
-    uint64_t left; /* bytes of the body, or of its chunk */
-    char name_buf[WFI_HTTP_NAME_MAX], value_buf[WFI_HTTP_VALUE_MAX];
-} wfi_http_reader;
-
-/* tunnel: the response to CONNECT, which has no body if it is 2xx (RFC 9110, 9.3.6). */
-WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel);
-/* Reads on in p[0..n); *used says how far it got. Stops after each event. */
-WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used);
-/* The connection was closed by the peer: END if that is how this response may end, else BAD. */
-WFI wfi_http_event wfi_http_eof(wfi_http_reader *r);
-
-/* ---- requests ---- */
-/* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
-WFI bool wfi_http_value_ok(wf_str value);
-WFI bool wfi_http_name_ok(wf_str name);
-
-#endif
-
-/* ==== end src/core/http.h ==== */
-
-/* ==== begin src/core/url.c ==== */
-
-/* url: addresses of servers and proxies (RFC 3986, as much of it as they need), and two questions about hosts: whether one is this
- * machine, and whether a list like NO_PROXY covers it.
- *
- * Contract: http.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
- * nothing is decoded or looked up. */
-
-#define URL_HOST_MAX 253u /* of a name in DNS */
-
-static char url_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-static bool url_alnum(char c) {
-    char l = url_lower(c);
-    return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
-}
-
-WFI bool wfi_same_name(wf_str a, wf_str b) {
-    if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (url_lower(a.ptr[i]) != url_lower(b.ptr[i])) return false;
-    return true;
-}
-
-static wf_str url_from(wf_str s, size_t at) {
-    return wfi_str_cut(s, at, s.len);
-}
-
-/* ---- parsing ---- */
-
-static const char *url_scheme(wf_str *text, wfi_url *out) {
-    static const char *const why = "an address begins with https:// or http://";
-    if (wfi_same_name(wfi_str_cut(*text, 0, 8), WF_STR("https://")))
-        out->tls = true;
-    else if (!wfi_same_name(wfi_str_cut(*text, 0, 7), WF_STR("http://")))
-        return why;
-    *text = url_from(*text, out->tls ? 8 : 7);
-    return NULL;
-}
-
-static bool url_host_ok(wf_str host, bool bracketed) {
-    bool colon = false;
-    for (size_t i = 0; i < host.len; i++) {
-        char c = host.ptr[i];
-        if (c == ':') colon = true;
-        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
-    }
-    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
-}
-
-/* host[:port], all of it. */
-static const char *url_host(wf_str text, wfi_url *out) {
-    size_t end = wfi_str_find(text, ':');
-    uint64_t port = out->tls ? 443 : 80;
-    out->bracketed = text.len > 0 && text.ptr[0] == '[';
-    if (out->bracketed) {
-        end = wfi_str_find(text, ']');
-        if (end == text.len) return "the address has a [ without its ]";
-        out->host = wfi_str_cut(text, 1, end - 1);
-        end++;
-    } else {
-        out->host = wfi_str_cut(text, 0, end);
-    }
-    if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
-    if (end < text.len) {
-        if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
-            port > 65535)
-            return "the port of the address is no number from 1 to 65535";
-    }
-    out->port = (uint32_t)port;
-    return NULL;
-}
-
-static const char *url_parse(wf_str text, wfi_url *out) {
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] <= ' ' || text.ptr[i] > '~') return "the address has a blank or a byte that is not ASCII";
-        if (text.ptr[i] == '?' || text.ptr[i] == '#') return "the address has a query or a fragment: leave it out";
-    }
-    const char *why = url_scheme(&text, out);
-    if (why) return why;
-    size_t slash = wfi_str_find(text, '/');
-    wf_str authority = wfi_str_cut(text, 0, slash);
-    for (size_t i = authority.len; i > 0; i--) {
-        if (authority.ptr[i - 1] != '@') continue;
-        out->userinfo = wfi_str_cut(authority, 0, i - 1);
-        authority = url_from(authority, i);
-        break;
-    }
-    out->path = url_from(text, slash);
-    while (out->path.len > 0 && out->path.ptr[out->path.len - 1] == '/')
-        out->path.len--;
-    return url_host(authority, out);
-}
-
-WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why) {
-    wfi_zero(out, sizeof *out);
-    *why = url_parse(text, out);
-    return *why ? WF_E_CONFIG : WF_OK;
-}
-
-/* ---- hosts ---- */
-
-static bool url_ends_with(wf_str s, wf_str end) {
-    return s.len >= end.len && wfi_same_name(url_from(s, s.len - end.len), end);
-}
-
-/* 127.0.0.0/8, written as four numbers. */
-static bool url_is_127(wf_str host) {
-    uint64_t part;
-    for (uint32_t i = 0; i < 4; i++) {
-        size_t dot = wfi_str_find(host, '.');
-        if (!wfi_str_u64(wfi_str_cut(host, 0, dot), &part) || part > 255 || (i == 0 && part != 127)) return false;
-        if ((dot == host.len) != (i == 3)) return false;
-        host = url_from(host, dot + 1);
-    }
-    return true;
-}
-
-/* ::1, however many zeros are written out. */
-static bool url_is_ipv6_one(wf_str host) {
-    if (host.len < 3 || host.ptr[host.len - 1] != '1') return false;
-    for (size_t i = 0; i + 1 < host.len; i++)
-        if (host.ptr[i] != ':' && host.ptr[i] != '0') return false;
-    return wfi_str_find(host, ':') < host.len;
-}
-
-WFI bool wfi_host_is_loopback(wf_str host) {
-    return wfi_same_name(host, WF_STR("localhost")) || url_ends_with(host, WF_STR(".localhost")) || url_is_127(host) ||
-           url_is_ipv6_one(host);
-}
-
-/* Cuts ":port" off an entry; false: it is for another port. An address with several colons has none, unless bracketed. */
-static bool url_entry_port(wf_str *entry, uint32_t port) {
-    size_t colon = wfi_str_find(*entry, ':'), end = entry->len;
-    uint64_t wanted;
-    if (entry->len > 0 && entry->ptr[0] == '[') {
-        end = wfi_str_find(*entry, ']');
-        colon = end + 1;
-    } else if (wfi_str_find(url_from(*entry, colon + 1), ':') < url_from(*entry, colon + 1).len) {
-        colon = entry->len;
-    }
-    wf_str number = url_from(*entry, colon + 1);
-    bool said = colon < entry->len;
-    *entry = end < entry->len ? wfi_str_cut(*entry, 1, end - 1) : wfi_str_cut(*entry, 0, colon);
-    return !said || (wfi_str_u64(number, &wanted) && wanted == port);
-}
-
-/* A name covers itself and what ends with a dot and it, as most programs read NO_PROXY. */
-static bool url_entry_covers(wf_str entry, wf_str host, uint32_t port) {
-    if (wfi_str_eq(entry, WF_STR("*"))) return true;
-    if (!url_entry_port(&entry, port)) return false;
-    if (entry.len > 1 && entry.ptr[0] == '*' && entry.ptr[1] == '.') entry = url_from(entry, 1);
-    if (entry.len > 0 && entry.ptr[0] == '.') entry = url_from(entry, 1);
-    if (entry.len == 0 || !url_ends_with(host, entry)) return false;
-    return host.len == entry.len || host.ptr[host.len - entry.len - 1] == '.';
-}
-
-WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port) {
-    while (list.len > 0) {
-        size_t n = 0;
-        while (n < list.len && list.ptr[n] != ',' && list.ptr[n] != ' ' && list.ptr[n] != '\t')
-            n++;
-        if (url_entry_covers(wfi_str_cut(list, 0, n), host, port)) return true;
-        list = url_from(list, n + 1);
-    }
-    return false;
-}
-
-/* ==== end src/core/url.c ==== */
-
-/* ==== begin src/core/http.c ==== */
-
-/* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
- *
- * Contract: http.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
- * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;
- * nothing is kept of them but the name and the value of the present header.
- *
- * Invariants:
- *   1. head_bytes and lines count the heads of all 1xx responses, the head and the trailers; they only grow.
- *   2. In a body state, `left` is what is still to come of the body or the chunk; a chunk of data has at least 1.
- *   3. HTTP_DONE and HTTP_BAD are final. */
-
-#define HTTP_CHUNK_LINE_MAX 1024u /* bytes of a chunk's size and extensions */
-#define HTTP_DIGITS_MAX     16u   /* of a chunk's size: what 64 bits hold */
-
-enum http_state {
-    /* lines of a head or of trailers */
-    HTTP_STATUS_LINE,
-    HTTP_LINE_START,
-    HTTP_NAME,
-    HTTP_VALUE,
-    /* lines of the chunked coding */
-    HTTP_CHUNK_SIZE,
-    HTTP_CHUNK_EXTENSION,
-    HTTP_CHUNK_END, /* after its data */
-    /* body */
-    HTTP_CHUNK_DATA,
-    HTTP_LENGTH,
-    HTTP_UNTIL_CLOSE,
-    HTTP_DONE,
-    HTTP_BAD
-};
-
-static wfi_http_event http_bad(wfi_http_reader *r, const char *why) {
-    r->state = HTTP_BAD;
-    r->why = why;
-    return WFI_HTTP_BAD;
-}
-
-/* ---- characters ---- */
-
-static char http_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
-static bool http_digit(char c) {
-    return c >= '0' && c <= '9';
-}
-
-static bool http_blank(char c) {
-    return c == ' ' || c == '\t';
-}
-
-/* What a value, a reason or an extension may hold: everything but control characters. */
-static bool http_text_char(char c) {
-    return (unsigned char)c >= ' ' ? c != 0x7F : c == '\t';
-}
-
-static bool http_token_char(char c) {
-    static const char others[] = "!#$%&'*+-.^_`|~";
-    if (http_digit(c) || (http_lower(c) >= 'a' && http_lower(c) <= 'z')) return true;
-    return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
-}
-
-WFI bool wfi_http_value_ok(wf_str value) {
-    for (size_t i = 0; i < value.len; i++)
-        if (!http_text_char(value.ptr[i])) return false;
-    return true;
-}
-
-WFI bool wfi_http_name_ok(wf_str name) {
-    for (size_t i = 0; i < name.len; i++)
-        if (!http_token_char(name.ptr[i])) return false;
-    return name.len > 0;
-}
-
-static wf_str http_trim(wf_str s) {
-    while (s.len > 0 && http_blank(s.ptr[s.len - 1]))
-        s.len--;
-    while (s.len > 0 && http_blank(s.ptr[0]))
-        s = wfi_str_cut(s, 1, s.len);
-    return s;
-}
-
-/* The next item of a comma-separated list, trimmed; false: there is none. */
-static bool http_item(wf_str *list, wf_str *item) {
-    if (list->len == 0) return false;
-    size_t comma = wfi_str_find(*list, ',');
-    *item = http_trim(wfi_str_cut(*list, 0, comma));
-    *list = wfi_str_cut(*list, comma + 1, list->len);
-    return true;
-}
-
-/* ---- the status line ---- */
-
-static const char http_version[] = "HTTP/1.";
-
-static wfi_http_event http_status_byte(wfi_http_reader *r, char c) {
-    if (r->value_len < sizeof http_version - 1 && c != http_version[r->value_len])
-        return http_bad(r, "the answer is not HTTP/1.1");
-    if (!http_text_char(c)) return http_bad(r, "the answer's status line has a control character");
-    if (r->value_len < WFI_HTTP_VALUE_MAX) r->value_buf[r->value_len++] = c; /* the rest of a long reason is dropped */
-    return WFI_HTTP_MORE;
-}
-
-static wfi_http_event http_status_line(wfi_http_reader *r) {
-    const char *p = r->value_buf; /* HTTP/1.1 200 OK */
-    if (r->value_len < 12 || !http_digit(p[7]) || p[8] != ' ' || p[9] < '1' || !http_digit(p[9]) ||
-        !http_digit(p[10]) || !http_digit(p[11]) || (r->value_len > 12 && p[12] != ' '))
-        return http_bad(r, "the answer is not HTTP/1.1");
-    r->http10 = p[7] == '0';
-    r->status = (uint32_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
-    r->state = HTTP_LINE_START;
-    if (r->status == 101) return http_bad(r, "the server switched to another protocol, unasked");
-    return r->status < 200 ? WFI_HTTP_MORE : WFI_HTTP_STATUS;
-}
-
-/* ---- headers ---- */
-
-static wfi_http_event http_name_byte(wfi_http_reader *r, char c) {
-    if (c == ':' && r->name_len > 0) {
-        r->state = HTTP_VALUE;
-        return WFI_HTTP_MORE;
-    }
-    if (http_blank(c)) return http_bad(r, "the answer has a header with a blank in its name or before its colon");
-    if (!http_token_char(c)) return http_bad(r, "the answer has a header whose name is none");
-    if (r->name_len < WFI_HTTP_NAME_MAX) r->name_buf[r->name_len] = http_lower(c);
-    if (r->name_len <= WFI_HTTP_NAME_MAX) r->name_len++; /* one more than the limit: too long */
-    return WFI_HTTP_MORE;
-}
-
-static wfi_http_event http_value_byte(wfi_http_reader *r, char c) {
-    if (!http_text_char(c)) return http_bad(r, "the answer has a header with a control character");
-    if (http_blank(c) && r->value_len == 0) return WFI_HTTP_MORE;
-    if (r->value_len < WFI_HTTP_VALUE_MAX)
-        r->value_buf[r->value_len++] = c;
-    else if (!http_blank(c))
-        r->cut = true;
-    return WFI_HTTP_MORE;
-}
-
-static wfi_http_event http_line_byte(wfi_http_reader *r, char c) {
-    switch (r->state) {
-    case HTTP_STATUS_LINE:
-        return http_status_byte(r, c);
-    case HTTP_LINE_START:
-        if (http_blank(c)) return http_bad(r, "the answer has a header that is folded over two lines");
-        r->name_len = r->value_len = 0;
-        r->cut = false;
-        r->state = HTTP_NAME;
-        return http_name_byte(r, c);
-    case HTTP_NAME:
-        return http_name_byte(r, c);
-    default:
-        return http_value_byte(r, c);
-    }
-}
-
-/* Several lengths are one if they are equal (RFC 9112, 6.3). */
-static const char *http_content_length(wfi_http_reader *r) {
-    wf_str list = r->value, item;
-    uint64_t n;
-    if (r->cut || list.len == 0) return "the answer has a content-length that is no number";
-    while (http_item(&list, &item)) {
-        if (!wfi_str_u64(item, &n)) return "the answer has a content-length that is no number";
-        if (r->has_length && n != r->left) return "the answer has two different content-lengths";
-        r->has_length = true;
-        r->left = n;
-    }
-    return NULL;
-}
-
-static const char *http_transfer_encoding(wfi_http_reader *r) {
-    if (r->cut || r->chunked || !wfi_same_name(r->value, WF_STR("chunked")))
-        return "the answer has a transfer-encoding other than chunked";
-    r->chunked = true;
-    return NULL;
-}
-
-static const char *http_connection(wfi_http_reader *r) {
-    wf_str list = r->value, item;
-    r->closing |= r->cut;
-    while (http_item(&list, &item)) {
-        r->closing |= wfi_same_name(item, WF_STR("close"));
-        r->keep_alive |= wfi_same_name(item, WF_STR("keep-alive"));
-    }
-    return NULL;
-}
-
-/* What headers of this connection, not of the message, do to its framing. */
-static const char *http_framing(wfi_http_reader *r) {
-    if (wfi_str_eq(r->name, WF_STR("content-length"))) return http_content_length(r);
-    if (wfi_str_eq(r->name, WF_STR("transfer-encoding"))) return http_transfer_encoding(r);
-    if (wfi_str_eq(r->name, WF_STR("connection"))) return http_connection(r);
-    return NULL;
-}
-
-static wfi_http_event http_header(wfi_http_reader *r) {
-    r->state = HTTP_LINE_START;
-    if (r->trailer || r->status < 200 || r->name_len > WFI_HTTP_NAME_MAX) return WFI_HTTP_MORE;
-    r->name = wf_str_of(r->name_buf, r->name_len);
-    r->value = http_trim(wf_str_of(r->value_buf, r->value_len));
-    const char *why = http_framing(r);
-    return why ? http_bad(r, why) : WFI_HTTP_HEADER;
-}
-
-/* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
-static wfi_http_event http_head_end(wfi_http_reader *r) {
-    bool opened = r->tunnel && r->status < 300;
-    if (r->trailer) {
-        r->state = HTTP_DONE;
-        return WFI_HTTP_END;
-    }
-    if (r->status < 200) {
-        r->state = HTTP_STATUS_LINE;
-        r->value_len = 0;
-        return WFI_HTTP_MORE;
-    }
-    if (r->chunked && !opened && (r->has_length || r->http10))
-        return http_bad(r, "the answer has a transfer-encoding where it may not have one");
-    r->keep = !r->closing && (r->keep_alive || !r->http10);
-    if (opened || r->status == 204 || r->status == 304) {
-        r->state = HTTP_DONE;
-    } else if (r->chunked) {
-        r->state = HTTP_CHUNK_SIZE;
-        r->left = 0;
-    } else if (r->has_length) {
-        r->state = HTTP_LENGTH;
-    } else {
-        r->state = HTTP_UNTIL_CLOSE;
-        r->keep = false;
-    }
-    return WFI_HTTP_HEAD;
-}
-
-static wfi_http_event http_line_end(wfi_http_reader *r) {
-    if (++r->lines > WFI_HTTP_LINES_MAX) return http_bad(r, "the answer's head has more than 200 lines");
-    switch (r->state) {
-    case HTTP_STATUS_LINE:
-        return http_status_line(r);
-    case HTTP_LINE_START:
-        return http_head_end(r);
-    case HTTP_NAME:
-        return http_bad(r, "the answer has a header without a colon");
-    default:
-        return http_header(r);
-    }
-}
-
-/* ---- the chunked coding ---- */
-
-/* 0..15; 16: not a hexadecimal digit. */
-static uint32_t http_hex(char c) {
-    char l = http_lower(c);
-    if (http_digit(c)) return (uint32_t)(c - '0');
-    return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
-}
-
-static wfi_http_event http_chunk_byte(wfi_http_reader *r, char c) {
-    uint32_t digit = http_hex(c);
-    if (r->state == HTTP_CHUNK_END) return http_bad(r, "the answer has a chunk that is longer than it says");
-    if (r->state == HTTP_CHUNK_SIZE && digit < 16) {
-        if (r->digits++ == HTTP_DIGITS_MAX) return http_bad(r, "the answer has a chunk whose size is too large");
-        r->left = r->left << 4 | digit;
-        return WFI_HTTP_MORE;
-    }
-    if (r->state == HTTP_CHUNK_SIZE && (r->digits == 0 || (c != ';' && !http_blank(c))))
-        return http_bad(r, "the answer has a chunk whose size is no number");
-    if (!http_text_char(c)) return http_bad(r, "the answer has a chunk extension with a control character");
-    r->state = HTTP_CHUNK_EXTENSION;
-    return WFI_HTTP_MORE;
-}
-
-static wfi_http_event http_chunk_line_end(wfi_http_reader *r) {
-    bool data_before = r->state == HTTP_CHUNK_END;
-    if (!data_before && r->digits == 0) return http_bad(r, "the answer has a chunk whose size is no number");
-    r->digits = r->chunk_bytes = 0;
-    if (data_before) {
-        r->state = HTTP_CHUNK_SIZE;
-    } else if (r->left > 0) {
-        r->state = HTTP_CHUNK_DATA;
-    } else {
-        r->state = HTTP_LINE_START;
-        r->trailer = true;
-    }
-    return WFI_HTTP_MORE;
-}
-
-/* ---- reading ---- */
-
-static wfi_http_event http_count(wfi_http_reader *r) {
-    if (r->state < HTTP_CHUNK_SIZE && ++r->head_bytes > WFI_HTTP_HEAD_MAX)
-        return http_bad(r, "the answer's head is longer than 64 KiB");
-    if (r->state >= HTTP_CHUNK_SIZE && ++r->chunk_bytes > HTTP_CHUNK_LINE_MAX)
-        return http_bad(r, "the answer has a chunk with too long an extension");
-    return WFI_HTTP_MORE;
-}
-
-/* One byte of a line. Lines end with CR LF, or with LF alone (RFC 9112, 2.2); a CR anywhere else is refused. */
-static wfi_http_event http_byte(wfi_http_reader *r, char c) {
-    bool chunk = r->state >= HTTP_CHUNK_SIZE;
-    wfi_http_event e = http_count(r);
-    if (e != WFI_HTTP_MORE) return e;
-    if (r->cr && c != '\n') return http_bad(r, "the answer has a carriage return without a line feed");
-    r->cr = c == '\r';
-    if (r->cr) return WFI_HTTP_MORE;
-    if (c == '\n') return chunk ? http_chunk_line_end(r) : http_line_end(r);
-    return chunk ? http_chunk_byte(r, c) : http_line_byte(r, c);
-}
-
-static wfi_http_event http_body(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
-    size_t take = n - *used;
-    if (r->state == HTTP_LENGTH && r->left == 0) {
-        r->state = HTTP_DONE;
-        return WFI_HTTP_END;
-    }
-    if (take == 0) return WFI_HTTP_MORE;
-    if (r->state != HTTP_UNTIL_CLOSE) {
-        if (take > r->left) take = (size_t)r->left;
-        r->left -= take;
-        if (r->left == 0 && r->state == HTTP_CHUNK_DATA) r->state = HTTP_CHUNK_END;
-    }
-    r->body = wf_str_of(p + *used, take);
-    *used += take;
-    return WFI_HTTP_BODY;
-}
-
-WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel) {
-    wfi_zero(r, offsetof(wfi_http_reader, name_buf)); /* what the buffers hold is said by their lengths */
-    r->tunnel = tunnel;
-    r->state = HTTP_STATUS_LINE;
-}
-
-WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
-    *used = 0;
-    for (;;) {
-        if (r->state == HTTP_DONE) return WFI_HTTP_END;
-        if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
-        if (r->state >= HTTP_CHUNK_DATA) return http_body(r, p, n, used);
-        if (*used == n) return WFI_HTTP_MORE;
-        wfi_http_event e = http_byte(r, p[(*used)++]);
-        if (e != WFI_HTTP_MORE) return e;
-    }
-}
-
-WFI wfi_http_event wfi_http_eof(wfi_http_reader *r) {
-    if (r->state == HTTP_UNTIL_CLOSE) r->state = HTTP_DONE;
-    if (r->state == HTTP_DONE) return WFI_HTTP_END;
-    if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
-    return http_bad(r, "the connection was closed before the answer was complete");
-}
-
-/* ==== end src/core/http.c ==== */
-
-/* ==== begin src/core/messages_calls.c ==== */
+/* ==== begin src/core/model/anthropic_api.c ==== */
 
 /* messages_calls: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
  *
@@ -7863,1176 +7925,1185 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
     return t.full ? calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small") : WF_OK;
 }
 
-/* ==== end src/core/messages_calls.c ==== */
+/* ==== end src/core/model/anthropic_api.c ==== */
 
-/* ==== begin src/core/pool.h ==== */
+/* ==== begin src/core/run/log.h ==== */
 
-/* pool: the connections of a client, and which of them are kept open for the next request to the same origin.
- *
- * Invariants:
- *   1. A connection is FREE (closed, on the free list), IDLE (open, on the idle list) or USED (open, of one lane), never two.
- *   2. The idle list is in the order of use, last used first; so the first that expires is its last.
- *   3. No bytes of a response are outstanding on an idle connection. One on which bytes, the end or an error turn up is closed. */
-#ifndef WFI_POOL_H
-#define WFI_POOL_H
+/* log: the append-only checkpoint file. Its bytes and invariants are specified at the head of log.c. */
+#ifndef WFI_LOG_H
+#define WFI_LOG_H
 
 
-#define WFI_NO_CONN  UINT32_MAX
-#define WFI_NO_LANE  UINT32_MAX
-#define WFI_HOST_MAX 253u
+#define WFI_LOG_FIRST      32u   /* offset of the first record */
+#define WFI_LOG_HEAD       24u   /* bytes before a record's metadata */
+#define WFI_LOG_META_MAX   3072u /* of a record's metadata, so that it always fits the smallest buffer */
+#define WFI_LOG_BUFFER_MIN 4096u
 
-typedef enum wfi_pool_state { WFI_POOL_FREE, WFI_POOL_IDLE, WFI_POOL_USED } wfi_pool_state;
+typedef enum wfi_rec {
+    WFI_REC_RUN = 1, /* a new run: script, args, settings */
+    WFI_REC_RESUME,  /* a process goes on with the log; script and args if they differ */
+    WFI_REC_TEXT,    /* a text that others refer to by offset: prompt, system, tools, schema */
+    WFI_REC_CALL,    /* a call was asked for */
+    WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
+    WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
+    WFI_REC_INTENT,  /* an effect is about to start */
+    WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
+    WFI_REC_DONE,    /* a call finished */
+    WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */
+    WFI_REC_DELIVER, /* a result was handed to the script */
+    WFI_REC_NOTE,    /* a phase or a line of the script */
+    WFI_REC_END,     /* the run ended */
+    WFI_REC_COUNT
+} wfi_rec;
 
-typedef struct wfi_pool_conn {
-    wfi_pool_state state;
-    uint32_t lane;         /* USED: whose */
-    uint32_t newer, older; /* IDLE: neighbours; FREE: older is the next of the free list */
-    uint64_t idle_since;
-    bool tls; /* origin: scheme, host, port. Whether a proxy is between follows from it */
-    uint32_t port, host_len;
-    char host[WFI_HOST_MAX];
-} wfi_pool_conn;
+#define WFI_LOG_BLOCKS 4u /* kept of the file: what agents read of it is small, near other such, and read again */
 
-typedef struct wfi_pool {
-    const wf_net_ops *net;
-    void *net_ctx;
-    wfi_pool_conn *conns;
-    uint32_t count, free, newest, oldest;
-    uint64_t idle_ms;
-    uint64_t opened; /* how many ever */
-} wfi_pool;
+typedef struct wfi_log_block {
+    uint64_t at;
+    size_t len; /* 0: nothing is kept here */
+} wfi_log_block;
 
-WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count);
-/* A kept connection to the origin that still seems alive, now of this lane; WFI_NO_CONN: none. */
-WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane);
-/* A number for a new connection of this lane to the origin, not yet opened. There always is one if no lane has two. */
-WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane);
-/* Gives a used connection back: kept, or closed. */
-WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now);
-WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn);
-/* Closes what has been idle for too long; and says when that will next be so, UINT64_MAX: never. */
-WFI void wfi_pool_expire(wfi_pool *p, uint64_t now);
-WFI uint64_t wfi_pool_due(const wfi_pool *p);
-/* The lane to which news of a connection matter; WFI_NO_LANE: none. An idle one that is no longer good is closed. */
-WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn);
-WFI void wfi_pool_close(wfi_pool *p); /* all of them */
+typedef struct wfi_log {
+    const wf_log_ops *ops;
+    void *ctx;
+    wf_sync mode;
+    uint8_t
+        *buf; /* the log's last bytes, written out or not, from offset `base`; while scanning, a window of the file */
+    size_t cap, fill, window_len;
+    uint64_t base;
+    uint8_t *kept;     /* WFI_LOG_BLOCKS of block_size bytes, a power of two; */
+    size_t block_size; /* ... 0: nothing is kept */
+    wfi_log_block blocks[WFI_LOG_BLOCKS];
+    uint64_t window;    /* offset of the window */
+    uint64_t flushed;   /* bytes handed to the platform */
+    uint64_t synced;    /* bytes known durable */
+    uint64_t wanted;    /* somebody waits until this many are */
+    uint64_t target;    /* what the sync under way will have made durable */
+    uint64_t file_size; /* found by load */
+    uint64_t syncs;
+    uint32_t salt;
+    bool syncing;
+    wf_error error; /* sticky: the log has failed and takes no more */
+} wfi_log;
 
-#endif
+/* A record found by a scan. */
+typedef struct wfi_log_rec {
+    wfi_rec type;
+    uint32_t call;
+    uint64_t offset, next; /* of this record and of the one after it */
+    uint64_t synced;
+    wf_str meta;      /* in the window, until the next call on the log */
+    uint64_t payload; /* offset of the payload */
+    uint32_t payload_len;
+} wfi_log_rec;
 
-/* ==== end src/core/pool.h ==== */
+WFI const char *wfi_rec_name(wfi_rec type);
 
-/* ==== begin src/core/pool.c ==== */
+WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode);
+/* Gives it room to keep parts of the file that were read. */
+WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
-/* pool: see pool.h. Every operation is a few steps, but wfi_pool_reuse, which passes idle connections to other origins. */
+/* Begins a new log in an empty file. */
+WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
+/* Reads the file's head. WF_END: the file is empty. */
+WFI wf_status wfi_log_load(wfi_log *l);
+/* The record at `at` (first: WFI_LOG_FIRST). WF_END: the valid log ends at `at`; what follows is a torn tail.
+ * WF_E_CORRUPT: what follows is damage to bytes that were durable; error.offset says where. */
+WFI wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out);
+/* Ends scanning: the log goes on at `end`; cuts what follows and makes the rest durable (see wfi_log_pump). */
+WFI wf_status wfi_log_resume(wfi_log *l, uint64_t end);
 
-WFI void wfi_pool_carve(wfi_pool *p, wfi_arena *a, uint32_t count) {
-    p->conns = wfi_arena_take(a, count, sizeof *p->conns);
-    p->count = count;
-    p->free = p->newest = p->oldest = WFI_NO_CONN;
-    for (uint32_t i = count; p->conns && i > 0; i--) {
-        p->conns[i - 1].older = p->free;
-        p->free = i - 1;
-    }
-}
+/* Appends a record of metadata (a JSON object or empty) and a payload of up to `parts` pieces. *offset (may be NULL):
+ * where it begins. Durable when wfi_log_durable says so of *end (may be NULL). */
+WFI wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, const wf_str *parts, size_t count,
+                             uint64_t *offset, uint64_t *end);
+/* Asks for everything appended so far to become durable. */
+WFI void wfi_log_want(wfi_log *l);
+/* Writes and syncs as far as asked for. WF_OK: all that was wanted is durable; WF_AGAIN: under way. */
+WFI wf_status wfi_log_pump(wfi_log *l);
+/* Hands all that was appended to the platform: a process that is killed afterwards loses nothing of it. */
+WFI wf_status wfi_log_flush(wfi_log *l);
+WFI bool wfi_log_durable(const wfi_log *l, uint64_t end);
+WFI uint64_t wfi_log_end(const wfi_log *l);
 
-/* ---- the lists ---- */
-
-static void pool_unlink(wfi_pool *p, uint32_t conn) {
-    wfi_pool_conn *c = &p->conns[conn];
-    *(c->newer != WFI_NO_CONN ? &p->conns[c->newer].older : &p->newest) = c->older;
-    *(c->older != WFI_NO_CONN ? &p->conns[c->older].newer : &p->oldest) = c->newer;
-}
-
-static void pool_free(wfi_pool *p, uint32_t conn) {
-    wfi_pool_conn *c = &p->conns[conn];
-    p->net->close(p->net_ctx, conn);
-    c->state = WFI_POOL_FREE;
-    c->older = p->free;
-    p->free = conn;
-}
-
-static void pool_discard(wfi_pool *p, uint32_t idle) {
-    pool_unlink(p, idle);
-    pool_free(p, idle);
-}
-
-/* ---- idle connections ---- */
-
-/* Nothing is due on an idle connection. A read shows what has come all the same; it also takes in what is TLS's own. */
-static bool pool_alive(const wfi_pool *p, uint32_t conn) {
-    char byte;
-    size_t got = 0;
-    return p->net->read(p->net_ctx, conn, &byte, 1, &got) == WF_AGAIN;
-}
-
-static bool pool_serves(const wfi_pool_conn *c, const wfi_url *origin) {
-    return c->port == origin->port && c->tls == origin->tls &&
-           wfi_same_name(wf_str_of(c->host, c->host_len), origin->host);
-}
-
-WFI uint32_t wfi_pool_reuse(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
-    for (uint32_t conn = p->newest, next; conn != WFI_NO_CONN; conn = next) {
-        wfi_pool_conn *c = &p->conns[conn];
-        next = c->older;
-        if (!pool_serves(c, origin)) continue;
-        if (!pool_alive(p, conn)) {
-            pool_discard(p, conn);
-            continue;
-        }
-        pool_unlink(p, conn);
-        c->state = WFI_POOL_USED;
-        c->lane = lane;
-        return conn;
-    }
-    return WFI_NO_CONN;
-}
-
-WFI uint32_t wfi_pool_take(wfi_pool *p, const wfi_url *origin, uint32_t lane) {
-    if (p->free == WFI_NO_CONN && p->oldest != WFI_NO_CONN) pool_discard(p, p->oldest);
-    uint32_t conn = p->free;
-    WFI_ASSERT(conn != WFI_NO_CONN && origin->host.len <= WFI_HOST_MAX);
-    wfi_pool_conn *c = &p->conns[conn];
-    p->free = c->older;
-    p->opened++;
-    c->state = WFI_POOL_USED;
-    c->lane = lane;
-    c->tls = origin->tls;
-    c->port = origin->port;
-    c->host_len = (uint32_t)origin->host.len;
-    wfi_copy(c->host, origin->host.ptr, origin->host.len);
-    return conn;
-}
-
-WFI void wfi_pool_keep(wfi_pool *p, uint32_t conn, uint64_t now) {
-    wfi_pool_conn *c = &p->conns[conn];
-    WFI_ASSERT(c->state == WFI_POOL_USED);
-    c->state = WFI_POOL_IDLE;
-    c->idle_since = now;
-    c->newer = WFI_NO_CONN;
-    c->older = p->newest;
-    *(p->newest != WFI_NO_CONN ? &p->conns[p->newest].newer : &p->oldest) = conn;
-    p->newest = conn;
-}
-
-WFI void wfi_pool_drop(wfi_pool *p, uint32_t conn) {
-    WFI_ASSERT(p->conns[conn].state == WFI_POOL_USED);
-    pool_free(p, conn);
-}
-
-/* ---- time and news ---- */
-
-WFI uint64_t wfi_pool_due(const wfi_pool *p) {
-    return p->oldest == WFI_NO_CONN ? UINT64_MAX : wfi_add_sat(p->conns[p->oldest].idle_since, p->idle_ms);
-}
-
-WFI void wfi_pool_expire(wfi_pool *p, uint64_t now) {
-    while (p->oldest != WFI_NO_CONN && wfi_pool_due(p) <= now)
-        pool_discard(p, p->oldest);
-}
-
-WFI uint32_t wfi_pool_news(wfi_pool *p, uint32_t conn) {
-    if (conn >= p->count || p->conns[conn].state == WFI_POOL_FREE) return WFI_NO_LANE;
-    if (p->conns[conn].state == WFI_POOL_USED) return p->conns[conn].lane;
-    if (!pool_alive(p, conn)) pool_discard(p, conn);
-    return WFI_NO_LANE;
-}
-
-WFI void wfi_pool_close(wfi_pool *p) {
-    for (uint32_t i = 0; i < p->count; i++) {
-        if (p->conns[i].state == WFI_POOL_IDLE) pool_unlink(p, i);
-        if (p->conns[i].state != WFI_POOL_FREE) pool_free(p, i);
-    }
-}
-
-/* ==== end src/core/pool.c ==== */
-
-/* ==== begin src/core/response.h ==== */
-
-/* response: what the head of a response says to an API's client, put together header by header. Pure functions. */
-#ifndef WFI_RESPONSE_H
-#define WFI_RESPONSE_H
-
-
-typedef struct wfi_response {
-    bool packed; /* the body has a content-encoding */
-    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len;
-    int32_t should_retry;
-    char type[96], id[128], retry_ms[32], retry[48];
-} wfi_response;
-
-WFI void wfi_response_begin(wfi_response *r);
-/* name in lower case; cut: there was more of the value. rates (may be NULL) takes the anthropic-ratelimit headers. */
-WFI void wfi_response_header(wfi_response *r, wf_str name, wf_str value, bool cut, wf_rates *rates);
-/* The slices of *out live as long as r. */
-WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_ms, wf_response *out);
-
-/* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
-WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+/* Reads exactly n bytes at `at`, written out already or not. */
+WFI wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n);
+/* Head of the record at an offset that a valid record has given; meta is left empty (use meta_len). */
+WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *meta_len);
 
 #endif
 
-/* ==== end src/core/response.h ==== */
+/* ==== end src/core/run/log.h ==== */
 
-/* ==== begin src/core/response.c ==== */
+/* ==== begin src/core/run/log.c ==== */
 
-/* response: see response.h. Values that are longer than their place, or make no sense, count as absent. */
-
-#define RESPONSE_NO_ID UINT32_MAX
-
-WFI void wfi_response_begin(wfi_response *r) {
-    wfi_zero(r, offsetof(wfi_response, type)); /* what the buffers hold is said by their lengths */
-    r->id_rank = RESPONSE_NO_ID;
-    r->should_retry = -1;
-}
-
-static uint32_t response_keep(char *to, size_t cap, wf_str value, bool cut) {
-    if (cut || value.len > cap) return 0;
-    wfi_copy(to, value.ptr, value.len);
-    return (uint32_t)value.len;
-}
-
-/* ---- dates ---- */
-
-/* `digits` digits at *s, a number from least to most, cut off. */
-static bool response_number(wf_str *s, size_t digits, uint64_t least, uint64_t most, uint64_t *out) {
-    if (s->len < digits || !wfi_str_u64(wfi_str_cut(*s, 0, digits), out)) return false;
-    *s = wfi_str_cut(*s, digits, s->len);
-    return *out >= least && *out <= most;
-}
-
-static bool response_char(wf_str *s, const char *any) {
-    wf_str chars = wfi_str_z(any);
-    if (s->len == 0 || wfi_str_find(chars, s->ptr[0]) == chars.len) return false;
-    *s = wfi_str_cut(*s, 1, s->len);
-    return true;
-}
-
-/* Days since 1970-01-01. Years are counted from March, so that the day of a leap year comes last. */
-static uint64_t response_days(uint64_t year, uint64_t month, uint64_t day) {
-    uint64_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
-    return y * 365 + y / 4 - y / 100 + y / 400 + (m * 153 + 2) / 5 + day - 1 - 719468;
-}
-
-/* Up to milliseconds; what is finer is passed over. */
-static bool response_fraction(wf_str *s, uint64_t *ms) {
-    uint64_t unit = 100, digit;
-    *ms = 0;
-    if (!response_char(s, ".")) return true;
-    if (!response_number(s, 1, 0, 9, &digit)) return false;
-    do {
-        *ms += digit * unit;
-        unit /= 10;
-    } while (response_number(s, 1, 0, 9, &digit));
-    return true;
-}
-
-/* Z, or the offset of local time, in minutes. */
-static bool response_zone(wf_str *s, bool *east, uint64_t *minutes) {
-    uint64_t m;
-    *minutes = 0;
-    *east = false;
-    if (response_char(s, "Zz")) return true;
-    *east = s->len > 0 && s->ptr[0] == '+';
-    if (!response_char(s, "+-") || !response_number(s, 2, 0, 23, minutes) || !response_char(s, ":") ||
-        !response_number(s, 2, 0, 59, &m))
-        return false;
-    *minutes = *minutes * 60 + m;
-    return true;
-}
-
-WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
-    uint64_t year, month, day, hour, minute, second, ms, zone;
-    bool east;
-    if (!response_number(&s, 4, 1970, 9999, &year) || !response_char(&s, "-") ||
-        !response_number(&s, 2, 1, 12, &month) || !response_char(&s, "-") || !response_number(&s, 2, 1, 31, &day) ||
-        !response_char(&s, "Tt ") || !response_number(&s, 2, 0, 23, &hour) || !response_char(&s, ":") ||
-        !response_number(&s, 2, 0, 59, &minute) || !response_char(&s, ":") || !response_number(&s, 2, 0, 60, &second) ||
-        !response_fraction(&s, &ms) || !response_zone(&s, &east, &zone) || s.len != 0)
-        return false;
-    uint64_t minutes = (response_days(year, month, day) * 24 + hour) * 60 + minute;
-    if (east && zone > minutes) return false;
-    minutes = east ? minutes - zone : minutes + zone;
-    *out = (minutes * 60 + second) * 1000 + ms;
-    return true;
-}
-
-/* ---- headers ---- */
-
-static void response_type(wfi_response *r, wf_str value, bool cut) {
-    size_t n = wfi_str_find(value, ';');
-    cut = cut && n == value.len;
-    while (n > 0 && (value.ptr[n - 1] == ' ' || value.ptr[n - 1] == '\t'))
-        n--;
-    r->type_len = response_keep(r->type, sizeof r->type, wfi_str_cut(value, 0, n), cut);
-    for (uint32_t i = 0; i < r->type_len; i++)
-        if (r->type[i] >= 'A' && r->type[i] <= 'Z') r->type[i] = (char)(r->type[i] + ('a' - 'A'));
-}
-
-static bool response_id(wfi_response *r, wf_str name, wf_str value) {
-    static const char *const names[] = {"request-id", "x-request-id", "x-amzn-requestid"};
-    for (uint32_t i = 0; i < WFI_COUNT(names); i++) {
-        if (!wfi_str_eq(name, wfi_str_z(names[i]))) continue;
-        if (i < r->id_rank && value.len > 0) {
-            r->id_rank = i;
-            r->id_len = response_keep(r->id, sizeof r->id, wfi_str_cut(value, 0, sizeof r->id), false);
-        }
-        return true;
-    }
-    return false;
-}
-
-static void response_rate(wf_rates *rates, wf_str name, wf_str value) {
-    static const char *const kinds[] = {"requests-", "tokens-", "input-tokens-", "output-tokens-"};
-    wf_rate *const slots[] = {&rates->requests, &rates->tokens, &rates->input_tokens, &rates->output_tokens};
-    uint64_t n;
-    for (size_t i = 0; i < WFI_COUNT(kinds); i++) {
-        wf_str kind = wfi_str_z(kinds[i]), what = wfi_str_cut(name, kind.len, name.len);
-        if (!wfi_str_eq(wfi_str_cut(name, 0, kind.len), kind)) continue;
-        bool reset = wfi_str_eq(what, WF_STR("reset")), limit = wfi_str_eq(what, WF_STR("limit"));
-        if (!reset && !limit && !wfi_str_eq(what, WF_STR("remaining"))) return;
-        if (!(reset ? wfi_rfc3339(value, &n) : wfi_str_u64(value, &n))) return;
-        *(reset ? &slots[i]->reset_ms : limit ? &slots[i]->limit : &slots[i]->remaining) = n;
-        slots[i]->known = true;
-        return;
-    }
-}
-
-WFI void wfi_response_header(wfi_response *r, wf_str name, wf_str value, bool cut, wf_rates *rates) {
-    const wf_str limits = WF_STR("anthropic-ratelimit-");
-    if (response_id(r, name, value)) return;
-    if (wfi_str_eq(name, WF_STR("content-type")))
-        response_type(r, value, cut);
-    else if (wfi_str_eq(name, WF_STR("retry-after-ms")))
-        r->retry_ms_len = response_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
-    else if (wfi_str_eq(name, WF_STR("retry-after")))
-        r->retry_len = response_keep(r->retry, sizeof r->retry, value, cut);
-    else if (wfi_str_eq(name, WF_STR("x-should-retry")))
-        r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
-    else if (wfi_str_eq(name, WF_STR("content-encoding")))
-        r->packed |= value.len > 0 && !wfi_same_name(value, WF_STR("identity"));
-    else if (rates && !cut && wfi_str_eq(wfi_str_cut(name, 0, limits.len), limits))
-        response_rate(rates, wfi_str_cut(name, limits.len, name.len), value);
-}
-
-WFI void wfi_response_get(const wfi_response *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
-    wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
-    out->status = status;
-    out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
-    out->should_retry = r->should_retry;
-    out->request_id = wf_str_of(r->id, r->id_len);
-    out->content_type = wf_str_of(r->type, r->type_len);
-}
-
-/* ==== end src/core/response.c ==== */
-
-/* ==== begin src/core/client.h ==== */
-
-/* client: the HTTP/1.1 client over wf_net_ops: exchanges by lane, over the kept connections of pool.h, through a proxy or not. See
- * client.c; the public face is wf_http in api.h and in endpoint.c. */
-#ifndef WFI_CLIENT_H
-#define WFI_CLIENT_H
-
-
-#define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
-#define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
-#define WFI_CLIENT_ERROR 768u
-
-typedef enum wfi_phase {
-    WFI_PHASE_NONE,   /* no exchange */
-    WFI_PHASE_TUNNEL, /* a proxy is asked for a tunnel */
-    WFI_PHASE_SEND,   /* the head, then the body goes out */
-    WFI_PHASE_HEAD,   /* the head of the response comes in */
-    WFI_PHASE_BODY,
-    WFI_PHASE_DONE,  /* the response is complete */
-    WFI_PHASE_BROKEN /* only `end` is left */
-} wfi_phase;
-
-typedef struct wfi_http_lane {
-    wfi_phase phase;
-    uint32_t conn; /* WFI_NO_CONN: none (yet) */
-    wf_http_call call;
-    wfi_url url;
-    bool reused;        /* the connection has carried a request before */
-    bool fresh;         /* the one before was dead: the next request must not meet such a one again */
-    bool head_sent;     /* all of the request's head is written */
-    bool answered;      /* the status of the response is known */
-    bool heard;         /* some byte of an answer has come */
-    bool extra;         /* bytes have come that belong to no answer */
-    uint64_t head_at;   /* bytes of the request's head that are written */
-    uint64_t body_left; /* bytes of its body that are not */
-    wfi_http_reader reader;
-    uint32_t in_at, in_len; /* what of `in` has not been read */
-    wfi_response response;
-    uint32_t error_len;
-    char error[WFI_CLIENT_ERROR];
-    char in[WFI_CLIENT_IN];
-} wfi_http_lane;
-
-/* What wf_http_add makes: the ctx of a provider. */
-typedef struct wfi_endpoint {
-    wf_http *http;
-    wf_endpoint endpoint;
-    wf_rates rates;
-} wfi_endpoint;
-
-#define WFI_PROXY_USER_MAX 255u
-
-struct wf_http {
-    wf_http_config config; /* with its defaults filled in */
-    wfi_pool pool;
-    wfi_http_lane *lanes;
-    wfi_endpoint *endpoints;
-    uint32_t endpoint_count;
-    wf_http_stats stats; /* `connections` is the pool's */
-    wfi_url proxy;       /* no host: none */
-    uint32_t credential_len;
-    char credential[(WFI_PROXY_USER_MAX + 1 + 2) / 3 * 4]; /* proxy user and password, in base64 */
-    char out[WFI_CLIENT_OUT];                              /* what is being written; nobody's between two calls */
-};
-
-/* Why a call could not be sent, NULL: it can. */
-WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url);
-
-#endif
-
-/* ==== end src/core/client.h ==== */
-
-/* ==== begin src/core/client.c ==== */
-
-/* client: exchanges with servers over HTTP/1.1, one on a lane at a time.
+/* log: one append-only file a run, the run's database.
  *
- * Contract: client.h and wf_model_ops in api.h. A request's head is never in memory as a whole: each write renders it anew from the
- * slices of the call and skips what is written already (usually nothing), and takes the body's first bytes along, so that a small
- * request is one write. A response's head is read into `in` of the lane; what has come of the body with it is handed out from
- * there, the rest is read into the caller's buffer and its chunks are joined in place.
+ * FORMAT, version 1. Integers are little-endian. The file is a head and then records, nothing else.
  *
- * Invariants:
- *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
- *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
- *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
- *      new connection: so never twice in a row.
- *   4. No value of a request's header gets into an error's text. */
+ *   head, 32 bytes
+ *     0  8  magic  77 66 2e 6c 6f 67 0d 0a  ("wf.log" CR LF: shows a transfer that changed line ends)
+ *     8  4  version, 1
+ *    12  4  bytes of this head, 32
+ *    16  4  salt, random, of this run
+ *    20  8  zero
+ *    28  4  CRC32C of bytes 0..27
+ *
+ *   record, a multiple of 8 bytes, at a multiple of 8
+ *     0  4  n: bytes of metadata and payload together
+ *     4  1  type (enum wfi_rec)
+ *     5  1  zero
+ *     6  2  m: bytes of metadata, at most 3072 and at most n
+ *     8  4  number of the call that it belongs to, 0 for none
+ *    12  4  CRC32C, begun with the salt, of bytes 0..11, 16..23 and the n bytes that follow
+ *    16  8  synced: all bytes of the file below this offset were known durable when the record was written
+ *    24  m  metadata: a JSON object, or nothing
+ *  24+m  n-m  payload
+ *        0..7 zero bytes up to a multiple of 8
+ *
+ *   type     metadata                                             payload
+ *   run      name wall script args settings (lengths) sha256      script, args, settings
+ *   resume   wall script args settings (lengths; script and       the same
+ *            args 0 if as recorded)
+ *   text                                                          the text
+ *   call     path hash effect label phase model effort cwd        an effect's input
+ *            system tools schema prompt (offsets of text records)
+ *            limits changes replaces miss
+ *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *                                                                 empty if it has no block
+ *   block    prev why id                                          one content block of a user message, likewise
+ *   intent   id name                                              a tool's input; of a script's effect the call has it
+ *   reserve  tokens nano_usd (no more than this was used up)
+ *   done     kind json attempts turns ms usage                    the answer, or the error's message
+ *   moved    from (number of the call whose answer it is)
+ *   deliver  wall
+ *   note     phase                                                the text
+ *   end      outcome json census usage                            the run's value, or its error
+ *
+ * INVARIANTS
+ *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
+ *   2. Whatever a record refers to by offset or number stands before it in the file.
+ *   3. What the outside has seen of a run (an answer delivered, an effect started, an end reported) was durable before.
+ *   4. A record's `synced` is not above its own offset, and no more than a sync has confirmed (0 where none is asked for).
+ *   5. The first record is `run`; there is no other `run`.
+ *   6. The valid log is the longest prefix of whole, valid records. What follows it is either a torn tail, which was never
+ *      known durable: it is cut; or damage: some record after it, valid by its CRC, says `synced` beyond the first bad
+ *      byte: the log is refused with that byte's offset and left as it is. (Unsynced records may reach the disk out of
+ *      order, so a good record after a bad one proves nothing else. Loss of a synced tail itself leaves no trace: it
+ *      cannot be told from a crash before it was written.)
+ *   7. Records of log bytes inside a log (a tool that reads a log, say) cannot pass for records: the salt differs, and a
+ *      scan goes from record to record.
+ *   8. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
 
-/* ---- error texts ---- */
+#define LOG_VERSION 1u
+static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
-static void client_say(wfi_http_lane *x, wf_str s) {
-    s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
-    for (size_t i = 0; i < s.len; i++) {
-        bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
-        x->error[x->error_len++] = control ? '?' : s.ptr[i];
-    }
+const char *wfi_rec_name(wfi_rec type) {
+    static const char *const names[WFI_REC_COUNT] = {"?",      "run",     "resume", "text",  "call",    "turn", "block",
+                                                     "intent", "reserve", "done",   "moved", "deliver", "note", "end"};
+    return type < WFI_REC_COUNT ? names[type] : "?";
 }
 
-static void client_say_number(wfi_http_lane *x, uint32_t n) {
-    char digits[20];
-    client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
+static wf_status log_fail(wfi_log *l, wf_status code, const char *text, uint64_t offset) {
+    l->error.code = code;
+    l->error.text = text;
+    l->error.offset = offset;
+    return code;
 }
 
-static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
-    if (url->bracketed) client_say(x, WF_STR("["));
-    client_say(x, url->host);
-    if (url->bracketed) client_say(x, WF_STR("]"));
-    if (!port && url->port == (url->tls ? 443u : 80u)) return;
-    client_say(x, WF_STR(":"));
-    client_say_number(x, url->port);
+void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, size_t cap, wf_sync mode) {
+    WFI_ASSERT(cap >= WFI_LOG_BUFFER_MIN);
+    wfi_zero(l, sizeof *l);
+    l->ops = ops;
+    l->ctx = ctx;
+    l->buf = buf;
+    l->cap = cap;
+    l->mode = mode;
 }
 
-/* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_http_lane *x) {
-    x->error_len = 0;
-    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
-    client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
+uint64_t wfi_log_end(const wfi_log *l) {
+    return l->base + l->fill;
 }
 
-/* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
-    if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
-    x->conn = WFI_NO_CONN;
-    x->phase = WFI_PHASE_BROKEN;
-    return status;
+bool wfi_log_durable(const wfi_log *l, uint64_t end) {
+    return end <= l->synced;
 }
 
-static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
-    client_say_who(http, x);
-    client_say(x, WF_STR(": "));
-    client_say(x, wfi_str_z(why));
-    return client_break(http, x, status);
-}
+/* ---- writing ---- */
 
-/* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
-    if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard) {
-        x->fresh = true;
-        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
-    }
-    wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
-    if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
-    x->error_len = 0;
-    if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy: ")); /* the network knows its address alone */
-    client_say(x, text);
-    return client_break(http, x, status);
-}
-
-/* ---- beginning ---- */
-
-/* Headers that say how the message is framed and kept are written by this client alone. */
-static const char *client_check_header(const wf_header *h) {
-    static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
-                                      "user-agent", "expect",         "accept-encoding",   "upgrade"};
-    if (!wfi_http_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
-    if (!wfi_http_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
-    for (size_t i = 0; i < WFI_COUNT(own); i++)
-        if (wfi_same_name(h->name, wfi_str_z(own[i]))) return "a header is given that HTTP itself must write";
-    return NULL;
-}
-
-WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, wfi_url *url) {
-    const char *why;
-    if (wfi_url_parse(call->url, url, &why) != WF_OK) return why;
-    if (url->userinfo.ptr) return "the address has a user or a password in it: give a key by its own setting";
-    if (!url->tls && !http->config.plain && !wfi_host_is_loopback(url->host))
-        return "http:// to another machine would show keys and prompts to the network: use https://, or allow plain "
-               "HTTP";
-    if (url->tls && !http->config.net->secure) return "https:// needs TLS, and this build has no TLS";
-    if (!wfi_http_name_ok(call->method)) return "the request's method is no word";
-    for (size_t i = 0; i < call->path.len; i++)
-        if (call->path.ptr[i] <= ' ' || call->path.ptr[i] > '~' || call->path.ptr[i] == '#')
-            return "the path has a blank, a # or a byte that is not ASCII";
-    why = NULL;
-    for (uint32_t i = 0; i < call->header_count && !why; i++)
-        why = client_check_header(&call->headers[i]);
-    return why;
-}
-
-static bool client_proxied(const wf_http *http, const wfi_url *url) {
-    return url->tls && http->proxy.host.len > 0 && !wfi_host_is_loopback(url->host) &&
-           !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
-}
-
-static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
-    const wf_net_ops *net = http->config.net;
-    bool proxied = client_proxied(http, &x->url);
-    const wfi_url *to = proxied ? &http->proxy : &x->url;
-    x->conn = wfi_pool_take(&http->pool, &x->url, lane);
-    x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_http_begin(&x->reader, proxied);
-    wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
-    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
-    return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
-}
-
-wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
-    wfi_http_lane *x = &http->lanes[lane];
-    WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
-    bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
-    x->conn = WFI_NO_CONN;
-    x->call = *call;
-    x->body_left = call->has_body ? call->body_len : 0;
-    x->in_at = x->in_len = x->error_len = 0;
-    x->phase = WFI_PHASE_SEND;
-    wfi_response_begin(&x->response);
-    const char *why = wfi_client_check(http, call, &x->url);
-    if (why) {
-        x->phase = WFI_PHASE_BROKEN;
-        client_say(x, wfi_str_z(why));
-        return WF_E_CONFIG;
-    }
-    http->stats.requests++;
-    http->stats.resends += fresh;
-    if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
-    if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
-    x->reused = true;
-    wfi_http_begin(&x->reader, false);
-    return WF_OK;
-}
-
-/* ---- sending ---- */
-
-/* Takes text in, but for its first `skip` bytes, as long as there is room. */
-typedef struct client_sink {
-    char *buf;
-    size_t cap, len;
-    uint64_t skip;
-    bool full;
-} client_sink;
-
-static void client_put(client_sink *out, wf_str s) {
-    if (out->skip >= s.len) {
-        out->skip -= s.len;
-        return;
-    }
-    s = wfi_str_cut(s, (size_t)out->skip, s.len);
-    out->skip = 0;
-    if (s.len > out->cap - out->len) out->full = true;
-    if (out->full) s = wfi_str_cut(s, 0, out->cap - out->len);
-    wfi_copy(out->buf + out->len, s.ptr, s.len);
-    out->len += s.len;
-}
-
-static void client_put_number(client_sink *out, uint64_t n) {
-    char digits[20];
-    client_put(out, wf_str_of(digits, wfi_u64_str(n, digits)));
-}
-
-static void client_put_host(client_sink *out, const wfi_url *url, bool port) {
-    if (url->bracketed) client_put(out, WF_STR("["));
-    client_put(out, url->host);
-    if (url->bracketed) client_put(out, WF_STR("]"));
-    if (!port && url->port == (url->tls ? 443u : 80u)) return;
-    client_put(out, WF_STR(":"));
-    client_put_number(out, url->port);
-}
-
-/* host and user-agent, with which the headers of every request begin. */
-static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
-    client_put(out, WF_STR(" HTTP/1.1\r\nhost: "));
-    client_put_host(out, url, port);
-    client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
-}
-
-static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
-    client_put(out, WF_STR("CONNECT "));
-    client_put_host(out, &x->url, true);
-    client_put_first(out, &x->url, true);
-    if (http->credential_len > 0) {
-        client_put(out, WF_STR("proxy-authorization: Basic "));
-        client_put(out, wf_str_of(http->credential, http->credential_len));
-        client_put(out, WF_STR("\r\n"));
-    }
-    client_put(out, WF_STR("\r\n"));
-}
-
-static void client_put_request(const wfi_http_lane *x, client_sink *out) {
-    const wf_http_call *call = &x->call;
-    bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
-    client_put(out, call->method);
-    client_put(out, WF_STR(" "));
-    client_put(out, x->url.path);
-    if (!slash && (call->path.len > 0 || x->url.path.len == 0)) client_put(out, WF_STR("/"));
-    client_put(out, call->path);
-    client_put_first(out, &x->url, false);
-    for (uint32_t i = 0; i < call->header_count; i++) {
-        client_put(out, call->headers[i].name);
-        client_put(out, WF_STR(": "));
-        client_put(out, call->headers[i].value);
-        client_put(out, WF_STR("\r\n"));
-    }
-    if (call->has_body) {
-        client_put(out, WF_STR("content-length: "));
-        client_put_number(out, call->body_len);
-        client_put(out, WF_STR("\r\n"));
-    }
-    client_put(out, WF_STR("\r\n"));
-}
-
-/* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
-    client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
-    size_t put = 0;
-    if (x->phase == WFI_PHASE_TUNNEL)
-        client_put_connect(http, x, &out);
-    else
-        client_put_request(x, &out);
-    size_t head = out.len;
-    bool last = !out.full;
-    client_put(&out, body); /* `full` by now cuts this to nothing */
-    wf_status s = http->config.net->write(http->config.net_ctx, x->conn, http->out, out.len, &put);
-    if (s != WF_OK) return s;
-    WFI_ASSERT(put > 0 && put <= out.len);
-    x->head_at += put < head ? put : head;
-    x->head_sent = last && put >= head;
-    *sent += put > head ? put - head : 0;
-    return WF_OK;
-}
-
-/* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
-    while (!x->head_sent || *sent < body.len) {
-        wf_str rest = wfi_str_cut(body, *sent, body.len);
+static wf_status log_write_all(wfi_log *l, const uint8_t *p, size_t n) {
+    while (n > 0) {
         size_t put = 0;
-        wf_status s = x->head_sent ? http->config.net->write(http->config.net_ctx, x->conn, rest.ptr, rest.len, &put)
-                                   : client_write_head(http, x, rest, &put);
-        if (s != WF_OK) return s;
-        WFI_ASSERT(put <= rest.len);
-        *sent += put;
+        wf_status s = l->ops->write(l->ctx, l->flushed, p, n, &put);
+        if (s != WF_OK || put == 0 || put > n) return log_fail(l, WF_E_IO, "the log could not be written", l->flushed);
+        l->flushed += put;
+        p += put;
+        n -= put;
     }
     return WF_OK;
 }
 
-/* ---- the head of the response ---- */
-
-static void client_header(wf_http *http, wfi_http_lane *x) {
-    const wfi_http_reader *r = &x->reader;
-    if (x->phase == WFI_PHASE_TUNNEL) return;
-    wfi_response_header(&x->response, r->name, r->value, r->cut, x->call.rates);
-    if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
-    client_say_who(http, x);
-    client_say(x, WF_STR(" redirects to "));
-    client_say(x, r->value);
-    client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
+wf_status wfi_log_flush(wfi_log *l) {
+    if (l->error.code != WF_OK) return l->error.code;
+    uint64_t end = wfi_log_end(l);
+    return l->flushed < end ? log_write_all(l, l->buf + (l->flushed - l->base), (size_t)(end - l->flushed)) : WF_OK;
 }
 
-static wf_status client_head_end(wfi_http_lane *x) {
-    size_t used;
-    if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
+/* Makes room: what the buffer holds is written out and forgotten. */
+static wf_status log_turn(wfi_log *l) {
+    wf_status s = wfi_log_flush(l);
+    if (s != WF_OK) return s;
+    l->base = l->flushed;
+    l->fill = 0;
     return WF_OK;
 }
 
-/* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
-    for (;;) {
-        size_t used;
-        wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
-        x->in_at += (uint32_t)used;
-        switch (e) {
-        case WFI_HTTP_MORE:
-            return WF_AGAIN;
-        case WFI_HTTP_STATUS:
-            x->answered = true;
-            break;
-        case WFI_HTTP_HEADER:
-            client_header(http, x);
-            break;
-        case WFI_HTTP_HEAD:
-            return client_head_end(x);
-        default:
-            return client_fail(http, x, WF_E_IO, x->reader.why);
+static wf_status log_put(wfi_log *l, const void *p, size_t n) {
+    const uint8_t *from = p;
+    while (n > 0) {
+        if (l->fill == l->cap) {
+            wf_status s = log_turn(l);
+            if (s != WF_OK) return s;
         }
+        size_t room = l->cap - l->fill, take = n < room ? n : room;
+        wfi_copy(l->buf + l->fill, from, take);
+        l->fill += take;
+        from += take;
+        n -= take;
     }
+    return WF_OK;
 }
 
-/* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
-    for (;;) {
+wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
+    uint8_t head[WFI_LOG_FIRST] = {0};
+    wfi_copy(head, log_magic, sizeof log_magic);
+    wfi_put32(head + 8, LOG_VERSION);
+    wfi_put32(head + 12, WFI_LOG_FIRST);
+    wfi_put32(head + 16, salt);
+    wfi_put32(head + 28, wfi_crc32c(0, head, 28));
+    l->salt = salt;
+    l->fill = 0;
+    l->base = l->flushed = l->synced = l->wanted = 0;
+    return log_put(l, head, sizeof head);
+}
+
+static uint32_t log_crc_head(const wfi_log *l, const uint8_t head[WFI_LOG_HEAD]) {
+    return wfi_crc32c(wfi_crc32c(l->salt, head, 12), head + 16, 8);
+}
+
+wf_status wfi_log_append(wfi_log *l, wfi_rec type, uint32_t call, wf_str meta, const wf_str *parts, size_t count,
+                         uint64_t *offset, uint64_t *end) {
+    static const uint8_t zeros[8] = {0};
+    uint8_t head[WFI_LOG_HEAD] = {0};
+    uint64_t n = meta.len, at = wfi_log_end(l);
+    if (l->error.code != WF_OK) return l->error.code;
+    for (size_t i = 0; i < count; i++)
+        n += parts[i].len;
+    if (meta.len > WFI_LOG_META_MAX || n > UINT32_MAX - 64) return WF_E_LIMIT;
+    wfi_put32(head, (uint32_t)n);
+    head[4] = (uint8_t)type;
+    wfi_put16(head + 6, (uint16_t)meta.len);
+    wfi_put32(head + 8, call);
+    wfi_put64(head + 16, l->mode == WF_SYNC_OFF ? 0 : l->synced);
+    uint32_t crc = wfi_crc32c(log_crc_head(l, head), meta.ptr, meta.len);
+    for (size_t i = 0; i < count; i++)
+        crc = wfi_crc32c(crc, parts[i].ptr, parts[i].len);
+    wfi_put32(head + 12, crc);
+
+    wf_status s = log_put(l, head, sizeof head);
+    if (s == WF_OK) s = log_put(l, meta.ptr, meta.len);
+    for (size_t i = 0; i < count && s == WF_OK; i++)
+        s = log_put(l, parts[i].ptr, parts[i].len);
+    if (s == WF_OK) s = log_put(l, zeros, (size_t)(-(int64_t)n & 7));
+    if (s != WF_OK) return s;
+    if (offset) *offset = at;
+    if (end) *end = wfi_log_end(l);
+    if (l->mode == WF_SYNC_ALWAYS) wfi_log_want(l);
+    return WF_OK;
+}
+
+void wfi_log_want(wfi_log *l) {
+    l->wanted = wfi_log_end(l);
+}
+
+/* Group commit: one sync at a time; whoever asks while it runs is served by the next. */
+wf_status wfi_log_pump(wfi_log *l) {
+    if (l->error.code != WF_OK) return l->error.code;
+    while (l->syncing || l->wanted > l->synced) {
+        wf_status s = l->syncing ? WF_OK : wfi_log_flush(l);
+        if (s != WF_OK) return s;
+        if (!l->syncing) {
+            l->target = l->flushed;
+            l->syncing = true;
+            l->syncs += l->mode != WF_SYNC_OFF || l->synced == 0;
+        }
+        /* with syncs off, one is still made: a new file gets its name by it */
+        bool skip = l->mode == WF_SYNC_OFF && l->synced > 0;
+        s = skip ? WF_OK : l->ops->sync(l->ctx);
+        if (s == WF_AGAIN) return WF_AGAIN;
+        if (s != WF_OK)
+            return log_fail(l, WF_E_IO, "the log could not be synced; what it holds on disk is unknown", l->target);
+        l->syncing = false;
+        l->synced = l->target;
+    }
+    return WF_OK;
+}
+
+/* ---- reading ---- */
+
+static wf_status log_read_file(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
+    while (n > 0) {
         size_t got = 0;
-        wf_status s = client_parse_head(http, x);
-        if (s != WF_AGAIN) return s;
-        s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
-        if (s == WF_AGAIN) return s;
-        if (s == WF_END) (void)wfi_http_eof(&x->reader);
-        if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
-        WFI_ASSERT(got > 0 && got <= sizeof x->in);
-        x->heard = true;
-        x->in_at = 0;
-        x->in_len = (uint32_t)got;
+        wf_status s = l->ops->read(l->ctx, at, to, n, &got);
+        if (s != WF_OK || got == 0 || got > n) return log_fail(l, WF_E_IO, "the log could not be read", at);
+        at += got;
+        to += got;
+        n -= got;
     }
+    return WF_OK;
 }
 
-/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
- * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
-    if (x->head_at > 0) {
-        wf_status in = client_read_head(http, x);
-        if (in == WF_AGAIN && x->answered) {
-            x->phase = WFI_PHASE_HEAD;
-            return WF_OK;
+void wfi_log_keep(wfi_log *l, void *room, size_t size) {
+    size_t block = 1;
+    while (block * 2 * WFI_LOG_BLOCKS <= size)
+        block *= 2;
+    l->kept = room;
+    l->block_size = size >= WFI_LOG_BLOCKS ? block : 0;
+}
+
+/* A small part of what is written out, by way of the blocks. What is written never changes, so a block is right as far as it
+ * reaches; it reaches as far as the file did when it was read. */
+static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
+    for (size_t take; n > 0; at += take, to += take, n -= take) {
+        size_t skip = (size_t)(at & (l->block_size - 1)), room = l->block_size - skip;
+        uint64_t base = at - skip, left = l->flushed - base;
+        size_t i = (size_t)(base / l->block_size % WFI_LOG_BLOCKS);
+        wfi_log_block *block = &l->blocks[i];
+        uint8_t *bytes = l->kept + i * l->block_size;
+        take = n < room ? n : room;
+        if (block->at != base || block->len < skip + take) {
+            size_t len = left < l->block_size ? (size_t)left : l->block_size;
+            block->len = 0;
+            wf_status s = log_read_file(l, base, bytes, len);
+            if (s != WF_OK) return s;
+            block->at = base;
+            block->len = len;
         }
-        if (in != WF_AGAIN) return in;
+        wfi_copy(to, bytes + skip, take);
     }
-    return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
-}
-
-/* ---- tunnels ---- */
-
-static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
-    uint32_t status = x->reader.status;
-    bool passing = status >= 500 || status == 408 || status == 429;
-    client_say_who(http, x);
-    client_say(x, WF_STR(" answered "));
-    client_say_number(x, status);
-    client_say(x, WF_STR(" to CONNECT"));
-    if (status == 407) {
-        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
-    } else {
-        client_say(x, WF_STR(" "));
-        client_say_host(x, &x->url, true);
-    }
-    return client_break(http, x, passing ? WF_E_IO : WF_E_CONFIG);
-}
-
-/* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
-    size_t none = 0;
-    wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
-    if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
-    s = client_read_head(http, x);
-    if (s != WF_OK) return s;
-    if (x->reader.status >= 300) return client_refused(http, x);
-    if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
-    x->phase = WFI_PHASE_SEND;
-    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
-    if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_http_begin(&x->reader, false);
-    x->head_at = 0;
-    x->head_sent = x->answered = x->heard = false;
     return WF_OK;
 }
 
-/* ---- the exchange ---- */
-
-wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_http_lane *x = &http->lanes[lane];
-    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
-    *sent = 0;
-    if (s != WF_OK) return s;
-    if (x->phase == WFI_PHASE_SEND) {
-        if (n > x->body_left) return client_fail(http, x, WF_E_CONFIG, "the body is longer than was said");
-        s = client_write(http, x, wf_str_of(buf, n), sent);
-        x->body_left -= *sent;
-        if (s == WF_OK || (s == WF_AGAIN && *sent > 0)) return WF_OK;
-        s = client_blocked(http, x, s);
+wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
+    uint8_t *p = to;
+    if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
+        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+    if (at < l->base) {
+        uint64_t part = l->base - at;
+        size_t take = part < n ? (size_t)part : n;
+        wf_status s = take < l->block_size ? log_read_kept(l, at, p, take) : log_read_file(l, at, p, take);
         if (s != WF_OK) return s;
+        at += take;
+        p += take;
+        n -= take;
     }
-    return x->phase >= WFI_PHASE_HEAD && x->phase <= WFI_PHASE_DONE ? WF_END : WF_E_IO;
-}
-
-wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_http_lane *x = &http->lanes[lane];
-    const wf_platform *os = http->config.platform;
-    size_t none = 0;
-    wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
-    if (s == WF_OK && x->phase == WFI_PHASE_SEND) {
-        if (x->body_left > 0) return client_fail(http, x, WF_E_CONFIG, "the body is shorter than was said");
-        s = client_write(http, x, wf_str_of(NULL, 0), &none);
-        if (s == WF_OK)
-            x->phase = WFI_PHASE_HEAD;
-        else
-            s = client_blocked(http, x, s);
-    }
-    if (s == WF_OK && x->phase == WFI_PHASE_HEAD) s = client_read_head(http, x);
-    if (s != WF_OK) return s;
-    if (x->phase != WFI_PHASE_BODY && x->phase != WFI_PHASE_DONE) return WF_E_IO;
-    wfi_response_get(&x->response, x->reader.status, os->wall_ms(os->ctx), out);
+    if (n > 0) wfi_copy(p, l->buf + (at - l->base), n);
     return WF_OK;
 }
 
-/* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
-    wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
-    if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
-    wfi_copy(buf, rest.ptr, rest.len);
-    x->in_at += (uint32_t)rest.len;
-    *got = rest.len;
-    return WF_OK;
+static void log_parse_head(const uint8_t *head, uint64_t at, wfi_log_rec *out, uint32_t *meta_len) {
+    uint32_t n = wfi_get32(head), m = (uint32_t)head[6] | (uint32_t)head[7] << 8;
+    wfi_zero(out, sizeof *out);
+    out->type = (wfi_rec)head[4];
+    out->call = wfi_get32(head + 8);
+    out->offset = at;
+    out->synced = wfi_get64(head + 16);
+    out->next = at + WFI_LOG_HEAD + (((uint64_t)n + 7) & ~(uint64_t)7);
+    out->payload = at + WFI_LOG_HEAD + m;
+    out->payload_len = n - m;
+    *meta_len = m;
 }
 
-/* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
-    size_t at = 0, used;
-    *out = 0;
-    for (;;) {
-        wfi_http_event e = wfi_http_read(&x->reader, buf + at, n - at, &used);
-        at += used;
-        if (e == WFI_HTTP_MORE) return WF_OK;
-        if (e == WFI_HTTP_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
-        if (e == WFI_HTTP_END) {
-            x->phase = WFI_PHASE_DONE;
-            x->extra = at < n;
-            return WF_OK;
-        }
-        if (buf + *out != x->reader.body.ptr) wfi_move(buf + *out, x->reader.body.ptr, x->reader.body.len);
-        *out += x->reader.body.len;
-    }
-}
-
-wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_http_lane *x = &http->lanes[lane];
-    *got = 0;
-    if (x->response.packed) /* said here, when the head with its status and request id is known */
-        return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
-    while (x->phase == WFI_PHASE_BODY && *got == 0) {
-        size_t raw = 0;
-        wf_status s = client_raw(http, x, buf, n, &raw);
-        if (s == WF_AGAIN) return s;
-        if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
-            return client_fail(http, x, WF_E_IO, x->reader.why);
-        if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
-        WFI_ASSERT(raw <= n);
-        s = client_decode(http, x, buf, raw, got);
-        if (s != WF_OK) return s;
-    }
-    if (*got > 0) return WF_OK;
-    return x->phase == WFI_PHASE_DONE ? WF_END : WF_E_IO;
-}
-
-void wf_http_end(wf_http *http, uint32_t lane) {
-    wfi_http_lane *x = &http->lanes[lane];
-    const wf_platform *os = http->config.platform;
-    bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
-    if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
-        wfi_pool_keep(&http->pool, x->conn, os->now_ms(os->ctx));
-    else if (x->conn != WFI_NO_CONN)
-        wfi_pool_drop(&http->pool, x->conn);
-    x->conn = WFI_NO_CONN;
-    x->phase = WFI_PHASE_NONE;
-}
-
-/* ---- readiness ---- */
-
-uint32_t wf_http_ready(wf_http *http, uint32_t *lanes, uint32_t max) {
-    const wf_platform *os = http->config.platform;
-    uint32_t named = 0;
-    wfi_pool_expire(&http->pool, os->now_ms(os->ctx));
-    uint32_t n = http->config.net->ready(http->config.net_ctx, lanes, max); /* connections first, lanes after */
-    for (uint32_t i = 0; i < n && i < max; i++) {
-        uint32_t lane = wfi_pool_news(&http->pool, lanes[i]);
-        if (lane != WFI_NO_LANE) lanes[named++] = lane;
-    }
-    return named;
-}
-
-uint64_t wf_http_due(wf_http *http) {
-    uint64_t pool = wfi_pool_due(&http->pool), net = http->config.net->due(http->config.net_ctx);
-    return pool < net ? pool : net;
-}
-
-wf_str wf_http_error(wf_http *http, uint32_t lane) {
-    return wf_str_of(http->lanes[lane].error, http->lanes[lane].error_len);
-}
-
-/* ==== end src/core/client.c ==== */
-
-/* ==== begin src/core/endpoint.c ==== */
-
-/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
- *
- * Contract: api.h. */
-
-#define ENDPOINT_LANES_MAX 1000u
-#define ENDPOINT_MAX       256u
-
-/* ---- configuration ---- */
-
-static void endpoint_defaults(wf_http_config *c) {
-    if (c->lanes == 0) c->lanes = 16;
-    if (c->endpoints == 0) c->endpoints = 8;
-    if (c->idle_ms == 0) c->idle_ms = 60000;
-}
-
-static const char *endpoint_check(const wf_http_config *c) {
-    const char *why;
-    wfi_url proxy;
-    if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
-    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
-    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
-    if (c->proxy.len == 0) return NULL;
-    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
-        return "the proxy's address is not of the form http://[user:password@]host[:port]";
-    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
-    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
-    if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
-    return NULL;
-}
-
-static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
-    wf_http *http = wfi_arena_take(a, 1, sizeof *http);
-    wfi_pool counted;
-    wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
-    wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
-    if (!http) return NULL;
-    http->lanes = lanes;
-    http->endpoints = endpoints;
-    return http;
-}
-
-size_t wf_http_size(const wf_http_config *config) {
-    wf_http_config c = *config;
-    wfi_arena a;
-    endpoint_defaults(&c);
-    if (endpoint_check(&c)) return 0;
-    wfi_arena_init(&a, NULL, 0);
-    (void)endpoint_carve(&a, &c);
-    return a.full ? 0 : a.used;
-}
-
-/* ---- the proxy's credential ---- */
-
-static uint32_t endpoint_hex(char c) {
-    if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
-    if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
-    return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
-}
-
-/* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
-static size_t endpoint_unescape(wf_str s, uint8_t *out) {
-    size_t n = 0;
-    for (size_t i = 0; i < s.len; i++) {
-        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
-        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
-        out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
-        if (low < 16) i += 2;
-    }
-    return n;
-}
-
-/* RFC 4648, section 4. */
-static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    uint32_t len = 0;
-    for (size_t i = 0; i < n; i += 3) {
-        uint32_t bits = (uint32_t)p[i] << 16;
-        if (i + 1 < n) bits |= (uint32_t)p[i + 1] << 8;
-        if (i + 2 < n) bits |= p[i + 2];
-        out[len++] = digits[bits >> 18];
-        out[len++] = digits[bits >> 12 & 63];
-        out[len++] = i + 1 < n ? digits[bits >> 6 & 63] : '=';
-        out[len++] = i + 2 < n ? digits[bits & 63] : '=';
-    }
-    return len;
-}
-
-static void endpoint_proxy(wf_http *http) {
-    const char *why;
-    uint8_t plain[WFI_PROXY_USER_MAX + 1];
-    if (http->config.proxy.len == 0) return;
-    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
-    wf_str user = http->proxy.userinfo;
-    if (user.len == 0) return;
-    size_t n = endpoint_unescape(user, plain);
-    if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
-    http->credential_len = endpoint_base64(plain, n, http->credential);
-}
-
-/* ---- life ---- */
-
-wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
-    wf_http_config c = *config;
-    wfi_arena a;
-    endpoint_defaults(&c);
-    const char *why = endpoint_check(&c);
-    wf_status s = why ? WF_E_CONFIG : WF_OK;
-    *out = NULL;
-    if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
-        why = "the block is too small: wf_http_size says how much this config takes";
-        s = WF_E_MEMORY;
-    }
-    if (s != WF_OK) {
-        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
-        return s;
-    }
-    wfi_arena_init(&a, memory, size);
-    wf_http *http = endpoint_carve(&a, &c);
-    WFI_ASSERT(!a.full);
-    http->config = c;
-    http->pool.net = c.net;
-    http->pool.net_ctx = c.net_ctx;
-    http->pool.idle_ms = c.idle_ms;
-    for (uint32_t i = 0; i < c.lanes; i++)
-        http->lanes[i].conn = WFI_NO_CONN;
-    endpoint_proxy(http);
-    *out = http;
-    return WF_OK;
-}
-
-void wf_http_close(wf_http *http) {
-    wfi_pool_close(&http->pool);
-    for (uint32_t i = 0; i < http->config.lanes; i++) {
-        http->lanes[i].conn = WFI_NO_CONN;
-        http->lanes[i].phase = WFI_PHASE_NONE;
-    }
-}
-
-void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
-    *out = http->stats;
-    out->connections = http->pool.opened;
-}
-
-/* ---- endpoints as providers ---- */
-
-static wf_http_call endpoint_call(wfi_endpoint *e) {
-    return (wf_http_call){.method = WF_STR("POST"),
-                          .url = e->endpoint.url,
-                          .path = e->endpoint.path,
-                          .headers = e->endpoint.headers,
-                          .header_count = e->endpoint.header_count,
-                          .has_body = true,
-                          .rates = &e->rates};
-}
-
-static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
-    wfi_endpoint *e = ctx;
-    wf_http_call call = endpoint_call(e);
-    call.body_len = request->body_len;
-    return wf_http_begin(e->http, lane, &call);
-}
-
-static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
-}
-
-/* The last word of the header that has the key. */
-static wf_str endpoint_key(const wf_endpoint *endpoint) {
-    for (uint32_t i = 0; i < endpoint->header_count; i++) {
-        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
-        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
-        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
-            key = wfi_str_cut(key, at + 1, key.len);
-        return key;
-    }
-    return wf_str_of("", 0);
-}
-
-static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
-    wfi_endpoint *e = ctx;
-    wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *meta_len) {
+    uint8_t head[WFI_LOG_HEAD];
+    wf_status s = wfi_log_read(l, at, head, sizeof head);
+    if (s == WF_OK) log_parse_head(head, at, out, meta_len);
     return s;
 }
 
-static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
-    return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
-}
+/* ---- scanning: nothing waits to be written, so buf is free to be a window of the file ---- */
 
-static void endpoint_end(void *ctx, uint32_t lane) {
-    wf_http_end(((wfi_endpoint *)ctx)->http, lane);
-}
-
-static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
-    return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
-}
-
-static uint64_t endpoint_due(void *ctx) {
-    return wf_http_due(((wfi_endpoint *)ctx)->http);
-}
-
-static wf_str endpoint_error(void *ctx, uint32_t lane) {
-    return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
-}
-
-wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
-    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
-                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
-    wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wf_http_call call = endpoint_call(&e);
-    wfi_url url;
-    const char *why = wfi_client_check(http, &call, &url);
-    wf_status s = why ? WF_E_CONFIG : WF_OK;
-    if (s == WF_OK && http->endpoint_count == http->config.endpoints) {
-        why = "there are more endpoints than the config of the HTTP client allows";
-        s = WF_E_LIMIT;
+/* Makes the n bytes at `at` visible; n is at most the buffer's size and the bytes are inside the file. */
+static wf_status log_window(wfi_log *l, uint64_t at, size_t n, const uint8_t **out) {
+    WFI_ASSERT(n <= l->cap && at + n <= l->file_size && l->fill == 0);
+    if (at < l->window || at + n > l->window + l->window_len) {
+        uint64_t left = l->file_size - at;
+        size_t take = left < l->cap ? (size_t)left : l->cap;
+        l->window_len = 0;
+        wf_status s = log_read_file(l, at, l->buf, take);
+        if (s != WF_OK) return s;
+        l->window = at;
+        l->window_len = take;
     }
-    if (s != WF_OK) {
-        if (error) *error = (wf_error){s, why, WF_NO_OFFSET};
-        return s;
-    }
-    wfi_endpoint *slot = &http->endpoints[http->endpoint_count++];
-    *slot = e;
-    provider->ops = &ops;
-    provider->ctx = slot;
+    *out = l->buf + (at - l->window);
     return WF_OK;
 }
 
-void wf_http_rates(const wf_provider *provider, wf_rates *out) {
-    *out = ((const wfi_endpoint *)provider->ctx)->rates;
+wf_status wfi_log_load(wfi_log *l) {
+    const uint8_t *head;
+    wf_status s = l->ops->size(l->ctx, &l->file_size);
+    if (s != WF_OK) return log_fail(l, WF_E_IO, "the log's size could not be read", 0);
+    if (l->file_size == 0) return WF_END;
+    l->base = l->flushed = l->file_size;
+    size_t n = l->file_size < WFI_LOG_FIRST ? (size_t)l->file_size : WFI_LOG_FIRST;
+    if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
+    if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
+        return log_fail(l, WF_E_FOREIGN, "the file does not begin as a workflow log does", 0);
+    if (n < WFI_LOG_FIRST) return log_fail(l, WF_E_CORRUPT, "the log ends inside its head", n);
+    if (wfi_get32(head + 28) != wfi_crc32c(0, head, 28))
+        return log_fail(l, WF_E_CORRUPT, "the log's head is damaged", 0);
+    if (wfi_get32(head + 8) != LOG_VERSION || wfi_get32(head + 12) != WFI_LOG_FIRST)
+        return log_fail(l, WF_E_FUTURE, "the log was written by a newer version", 8);
+    l->salt = wfi_get32(head + 16);
+    return WF_OK;
 }
 
-/* ==== end src/core/endpoint.c ==== */
+/* CRC of a record's body, in pieces of the window's size. */
+static wf_status log_crc_body(wfi_log *l, uint64_t at, uint64_t n, uint32_t *crc) {
+    while (n > 0) {
+        const uint8_t *p;
+        size_t take = n < l->cap ? (size_t)n : l->cap;
+        wf_status s = log_window(l, at, take, &p);
+        if (s != WF_OK) return s;
+        *crc = wfi_crc32c(*crc, p, take);
+        at += take;
+        n -= take;
+    }
+    return WF_OK;
+}
 
-/* ==== begin src/core/agent.h ==== */
+/* WF_OK: a valid record is there; WF_END: there is none. */
+static wf_status log_check(wfi_log *l, uint64_t at, wfi_log_rec *out) {
+    const uint8_t *p;
+    uint8_t head[WFI_LOG_HEAD];
+    uint32_t meta_len;
+    if (at + WFI_LOG_HEAD > l->file_size) return WF_END;
+    wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
+    if (s != WF_OK) return s;
+    wfi_copy(head, p, sizeof head);
+    log_parse_head(head, at, out, &meta_len);
+    if (head[4] == 0 || head[5] != 0 || meta_len > WFI_LOG_META_MAX || meta_len > wfi_get32(head)) return WF_END;
+    if (out->next > l->file_size || out->synced > at) return WF_END;
+    uint32_t crc = log_crc_head(l, head);
+    s = log_crc_body(l, at + WFI_LOG_HEAD, wfi_get32(head), &crc);
+    if (s != WF_OK) return s;
+    if (crc != wfi_get32(head + 12)) return WF_END;
+    if (meta_len > 0 && (s = log_window(l, at + WFI_LOG_HEAD, meta_len, &p)) != WF_OK) return s;
+    out->meta = wf_str_of((const char *)p, meta_len);
+    return WF_OK;
+}
+
+/* Invariant 6: is there, after the first bad byte, a valid record that knew it durable? Cheap tests come first, so that
+ * the work stays linear unless somebody made the file to be slow; then it is bounded by the count of tries. */
+static wf_status log_look_for_damage(wfi_log *l, uint64_t bad) {
+    uint32_t tries = 100000;
+    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size && tries > 0; at += 8) {
+        const uint8_t *p;
+        wfi_log_rec rec;
+        wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
+        if (s != WF_OK) return s;
+        uint64_t synced = wfi_get64(p + 16);
+        if (synced <= bad || synced > at || p[4] == 0 || p[5] != 0) continue;
+        tries--;
+        s = log_check(l, at, &rec);
+        if (s == WF_OK) return log_fail(l, WF_E_CORRUPT, "the log is damaged below bytes that were known durable", bad);
+        if (s != WF_END) return s;
+    }
+    return WF_END;
+}
+
+wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
+    wf_status s = log_check(l, at, out);
+    if (s == WF_END) return at < l->file_size ? log_look_for_damage(l, at) : WF_END;
+    if (s == WF_OK && out->type >= WFI_REC_COUNT)
+        return log_fail(l, WF_E_FUTURE, "the log holds a kind of record that only a newer version knows", at);
+    return s;
+}
+
+wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
+    wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
+    if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
+        return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
+    l->base = l->flushed = end;
+    l->window_len = 0;
+    l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
+    wfi_log_want(l);
+    return WF_OK;
+}
+
+/* ==== end src/core/run/log.c ==== */
+
+/* ==== begin src/core/run/records.h ==== */
+
+/* records: the metadata of log records as structs. Each kind has a list of fields; one writer and one reader serve all. A
+ * field that is zero, false or empty is left out; an unknown one is passed over. */
+#ifndef WFI_RECORDS_H
+#define WFI_RECORDS_H
+
+
+typedef struct wfi_meta_run { /* run, resume */
+    wf_str name, sha256;
+    uint64_t wall, script, args, settings; /* script, args, settings: bytes of the payload, in this order */
+} wfi_meta_run;
+
+typedef struct wfi_meta_call {
+    wf_str path, hash, effect; /* hash: identity, 64 hex digits; effect: its name, empty for an agent */
+    wf_str label, phase, model, effort, cwd, miss;
+    uint64_t prompt, system, tools, schema; /* offsets of text records, 0 for none */
+    uint32_t replaces;                      /* number of the failed call that this one is a fresh try of */
+    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    bool changes; /* an effect that changes the world */
+} wfi_meta_call;
+
+typedef struct wfi_meta_turn {
+    uint64_t prev; /* offset of the item before it in the conversation, 0 for none */
+    uint32_t stop; /* enum wfi_stop */
+    wf_str reason;
+    wf_usage usage;
+} wfi_meta_turn;
+
+typedef struct wfi_meta_block {
+    uint64_t prev;
+    wf_str why; /* "tool", "schema", "nudge", "hurry" */
+    wf_str id;  /* of the tool call that it answers */
+} wfi_meta_block;
+
+typedef struct wfi_meta_intent {
+    wf_str id, name;
+} wfi_meta_intent;
+
+typedef struct wfi_meta_reserve {
+    wfi_cost ceiling;
+} wfi_meta_reserve;
+
+typedef struct wfi_meta_done {
+    uint32_t kind; /* enum wf_kind */
+    bool json;
+    uint32_t attempts, turns;
+    uint64_t ms;
+    wf_usage usage;
+} wfi_meta_done;
+
+typedef struct wfi_meta_moved {
+    uint32_t from; /* number of the call whose answer it is */
+} wfi_meta_moved;
+
+typedef struct wfi_meta_deliver {
+    uint64_t wall;
+} wfi_meta_deliver;
+
+typedef struct wfi_meta_note {
+    bool phase, error; /* neither: a line */
+} wfi_meta_note;
+
+typedef struct wfi_meta_end {
+    uint32_t outcome; /* enum wf_outcome */
+    bool json;
+    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
+    wf_usage usage;
+    uint64_t wall;
+} wfi_meta_end;
+
+typedef union wfi_meta {
+    wfi_meta_run run;
+    wfi_meta_call call;
+    wfi_meta_turn turn;
+    wfi_meta_block block;
+    wfi_meta_intent intent;
+    wfi_meta_reserve reserve;
+    wfi_meta_done done;
+    wfi_meta_moved moved;
+    wfi_meta_deliver deliver;
+    wfi_meta_note note;
+    wfi_meta_end end;
+} wfi_meta;
+
+/* Writes the metadata of a record of this type. WF_E_LIMIT: more than WFI_LOG_META_MAX bytes. */
+WFI wf_status wfi_meta_put(wfi_rec type, const void *meta, char buf[WFI_LOG_META_MAX], wf_str *out);
+/* Reads it. Strings are decoded in place, so they live in `json`, which is spoilt. WF_E_SYNTAX: not an object. */
+WFI wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta);
+
+#endif
+
+/* ==== end src/core/run/records.h ==== */
+
+/* ==== begin src/core/run/records.c ==== */
+
+/* records: see records.h. */
+
+typedef enum meta_type { META_STR, META_U32, META_U64, META_BOOL } meta_type;
+
+typedef struct meta_field {
+    wf_str name;
+    uint16_t offset;
+    uint8_t type;
+} meta_field;
+
+#define META_FIELD(record, field, name, type)                                                                          \
+    { {name, sizeof(name) - 1}, (uint16_t)offsetof(record, field), type }
+#define META_USAGE(record)                                                                                             \
+    META_FIELD(record, usage.input, "in", META_U64), META_FIELD(record, usage.output, "out", META_U64),                \
+        META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
+        META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
+        META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
+        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
+
+static const meta_field meta_run[] = {
+    META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
+    META_FIELD(wfi_meta_run, script, "script", META_U64),     META_FIELD(wfi_meta_run, args, "args", META_U64),
+    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR)};
+static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", META_STR),
+                                       META_FIELD(wfi_meta_call, hash, "hash", META_STR),
+                                       META_FIELD(wfi_meta_call, effect, "effect", META_STR),
+                                       META_FIELD(wfi_meta_call, label, "label", META_STR),
+                                       META_FIELD(wfi_meta_call, phase, "phase", META_STR),
+                                       META_FIELD(wfi_meta_call, model, "model", META_STR),
+                                       META_FIELD(wfi_meta_call, effort, "effort", META_STR),
+                                       META_FIELD(wfi_meta_call, cwd, "cwd", META_STR),
+                                       META_FIELD(wfi_meta_call, prompt, "prompt", META_U64),
+                                       META_FIELD(wfi_meta_call, system, "system", META_U64),
+                                       META_FIELD(wfi_meta_call, tools, "tools", META_U64),
+                                       META_FIELD(wfi_meta_call, schema, "schema", META_U64),
+                                       META_FIELD(wfi_meta_call, max_turns, "max_turns", META_U32),
+                                       META_FIELD(wfi_meta_call, max_tokens, "max_tokens", META_U32),
+                                       META_FIELD(wfi_meta_call, retries, "retries", META_U32),
+                                       META_FIELD(wfi_meta_call, agent_ms, "agent_ms", META_U32),
+                                       META_FIELD(wfi_meta_call, stall_ms, "stall_ms", META_U32),
+                                       META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
+                                       META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
+                                       META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
+static const meta_field meta_turn[] = {
+    META_FIELD(wfi_meta_turn, prev, "prev", META_U64), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+    META_FIELD(wfi_meta_turn, reason, "reason", META_STR), META_USAGE(wfi_meta_turn)};
+static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
+                                        META_FIELD(wfi_meta_block, why, "why", META_STR),
+                                        META_FIELD(wfi_meta_block, id, "id", META_STR)};
+static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
+                                         META_FIELD(wfi_meta_intent, name, "name", META_STR)};
+static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
+static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
+                                       META_FIELD(wfi_meta_done, json, "json", META_BOOL),
+                                       META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
+                                       META_FIELD(wfi_meta_done, turns, "turns", META_U32),
+                                       META_FIELD(wfi_meta_done, ms, "ms", META_U64),
+                                       META_USAGE(wfi_meta_done)};
+static const meta_field meta_moved[] = {META_FIELD(wfi_meta_moved, from, "from", META_U32)};
+static const meta_field meta_deliver[] = {META_FIELD(wfi_meta_deliver, wall, "wall", META_U64)};
+static const meta_field meta_note[] = {META_FIELD(wfi_meta_note, phase, "phase", META_BOOL),
+                                       META_FIELD(wfi_meta_note, error, "error", META_BOOL)};
+static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome", META_U32),
+                                      META_FIELD(wfi_meta_end, json, "json", META_BOOL),
+                                      META_FIELD(wfi_meta_end, done, "done", META_U32),
+                                      META_FIELD(wfi_meta_end, failed, "failed", META_U32),
+                                      META_FIELD(wfi_meta_end, cached, "cached", META_U32),
+                                      META_FIELD(wfi_meta_end, dropped, "dropped", META_U32),
+                                      META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
+                                      META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
+                                      META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
+                                      META_USAGE(wfi_meta_end),
+                                      META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
+
+typedef struct meta_list {
+    const meta_field *fields;
+    size_t count, size;
+} meta_list;
+
+static meta_list meta_fields_of(wfi_rec type) {
+#define META_CASE(rec, name, record)                                                                                   \
+    case rec:                                                                                                          \
+        return (meta_list) {                                                                                           \
+            name, WFI_COUNT(name), sizeof(record)                                                                      \
+        }
+    switch (type) {
+    case WFI_REC_RUN:
+        META_CASE(WFI_REC_RESUME, meta_run, wfi_meta_run);
+        META_CASE(WFI_REC_CALL, meta_call, wfi_meta_call);
+        META_CASE(WFI_REC_TURN, meta_turn, wfi_meta_turn);
+        META_CASE(WFI_REC_BLOCK, meta_block, wfi_meta_block);
+        META_CASE(WFI_REC_INTENT, meta_intent, wfi_meta_intent);
+        META_CASE(WFI_REC_RESERVE, meta_reserve, wfi_meta_reserve);
+        META_CASE(WFI_REC_DONE, meta_done, wfi_meta_done);
+        META_CASE(WFI_REC_MOVED, meta_moved, wfi_meta_moved);
+        META_CASE(WFI_REC_DELIVER, meta_deliver, wfi_meta_deliver);
+        META_CASE(WFI_REC_NOTE, meta_note, wfi_meta_note);
+        META_CASE(WFI_REC_END, meta_end, wfi_meta_end);
+    case WFI_REC_TEXT:
+    case WFI_REC_COUNT:
+        break;
+    }
+    return (meta_list){NULL, 0, 0};
+#undef META_CASE
+}
+
+static void meta_put_field(wf_json_out *o, const meta_field *f, const uint8_t *at) {
+    switch ((meta_type)f->type) {
+    case META_STR:
+        if (((const wf_str *)(const void *)at)->len == 0) return;
+        wf_json_key(o, f->name);
+        wf_json_str(o, *(const wf_str *)(const void *)at);
+        return;
+    case META_U32:
+        if (*(const uint32_t *)(const void *)at == 0) return;
+        wf_json_key(o, f->name);
+        wf_json_u64(o, *(const uint32_t *)(const void *)at);
+        return;
+    case META_U64:
+        if (*(const uint64_t *)(const void *)at == 0) return;
+        wf_json_key(o, f->name);
+        wf_json_u64(o, *(const uint64_t *)(const void *)at);
+        return;
+    case META_BOOL:
+        if (!*(const bool *)at) return;
+        wf_json_key(o, f->name);
+        wf_json_bool(o, true);
+        return;
+    }
+}
+
+wf_status wfi_meta_put(wfi_rec type, const void *meta, char buf[WFI_LOG_META_MAX], wf_str *out) {
+    meta_list list = meta_fields_of(type);
+    wf_json_out o;
+    wf_json_out_init(&o, buf, WFI_LOG_META_MAX);
+    wf_json_begin(&o, true);
+    for (size_t i = 0; i < list.count; i++)
+        meta_put_field(&o, &list.fields[i], (const uint8_t *)meta + list.fields[i].offset);
+    wf_json_finish(&o);
+    if (!wf_json_ok(&o)) return WF_E_LIMIT;
+    *out = wf_str_of(buf, o.len);
+    return WF_OK;
+}
+
+static void meta_get_field(const meta_field *f, wf_json_token token, wf_json *j, char *json, uint8_t *at) {
+    uint64_t n = 0;
+    if (f->type == META_STR && token == WF_JSON_STRING) {
+        char *to = json + (j->raw.ptr - json); /* decoding never lengthens, so it can be done in place */
+        size_t len = j->escaped ? wf_json_unescape(j->raw, to) : j->raw.len;
+        *(wf_str *)(void *)at = wf_str_of(to, len);
+    } else if (f->type == META_BOOL) {
+        *(bool *)at = token == WF_JSON_TRUE;
+    } else if (token == WF_JSON_NUMBER && wfi_str_u64(j->raw, &n)) {
+        if (f->type == META_U64) *(uint64_t *)(void *)at = n;
+        if (f->type == META_U32) *(uint32_t *)(void *)at = n > UINT32_MAX ? UINT32_MAX : (uint32_t)n;
+    }
+}
+
+wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
+    meta_list list = meta_fields_of(type);
+    wf_json j;
+    wf_json_token t;
+    size_t next = 0;
+    wfi_zero(meta, list.size);
+    wf_json_init(&j, wf_str_of(json, len));
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return WF_E_SYNTAX;
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY) {
+        const meta_field *field = NULL;
+        /* fields come in the order in which they were written, so the search goes on where it left off */
+        for (size_t tries = 0; tries < list.count && !field; tries++, next = (next + 1) % list.count)
+            if (wfi_str_eq(list.fields[next].name, j.raw)) field = &list.fields[next];
+        t = wf_json_next(&j);
+        wf_json value = j;
+        if (wf_json_skip(&j, t, NULL) != WF_OK) return WF_E_SYNTAX;
+        if (field) meta_get_field(field, t, &value, json, (uint8_t *)meta + field->offset);
+    }
+    return t == WF_JSON_OBJECT_END ? WF_OK : WF_E_SYNTAX;
+}
+
+/* ==== end src/core/run/records.c ==== */
+
+/* ==== begin src/core/run/runtime.h ==== */
+
+/* env: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
+ * this step, and what has been spent. One per wf; passed down as a pointer, never kept by what is below. */
+#ifndef WFI_ENV_H
+#define WFI_ENV_H
+
+
+#define WFI_SCRATCH 16384u /* bytes moved at a time between log, models and heap */
+
+typedef struct wfi_text_slot {
+    uint8_t hash[16];
+    uint64_t at; /* of the text record, 0: free */
+    uint32_t len;
+} wfi_text_slot;
+
+/* The platform's tickets beyond those that lanes and effects have for themselves. */
+typedef struct wfi_spares {
+    uint32_t first;  /* number of the first one */
+    uint32_t *free;  /* stack of tickets */
+    uint32_t *owner; /* by ticket - first: the lane that had it last */
+    uint32_t count, free_count;
+} wfi_spares;
+
+typedef struct wfi_env {
+    wf_config config; /* with defaults filled in */
+    const wf_platform *os;
+    wfi_heap heap;
+    wfi_log log;
+    wfi_spares spares;
+    uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
+    wfi_text_slot *texts;
+    uint32_t text_mask;
+    uint64_t now;         /* monotonic, taken once a step */
+    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;       /* by all replies, from the log and in this process */
+    wfi_cost reserved;    /* set aside for requests under way */
+    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
+    uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
+    uint32_t exchanges;   /* under way */
+    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;    /* of the model looked up last, */
+    wf_str tariff_model;  /* ... which has this name, */
+    char tariff_name[128]; /* ... kept here */
+    wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
+    char stop_text[256];   /* why, terminated */
+} wfi_env;
+
+/* A text that others refer to, stored once however often it is used. *len may be NULL. */
+WFI wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at);
+/* Appends a record made of a metadata struct and one payload. */
+WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
+                             uint64_t *end);
+/* Reads a record's metadata into the struct of its type; strings live in buf. */
+WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+/* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
+WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+/* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
+WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
+/* Stops the run for a reason, if none as strong is there. */
+WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
+WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
+WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
+/* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
+WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
+/* 0..below-1, for jitter. */
+WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
+
+#endif
+
+/* ==== end src/core/run/runtime.h ==== */
+
+/* ==== begin src/core/run/runtime.c ==== */
+
+/* env: see env.h. */
+
+wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
+    wfi_sha256 sha;
+    uint8_t hash[32];
+    wfi_sha256_init(&sha);
+    wfi_sha256_add(&sha, text.ptr, text.len);
+    wfi_sha256_end(&sha, hash);
+    /* A short probe: when the table is full, a text is simply stored again. */
+    wfi_text_slot *slot = NULL;
+    for (uint32_t i = 0; i < 8 && !slot; i++) {
+        wfi_text_slot *s = &e->texts[(wfi_get32(hash) + i) & e->text_mask];
+        if (s->at != 0 && s->len == text.len && wfi_compare(s->hash, hash, sizeof s->hash) == 0) {
+            *at = s->at;
+            return WF_OK;
+        }
+        if (s->at == 0) slot = s;
+    }
+    wf_status s = wfi_log_append(&e->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
+    if (s == WF_OK && slot) {
+        wfi_copy(slot->hash, hash, sizeof slot->hash);
+        slot->at = *at;
+        slot->len = (uint32_t)text.len;
+    }
+    return s;
+}
+
+wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
+                         uint64_t *end) {
+    char buf[WFI_LOG_META_MAX];
+    wf_str text;
+    wf_status s = wfi_meta_put(type, meta, buf, &text);
+    return s == WF_OK ? wfi_log_append(&e->log, type, call, text, &payload, 1, at, end) : s;
+}
+
+wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
+    uint32_t len;
+    wf_status s = wfi_log_peek(&e->log, at, rec, &len);
+    if (s != WF_OK) return s;
+    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
+    s = wfi_log_read(&e->log, at + WFI_LOG_HEAD, buf, len);
+    if (s != WF_OK) return s;
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
+}
+
+wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out) {
+    *out = wfi_heap_alloc(&e->heap, rec->payload_len + spare);
+    if (!*out) return WF_E_MEMORY;
+    wf_status s = wfi_log_read(&e->log, rec->payload, *out, rec->payload_len);
+    if (s != WF_OK) {
+        wfi_heap_free(&e->heap, *out);
+        *out = NULL;
+    }
+    return s;
+}
+
+void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text) {
+    if (reason <= e->stop) return;
+    e->stop = reason;
+    wf_str cut = wfi_utf8_clip(text, sizeof e->stop_text - 1);
+    wfi_copy(e->stop_text, cut.ptr, cut.len);
+    e->stop_text[cut.len] = 0;
+    wf_trace event = {.type = WF_TRACE_STOP, .text = cut};
+    wfi_env_trace(e, &event);
+}
+
+void wfi_env_trace(const wfi_env *e, const wf_trace *event) {
+    if (e->os->trace) e->os->trace(e->os->ctx, event);
+}
+
+void wfi_usage_add(wf_usage *to, const wf_usage *from) {
+    to->input = wfi_add_sat(to->input, from->input);
+    to->output = wfi_add_sat(to->output, from->output);
+    to->cache_read = wfi_add_sat(to->cache_read, from->cache_read);
+    to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
+    to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
+    to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+}
+
+wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+    const size_t cap = 4096;
+    char *to = (char *)e->scratch;
+    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
+    if (detail.len > cap - 400) {
+        escaped = false; /* a cut could fall inside an escape */
+        detail = wfi_utf8_clip(detail, cap - 400);
+    }
+    wfi_copy(to, head.ptr, head.len);
+    size_t n = head.len;
+    if (detail.len > 0) {
+        wfi_copy(to + n, ": ", 2);
+        n += n > 0 ? 2 : 0;
+        if (escaped) {
+            n += wf_json_unescape(detail, to + n);
+        } else {
+            wfi_copy(to + n, detail.ptr, detail.len);
+            n += detail.len;
+        }
+    }
+    if (id.len > 0) {
+        wfi_copy(to + n, " (request ", 10);
+        wfi_copy(to + n + 10, id.ptr, id.len);
+        to[n + 10 + id.len] = ')';
+        n += id.len + 11;
+    }
+    return wfi_utf8_clip(wf_str_of(to, n), n);
+}
+
+const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
+    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
+        wfi_price_find(e->config.prices, model, &e->tariff);
+        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
+        wfi_copy(e->tariff_name, model.ptr, n);
+        e->tariff_model = wf_str_of(e->tariff_name, n);
+    }
+    return &e->tariff;
+}
+
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
+uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
+    e->rng ^= e->rng >> 12;
+    e->rng ^= e->rng << 25;
+    e->rng ^= e->rng >> 27;
+    return below ? (e->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
+}
+
+/* ==== end src/core/run/runtime.c ==== */
+
+/* ==== begin src/core/run/slots.h ==== */
+
+/* table: the agent table. One row for every call of the run, agents and effects alike, in the order in which the log numbers
+ * them: row i is call i+1. Rows are never given back while the wf lives, so a run can always say what became of every call.
+ *
+ * Invariants:
+ *   1. A row's state moves only forward through the list below (a row that is asked for again starts over at QUEUED).
+ *   2. `finished` if and only if a done record of the call is in the log and no turn after it (done_at says where).
+ *   3. A handle names its row only while the row is QUEUED .. READY: later its generation has moved on. */
+#ifndef WFI_TABLE_H
+#define WFI_TABLE_H
+
+
+typedef enum wfi_call_state {
+    WFI_CALL_LOGGED,    /* known from the log, not asked for by this process (yet) */
+    WFI_CALL_QUEUED,    /* waits for a lane */
+    WFI_CALL_RUNNING,   /* has one */
+    WFI_CALL_SEALING,   /* finished; its record is not yet durable */
+    WFI_CALL_READY,     /* durable; waits to be delivered */
+    WFI_CALL_DELIVERED, /* the script has it */
+    WFI_CALL_GONE       /* given up, or told that the run stops */
+} wfi_call_state;
+
+#define WFI_NO_ROW UINT32_MAX
+
+/* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
+typedef struct wfi_limits {
+    uint32_t max_turns, max_tokens, retries, agent_ms, stall_ms;
+    uint64_t budget_tokens, budget_nano_usd; /* 0: none */
+} wfi_limits;
+
+typedef struct wfi_row {
+    uint64_t place;                                            /* hash of the path */
+    uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
+    uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
+    uint64_t order;                                            /* of delivery: smaller first */
+    uint64_t wall;                                             /* of the delivery, if delivered */
+    wfi_limits limits;
+    uint32_t generation;
+    uint32_t next_place; /* chain of rows with the same hash bucket */
+    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
+    uint32_t turns;
+    uint8_t state; /* enum wfi_call_state */
+    uint8_t kind;  /* enum wf_kind, when finished */
+    bool effect;
+    bool finished;
+    bool hit;       /* answered from the log */
+    bool moved;     /* its answer was given to another place: not to be matched by content again */
+    bool replaced;  /* asked anew from the start, as another row: not to be matched again */
+    bool delivered; /* order is that of a deliver record */
+    bool started;   /* was given a lane, in this process or an earlier one */
+} wfi_row;
+
+typedef struct wfi_table {
+    wfi_row *rows;
+    uint32_t count, cap;
+    uint32_t *buckets;
+    uint32_t bucket_mask;
+} wfi_table;
+
+WFI void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap);
+/* A new row, WFI_NO_ROW if the table is full. */
+WFI uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect);
+WFI uint32_t wfi_table_first(const wfi_table *t, uint64_t place); /* rows of a place, newest first; WFI_NO_ROW ends */
+WFI uint32_t wfi_table_next(const wfi_table *t, uint32_t row);
+
+/* Whether the log has an answer of this row that its place has yet to ask for. */
+WFI bool wfi_row_unasked(const wfi_row *row);
+
+WFI wf_call wfi_table_handle(const wfi_table *t, uint32_t row);
+WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: stale */
+
+#endif
+
+/* ==== end src/core/run/slots.h ==== */
+
+/* ==== begin src/core/run/slots.c ==== */
+
+/* table: see table.h. An array of rows with a chained hash index by place. */
+
+void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
+    uint32_t buckets = 16;
+    while (buckets < cap && buckets < 1u << 30)
+        buckets *= 2;
+    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
+    t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
+    t->bucket_mask = buckets - 1;
+    t->cap = cap;
+    t->count = 0;
+    if (t->buckets)
+        for (uint32_t i = 0; i < buckets; i++)
+            t->buckets[i] = WFI_NO_ROW;
+}
+
+uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect) {
+    if (t->count == t->cap) return WFI_NO_ROW;
+    uint32_t i = t->count++, *bucket = &t->buckets[place & t->bucket_mask];
+    wfi_row *row = &t->rows[i];
+    wfi_zero(row, sizeof *row);
+    row->place = place;
+    wfi_copy(row->content, content, sizeof row->content);
+    row->effect = effect;
+    row->generation = 1;
+    row->next_place = *bucket;
+    *bucket = i;
+    return i;
+}
+
+static uint32_t table_same_place(const wfi_table *t, uint32_t i, uint64_t place) {
+    while (i != WFI_NO_ROW && t->rows[i].place != place)
+        i = t->rows[i].next_place;
+    return i;
+}
+
+uint32_t wfi_table_first(const wfi_table *t, uint64_t place) {
+    return table_same_place(t, t->buckets[place & t->bucket_mask], place);
+}
+
+uint32_t wfi_table_next(const wfi_table *t, uint32_t row) {
+    return table_same_place(t, t->rows[row].next_place, t->rows[row].place);
+}
+
+bool wfi_row_unasked(const wfi_row *row) {
+    return row->state == WFI_CALL_LOGGED && row->finished && !row->moved && !row->replaced;
+}
+
+wf_call wfi_table_handle(const wfi_table *t, uint32_t row) {
+    wf_call call = {(uint64_t)t->rows[row].generation << 32 | (row + 1)};
+    return call;
+}
+
+uint32_t wfi_table_find(const wfi_table *t, wf_call call) {
+    uint32_t row = (uint32_t)call.bits - 1; /* 0 becomes WFI_NO_ROW, which is never below count */
+    if (row >= t->count || t->rows[row].generation != call.bits >> 32) return WFI_NO_ROW;
+    return row;
+}
+
+/* ==== end src/core/run/slots.c ==== */
+
+/* ==== begin src/core/run/retry.h ==== */
+
+/* retry: when a failed request is sent again, and after how long; the policy that all providers share. Pure functions. */
+#ifndef WFI_RETRY_H
+#define WFI_RETRY_H
+
+
+/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
+/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
+ * random: 0 .. 2^32-1, the larger the shorter. */
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
+
+#endif
+
+/* ==== end src/core/run/retry.h ==== */
+
+/* ==== begin src/core/run/retry.c ==== */
+
+/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
+ *
+ * Contract: retry.h. Nothing is kept. */
+
+#define RETRY_FIRST_MS 500u
+#define RETRY_DOUBLED  4u /* times: 8 s */
+
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
+    if (should_retry >= 0) return should_retry > 0;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
+    if (asked_ms > 0) return (uint64_t)asked_ms;
+    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
+    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
+}
+
+/* ==== end src/core/run/retry.c ==== */
+
+/* ==== begin src/core/run/agent.h ==== */
 
 /* agent: one agent (or one effect of the script) at work on a lane, as a state machine that never blocks.
  *
@@ -9153,9 +9224,9 @@ WFI const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, 
 
 #endif
 
-/* ==== end src/core/agent.h ==== */
+/* ==== end src/core/run/agent.h ==== */
 
-/* ==== begin src/core/request.h ==== */
+/* ==== begin src/core/run/request.h ==== */
 
 /* request: what goes out to a model. The texts that requests share (system, tools) are rendered into the log once; a body is a
  * sequence of pieces, each a constant, the head in memory, or a range of the log, and is never in memory as a whole. */
@@ -9183,9 +9254,9 @@ WFI void wfi_request_sent(wfi_task *t, size_t n);
 
 #endif
 
-/* ==== end src/core/request.h ==== */
+/* ==== end src/core/run/request.h ==== */
 
-/* ==== begin src/core/request.c ==== */
+/* ==== begin src/core/run/request.c ==== */
 
 /* request: see request.h. The pieces of a body, by number:
  *
@@ -9440,9 +9511,9 @@ void wfi_request_sent(wfi_task *t, size_t n) {
     }
 }
 
-/* ==== end src/core/request.c ==== */
+/* ==== end src/core/run/request.c ==== */
 
-/* ==== begin src/core/budget.h ==== */
+/* ==== begin src/core/run/budget.h ==== */
 
 /* budget: what the requests under way may use up at worst is set aside before they are sent, and settled when they are answered, so
  * that nothing is ever overshot. What may have been billed is known to a killed run by a ceiling in its log: no more can have been
@@ -9475,9 +9546,9 @@ WFI wf_status wfi_budget_close(wfi_env *e);
 
 #endif
 
-/* ==== end src/core/budget.h ==== */
+/* ==== end src/core/run/budget.h ==== */
 
-/* ==== begin src/core/budget.c ==== */
+/* ==== begin src/core/run/budget.c ==== */
 
 /* budget: see budget.h. */
 
@@ -9597,9 +9668,9 @@ wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
     return wfi_log_durable(&e->log, t->durable) ? WFI_PACE_MORE : WFI_PACE_DURABLE;
 }
 
-/* ==== end src/core/budget.c ==== */
+/* ==== end src/core/run/budget.c ==== */
 
-/* ==== begin src/core/exchange.h ==== */
+/* ==== begin src/core/run/exchange.h ==== */
 
 /* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It decides
  * nothing: whether to try again, and what a failure means for the agent and the run, is the agent's business. */
@@ -9648,9 +9719,9 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
 
 #endif
 
-/* ==== end src/core/exchange.h ==== */
+/* ==== end src/core/run/exchange.h ==== */
 
-/* ==== begin src/core/exchange.c ==== */
+/* ==== begin src/core/run/exchange.c ==== */
 
 /* exchange: see exchange.h. */
 
@@ -9908,9 +9979,9 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
     }
 }
 
-/* ==== end src/core/exchange.c ==== */
+/* ==== end src/core/run/exchange.c ==== */
 
-/* ==== begin src/core/tooling.h ==== */
+/* ==== begin src/core/run/toolcalls.h ==== */
 
 /* tooling: the tool calls that a task has under way, each on a ticket of the platform's. It decides nothing: which calls may run
  * together is the agent's business.
@@ -9943,9 +10014,9 @@ WFI uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket);
 
 #endif
 
-/* ==== end src/core/tooling.h ==== */
+/* ==== end src/core/run/toolcalls.h ==== */
 
-/* ==== begin src/core/tooling.c ==== */
+/* ==== begin src/core/run/toolcalls.c ==== */
 
 /* tooling: see tooling.h. */
 
@@ -9997,9 +10068,9 @@ uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket) {
     return ticket < s->first || ticket - s->first >= s->count ? ticket : s->owner[ticket - s->first];
 }
 
-/* ==== end src/core/tooling.c ==== */
+/* ==== end src/core/run/toolcalls.c ==== */
 
-/* ==== begin src/core/agent.c ==== */
+/* ==== begin src/core/run/agent.c ==== */
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
@@ -10730,9 +10801,9 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
     return WFI_PACE_BROKEN;
 }
 
-/* ==== end src/core/agent.c ==== */
+/* ==== end src/core/run/agent.c ==== */
 
-/* ==== begin src/core/sched.h ==== */
+/* ==== begin src/core/run/sched.h ==== */
 
 /* sched: who works now. Lanes, the queue, timers, durability, the order of delivery.
  *
@@ -10798,9 +10869,9 @@ WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);
 
 #endif
 
-/* ==== end src/core/sched.h ==== */
+/* ==== end src/core/run/sched.h ==== */
 
-/* ==== begin src/core/sched.c ==== */
+/* ==== begin src/core/run/sched.c ==== */
 
 /* sched: see sched.h. */
 
@@ -11186,9 +11257,9 @@ wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *
     return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
 }
 
-/* ==== end src/core/sched.c ==== */
+/* ==== end src/core/run/sched.c ==== */
 
-/* ==== begin src/core/replay.h ==== */
+/* ==== begin src/core/run/replay.h ==== */
 
 /* replay: from the log back to the table. What the rows, the totals and the order of deliveries were when the log's writer was
  * last alive; and which of a resumed run's calls the log answers. */
@@ -11225,9 +11296,9 @@ WFI wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t 
 
 #endif
 
-/* ==== end src/core/replay.h ==== */
+/* ==== end src/core/run/replay.h ==== */
 
-/* ==== begin src/core/replay.c ==== */
+/* ==== begin src/core/run/replay.c ==== */
 
 /* replay: see replay.h. */
 
@@ -11463,9 +11534,9 @@ wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t plac
     }
 }
 
-/* ==== end src/core/replay.c ==== */
+/* ==== end src/core/run/replay.c ==== */
 
-/* ==== begin src/core/workflow.c ==== */
+/* ==== begin src/core/run/workflow.c ==== */
 
 /* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
  * notes, the delivery in the caller's hands, the end. */
@@ -12338,11 +12409,11 @@ wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
     return WF_OK;
 }
 
-/* ==== end src/core/workflow.c ==== */
+/* ==== end src/core/run/workflow.c ==== */
 
 #ifdef WF_PORT_POSIX
 
-/* ==== begin src/port/sys.h ==== */
+/* ==== begin src/port/os/sys.h ==== */
 
 /* sys: the few system calls that every part of the POSIX port shares, with their portable substitutes.
  * WFI_PLAIN_POSIX switches the Linux forms off, so that the substitutes can be tested on Linux. */
@@ -12394,9 +12465,9 @@ WFI void wfi_sys_pages_end(void *p, size_t n);
 
 #endif
 
-/* ==== end src/port/sys.h ==== */
+/* ==== end src/port/os/sys.h ==== */
 
-/* ==== begin src/port/sys.c ==== */
+/* ==== begin src/port/os/sys.c ==== */
 
 /* sys: see sys.h. Nothing here keeps state or calls malloc. */
 #ifndef _GNU_SOURCE
@@ -12537,9 +12608,98 @@ void wfi_sys_pages_end(void *p, size_t n) {
     if (p != NULL) munmap(p, n);
 }
 
-/* ==== end src/port/sys.c ==== */
+/* ==== end src/port/os/sys.c ==== */
 
-/* ==== begin src/port/reserve.c ==== */
+/* ==== begin src/port/os/dir.h ==== */
+
+/* dir: the entries of one directory. No malloc where the system lets us read directories without it (Linux), so it may run in a
+ * forked child. */
+#ifndef WFI_DIR_H
+#define WFI_DIR_H
+
+
+typedef enum wfi_entry_type { WFI_ENTRY_OTHER, WFI_ENTRY_FILE, WFI_ENTRY_DIR } wfi_entry_type;
+
+/* Calls back for each entry but . and ..; false from it ends the matter. room: at least 4 KiB, 8-aligned. 0 or an
+ * errno. */
+typedef bool (*wfi_entry_fn)(void *ctx, const char *name, wfi_entry_type type);
+WFI int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx);
+
+#endif
+
+/* ==== end src/port/os/dir.h ==== */
+
+/* ==== begin src/port/os/dir.c ==== */
+
+/* dir: see dir.h. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static wfi_entry_type dir_stat_type(int fd, const char *name) {
+    struct stat st;
+    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return WFI_ENTRY_OTHER;
+    return S_ISREG(st.st_mode) ? WFI_ENTRY_FILE : S_ISDIR(st.st_mode) ? WFI_ENTRY_DIR : WFI_ENTRY_OTHER;
+}
+
+static bool dir_is_dots(const char *name) {
+    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
+}
+
+#if WFI_LINUX
+/* A record of getdents64: inode 8, offset 8, length 2, type 1, name. */
+static bool dir_record(int fd, const char *record, wfi_entry_fn each, void *ctx) {
+    const char *name = record + 19;
+    unsigned char type = (unsigned char)record[18];
+    if (dir_is_dots(name)) return true;
+    wfi_entry_type t = type == DT_REG ? WFI_ENTRY_FILE : type == DT_DIR ? WFI_ENTRY_DIR : WFI_ENTRY_OTHER;
+    return each(ctx, name, type == DT_UNKNOWN ? dir_stat_type(fd, name) : t);
+}
+
+int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx) {
+    const char *records = room;
+    for (;;) {
+        long n = syscall(SYS_getdents64, fd, room, size);
+        if (n <= 0) return n == 0 ? 0 : errno;
+        for (long at = 0; at < n;) {
+            uint16_t length;
+            if (!dir_record(fd, records + at, each, ctx)) return 0;
+            memcpy(&length, records + at + 16, sizeof length);
+            at += length;
+        }
+    }
+}
+#else
+int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx) {
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
+    struct dirent *e;
+    (void)room;
+    (void)size;
+    if (d == NULL) {
+        wfi_sys_close(&copy);
+        return errno;
+    }
+    while ((e = readdir(d)) != NULL)
+        if (!dir_is_dots(e->d_name) && !each(ctx, e->d_name, dir_stat_type(fd, e->d_name))) break;
+    closedir(d);
+    return 0;
+}
+#endif
+
+/* ==== end src/port/os/dir.c ==== */
+
+/* ==== begin src/port/os/reserve.c ==== */
 
 /* reserve: a block of memory for a run, as large as suits the machine. Public functions, declared in posix.h.
  *
@@ -12652,9 +12812,461 @@ void wf_posix_release(void *block, size_t size) {
     if (block) munmap(block, size);
 }
 
-/* ==== end src/port/reserve.c ==== */
+/* ==== end src/port/os/reserve.c ==== */
 
-/* ==== begin src/port/guard.h ==== */
+/* ==== begin src/port/os/logfile.h ==== */
+
+/* logfile: the log as a file. Opening, locking, naming, reading, writing, syncing.
+ *
+ * A sync of a quick disk takes less time than handing it to another thread and back, and costs half as much: it is done in place.
+ * One that took longer than WFI_LOGFILE_QUICK_US sends the next to a helper thread, until that sees a quick one.
+ *
+ * Invariants:
+ *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
+ *      same process cannot open it twice either.
+ *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
+ *      answers WF_OK only after the directory is on disk as well.
+ *   3. An existing file is never replaced.
+ *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
+ *      `named` is the thread's while a sync runs, and the caller's otherwise.
+ *   5. After a failed sync every further one fails. */
+#ifndef WFI_LOGFILE_H
+#define WFI_LOGFILE_H
+
+#include <pthread.h>
+
+#ifndef WFI
+#define WFI extern
+#endif
+
+#define WFI_LOGFILE_QUICK_US 1000u
+#define WFI_LOGFILE_NAME     256 /* bytes of a file name, with its terminator */
+
+typedef enum wfi_logfile_state {
+    WFI_SYNC_IDLE = 0,
+    WFI_SYNC_ASKED,  /* handed to the thread */
+    WFI_SYNC_DONE,   /* the thread's answer waits in `failed` */
+    WFI_SYNC_FAILED, /* for good */
+    WFI_SYNC_QUIT    /* the thread is to end */
+} wfi_logfile_state;
+
+typedef struct wfi_logfile {
+    const char *path; /* as the caller named it; NULL: temporary */
+    wf_posix_mode mode;
+    bool no_sync;
+    bool named; /* the file has its name, or needs none */
+    int fd, dir;
+    int wake; /* a byte written here ends the caller's wait */
+    char *error;
+    size_t error_size;
+    bool slow;     /* the last sync was not quick */
+    bool threaded; /* the thread was started */
+    pthread_t thread;
+    pthread_mutex_t mutex;
+    pthread_cond_t cond;
+    wfi_logfile_state state;
+    int failed;                  /* errno of the last sync */
+    char name[WFI_LOGFILE_NAME]; /* in dir */
+    char temp[WFI_LOGFILE_NAME]; /* likewise, until named */
+} wfi_logfile;
+
+/* error: where sentences go; wake: see above. */
+WFI wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size);
+WFI void wfi_logfile_close(wfi_logfile *f);
+WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
+
+#endif
+
+/* ==== end src/port/os/logfile.h ==== */
+
+/* ==== begin src/port/os/logfile.c ==== */
+
+/* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
+ * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
+ * fork at any moment finds no lock of ours held that the child could want. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#define LOGFILE_IO_MAX     ((size_t)1 << 30) /* of one read or write; the caller asks again for the rest */
+#define LOGFILE_LOCK_TRIES 20                /* 10 ms apart */
+#define LOGFILE_TEMP_TRIES 16
+
+/* ---- errors ---- */
+
+static wf_status logfile_say(wfi_logfile *f, wf_status status, const char *what, const char *why) {
+    const char *path = f->path != NULL ? f->path : "the temporary log";
+    snprintf(f->error, f->error_size, "cannot %s %s: %s", what, path, why);
+    return status;
+}
+
+static wf_status logfile_fail(wfi_logfile *f, const char *what, int error) {
+    return logfile_say(f, WF_E_IO, what, strerror(error));
+}
+
+/* ---- opening ---- */
+
+/* Splits path into an open directory and a name in it. */
+static wf_status logfile_locate(wfi_logfile *f) {
+    const char *slash = strrchr(f->path, '/');
+    const char *name = slash != NULL ? slash + 1 : f->path;
+    size_t length = strlen(name);
+    size_t head = (size_t)(name - f->path);
+    char dir[4096] = ".";
+    if (length == 0) return logfile_say(f, WF_E_CONFIG, "open", "the path names a directory, not a file");
+    if (length >= sizeof f->name || head >= sizeof dir) return logfile_fail(f, "open", ENAMETOOLONG);
+    memcpy(f->name, name, length + 1);
+    if (head > 0) {
+        memcpy(dir, f->path, head);
+        dir[head] = '\0';
+    }
+    f->dir = wfi_sys_high(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f->dir >= 0) return WF_OK;
+    return errno == ENOENT ? logfile_say(f, WF_E_NOT_FOUND, "open", "its directory does not exist")
+                           : logfile_fail(f, "open", errno);
+}
+
+/* Opens a fresh file BASE.tmp-XXXXXXXX in dir and leaves its name in f->temp. */
+static int logfile_make(wfi_logfile *f, const char *base) {
+    for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
+        uint32_t r;
+        if (!wfi_sys_random(&r, sizeof r)) return -1;
+        int n = snprintf(f->temp, sizeof f->temp, "%s.tmp-%08x", base, (unsigned)r);
+        if (n < 0 || (size_t)n >= sizeof f->temp) {
+            errno = ENAMETOOLONG;
+            return -1;
+        }
+        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (fd >= 0 || errno != EEXIST) return wfi_sys_high(fd);
+    }
+    return -1;
+}
+
+static wf_status logfile_create(wfi_logfile *f) {
+    struct stat st;
+    wf_status status = logfile_locate(f);
+    if (status != WF_OK) return status;
+    if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        return logfile_say(f, WF_E_IO, "create", "it exists already; resume it, or name another file");
+    f->fd = logfile_make(f, f->name);
+    return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
+}
+
+/* Where there is no folder for temporary files, as in a container with nothing but the program: one in memory. */
+static int logfile_in_memory(void) {
+#if WFI_LINUX
+    return wfi_sys_high(memfd_create("wf", MFD_CLOEXEC));
+#else
+    errno = ENOENT;
+    return -1;
+#endif
+}
+
+static wf_status logfile_temporary(wfi_logfile *f) {
+    const char *where = getenv("TMPDIR");
+    bool given = where != NULL && where[0] != '\0';
+    if (!given) where = "/tmp";
+    f->dir = wfi_sys_high(open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (f->dir < 0 && errno == ENOENT && !given) {
+        f->fd = logfile_in_memory();
+        f->named = f->fd >= 0;
+        return f->named ? WF_OK : logfile_fail(f, "create", errno);
+    }
+    if (f->dir >= 0) f->fd = logfile_make(f, "wf");
+    if (f->fd < 0) return logfile_fail(f, "create", errno);
+    f->named = unlinkat(f->dir, f->temp, 0) == 0;
+    return f->named ? WF_OK : logfile_fail(f, "unlink", errno);
+}
+
+static wf_status logfile_existing(wfi_logfile *f) {
+    struct stat st;
+    int access = f->mode == WF_POSIX_READ ? O_RDONLY : O_RDWR;
+    wf_status status = logfile_locate(f);
+    if (status != WF_OK) return status;
+    f->named = true;
+    /* Links are followed: a log may live on another disk. O_NONBLOCK keeps a FIFO from holding us up. */
+    f->fd = wfi_sys_high(openat(f->dir, f->name, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+    if (f->fd < 0 && errno == ENOENT) return logfile_say(f, WF_E_NOT_FOUND, "open", "there is no such file");
+    if (f->fd < 0 || fstat(f->fd, &st) != 0) return logfile_fail(f, "open", errno);
+    if (!S_ISREG(st.st_mode)) return logfile_say(f, WF_E_IO, "open", "it is not a regular file");
+    return WF_OK;
+}
+
+static int logfile_try_lock(int fd) {
+#if WFI_LINUX && defined(F_OFD_SETLK)
+    struct flock l;
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
+    if (errno != EINVAL) return errno;
+#endif
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
+/* A killed process may leave a child that has not yet noticed and holds the lock for some milliseconds: hence tries. */
+static wf_status logfile_lock(wfi_logfile *f) {
+    int error = 0;
+    bool taken = false;
+    for (int i = 0; i < LOGFILE_LOCK_TRIES; i++) {
+        error = logfile_try_lock(f->fd);
+        if (error == 0) return WF_OK;
+        taken = error == EAGAIN || error == EACCES;
+        if (!taken && error != EINTR) break;
+        struct timespec pause = {0, 10 * 1000 * 1000};
+        nanosleep(&pause, NULL);
+    }
+    if (taken) return logfile_say(f, WF_E_BUSY, "lock", "another run is writing it; let it end, or name another log");
+    return logfile_fail(f, "lock", error);
+}
+
+static wf_status logfile_open_mode(wfi_logfile *f) {
+    switch (f->mode) {
+    case WF_POSIX_TEMPORARY:
+        return logfile_temporary(f);
+    case WF_POSIX_CREATE:
+        return logfile_create(f);
+    default:
+        return logfile_existing(f);
+    }
+}
+
+wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size) {
+    memset(f, 0, sizeof *f);
+    f->path = config->log;
+    f->mode = config->mode;
+    f->no_sync = config->no_sync || config->mode == WF_POSIX_TEMPORARY;
+    f->fd = f->dir = -1;
+    f->wake = wake;
+    f->error = error;
+    f->error_size = error_size;
+    pthread_mutex_init(&f->mutex, NULL);
+    pthread_cond_init(&f->cond, NULL);
+    wf_status status = logfile_open_mode(f);
+    if (status == WF_OK && f->mode != WF_POSIX_READ) status = logfile_lock(f);
+    if (status != WF_OK) wfi_logfile_close(f);
+    return status;
+}
+
+/* ---- naming and syncing ---- */
+
+/* Gives the file its name unless that is taken. Renaming is one step; linking serves where it is not offered. */
+static int logfile_rename(const wfi_logfile *f) {
+#if WFI_LINUX && defined(SYS_renameat2)
+    const unsigned no_replace = 1; /* RENAME_NOREPLACE */
+    if (syscall(SYS_renameat2, f->dir, f->temp, f->dir, f->name, no_replace) == 0) return 0;
+    if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return errno;
+#endif
+    if (linkat(f->dir, f->temp, f->dir, f->name, 0) != 0) return errno;
+    return unlinkat(f->dir, f->temp, 0) == 0 ? 0 : errno;
+}
+
+static int logfile_fsync(int fd) {
+    int r;
+    do
+        r = fsync(fd);
+    while (r != 0 && errno == EINTR);
+    return r == 0 ? 0 : errno;
+}
+
+static int logfile_fdatasync(int fd) {
+#if WFI_LINUX
+    int r;
+    do
+        r = fdatasync(fd);
+    while (r != 0 && errno == EINTR);
+    return r == 0 ? 0 : errno;
+#else
+    return logfile_fsync(fd);
+#endif
+}
+
+/* Makes the file's bytes durable and, the first time, its name. Answers an errno. */
+static int logfile_flush(wfi_logfile *f) {
+    int error = f->no_sync ? 0 : logfile_fdatasync(f->fd);
+    if (error != 0 || f->named) return error;
+    error = logfile_rename(f);
+    if (error != 0) return error;
+    f->named = true;
+    return f->no_sync ? 0 : logfile_fsync(f->dir);
+}
+
+static uint64_t logfile_now_us(void) {
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
+}
+
+static void *logfile_thread(void *arg) {
+    wfi_logfile *f = arg;
+    pthread_mutex_lock(&f->mutex);
+    while (f->state != WFI_SYNC_QUIT) {
+        if (f->state != WFI_SYNC_ASKED) {
+            pthread_cond_wait(&f->cond, &f->mutex);
+            continue;
+        }
+        pthread_mutex_unlock(&f->mutex);
+        uint64_t begun = logfile_now_us();
+        int error = logfile_flush(f);
+        uint64_t took = logfile_now_us() - begun;
+        pthread_mutex_lock(&f->mutex);
+        f->failed = error;
+        f->slow = took > WFI_LOGFILE_QUICK_US;
+        f->state = WFI_SYNC_DONE;
+        pthread_cond_broadcast(&f->cond);
+        ssize_t ignored = write(f->wake, "", 1); /* a full pipe wakes as well */
+        (void)ignored;
+    }
+    pthread_mutex_unlock(&f->mutex);
+    return NULL;
+}
+
+/* Signals are the embedder's: none of them is to be handled on our thread. */
+static int logfile_start_thread(wfi_logfile *f) {
+    sigset_t all, old;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &old);
+    int error = pthread_create(&f->thread, NULL, logfile_thread, f);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+    f->threaded = error == 0;
+    return error;
+}
+
+static wf_status logfile_sync_failed(wfi_logfile *f) {
+    f->state = WFI_SYNC_FAILED;
+    if (f->failed == EEXIST) return logfile_say(f, WF_E_IO, "create", "another file took its name meanwhile");
+    return logfile_fail(f, "sync", f->failed);
+}
+
+static wf_status logfile_sync_locked(wfi_logfile *f) {
+    switch (f->state) {
+    case WFI_SYNC_IDLE:
+        f->state = WFI_SYNC_ASKED;
+        pthread_cond_broadcast(&f->cond);
+        return WF_AGAIN;
+    case WFI_SYNC_ASKED:
+        return WF_AGAIN;
+    case WFI_SYNC_DONE:
+        if (f->failed != 0) return logfile_sync_failed(f);
+        f->state = WFI_SYNC_IDLE;
+        return WF_OK;
+    default:
+        return logfile_sync_failed(f);
+    }
+}
+
+/* In place. */
+static wf_status logfile_sync_here(wfi_logfile *f) {
+    uint64_t begun = logfile_now_us();
+    if (f->failed == 0) f->failed = logfile_flush(f);
+    f->slow = !f->no_sync && logfile_now_us() - begun > WFI_LOGFILE_QUICK_US;
+    return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
+}
+
+static wf_status logfile_sync(void *ctx) {
+    wfi_logfile *f = ctx;
+    if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
+    pthread_mutex_lock(&f->mutex);
+    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    pthread_mutex_unlock(&f->mutex);
+    if (here) return logfile_sync_here(f);
+    if (!f->threaded) {
+        int error = logfile_start_thread(f);
+        if (error != 0) return logfile_fail(f, "start a thread to sync", error);
+    }
+    pthread_mutex_lock(&f->mutex);
+    wf_status status = logfile_sync_locked(f);
+    pthread_mutex_unlock(&f->mutex);
+    return status;
+}
+
+void wfi_logfile_close(wfi_logfile *f) {
+    if (f->threaded) {
+        pthread_mutex_lock(&f->mutex);
+        while (f->state == WFI_SYNC_ASKED)
+            pthread_cond_wait(&f->cond, &f->mutex);
+        f->state = WFI_SYNC_QUIT;
+        pthread_cond_broadcast(&f->cond);
+        pthread_mutex_unlock(&f->mutex);
+        pthread_join(f->thread, NULL);
+        f->threaded = false;
+    }
+    if (!f->named && f->fd >= 0) unlinkat(f->dir, f->temp, 0);
+    wfi_sys_close(&f->fd);
+    wfi_sys_close(&f->dir);
+    pthread_cond_destroy(&f->cond);
+    pthread_mutex_destroy(&f->mutex);
+}
+
+/* ---- bytes ---- */
+
+static wf_status logfile_size(void *ctx, uint64_t *out) {
+    wfi_logfile *f = ctx;
+    struct stat st;
+    if (fstat(f->fd, &st) != 0) return logfile_fail(f, "measure", errno);
+    *out = (uint64_t)st.st_size;
+    return WF_OK;
+}
+
+static wf_status logfile_read(void *ctx, uint64_t at, void *buf, size_t n, size_t *got) {
+    wfi_logfile *f = ctx;
+    ssize_t r;
+    *got = 0;
+    if (at > INT64_MAX) return WF_END;
+    do
+        r = pread(f->fd, buf, n < LOGFILE_IO_MAX ? n : LOGFILE_IO_MAX, (off_t)at);
+    while (r < 0 && errno == EINTR);
+    if (r < 0) return logfile_fail(f, "read", errno);
+    *got = (size_t)r;
+    return r == 0 ? WF_END : WF_OK;
+}
+
+static wf_status logfile_write(void *ctx, uint64_t at, const void *buf, size_t n, size_t *put) {
+    wfi_logfile *f = ctx;
+    ssize_t r;
+    *put = 0;
+    if (at > INT64_MAX) return logfile_fail(f, "write", EFBIG);
+    do
+        r = pwrite(f->fd, buf, n < LOGFILE_IO_MAX ? n : LOGFILE_IO_MAX, (off_t)at);
+    while (r < 0 && errno == EINTR);
+    if (r <= 0) return logfile_fail(f, "write", r < 0 ? errno : ENOSPC);
+    *put = (size_t)r;
+    return WF_OK;
+}
+
+static wf_status logfile_cut(void *ctx, uint64_t size) {
+    wfi_logfile *f = ctx;
+    int r;
+    if (size > INT64_MAX) return logfile_fail(f, "cut", EFBIG);
+    do
+        r = ftruncate(f->fd, (off_t)size);
+    while (r != 0 && errno == EINTR);
+    return r == 0 ? WF_OK : logfile_fail(f, "cut", errno);
+}
+
+const wf_log_ops *wfi_logfile_ops(void) {
+    static const wf_log_ops ops = {logfile_size, logfile_read, logfile_write, logfile_sync, logfile_cut};
+    return &ops;
+}
+
+/* ==== end src/port/os/logfile.c ==== */
+
+/* ==== begin src/port/jail/guard.h ==== */
 
 /* guard: the `.git` and the `.wf` at the top of a tree, which tools and commands may read and not write: whoever writes there
  * decides what runs the next time that the user starts git or wf. So does who writes the run's own log, wherever it lies.
@@ -12714,9 +13326,9 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], cons
 
 #endif
 
-/* ==== end src/port/guard.h ==== */
+/* ==== end src/port/jail/guard.h ==== */
 
-/* ==== begin src/port/guard.c ==== */
+/* ==== begin src/port/jail/guard.c ==== */
 
 /* guard: see guard.h. */
 #ifndef _GNU_SOURCE
@@ -12893,9 +13505,3040 @@ void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wf
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
 }
 
-/* ==== end src/port/guard.c ==== */
+/* ==== end src/port/jail/guard.c ==== */
 
-/* ==== begin src/port/confine.h ==== */
+/* ==== begin src/port/jail/cgroup.h ==== */
+
+/* cgroup: a group of processes whose number the kernel bounds, where we may make one: below our own group of version 2, or of
+ * version 1's pids. It is the only bound that holds for root too. */
+#ifndef WFI_CGROUP_H
+#define WFI_CGROUP_H
+
+
+#define WFI_CGROUP_PATH 512
+
+typedef struct wfi_cgroup {
+    char path[WFI_CGROUP_PATH]; /* "": there is none */
+} wfi_cgroup;
+
+/* name: "/" and a name of its own. False: nothing was made. */
+WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
+WFI bool wfi_cgroup_join(const wfi_cgroup *g);
+/* No process can be made in it from now on. */
+WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
+WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
+
+#endif
+
+/* ==== end src/port/jail/cgroup.h ==== */
+
+/* ==== begin src/port/jail/cgroup.c ==== */
+
+/* cgroup: see cgroup.h. No malloc, no stdio: it runs in forked children. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool cgroup_write(const wfi_cgroup *g, const char *name, const char *text) {
+    char path[WFI_CGROUP_PATH + 20];
+    strcpy(path, g->path);
+    strcat(path, name);
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+static bool cgroup_try(wfi_cgroup *g, const char *mount, wf_str ours, const char *name, const char *most) {
+    size_t n = strlen(mount);
+    if (n + ours.len + strlen(name) + 1 > sizeof g->path) return false;
+    memcpy(g->path, mount, n);
+    memcpy(g->path + n, ours.ptr, ours.len);
+    strcpy(g->path + n + ours.len, name);
+    if (mkdir(g->path, 0755) == 0) {
+        if (cgroup_write(g, "/pids.max", most)) return true;
+        rmdir(g->path);
+    }
+    g->path[0] = '\0';
+    return false;
+}
+
+/* A line of /proc/self/cgroup: number:controllers:path. */
+static bool cgroup_line(wfi_cgroup *g, const char *line, size_t len, const char *name, const char *most) {
+    const char *controllers = memchr(line, ':', len);
+    const char *path =
+        controllers != NULL ? memchr(controllers + 1, ':', len - (size_t)(controllers + 1 - line)) : NULL;
+    if (path == NULL) return false;
+    size_t n = (size_t)(path - controllers) - 1;
+    wf_str ours = wf_str_of(path + 1, len - (size_t)(path + 1 - line));
+    if (ours.len == 1) ours.len = 0; /* "/" */
+    if (n == 0) return cgroup_try(g, "/sys/fs/cgroup", ours, name, most);
+    return n == 4 && memcmp(controllers + 1, "pids", 4) == 0 && cgroup_try(g, "/sys/fs/cgroup/pids", ours, name, most);
+}
+
+bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
+    char text[4096], room[WFI_SYS_DECIMAL];
+    const char *digits = wfi_sys_decimal(most, room);
+    g->path[0] = '\0';
+    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    for (const char *line = text; *line != '\0';) {
+        size_t len = strcspn(line, "\n");
+        if (cgroup_line(g, line, len, name, digits)) return true;
+        line += len + (line[len] == '\n');
+    }
+    return false;
+}
+
+bool wfi_cgroup_join(const wfi_cgroup *g) {
+    return cgroup_write(g, "/cgroup.procs", "0");
+}
+
+void wfi_cgroup_freeze(const wfi_cgroup *g) {
+    if (g->path[0] != '\0') cgroup_write(g, "/pids.max", "0");
+}
+
+void wfi_cgroup_remove(wfi_cgroup *g) {
+    if (g->path[0] != '\0') rmdir(g->path);
+    g->path[0] = '\0';
+}
+
+/* ==== end src/port/jail/cgroup.c ==== */
+
+/* ==== begin src/port/jail/jail.h ==== */
+
+/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
+ * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
+ * every command, or it does not start.
+ *
+ * Inside, a command
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
+ *      modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
+ *      for others, see jail_secrets and jail_sockets (mount namespace);
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
+ *      folders in the tree it cannot rename. Deeper ones are its own. Without that namespace nothing guards what is in
+ *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
+ *      no memory by System V's numbers (IPC namespace);
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
+ *      somebody else and Landlock confines all writing. */
+#ifndef WFI_JAIL_H
+#define WFI_JAIL_H
+
+
+#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
+
+typedef struct wfi_jail {
+    uint32_t holds;    /* WF_HOLDS_... */
+    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
+    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid; /* ours, before a user namespace hides them */
+    bool hides;        /* with namespaces: there is a HOME to hide keys in */
+    bool counts;       /* the system tells who descends from whom */
+} wfi_jail;
+
+/* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
+WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
+
+/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
+ * The first in a process just made by wfi_sys_fork(j->spaces). */
+WFI const char *wfi_jail_begin(const wfi_jail *j);
+/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+ * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* What the command shares with us without need. Where that cannot be had nothing is said. */
+WFI void wfi_jail_part(const wfi_jail *j);
+/* With nothing but exec to follow. Both are open directories. */
+WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
+WFI void wfi_jail_reads_only(void);
+/* Nobody of the same user may look into this process, nor do the command's children. */
+WFI void wfi_jail_shut(void);
+
+#endif
+
+/* ==== end src/port/jail/jail.h ==== */
+
+/* ==== begin src/port/jail/jail.c ==== */
+
+/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
+ * stdio: most of it runs between fork and exec. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+#if WFI_LINUX
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- Landlock ---- */
+
+#define JAIL_CREATE_RULESET 444
+#define JAIL_ADD_RULE       445
+#define JAIL_RESTRICT_SELF  446
+
+#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
+#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
+#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
+#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
+#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
+#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
+#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
+#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
+
+static int jail_abi(void) {
+    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
+    return abi > 0 ? (int)abi : 0;
+}
+
+/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
+static uint64_t jail_rights(int abi) {
+    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
+    if (abi >= 2) rights |= JAIL_REFER;
+    if (abi >= 3) rights |= JAIL_TRUNCATE;
+    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
+    return rights;
+}
+
+/* A ruleset's descriptor, or -1. */
+static int jail_ruleset(int abi, bool scoped) {
+    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
+}
+
+static bool jail_allow(int rules, int fd, uint64_t rights) {
+    struct {
+        uint64_t rights;
+        int32_t fd;
+    } beneath = {rights, fd};
+    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
+}
+
+/* A device that is not there needs no right. */
+static void jail_allow_devices(int rules, int abi) {
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        int fd = open(devices[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0) jail_allow(rules, fd, rights);
+        wfi_sys_close(&fd);
+    }
+}
+
+static bool jail_restrict(int rules) {
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
+}
+
+static const char *jail_landlock(int abi, int tree, int own) {
+    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
+    int rules = jail_ruleset(abi, true);
+    if (rules < 0) return "make Landlock's rules";
+    jail_allow_devices(rules, abi);
+    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
+    jail_allow(rules, shm, rights);
+    wfi_sys_close(&shm);
+    return jail_restrict(rules) ? NULL : "enter Landlock";
+}
+
+void wfi_jail_reads_only(void) {
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    if (rules < 0) return;
+    jail_restrict(rules);
+    wfi_sys_close(&rules);
+}
+
+/* ---- capabilities ---- */
+
+#define JAIL_DAC_OVERRIDE 1u
+
+/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
+ * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
+ * owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
+    struct stat st;
+    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
+    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+}
+
+static bool jail_drop_capabilities(uint32_t kept) {
+    const struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
+    if (syscall(SYS_capset, &header, sets) == 0) return true;
+    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
+    uint32_t have[6];
+    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
+}
+
+void wfi_jail_shut(void) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+}
+
+/* ---- namespaces ---- */
+
+#define JAIL_OPEN_TREE     428
+#define JAIL_MOVE_MOUNT    429
+#define JAIL_MOUNT_SETATTR 442
+#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
+
+static bool jail_write(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char room[WFI_SYS_DECIMAL], line[32];
+    const char *digits = wfi_sys_decimal(id, room);
+    strcpy(line, digits);
+    strcat(line, " ");
+    strcat(line, digits);
+    strcat(line, " 1");
+    return jail_write(path, line);
+}
+
+/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
+ * are in other user namespaces. */
+static bool jail_map_user(const wfi_jail *j) {
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
+                jail_map("/proc/self/gid_map", j->gid);
+    wfi_jail_shut();
+    return good;
+}
+
+/* What is mounted there, and below. */
+static bool jail_read_only(const char *path) {
+    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
+}
+
+/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
+static bool jail_remount(const char *path) {
+    struct statvfs v;
+    if (statvfs(path, &v) != 0) return false;
+    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
+}
+
+static bool jail_freeze(const char *path) {
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
+}
+
+/* A copy of the mounts at a path, which keeps what they allow. */
+static int jail_copy(const char *path) {
+    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
+}
+
+static bool jail_lay(int *copy, const char *path) {
+    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
+    wfi_sys_close(copy);
+    return good;
+}
+
+/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
+static bool jail_freeze_others(const char *tree) {
+    if (strcmp(tree, "/") == 0) return true;
+    int copy = jail_copy(tree);
+    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
+    wfi_sys_close(&copy);
+    return false;
+}
+
+static bool jail_freeze_guarded(const char *tree) {
+    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
+    uint32_t count = wfi_guard_paths(tree, paths);
+    for (uint32_t i = 0; i < count; i++)
+        if (!jail_freeze(paths[i])) return false;
+    return true;
+}
+
+/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
+ * would make room for another log: what is mounted stays where it is. */
+static bool jail_freeze_log(const char *log, const char *tree) {
+    char path[4096];
+    size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
+    if (len == 0 || len >= sizeof path || access(log, F_OK) != 0) return true;
+    if (access(log, W_OK) != 0 && errno == EROFS) return true;
+    memcpy(path, log, len + 1);
+    if (strncmp(path, tree, n) != 0 || path[n] != '/') return jail_freeze(log);
+    for (char *slash = path + n; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+        *slash = '\0';
+        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    }
+    return jail_freeze(log);
+}
+
+/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
+static const char *const jail_secrets[] = {".ssh",
+                                           ".gnupg",
+                                           ".aws",
+                                           ".azure",
+                                           ".kube",
+                                           ".docker",
+                                           ".config/gcloud",
+                                           ".config/gh",
+                                           ".netrc",
+                                           ".git-credentials",
+                                           ".npmrc",
+                                           ".pypirc",
+                                           ".config/git/credentials",
+                                           ".config/wf"};
+
+typedef struct jail_view {
+    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
+} jail_view;
+
+/* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
+static bool jail_is_in(const char *path, const struct stat *dir) {
+    struct stat st, last = {.st_ino = 0};
+    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = false;
+    while (!found && at >= 0 && fstat(at, &st) == 0 && (st.st_dev != last.st_dev || st.st_ino != last.st_ino)) {
+        found = st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
+        last = st;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        wfi_sys_close(&at);
+        at = up;
+    }
+    wfi_sys_close(&at);
+    return found;
+}
+
+/* What the command works in stays in sight, wherever the user has put it. */
+static bool jail_works_in(const jail_view *v, const struct stat *dir) {
+    return S_ISDIR(dir->st_mode) && (jail_is_in(v->tree, dir) || jail_is_in(v->own, dir));
+}
+
+static bool jail_hide(const jail_view *v, const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
+    if (jail_works_in(v, &st)) return true;
+    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
+                       : v->empty != NULL   ? v->empty
+                                            : path; /* a trial hides nothing */
+    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
+}
+
+/* NULL: nobody says where it is. */
+static const char *jail_home(void) {
+    const char *home = getenv("HOME");
+    return home != NULL && home[0] == '/' ? home : NULL;
+}
+
+static bool jail_hide_secrets(const jail_view *v) {
+    char path[4096];
+    const char *home = jail_home();
+    if (home == NULL) return true;
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
+        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return true;
+}
+
+/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
+static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
+                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
+                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+
+/* A socket that a variable names, up to a comma. */
+static bool jail_hide_named(const jail_view *v, const char *variable) {
+    char path[4096];
+    const char *value = getenv(variable);
+    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
+    memcpy(path, value, n);
+    path[n] = '\0';
+    return jail_hide(v, path);
+}
+
+static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
+    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
+    const char *dir = getenv("TMUX_TMPDIR");
+    strcat(name, wfi_sys_decimal(uid, room));
+    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
+}
+
+static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
+    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+        if (!jail_hide(v, jail_sockets[i])) return false;
+    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+}
+
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    struct stat st;
+    char path[4096];
+    if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
+    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
+}
+
+void wfi_jail_part(const wfi_jail *j) {
+    bool apart =
+        (j->spaces & CLONE_NEWUSER) != 0; /* see jail_map_user: else it stays shut, and root's files are its own */
+    if (apart) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
+    if (apart) wfi_jail_shut();
+#if defined(SYS_keyctl)
+    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
+#endif
+}
+
+const char *wfi_jail_begin(const wfi_jail *j) {
+    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
+}
+
+static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
+    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
+    if (j->spaces == 0) return NULL;
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
+    const char *failed = jail_freeze_all(j, tree);
+    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
+    if (failed != NULL) return failed;
+    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    jail_share(&view);
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
+     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    return NULL;
+}
+
+/* ---- what there is ---- */
+
+/* In such namespaces: what commands will need. */
+static bool jail_has_spaces(const wfi_jail *j, const char *root) {
+    return wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
+           jail_drop_capabilities(0);
+}
+
+/* That a kernel knows it does not say that a container lets us. */
+static bool jail_has_landlock(const wfi_jail *j, const char *root) {
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
+}
+
+/* Whether a child that ends at once can do this, told by a byte through a pipe. */
+static bool jail_try(const wfi_jail *j, const char *root, uint32_t spaces,
+                     bool (*has)(const wfi_jail *, const char *)) {
+    int fds[2];
+    char byte = 0;
+    sigset_t all, old;
+    if (pipe(fds) != 0) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    long pid = wfi_sys_fork(spaces);
+    if (pid == 0) {
+        if (has(j, root) && write(fds[1], "+", 1) != 1) _exit(1);
+        _exit(0);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&fds[1]);
+    if (pid > 0) {
+        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
+            continue;
+        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    wfi_sys_close(&fds[0]);
+    return byte == '+';
+}
+
+/* The strongest that there is. */
+static bool jail_find_spaces(wfi_jail *j, const char *root) {
+    static const uint32_t kinds[] = {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER};
+    for (int i = 0; i < 4; i++) {
+        j->spaces = kinds[i & 1];
+        j->frozen = i < 2;
+        if (jail_try(j, root, j->spaces, jail_has_spaces)) return true;
+    }
+    j->spaces = 0;
+    return j->frozen = false;
+}
+
+/* Root is exempt from the limit. */
+static uint32_t jail_bound(uint32_t uid) {
+    wfi_cgroup g;
+    uint64_t number = 0;
+    char name[27] = "/wf-probe-";
+    if (!wfi_sys_random(&number, sizeof number)) return 0;
+    wfi_sys_hex(number, name + strlen(name), 16);
+    bool made = wfi_cgroup_make(&g, name, 1);
+    wfi_cgroup_remove(&g);
+    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
+}
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    memset(j, 0, sizeof *j);
+    j->uid = geteuid();
+    j->gid = getegid();
+    j->abi = jail_abi();
+    j->hides = jail_home() != NULL;
+    j->counts = wfi_sys_knows_children();
+    if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
+    j->holds = WF_HOLDS_PRIVILEGES;
+    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
+    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
+    if (jail_find_spaces(j, root)) j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
+    j->holds |= jail_bound(j->uid);
+}
+
+#else
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    (void)root;
+    memset(j, 0, sizeof *j);
+    j->counts = wfi_sys_knows_children();
+}
+
+const char *wfi_jail_begin(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    (void)empty;
+    return NULL;
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    return NULL;
+}
+
+void wfi_jail_part(const wfi_jail *j) {
+    (void)j;
+}
+
+void wfi_jail_reads_only(void) {
+}
+
+void wfi_jail_shut(void) {
+}
+
+#endif
+
+/* ---- in words ---- */
+
+static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
+    size_t n = strlen(out), m = strlen(text);
+    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
+}
+
+/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
+static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if ((j->holds & WF_HOLDS_SPACES) == 0) {
+        jail_say(out, "; no namespaces: .git and .wf may be written");
+        return;
+    }
+    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
+                            : "; own namespaces: .git and .wf read-only, ");
+    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
+}
+
+static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
+    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
+    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
+        jail_say(out, "; processes bounded by a cgroup");
+    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
+        jail_say(out, "; processes bounded by RLIMIT_NPROC");
+    } else {
+        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
+        jail_say(out, spaces ? ", and all ended at one blow"
+                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
+    }
+}
+
+void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
+    out[0] = '\0';
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
+                  : j->frozen                      ? "no Landlock: devices may be written"
+                                                   : "no Landlock: commands may write wherever you may");
+    jail_say_spaces(j, out);
+    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
+    jail_say_bound(j, out);
+}
+
+/* ==== end src/port/jail/jail.c ==== */
+
+/* ==== begin src/port/jail/child.h ==== */
+
+/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
+ * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
+ * starts them, watches over them and cleans up behind them, see program.h.
+ *
+ * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
+ *
+ * Invariants:
+ *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
+ *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
+ *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
+ *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
+ *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
+ *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
+ *      keeps its place until it is reaped.
+ *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`.
+ *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
+#ifndef WFI_CHILD_H
+#define WFI_CHILD_H
+
+
+#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
+#define WFI_CHILD_MAX  64
+
+typedef struct wfi_child_job {
+    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
+    void *arg;              /* copied with the whole process */
+    int keep;               /* a descriptor that the child needs, or -1 */
+    char *out;              /* cap bytes, the owner's until wfi_child_release */
+    size_t cap;
+    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
+    uint32_t cpu_s;    /* processor seconds; 0: no limit */
+    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
+    bool programs;     /* run is about to call wfi_program_run */
+    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
+} wfi_child_job;
+
+typedef enum wfi_child_state {
+    WFI_CHILD_FREE = 0,
+    WFI_CHILD_RUNNING,
+    WFI_CHILD_DRAINED,
+    WFI_CHILD_DONE
+} wfi_child_state;
+
+typedef struct wfi_child {
+    wfi_child_state state;
+    long pid;
+    int fd; /* reading end of its output, or -1 */
+    char *out;
+    size_t cap, len;
+    uint64_t deadline; /* of the next signal */
+    int signal;        /* the last one sent, or 0 */
+    bool timed_out;    /* its deadline passed while it ran */
+    bool overflow;     /* it wrote more than cap bytes */
+    bool given_up;     /* nobody waits for it */
+    bool programs;
+    int status; /* as waitpid says; -1: somebody else reaped it */
+} wfi_child;
+
+typedef struct wfi_children {
+    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
+    wfi_child at[WFI_CHILD_MAX];
+} wfi_children;
+
+WFI void wfi_children_init(wfi_children *cs, uint32_t count);
+/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
+WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
+/* Reads, kills and reaps whatever is due. */
+WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
+/* Frees the place of a child that is DONE, or gives it up. */
+WFI void wfi_child_release(wfi_children *cs, uint32_t place);
+/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
+/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
+WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
+WFI void wfi_children_close(wfi_children *cs);
+
+#endif
+
+/* ==== end src/port/jail/child.h ==== */
+
+/* ==== begin src/port/jail/child.c ==== */
+
+/* child: see child.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define CHILD_GRACE_MS 500u
+#define CHILD_END_MS   12000u /* for one that runs programs to end them */
+#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
+
+void wfi_children_init(wfi_children *cs, uint32_t count) {
+    memset(cs, 0, sizeof *cs);
+    cs->count = count;
+    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
+        cs->at[i].fd = -1;
+}
+
+/* ---- in the child ---- */
+
+static void child_default_signals(void) {
+    struct sigaction sa;
+    sigset_t none;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = SIG_DFL;
+    for (int s = 1; s < NSIG; s++)
+        sigaction(s, &sa, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child_close_from(int first) {
+#if WFI_LINUX && defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
+#endif
+    long max = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
+        close(fd);
+}
+
+/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
+ * what they take themselves. */
+static void child_limits(const wfi_child_job *job) {
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
+    if (!job->reads_only) return;
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
+    wfi_jail_reads_only();
+}
+
+/* One that runs programs outlives its parent for as long as it takes to end them. */
+static void child_bind(const wfi_child_job *job, long parent) {
+    if (job->programs) return;
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
+}
+
+/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
+static bool child_keep(int fd) {
+    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
+    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+static void child_main(const wfi_child_job *job, int out, long parent) {
+    setpgid(0, 0);
+    child_default_signals();
+    child_bind(job, parent);
+    if (dup2(out, 1) != 1) _exit(1);
+    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
+    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
+    child_limits(job);
+    job->run(job->arg);
+    _exit(0);
+}
+
+/* ---- starting ---- */
+
+/* All signals wait while the child still has the parent's handlers. */
+static pid_t child_fork(const wfi_child_job *job, int out) {
+    sigset_t all, old;
+    long parent = (long)getpid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
+    if (pid == 0) child_main(job, out, parent);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    return pid;
+}
+
+wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
+    uint32_t i = 0;
+    int fds[2];
+    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
+        i++;
+    if (i == cs->count) return WF_AGAIN;
+    if (!wfi_sys_pipe(fds)) return WF_E_IO;
+    pid_t pid = child_fork(job, fds[1]);
+    int saved = errno;
+    wfi_sys_close(&fds[1]);
+    if (pid < 0) {
+        wfi_sys_close(&fds[0]);
+        errno = saved;
+        return WF_E_IO;
+    }
+    setpgid(pid, pid); /* the child does the same: whoever comes first */
+    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
+    c.programs = job->programs;
+    c.cap = job->cap;
+    c.deadline = job->deadline;
+    cs->at[i] = c;
+    *place = i;
+    return WF_OK;
+}
+
+/* ---- supervising ---- */
+
+static void child_signal(wfi_child *c, int signal, uint64_t again) {
+    kill((pid_t)-c->pid, signal);
+    c->signal = signal;
+    c->deadline = again;
+}
+
+/* Nobody listens any more: one that runs programs ends them, and itself. */
+static void child_deafen(wfi_child *c, uint64_t now) {
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    c->deadline = now + CHILD_END_MS;
+}
+
+static void child_overdue(wfi_child *c, uint64_t now) {
+    if (now < c->deadline) return;
+    if (c->programs && c->fd >= 0) {
+        c->timed_out = true;
+        child_deafen(c, now);
+    } else if (c->signal == 0 && !c->programs) {
+        c->timed_out = true;
+        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
+    } else {
+        child_signal(c, SIGKILL, UINT64_MAX);
+    }
+}
+
+/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
+static bool child_read_once(wfi_child *c) {
+    char aside;
+    bool full = c->len == c->cap || c->given_up;
+    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) {
+        wfi_sys_close(&c->fd);
+        c->state = WFI_CHILD_DRAINED;
+        return false;
+    }
+    if (!full) {
+        c->len += (size_t)n;
+        return true;
+    }
+    c->overflow = true;
+    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    return false;
+}
+
+static void child_reap(wfi_child *c) {
+    int status = 0;
+    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
+    c->status = pid > 0 ? status : -1;
+    wfi_sys_close(&c->fd);
+    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
+}
+
+void wfi_children_pump(wfi_children *cs, uint64_t now) {
+    for (uint32_t i = 0; i < cs->count; i++) {
+        wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
+            if (!child_read_once(c)) break;
+        child_overdue(c, now);
+        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
+        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
+    }
+}
+
+void wfi_child_release(wfi_children *cs, uint32_t place) {
+    wfi_child *c = &cs->at[place];
+    c->given_up = true;
+    c->out = NULL;
+    if (c->state == WFI_CHILD_DONE) {
+        c->state = WFI_CHILD_FREE;
+    } else if (c->state != WFI_CHILD_FREE) {
+        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
+        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
+        child_reap(c);
+    }
+}
+
+uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < cs->count; i++) {
+        const wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
+        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
+        if (next < due) due = next;
+    }
+    return due;
+}
+
+uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cs->count; i++)
+        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
+    return n;
+}
+
+void wfi_children_close(wfi_children *cs) {
+    for (uint32_t i = 0; i < cs->count; i++)
+        wfi_child_release(cs, i);
+    while (wfi_children_due(cs, 0) != UINT64_MAX) {
+        wfi_children_pump(cs, wfi_sys_now_ms());
+        poll(NULL, 0, CHILD_REAP_MS);
+    }
+}
+
+/* ==== end src/port/jail/child.c ==== */
+
+/* ==== begin src/port/jail/privdir.h ==== */
+
+/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
+ * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
+#ifndef WFI_SCRATCH_H
+#define WFI_SCRATCH_H
+
+
+#define WFI_SCRATCH_PATH 512 /* bytes of the longest path in it that we name */
+
+typedef struct wfi_scratch {
+    int fd; /* -1: there is none */
+    char path[WFI_SCRATCH_PATH];
+} wfi_scratch;
+
+/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
+WFI bool wfi_scratch_make(wfi_scratch *s);
+/* path and "/" and name. */
+WFI void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]);
+/* Nobody may be at work in it any more. */
+WFI void wfi_scratch_remove(wfi_scratch *s);
+
+#endif
+
+/* ==== end src/port/jail/privdir.h ==== */
+
+/* ==== begin src/port/jail/privdir.c ==== */
+
+/* scratch: see scratch.h. A tree is removed without walking down: what is a directory within a directory moves up to the top,
+ * until nothing but the top is left. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SCRATCH_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
+#define SCRATCH_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
+    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
+}
+
+static bool scratch_choose(wfi_scratch *s) {
+    const char *base = getenv("TMPDIR");
+    uint64_t number;
+    if (base == NULL || base[0] != '/') base = "/tmp";
+    size_t n = strlen(base);
+    errno = ENAMETOOLONG;
+    if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(s->path, base, n);
+    memcpy(s->path + n, "/wf-", 4);
+    wfi_sys_hex(number, s->path + n + 4, 16);
+    return true;
+}
+
+bool wfi_scratch_make(wfi_scratch *s) {
+    s->fd = -1;
+    if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
+    s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
+    if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
+        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
+        return true;
+    int saved = errno;
+    wfi_scratch_remove(s);
+    errno = saved;
+    return false;
+}
+
+/* ---- removal ---- */
+
+typedef struct scratch_pass {
+    int top, dir; /* what is in dir is removed or moves to the top */
+    uint64_t moved;
+    bool progress;
+} scratch_pass;
+
+/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
+ * tell the two apart say so.) */
+static bool scratch_open_up(int dir, const char *name) {
+    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
+}
+
+/* A directory moves only if we may write to it. */
+static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
+    scratch_pass *p = ctx;
+    char to[18] = "~";
+    (void)type;
+    if (unlinkat(p->dir, name, 0) == 0) return true;
+    scratch_open_up(p->dir, name);
+    do
+        wfi_sys_hex(p->moved++, to + 1, 16);
+    while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
+    return true;
+}
+
+static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
+    uint64_t room[512];
+    scratch_pass *p = ctx;
+    (void)type;
+    if (unlinkat(p->top, name, 0) == 0) {
+        p->progress = true;
+        return true;
+    }
+    p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    if (p->dir < 0) return true;
+    fchmod(p->dir, 0700);
+    wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
+    wfi_sys_close(&p->dir);
+    if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
+    return true;
+}
+
+void wfi_scratch_remove(wfi_scratch *s) {
+    uint64_t room[512];
+    scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
+    if (s->fd >= 0) fchmod(s->fd, 0700);
+    for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
+        p.progress = false;
+        lseek(s->fd, 0, SEEK_SET);
+        wfi_entries(s->fd, room, sizeof room, scratch_clear, &p);
+    }
+    wfi_sys_close(&s->fd);
+    rmdir(s->path);
+}
+
+/* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/program.h ==== */
+
+/* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
+ * and cleans up behind it. Blocking, and without malloc, stdio or threads.
+ *
+ * Invariants:
+ *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
+ *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
+ *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
+ *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is
+ *      treated likewise, with less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
+ *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
+ *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
+ *      one SIGTERM comes first, as at a timeout.
+ *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
+ *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *      session (agents of keys, display, bus).
+ *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
+ *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+#ifndef WFI_PROGRAM_H
+#define WFI_PROGRAM_H
+
+
+#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
+
+/* Head and tail of a stream. */
+typedef struct wfi_gather {
+    char *buf;
+    size_t cap;
+    uint64_t total; /* bytes that came */
+} wfi_gather;
+
+typedef struct wfi_program {
+    const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
+    const char *const *env;    /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
+    const wfi_jail *jail;      /* NULL: runs as the user would, with their HOME and session, yet without secrets */
+    const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
+    int tree_fd;               /* and the same, open */
+    const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
+    const char *dir;           /* the absolute path of the directory where it starts */
+    wf_str input;
+    wfi_gather out, err; /* err.cap 0: both go to out, in their order */
+    uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
+} wfi_program;
+
+typedef struct wfi_program_end {
+    const char *failed; /* what could not be done, so that nothing ran; or NULL */
+    int error;          /* the errno of that */
+    int code;           /* exit code, or 128 and the signal's number */
+    int signal;         /* that ended it, or 0 */
+    bool timed_out;
+    bool crowded;  /* ended for having too many processes */
+    bool left;     /* it left processes behind, which were ended */
+    bool survived; /* ... but for some that could not be */
+    char
+        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
+} wfi_program_end;
+
+WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
+
+/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
+ * between them. */
+WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
+
+#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+
+#endif
+
+/* ==== end src/port/jail/program.h ==== */
+
+/* ==== begin src/port/jail/program.c ==== */
+
+/* program: see program.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
+#define PROGRAM_COUNT_MS   10u
+#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_BROOD      16384u /* descendants reached at a time */
+#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_CHUNK      65536u
+#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
+#define PROGRAM_FILES      1024u
+#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
+#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+
+extern char **environ;
+
+typedef struct program_run {
+    wfi_program *p;
+    wfi_program_end *end;
+    wfi_scratch scratch;
+    wfi_cgroup group;
+    wfi_guard_seen guard[WFI_GUARDS];
+    const char **env;
+    size_t env_size;  /* bytes of its pages */
+    int in, out, err; /* our ends */
+    int failed;       /* tells why the program could not be started */
+    int news[2];      /* a byte for each SIGCHLD */
+    int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
+    size_t fed;       /* bytes of the input */
+    pid_t pid;
+    bool finds;       /* whoever descends from it; else we reach its process group only */
+    bool ended;       /* the program itself */
+    uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
+    uint64_t give_up, count_at;
+    char *chunk;
+    uint32_t *brood;
+    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+} program_run;
+
+/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
+
+static void program_gather(wfi_gather *g, const char *from, size_t n) {
+    size_t head = g->cap / 2, ring = g->cap - head;
+    for (size_t done = 0; done < n;) {
+        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
+        size_t room = (g->total < head ? head : g->cap) - at;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(g->buf + at, from + done, take);
+        g->total += take;
+        done += take;
+    }
+}
+
+static void program_reverse(char *from, char *to) {
+    while (from < --to) {
+        char c = *from;
+        *from++ = *to;
+        *to = c;
+    }
+}
+
+uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
+    size_t half = g->cap / 2, ring = g->cap - half;
+    *tail = wf_str_of(NULL, 0);
+    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
+    if (g->total <= g->cap) return 0;
+    size_t start = (size_t)((g->total - half) % ring);
+    char *at = g->buf + half, *end = g->buf + g->cap;
+    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
+    program_reverse(at + start, end);
+    program_reverse(at, end);
+    head->len = half;
+    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
+        at++;
+    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
+    for (size_t back = 1; back <= 4 && back <= half; back++) {
+        uint8_t c = (uint8_t)g->buf[half - back];
+        if ((c & 0xc0) == 0x80) continue;
+        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (whole > back) head->len = half - back;
+        break;
+    }
+    *tail = wf_str_of(at, (size_t)(end - at));
+    return g->total - head->len - tail->len;
+}
+
+/* ---- its environment ---- */
+
+/* Whether the text has the word in it, case aside. */
+static bool program_has(const char *text, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(text + i, word, n) == 0) return true;
+    return false;
+}
+
+/* Whether the name's last word, or all of it, is this one. */
+static bool program_name_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
+}
+
+/* scheme://user:password@host */
+static bool program_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+/* What keys look like, and settings that have one in them. */
+static bool program_is_secret_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (program_has(value, n, parts[i])) return true;
+    return program_has_login(value);
+}
+
+bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (program_has(name, len, parts[i])) return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (program_name_ends(name, len, ends[i])) return true;
+    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+}
+
+/* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
+static bool program_is_session(const char *name, size_t len) {
+    static const char *const names[] = {"SSH_AUTH_SOCK",
+                                        "SSH_AGENT_PID",
+                                        "GPG_AGENT_INFO",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "DISPLAY",
+                                        "XAUTHORITY",
+                                        "WAYLAND_DISPLAY",
+                                        "TMUX",
+                                        "STY",
+                                        "BASH_ENV",
+                                        "ENV",
+                                        "TMP",
+                                        "TEMP"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
+    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+}
+
+/* The variable among the first n, or NULL. */
+static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(env[i], name, len) == 0 && env[i][len] == '=') return env[i] + len + 1;
+    return NULL;
+}
+
+static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
+    char path[WFI_SCRATCH_PATH];
+    size_t len = strlen(name);
+    if (program_getenv(r->env, *n, name, len) != NULL) return;
+    wfi_scratch_name(&r->scratch, dir, path);
+    memcpy(out, name, len);
+    out[len] = '=';
+    strcpy(out + len + 1, path);
+    r->env[(*n)++] = out;
+}
+
+/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
+ * in the HOME that commands do not see. */
+static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
+                                          "GIT_CONFIG_VALUE_0=*"};
+#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
+
+static bool program_environment(program_run *r) {
+    size_t most = 3 + PROGRAM_GIT, n = 0;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        most++;
+    for (char **e = environ; e != NULL && *e != NULL; e++)
+        most++;
+    r->env_size = most * sizeof *r->env;
+    r->env = wfi_sys_pages(r->env_size); /* zeroed: it ends by itself */
+    if (r->env == NULL) return false;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        r->env[n++] = *e;
+    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
+               getenv("GIT_CONFIG_COUNT") != NULL;
+    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
+        r->env[n++] = program_git[i];
+    size_t set = n;
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t len = strcspn(*e, "=");
+        if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
+        if (wf_posix_is_secret(*e, len, *e + len + 1)) continue;
+        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+    }
+    return true;
+}
+
+/* ---- becoming the program ---- */
+
+static uint64_t program_number(const char *text) {
+    uint64_t n = 0;
+    while (*text >= '0' && *text <= '9')
+        n = n * 10 + (uint64_t)(*text++ - '0');
+    return n;
+}
+
+/* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
+ * the user has. */
+static uint64_t program_most(void) {
+    char text[128];
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *slash = strchr(text, '/');
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+}
+
+static bool program_must_count(const wfi_program *p) {
+    return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
+}
+
+static void program_limits(const wfi_program *p) {
+    uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
+    struct rlimit files;
+    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (p->jail == NULL) return;
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
+        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+#if defined(RLIMIT_NPROC)
+    if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
+#endif
+}
+
+/* Descriptors 0 to 2 from these; all others close with exec. */
+static bool program_streams(int in, int out, int err) {
+    return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
+}
+
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
+static const char *program_mounts(const program_run *r) {
+    const wfi_program *p = r->p;
+    char empty[WFI_SCRATCH_PATH];
+    wfi_scratch_name(&r->scratch, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    if (failed != NULL) return failed;
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+}
+
+static const char *program_settle(const program_run *r, int in, int out, int err) {
+    const wfi_program *p = r->p;
+    const char *failed = NULL;
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    if (setsid() < 0) return "begin a session";
+    if (!program_streams(in, out, err)) return "connect its streams";
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (p->jail != NULL) wfi_jail_part(p->jail);
+    if (p->jail != NULL) failed = program_mounts(r);
+    if (failed != NULL) return failed;
+    if (chdir(p->dir) != 0) return "enter its directory";
+    program_limits(p);
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+}
+
+/* execvpe, which may call malloc. Returns with errno. */
+static void program_exec(char *const *argv, char *const *env, const char *path) {
+    char file[4096];
+    size_t m = strlen(argv[0]);
+    int error = ENOENT;
+    if (strchr(argv[0], '/') != NULL) {
+        execve(argv[0], argv, env);
+        return;
+    }
+    for (const char *at = path; m > 0; at++) {
+        size_t n = strcspn(at, ":");
+        if (n > 0 && n + m + 2 <= sizeof file) {
+            memcpy(file, at, n);
+            file[n] = '/';
+            memcpy(file + n + 1, argv[0], m + 1);
+            execve(file, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR) error = errno;
+        }
+        at += n;
+        if (*at == '\0') break;
+    }
+    errno = error;
+}
+
+typedef struct program_failure {
+    const char *failed; /* of constants only: the same address on both sides */
+    int error;
+} program_failure;
+
+static void program_child(const program_run *r, int in, int out, int err, int failed) {
+    union { /* exec promises not to change them */
+        const char *const *from;
+        char *const *to;
+    } argv = {r->p->argv}, env = {r->env};
+    program_failure f = {program_settle(r, in, out, err), 0};
+    if (f.failed == NULL) {
+        size_t n = 0;
+        while (r->env[n] != NULL)
+            n++;
+        const char *path = program_getenv(r->env, n, "PATH", 4);
+        program_exec(argv.to, env.to, path != NULL ? path : PROGRAM_PATH);
+        f.failed = WFI_PROGRAM_EXEC;
+    }
+    f.error = errno;
+    if (write(failed, &f, sizeof f) < 0) _exit(126);
+    _exit(127);
+}
+
+/* ---- starting ---- */
+
+static void program_on_child(int number) {
+    int saved = errno;
+    (void)number;
+    if (write(PROGRAM_NEWS, "", 1) < 0) errno = 0; /* full: there is news already */
+    errno = saved;
+}
+
+static bool program_catch(int news) {
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = program_on_child;
+    sigemptyset(&sa.sa_mask);
+    signal(SIGPIPE, SIG_IGN);
+#if WFI_LINUX
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+#endif
+    if (dup2(news, PROGRAM_NEWS) < 0 || fcntl(PROGRAM_NEWS, F_SETFD, FD_CLOEXEC) != 0) return false;
+    return fcntl(news, F_SETFL, O_NONBLOCK) == 0 && sigaction(SIGCHLD, &sa, NULL) == 0;
+}
+
+static bool program_fail(program_run *r, const char *failed) {
+    r->end->error = errno;
+    r->end->failed = failed;
+    return false;
+}
+
+/* What must be there before the program: its place in the jail, its environment. */
+static bool program_prepare(program_run *r) {
+    wfi_program *p = r->p;
+    if (p->jail != NULL) {
+        const char *failed = wfi_jail_begin(p->jail);
+        if (failed != NULL) return program_fail(r, failed);
+        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
+            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            return program_fail(r, "make a cgroup for it");
+        wfi_guard_look(p->tree_fd, r->guard);
+    }
+    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
+    r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
+    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
+    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    return true;
+}
+
+/* A pipe for its stdin: our end is the one that does not block. */
+static bool program_pipe_in(int fds[2]) {
+    return wfi_sys_pipe(fds) && fcntl(fds[0], F_SETFL, 0) == 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0;
+}
+
+typedef struct program_ends {
+    int in[2], out[2], err[2], failed[2];
+} program_ends;
+
+/* NULL, or what could not be done. */
+static const char *program_pipes(const wfi_program *p, program_ends *e) {
+    bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
+    if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
+    if (good && p->input.len > 0) good = program_pipe_in(e->in);
+    if (!good) return "make its pipes";
+    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return e->in[0] >= 0 ? NULL : "open /dev/null";
+}
+
+static bool program_start(program_run *r) {
+    program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    const char *failed = program_pipes(r->p, &e);
+    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
+        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
+    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
+    if (failed != NULL) program_fail(r, failed);
+    if (failed == NULL && r->pid == 0)
+        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
+    wfi_sys_close(&e.in[0]);
+    wfi_sys_close(&e.out[1]);
+    wfi_sys_close(&e.err[1]);
+    wfi_sys_close(&e.failed[1]);
+    r->in = e.in[1];
+    r->out = e.out[0];
+    r->err = e.err[0];
+    r->failed = e.failed[0];
+    return r->end->failed == NULL;
+}
+
+/* ---- its descendants ---- */
+
+#if WFI_LINUX
+/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
+ * one that was a descendant's a moment ago is nobody else's yet. */
+typedef struct program_brood {
+    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
+    uint32_t count;
+    int dir; /* /proc/PID/task */
+    int signal;
+} program_brood;
+
+static void program_proc(char out[64], uint32_t pid, const char *rest) {
+    char room[WFI_SYS_DECIMAL];
+    strcpy(out, "/proc/");
+    strcat(out, wfi_sys_decimal(pid, room));
+    strcat(out, rest);
+}
+
+/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
+static size_t program_brood_add(program_brood *b, const char *text) {
+    const char *at = text, *space;
+    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
+        b->pid[b->count] = (uint32_t)program_number(at);
+        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
+        b->count++;
+        at = space + 1;
+    }
+    return (size_t)(at - text);
+}
+
+/* The children that one thread made. */
+static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
+    program_brood *b = ctx;
+    char path[64], text[4096];
+    size_t kept = 0;
+    ssize_t n;
+    (void)type;
+    if (strlen(name) > 20) return true;
+    strcpy(path, name);
+    strcat(path, "/children");
+    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
+        text[kept + (size_t)n] = '\0';
+        size_t taken = program_brood_add(b, text);
+        kept += (size_t)n - taken;
+        memmove(text, text + taken, kept);
+    }
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static void program_brood_of(program_brood *b, uint32_t pid) {
+    uint64_t room[256];
+    char path[64];
+    program_proc(path, pid, "/task");
+    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
+    wfi_sys_close(&b->dir);
+}
+
+/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    char self[16] = "";
+    program_brood b = {.pid = r->brood, .signal = number};
+    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
+    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
+        program_brood_of(&b, b.pid[i]);
+    return b.count;
+}
+
+/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
+static uint32_t program_ask(const program_run *r, int number) {
+    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
+    for (uint32_t n = count; n > 0; n--)
+        kill((pid_t)r->brood[n - 1], number);
+    return count;
+}
+
+/* First of a PID namespace, we reach all that is in it, at one blow. */
+static void program_signal(const program_run *r, int number) {
+    if (r->p->jail != NULL && r->p->jail->spaces != 0)
+        kill(-1, number);
+    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+        kill(-r->pid, number);
+}
+#else
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    (void)r;
+    (void)most;
+    (void)number;
+    return 0;
+}
+
+static void program_signal(const program_run *r, int number) {
+    if (!r->ended) kill(-r->pid, number);
+}
+#endif
+
+/* ---- watching ---- */
+
+static void program_ended(program_run *r, int status) {
+    r->ended = true;
+    if (WIFSIGNALED(status)) r->end->signal = WTERMSIG(status);
+    r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Where its descendants are not to be found, its group goes while its number is still held. */
+static void program_before_reaping(program_run *r) {
+    siginfo_t info;
+    if (r->ended || r->finds) return;
+    memset(&info, 0, sizeof info);
+    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+        kill(-r->pid, SIGKILL);
+}
+
+/* Takes in whoever has ended; false: nobody is left. */
+static bool program_reap(program_run *r) {
+    for (;;) {
+        int status = 0;
+        program_before_reaping(r);
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == 0) return true;
+        if (pid == r->pid && (WIFEXITED(status) || WIFSIGNALED(status))) program_ended(r, status);
+        if (pid < 0 && errno != EINTR) return false;
+    }
+}
+
+static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
+    if (grace > 0) program_signal(r, SIGTERM);
+    r->kill_at = now + grace;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
+}
+
+/* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
+ * gets the time for that; if it is being asked already, that goes on. */
+static void program_abandon(program_run *r) {
+    bool own = r->p->jail == NULL;
+    if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
+}
+
+static void program_look(program_run *r, uint64_t now) {
+    if (r->kill_at == UINT64_MAX && r->ended) {
+        r->end->left = true;
+        program_stop(r, now, PROGRAM_LEFT_MS);
+    } else if (r->kill_at == UINT64_MAX && now >= r->p->deadline) {
+        r->end->timed_out = true;
+        program_stop(r, now, PROGRAM_GRACE_MS);
+    }
+    if (now >= r->count_at && program_must_count(r->p)) {
+        r->count_at = now + PROGRAM_COUNT_MS;
+        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+            r->end->crowded = true;
+            program_stop(r, now, 0);
+        }
+    }
+    if (now < r->kill_at) return;
+    wfi_cgroup_freeze(&r->group);
+    program_signal(r, SIGKILL);
+    r->kill_at = now + PROGRAM_AGAIN_MS;
+}
+
+static int program_timeout(const program_run *r, uint64_t now) {
+    uint64_t due = r->kill_at < UINT64_MAX ? r->kill_at : r->p->deadline;
+    if (program_must_count(r->p) && r->count_at < due) due = r->count_at;
+    if (due <= now) return 0;
+    return due - now < 60000 ? (int)(due - now) : 60000;
+}
+
+/* One turn at a stream; false: nothing more for now. */
+static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+    ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) wfi_sys_close(fd);
+    program_gather(g, r->chunk, (size_t)n);
+    return n > 0;
+}
+
+static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+    for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
+        if (!program_read(r, fd, g)) return;
+}
+
+static void program_feed(program_run *r) {
+    wf_str left = wf_str_of(r->p->input.ptr + r->fed, r->p->input.len - r->fed);
+    ssize_t n = write(r->in, left.ptr, left.len);
+    if (n > 0) r->fed += (size_t)n;
+    if (r->fed == r->p->input.len || (n < 0 && errno != EAGAIN && errno != EINTR)) wfi_sys_close(&r->in);
+}
+
+/* Sleeps until something is to be done, and does what the streams want. */
+static void program_wait(program_run *r, uint64_t now) {
+    char news[64];
+    struct pollfd fds[5] = {{.fd = r->news[0], .events = POLLIN},
+                            {.fd = r->reader}, /* an error there: nobody listens */
+                            {.fd = r->out, .events = POLLIN},
+                            {.fd = r->err, .events = POLLIN},
+                            {.fd = r->in, .events = POLLOUT}};
+    if (poll(fds, 5, program_timeout(r, now)) <= 0) return;
+    if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
+    if (fds[1].revents != 0) {
+        r->reader = -1;
+        program_abandon(r); /* `now` was before we slept */
+    }
+    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[4].revents != 0) program_feed(r);
+}
+
+static void program_watch(program_run *r) {
+    r->kill_at = r->give_up = UINT64_MAX;
+    while (program_reap(r)) {
+        uint64_t now = wfi_sys_now_ms();
+        r->end->survived = now >= r->give_up;
+        if (r->end->survived) return;
+        program_look(r, now);
+        program_wait(r, now);
+    }
+}
+
+/* All writers are gone: what they wrote is in the pipes. */
+static void program_drain(program_run *r) {
+    program_failure f;
+    program_read_some(r, &r->out, &r->p->out);
+    program_read_some(r, &r->err, &r->p->err);
+    if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
+    r->end->failed = f.failed;
+    r->end->error = f.error;
+}
+
+void wfi_program_run(wfi_program *p, wfi_program_end *end) {
+    program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
+    r.scratch.fd = -1;
+    memset(end, 0, sizeof *end);
+    signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
+    if (program_prepare(&r) && program_start(&r)) {
+        program_watch(&r);
+        program_drain(&r);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
+    }
+    wfi_cgroup_remove(&r.group);
+    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    wfi_sys_pages_end(r.env, r.env_size);
+    wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
+    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_close(&r.in);
+    wfi_sys_close(&r.out);
+    wfi_sys_close(&r.err);
+    wfi_sys_close(&r.failed);
+    signal(SIGCHLD, SIG_DFL);
+    close(PROGRAM_NEWS);
+    wfi_sys_close(&r.news[0]);
+    wfi_sys_close(&r.news[1]);
+}
+
+/* ==== end src/port/jail/program.c ==== */
+
+/* ==== begin src/port/net/lookup.h ==== */
+
+/* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
+ *
+ * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
+ * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
+ *
+ * Why a child and not a thread: getaddrinfo has no limit and cannot be broken off. A thread stuck in it would outlive
+ * wf_posix_close, or hold it up; it would take memory from the program's malloc, and be inside it when the tools fork. A child is
+ * killed at its deadline or when nobody waits for it any longer, and what a name service does to it dies with it.
+ *
+ * Why that child may allocate, which child.h forbids in general: what forbids it are locks of libc that another thread held at
+ * the fork. Our only other thread syncs the log: it takes a mutex of ours and else makes plain system calls, so it holds no lock
+ * that getaddrinfo could want. The lock of malloc itself is looked after by fork in glibc, musl (from 1.2.2) and the BSDs. If
+ * threads of the embedder resolve names by themselves, a child can at worst inherit a held lock and wait for it: it is killed
+ * at its deadline, and the connection fails with an error that says so. This process is never touched.
+ *
+ * Invariants:
+ *   1. A host with users is not replaced: its addresses stay as they are while anybody tries them.
+ *   2. There is one look-up for a name at a time, however many wait for it.
+ *   3. WAITING and RUNNING hosts have users; the child of a host that nobody waits for is killed.
+ *   4. Answers are served for keep_ms, failures for LOOKUP_RETRY_MS, so that a crowd of retries asks once a second. */
+#ifndef WFI_LOOKUP_H
+#define WFI_LOOKUP_H
+
+
+#define WFI_LOOKUP_NAME      254 /* bytes of a name, with its terminator */
+#define WFI_LOOKUP_ADDRESSES 16  /* of one host; what is more is not tried */
+#define WFI_LOOKUP_CHILDREN  8   /* look-ups at a time; what is more waits */
+
+typedef struct wfi_address {
+    uint8_t bytes[16]; /* IPv4: the first four */
+    uint32_t scope;    /* IPv6: the interface of a link-local address */
+    uint32_t six;      /* 1: IPv6 */
+} wfi_address;
+
+/* What the child says. Families alternate, beginning with the one that the system prefers. */
+typedef struct wfi_lookup_answer {
+    int32_t code;  /* of getaddrinfo */
+    int32_t error; /* errno, if the code says so */
+    uint32_t count;
+    wfi_address at[WFI_LOOKUP_ADDRESSES];
+} wfi_lookup_answer;
+
+typedef enum wfi_host_state {
+    WFI_HOST_FREE = 0,
+    WFI_HOST_WAITING, /* for a place among the children */
+    WFI_HOST_RUNNING,
+    WFI_HOST_FOUND, /* answer holds at least one address */
+    WFI_HOST_FAILED /* reason says why */
+} wfi_host_state;
+
+typedef struct wfi_host {
+    wfi_host_state state;
+    uint32_t users;
+    uint32_t place; /* of its child */
+    uint64_t until; /* when what is known is too old */
+    wfi_lookup_answer answer;
+    bool has_worked;
+    wfi_address worked; /* the address that answered last */
+    char name[WFI_LOOKUP_NAME];
+    char reason[72];
+} wfi_host;
+
+typedef struct wfi_lookup {
+    wfi_host *host;
+    uint32_t hosts;
+    uint32_t open;          /* hosts that are WAITING or RUNNING */
+    uint32_t limit_ms;      /* longest look-up */
+    uint32_t keep_ms;       /* how long an answer serves */
+    void (*run)(void *arg); /* in the child, with the host; tests put others here */
+    wfi_children children;
+} wfi_lookup;
+
+WFI size_t wfi_lookup_size(uint32_t hosts); /* bytes of the table */
+WFI void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts);
+/* Finds a host, or begins to look it up; its user until wfi_lookup_release. WF_E_CONFIG: this is no name;
+ * WF_E_IO: all places of the table are in use. */
+WFI wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host);
+WFI void wfi_lookup_release(wfi_lookup *l, uint32_t host);
+/* Goes on with what is under way; true: a look-up has ended. */
+WFI bool wfi_lookup_pump(wfi_lookup *l, uint64_t now);
+WFI uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now); /* as wfi_children_due */
+WFI uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds);     /* at most WFI_LOOKUP_CHILDREN */
+WFI void wfi_lookup_close(wfi_lookup *l);
+
+#endif
+
+/* ==== end src/port/net/lookup.h ==== */
+
+/* ==== begin src/port/net/lookup.c ==== */
+
+/* lookup: see lookup.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LOOKUP_MS       20000u
+#define LOOKUP_KEEP_MS  60000u
+#define LOOKUP_RETRY_MS 1000u
+#define LOOKUP_CPU_S    10u
+
+/* ---- in the child ---- */
+
+static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
+    wfi_address a;
+    memset(&a, 0, sizeof a);
+    if (info->ai_family == AF_INET6) {
+        struct sockaddr_in6 six;
+        memcpy(&six, info->ai_addr, sizeof six);
+        memcpy(a.bytes, &six.sin6_addr, sizeof a.bytes);
+        a.scope = six.sin6_scope_id;
+        a.six = 1;
+    } else {
+        struct sockaddr_in four;
+        memcpy(&four, info->ai_addr, sizeof four);
+        memcpy(a.bytes, &four.sin_addr, sizeof four.sin_addr);
+    }
+    for (uint32_t i = 0; i < out->count; i++)
+        if (memcmp(&out->at[i], &a, sizeof a) == 0) return;
+    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
+}
+
+static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
+    while (info != NULL && info->ai_family != family)
+        info = info->ai_next;
+    return info;
+}
+
+/* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
+static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
+    const int family[2] = {AF_INET6, AF_INET};
+    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
+    int turn = list != NULL && list->ai_family == AF_INET;
+    while (next[0] != NULL || next[1] != NULL) {
+        if (next[turn] == NULL) turn = 1 - turn;
+        lookup_add(out, next[turn]);
+        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
+        turn = 1 - turn;
+    }
+}
+
+/* The answer is shorter than what a pipe takes in one piece. */
+static void lookup_run(void *arg) {
+    const wfi_host *h = arg;
+    struct addrinfo hints, *list = NULL;
+    wfi_lookup_answer answer;
+    memset(&hints, 0, sizeof hints);
+    memset(&answer, 0, sizeof answer);
+    hints.ai_family = AF_UNSPEC;
+    hints.ai_socktype = SOCK_STREAM;
+    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
+    answer.error = errno;
+    if (answer.code == 0) lookup_alternate(list, &answer);
+    ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
+    (void)ignored;
+}
+
+/* ---- what needs no child ---- */
+
+static bool lookup_digits(wfi_host *h) {
+    wfi_address *a = &h->answer.at[0];
+    a->six = inet_pton(AF_INET6, h->name, a->bytes) == 1;
+    if (a->six == 0 && inet_pton(AF_INET, h->name, a->bytes) != 1) return false;
+    h->answer.count = 1;
+    return true;
+}
+
+static bool lookup_localhost(wfi_host *h) {
+    static const char local[] = "localhost";
+    const size_t length = sizeof local - 1;
+    size_t n = strlen(h->name);
+    if (n > 0 && h->name[n - 1] == '.') n--;
+    if (n < length || strncasecmp(h->name + n - length, local, length) != 0) return false;
+    if (n > length && h->name[n - length - 1] != '.') return false;
+    h->answer.at[0].six = 1;
+    h->answer.at[0].bytes[15] = 1;
+    h->answer.at[1].bytes[0] = 127;
+    h->answer.at[1].bytes[3] = 1;
+    h->answer.count = 2;
+    return true;
+}
+
+/* ---- the table ---- */
+
+size_t wfi_lookup_size(uint32_t hosts) {
+    return hosts * sizeof(wfi_host);
+}
+
+void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts) {
+    memset(l, 0, sizeof *l);
+    memset(table, 0, wfi_lookup_size(hosts));
+    l->host = table;
+    l->hosts = hosts;
+    l->limit_ms = LOOKUP_MS;
+    l->keep_ms = LOOKUP_KEEP_MS;
+    l->run = lookup_run;
+    wfi_children_init(&l->children, WFI_LOOKUP_CHILDREN);
+}
+
+static bool lookup_open(const wfi_host *h) {
+    return h->state == WFI_HOST_WAITING || h->state == WFI_HOST_RUNNING;
+}
+
+static bool lookup_named(const wfi_host *h, wf_str name) {
+    return h->state != WFI_HOST_FREE && strlen(h->name) == name.len && strncasecmp(h->name, name.ptr, name.len) == 0;
+}
+
+/* Of the hosts that nobody uses a free one, or the oldest. `old`, the same name's, is best if nobody uses it. */
+static wfi_host *lookup_place(wfi_lookup *l, wfi_host *old) {
+    wfi_host *best = NULL;
+    if (old != NULL && old->users == 0) return old;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->users > 0) continue;
+        if (best == NULL || h->until < best->until) best = h;
+    }
+    return best;
+}
+
+static void lookup_end(wfi_lookup *l, wfi_host *h, wfi_host_state state, uint64_t until) {
+    if (lookup_open(h)) l->open--;
+    h->state = state;
+    h->until = until;
+}
+
+static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *reason) {
+    snprintf(h->reason, sizeof h->reason, "%s", reason);
+    lookup_end(l, h, WFI_HOST_FAILED, now + LOOKUP_RETRY_MS);
+}
+
+static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S, .reads_only = true};
+    job.out = (char *)&h->answer;
+    job.cap = sizeof h->answer;
+    job.deadline = now + l->limit_ms;
+    wf_status status = wfi_child_start(&l->children, &job, &h->place);
+    if (status == WF_OK) {
+        h->state = WFI_HOST_RUNNING;
+    } else if (status != WF_AGAIN) {
+        char reason[sizeof h->reason];
+        snprintf(reason, sizeof reason, "there is no process to be had for it: %s", strerror(errno));
+        lookup_fail(l, h, now, reason);
+    }
+}
+
+static void lookup_begin(wfi_lookup *l, wfi_host *h, wf_str name, uint64_t now) {
+    memcpy(h->name, name.ptr, name.len);
+    h->name[name.len] = '\0';
+    memset(&h->answer, 0, sizeof h->answer);
+    h->state = WFI_HOST_WAITING;
+    l->open++;
+    if (lookup_digits(h) || lookup_localhost(h))
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else
+        lookup_start(l, h, now);
+}
+
+/* No more than what keeps a name in one piece: what may be in a host's name is for the name service to say. */
+static bool lookup_valid(wf_str name) {
+    if (name.len == 0 || name.len >= WFI_LOOKUP_NAME) return false;
+    for (size_t i = 0; i < name.len; i++)
+        if ((unsigned char)name.ptr[i] <= ' ' || name.ptr[i] == 127) return false;
+    return true;
+}
+
+wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host) {
+    wfi_host *old = NULL;
+    if (!lookup_valid(name)) return WF_E_CONFIG;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (!lookup_named(h, name)) continue;
+        if (lookup_open(h) || now < h->until) {
+            h->users++;
+            *host = i;
+            return WF_OK;
+        }
+        old = h;
+    }
+    wfi_host *h = lookup_place(l, old);
+    if (h == NULL) return WF_E_IO;
+    h->has_worked = old != NULL && old->has_worked;
+    if (h->has_worked && h != old) h->worked = old->worked;
+    lookup_begin(l, h, name, now);
+    h->users = 1;
+    *host = (uint32_t)(h - l->host);
+    return WF_OK;
+}
+
+void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
+    wfi_host *h = &l->host[host];
+    h->users--;
+    if (h->users > 0 || !lookup_open(h)) return;
+    if (h->state == WFI_HOST_RUNNING) wfi_child_release(&l->children, h->place);
+    lookup_end(l, h, WFI_HOST_FREE, 0);
+}
+
+/* ---- answers ---- */
+
+static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
+    wfi_child *c = &l->children.at[h->place];
+    const wfi_lookup_answer *a = &h->answer;
+    bool whole = c->len == sizeof *a, late = c->timed_out;
+    wfi_child_release(&l->children, h->place);
+    if (whole && a->code == 0 && a->count > 0)
+        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
+    else if (whole && a->code == 0)
+        lookup_fail(l, h, now, "it has no address");
+    else if (whole && a->code == EAI_SYSTEM)
+        lookup_fail(l, h, now, strerror(a->error));
+    else if (whole)
+        lookup_fail(l, h, now, gai_strerror(a->code));
+    else
+        lookup_fail(l, h, now, late ? "no name server has answered in time" : "its process ended without an answer");
+}
+
+bool wfi_lookup_pump(wfi_lookup *l, uint64_t now) {
+    uint32_t before = l->open;
+    wfi_children_pump(&l->children, now);
+    if (before == 0) return false;
+    for (uint32_t i = 0; i < l->hosts; i++) {
+        wfi_host *h = &l->host[i];
+        if (h->state == WFI_HOST_RUNNING && l->children.at[h->place].state == WFI_CHILD_DONE) lookup_take(l, h, now);
+    }
+    for (uint32_t i = 0; i < l->hosts; i++) /* in the places that have become free */
+        if (l->host[i].state == WFI_HOST_WAITING) lookup_start(l, &l->host[i], now);
+    return l->open < before;
+}
+
+uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now) {
+    return wfi_children_due(&l->children, now);
+}
+
+uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds) {
+    return wfi_children_fds(&l->children, fds);
+}
+
+void wfi_lookup_close(wfi_lookup *l) {
+    wfi_children_close(&l->children);
+}
+
+/* ==== end src/port/net/lookup.c ==== */
+
+/* ==== begin src/port/net/net.h ==== */
+
+/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
+ *
+ * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
+ *
+ * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
+ * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
+ * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
+ *
+ * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
+ * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
+ * EAGAIN, or has moved less than asked for: whatever comes later makes a new edge. Elsewhere (WFI_PLAIN_POSIX) the same flags
+ * rise from poll, asked for those sides alone that somebody waits for.
+ *
+ * Invariants:
+ *   1. Nothing here blocks. No call allocates.
+ *   2. Every descriptor is close-on-exec, at least 3, and in exactly one attempt; an OPEN connection has one attempt, its socket.
+ *   3. Each socket has a serial of its own, which events carry: an event of one that is gone is passed over, however late it
+ *      comes (a forked child keeps a closed socket alive for a moment).
+ *   4. A side that answered AGAIN is wanted, and a wanted side that may move bytes puts its connection into the ready queue,
+ *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
+ *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
+ *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
+ *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
+ *      far more often than there is something to see.
+ *   8. `due` is never later than the first timer of a CONNECTING connection. */
+#ifndef WFI_NET_H
+#define WFI_NET_H
+
+
+struct pollfd;
+
+#define WFI_NET_CONNS    4096 /* at most */
+#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
+
+typedef enum wfi_conn_state {
+    WFI_CONN_CLOSED = 0,
+    WFI_CONN_CONNECTING,
+    WFI_CONN_OPEN,
+    WFI_CONN_FAILED /* error says why */
+} wfi_conn_state;
+
+typedef struct wfi_attempt {
+    int fd;
+    uint32_t serial;
+    uint32_t address; /* number in the host's answer */
+} wfi_attempt;
+
+typedef struct wfi_conn {
+    uint8_t state; /* wfi_conn_state */
+    bool can_read, can_write;
+    bool want_read, want_write;
+    bool hung_up;
+    bool queued;
+    uint8_t attempts; /* in use below, the oldest first */
+    uint16_t tried;   /* a bit for each address */
+    uint16_t port;
+    int failed; /* errno of the last attempt that failed */
+    uint32_t host;
+    wfi_attempt attempt[WFI_NET_ATTEMPTS];
+    uint32_t previous, next; /* in `connecting` */
+    uint32_t after;          /* in the ready queue */
+    uint64_t limit;          /* of connecting */
+    uint64_t again;          /* next attempt */
+    char peer[64];           /* host:port, for messages; a long host is cut */
+    char error[200];
+} wfi_conn;
+
+typedef struct wfi_net {
+    wfi_conn *conn;
+    uint32_t conns;
+    int epoll; /* -1: poll instead */
+    uint32_t serial;
+    uint32_t connecting; /* first of the list */
+    uint32_t ready_first, ready_last;
+    uint64_t due;
+    bool news;                                    /* a wait has seen that sockets have some */
+    uint64_t gathered;                            /* when they were last looked at */
+    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    wfi_lookup lookup;
+} wfi_net;
+
+WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
+/* NULL with errno: the system has no epoll descriptor left. */
+WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
+WFI void wfi_net_close(wfi_net *n);
+WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
+/* Whether `ready` would name a connection without looking at sockets. */
+WFI bool wfi_net_have_news(const wfi_net *n);
+/* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
+/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
+WFI uint32_t wfi_net_fds_max(uint32_t conns);
+WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+/* The same descriptors after the wait. */
+WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
+
+#endif
+
+/* ==== end src/port/net/net.h ==== */
+
+/* ==== begin src/port/net/net.c ==== */
+
+/* net: see net.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/epoll.h>
+#endif
+
+#define NET_ALIGN       ((size_t)16)
+#define NET_NONE        UINT32_MAX
+#define NET_CONNECT_MS  30000u
+#define NET_ATTEMPT_MS  250u
+#define NET_PATIENCE_MS 2000u
+#define NET_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define NET_HOSTS_MIN   8u
+#define NET_HOSTS_MAX   64u
+#define NET_BATCH       64 /* events taken at a time */
+#define NET_HOST_SHOWN  54 /* bytes of a host's name in messages */
+#if defined(MSG_NOSIGNAL)
+#define NET_SEND_FLAGS MSG_NOSIGNAL
+#else
+#define NET_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
+#endif
+
+enum { NET_IN = 1, NET_OUT = 2, NET_HANG_UP = 4, NET_ERROR = 8 }; /* what an event says */
+
+/* ---- queues ---- */
+
+static void net_queue(wfi_net *n, wfi_conn *c) {
+    uint32_t index = (uint32_t)(c - n->conn);
+    if (c->queued) return;
+    c->queued = true;
+    c->after = NET_NONE;
+    if (n->ready_first == NET_NONE)
+        n->ready_first = index;
+    else
+        n->conn[n->ready_last].after = index;
+    n->ready_last = index;
+}
+
+static uint32_t net_unqueue(wfi_net *n) {
+    uint32_t index = n->ready_first;
+    n->ready_first = n->conn[index].after;
+    n->conn[index].queued = false;
+    return index;
+}
+
+static void net_list(wfi_net *n, wfi_conn *c) {
+    c->previous = NET_NONE;
+    c->next = n->connecting;
+    n->connecting = (uint32_t)(c - n->conn);
+    if (c->next != NET_NONE) n->conn[c->next].previous = n->connecting;
+}
+
+static void net_unlist(wfi_net *n, const wfi_conn *c) {
+    if (c->previous != NET_NONE)
+        n->conn[c->previous].next = c->next;
+    else
+        n->connecting = c->next;
+    if (c->next != NET_NONE) n->conn[c->next].previous = c->previous;
+}
+
+/* ---- failing ---- */
+
+static void net_drop(wfi_conn *c, uint32_t k) {
+    close(c->attempt[k].fd);
+    c->attempts--;
+    for (; k < c->attempts; k++)
+        c->attempt[k] = c->attempt[k + 1];
+}
+
+/* Out of the state it is in, with nothing left open. */
+static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
+    while (c->attempts > 0)
+        net_drop(c, c->attempts - 1u);
+    if (c->state == WFI_CONN_CONNECTING) {
+        wfi_lookup_release(&n->lookup, c->host);
+        net_unlist(n, c);
+        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
+    }
+    c->state = (uint8_t)state;
+}
+
+static const char *net_hint(int error) {
+    switch (error) {
+    case ECONNREFUSED:
+        return "; is the server running?";
+    case ENETUNREACH:
+    case EHOSTUNREACH:
+        return "; is the network up?";
+    case ETIMEDOUT:
+        return "; does a firewall stand between?";
+    case EMFILE:
+    case ENFILE:
+        return "; raise the limit of open files (ulimit -n)";
+    case EACCES:
+    case EPERM:
+        return "; does a firewall or a sandbox forbid it?";
+    default:
+        return "";
+    }
+}
+
+static void net_failed(wfi_net *n, wfi_conn *c) {
+    net_leave(n, c, WFI_CONN_FAILED);
+    net_queue(n, c);
+}
+
+static void net_fail(wfi_net *n, wfi_conn *c, const char *why, const char *hint) {
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s%s", c->peer, why, hint);
+    net_failed(n, c);
+}
+
+static void net_fail_late(wfi_net *n, wfi_conn *c) {
+    char why[40];
+    snprintf(why, sizeof why, "no answer within %u s", n->connect_ms / 1000u);
+    net_fail(n, c, why, net_hint(ETIMEDOUT));
+}
+
+static void net_fail_lookup(wfi_net *n, wfi_conn *c) {
+    int host = (int)(strrchr(c->peer, ':') - c->peer);
+    snprintf(c->error, sizeof c->error, "cannot look up %.*s: %s; is the name right, and the network up?", host,
+             c->peer, n->lookup.host[c->host].reason);
+    net_failed(n, c);
+}
+
+static wf_status net_broke(wfi_conn *c, int error) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
+    return WF_E_IO;
+}
+
+/* ---- one attempt ---- */
+
+static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
+    memset(out, 0, sizeof *out);
+    if (a->six != 0) {
+        struct sockaddr_in6 six;
+        memset(&six, 0, sizeof six);
+        six.sin6_family = AF_INET6;
+        six.sin6_port = htons(port);
+        six.sin6_scope_id = a->scope;
+        memcpy(&six.sin6_addr, a->bytes, sizeof six.sin6_addr);
+        memcpy(out, &six, sizeof six);
+        return sizeof six;
+    }
+    struct sockaddr_in four;
+    memset(&four, 0, sizeof four);
+    four.sin_family = AF_INET;
+    four.sin_port = htons(port);
+    memcpy(&four.sin_addr, a->bytes, sizeof four.sin_addr);
+    memcpy(out, &four, sizeof four);
+    return sizeof four;
+}
+
+static void net_option(int fd, int level, int name, int value) {
+    setsockopt(fd, level, name, &value, sizeof value); /* one that fails costs comfort only */
+}
+
+static int net_socket(int family) {
+#if WFI_LINUX
+    int fd = wfi_sys_high(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
+#else
+    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
+    if (fd >= 0) {
+        fcntl(fd, F_SETFD, FD_CLOEXEC);
+        fcntl(fd, F_SETFL, O_NONBLOCK);
+    }
+    fd = wfi_sys_high(fd);
+#endif
+    if (fd < 0) return -1;
+    net_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    net_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+#if defined(TCP_KEEPIDLE)
+    net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, NET_KEEPIDLE_S);
+#endif
+#if defined(SO_NOSIGPIPE)
+    net_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+#endif
+    return fd;
+}
+
+static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t index) {
+#if WFI_LINUX
+    struct epoll_event e;
+    memset(&e, 0, sizeof e);
+    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+    e.data.u64 = (uint64_t)serial << 32 | index;
+    return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &e) == 0;
+#else
+    (void)n, (void)fd, (void)serial, (void)index;
+    return true;
+#endif
+}
+
+/* Answers an errno. Registered after connect: a socket that has not begun counts as hung up. */
+static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
+    struct sockaddr_storage to;
+    const wfi_address *a = &n->lookup.host[c->host].answer.at[address];
+    socklen_t size = net_address(a, c->port, &to);
+    int fd = net_socket(a->six != 0 ? AF_INET6 : AF_INET);
+    if (fd < 0) return errno;
+    uint32_t serial = ++n->serial;
+    bool begun = connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS || errno == EINTR;
+    if (!begun || !net_register(n, fd, serial, (uint32_t)(c - n->conn))) {
+        int error = errno;
+        close(fd);
+        return error;
+    }
+    c->attempt[c->attempts++] = (wfi_attempt){fd, serial, address};
+    return 0;
+}
+
+/* ---- all attempts of a connection ---- */
+
+static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
+    *address = h->answer.count;
+    for (uint32_t i = h->answer.count; i-- > 0;) {
+        if ((c->tried >> i & 1u) != 0) continue;
+        *address = i;
+        if (h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0) break;
+    }
+    return *address < h->answer.count;
+}
+
+static void net_note_due(wfi_net *n, const wfi_conn *c) {
+    uint64_t due = c->again < c->limit ? c->again : c->limit;
+    if (due < n->due) n->due = due;
+}
+
+/* Begins one more attempt, if there is an address left; fails the connection when nothing is. */
+static void net_attempt(wfi_net *n, wfi_conn *c, uint64_t now) {
+    const wfi_host *h = &n->lookup.host[c->host];
+    uint32_t address;
+    c->again = UINT64_MAX;
+    while (net_untried(c, h, &address)) {
+        if (c->attempts == WFI_NET_ATTEMPTS) net_drop(c, 0);
+        c->tried = (uint16_t)(c->tried | 1u << address);
+        int error = net_connect(n, c, address);
+        if (error == 0) break;
+        c->failed = error;
+    }
+    if (c->attempts == 0) {
+        net_fail(n, c, strerror(c->failed), net_hint(c->failed));
+        return;
+    }
+    if (net_untried(c, h, &address)) c->again = now + (c->attempts < WFI_NET_ATTEMPTS ? n->attempt_ms : n->patience_ms);
+    net_note_due(n, c);
+}
+
+static void net_advance(wfi_net *n, wfi_conn *c, uint64_t now) {
+    wfi_host_state host = n->lookup.host[c->host].state;
+    if (host == WFI_HOST_FAILED)
+        net_fail_lookup(n, c);
+    else if (now >= c->limit)
+        net_fail_late(n, c);
+    else if (host == WFI_HOST_FOUND && (c->attempts == 0 || now >= c->again))
+        net_attempt(n, c, now);
+    else
+        net_note_due(n, c);
+}
+
+static void net_won(wfi_net *n, wfi_conn *c, uint32_t k) {
+    wfi_host *h = &n->lookup.host[c->host];
+    wfi_attempt won = c->attempt[k];
+    h->worked = h->answer.at[won.address];
+    h->has_worked = true;
+    c->attempt[k] = c->attempt[c->attempts - 1u];
+    c->attempts--;
+    net_leave(n, c, WFI_CONN_OPEN);
+    c->attempt[c->attempts++] = won;
+    c->can_write = true;
+}
+
+/* An attempt has an answer: a hang-up without an error is a server that took the connection and threw it away. */
+static void net_answered(wfi_net *n, wfi_conn *c, uint32_t k, unsigned news) {
+    int error = 0;
+    socklen_t size = sizeof error;
+    if ((news & (NET_OUT | NET_ERROR)) == 0) return;
+    if ((news & NET_ERROR) == 0) {
+        net_won(n, c, k);
+        net_queue(n, c);
+        return;
+    }
+    if (getsockopt(c->attempt[k].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
+    c->failed = error != 0 ? error : ECONNRESET;
+    net_drop(c, k);
+    net_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- events ---- */
+
+static void net_event(wfi_net *n, uint32_t index, uint32_t serial, unsigned news) {
+    wfi_conn *c = &n->conn[index];
+    uint32_t k = 0;
+    while (k < c->attempts && c->attempt[k].serial != serial)
+        k++;
+    if (k == c->attempts) return;
+    if (c->state == WFI_CONN_CONNECTING) net_answered(n, c, k, news);
+    if (c->state != WFI_CONN_OPEN) return;
+    if ((news & (NET_HANG_UP | NET_ERROR)) != 0) c->hung_up = true;
+    if ((news & (NET_IN | NET_HANG_UP | NET_ERROR)) != 0) c->can_read = true;
+    if ((news & (NET_OUT | NET_ERROR)) != 0) c->can_write = true;
+    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) net_queue(n, c);
+}
+
+#if WFI_LINUX
+
+static unsigned net_news(uint32_t events) {
+    return ((events & EPOLLIN) != 0 ? NET_IN : 0u) | ((events & EPOLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & EPOLLRDHUP) != 0 ? NET_HANG_UP : 0u) | ((events & (EPOLLHUP | EPOLLERR)) != 0 ? NET_ERROR : 0u);
+}
+
+static void net_gather(wfi_net *n) {
+    struct epoll_event events[NET_BATCH];
+    for (uint32_t taken = 0; taken <= n->conns; taken += NET_BATCH) {
+        int got = epoll_wait(n->epoll, events, NET_BATCH, 0);
+        for (int i = 0; i < got; i++)
+            net_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
+                      net_news(events[i].events));
+        if (got < NET_BATCH) break;
+    }
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    (void)conns;
+    return WFI_LOOKUP_CHILDREN + 1;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    *fds = (struct pollfd){.fd = n->epoll, .events = POLLIN};
+    return 1;
+}
+
+#else
+
+static unsigned net_news(int events) {
+    return ((events & POLLIN) != 0 ? NET_IN : 0u) | ((events & POLLOUT) != 0 ? NET_OUT : 0u) |
+           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? NET_ERROR : 0u);
+}
+
+/* What a connection waits for; at most WFI_NET_ATTEMPTS. */
+static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
+    int events = POLLOUT;
+    if (c->state == WFI_CONN_OPEN)
+        events = (c->want_read && !c->can_read ? POLLIN : 0) | (c->want_write && !c->can_write ? POLLOUT : 0);
+    for (uint32_t k = 0; events != 0 && k < c->attempts; k++)
+        fds[k] = (struct pollfd){.fd = c->attempt[k].fd, .events = (short)events};
+    return events != 0 ? c->attempts : 0;
+}
+
+static void net_gather_from(wfi_net *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
+    if (count == 0 || poll(fds, count, 0) <= 0) return;
+    for (uint32_t i = 0; i < count; i++)
+        if (fds[i].revents != 0) net_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), net_news(fds[i].revents));
+}
+
+static void net_gather(wfi_net *n) {
+    struct pollfd fds[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint64_t whose[NET_BATCH + WFI_NET_ATTEMPTS];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        const wfi_conn *c = &n->conn[i];
+        uint32_t more = net_interest(c, fds + count);
+        for (uint32_t k = 0; k < more; k++)
+            whose[count + k] = (uint64_t)c->attempt[k].serial << 32 | i;
+        count += more;
+        if (count < NET_BATCH) continue;
+        net_gather_from(n, fds, whose, count);
+        count = 0;
+    }
+    net_gather_from(n, fds, whose, count);
+}
+
+uint32_t wfi_net_fds_max(uint32_t conns) {
+    return WFI_LOOKUP_CHILDREN + conns * WFI_NET_ATTEMPTS;
+}
+
+static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n->conns; i++)
+        count += net_interest(&n->conn[i], fds + count);
+    return count;
+}
+
+#endif
+
+uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
+    int children[WFI_CHILD_MAX];
+    uint32_t count = wfi_lookup_fds(&n->lookup, children);
+    for (uint32_t i = 0; i < count; i++)
+        fds[i] = (struct pollfd){.fd = children[i], .events = POLLIN};
+    return count + net_fds(n, fds + count);
+}
+
+void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count) {
+    for (uint32_t i = 0; i < count && !n->news; i++)
+        n->news = fds[i].revents != 0;
+}
+
+bool wfi_net_have_news(const wfi_net *n) {
+    return n->ready_first != NET_NONE;
+}
+
+uint64_t wfi_net_due(const wfi_net *n, uint64_t now) {
+    if (wfi_net_have_news(n)) return now;
+    uint64_t due = wfi_lookup_due(&n->lookup, now);
+    return due < n->due ? due : n->due;
+}
+
+/* ---- the ops ---- */
+
+static void net_name(wfi_conn *c, wf_str host) {
+    int length = host.len <= NET_HOST_SHOWN ? (int)host.len : NET_HOST_SHOWN - 3;
+    const char *cut = host.len <= NET_HOST_SHOWN ? "" : "...";
+    bool six = host.len > 0 && memchr(host.ptr, ':', host.len) != NULL;
+    snprintf(c->peer, sizeof c->peer, six ? "[%.*s%s]:%u" : "%.*s%s:%u", length, host.ptr, cut, (unsigned)c->port);
+}
+
+static void net_close(void *ctx, uint32_t conn) {
+    wfi_net *n = ctx;
+    net_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
+}
+
+/* A place in the ready queue outlives close and open; the connection is then named in vain. */
+static wfi_conn *net_reset(wfi_net *n, uint32_t conn) {
+    wfi_conn *c = &n->conn[conn];
+    bool queued = c->queued;
+    uint32_t after = c->after;
+    net_close(n, conn);
+    memset(c, 0, sizeof *c);
+    c->queued = queued;
+    c->after = after;
+    return c;
+}
+
+static wf_status net_refuse(wfi_conn *c, wf_status status, const char *why) {
+    c->state = WFI_CONN_FAILED;
+    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s", c->peer, why);
+    return status;
+}
+
+static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wfi_net *n = ctx;
+    uint64_t now = wfi_sys_now_ms();
+    wfi_conn *c = net_reset(n, conn);
+    c->port = (uint16_t)port;
+    net_name(c, host);
+    if (port == 0 || port > UINT16_MAX) return net_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
+    wf_status status = wfi_lookup_get(&n->lookup, host, now, &c->host);
+    if (status == WF_E_CONFIG) return net_refuse(c, status, "this is no name of a host");
+    if (status != WF_OK) return net_refuse(c, status, "too many other hosts are being connected to; try again later");
+    c->state = WFI_CONN_CONNECTING;
+    c->limit = now + n->connect_ms;
+    c->again = UINT64_MAX;
+    net_list(n, c);
+    net_advance(n, c, now);
+    return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
+}
+
+/* Of a connection that is not open. */
+static wf_status net_not_open(const wfi_conn *c) {
+    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
+}
+
+/* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
+static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *put = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_write) {
+        c->want_write = true;
+        return WF_AGAIN;
+    }
+    do
+        r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
+    while (r < 0 && errno == EINTR);
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        c->can_read = c->hung_up = true; /* no need to wait until it is announced */
+        return net_broke(c, errno);
+    }
+    c->can_write = r == (ssize_t)size;
+    c->want_write = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *put = (size_t)r;
+    return WF_OK;
+}
+
+static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
+    wfi_net *n = ctx;
+    wfi_conn *c = &n->conn[conn];
+    ssize_t r;
+    *got = 0;
+    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (!c->can_read) {
+        c->want_read = true;
+        return WF_AGAIN;
+    }
+    do
+        r = recv(c->attempt[0].fd, buf, size, 0);
+    while (r < 0 && errno == EINTR);
+    if (r == 0) return WF_END;
+    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
+        net_broke(c, errno);
+        net_leave(n, c, WFI_CONN_FAILED);
+        return WF_E_IO;
+    }
+    c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
+    c->want_read = r < 0;
+    if (r < 0) return WF_AGAIN;
+    *got = (size_t)r;
+    return WF_OK;
+}
+
+static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wfi_net *n = ctx;
+    uint32_t count = 0;
+    uint64_t now = wfi_sys_now_ms();
+    if (n->news || now != n->gathered) {
+        n->news = false;
+        n->gathered = now;
+        net_gather(n);
+    }
+    if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
+        n->due = UINT64_MAX;
+        for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
+            next = n->conn[i].next;
+            net_advance(n, &n->conn[i], now);
+        }
+    }
+    while (count < max && n->ready_first != NET_NONE) {
+        uint32_t index = net_unqueue(n);
+        if (n->conn[index].state != WFI_CONN_CLOSED) conns[count++] = index;
+    }
+    return count;
+}
+
+static uint64_t net_due(void *ctx) {
+    return wfi_net_due(ctx, wfi_sys_now_ms());
+}
+
+static wf_str net_error(void *ctx, uint32_t conn) {
+    const wfi_net *n = ctx;
+    return wf_str_of(n->conn[conn].error, strlen(n->conn[conn].error));
+}
+
+const wf_net_ops *wfi_net_ops(void) {
+    static const wf_net_ops ops = {net_open, NULL, net_write, net_read, net_close, net_ready, net_due, net_error};
+    return &ops;
+}
+
+/* ---- life ---- */
+
+static size_t net_align(size_t n) {
+    return (n + NET_ALIGN - 1) & ~(NET_ALIGN - 1);
+}
+
+static uint32_t net_hosts(uint32_t conns) {
+    return conns < NET_HOSTS_MIN ? NET_HOSTS_MIN : conns > NET_HOSTS_MAX ? NET_HOSTS_MAX : conns;
+}
+
+size_t wfi_net_size(uint32_t conns) {
+    return net_align(sizeof(wfi_net)) + net_align(conns * sizeof(wfi_conn)) +
+           net_align(wfi_lookup_size(net_hosts(conns)));
+}
+
+wfi_net *wfi_net_open(void *memory, uint32_t conns) {
+    wfi_net *n = memory;
+    char *rest = (char *)memory + net_align(sizeof *n);
+    memset(memory, 0, wfi_net_size(conns));
+    n->conns = conns;
+    n->conn = (wfi_conn *)(void *)rest;
+    n->connecting = n->ready_first = NET_NONE;
+    n->due = UINT64_MAX;
+    n->connect_ms = NET_CONNECT_MS;
+    n->attempt_ms = NET_ATTEMPT_MS;
+    n->patience_ms = NET_PATIENCE_MS;
+    wfi_lookup_init(&n->lookup, rest + net_align(conns * sizeof(wfi_conn)), net_hosts(conns));
+    n->epoll = -1;
+#if WFI_LINUX
+    n->epoll = wfi_sys_high(epoll_create1(EPOLL_CLOEXEC));
+    if (n->epoll < 0) return NULL;
+#endif
+    return n;
+}
+
+void wfi_net_close(wfi_net *n) {
+    for (uint32_t i = 0; i < n->conns; i++)
+        net_close(n, i);
+    wfi_lookup_close(&n->lookup);
+    wfi_sys_close(&n->epoll);
+}
+
+/* ==== end src/port/net/net.c ==== */
+
+/* ==== begin src/port/tools/confine.h ==== */
 
 /* confine: opens paths below a root directory and nowhere else, whatever `..` and links in them say, and finds the
  * places of files to be written there.
@@ -12966,9 +16609,9 @@ WFI bool wfi_confine_is_dir(int fd);
 
 #endif
 
-/* ==== end src/port/confine.h ==== */
+/* ==== end src/port/tools/confine.h ==== */
 
-/* ==== begin src/port/confine.c ==== */
+/* ==== begin src/port/tools/confine.c ==== */
 
 /* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for
  * the common case, and a walk of our own that also follows absolute links into the root and works everywhere. No
@@ -13355,9 +16998,9 @@ void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
     wfi_sys_close(&w.at);
 }
 
-/* ==== end src/port/confine.c ==== */
+/* ==== end src/port/tools/confine.c ==== */
 
-/* ==== begin src/port/match.h ==== */
+/* ==== begin src/port/tools/match.h ==== */
 
 /* match: regular expressions and file globs, matched in linear time.
  *
@@ -13420,9 +17063,9 @@ WFI bool wfi_match_prefix(wfi_match *m, wf_str prefix);
 
 #endif
 
-/* ==== end src/port/match.h ==== */
+/* ==== end src/port/tools/match.h ==== */
 
-/* ==== begin src/port/match.c ==== */
+/* ==== begin src/port/tools/match.c ==== */
 
 /* match: see match.h.
  *
@@ -14155,9 +17798,9 @@ const char *wfi_match_glob(wfi_match *m, wf_str pattern, size_t *at) {
     return match_finish(&p, at);
 }
 
-/* ==== end src/port/match.c ==== */
+/* ==== end src/port/tools/match.c ==== */
 
-/* ==== begin src/port/ignore.h ==== */
+/* ==== begin src/port/tools/ignore.h ==== */
 
 /* ignore: the rules of .gitignore files, which say what grep, glob and files pass over. As git has them: comments, `!`, a
  * slash at the end for directories only, a slash elsewhere to anchor, `*` `?` `[...]` within a name, a name `**` for any
@@ -14195,9 +17838,9 @@ WFI bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir);
 
 #endif
 
-/* ==== end src/port/ignore.h ==== */
+/* ==== end src/port/tools/ignore.h ==== */
 
-/* ==== begin src/port/ignore.c ==== */
+/* ==== begin src/port/tools/ignore.c ==== */
 
 /* ignore: see ignore.h. A pattern is matched by the set of the places in it that can be reached with the text so far. */
 #ifndef _GNU_SOURCE
@@ -14463,9 +18106,9 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
     return level;
 }
 
-/* ==== end src/port/ignore.c ==== */
+/* ==== end src/port/tools/ignore.c ==== */
 
-/* ==== begin src/port/walk.h ==== */
+/* ==== begin src/port/tools/walk.h ==== */
 
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
  * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
@@ -14478,13 +18121,6 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
 
 #define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
 #define WFI_WALK_DEPTH 128u
-
-typedef enum wfi_entry_type { WFI_ENTRY_OTHER, WFI_ENTRY_FILE, WFI_ENTRY_DIR } wfi_entry_type;
-
-/* Calls back for each entry but . and ..; false from it ends the matter. room: at least 4 KiB, 8-aligned. 0 or an
- * errno. */
-typedef bool (*wfi_entry_fn)(void *ctx, const char *name, wfi_entry_type type);
-WFI int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx);
 
 typedef struct wfi_walk {
     /* in */
@@ -14509,9 +18145,9 @@ WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif
 
-/* ==== end src/port/walk.h ==== */
+/* ==== end src/port/tools/walk.h ==== */
 
-/* ==== begin src/port/walk.c ==== */
+/* ==== begin src/port/tools/walk.c ==== */
 
 /* walk: see walk.h. A directory is read whole, sorted, then worked through; its names lie on the stack `room` while
  * that goes on. A directory sorts as its name with '/' behind it: then the files come out in the order of their
@@ -14525,70 +18161,15 @@ WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
 #endif
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
 #define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-/* ---- entries ---- */
-
-static wfi_entry_type walk_stat_type(int fd, const char *name) {
-    struct stat st;
-    if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return WFI_ENTRY_OTHER;
-    return S_ISREG(st.st_mode) ? WFI_ENTRY_FILE : S_ISDIR(st.st_mode) ? WFI_ENTRY_DIR : WFI_ENTRY_OTHER;
-}
-
-static bool walk_is_dots(const char *name) {
-    return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
-}
-
-#if WFI_LINUX
-/* A record of getdents64: inode 8, offset 8, length 2, type 1, name. */
-static bool walk_record(int fd, const char *record, wfi_entry_fn each, void *ctx) {
-    const char *name = record + 19;
-    unsigned char type = (unsigned char)record[18];
-    if (walk_is_dots(name)) return true;
-    wfi_entry_type t = type == DT_REG ? WFI_ENTRY_FILE : type == DT_DIR ? WFI_ENTRY_DIR : WFI_ENTRY_OTHER;
-    return each(ctx, name, type == DT_UNKNOWN ? walk_stat_type(fd, name) : t);
-}
-
-int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx) {
-    const char *records = room;
-    for (;;) {
-        long n = syscall(SYS_getdents64, fd, room, size);
-        if (n <= 0) return n == 0 ? 0 : errno;
-        for (long at = 0; at < n;) {
-            uint16_t length;
-            if (!walk_record(fd, records + at, each, ctx)) return 0;
-            memcpy(&length, records + at + 16, sizeof length);
-            at += length;
-        }
-    }
-}
-#else
-int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx) {
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    DIR *d = copy >= 0 ? fdopendir(copy) : NULL;
-    struct dirent *e;
-    (void)room;
-    (void)size;
-    if (d == NULL) {
-        wfi_sys_close(&copy);
-        return errno;
-    }
-    while ((e = readdir(d)) != NULL)
-        if (!walk_is_dots(e->d_name) && !each(ctx, e->d_name, walk_stat_type(fd, e->d_name))) break;
-    closedir(d);
-    return 0;
-}
-#endif
 
 /* ---- one directory ---- */
 
@@ -14771,1973 +18352,9 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     walk_dir(w, fd, 0);
 }
 
-/* ==== end src/port/walk.c ==== */
+/* ==== end src/port/tools/walk.c ==== */
 
-/* ==== begin src/port/cgroup.h ==== */
-
-/* cgroup: a group of processes whose number the kernel bounds, where we may make one: below our own group of version 2, or of
- * version 1's pids. It is the only bound that holds for root too. */
-#ifndef WFI_CGROUP_H
-#define WFI_CGROUP_H
-
-
-#define WFI_CGROUP_PATH 512
-
-typedef struct wfi_cgroup {
-    char path[WFI_CGROUP_PATH]; /* "": there is none */
-} wfi_cgroup;
-
-/* name: "/" and a name of its own. False: nothing was made. */
-WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
-WFI bool wfi_cgroup_join(const wfi_cgroup *g);
-/* No process can be made in it from now on. */
-WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
-WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
-
-#endif
-
-/* ==== end src/port/cgroup.h ==== */
-
-/* ==== begin src/port/cgroup.c ==== */
-
-/* cgroup: see cgroup.h. No malloc, no stdio: it runs in forked children. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <fcntl.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-static bool cgroup_write(const wfi_cgroup *g, const char *name, const char *text) {
-    char path[WFI_CGROUP_PATH + 20];
-    strcpy(path, g->path);
-    strcat(path, name);
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
-    wfi_sys_close(&fd);
-    return n == (ssize_t)strlen(text);
-}
-
-static bool cgroup_try(wfi_cgroup *g, const char *mount, wf_str ours, const char *name, const char *most) {
-    size_t n = strlen(mount);
-    if (n + ours.len + strlen(name) + 1 > sizeof g->path) return false;
-    memcpy(g->path, mount, n);
-    memcpy(g->path + n, ours.ptr, ours.len);
-    strcpy(g->path + n + ours.len, name);
-    if (mkdir(g->path, 0755) == 0) {
-        if (cgroup_write(g, "/pids.max", most)) return true;
-        rmdir(g->path);
-    }
-    g->path[0] = '\0';
-    return false;
-}
-
-/* A line of /proc/self/cgroup: number:controllers:path. */
-static bool cgroup_line(wfi_cgroup *g, const char *line, size_t len, const char *name, const char *most) {
-    const char *controllers = memchr(line, ':', len);
-    const char *path =
-        controllers != NULL ? memchr(controllers + 1, ':', len - (size_t)(controllers + 1 - line)) : NULL;
-    if (path == NULL) return false;
-    size_t n = (size_t)(path - controllers) - 1;
-    wf_str ours = wf_str_of(path + 1, len - (size_t)(path + 1 - line));
-    if (ours.len == 1) ours.len = 0; /* "/" */
-    if (n == 0) return cgroup_try(g, "/sys/fs/cgroup", ours, name, most);
-    return n == 4 && memcmp(controllers + 1, "pids", 4) == 0 && cgroup_try(g, "/sys/fs/cgroup/pids", ours, name, most);
-}
-
-bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
-    char text[4096], room[WFI_SYS_DECIMAL];
-    const char *digits = wfi_sys_decimal(most, room);
-    g->path[0] = '\0';
-    int fd = open("/proc/self/cgroup", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    wfi_sys_close(&fd);
-    text[n > 0 ? n : 0] = '\0';
-    for (const char *line = text; *line != '\0';) {
-        size_t len = strcspn(line, "\n");
-        if (cgroup_line(g, line, len, name, digits)) return true;
-        line += len + (line[len] == '\n');
-    }
-    return false;
-}
-
-bool wfi_cgroup_join(const wfi_cgroup *g) {
-    return cgroup_write(g, "/cgroup.procs", "0");
-}
-
-void wfi_cgroup_freeze(const wfi_cgroup *g) {
-    if (g->path[0] != '\0') cgroup_write(g, "/pids.max", "0");
-}
-
-void wfi_cgroup_remove(wfi_cgroup *g) {
-    if (g->path[0] != '\0') rmdir(g->path);
-    g->path[0] = '\0';
-}
-
-/* ==== end src/port/cgroup.c ==== */
-
-/* ==== begin src/port/jail.h ==== */
-
-/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
- * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
- * every command, or it does not start.
- *
- * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
- *      for others, see jail_secrets and jail_sockets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
- *      folders in the tree it cannot rename. Deeper ones are its own. Without that namespace nothing guards what is in
- *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
- *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
- *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
-#ifndef WFI_JAIL_H
-#define WFI_JAIL_H
-
-
-#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
-
-typedef struct wfi_jail {
-    uint32_t holds;    /* WF_HOLDS_... */
-    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
-    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid; /* ours, before a user namespace hides them */
-    bool hides;        /* with namespaces: there is a HOME to hide keys in */
-    bool counts;       /* the system tells who descends from whom */
-} wfi_jail;
-
-/* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
-WFI void wfi_jail_probe(wfi_jail *j, const char *root);
-WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
-
-/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
- * The first in a process just made by wfi_sys_fork(j->spaces). */
-WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
- * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
-WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
-/* What the command shares with us without need. Where that cannot be had nothing is said. */
-WFI void wfi_jail_part(const wfi_jail *j);
-/* With nothing but exec to follow. Both are open directories. */
-WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
-/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
-WFI void wfi_jail_reads_only(void);
-/* Nobody of the same user may look into this process, nor do the command's children. */
-WFI void wfi_jail_shut(void);
-
-#endif
-
-/* ==== end src/port/jail.h ==== */
-
-/* ==== begin src/port/jail.c ==== */
-
-/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
- * stdio: most of it runs between fork and exec. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <string.h>
-#if WFI_LINUX
-#include <errno.h>
-#include <fcntl.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* ---- Landlock ---- */
-
-#define JAIL_CREATE_RULESET 444
-#define JAIL_ADD_RULE       445
-#define JAIL_RESTRICT_SELF  446
-
-#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
-#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
-#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
-#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
-#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
-#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
-#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
-#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
-#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
-
-static int jail_abi(void) {
-    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
-    return abi > 0 ? (int)abi : 0;
-}
-
-/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
-static uint64_t jail_rights(int abi) {
-    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
-    if (abi >= 2) rights |= JAIL_REFER;
-    if (abi >= 3) rights |= JAIL_TRUNCATE;
-    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
-    return rights;
-}
-
-/* A ruleset's descriptor, or -1. */
-static int jail_ruleset(int abi, bool scoped) {
-    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
-    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
-    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
-}
-
-static bool jail_allow(int rules, int fd, uint64_t rights) {
-    struct {
-        uint64_t rights;
-        int32_t fd;
-    } beneath = {rights, fd};
-    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
-}
-
-/* A device that is not there needs no right. */
-static void jail_allow_devices(int rules, int abi) {
-    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
-    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
-        int fd = open(devices[i], O_PATH | O_CLOEXEC);
-        if (fd >= 0) jail_allow(rules, fd, rights);
-        wfi_sys_close(&fd);
-    }
-}
-
-static bool jail_restrict(int rules) {
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
-}
-
-static const char *jail_landlock(int abi, int tree, int own) {
-    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
-    int rules = jail_ruleset(abi, true);
-    if (rules < 0) return "make Landlock's rules";
-    jail_allow_devices(rules, abi);
-    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
-    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
-    jail_allow(rules, shm, rights);
-    wfi_sys_close(&shm);
-    return jail_restrict(rules) ? NULL : "enter Landlock";
-}
-
-void wfi_jail_reads_only(void) {
-    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
-    if (rules < 0) return;
-    jail_restrict(rules);
-    wfi_sys_close(&rules);
-}
-
-/* ---- capabilities ---- */
-
-#define JAIL_DAC_OVERRIDE 1u
-
-/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
- * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
- * owners.) */
-static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
-    struct stat st;
-    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
-    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
-}
-
-static bool jail_drop_capabilities(uint32_t kept) {
-    const struct {
-        uint32_t version;
-        int pid;
-    } header = {0x20080522, 0};
-    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
-    if (syscall(SYS_capset, &header, sets) == 0) return true;
-    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
-    uint32_t have[6];
-    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
-}
-
-void wfi_jail_shut(void) {
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
-}
-
-/* ---- namespaces ---- */
-
-#define JAIL_OPEN_TREE     428
-#define JAIL_MOVE_MOUNT    429
-#define JAIL_MOUNT_SETATTR 442
-#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
-
-static bool jail_write(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
-    wfi_sys_close(&fd);
-    return n == (ssize_t)strlen(text);
-}
-
-/* "ID ID 1": everybody keeps their number. */
-static bool jail_map(const char *path, uint32_t id) {
-    char room[WFI_SYS_DECIMAL], line[32];
-    const char *digits = wfi_sys_decimal(id, room);
-    strcpy(line, digits);
-    strcat(line, " ");
-    strcat(line, digits);
-    strcat(line, " 1");
-    return jail_write(path, line);
-}
-
-/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
- * are in other user namespaces. */
-static bool jail_map_user(const wfi_jail *j) {
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
-                jail_map("/proc/self/gid_map", j->gid);
-    wfi_jail_shut();
-    return good;
-}
-
-/* What is mounted there, and below. */
-static bool jail_read_only(const char *path) {
-    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
-}
-
-/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
-static bool jail_remount(const char *path) {
-    struct statvfs v;
-    if (statvfs(path, &v) != 0) return false;
-    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
-    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
-}
-
-static bool jail_freeze(const char *path) {
-    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
-}
-
-/* A copy of the mounts at a path, which keeps what they allow. */
-static int jail_copy(const char *path) {
-    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
-}
-
-static bool jail_lay(int *copy, const char *path) {
-    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
-    wfi_sys_close(copy);
-    return good;
-}
-
-/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree) {
-    if (strcmp(tree, "/") == 0) return true;
-    int copy = jail_copy(tree);
-    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
-    wfi_sys_close(&copy);
-    return false;
-}
-
-static bool jail_freeze_guarded(const char *tree) {
-    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
-    uint32_t count = wfi_guard_paths(tree, paths);
-    for (uint32_t i = 0; i < count; i++)
-        if (!jail_freeze(paths[i])) return false;
-    return true;
-}
-
-/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
- * would make room for another log: what is mounted stays where it is. */
-static bool jail_freeze_log(const char *log, const char *tree) {
-    char path[4096];
-    size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
-    if (len == 0 || len >= sizeof path || access(log, F_OK) != 0) return true;
-    if (access(log, W_OK) != 0 && errno == EROFS) return true;
-    memcpy(path, log, len + 1);
-    if (strncmp(path, tree, n) != 0 || path[n] != '/') return jail_freeze(log);
-    for (char *slash = path + n; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
-        *slash = '\0';
-        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    }
-    return jail_freeze(log);
-}
-
-/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
-static const char *const jail_secrets[] = {".ssh",
-                                           ".gnupg",
-                                           ".aws",
-                                           ".azure",
-                                           ".kube",
-                                           ".docker",
-                                           ".config/gcloud",
-                                           ".config/gh",
-                                           ".netrc",
-                                           ".git-credentials",
-                                           ".npmrc",
-                                           ".pypirc",
-                                           ".config/git/credentials",
-                                           ".config/wf"};
-
-typedef struct jail_view {
-    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
-} jail_view;
-
-/* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
-static bool jail_is_in(const char *path, const struct stat *dir) {
-    struct stat st, last = {.st_ino = 0};
-    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool found = false;
-    while (!found && at >= 0 && fstat(at, &st) == 0 && (st.st_dev != last.st_dev || st.st_ino != last.st_ino)) {
-        found = st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
-        last = st;
-        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        wfi_sys_close(&at);
-        at = up;
-    }
-    wfi_sys_close(&at);
-    return found;
-}
-
-/* What the command works in stays in sight, wherever the user has put it. */
-static bool jail_works_in(const jail_view *v, const struct stat *dir) {
-    return S_ISDIR(dir->st_mode) && (jail_is_in(v->tree, dir) || jail_is_in(v->own, dir));
-}
-
-static bool jail_hide(const jail_view *v, const char *path) {
-    struct stat st;
-    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
-    if (jail_works_in(v, &st)) return true;
-    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
-                       : v->empty != NULL   ? v->empty
-                                            : path; /* a trial hides nothing */
-    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
-}
-
-/* NULL: nobody says where it is. */
-static const char *jail_home(void) {
-    const char *home = getenv("HOME");
-    return home != NULL && home[0] == '/' ? home : NULL;
-}
-
-static bool jail_hide_secrets(const jail_view *v) {
-    char path[4096];
-    const char *home = jail_home();
-    if (home == NULL) return true;
-    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
-    return true;
-}
-
-/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
-                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
-                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
-
-/* A socket that a variable names, up to a comma. */
-static bool jail_hide_named(const jail_view *v, const char *variable) {
-    char path[4096];
-    const char *value = getenv(variable);
-    size_t n = value != NULL ? strcspn(value, ",") : 0;
-    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
-    memcpy(path, value, n);
-    path[n] = '\0';
-    return jail_hide(v, path);
-}
-
-static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
-    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
-    const char *dir = getenv("TMUX_TMPDIR");
-    strcat(name, wfi_sys_decimal(uid, room));
-    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
-}
-
-static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(v, jail_sockets[i])) return false;
-    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
-}
-
-/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
-static void jail_share(const jail_view *v) {
-    struct stat st;
-    char path[4096];
-    if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
-    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
-}
-
-void wfi_jail_part(const wfi_jail *j) {
-    bool apart =
-        (j->spaces & CLONE_NEWUSER) != 0; /* see jail_map_user: else it stays shut, and root's files are its own */
-    if (apart) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
-    if (apart) wfi_jail_shut();
-#if defined(SYS_keyctl)
-    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
-#endif
-}
-
-const char *wfi_jail_begin(const wfi_jail *j) {
-    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
-}
-
-static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
-    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
-    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
-}
-
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    const jail_view view = {tree, own, empty};
-    if (j->spaces == 0) return NULL;
-    /* and shared memory of its own, which ends with it; a kernel without has none to share */
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
-    const char *failed = jail_freeze_all(j, tree);
-    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
-    if (failed != NULL) return failed;
-    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
-    jail_share(&view);
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
-     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
-    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    return NULL;
-}
-
-/* ---- what there is ---- */
-
-/* In such namespaces: what commands will need. */
-static bool jail_has_spaces(const wfi_jail *j, const char *root) {
-    return wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
-           jail_drop_capabilities(0);
-}
-
-/* That a kernel knows it does not say that a container lets us. */
-static bool jail_has_landlock(const wfi_jail *j, const char *root) {
-    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
-}
-
-/* Whether a child that ends at once can do this, told by a byte through a pipe. */
-static bool jail_try(const wfi_jail *j, const char *root, uint32_t spaces,
-                     bool (*has)(const wfi_jail *, const char *)) {
-    int fds[2];
-    char byte = 0;
-    sigset_t all, old;
-    if (pipe(fds) != 0) return false;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    long pid = wfi_sys_fork(spaces);
-    if (pid == 0) {
-        if (has(j, root) && write(fds[1], "+", 1) != 1) _exit(1);
-        _exit(0);
-    }
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    wfi_sys_close(&fds[1]);
-    if (pid > 0) {
-        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
-            continue;
-        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
-    wfi_sys_close(&fds[0]);
-    return byte == '+';
-}
-
-/* The strongest that there is. */
-static bool jail_find_spaces(wfi_jail *j, const char *root) {
-    static const uint32_t kinds[] = {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER};
-    for (int i = 0; i < 4; i++) {
-        j->spaces = kinds[i & 1];
-        j->frozen = i < 2;
-        if (jail_try(j, root, j->spaces, jail_has_spaces)) return true;
-    }
-    j->spaces = 0;
-    return j->frozen = false;
-}
-
-/* Root is exempt from the limit. */
-static uint32_t jail_bound(uint32_t uid) {
-    wfi_cgroup g;
-    uint64_t number = 0;
-    char name[27] = "/wf-probe-";
-    if (!wfi_sys_random(&number, sizeof number)) return 0;
-    wfi_sys_hex(number, name + strlen(name), 16);
-    bool made = wfi_cgroup_make(&g, name, 1);
-    wfi_cgroup_remove(&g);
-    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
-}
-
-void wfi_jail_probe(wfi_jail *j, const char *root) {
-    memset(j, 0, sizeof *j);
-    j->uid = geteuid();
-    j->gid = getegid();
-    j->abi = jail_abi();
-    j->hides = jail_home() != NULL;
-    j->counts = wfi_sys_knows_children();
-    if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
-    j->holds = WF_HOLDS_PRIVILEGES;
-    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
-    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
-    if (jail_find_spaces(j, root)) j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
-    j->holds |= jail_bound(j->uid);
-}
-
-#else
-
-void wfi_jail_probe(wfi_jail *j, const char *root) {
-    (void)root;
-    memset(j, 0, sizeof *j);
-    j->counts = wfi_sys_knows_children();
-}
-
-const char *wfi_jail_begin(const wfi_jail *j) {
-    (void)j;
-    return NULL;
-}
-
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    (void)j;
-    (void)tree;
-    (void)own;
-    (void)empty;
-    return NULL;
-}
-
-const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    (void)j;
-    (void)tree;
-    (void)own;
-    return NULL;
-}
-
-void wfi_jail_part(const wfi_jail *j) {
-    (void)j;
-}
-
-void wfi_jail_reads_only(void) {
-}
-
-void wfi_jail_shut(void) {
-}
-
-#endif
-
-/* ---- in words ---- */
-
-static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
-    size_t n = strlen(out), m = strlen(text);
-    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
-}
-
-/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
-static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    if ((j->holds & WF_HOLDS_SPACES) == 0) {
-        jail_say(out, "; no namespaces: .git and .wf may be written");
-        return;
-    }
-    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
-                            : "; own namespaces: .git and .wf read-only, ");
-    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
-}
-
-static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
-    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
-    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
-        jail_say(out, "; processes bounded by a cgroup");
-    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
-        jail_say(out, "; processes bounded by RLIMIT_NPROC");
-    } else {
-        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
-        jail_say(out, spaces ? ", and all ended at one blow"
-                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
-    }
-}
-
-void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
-    out[0] = '\0';
-    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
-                  : j->frozen                      ? "no Landlock: devices may be written"
-                                                   : "no Landlock: commands may write wherever you may");
-    jail_say_spaces(j, out);
-    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say_bound(j, out);
-}
-
-/* ==== end src/port/jail.c ==== */
-
-/* ==== begin src/port/child.h ==== */
-
-/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
- * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
- * starts them, watches over them and cleans up behind them, see program.h.
- *
- * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
- *
- * Invariants:
- *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
- *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
- *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
- *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
- *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
- *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
- *      keeps its place until it is reaped.
- *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
- *      none of our descriptors but `keep`.
- *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
-#ifndef WFI_CHILD_H
-#define WFI_CHILD_H
-
-
-#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
-#define WFI_CHILD_MAX  64
-
-typedef struct wfi_child_job {
-    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
-    void *arg;              /* copied with the whole process */
-    int keep;               /* a descriptor that the child needs, or -1 */
-    char *out;              /* cap bytes, the owner's until wfi_child_release */
-    size_t cap;
-    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
-    uint32_t cpu_s;    /* processor seconds; 0: no limit */
-    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
-    bool programs;     /* run is about to call wfi_program_run */
-    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
-} wfi_child_job;
-
-typedef enum wfi_child_state {
-    WFI_CHILD_FREE = 0,
-    WFI_CHILD_RUNNING,
-    WFI_CHILD_DRAINED,
-    WFI_CHILD_DONE
-} wfi_child_state;
-
-typedef struct wfi_child {
-    wfi_child_state state;
-    long pid;
-    int fd; /* reading end of its output, or -1 */
-    char *out;
-    size_t cap, len;
-    uint64_t deadline; /* of the next signal */
-    int signal;        /* the last one sent, or 0 */
-    bool timed_out;    /* its deadline passed while it ran */
-    bool overflow;     /* it wrote more than cap bytes */
-    bool given_up;     /* nobody waits for it */
-    bool programs;
-    int status; /* as waitpid says; -1: somebody else reaped it */
-} wfi_child;
-
-typedef struct wfi_children {
-    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
-    wfi_child at[WFI_CHILD_MAX];
-} wfi_children;
-
-WFI void wfi_children_init(wfi_children *cs, uint32_t count);
-/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
-WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
-/* Reads, kills and reaps whatever is due. */
-WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
-/* Frees the place of a child that is DONE, or gives it up. */
-WFI void wfi_child_release(wfi_children *cs, uint32_t place);
-/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
-/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
-WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
-WFI void wfi_children_close(wfi_children *cs);
-
-#endif
-
-/* ==== end src/port/child.h ==== */
-
-/* ==== begin src/port/child.c ==== */
-
-/* child: see child.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sys/prctl.h>
-#endif
-
-#define CHILD_GRACE_MS 500u
-#define CHILD_END_MS   12000u /* for one that runs programs to end them */
-#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
-#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
-#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
-
-void wfi_children_init(wfi_children *cs, uint32_t count) {
-    memset(cs, 0, sizeof *cs);
-    cs->count = count;
-    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
-        cs->at[i].fd = -1;
-}
-
-/* ---- in the child ---- */
-
-static void child_default_signals(void) {
-    struct sigaction sa;
-    sigset_t none;
-    memset(&sa, 0, sizeof sa);
-    sa.sa_handler = SIG_DFL;
-    for (int s = 1; s < NSIG; s++)
-        sigaction(s, &sa, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void child_close_from(int first) {
-#if WFI_LINUX && defined(SYS_close_range)
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
-#endif
-    long max = sysconf(_SC_OPEN_MAX);
-    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
-        close(fd);
-}
-
-/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
- * what they take themselves. */
-static void child_limits(const wfi_child_job *job) {
-    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
-    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
-    if (!job->reads_only) return;
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
-    wfi_jail_reads_only();
-}
-
-/* One that runs programs outlives its parent for as long as it takes to end them. */
-static void child_bind(const wfi_child_job *job, long parent) {
-    if (job->programs) return;
-#if WFI_LINUX
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
-}
-
-/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
-static bool child_keep(int fd) {
-    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
-    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
-}
-
-static void child_main(const wfi_child_job *job, int out, long parent) {
-    setpgid(0, 0);
-    child_default_signals();
-    child_bind(job, parent);
-    if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
-    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
-    child_limits(job);
-    job->run(job->arg);
-    _exit(0);
-}
-
-/* ---- starting ---- */
-
-/* All signals wait while the child still has the parent's handlers. */
-static pid_t child_fork(const wfi_child_job *job, int out) {
-    sigset_t all, old;
-    long parent = (long)getpid();
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
-    if (pid == 0) child_main(job, out, parent);
-    int saved = errno;
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    errno = saved;
-    return pid;
-}
-
-wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
-    uint32_t i = 0;
-    int fds[2];
-    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
-        i++;
-    if (i == cs->count) return WF_AGAIN;
-    if (!wfi_sys_pipe(fds)) return WF_E_IO;
-    pid_t pid = child_fork(job, fds[1]);
-    int saved = errno;
-    wfi_sys_close(&fds[1]);
-    if (pid < 0) {
-        wfi_sys_close(&fds[0]);
-        errno = saved;
-        return WF_E_IO;
-    }
-    setpgid(pid, pid); /* the child does the same: whoever comes first */
-    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
-    c.programs = job->programs;
-    c.cap = job->cap;
-    c.deadline = job->deadline;
-    cs->at[i] = c;
-    *place = i;
-    return WF_OK;
-}
-
-/* ---- supervising ---- */
-
-static void child_signal(wfi_child *c, int signal, uint64_t again) {
-    kill((pid_t)-c->pid, signal);
-    c->signal = signal;
-    c->deadline = again;
-}
-
-/* Nobody listens any more: one that runs programs ends them, and itself. */
-static void child_deafen(wfi_child *c, uint64_t now) {
-    wfi_sys_close(&c->fd);
-    c->state = WFI_CHILD_DRAINED;
-    c->deadline = now + CHILD_END_MS;
-}
-
-static void child_overdue(wfi_child *c, uint64_t now) {
-    if (now < c->deadline) return;
-    if (c->programs && c->fd >= 0) {
-        c->timed_out = true;
-        child_deafen(c, now);
-    } else if (c->signal == 0 && !c->programs) {
-        c->timed_out = true;
-        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
-    } else {
-        child_signal(c, SIGKILL, UINT64_MAX);
-    }
-}
-
-/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
-static bool child_read_once(wfi_child *c) {
-    char aside;
-    bool full = c->len == c->cap || c->given_up;
-    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
-    if (n < 0) return errno == EINTR;
-    if (n == 0) {
-        wfi_sys_close(&c->fd);
-        c->state = WFI_CHILD_DRAINED;
-        return false;
-    }
-    if (!full) {
-        c->len += (size_t)n;
-        return true;
-    }
-    c->overflow = true;
-    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
-    wfi_sys_close(&c->fd);
-    c->state = WFI_CHILD_DRAINED;
-    return false;
-}
-
-static void child_reap(wfi_child *c) {
-    int status = 0;
-    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
-    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
-    c->status = pid > 0 ? status : -1;
-    wfi_sys_close(&c->fd);
-    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
-}
-
-void wfi_children_pump(wfi_children *cs, uint64_t now) {
-    for (uint32_t i = 0; i < cs->count; i++) {
-        wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
-            if (!child_read_once(c)) break;
-        child_overdue(c, now);
-        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
-        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
-    }
-}
-
-void wfi_child_release(wfi_children *cs, uint32_t place) {
-    wfi_child *c = &cs->at[place];
-    c->given_up = true;
-    c->out = NULL;
-    if (c->state == WFI_CHILD_DONE) {
-        c->state = WFI_CHILD_FREE;
-    } else if (c->state != WFI_CHILD_FREE) {
-        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
-        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
-        child_reap(c);
-    }
-}
-
-uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
-    uint64_t due = UINT64_MAX;
-    for (uint32_t i = 0; i < cs->count; i++) {
-        const wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
-        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
-        if (next < due) due = next;
-    }
-    return due;
-}
-
-uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < cs->count; i++)
-        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
-    return n;
-}
-
-void wfi_children_close(wfi_children *cs) {
-    for (uint32_t i = 0; i < cs->count; i++)
-        wfi_child_release(cs, i);
-    while (wfi_children_due(cs, 0) != UINT64_MAX) {
-        wfi_children_pump(cs, wfi_sys_now_ms());
-        poll(NULL, 0, CHILD_REAP_MS);
-    }
-}
-
-/* ==== end src/port/child.c ==== */
-
-/* ==== begin src/port/scratch.h ==== */
-
-/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
- * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
-#ifndef WFI_SCRATCH_H
-#define WFI_SCRATCH_H
-
-
-#define WFI_SCRATCH_PATH 512 /* bytes of the longest path in it that we name */
-
-typedef struct wfi_scratch {
-    int fd; /* -1: there is none */
-    char path[WFI_SCRATCH_PATH];
-} wfi_scratch;
-
-/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
-WFI bool wfi_scratch_make(wfi_scratch *s);
-/* path and "/" and name. */
-WFI void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]);
-/* Nobody may be at work in it any more. */
-WFI void wfi_scratch_remove(wfi_scratch *s);
-
-#endif
-
-/* ==== end src/port/scratch.h ==== */
-
-/* ==== begin src/port/scratch.c ==== */
-
-/* scratch: see scratch.h. A tree is removed without walking down: what is a directory within a directory moves up to the top,
- * until nothing but the top is left. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h> /* renameat */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define SCRATCH_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
-#define SCRATCH_PASSES 1000000u /* over the top, each of which makes it smaller */
-#define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
-    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
-}
-
-static bool scratch_choose(wfi_scratch *s) {
-    const char *base = getenv("TMPDIR");
-    uint64_t number;
-    if (base == NULL || base[0] != '/') base = "/tmp";
-    size_t n = strlen(base);
-    errno = ENAMETOOLONG;
-    if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(s->path, base, n);
-    memcpy(s->path + n, "/wf-", 4);
-    wfi_sys_hex(number, s->path + n + 4, 16);
-    return true;
-}
-
-bool wfi_scratch_make(wfi_scratch *s) {
-    s->fd = -1;
-    if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
-    s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
-    if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
-        return true;
-    int saved = errno;
-    wfi_scratch_remove(s);
-    errno = saved;
-    return false;
-}
-
-/* ---- removal ---- */
-
-typedef struct scratch_pass {
-    int top, dir; /* what is in dir is removed or moves to the top */
-    uint64_t moved;
-    bool progress;
-} scratch_pass;
-
-/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
- * tell the two apart say so.) */
-static bool scratch_open_up(int dir, const char *name) {
-    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
-    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
-}
-
-/* A directory moves only if we may write to it. */
-static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
-    scratch_pass *p = ctx;
-    char to[18] = "~";
-    (void)type;
-    if (unlinkat(p->dir, name, 0) == 0) return true;
-    scratch_open_up(p->dir, name);
-    do
-        wfi_sys_hex(p->moved++, to + 1, 16);
-    while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
-    return true;
-}
-
-static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
-    uint64_t room[512];
-    scratch_pass *p = ctx;
-    (void)type;
-    if (unlinkat(p->top, name, 0) == 0) {
-        p->progress = true;
-        return true;
-    }
-    p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0) return true;
-    fchmod(p->dir, 0700);
-    wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
-    wfi_sys_close(&p->dir);
-    if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
-    return true;
-}
-
-void wfi_scratch_remove(wfi_scratch *s) {
-    uint64_t room[512];
-    scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
-    if (s->fd >= 0) fchmod(s->fd, 0700);
-    for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
-        p.progress = false;
-        lseek(s->fd, 0, SEEK_SET);
-        wfi_entries(s->fd, room, sizeof room, scratch_clear, &p);
-    }
-    wfi_sys_close(&s->fd);
-    rmdir(s->path);
-}
-
-/* ==== end src/port/scratch.c ==== */
-
-/* ==== begin src/port/program.h ==== */
-
-/* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
- * and cleans up behind it. Blocking, and without malloc, stdio or threads.
- *
- * Invariants:
- *   1. When wfi_program_run returns, no process that descends from the program is left: the child is their reaper (subreaper, or
- *      first of a PID namespace), whatever they do (daemons, double forks, new sessions). One case is weak: neither a
- *      cgroup nor namespaces. Then processes are ended one by one, and a fork bomb can outrun that. At a timeout
- *      they get SIGTERM and PROGRAM_GRACE_MS later SIGKILL; what the program leaves behind when it ends by itself is
- *      treated likewise, with less patience. (A process that the kernel cannot end, waiting for a disk, is given up after PROGRAM_GIVE_UP_MS; where
- *      nobody tells who descends from whom, without /proc and namespaces, only the program's process group is reached.)
- *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
- *      one SIGTERM comes first, as at a timeout.
- *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
- *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
- *      session (agents of keys, display, bus).
- *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
- *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
-#ifndef WFI_PROGRAM_H
-#define WFI_PROGRAM_H
-
-
-#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
-
-/* Head and tail of a stream. */
-typedef struct wfi_gather {
-    char *buf;
-    size_t cap;
-    uint64_t total; /* bytes that came */
-} wfi_gather;
-
-typedef struct wfi_program {
-    const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
-    const char *const *env;    /* NULL-terminated "NAME=value" that go before all others, unfiltered; or NULL */
-    const wfi_jail *jail;      /* NULL: runs as the user would, with their HOME and session, yet without secrets */
-    const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
-    int tree_fd;               /* and the same, open */
-    const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
-    const char *dir;           /* the absolute path of the directory where it starts */
-    wf_str input;
-    wfi_gather out, err; /* err.cap 0: both go to out, in their order */
-    uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
-} wfi_program;
-
-typedef struct wfi_program_end {
-    const char *failed; /* what could not be done, so that nothing ran; or NULL */
-    int error;          /* the errno of that */
-    int code;           /* exit code, or 128 and the signal's number */
-    int signal;         /* that ended it, or 0 */
-    bool timed_out;
-    bool crowded;  /* ended for having too many processes */
-    bool left;     /* it left processes behind, which were ended */
-    bool survived; /* ... but for some that could not be */
-    char
-        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
-} wfi_program_end;
-
-WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
-
-/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
- * between them. */
-WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
-
-#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
-
-#endif
-
-/* ==== end src/port/program.h ==== */
-
-/* ==== begin src/port/program.c ==== */
-
-/* program: see program.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sys/prctl.h>
-#endif
-
-#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
-#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
-#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
-#define PROGRAM_GIVE_UP_MS 10000u
-#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
-#define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_BROOD      16384u /* descendants reached at a time */
-#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16     /* of one stream between two looks around */
-#define PROGRAM_CHUNK      65536u
-#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
-#define PROGRAM_FILES      1024u
-#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
-#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
-
-extern char **environ;
-
-typedef struct program_run {
-    wfi_program *p;
-    wfi_program_end *end;
-    wfi_scratch scratch;
-    wfi_cgroup group;
-    wfi_guard_seen guard[WFI_GUARDS];
-    const char **env;
-    size_t env_size;  /* bytes of its pages */
-    int in, out, err; /* our ends */
-    int failed;       /* tells why the program could not be started */
-    int news[2];      /* a byte for each SIGCHLD */
-    int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
-    size_t fed;       /* bytes of the input */
-    pid_t pid;
-    bool finds;       /* whoever descends from it; else we reach its process group only */
-    bool ended;       /* the program itself */
-    uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
-    uint64_t give_up, count_at;
-    char *chunk;
-    uint32_t *brood;
-    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
-} program_run;
-
-/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
-
-static void program_gather(wfi_gather *g, const char *from, size_t n) {
-    size_t head = g->cap / 2, ring = g->cap - head;
-    for (size_t done = 0; done < n;) {
-        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
-        size_t room = (g->total < head ? head : g->cap) - at;
-        size_t take = n - done < room ? n - done : room;
-        memcpy(g->buf + at, from + done, take);
-        g->total += take;
-        done += take;
-    }
-}
-
-static void program_reverse(char *from, char *to) {
-    while (from < --to) {
-        char c = *from;
-        *from++ = *to;
-        *to = c;
-    }
-}
-
-uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
-    size_t half = g->cap / 2, ring = g->cap - half;
-    *tail = wf_str_of(NULL, 0);
-    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
-    if (g->total <= g->cap) return 0;
-    size_t start = (size_t)((g->total - half) % ring);
-    char *at = g->buf + half, *end = g->buf + g->cap;
-    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
-    program_reverse(at + start, end);
-    program_reverse(at, end);
-    head->len = half;
-    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
-        at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
-    for (size_t back = 1; back <= 4 && back <= half; back++) {
-        uint8_t c = (uint8_t)g->buf[half - back];
-        if ((c & 0xc0) == 0x80) continue;
-        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (whole > back) head->len = half - back;
-        break;
-    }
-    *tail = wf_str_of(at, (size_t)(end - at));
-    return g->total - head->len - tail->len;
-}
-
-/* ---- its environment ---- */
-
-/* Whether the text has the word in it, case aside. */
-static bool program_has(const char *text, size_t len, const char *word) {
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(text + i, word, n) == 0) return true;
-    return false;
-}
-
-/* Whether the name's last word, or all of it, is this one. */
-static bool program_name_ends(const char *name, size_t len, const char *word) {
-    size_t n = strlen(word);
-    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
-    return len == n || name[len - n - 1] == '_';
-}
-
-/* scheme://user:password@host */
-static bool program_has_login(const char *value) {
-    const char *host = strstr(value, "://");
-    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
-}
-
-/* What keys look like, and settings that have one in them. */
-static bool program_is_secret_value(const char *value) {
-    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
-                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
-    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
-                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
-    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
-        if (program_has(value, n, parts[i])) return true;
-    return program_has_login(value);
-}
-
-bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
-                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
-    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
-                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
-    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (program_has(name, len, parts[i])) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (program_name_ends(name, len, ends[i])) return true;
-    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
-    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
-}
-
-/* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
-static bool program_is_session(const char *name, size_t len) {
-    static const char *const names[] = {"SSH_AUTH_SOCK",
-                                        "SSH_AGENT_PID",
-                                        "GPG_AGENT_INFO",
-                                        "DBUS_SESSION_BUS_ADDRESS",
-                                        "DISPLAY",
-                                        "XAUTHORITY",
-                                        "WAYLAND_DISPLAY",
-                                        "TMUX",
-                                        "STY",
-                                        "BASH_ENV",
-                                        "ENV",
-                                        "TMP",
-                                        "TEMP"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
-}
-
-/* The variable among the first n, or NULL. */
-static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
-    for (size_t i = 0; i < n; i++)
-        if (strncmp(env[i], name, len) == 0 && env[i][len] == '=') return env[i] + len + 1;
-    return NULL;
-}
-
-static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
-    char path[WFI_SCRATCH_PATH];
-    size_t len = strlen(name);
-    if (program_getenv(r->env, *n, name, len) != NULL) return;
-    wfi_scratch_name(&r->scratch, dir, path);
-    memcpy(out, name, len);
-    out[len] = '=';
-    strcpy(out + len + 1, path);
-    r->env[(*n)++] = out;
-}
-
-/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
- * in the HOME that commands do not see. */
-static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
-                                          "GIT_CONFIG_VALUE_0=*"};
-#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
-
-static bool program_environment(program_run *r) {
-    size_t most = 3 + PROGRAM_GIT, n = 0;
-    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
-        most++;
-    for (char **e = environ; e != NULL && *e != NULL; e++)
-        most++;
-    r->env_size = most * sizeof *r->env;
-    r->env = wfi_sys_pages(r->env_size); /* zeroed: it ends by itself */
-    if (r->env == NULL) return false;
-    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
-        r->env[n++] = *e;
-    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
-    if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
-    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
-               getenv("GIT_CONFIG_COUNT") != NULL;
-    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
-        r->env[n++] = program_git[i];
-    size_t set = n;
-    for (char **e = environ; e != NULL && *e != NULL; e++) {
-        size_t len = strcspn(*e, "=");
-        if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
-        if (wf_posix_is_secret(*e, len, *e + len + 1)) continue;
-        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
-    }
-    return true;
-}
-
-/* ---- becoming the program ---- */
-
-static uint64_t program_number(const char *text) {
-    uint64_t n = 0;
-    while (*text >= '0' && *text <= '9')
-        n = n * 10 + (uint64_t)(*text++ - '0');
-    return n;
-}
-
-/* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
- * the user has. */
-static uint64_t program_most(void) {
-    char text[128];
-    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    wfi_sys_close(&fd);
-    text[n > 0 ? n : 0] = '\0';
-    const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
-}
-
-static bool program_must_count(const wfi_program *p) {
-    return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
-}
-
-static void program_limits(const wfi_program *p) {
-    uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
-    struct rlimit files;
-    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
-    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
-    if (p->jail == NULL) return;
-    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
-        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
-#if defined(RLIMIT_NPROC)
-    if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
-#endif
-}
-
-/* Descriptors 0 to 2 from these; all others close with exec. */
-static bool program_streams(int in, int out, int err) {
-    return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
-}
-
-static bool program_is_there(const char *path, int fd) {
-    struct stat a, b;
-    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
-    errno = ESTALE;
-    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
-}
-
-/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
-static const char *program_mounts(const program_run *r) {
-    const wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    wfi_scratch_name(&r->scratch, "empty", empty);
-    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
-    if (failed != NULL) return failed;
-    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
-    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
-}
-
-static const char *program_settle(const program_run *r, int in, int out, int err) {
-    const wfi_program *p = r->p;
-    const char *failed = NULL;
-    signal(SIGPIPE, SIG_DFL);
-    signal(SIGTERM, SIG_DFL);
-    if (setsid() < 0) return "begin a session";
-    if (!program_streams(in, out, err)) return "connect its streams";
-#if WFI_LINUX
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
-    if (p->jail != NULL) wfi_jail_part(p->jail);
-    if (p->jail != NULL) failed = program_mounts(r);
-    if (failed != NULL) return failed;
-    if (chdir(p->dir) != 0) return "enter its directory";
-    program_limits(p);
-    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
-}
-
-/* execvpe, which may call malloc. Returns with errno. */
-static void program_exec(char *const *argv, char *const *env, const char *path) {
-    char file[4096];
-    size_t m = strlen(argv[0]);
-    int error = ENOENT;
-    if (strchr(argv[0], '/') != NULL) {
-        execve(argv[0], argv, env);
-        return;
-    }
-    for (const char *at = path; m > 0; at++) {
-        size_t n = strcspn(at, ":");
-        if (n > 0 && n + m + 2 <= sizeof file) {
-            memcpy(file, at, n);
-            file[n] = '/';
-            memcpy(file + n + 1, argv[0], m + 1);
-            execve(file, argv, env);
-            if (errno != ENOENT && errno != ENOTDIR) error = errno;
-        }
-        at += n;
-        if (*at == '\0') break;
-    }
-    errno = error;
-}
-
-typedef struct program_failure {
-    const char *failed; /* of constants only: the same address on both sides */
-    int error;
-} program_failure;
-
-static void program_child(const program_run *r, int in, int out, int err, int failed) {
-    union { /* exec promises not to change them */
-        const char *const *from;
-        char *const *to;
-    } argv = {r->p->argv}, env = {r->env};
-    program_failure f = {program_settle(r, in, out, err), 0};
-    if (f.failed == NULL) {
-        size_t n = 0;
-        while (r->env[n] != NULL)
-            n++;
-        const char *path = program_getenv(r->env, n, "PATH", 4);
-        program_exec(argv.to, env.to, path != NULL ? path : PROGRAM_PATH);
-        f.failed = WFI_PROGRAM_EXEC;
-    }
-    f.error = errno;
-    if (write(failed, &f, sizeof f) < 0) _exit(126);
-    _exit(127);
-}
-
-/* ---- starting ---- */
-
-static void program_on_child(int number) {
-    int saved = errno;
-    (void)number;
-    if (write(PROGRAM_NEWS, "", 1) < 0) errno = 0; /* full: there is news already */
-    errno = saved;
-}
-
-static bool program_catch(int news) {
-    struct sigaction sa;
-    memset(&sa, 0, sizeof sa);
-    sa.sa_handler = program_on_child;
-    sigemptyset(&sa.sa_mask);
-    signal(SIGPIPE, SIG_IGN);
-#if WFI_LINUX
-    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
-#endif
-    if (dup2(news, PROGRAM_NEWS) < 0 || fcntl(PROGRAM_NEWS, F_SETFD, FD_CLOEXEC) != 0) return false;
-    return fcntl(news, F_SETFL, O_NONBLOCK) == 0 && sigaction(SIGCHLD, &sa, NULL) == 0;
-}
-
-static bool program_fail(program_run *r, const char *failed) {
-    r->end->error = errno;
-    r->end->failed = failed;
-    return false;
-}
-
-/* What must be there before the program: its place in the jail, its environment. */
-static bool program_prepare(program_run *r) {
-    wfi_program *p = r->p;
-    if (p->jail != NULL) {
-        const char *failed = wfi_jail_begin(p->jail);
-        if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
-        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
-            return program_fail(r, "make a cgroup for it");
-        wfi_guard_look(p->tree_fd, r->guard);
-    }
-    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
-    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
-    r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
-    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
-    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
-    return true;
-}
-
-/* A pipe for its stdin: our end is the one that does not block. */
-static bool program_pipe_in(int fds[2]) {
-    return wfi_sys_pipe(fds) && fcntl(fds[0], F_SETFL, 0) == 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0;
-}
-
-typedef struct program_ends {
-    int in[2], out[2], err[2], failed[2];
-} program_ends;
-
-/* NULL, or what could not be done. */
-static const char *program_pipes(const wfi_program *p, program_ends *e) {
-    bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
-    if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
-    if (good && p->input.len > 0) good = program_pipe_in(e->in);
-    if (!good) return "make its pipes";
-    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
-    return e->in[0] >= 0 ? NULL : "open /dev/null";
-}
-
-static bool program_start(program_run *r) {
-    program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
-    const char *failed = program_pipes(r->p, &e);
-    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
-        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
-    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
-    if (failed != NULL) program_fail(r, failed);
-    if (failed == NULL && r->pid == 0)
-        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
-    wfi_sys_close(&e.in[0]);
-    wfi_sys_close(&e.out[1]);
-    wfi_sys_close(&e.err[1]);
-    wfi_sys_close(&e.failed[1]);
-    r->in = e.in[1];
-    r->out = e.out[0];
-    r->err = e.err[0];
-    r->failed = e.failed[0];
-    return r->end->failed == NULL;
-}
-
-/* ---- its descendants ---- */
-
-#if WFI_LINUX
-/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
- * one that was a descendant's a moment ago is nobody else's yet. */
-typedef struct program_brood {
-    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
-    uint32_t count;
-    int dir; /* /proc/PID/task */
-    int signal;
-} program_brood;
-
-static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char room[WFI_SYS_DECIMAL];
-    strcpy(out, "/proc/");
-    strcat(out, wfi_sys_decimal(pid, room));
-    strcat(out, rest);
-}
-
-/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
-static size_t program_brood_add(program_brood *b, const char *text) {
-    const char *at = text, *space;
-    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
-        b->pid[b->count] = (uint32_t)program_number(at);
-        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
-        b->count++;
-        at = space + 1;
-    }
-    return (size_t)(at - text);
-}
-
-/* The children that one thread made. */
-static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
-    program_brood *b = ctx;
-    char path[64], text[4096];
-    size_t kept = 0;
-    ssize_t n;
-    (void)type;
-    if (strlen(name) > 20) return true;
-    strcpy(path, name);
-    strcat(path, "/children");
-    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
-        text[kept + (size_t)n] = '\0';
-        size_t taken = program_brood_add(b, text);
-        kept += (size_t)n - taken;
-        memmove(text, text + taken, kept);
-    }
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static void program_brood_of(program_brood *b, uint32_t pid) {
-    uint64_t room[256];
-    char path[64];
-    program_proc(path, pid, "/task");
-    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
-    wfi_sys_close(&b->dir);
-}
-
-/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    char self[16] = "";
-    program_brood b = {.pid = r->brood, .signal = number};
-    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
-    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
-        program_brood_of(&b, b.pid[i]);
-    return b.count;
-}
-
-/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static uint32_t program_ask(const program_run *r, int number) {
-    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
-    for (uint32_t n = count; n > 0; n--)
-        kill((pid_t)r->brood[n - 1], number);
-    return count;
-}
-
-/* First of a PID namespace, we reach all that is in it, at one blow. */
-static void program_signal(const program_run *r, int number) {
-    if (r->p->jail != NULL && r->p->jail->spaces != 0)
-        kill(-1, number);
-    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
-        kill(-r->pid, number);
-}
-#else
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    (void)r;
-    (void)most;
-    (void)number;
-    return 0;
-}
-
-static void program_signal(const program_run *r, int number) {
-    if (!r->ended) kill(-r->pid, number);
-}
-#endif
-
-/* ---- watching ---- */
-
-static void program_ended(program_run *r, int status) {
-    r->ended = true;
-    if (WIFSIGNALED(status)) r->end->signal = WTERMSIG(status);
-    r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-}
-
-/* Where its descendants are not to be found, its group goes while its number is still held. */
-static void program_before_reaping(program_run *r) {
-    siginfo_t info;
-    if (r->ended || r->finds) return;
-    memset(&info, 0, sizeof info);
-    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
-        kill(-r->pid, SIGKILL);
-}
-
-/* Takes in whoever has ended; false: nobody is left. */
-static bool program_reap(program_run *r) {
-    for (;;) {
-        int status = 0;
-        program_before_reaping(r);
-        pid_t pid = waitpid(-1, &status, WNOHANG);
-        if (pid == 0) return true;
-        if (pid == r->pid && (WIFEXITED(status) || WIFSIGNALED(status))) program_ended(r, status);
-        if (pid < 0 && errno != EINTR) return false;
-    }
-}
-
-static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
-    if (grace > 0) program_signal(r, SIGTERM);
-    r->kill_at = now + grace;
-    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
-}
-
-/* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
- * gets the time for that; if it is being asked already, that goes on. */
-static void program_abandon(program_run *r) {
-    bool own = r->p->jail == NULL;
-    if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
-}
-
-static void program_look(program_run *r, uint64_t now) {
-    if (r->kill_at == UINT64_MAX && r->ended) {
-        r->end->left = true;
-        program_stop(r, now, PROGRAM_LEFT_MS);
-    } else if (r->kill_at == UINT64_MAX && now >= r->p->deadline) {
-        r->end->timed_out = true;
-        program_stop(r, now, PROGRAM_GRACE_MS);
-    }
-    if (now >= r->count_at && program_must_count(r->p)) {
-        r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
-            r->end->crowded = true;
-            program_stop(r, now, 0);
-        }
-    }
-    if (now < r->kill_at) return;
-    wfi_cgroup_freeze(&r->group);
-    program_signal(r, SIGKILL);
-    r->kill_at = now + PROGRAM_AGAIN_MS;
-}
-
-static int program_timeout(const program_run *r, uint64_t now) {
-    uint64_t due = r->kill_at < UINT64_MAX ? r->kill_at : r->p->deadline;
-    if (program_must_count(r->p) && r->count_at < due) due = r->count_at;
-    if (due <= now) return 0;
-    return due - now < 60000 ? (int)(due - now) : 60000;
-}
-
-/* One turn at a stream; false: nothing more for now. */
-static bool program_read(program_run *r, int *fd, wfi_gather *g) {
-    ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
-    if (n < 0) return errno == EINTR;
-    if (n == 0) wfi_sys_close(fd);
-    program_gather(g, r->chunk, (size_t)n);
-    return n > 0;
-}
-
-static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
-    for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
-        if (!program_read(r, fd, g)) return;
-}
-
-static void program_feed(program_run *r) {
-    wf_str left = wf_str_of(r->p->input.ptr + r->fed, r->p->input.len - r->fed);
-    ssize_t n = write(r->in, left.ptr, left.len);
-    if (n > 0) r->fed += (size_t)n;
-    if (r->fed == r->p->input.len || (n < 0 && errno != EAGAIN && errno != EINTR)) wfi_sys_close(&r->in);
-}
-
-/* Sleeps until something is to be done, and does what the streams want. */
-static void program_wait(program_run *r, uint64_t now) {
-    char news[64];
-    struct pollfd fds[5] = {{.fd = r->news[0], .events = POLLIN},
-                            {.fd = r->reader}, /* an error there: nobody listens */
-                            {.fd = r->out, .events = POLLIN},
-                            {.fd = r->err, .events = POLLIN},
-                            {.fd = r->in, .events = POLLOUT}};
-    if (poll(fds, 5, program_timeout(r, now)) <= 0) return;
-    if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
-    if (fds[1].revents != 0) {
-        r->reader = -1;
-        program_abandon(r); /* `now` was before we slept */
-    }
-    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
-    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
-    if (fds[4].revents != 0) program_feed(r);
-}
-
-static void program_watch(program_run *r) {
-    r->kill_at = r->give_up = UINT64_MAX;
-    while (program_reap(r)) {
-        uint64_t now = wfi_sys_now_ms();
-        r->end->survived = now >= r->give_up;
-        if (r->end->survived) return;
-        program_look(r, now);
-        program_wait(r, now);
-    }
-}
-
-/* All writers are gone: what they wrote is in the pipes. */
-static void program_drain(program_run *r) {
-    program_failure f;
-    program_read_some(r, &r->out, &r->p->out);
-    program_read_some(r, &r->err, &r->p->err);
-    if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
-    r->end->failed = f.failed;
-    r->end->error = f.error;
-}
-
-void wfi_program_run(wfi_program *p, wfi_program_end *end) {
-    program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
-    r.scratch.fd = -1;
-    memset(end, 0, sizeof *end);
-    signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
-    if (program_prepare(&r) && program_start(&r)) {
-        program_watch(&r);
-        program_drain(&r);
-        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
-    }
-    wfi_cgroup_remove(&r.group);
-    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
-    wfi_sys_pages_end(r.env, r.env_size);
-    wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
-    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
-    wfi_sys_close(&r.in);
-    wfi_sys_close(&r.out);
-    wfi_sys_close(&r.err);
-    wfi_sys_close(&r.failed);
-    signal(SIGCHLD, SIG_DFL);
-    close(PROGRAM_NEWS);
-    wfi_sys_close(&r.news[0]);
-    wfi_sys_close(&r.news[1]);
-}
-
-/* ==== end src/port/program.c ==== */
-
-/* ==== begin src/port/work.h ==== */
+/* ==== begin src/port/tools/tool.h ==== */
 
 /* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
  * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c, write.c and shell.c hold
@@ -16845,9 +18462,9 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 
 #endif
 
-/* ==== end src/port/work.h ==== */
+/* ==== end src/port/tools/tool.h ==== */
 
-/* ==== begin src/port/work.c ==== */
+/* ==== begin src/port/tools/tool.c ==== */
 
 /* work: see work.h. Output, input, errors and lines for the tools. */
 #ifndef _GNU_SOURCE
@@ -17076,9 +18693,9 @@ bool wfi_lines_next(wfi_lines *l) {
     return true;
 }
 
-/* ==== end src/port/work.c ==== */
+/* ==== end src/port/tools/tool.c ==== */
 
-/* ==== begin src/port/read.c ==== */
+/* ==== begin src/port/tools/read.c ==== */
 
 /* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
  * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
@@ -17298,9 +18915,9 @@ void wfi_work_read(wfi_work *w) {
     close(fd);
 }
 
-/* ==== end src/port/read.c ==== */
+/* ==== end src/port/tools/read.c ==== */
 
-/* ==== begin src/port/find.c ==== */
+/* ==== begin src/port/tools/find.c ==== */
 
 /* find: the tools that look through the tree: grep and glob for models, files for scripts. They run in a child; their
  * order is that of the paths' bytes, so the same tree gives the same answer. */
@@ -17718,9 +19335,9 @@ void wfi_work_grep(wfi_work *w) {
     if (!w->is_error) find_grep_foot(f);
 }
 
-/* ==== end src/port/find.c ==== */
+/* ==== end src/port/tools/find.c ==== */
 
-/* ==== begin src/port/write.c ==== */
+/* ==== begin src/port/tools/write.c ==== */
 
 /* write: the tools that change files, write and edit.
  *
@@ -18266,9 +19883,9 @@ void wfi_work_edit(wfi_work *w) {
     if (write_store(w, &f, text)) write_edit_answer(&e, &f, text);
 }
 
-/* ==== end src/port/write.c ==== */
+/* ==== end src/port/tools/write.c ==== */
 
-/* ==== begin src/port/shell.c ==== */
+/* ==== begin src/port/tools/command.c ==== */
 
 /* shell: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what it printed, how it ended. */
 #ifndef _GNU_SOURCE
@@ -18588,9 +20205,9 @@ void wfi_work_exec(wfi_work *w) {
         shell_answer(w, &p, &end);
 }
 
-/* ==== end src/port/shell.c ==== */
+/* ==== end src/port/tools/command.c ==== */
 
-/* ==== begin src/port/tools.h ==== */
+/* ==== begin src/port/tools/tools.h ==== */
 
 /* tools: the platform's tool ops. A ticket goes FREE -> WAITING (for a place among its kind of children) -> RUNNING ->
  * DONE -> FREE, or straight to DONE when the work is small.
@@ -18667,9 +20284,9 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 
 #endif
 
-/* ==== end src/port/tools.h ==== */
+/* ==== end src/port/tools/tools.h ==== */
 
-/* ==== begin src/port/tools.c ==== */
+/* ==== begin src/port/tools/tools.c ==== */
 
 /* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
  *
@@ -19214,9 +20831,9 @@ const wf_tool_ops *wfi_tools_ops(void) {
     return &ops;
 }
 
-/* ==== end src/port/tools.c ==== */
+/* ==== end src/port/tools/tools.c ==== */
 
-/* ==== begin src/port/spec.h ==== */
+/* ==== begin src/port/exec/spec.h ==== */
 
 /* spec: what a model that is a program reads and says, as texts: a request of the Messages API in, the spec out; what the program
  * printed in, a reply of that API out. No I/O, no state, no memory of its own.
@@ -19268,9 +20885,9 @@ WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *answer
 
 #endif
 
-/* ==== end src/port/spec.h ==== */
+/* ==== end src/port/exec/spec.h ==== */
 
-/* ==== begin src/port/spec.c ==== */
+/* ==== begin src/port/exec/spec.c ==== */
 
 /* spec: see spec.h. */
 #include <string.h>
@@ -19548,9 +21165,9 @@ WFI void wfi_spec_reply(wf_json_out *o, wf_str request, const wfi_spoken *a) {
     wf_json_finish(o);
 }
 
-/* ==== end src/port/spec.c ==== */
+/* ==== end src/port/exec/spec.c ==== */
 
-/* ==== begin src/port/worker.h ==== */
+/* ==== begin src/port/exec/worker.h ==== */
 
 /* worker: models that are programs, "exec:COMMAND" (wf_posix_workers). A request becomes a spec, JSON for the program's stdin;
  * what it prints becomes a reply of the Messages API; so an agent of this kind is like any other to the core. `wf help agent`
@@ -19590,9 +21207,9 @@ WFI const wf_model_ops *wfi_workers_ops(void); /* their ctx is the wfi_workers *
 
 #endif
 
-/* ==== end src/port/worker.h ==== */
+/* ==== end src/port/exec/worker.h ==== */
 
-/* ==== begin src/port/worker.c ==== */
+/* ==== begin src/port/exec/worker.c ==== */
 
 /* worker: see worker.h. A child reports what became of its program: a worker_report, then what stdout and stderr brought. */
 #ifndef _GNU_SOURCE
@@ -20072,1526 +21689,7 @@ void wfi_workers_close(wfi_workers *w) {
     wfi_children_close(&w->children);
 }
 
-/* ==== end src/port/worker.c ==== */
-
-/* ==== begin src/port/logfile.h ==== */
-
-/* logfile: the log as a file. Opening, locking, naming, reading, writing, syncing.
- *
- * A sync of a quick disk takes less time than handing it to another thread and back, and costs half as much: it is done in place.
- * One that took longer than WFI_LOGFILE_QUICK_US sends the next to a helper thread, until that sees a quick one.
- *
- * Invariants:
- *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
- *      same process cannot open it twice either.
- *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
- *      answers WF_OK only after the directory is on disk as well.
- *   3. An existing file is never replaced.
- *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
- *      `named` is the thread's while a sync runs, and the caller's otherwise.
- *   5. After a failed sync every further one fails. */
-#ifndef WFI_LOGFILE_H
-#define WFI_LOGFILE_H
-
-#include <pthread.h>
-
-#ifndef WFI
-#define WFI extern
-#endif
-
-#define WFI_LOGFILE_QUICK_US 1000u
-#define WFI_LOGFILE_NAME     256 /* bytes of a file name, with its terminator */
-
-typedef enum wfi_logfile_state {
-    WFI_SYNC_IDLE = 0,
-    WFI_SYNC_ASKED,  /* handed to the thread */
-    WFI_SYNC_DONE,   /* the thread's answer waits in `failed` */
-    WFI_SYNC_FAILED, /* for good */
-    WFI_SYNC_QUIT    /* the thread is to end */
-} wfi_logfile_state;
-
-typedef struct wfi_logfile {
-    const char *path; /* as the caller named it; NULL: temporary */
-    wf_posix_mode mode;
-    bool no_sync;
-    bool named; /* the file has its name, or needs none */
-    int fd, dir;
-    int wake; /* a byte written here ends the caller's wait */
-    char *error;
-    size_t error_size;
-    bool slow;     /* the last sync was not quick */
-    bool threaded; /* the thread was started */
-    pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t cond;
-    wfi_logfile_state state;
-    int failed;                  /* errno of the last sync */
-    char name[WFI_LOGFILE_NAME]; /* in dir */
-    char temp[WFI_LOGFILE_NAME]; /* likewise, until named */
-} wfi_logfile;
-
-/* error: where sentences go; wake: see above. */
-WFI wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size);
-WFI void wfi_logfile_close(wfi_logfile *f);
-WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
-
-#endif
-
-/* ==== end src/port/logfile.h ==== */
-
-/* ==== begin src/port/logfile.c ==== */
-
-/* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
- * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
- * fork at any moment finds no lock of ours held that the child could want. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/file.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
-#include <time.h>
-#include <unistd.h>
-
-#define LOGFILE_IO_MAX     ((size_t)1 << 30) /* of one read or write; the caller asks again for the rest */
-#define LOGFILE_LOCK_TRIES 20                /* 10 ms apart */
-#define LOGFILE_TEMP_TRIES 16
-
-/* ---- errors ---- */
-
-static wf_status logfile_say(wfi_logfile *f, wf_status status, const char *what, const char *why) {
-    const char *path = f->path != NULL ? f->path : "the temporary log";
-    snprintf(f->error, f->error_size, "cannot %s %s: %s", what, path, why);
-    return status;
-}
-
-static wf_status logfile_fail(wfi_logfile *f, const char *what, int error) {
-    return logfile_say(f, WF_E_IO, what, strerror(error));
-}
-
-/* ---- opening ---- */
-
-/* Splits path into an open directory and a name in it. */
-static wf_status logfile_locate(wfi_logfile *f) {
-    const char *slash = strrchr(f->path, '/');
-    const char *name = slash != NULL ? slash + 1 : f->path;
-    size_t length = strlen(name);
-    size_t head = (size_t)(name - f->path);
-    char dir[4096] = ".";
-    if (length == 0) return logfile_say(f, WF_E_CONFIG, "open", "the path names a directory, not a file");
-    if (length >= sizeof f->name || head >= sizeof dir) return logfile_fail(f, "open", ENAMETOOLONG);
-    memcpy(f->name, name, length + 1);
-    if (head > 0) {
-        memcpy(dir, f->path, head);
-        dir[head] = '\0';
-    }
-    f->dir = wfi_sys_high(open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (f->dir >= 0) return WF_OK;
-    return errno == ENOENT ? logfile_say(f, WF_E_NOT_FOUND, "open", "its directory does not exist")
-                           : logfile_fail(f, "open", errno);
-}
-
-/* Opens a fresh file BASE.tmp-XXXXXXXX in dir and leaves its name in f->temp. */
-static int logfile_make(wfi_logfile *f, const char *base) {
-    for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
-        uint32_t r;
-        if (!wfi_sys_random(&r, sizeof r)) return -1;
-        int n = snprintf(f->temp, sizeof f->temp, "%s.tmp-%08x", base, (unsigned)r);
-        if (n < 0 || (size_t)n >= sizeof f->temp) {
-            errno = ENAMETOOLONG;
-            return -1;
-        }
-        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
-        if (fd >= 0 || errno != EEXIST) return wfi_sys_high(fd);
-    }
-    return -1;
-}
-
-static wf_status logfile_create(wfi_logfile *f) {
-    struct stat st;
-    wf_status status = logfile_locate(f);
-    if (status != WF_OK) return status;
-    if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
-        return logfile_say(f, WF_E_IO, "create", "it exists already; resume it, or name another file");
-    f->fd = logfile_make(f, f->name);
-    return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
-}
-
-/* Where there is no folder for temporary files, as in a container with nothing but the program: one in memory. */
-static int logfile_in_memory(void) {
-#if WFI_LINUX
-    return wfi_sys_high(memfd_create("wf", MFD_CLOEXEC));
-#else
-    errno = ENOENT;
-    return -1;
-#endif
-}
-
-static wf_status logfile_temporary(wfi_logfile *f) {
-    const char *where = getenv("TMPDIR");
-    bool given = where != NULL && where[0] != '\0';
-    if (!given) where = "/tmp";
-    f->dir = wfi_sys_high(open(where, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    if (f->dir < 0 && errno == ENOENT && !given) {
-        f->fd = logfile_in_memory();
-        f->named = f->fd >= 0;
-        return f->named ? WF_OK : logfile_fail(f, "create", errno);
-    }
-    if (f->dir >= 0) f->fd = logfile_make(f, "wf");
-    if (f->fd < 0) return logfile_fail(f, "create", errno);
-    f->named = unlinkat(f->dir, f->temp, 0) == 0;
-    return f->named ? WF_OK : logfile_fail(f, "unlink", errno);
-}
-
-static wf_status logfile_existing(wfi_logfile *f) {
-    struct stat st;
-    int access = f->mode == WF_POSIX_READ ? O_RDONLY : O_RDWR;
-    wf_status status = logfile_locate(f);
-    if (status != WF_OK) return status;
-    f->named = true;
-    /* Links are followed: a log may live on another disk. O_NONBLOCK keeps a FIFO from holding us up. */
-    f->fd = wfi_sys_high(openat(f->dir, f->name, access | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-    if (f->fd < 0 && errno == ENOENT) return logfile_say(f, WF_E_NOT_FOUND, "open", "there is no such file");
-    if (f->fd < 0 || fstat(f->fd, &st) != 0) return logfile_fail(f, "open", errno);
-    if (!S_ISREG(st.st_mode)) return logfile_say(f, WF_E_IO, "open", "it is not a regular file");
-    return WF_OK;
-}
-
-static int logfile_try_lock(int fd) {
-#if WFI_LINUX && defined(F_OFD_SETLK)
-    struct flock l;
-    memset(&l, 0, sizeof l);
-    l.l_type = F_WRLCK;
-    l.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
-    if (errno != EINVAL) return errno;
-#endif
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-}
-
-/* A killed process may leave a child that has not yet noticed and holds the lock for some milliseconds: hence tries. */
-static wf_status logfile_lock(wfi_logfile *f) {
-    int error = 0;
-    bool taken = false;
-    for (int i = 0; i < LOGFILE_LOCK_TRIES; i++) {
-        error = logfile_try_lock(f->fd);
-        if (error == 0) return WF_OK;
-        taken = error == EAGAIN || error == EACCES;
-        if (!taken && error != EINTR) break;
-        struct timespec pause = {0, 10 * 1000 * 1000};
-        nanosleep(&pause, NULL);
-    }
-    if (taken) return logfile_say(f, WF_E_BUSY, "lock", "another run is writing it; let it end, or name another log");
-    return logfile_fail(f, "lock", error);
-}
-
-static wf_status logfile_open_mode(wfi_logfile *f) {
-    switch (f->mode) {
-    case WF_POSIX_TEMPORARY:
-        return logfile_temporary(f);
-    case WF_POSIX_CREATE:
-        return logfile_create(f);
-    default:
-        return logfile_existing(f);
-    }
-}
-
-wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size) {
-    memset(f, 0, sizeof *f);
-    f->path = config->log;
-    f->mode = config->mode;
-    f->no_sync = config->no_sync || config->mode == WF_POSIX_TEMPORARY;
-    f->fd = f->dir = -1;
-    f->wake = wake;
-    f->error = error;
-    f->error_size = error_size;
-    pthread_mutex_init(&f->mutex, NULL);
-    pthread_cond_init(&f->cond, NULL);
-    wf_status status = logfile_open_mode(f);
-    if (status == WF_OK && f->mode != WF_POSIX_READ) status = logfile_lock(f);
-    if (status != WF_OK) wfi_logfile_close(f);
-    return status;
-}
-
-/* ---- naming and syncing ---- */
-
-/* Gives the file its name unless that is taken. Renaming is one step; linking serves where it is not offered. */
-static int logfile_rename(const wfi_logfile *f) {
-#if WFI_LINUX && defined(SYS_renameat2)
-    const unsigned no_replace = 1; /* RENAME_NOREPLACE */
-    if (syscall(SYS_renameat2, f->dir, f->temp, f->dir, f->name, no_replace) == 0) return 0;
-    if (errno != ENOSYS && errno != EINVAL && errno != EPERM) return errno;
-#endif
-    if (linkat(f->dir, f->temp, f->dir, f->name, 0) != 0) return errno;
-    return unlinkat(f->dir, f->temp, 0) == 0 ? 0 : errno;
-}
-
-static int logfile_fsync(int fd) {
-    int r;
-    do
-        r = fsync(fd);
-    while (r != 0 && errno == EINTR);
-    return r == 0 ? 0 : errno;
-}
-
-static int logfile_fdatasync(int fd) {
-#if WFI_LINUX
-    int r;
-    do
-        r = fdatasync(fd);
-    while (r != 0 && errno == EINTR);
-    return r == 0 ? 0 : errno;
-#else
-    return logfile_fsync(fd);
-#endif
-}
-
-/* Makes the file's bytes durable and, the first time, its name. Answers an errno. */
-static int logfile_flush(wfi_logfile *f) {
-    int error = f->no_sync ? 0 : logfile_fdatasync(f->fd);
-    if (error != 0 || f->named) return error;
-    error = logfile_rename(f);
-    if (error != 0) return error;
-    f->named = true;
-    return f->no_sync ? 0 : logfile_fsync(f->dir);
-}
-
-static uint64_t logfile_now_us(void) {
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000u + (uint64_t)t.tv_nsec / 1000u;
-}
-
-static void *logfile_thread(void *arg) {
-    wfi_logfile *f = arg;
-    pthread_mutex_lock(&f->mutex);
-    while (f->state != WFI_SYNC_QUIT) {
-        if (f->state != WFI_SYNC_ASKED) {
-            pthread_cond_wait(&f->cond, &f->mutex);
-            continue;
-        }
-        pthread_mutex_unlock(&f->mutex);
-        uint64_t begun = logfile_now_us();
-        int error = logfile_flush(f);
-        uint64_t took = logfile_now_us() - begun;
-        pthread_mutex_lock(&f->mutex);
-        f->failed = error;
-        f->slow = took > WFI_LOGFILE_QUICK_US;
-        f->state = WFI_SYNC_DONE;
-        pthread_cond_broadcast(&f->cond);
-        ssize_t ignored = write(f->wake, "", 1); /* a full pipe wakes as well */
-        (void)ignored;
-    }
-    pthread_mutex_unlock(&f->mutex);
-    return NULL;
-}
-
-/* Signals are the embedder's: none of them is to be handled on our thread. */
-static int logfile_start_thread(wfi_logfile *f) {
-    sigset_t all, old;
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &old);
-    int error = pthread_create(&f->thread, NULL, logfile_thread, f);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
-    f->threaded = error == 0;
-    return error;
-}
-
-static wf_status logfile_sync_failed(wfi_logfile *f) {
-    f->state = WFI_SYNC_FAILED;
-    if (f->failed == EEXIST) return logfile_say(f, WF_E_IO, "create", "another file took its name meanwhile");
-    return logfile_fail(f, "sync", f->failed);
-}
-
-static wf_status logfile_sync_locked(wfi_logfile *f) {
-    switch (f->state) {
-    case WFI_SYNC_IDLE:
-        f->state = WFI_SYNC_ASKED;
-        pthread_cond_broadcast(&f->cond);
-        return WF_AGAIN;
-    case WFI_SYNC_ASKED:
-        return WF_AGAIN;
-    case WFI_SYNC_DONE:
-        if (f->failed != 0) return logfile_sync_failed(f);
-        f->state = WFI_SYNC_IDLE;
-        return WF_OK;
-    default:
-        return logfile_sync_failed(f);
-    }
-}
-
-/* In place. */
-static wf_status logfile_sync_here(wfi_logfile *f) {
-    uint64_t begun = logfile_now_us();
-    if (f->failed == 0) f->failed = logfile_flush(f);
-    f->slow = !f->no_sync && logfile_now_us() - begun > WFI_LOGFILE_QUICK_US;
-    return f->failed == 0 ? WF_OK : logfile_sync_failed(f);
-}
-
-static wf_status logfile_sync(void *ctx) {
-    wfi_logfile *f = ctx;
-    if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
-    pthread_mutex_lock(&f->mutex);
-    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
-    pthread_mutex_unlock(&f->mutex);
-    if (here) return logfile_sync_here(f);
-    if (!f->threaded) {
-        int error = logfile_start_thread(f);
-        if (error != 0) return logfile_fail(f, "start a thread to sync", error);
-    }
-    pthread_mutex_lock(&f->mutex);
-    wf_status status = logfile_sync_locked(f);
-    pthread_mutex_unlock(&f->mutex);
-    return status;
-}
-
-void wfi_logfile_close(wfi_logfile *f) {
-    if (f->threaded) {
-        pthread_mutex_lock(&f->mutex);
-        while (f->state == WFI_SYNC_ASKED)
-            pthread_cond_wait(&f->cond, &f->mutex);
-        f->state = WFI_SYNC_QUIT;
-        pthread_cond_broadcast(&f->cond);
-        pthread_mutex_unlock(&f->mutex);
-        pthread_join(f->thread, NULL);
-        f->threaded = false;
-    }
-    if (!f->named && f->fd >= 0) unlinkat(f->dir, f->temp, 0);
-    wfi_sys_close(&f->fd);
-    wfi_sys_close(&f->dir);
-    pthread_cond_destroy(&f->cond);
-    pthread_mutex_destroy(&f->mutex);
-}
-
-/* ---- bytes ---- */
-
-static wf_status logfile_size(void *ctx, uint64_t *out) {
-    wfi_logfile *f = ctx;
-    struct stat st;
-    if (fstat(f->fd, &st) != 0) return logfile_fail(f, "measure", errno);
-    *out = (uint64_t)st.st_size;
-    return WF_OK;
-}
-
-static wf_status logfile_read(void *ctx, uint64_t at, void *buf, size_t n, size_t *got) {
-    wfi_logfile *f = ctx;
-    ssize_t r;
-    *got = 0;
-    if (at > INT64_MAX) return WF_END;
-    do
-        r = pread(f->fd, buf, n < LOGFILE_IO_MAX ? n : LOGFILE_IO_MAX, (off_t)at);
-    while (r < 0 && errno == EINTR);
-    if (r < 0) return logfile_fail(f, "read", errno);
-    *got = (size_t)r;
-    return r == 0 ? WF_END : WF_OK;
-}
-
-static wf_status logfile_write(void *ctx, uint64_t at, const void *buf, size_t n, size_t *put) {
-    wfi_logfile *f = ctx;
-    ssize_t r;
-    *put = 0;
-    if (at > INT64_MAX) return logfile_fail(f, "write", EFBIG);
-    do
-        r = pwrite(f->fd, buf, n < LOGFILE_IO_MAX ? n : LOGFILE_IO_MAX, (off_t)at);
-    while (r < 0 && errno == EINTR);
-    if (r <= 0) return logfile_fail(f, "write", r < 0 ? errno : ENOSPC);
-    *put = (size_t)r;
-    return WF_OK;
-}
-
-static wf_status logfile_cut(void *ctx, uint64_t size) {
-    wfi_logfile *f = ctx;
-    int r;
-    if (size > INT64_MAX) return logfile_fail(f, "cut", EFBIG);
-    do
-        r = ftruncate(f->fd, (off_t)size);
-    while (r != 0 && errno == EINTR);
-    return r == 0 ? WF_OK : logfile_fail(f, "cut", errno);
-}
-
-const wf_log_ops *wfi_logfile_ops(void) {
-    static const wf_log_ops ops = {logfile_size, logfile_read, logfile_write, logfile_sync, logfile_cut};
-    return &ops;
-}
-
-/* ==== end src/port/logfile.c ==== */
-
-/* ==== begin src/port/lookup.h ==== */
-
-/* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
- *
- * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
- * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
- *
- * Why a child and not a thread: getaddrinfo has no limit and cannot be broken off. A thread stuck in it would outlive
- * wf_posix_close, or hold it up; it would take memory from the program's malloc, and be inside it when the tools fork. A child is
- * killed at its deadline or when nobody waits for it any longer, and what a name service does to it dies with it.
- *
- * Why that child may allocate, which child.h forbids in general: what forbids it are locks of libc that another thread held at
- * the fork. Our only other thread syncs the log: it takes a mutex of ours and else makes plain system calls, so it holds no lock
- * that getaddrinfo could want. The lock of malloc itself is looked after by fork in glibc, musl (from 1.2.2) and the BSDs. If
- * threads of the embedder resolve names by themselves, a child can at worst inherit a held lock and wait for it: it is killed
- * at its deadline, and the connection fails with an error that says so. This process is never touched.
- *
- * Invariants:
- *   1. A host with users is not replaced: its addresses stay as they are while anybody tries them.
- *   2. There is one look-up for a name at a time, however many wait for it.
- *   3. WAITING and RUNNING hosts have users; the child of a host that nobody waits for is killed.
- *   4. Answers are served for keep_ms, failures for LOOKUP_RETRY_MS, so that a crowd of retries asks once a second. */
-#ifndef WFI_LOOKUP_H
-#define WFI_LOOKUP_H
-
-
-#define WFI_LOOKUP_NAME      254 /* bytes of a name, with its terminator */
-#define WFI_LOOKUP_ADDRESSES 16  /* of one host; what is more is not tried */
-#define WFI_LOOKUP_CHILDREN  8   /* look-ups at a time; what is more waits */
-
-typedef struct wfi_address {
-    uint8_t bytes[16]; /* IPv4: the first four */
-    uint32_t scope;    /* IPv6: the interface of a link-local address */
-    uint32_t six;      /* 1: IPv6 */
-} wfi_address;
-
-/* What the child says. Families alternate, beginning with the one that the system prefers. */
-typedef struct wfi_lookup_answer {
-    int32_t code;  /* of getaddrinfo */
-    int32_t error; /* errno, if the code says so */
-    uint32_t count;
-    wfi_address at[WFI_LOOKUP_ADDRESSES];
-} wfi_lookup_answer;
-
-typedef enum wfi_host_state {
-    WFI_HOST_FREE = 0,
-    WFI_HOST_WAITING, /* for a place among the children */
-    WFI_HOST_RUNNING,
-    WFI_HOST_FOUND, /* answer holds at least one address */
-    WFI_HOST_FAILED /* reason says why */
-} wfi_host_state;
-
-typedef struct wfi_host {
-    wfi_host_state state;
-    uint32_t users;
-    uint32_t place; /* of its child */
-    uint64_t until; /* when what is known is too old */
-    wfi_lookup_answer answer;
-    bool has_worked;
-    wfi_address worked; /* the address that answered last */
-    char name[WFI_LOOKUP_NAME];
-    char reason[72];
-} wfi_host;
-
-typedef struct wfi_lookup {
-    wfi_host *host;
-    uint32_t hosts;
-    uint32_t open;          /* hosts that are WAITING or RUNNING */
-    uint32_t limit_ms;      /* longest look-up */
-    uint32_t keep_ms;       /* how long an answer serves */
-    void (*run)(void *arg); /* in the child, with the host; tests put others here */
-    wfi_children children;
-} wfi_lookup;
-
-WFI size_t wfi_lookup_size(uint32_t hosts); /* bytes of the table */
-WFI void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts);
-/* Finds a host, or begins to look it up; its user until wfi_lookup_release. WF_E_CONFIG: this is no name;
- * WF_E_IO: all places of the table are in use. */
-WFI wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host);
-WFI void wfi_lookup_release(wfi_lookup *l, uint32_t host);
-/* Goes on with what is under way; true: a look-up has ended. */
-WFI bool wfi_lookup_pump(wfi_lookup *l, uint64_t now);
-WFI uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now); /* as wfi_children_due */
-WFI uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds);     /* at most WFI_LOOKUP_CHILDREN */
-WFI void wfi_lookup_close(wfi_lookup *l);
-
-#endif
-
-/* ==== end src/port/lookup.h ==== */
-
-/* ==== begin src/port/lookup.c ==== */
-
-/* lookup: see lookup.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <arpa/inet.h>
-#include <errno.h>
-#include <netdb.h>
-#include <netinet/in.h>
-#include <stdio.h>
-#include <string.h>
-#include <strings.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#define LOOKUP_MS       20000u
-#define LOOKUP_KEEP_MS  60000u
-#define LOOKUP_RETRY_MS 1000u
-#define LOOKUP_CPU_S    10u
-
-/* ---- in the child ---- */
-
-static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
-    wfi_address a;
-    memset(&a, 0, sizeof a);
-    if (info->ai_family == AF_INET6) {
-        struct sockaddr_in6 six;
-        memcpy(&six, info->ai_addr, sizeof six);
-        memcpy(a.bytes, &six.sin6_addr, sizeof a.bytes);
-        a.scope = six.sin6_scope_id;
-        a.six = 1;
-    } else {
-        struct sockaddr_in four;
-        memcpy(&four, info->ai_addr, sizeof four);
-        memcpy(a.bytes, &four.sin_addr, sizeof four.sin_addr);
-    }
-    for (uint32_t i = 0; i < out->count; i++)
-        if (memcmp(&out->at[i], &a, sizeof a) == 0) return;
-    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
-}
-
-static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
-    while (info != NULL && info->ai_family != family)
-        info = info->ai_next;
-    return info;
-}
-
-/* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
-    const int family[2] = {AF_INET6, AF_INET};
-    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
-    int turn = list != NULL && list->ai_family == AF_INET;
-    while (next[0] != NULL || next[1] != NULL) {
-        if (next[turn] == NULL) turn = 1 - turn;
-        lookup_add(out, next[turn]);
-        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
-        turn = 1 - turn;
-    }
-}
-
-/* The answer is shorter than what a pipe takes in one piece. */
-static void lookup_run(void *arg) {
-    const wfi_host *h = arg;
-    struct addrinfo hints, *list = NULL;
-    wfi_lookup_answer answer;
-    memset(&hints, 0, sizeof hints);
-    memset(&answer, 0, sizeof answer);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
-    answer.error = errno;
-    if (answer.code == 0) lookup_alternate(list, &answer);
-    ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
-    (void)ignored;
-}
-
-/* ---- what needs no child ---- */
-
-static bool lookup_digits(wfi_host *h) {
-    wfi_address *a = &h->answer.at[0];
-    a->six = inet_pton(AF_INET6, h->name, a->bytes) == 1;
-    if (a->six == 0 && inet_pton(AF_INET, h->name, a->bytes) != 1) return false;
-    h->answer.count = 1;
-    return true;
-}
-
-static bool lookup_localhost(wfi_host *h) {
-    static const char local[] = "localhost";
-    const size_t length = sizeof local - 1;
-    size_t n = strlen(h->name);
-    if (n > 0 && h->name[n - 1] == '.') n--;
-    if (n < length || strncasecmp(h->name + n - length, local, length) != 0) return false;
-    if (n > length && h->name[n - length - 1] != '.') return false;
-    h->answer.at[0].six = 1;
-    h->answer.at[0].bytes[15] = 1;
-    h->answer.at[1].bytes[0] = 127;
-    h->answer.at[1].bytes[3] = 1;
-    h->answer.count = 2;
-    return true;
-}
-
-/* ---- the table ---- */
-
-size_t wfi_lookup_size(uint32_t hosts) {
-    return hosts * sizeof(wfi_host);
-}
-
-void wfi_lookup_init(wfi_lookup *l, void *table, uint32_t hosts) {
-    memset(l, 0, sizeof *l);
-    memset(table, 0, wfi_lookup_size(hosts));
-    l->host = table;
-    l->hosts = hosts;
-    l->limit_ms = LOOKUP_MS;
-    l->keep_ms = LOOKUP_KEEP_MS;
-    l->run = lookup_run;
-    wfi_children_init(&l->children, WFI_LOOKUP_CHILDREN);
-}
-
-static bool lookup_open(const wfi_host *h) {
-    return h->state == WFI_HOST_WAITING || h->state == WFI_HOST_RUNNING;
-}
-
-static bool lookup_named(const wfi_host *h, wf_str name) {
-    return h->state != WFI_HOST_FREE && strlen(h->name) == name.len && strncasecmp(h->name, name.ptr, name.len) == 0;
-}
-
-/* Of the hosts that nobody uses a free one, or the oldest. `old`, the same name's, is best if nobody uses it. */
-static wfi_host *lookup_place(wfi_lookup *l, wfi_host *old) {
-    wfi_host *best = NULL;
-    if (old != NULL && old->users == 0) return old;
-    for (uint32_t i = 0; i < l->hosts; i++) {
-        wfi_host *h = &l->host[i];
-        if (h->users > 0) continue;
-        if (best == NULL || h->until < best->until) best = h;
-    }
-    return best;
-}
-
-static void lookup_end(wfi_lookup *l, wfi_host *h, wfi_host_state state, uint64_t until) {
-    if (lookup_open(h)) l->open--;
-    h->state = state;
-    h->until = until;
-}
-
-static void lookup_fail(wfi_lookup *l, wfi_host *h, uint64_t now, const char *reason) {
-    snprintf(h->reason, sizeof h->reason, "%s", reason);
-    lookup_end(l, h, WFI_HOST_FAILED, now + LOOKUP_RETRY_MS);
-}
-
-static void lookup_start(wfi_lookup *l, wfi_host *h, uint64_t now) {
-    wfi_child_job job = {.run = l->run, .arg = h, .keep = -1, .cpu_s = LOOKUP_CPU_S, .reads_only = true};
-    job.out = (char *)&h->answer;
-    job.cap = sizeof h->answer;
-    job.deadline = now + l->limit_ms;
-    wf_status status = wfi_child_start(&l->children, &job, &h->place);
-    if (status == WF_OK) {
-        h->state = WFI_HOST_RUNNING;
-    } else if (status != WF_AGAIN) {
-        char reason[sizeof h->reason];
-        snprintf(reason, sizeof reason, "there is no process to be had for it: %s", strerror(errno));
-        lookup_fail(l, h, now, reason);
-    }
-}
-
-static void lookup_begin(wfi_lookup *l, wfi_host *h, wf_str name, uint64_t now) {
-    memcpy(h->name, name.ptr, name.len);
-    h->name[name.len] = '\0';
-    memset(&h->answer, 0, sizeof h->answer);
-    h->state = WFI_HOST_WAITING;
-    l->open++;
-    if (lookup_digits(h) || lookup_localhost(h))
-        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
-    else
-        lookup_start(l, h, now);
-}
-
-/* No more than what keeps a name in one piece: what may be in a host's name is for the name service to say. */
-static bool lookup_valid(wf_str name) {
-    if (name.len == 0 || name.len >= WFI_LOOKUP_NAME) return false;
-    for (size_t i = 0; i < name.len; i++)
-        if ((unsigned char)name.ptr[i] <= ' ' || name.ptr[i] == 127) return false;
-    return true;
-}
-
-wf_status wfi_lookup_get(wfi_lookup *l, wf_str name, uint64_t now, uint32_t *host) {
-    wfi_host *old = NULL;
-    if (!lookup_valid(name)) return WF_E_CONFIG;
-    for (uint32_t i = 0; i < l->hosts; i++) {
-        wfi_host *h = &l->host[i];
-        if (!lookup_named(h, name)) continue;
-        if (lookup_open(h) || now < h->until) {
-            h->users++;
-            *host = i;
-            return WF_OK;
-        }
-        old = h;
-    }
-    wfi_host *h = lookup_place(l, old);
-    if (h == NULL) return WF_E_IO;
-    h->has_worked = old != NULL && old->has_worked;
-    if (h->has_worked && h != old) h->worked = old->worked;
-    lookup_begin(l, h, name, now);
-    h->users = 1;
-    *host = (uint32_t)(h - l->host);
-    return WF_OK;
-}
-
-void wfi_lookup_release(wfi_lookup *l, uint32_t host) {
-    wfi_host *h = &l->host[host];
-    h->users--;
-    if (h->users > 0 || !lookup_open(h)) return;
-    if (h->state == WFI_HOST_RUNNING) wfi_child_release(&l->children, h->place);
-    lookup_end(l, h, WFI_HOST_FREE, 0);
-}
-
-/* ---- answers ---- */
-
-static void lookup_take(wfi_lookup *l, wfi_host *h, uint64_t now) {
-    wfi_child *c = &l->children.at[h->place];
-    const wfi_lookup_answer *a = &h->answer;
-    bool whole = c->len == sizeof *a, late = c->timed_out;
-    wfi_child_release(&l->children, h->place);
-    if (whole && a->code == 0 && a->count > 0)
-        lookup_end(l, h, WFI_HOST_FOUND, now + l->keep_ms);
-    else if (whole && a->code == 0)
-        lookup_fail(l, h, now, "it has no address");
-    else if (whole && a->code == EAI_SYSTEM)
-        lookup_fail(l, h, now, strerror(a->error));
-    else if (whole)
-        lookup_fail(l, h, now, gai_strerror(a->code));
-    else
-        lookup_fail(l, h, now, late ? "no name server has answered in time" : "its process ended without an answer");
-}
-
-bool wfi_lookup_pump(wfi_lookup *l, uint64_t now) {
-    uint32_t before = l->open;
-    wfi_children_pump(&l->children, now);
-    if (before == 0) return false;
-    for (uint32_t i = 0; i < l->hosts; i++) {
-        wfi_host *h = &l->host[i];
-        if (h->state == WFI_HOST_RUNNING && l->children.at[h->place].state == WFI_CHILD_DONE) lookup_take(l, h, now);
-    }
-    for (uint32_t i = 0; i < l->hosts; i++) /* in the places that have become free */
-        if (l->host[i].state == WFI_HOST_WAITING) lookup_start(l, &l->host[i], now);
-    return l->open < before;
-}
-
-uint64_t wfi_lookup_due(const wfi_lookup *l, uint64_t now) {
-    return wfi_children_due(&l->children, now);
-}
-
-uint32_t wfi_lookup_fds(const wfi_lookup *l, int *fds) {
-    return wfi_children_fds(&l->children, fds);
-}
-
-void wfi_lookup_close(wfi_lookup *l) {
-    wfi_children_close(&l->children);
-}
-
-/* ==== end src/port/lookup.c ==== */
-
-/* ==== begin src/port/net.h ==== */
-
-/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
- *
- * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
- *
- * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
- * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
- * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
- *
- * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
- * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
- * EAGAIN, or has moved less than asked for: whatever comes later makes a new edge. Elsewhere (WFI_PLAIN_POSIX) the same flags
- * rise from poll, asked for those sides alone that somebody waits for.
- *
- * Invariants:
- *   1. Nothing here blocks. No call allocates.
- *   2. Every descriptor is close-on-exec, at least 3, and in exactly one attempt; an OPEN connection has one attempt, its socket.
- *   3. Each socket has a serial of its own, which events carry: an event of one that is gone is passed over, however late it
- *      comes (a forked child keeps a closed socket alive for a moment).
- *   4. A side that answered AGAIN is wanted, and a wanted side that may move bytes puts its connection into the ready queue,
- *      where each stands at most once. No more than that is named, but for connections that have just opened or failed.
- *   5. After a hang-up was seen the reading side stays up: there will be no edge for an end of stream that was announced.
- *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
- *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
- *      far more often than there is something to see.
- *   8. `due` is never later than the first timer of a CONNECTING connection. */
-#ifndef WFI_NET_H
-#define WFI_NET_H
-
-
-struct pollfd;
-
-#define WFI_NET_CONNS    4096 /* at most */
-#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
-
-typedef enum wfi_conn_state {
-    WFI_CONN_CLOSED = 0,
-    WFI_CONN_CONNECTING,
-    WFI_CONN_OPEN,
-    WFI_CONN_FAILED /* error says why */
-} wfi_conn_state;
-
-typedef struct wfi_attempt {
-    int fd;
-    uint32_t serial;
-    uint32_t address; /* number in the host's answer */
-} wfi_attempt;
-
-typedef struct wfi_conn {
-    uint8_t state; /* wfi_conn_state */
-    bool can_read, can_write;
-    bool want_read, want_write;
-    bool hung_up;
-    bool queued;
-    uint8_t attempts; /* in use below, the oldest first */
-    uint16_t tried;   /* a bit for each address */
-    uint16_t port;
-    int failed; /* errno of the last attempt that failed */
-    uint32_t host;
-    wfi_attempt attempt[WFI_NET_ATTEMPTS];
-    uint32_t previous, next; /* in `connecting` */
-    uint32_t after;          /* in the ready queue */
-    uint64_t limit;          /* of connecting */
-    uint64_t again;          /* next attempt */
-    char peer[64];           /* host:port, for messages; a long host is cut */
-    char error[200];
-} wfi_conn;
-
-typedef struct wfi_net {
-    wfi_conn *conn;
-    uint32_t conns;
-    int epoll; /* -1: poll instead */
-    uint32_t serial;
-    uint32_t connecting; /* first of the list */
-    uint32_t ready_first, ready_last;
-    uint64_t due;
-    bool news;                                    /* a wait has seen that sockets have some */
-    uint64_t gathered;                            /* when they were last looked at */
-    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
-    wfi_lookup lookup;
-} wfi_net;
-
-WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
-/* NULL with errno: the system has no epoll descriptor left. */
-WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
-WFI void wfi_net_close(wfi_net *n);
-WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
-/* Whether `ready` would name a connection without looking at sockets. */
-WFI bool wfi_net_have_news(const wfi_net *n);
-/* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
-/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
-WFI uint32_t wfi_net_fds_max(uint32_t conns);
-WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
-/* The same descriptors after the wait. */
-WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
-
-#endif
-
-/* ==== end src/port/net.h ==== */
-
-/* ==== begin src/port/net.c ==== */
-
-/* net: see net.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
-#include <errno.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <poll.h>
-#include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sys/epoll.h>
-#endif
-
-#define NET_ALIGN       ((size_t)16)
-#define NET_NONE        UINT32_MAX
-#define NET_CONNECT_MS  30000u
-#define NET_ATTEMPT_MS  250u
-#define NET_PATIENCE_MS 2000u
-#define NET_KEEPIDLE_S  60 /* below what middleboxes forget after */
-#define NET_HOSTS_MIN   8u
-#define NET_HOSTS_MAX   64u
-#define NET_BATCH       64 /* events taken at a time */
-#define NET_HOST_SHOWN  54 /* bytes of a host's name in messages */
-#if defined(MSG_NOSIGNAL)
-#define NET_SEND_FLAGS MSG_NOSIGNAL
-#else
-#define NET_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
-#endif
-
-enum { NET_IN = 1, NET_OUT = 2, NET_HANG_UP = 4, NET_ERROR = 8 }; /* what an event says */
-
-/* ---- queues ---- */
-
-static void net_queue(wfi_net *n, wfi_conn *c) {
-    uint32_t index = (uint32_t)(c - n->conn);
-    if (c->queued) return;
-    c->queued = true;
-    c->after = NET_NONE;
-    if (n->ready_first == NET_NONE)
-        n->ready_first = index;
-    else
-        n->conn[n->ready_last].after = index;
-    n->ready_last = index;
-}
-
-static uint32_t net_unqueue(wfi_net *n) {
-    uint32_t index = n->ready_first;
-    n->ready_first = n->conn[index].after;
-    n->conn[index].queued = false;
-    return index;
-}
-
-static void net_list(wfi_net *n, wfi_conn *c) {
-    c->previous = NET_NONE;
-    c->next = n->connecting;
-    n->connecting = (uint32_t)(c - n->conn);
-    if (c->next != NET_NONE) n->conn[c->next].previous = n->connecting;
-}
-
-static void net_unlist(wfi_net *n, const wfi_conn *c) {
-    if (c->previous != NET_NONE)
-        n->conn[c->previous].next = c->next;
-    else
-        n->connecting = c->next;
-    if (c->next != NET_NONE) n->conn[c->next].previous = c->previous;
-}
-
-/* ---- failing ---- */
-
-static void net_drop(wfi_conn *c, uint32_t k) {
-    close(c->attempt[k].fd);
-    c->attempts--;
-    for (; k < c->attempts; k++)
-        c->attempt[k] = c->attempt[k + 1];
-}
-
-/* Out of the state it is in, with nothing left open. */
-static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
-    while (c->attempts > 0)
-        net_drop(c, c->attempts - 1u);
-    if (c->state == WFI_CONN_CONNECTING) {
-        wfi_lookup_release(&n->lookup, c->host);
-        net_unlist(n, c);
-        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
-    }
-    c->state = (uint8_t)state;
-}
-
-static const char *net_hint(int error) {
-    switch (error) {
-    case ECONNREFUSED:
-        return "; is the server running?";
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-        return "; is the network up?";
-    case ETIMEDOUT:
-        return "; does a firewall stand between?";
-    case EMFILE:
-    case ENFILE:
-        return "; raise the limit of open files (ulimit -n)";
-    case EACCES:
-    case EPERM:
-        return "; does a firewall or a sandbox forbid it?";
-    default:
-        return "";
-    }
-}
-
-static void net_failed(wfi_net *n, wfi_conn *c) {
-    net_leave(n, c, WFI_CONN_FAILED);
-    net_queue(n, c);
-}
-
-static void net_fail(wfi_net *n, wfi_conn *c, const char *why, const char *hint) {
-    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s%s", c->peer, why, hint);
-    net_failed(n, c);
-}
-
-static void net_fail_late(wfi_net *n, wfi_conn *c) {
-    char why[40];
-    snprintf(why, sizeof why, "no answer within %u s", n->connect_ms / 1000u);
-    net_fail(n, c, why, net_hint(ETIMEDOUT));
-}
-
-static void net_fail_lookup(wfi_net *n, wfi_conn *c) {
-    int host = (int)(strrchr(c->peer, ':') - c->peer);
-    snprintf(c->error, sizeof c->error, "cannot look up %.*s: %s; is the name right, and the network up?", host,
-             c->peer, n->lookup.host[c->host].reason);
-    net_failed(n, c);
-}
-
-static wf_status net_broke(wfi_conn *c, int error) {
-    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
-    return WF_E_IO;
-}
-
-/* ---- one attempt ---- */
-
-static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
-    memset(out, 0, sizeof *out);
-    if (a->six != 0) {
-        struct sockaddr_in6 six;
-        memset(&six, 0, sizeof six);
-        six.sin6_family = AF_INET6;
-        six.sin6_port = htons(port);
-        six.sin6_scope_id = a->scope;
-        memcpy(&six.sin6_addr, a->bytes, sizeof six.sin6_addr);
-        memcpy(out, &six, sizeof six);
-        return sizeof six;
-    }
-    struct sockaddr_in four;
-    memset(&four, 0, sizeof four);
-    four.sin_family = AF_INET;
-    four.sin_port = htons(port);
-    memcpy(&four.sin_addr, a->bytes, sizeof four.sin_addr);
-    memcpy(out, &four, sizeof four);
-    return sizeof four;
-}
-
-static void net_option(int fd, int level, int name, int value) {
-    setsockopt(fd, level, name, &value, sizeof value); /* one that fails costs comfort only */
-}
-
-static int net_socket(int family) {
-#if WFI_LINUX
-    int fd = wfi_sys_high(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
-#else
-    int fd = socket(family, SOCK_STREAM, IPPROTO_TCP);
-    if (fd >= 0) {
-        fcntl(fd, F_SETFD, FD_CLOEXEC);
-        fcntl(fd, F_SETFL, O_NONBLOCK);
-    }
-    fd = wfi_sys_high(fd);
-#endif
-    if (fd < 0) return -1;
-    net_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    net_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
-#if defined(TCP_KEEPIDLE)
-    net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, NET_KEEPIDLE_S);
-#endif
-#if defined(SO_NOSIGPIPE)
-    net_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
-#endif
-    return fd;
-}
-
-static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t index) {
-#if WFI_LINUX
-    struct epoll_event e;
-    memset(&e, 0, sizeof e);
-    e.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
-    e.data.u64 = (uint64_t)serial << 32 | index;
-    return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &e) == 0;
-#else
-    (void)n, (void)fd, (void)serial, (void)index;
-    return true;
-#endif
-}
-
-/* Answers an errno. Registered after connect: a socket that has not begun counts as hung up. */
-static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
-    struct sockaddr_storage to;
-    const wfi_address *a = &n->lookup.host[c->host].answer.at[address];
-    socklen_t size = net_address(a, c->port, &to);
-    int fd = net_socket(a->six != 0 ? AF_INET6 : AF_INET);
-    if (fd < 0) return errno;
-    uint32_t serial = ++n->serial;
-    bool begun = connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS || errno == EINTR;
-    if (!begun || !net_register(n, fd, serial, (uint32_t)(c - n->conn))) {
-        int error = errno;
-        close(fd);
-        return error;
-    }
-    c->attempt[c->attempts++] = (wfi_attempt){fd, serial, address};
-    return 0;
-}
-
-/* ---- all attempts of a connection ---- */
-
-static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
-    *address = h->answer.count;
-    for (uint32_t i = h->answer.count; i-- > 0;) {
-        if ((c->tried >> i & 1u) != 0) continue;
-        *address = i;
-        if (h->has_worked && memcmp(&h->worked, &h->answer.at[i], sizeof h->worked) == 0) break;
-    }
-    return *address < h->answer.count;
-}
-
-static void net_note_due(wfi_net *n, const wfi_conn *c) {
-    uint64_t due = c->again < c->limit ? c->again : c->limit;
-    if (due < n->due) n->due = due;
-}
-
-/* Begins one more attempt, if there is an address left; fails the connection when nothing is. */
-static void net_attempt(wfi_net *n, wfi_conn *c, uint64_t now) {
-    const wfi_host *h = &n->lookup.host[c->host];
-    uint32_t address;
-    c->again = UINT64_MAX;
-    while (net_untried(c, h, &address)) {
-        if (c->attempts == WFI_NET_ATTEMPTS) net_drop(c, 0);
-        c->tried = (uint16_t)(c->tried | 1u << address);
-        int error = net_connect(n, c, address);
-        if (error == 0) break;
-        c->failed = error;
-    }
-    if (c->attempts == 0) {
-        net_fail(n, c, strerror(c->failed), net_hint(c->failed));
-        return;
-    }
-    if (net_untried(c, h, &address)) c->again = now + (c->attempts < WFI_NET_ATTEMPTS ? n->attempt_ms : n->patience_ms);
-    net_note_due(n, c);
-}
-
-static void net_advance(wfi_net *n, wfi_conn *c, uint64_t now) {
-    wfi_host_state host = n->lookup.host[c->host].state;
-    if (host == WFI_HOST_FAILED)
-        net_fail_lookup(n, c);
-    else if (now >= c->limit)
-        net_fail_late(n, c);
-    else if (host == WFI_HOST_FOUND && (c->attempts == 0 || now >= c->again))
-        net_attempt(n, c, now);
-    else
-        net_note_due(n, c);
-}
-
-static void net_won(wfi_net *n, wfi_conn *c, uint32_t k) {
-    wfi_host *h = &n->lookup.host[c->host];
-    wfi_attempt won = c->attempt[k];
-    h->worked = h->answer.at[won.address];
-    h->has_worked = true;
-    c->attempt[k] = c->attempt[c->attempts - 1u];
-    c->attempts--;
-    net_leave(n, c, WFI_CONN_OPEN);
-    c->attempt[c->attempts++] = won;
-    c->can_write = true;
-}
-
-/* An attempt has an answer: a hang-up without an error is a server that took the connection and threw it away. */
-static void net_answered(wfi_net *n, wfi_conn *c, uint32_t k, unsigned news) {
-    int error = 0;
-    socklen_t size = sizeof error;
-    if ((news & (NET_OUT | NET_ERROR)) == 0) return;
-    if ((news & NET_ERROR) == 0) {
-        net_won(n, c, k);
-        net_queue(n, c);
-        return;
-    }
-    if (getsockopt(c->attempt[k].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
-    c->failed = error != 0 ? error : ECONNRESET;
-    net_drop(c, k);
-    net_attempt(n, c, wfi_sys_now_ms());
-}
-
-/* ---- events ---- */
-
-static void net_event(wfi_net *n, uint32_t index, uint32_t serial, unsigned news) {
-    wfi_conn *c = &n->conn[index];
-    uint32_t k = 0;
-    while (k < c->attempts && c->attempt[k].serial != serial)
-        k++;
-    if (k == c->attempts) return;
-    if (c->state == WFI_CONN_CONNECTING) net_answered(n, c, k, news);
-    if (c->state != WFI_CONN_OPEN) return;
-    if ((news & (NET_HANG_UP | NET_ERROR)) != 0) c->hung_up = true;
-    if ((news & (NET_IN | NET_HANG_UP | NET_ERROR)) != 0) c->can_read = true;
-    if ((news & (NET_OUT | NET_ERROR)) != 0) c->can_write = true;
-    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) net_queue(n, c);
-}
-
-#if WFI_LINUX
-
-static unsigned net_news(uint32_t events) {
-    return ((events & EPOLLIN) != 0 ? NET_IN : 0u) | ((events & EPOLLOUT) != 0 ? NET_OUT : 0u) |
-           ((events & EPOLLRDHUP) != 0 ? NET_HANG_UP : 0u) | ((events & (EPOLLHUP | EPOLLERR)) != 0 ? NET_ERROR : 0u);
-}
-
-static void net_gather(wfi_net *n) {
-    struct epoll_event events[NET_BATCH];
-    for (uint32_t taken = 0; taken <= n->conns; taken += NET_BATCH) {
-        int got = epoll_wait(n->epoll, events, NET_BATCH, 0);
-        for (int i = 0; i < got; i++)
-            net_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
-                      net_news(events[i].events));
-        if (got < NET_BATCH) break;
-    }
-}
-
-uint32_t wfi_net_fds_max(uint32_t conns) {
-    (void)conns;
-    return WFI_LOOKUP_CHILDREN + 1;
-}
-
-static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
-    *fds = (struct pollfd){.fd = n->epoll, .events = POLLIN};
-    return 1;
-}
-
-#else
-
-static unsigned net_news(int events) {
-    return ((events & POLLIN) != 0 ? NET_IN : 0u) | ((events & POLLOUT) != 0 ? NET_OUT : 0u) |
-           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? NET_ERROR : 0u);
-}
-
-/* What a connection waits for; at most WFI_NET_ATTEMPTS. */
-static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
-    int events = POLLOUT;
-    if (c->state == WFI_CONN_OPEN)
-        events = (c->want_read && !c->can_read ? POLLIN : 0) | (c->want_write && !c->can_write ? POLLOUT : 0);
-    for (uint32_t k = 0; events != 0 && k < c->attempts; k++)
-        fds[k] = (struct pollfd){.fd = c->attempt[k].fd, .events = (short)events};
-    return events != 0 ? c->attempts : 0;
-}
-
-static void net_gather_from(wfi_net *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
-    if (count == 0 || poll(fds, count, 0) <= 0) return;
-    for (uint32_t i = 0; i < count; i++)
-        if (fds[i].revents != 0) net_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), net_news(fds[i].revents));
-}
-
-static void net_gather(wfi_net *n) {
-    struct pollfd fds[NET_BATCH + WFI_NET_ATTEMPTS];
-    uint64_t whose[NET_BATCH + WFI_NET_ATTEMPTS];
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < n->conns; i++) {
-        const wfi_conn *c = &n->conn[i];
-        uint32_t more = net_interest(c, fds + count);
-        for (uint32_t k = 0; k < more; k++)
-            whose[count + k] = (uint64_t)c->attempt[k].serial << 32 | i;
-        count += more;
-        if (count < NET_BATCH) continue;
-        net_gather_from(n, fds, whose, count);
-        count = 0;
-    }
-    net_gather_from(n, fds, whose, count);
-}
-
-uint32_t wfi_net_fds_max(uint32_t conns) {
-    return WFI_LOOKUP_CHILDREN + conns * WFI_NET_ATTEMPTS;
-}
-
-static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < n->conns; i++)
-        count += net_interest(&n->conn[i], fds + count);
-    return count;
-}
-
-#endif
-
-uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
-    int children[WFI_CHILD_MAX];
-    uint32_t count = wfi_lookup_fds(&n->lookup, children);
-    for (uint32_t i = 0; i < count; i++)
-        fds[i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    return count + net_fds(n, fds + count);
-}
-
-void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count) {
-    for (uint32_t i = 0; i < count && !n->news; i++)
-        n->news = fds[i].revents != 0;
-}
-
-bool wfi_net_have_news(const wfi_net *n) {
-    return n->ready_first != NET_NONE;
-}
-
-uint64_t wfi_net_due(const wfi_net *n, uint64_t now) {
-    if (wfi_net_have_news(n)) return now;
-    uint64_t due = wfi_lookup_due(&n->lookup, now);
-    return due < n->due ? due : n->due;
-}
-
-/* ---- the ops ---- */
-
-static void net_name(wfi_conn *c, wf_str host) {
-    int length = host.len <= NET_HOST_SHOWN ? (int)host.len : NET_HOST_SHOWN - 3;
-    const char *cut = host.len <= NET_HOST_SHOWN ? "" : "...";
-    bool six = host.len > 0 && memchr(host.ptr, ':', host.len) != NULL;
-    snprintf(c->peer, sizeof c->peer, six ? "[%.*s%s]:%u" : "%.*s%s:%u", length, host.ptr, cut, (unsigned)c->port);
-}
-
-static void net_close(void *ctx, uint32_t conn) {
-    wfi_net *n = ctx;
-    net_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
-}
-
-/* A place in the ready queue outlives close and open; the connection is then named in vain. */
-static wfi_conn *net_reset(wfi_net *n, uint32_t conn) {
-    wfi_conn *c = &n->conn[conn];
-    bool queued = c->queued;
-    uint32_t after = c->after;
-    net_close(n, conn);
-    memset(c, 0, sizeof *c);
-    c->queued = queued;
-    c->after = after;
-    return c;
-}
-
-static wf_status net_refuse(wfi_conn *c, wf_status status, const char *why) {
-    c->state = WFI_CONN_FAILED;
-    snprintf(c->error, sizeof c->error, "cannot connect to %s: %s", c->peer, why);
-    return status;
-}
-
-static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
-    wfi_net *n = ctx;
-    uint64_t now = wfi_sys_now_ms();
-    wfi_conn *c = net_reset(n, conn);
-    c->port = (uint16_t)port;
-    net_name(c, host);
-    if (port == 0 || port > UINT16_MAX) return net_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
-    wf_status status = wfi_lookup_get(&n->lookup, host, now, &c->host);
-    if (status == WF_E_CONFIG) return net_refuse(c, status, "this is no name of a host");
-    if (status != WF_OK) return net_refuse(c, status, "too many other hosts are being connected to; try again later");
-    c->state = WFI_CONN_CONNECTING;
-    c->limit = now + n->connect_ms;
-    c->again = UINT64_MAX;
-    net_list(n, c);
-    net_advance(n, c, now);
-    return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
-}
-
-/* Of a connection that is not open. */
-static wf_status net_not_open(const wfi_conn *c) {
-    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
-}
-
-/* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
-static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
-    wfi_net *n = ctx;
-    wfi_conn *c = &n->conn[conn];
-    ssize_t r;
-    *put = 0;
-    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
-    if (!c->can_write) {
-        c->want_write = true;
-        return WF_AGAIN;
-    }
-    do
-        r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
-    while (r < 0 && errno == EINTR);
-    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        c->can_read = c->hung_up = true; /* no need to wait until it is announced */
-        return net_broke(c, errno);
-    }
-    c->can_write = r == (ssize_t)size;
-    c->want_write = r < 0;
-    if (r < 0) return WF_AGAIN;
-    *put = (size_t)r;
-    return WF_OK;
-}
-
-static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
-    wfi_net *n = ctx;
-    wfi_conn *c = &n->conn[conn];
-    ssize_t r;
-    *got = 0;
-    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
-    if (!c->can_read) {
-        c->want_read = true;
-        return WF_AGAIN;
-    }
-    do
-        r = recv(c->attempt[0].fd, buf, size, 0);
-    while (r < 0 && errno == EINTR);
-    if (r == 0) return WF_END;
-    if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        net_broke(c, errno);
-        net_leave(n, c, WFI_CONN_FAILED);
-        return WF_E_IO;
-    }
-    c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
-    c->want_read = r < 0;
-    if (r < 0) return WF_AGAIN;
-    *got = (size_t)r;
-    return WF_OK;
-}
-
-static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
-    wfi_net *n = ctx;
-    uint32_t count = 0;
-    uint64_t now = wfi_sys_now_ms();
-    if (n->news || now != n->gathered) {
-        n->news = false;
-        n->gathered = now;
-        net_gather(n);
-    }
-    if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
-        n->due = UINT64_MAX;
-        for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
-            next = n->conn[i].next;
-            net_advance(n, &n->conn[i], now);
-        }
-    }
-    while (count < max && n->ready_first != NET_NONE) {
-        uint32_t index = net_unqueue(n);
-        if (n->conn[index].state != WFI_CONN_CLOSED) conns[count++] = index;
-    }
-    return count;
-}
-
-static uint64_t net_due(void *ctx) {
-    return wfi_net_due(ctx, wfi_sys_now_ms());
-}
-
-static wf_str net_error(void *ctx, uint32_t conn) {
-    const wfi_net *n = ctx;
-    return wf_str_of(n->conn[conn].error, strlen(n->conn[conn].error));
-}
-
-const wf_net_ops *wfi_net_ops(void) {
-    static const wf_net_ops ops = {net_open, NULL, net_write, net_read, net_close, net_ready, net_due, net_error};
-    return &ops;
-}
-
-/* ---- life ---- */
-
-static size_t net_align(size_t n) {
-    return (n + NET_ALIGN - 1) & ~(NET_ALIGN - 1);
-}
-
-static uint32_t net_hosts(uint32_t conns) {
-    return conns < NET_HOSTS_MIN ? NET_HOSTS_MIN : conns > NET_HOSTS_MAX ? NET_HOSTS_MAX : conns;
-}
-
-size_t wfi_net_size(uint32_t conns) {
-    return net_align(sizeof(wfi_net)) + net_align(conns * sizeof(wfi_conn)) +
-           net_align(wfi_lookup_size(net_hosts(conns)));
-}
-
-wfi_net *wfi_net_open(void *memory, uint32_t conns) {
-    wfi_net *n = memory;
-    char *rest = (char *)memory + net_align(sizeof *n);
-    memset(memory, 0, wfi_net_size(conns));
-    n->conns = conns;
-    n->conn = (wfi_conn *)(void *)rest;
-    n->connecting = n->ready_first = NET_NONE;
-    n->due = UINT64_MAX;
-    n->connect_ms = NET_CONNECT_MS;
-    n->attempt_ms = NET_ATTEMPT_MS;
-    n->patience_ms = NET_PATIENCE_MS;
-    wfi_lookup_init(&n->lookup, rest + net_align(conns * sizeof(wfi_conn)), net_hosts(conns));
-    n->epoll = -1;
-#if WFI_LINUX
-    n->epoll = wfi_sys_high(epoll_create1(EPOLL_CLOEXEC));
-    if (n->epoll < 0) return NULL;
-#endif
-    return n;
-}
-
-void wfi_net_close(wfi_net *n) {
-    for (uint32_t i = 0; i < n->conns; i++)
-        net_close(n, i);
-    wfi_lookup_close(&n->lookup);
-    wfi_sys_close(&n->epoll);
-}
-
-/* ==== end src/port/net.c ==== */
+/* ==== end src/port/exec/worker.c ==== */
 
 /* ==== begin src/port/posix.c ==== */
 
@@ -21906,7 +22004,7 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text) {
 
 #ifdef WF_PORT_MBEDTLS
 
-/* ==== begin src/port/trust.h ==== */
+/* ==== begin src/port/tls/trust.h ==== */
 
 /* trust: the roots, a bundle of certificates in PEM of which hardly one is ever parsed.
  *
@@ -21946,9 +22044,9 @@ WFI bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt);
 
 #endif
 
-/* ==== end src/port/trust.h ==== */
+/* ==== end src/port/tls/trust.h ==== */
 
-/* ==== begin src/port/trust.c ==== */
+/* ==== begin src/port/tls/trust.c ==== */
 
 /* trust: see trust.h.
  *
@@ -22293,9 +22391,9 @@ void wfi_trust_close(wfi_trust *t) {
     *t = (wfi_trust){.fd = -1};
 }
 
-/* ==== end src/port/trust.c ==== */
+/* ==== end src/port/tls/trust.c ==== */
 
-/* ==== begin src/port/tls_mbedtls.c ==== */
+/* ==== begin src/port/tls/tls_mbedtls.c ==== */
 
 /* tls_mbedtls: the contract of tls.h on mbedTLS 3.6.
  *
@@ -23061,15 +23159,15 @@ const char *wf_tls_error(const wf_tls *t) {
     return t != NULL ? t->error : "";
 }
 
-/* ==== end src/port/tls_mbedtls.c ==== */
+/* ==== end src/port/tls/tls_mbedtls.c ==== */
 
 #endif /* WF_PORT_MBEDTLS */
 
 #ifdef WF_PORT_LUA
 
-/* ==== begin src/script/prelude.lua ==== */
+/* ==== begin src/script/stdlib.lua ==== */
 
-static const char *const wfi_prelude[] = {
+static const char *const wfi_stdlib[] = {
     "\n", // -- The part of the script's standard library that calls back into the script. Being Lua, it can be pre-empted and can
     "\n", // -- yield anywhere. Runs once, before the script, with two tables: `host`, private, and `env`, the script's globals.
     "\n", // --
@@ -23367,7 +23465,7 @@ static const char *const wfi_prelude[] = {
     "for name, f in each(tables) do env.table[name] = front(f) end\n",
     0};
 
-/* ==== end src/script/prelude.lua ==== */
+/* ==== end src/script/stdlib.lua ==== */
 
 /* ==== begin src/script/flow.lua ==== */
 
@@ -23980,9 +24078,9 @@ static const char *const wfi_effects[] = {
 
 /* ==== end src/script/effects.lua ==== */
 
-/* ==== begin src/script/library.lua ==== */
+/* ==== begin src/script/agents.lua ==== */
 
-static const char *const wfi_library[] = {
+static const char *const wfi_agents[] = {
     "\n", // -- What scripts name and others have written: agent types (Markdown) and workflows (Lua). Each is read once in a run, and before its
     "\n", // -- first agent begins: an agent that writes files must not be the one who says what the next agents may do. Read are the ones that
     "\n", // -- the script names in so many words, and, where it computes a name, all that there are. A text is an effect's answer: it is in
@@ -24334,11 +24432,11 @@ static const char *const wfi_library[] = {
     "env.workflow = host.front(env.workflow)\n",
     0};
 
-/* ==== end src/script/library.lua ==== */
+/* ==== end src/script/agents.lua ==== */
 
-/* ==== begin src/script/patterns.lua ==== */
+/* ==== begin src/script/verify.lua ==== */
 
-static const char *const wfi_patterns[] = {
+static const char *const wfi_verify[] = {
     "\n", // -- The quality patterns: ready functions over agent and parallel, written as a script could write them.
     "\n", // --
     "\n", // -- verify and vote never answer with a bare false: "yes", "no", or "not run" when no voter could be heard.
@@ -24478,7 +24576,7 @@ static const char *const wfi_patterns[] = {
     "env.verify, env.vote = host.front(env.verify), host.front(env.vote)\n",
     0};
 
-/* ==== end src/script/patterns.lua ==== */
+/* ==== end src/script/verify.lua ==== */
 
 /* ==== begin src/script/answer.lua ==== */
 
@@ -24942,7 +25040,7 @@ WFI bool wfi_meter_short(lua_State *L) {
 
 /* ==== end src/script/luaaux.c ==== */
 
-/* ==== begin src/script/pattern.h ==== */
+/* ==== begin src/script/luapattern.h ==== */
 
 /* pattern: Lua 5.4's patterns, matched in slices of bounded work.
  *
@@ -25012,9 +25110,9 @@ WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice);
 
 #endif
 
-/* ==== end src/script/pattern.h ==== */
+/* ==== end src/script/luapattern.h ==== */
 
-/* ==== begin src/script/pattern.c ==== */
+/* ==== begin src/script/luapattern.c ==== */
 
 /* pattern: owns the matching of Lua patterns.
  *
@@ -25407,7 +25505,7 @@ WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice) {
     return WFI_PATTERN_PAUSED;
 }
 
-/* ==== end src/script/pattern.c ==== */
+/* ==== end src/script/luapattern.c ==== */
 
 /* ==== begin src/script/order.h ==== */
 
@@ -27702,11 +27800,11 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_env);
     script_push_args(L);
     lua_setfield(L, 2, "args");
-    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_stdlib);
     wfi_sandbox_load(L, wfi_flow);
     wfi_sandbox_load(L, wfi_effects);
-    wfi_sandbox_load(L, wfi_library);
-    wfi_sandbox_load(L, wfi_patterns);
+    wfi_sandbox_load(L, wfi_agents);
+    wfi_sandbox_load(L, wfi_verify);
     lua_getfield(L, 1, "begin");
     script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);
@@ -28284,7 +28382,7 @@ static int rules_setup(lua_State *L) {
     wfi_sandbox_open(L);
     lua_pushcfunction(L, rules_print);
     lua_setfield(L, -3, "print");
-    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_stdlib);
     wfi_sandbox_load(L, wfi_answer);
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);

@@ -2,7 +2,7 @@
 #ifndef CLI_COMMANDS_H
 #define CLI_COMMANDS_H
 
-#include "options.h"
+#include "base/options.h"
 
 cli_exit cli_run(cli_options *options);
 cli_exit cli_resume(cli_options *options);

@@ -1,20 +1,21 @@
 /* main: finds the command, lets its room do the work, and sees to it that what was printed has arrived.
  *
- *   env        the environment, read once; secrets are taken out of it
- *   options    the table of options: parse, check, record in a log, restore from it
- *   script     a script and its args from the command line
- *   models     the model, its price and the budget; network is the way to it
- *   world      memory, port, models and the wf, opened for a run or for a look at a log
- *   drive      a script over an open world, to its durable end
- *   run        run and resume; progress shows what goes on; check is the dry run
- *   agent      the worker: one agent from a spec on stdin, without a script
- *   runs       runs, show, log; logs knows where logs lie
- *   help       the texts */
+ *   cmd_*          one file for each command: run and resume, check, agent, runs, show and log, help
+ *   args           a script and its args from the command line
+ *   base/environ   the environment, read once; secrets are taken out of it
+ *   base/options   the table of options: parse, check, record in a log, restore from it
+ *   base/text      how the command speaks: errors, amounts, other people's text
+ *   base/logs      where logs lie
+ *   run/model      the model, its price and the budget; run/network is the way to it
+ *   run/world      memory, port, models and the wf, opened for a run or for a look at a log
+ *   run/intercept  the effects that the command itself answers; run/ask puts questions to a person
+ *   run/drive      a script over an open world, to its durable end; run/progress shows what goes on
+ *   run/advice     how to go on after a run that did not end well */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 #include "commands.h"
-#include "env.h"
+#include "base/environ.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>

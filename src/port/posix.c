@@ -10,13 +10,13 @@
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
 #endif
-#include "posix.h"
-#include "jail.h"
-#include "logfile.h"
-#include "net.h"
-#include "sys.h"
-#include "tools.h"
-#include "worker.h"
+#include "../api/posix.h"
+#include "jail/jail.h"
+#include "os/logfile.h"
+#include "net/net.h"
+#include "os/sys.h"
+#include "tools/tools.h"
+#include "exec/worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>

@@ -10,7 +10,8 @@
 #include <lua.h>
 #include <lualib.h>
 
-#include "../api.h"
+#include "../api/json.h"
+#include "../api/lua.h"
 
 #ifndef WFI
 #define WFI extern

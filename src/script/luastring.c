@@ -8,7 +8,7 @@
 #include <math.h>
 #include <string.h>
 
-#include "pattern.h"
+#include "luapattern.h"
 
 #define LUASTRING_SLICE  200000             /* comparisons between yields: about a millisecond */
 #define LUASTRING_BUDGET INT64_C(100000000) /* comparisons of one search, and */

@@ -13,8 +13,8 @@
 
 #include "sandbox.h"
 
-#include "answer.h"
-#include "prelude.h"
+#include "gen_answer.h"
+#include "gen_stdlib.h"
 
 #define RULES_FILES     4u
 #define RULES_FILE_MAX  (1u << 20)
@@ -128,7 +128,7 @@ static int rules_setup(lua_State *L) {
     wfi_sandbox_open(L);
     lua_pushcfunction(L, rules_print);
     lua_setfield(L, -3, "print");
-    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_stdlib);
     wfi_sandbox_load(L, wfi_answer);
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);

@@ -16,11 +16,11 @@
 
 #include "sandbox.h"
 
-#include "effects.h"
-#include "flow.h"
-#include "library.h"
-#include "patterns.h"
-#include "prelude.h"
+#include "gen_effects.h"
+#include "gen_flow.h"
+#include "gen_agents.h"
+#include "gen_verify.h"
+#include "gen_stdlib.h"
 
 #define SCRIPT_SLICE_MS   10     /* before a branch is pre-empted, and I/O has its turn */
 #define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
@@ -769,11 +769,11 @@ static int script_setup(lua_State *L) {
     script_anchor(L, &script_env);
     script_push_args(L);
     lua_setfield(L, 2, "args");
-    wfi_sandbox_load(L, wfi_prelude);
+    wfi_sandbox_load(L, wfi_stdlib);
     wfi_sandbox_load(L, wfi_flow);
     wfi_sandbox_load(L, wfi_effects);
-    wfi_sandbox_load(L, wfi_library);
-    wfi_sandbox_load(L, wfi_patterns);
+    wfi_sandbox_load(L, wfi_agents);
+    wfi_sandbox_load(L, wfi_verify);
     lua_getfield(L, 1, "begin");
     script_anchor(L, &script_begin);
     wfi_sandbox_seal(L);

@@ -15,7 +15,7 @@
 #include <signal.h>
 #include <sys/wait.h>
 
-#include "../../src/api.h"
+#include "src/api/core.h"
 
 #define COUNTS_HEAPS 4
 

@@ -1,6 +1,6 @@
 /* fake: see fake.h. */
 #include "fake.h"
-#include "stream.h"
+#include "fakestream.h"
 
 #include <stdarg.h>
 

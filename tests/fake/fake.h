@@ -4,7 +4,7 @@
 #ifndef WF_FAKE_H
 #define WF_FAKE_H
 
-#include "../../src/api.h"
+#include "src/api/json.h"
 
 #include <stdio.h>
 #include <stdlib.h>

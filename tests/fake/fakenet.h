@@ -4,7 +4,7 @@
 #ifndef WF_FAKENET_H
 #define WF_FAKENET_H
 
-#include "../../src/api.h"
+#include "src/api/net.h"
 
 #define FAKENET_CONNS 1000
 #define FAKENET_HOST  256

@@ -1,7 +1,7 @@
 /* rig: see rig.h. */
 #include "rig.h"
 
-#include "../../src/core/env.h"
+#include "src/core/run/runtime.h"
 
 static const wf_run_spec rig_spec = {{"test", 4}, {"script", 6}, {"null", 4}, {"{}", 2}};
 

@@ -1,6 +1,6 @@
 /* test_posix: the log file (locking, naming, failing), clock, random and waiting of the POSIX port. */
 #define _GNU_SOURCE 1
-#include "../../src/port/logfile.h"
+#include "src/port/os/logfile.h"
 #include <setjmp.h>
 #include <cmocka.h>
 #include <dirent.h>

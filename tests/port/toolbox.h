@@ -3,7 +3,8 @@
 #ifndef TESTS_TOOLBOX_H
 #define TESTS_TOOLBOX_H
 
-#include "../../src/port/posix.h"
+#include "src/api/json.h"
+#include "src/api/posix.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>

@@ -1,6 +1,6 @@
 /* The life of a run through the public functions alone, with a model that is a C function: start to end, resume, cancel, stop,
  * budget, deadline, notes, looking at a run, handles. */
-#include "world.h"
+#include "harness.h"
 
 static wf_run_status status_of(const world *o) {
     wf_run_status s;

@@ -15,7 +15,8 @@
 
 #include <cmocka.h>
 
-#include "../fake/fake.h"
+#include "src/api/lua.h"
+#include "tests/fake/fake.h"
 
 #define STAGE_CALLS 4096u /* numbers of calls whose starts are counted */
 #define STAGE_TURNS 20000000u

@@ -11,7 +11,7 @@ static void sliced_sethook(lua_State *L, lua_Hook hook, int mask, int count) {
     lua_sethook(L, hook, mask, slice > 0 && count > slice ? slice : count);
 }
 
-#include "../../src/script/luaaux.h"
+#include "src/script/luaaux.h"
 
 /* Each look counts as a millisecond of work, and no time passes for others. */
 static void sliced_look(wfi_meter *m, bool interruptible) {
@@ -21,7 +21,7 @@ static void sliced_look(wfi_meter *m, bool interruptible) {
 
 #define lua_sethook    sliced_sethook
 #define wfi_meter_look sliced_look
-#include "../../src/script/script.c"
+#include "src/script/script.c"
 #undef lua_sethook
 #undef wfi_meter_look
 

@@ -12,7 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "../../src/api.h"
+#include "src/api/json.h"
+#include "src/api/lua.h"
 
 #define COUNT(a) (sizeof(a) / sizeof *(a))
 #define LANES    1000u

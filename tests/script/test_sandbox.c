@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "../../src/script/pattern.h"
-#include "../../src/script/sandbox.h"
+#include "src/script/luapattern.h"
+#include "src/script/sandbox.h"
 
 /* ---- a state whose memory is counted, limited and made to fail ---- */
 

@@ -5,8 +5,9 @@
  * The script notes "round" where nothing is under way. Then all idle connections are let go of and all children waited for, so that
  * every round ends in the same state, and a line of JSON tells the agents, the blocks and bytes of each heap, descriptors and
  * resident memory. soak.py makes the server, the script and the judgement. */
-#include "../../src/port/posix.h"
-#include "../../src/port/tls.h"
+#include "src/api/lua.h"
+#include "src/api/posix.h"
+#include "src/api/tls.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,0 +1,116 @@
+/* provider: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
+ * reads the bytes of a reply. It does no I/O and keeps no state.
+ *
+ * A request's body is never built whole. It is a sequence of pieces, each a constant, a short text in memory, or a range of the
+ * log: head, system, tools, then the conversation's items with glue between them. So a codec stores each text in the log as
+ * the exact JSON that goes on the wire, and the next request streams it from there. */
+#ifndef WFI_PROVIDER_H
+#define WFI_PROVIDER_H
+
+#include "../http/sse.h"
+
+/* Why a reply ended. */
+typedef enum wfi_stop {
+    WFI_STOP_END,     /* the model has said what it wanted */
+    WFI_STOP_TOOL,    /* it waits for tools */
+    WFI_STOP_CUT,     /* max_tokens: the text is partial, the last tool call may be */
+    WFI_STOP_PAUSE,   /* a server's own tools paused: send the reply back as it is */
+    WFI_STOP_REFUSED, /* declined; the content is to be dropped */
+    WFI_STOP_CONTEXT, /* the context window is full */
+    WFI_STOP_OTHER    /* unknown to us */
+} wfi_stop;
+
+/* Whether such a reply, unless it is empty, belongs to the conversation. */
+static inline bool wfi_stop_continues(wfi_stop stop) {
+    return stop == WFI_STOP_END || stop == WFI_STOP_TOOL || stop == WFI_STOP_PAUSE;
+}
+
+typedef struct wfi_reply {
+    wf_str content; /* exact JSON of the content, as it goes back on the wire */
+    wf_str reason;  /* the stop reason's own word, escaped */
+    wf_str details; /* why it was refused: a sentence, escaped; may be empty */
+    wfi_stop stop;
+    wf_usage usage;    /* nano_usd: as the reply itself says, else 0 */
+    uint64_t write_1h; /* of usage.cache_write: kept for an hour */
+} wfi_reply;
+
+/* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
+typedef struct wfi_fault {
+    wf_str type, message, code, request_id;
+    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;      /* a limit is used up that waiting does not cure */
+    bool context;    /* the request is too large for the model */
+} wfi_fault;
+
+/* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
+ * Memory is the heap's, at most `max` for each of its buffers. */
+typedef struct wfi_reader {
+    bool complete;   /* of a stream: the message has ended, and what may follow does not matter */
+    const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
+    wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
+    wf_str error;    /* data of an error event; lives until reader_free */
+    /* private */
+    wfi_heap *heap;
+    size_t max;
+    bool stream;
+    bool broken;    /* of a stream: a tool call's input is no JSON object */
+    wfi_buf body;   /* the JSON body; of a stream: the content array so far */
+    wfi_buf side;   /* of the block under way: what it gathers besides what is at the end of body */
+    wfi_buf finish; /* of a stream: reason_len bytes of the stop reason, then why it was refused */
+    size_t reason_len;
+    size_t main; /* of the block under way: where in body the value begins that its deltas fill */
+    wfi_sse sse;
+    wf_usage usage;
+    uint64_t write_1h;
+    uint32_t place, kind, blocks;
+    char event_buf[96];
+} wfi_reader;
+
+/* One block of a reply's content. Strings are still escaped. */
+typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
+typedef struct wfi_block_view {
+    wfi_block_type type;
+    wf_str text;            /* of a text block */
+    wf_str id, name, input; /* of a tool call; input is exact JSON */
+} wfi_block_view;
+
+/* What stands at the ends of a conversation item, for the glue between two. */
+typedef enum wfi_joint { WFI_JOINT_EDGE, WFI_JOINT_USER, WFI_JOINT_ASSISTANT } wfi_joint;
+
+/* What a request asks for besides its conversation. */
+typedef struct wfi_ask {
+    wf_str model, effort; /* effort may be empty */
+    uint32_t max_tokens;
+    bool stream;
+    wf_str force; /* a tool that must be called, where the model allows to say so; empty: none */
+} wfi_ask;
+
+typedef struct wfi_codec {
+    /* Opens the body, up to where "system" may follow. */
+    void (*head)(wf_json_out *o, const wfi_ask *ask);
+    /* Constants that go before the system text, the tools and the conversation. */
+    wf_str before_system, before_tools, before_items;
+    wf_str (*glue)(wfi_joint from, wfi_joint to);
+    void (*system)(wf_json_out *o, wf_str text);
+    /* last: the last one of the tools, which carries the mark for the provider's cache. */
+    void (*tool)(wf_json_out *o, const wf_tool *tool, bool last);
+    /* A tool that the provider itself runs, by the name of its type (web_search_20260318); false: there is no such. */
+    bool (*server_tool)(wf_json_out *o, wf_str type, bool last);
+    void (*text_block)(wf_json_out *o, wf_str text);
+    void (*result_block)(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error);
+    void (*reader_begin)(wfi_reader *r, wfi_heap *heap, size_t max, bool stream);
+    /* Reads on in p[0..n), up to the end of one event; *used says how far. WF_OK; WF_E_MEMORY; WF_E_LIMIT: over `max`; WF_E_SYNTAX: not
+     * this API (why); WF_E_IO: an error event (error). */
+    wf_status (*reader_feed)(wfi_reader *r, const char *p, size_t n, size_t *used);
+    /* The input is over. WF_OK: *out, whose slices live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why). */
+    wf_status (*reader_end)(wfi_reader *r, wfi_reply *out);
+    void (*reader_free)(wfi_reader *r); /* may be called twice */
+    void (*fault)(wf_str body, wfi_fault *out);
+    /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
+    wf_status (*block)(wf_json *j, wfi_block_view *out);
+} wfi_codec;
+
+/* Anthropic Messages API, 2026-10-21 and 2023-06-01. */
+WFI const wfi_codec *wfi_messages_codec(void);
+
+#endif

@@ -1,0 +1,126 @@
+/* env: see env.h. */
+#include "runtime.h"
+
+wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
+    wfi_sha256 sha;
+    uint8_t hash[32];
+    wfi_sha256_init(&sha);
+    wfi_sha256_add(&sha, text.ptr, text.len);
+    wfi_sha256_end(&sha, hash);
+    /* A short probe: when the table is full, a text is simply stored again. */
+    wfi_text_slot *slot = NULL;
+    for (uint32_t i = 0; i < 8 && !slot; i++) {
+        wfi_text_slot *s = &e->texts[(wfi_get32(hash) + i) & e->text_mask];
+        if (s->at != 0 && s->len == text.len && wfi_compare(s->hash, hash, sizeof s->hash) == 0) {
+            *at = s->at;
+            return WF_OK;
+        }
+        if (s->at == 0) slot = s;
+    }
+    wf_status s = wfi_log_append(&e->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
+    if (s == WF_OK && slot) {
+        wfi_copy(slot->hash, hash, sizeof slot->hash);
+        slot->at = *at;
+        slot->len = (uint32_t)text.len;
+    }
+    return s;
+}
+
+wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
+                         uint64_t *end) {
+    char buf[WFI_LOG_META_MAX];
+    wf_str text;
+    wf_status s = wfi_meta_put(type, meta, buf, &text);
+    return s == WF_OK ? wfi_log_append(&e->log, type, call, text, &payload, 1, at, end) : s;
+}
+
+wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
+    uint32_t len;
+    wf_status s = wfi_log_peek(&e->log, at, rec, &len);
+    if (s != WF_OK) return s;
+    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
+    s = wfi_log_read(&e->log, at + WFI_LOG_HEAD, buf, len);
+    if (s != WF_OK) return s;
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
+}
+
+wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out) {
+    *out = wfi_heap_alloc(&e->heap, rec->payload_len + spare);
+    if (!*out) return WF_E_MEMORY;
+    wf_status s = wfi_log_read(&e->log, rec->payload, *out, rec->payload_len);
+    if (s != WF_OK) {
+        wfi_heap_free(&e->heap, *out);
+        *out = NULL;
+    }
+    return s;
+}
+
+void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text) {
+    if (reason <= e->stop) return;
+    e->stop = reason;
+    wf_str cut = wfi_utf8_clip(text, sizeof e->stop_text - 1);
+    wfi_copy(e->stop_text, cut.ptr, cut.len);
+    e->stop_text[cut.len] = 0;
+    wf_trace event = {.type = WF_TRACE_STOP, .text = cut};
+    wfi_env_trace(e, &event);
+}
+
+void wfi_env_trace(const wfi_env *e, const wf_trace *event) {
+    if (e->os->trace) e->os->trace(e->os->ctx, event);
+}
+
+void wfi_usage_add(wf_usage *to, const wf_usage *from) {
+    to->input = wfi_add_sat(to->input, from->input);
+    to->output = wfi_add_sat(to->output, from->output);
+    to->cache_read = wfi_add_sat(to->cache_read, from->cache_read);
+    to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
+    to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
+    to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+}
+
+wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+    const size_t cap = 4096;
+    char *to = (char *)e->scratch;
+    wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
+    if (detail.len > cap - 400) {
+        escaped = false; /* a cut could fall inside an escape */
+        detail = wfi_utf8_clip(detail, cap - 400);
+    }
+    wfi_copy(to, head.ptr, head.len);
+    size_t n = head.len;
+    if (detail.len > 0) {
+        wfi_copy(to + n, ": ", 2);
+        n += n > 0 ? 2 : 0;
+        if (escaped) {
+            n += wf_json_unescape(detail, to + n);
+        } else {
+            wfi_copy(to + n, detail.ptr, detail.len);
+            n += detail.len;
+        }
+    }
+    if (id.len > 0) {
+        wfi_copy(to + n, " (request ", 10);
+        wfi_copy(to + n + 10, id.ptr, id.len);
+        to[n + 10 + id.len] = ')';
+        n += id.len + 11;
+    }
+    return wfi_utf8_clip(wf_str_of(to, n), n);
+}
+
+const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
+    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
+        wfi_price_find(e->config.prices, model, &e->tariff);
+        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
+        wfi_copy(e->tariff_name, model.ptr, n);
+        e->tariff_model = wf_str_of(e->tariff_name, n);
+    }
+    return &e->tariff;
+}
+
+/* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
+uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
+    e->rng ^= e->rng >> 12;
+    e->rng ^= e->rng << 25;
+    e->rng ^= e->rng >> 27;
+    return below ? (e->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
+}

@@ -1,0 +1,709 @@
+/* program: see program.h for its contract and invariants. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "program.h"
+#include "cgroup.h"
+#include "guard.h"
+#include "privdir.h"
+#include "../os/dir.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS 10000u
+#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
+#define PROGRAM_COUNT_MS   10u
+#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_BROOD      16384u /* descendants reached at a time */
+#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_CHUNK      65536u
+#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
+#define PROGRAM_FILES      1024u
+#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
+#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+
+extern char **environ;
+
+typedef struct program_run {
+    wfi_program *p;
+    wfi_program_end *end;
+    wfi_scratch scratch;
+    wfi_cgroup group;
+    wfi_guard_seen guard[WFI_GUARDS];
+    const char **env;
+    size_t env_size;  /* bytes of its pages */
+    int in, out, err; /* our ends */
+    int failed;       /* tells why the program could not be started */
+    int news[2];      /* a byte for each SIGCHLD */
+    int reader;       /* of our own output: descriptor 1, or -1 when it was seen to be gone */
+    size_t fed;       /* bytes of the input */
+    pid_t pid;
+    bool finds;       /* whoever descends from it; else we reach its process group only */
+    bool ended;       /* the program itself */
+    uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
+    uint64_t give_up, count_at;
+    char *chunk;
+    uint32_t *brood;
+    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+} program_run;
+
+/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
+
+static void program_gather(wfi_gather *g, const char *from, size_t n) {
+    size_t head = g->cap / 2, ring = g->cap - head;
+    for (size_t done = 0; done < n;) {
+        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
+        size_t room = (g->total < head ? head : g->cap) - at;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(g->buf + at, from + done, take);
+        g->total += take;
+        done += take;
+    }
+}
+
+static void program_reverse(char *from, char *to) {
+    while (from < --to) {
+        char c = *from;
+        *from++ = *to;
+        *to = c;
+    }
+}
+
+uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
+    size_t half = g->cap / 2, ring = g->cap - half;
+    *tail = wf_str_of(NULL, 0);
+    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
+    if (g->total <= g->cap) return 0;
+    size_t start = (size_t)((g->total - half) % ring);
+    char *at = g->buf + half, *end = g->buf + g->cap;
+    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
+    program_reverse(at + start, end);
+    program_reverse(at, end);
+    head->len = half;
+    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
+        at++;
+    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
+    for (size_t back = 1; back <= 4 && back <= half; back++) {
+        uint8_t c = (uint8_t)g->buf[half - back];
+        if ((c & 0xc0) == 0x80) continue;
+        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (whole > back) head->len = half - back;
+        break;
+    }
+    *tail = wf_str_of(at, (size_t)(end - at));
+    return g->total - head->len - tail->len;
+}
+
+/* ---- its environment ---- */
+
+/* Whether the text has the word in it, case aside. */
+static bool program_has(const char *text, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(text + i, word, n) == 0) return true;
+    return false;
+}
+
+/* Whether the name's last word, or all of it, is this one. */
+static bool program_name_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
+}
+
+/* scheme://user:password@host */
+static bool program_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+/* What keys look like, and settings that have one in them. */
+static bool program_is_secret_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (program_has(value, n, parts[i])) return true;
+    return program_has_login(value);
+}
+
+bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (program_has(name, len, parts[i])) return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (program_name_ends(name, len, ends[i])) return true;
+    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+}
+
+/* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
+static bool program_is_session(const char *name, size_t len) {
+    static const char *const names[] = {"SSH_AUTH_SOCK",
+                                        "SSH_AGENT_PID",
+                                        "GPG_AGENT_INFO",
+                                        "DBUS_SESSION_BUS_ADDRESS",
+                                        "DISPLAY",
+                                        "XAUTHORITY",
+                                        "WAYLAND_DISPLAY",
+                                        "TMUX",
+                                        "STY",
+                                        "BASH_ENV",
+                                        "ENV",
+                                        "TMP",
+                                        "TEMP"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
+    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+}
+
+/* The variable among the first n, or NULL. */
+static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(env[i], name, len) == 0 && env[i][len] == '=') return env[i] + len + 1;
+    return NULL;
+}
+
+static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
+    char path[WFI_SCRATCH_PATH];
+    size_t len = strlen(name);
+    if (program_getenv(r->env, *n, name, len) != NULL) return;
+    wfi_scratch_name(&r->scratch, dir, path);
+    memcpy(out, name, len);
+    out[len] = '=';
+    strcpy(out + len + 1, path);
+    r->env[(*n)++] = out;
+}
+
+/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
+ * in the HOME that commands do not see. */
+static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
+                                          "GIT_CONFIG_VALUE_0=*"};
+#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
+
+static bool program_environment(program_run *r) {
+    size_t most = 3 + PROGRAM_GIT, n = 0;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        most++;
+    for (char **e = environ; e != NULL && *e != NULL; e++)
+        most++;
+    r->env_size = most * sizeof *r->env;
+    r->env = wfi_sys_pages(r->env_size); /* zeroed: it ends by itself */
+    if (r->env == NULL) return false;
+    for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
+        r->env[n++] = *e;
+    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
+               getenv("GIT_CONFIG_COUNT") != NULL;
+    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
+        r->env[n++] = program_git[i];
+    size_t set = n;
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t len = strcspn(*e, "=");
+        if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
+        if (wf_posix_is_secret(*e, len, *e + len + 1)) continue;
+        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+    }
+    return true;
+}
+
+/* ---- becoming the program ---- */
+
+static uint64_t program_number(const char *text) {
+    uint64_t n = 0;
+    while (*text >= '0' && *text <= '9')
+        n = n * 10 + (uint64_t)(*text++ - '0');
+    return n;
+}
+
+/* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
+ * the user has. */
+static uint64_t program_most(void) {
+    char text[128];
+    int fd = open("/proc/loadavg", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *slash = strchr(text, '/');
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+}
+
+static bool program_must_count(const wfi_program *p) {
+    return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
+}
+
+static void program_limits(const wfi_program *p) {
+    uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
+    struct rlimit files;
+    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (p->jail == NULL) return;
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
+        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
+        setrlimit(RLIMIT_NOFILE, &files);
+    }
+#if defined(RLIMIT_NPROC)
+    if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
+#endif
+}
+
+/* Descriptors 0 to 2 from these; all others close with exec. */
+static bool program_streams(int in, int out, int err) {
+    return dup2(in, 0) == 0 && dup2(out, 1) == 1 && dup2(err, 2) == 2;
+}
+
+static bool program_is_there(const char *path, int fd) {
+    struct stat a, b;
+    if (stat(path, &a) != 0 || fstat(fd, &b) != 0) return false;
+    errno = ESTALE;
+    return a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+}
+
+/* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
+static const char *program_mounts(const program_run *r) {
+    const wfi_program *p = r->p;
+    char empty[WFI_SCRATCH_PATH];
+    wfi_scratch_name(&r->scratch, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    if (failed != NULL) return failed;
+    if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
+    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+}
+
+static const char *program_settle(const program_run *r, int in, int out, int err) {
+    const wfi_program *p = r->p;
+    const char *failed = NULL;
+    signal(SIGPIPE, SIG_DFL);
+    signal(SIGTERM, SIG_DFL);
+    if (setsid() < 0) return "begin a session";
+    if (!program_streams(in, out, err)) return "connect its streams";
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
+    if (p->jail != NULL) wfi_jail_part(p->jail);
+    if (p->jail != NULL) failed = program_mounts(r);
+    if (failed != NULL) return failed;
+    if (chdir(p->dir) != 0) return "enter its directory";
+    program_limits(p);
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+}
+
+/* execvpe, which may call malloc. Returns with errno. */
+static void program_exec(char *const *argv, char *const *env, const char *path) {
+    char file[4096];
+    size_t m = strlen(argv[0]);
+    int error = ENOENT;
+    if (strchr(argv[0], '/') != NULL) {
+        execve(argv[0], argv, env);
+        return;
+    }
+    for (const char *at = path; m > 0; at++) {
+        size_t n = strcspn(at, ":");
+        if (n > 0 && n + m + 2 <= sizeof file) {
+            memcpy(file, at, n);
+            file[n] = '/';
+            memcpy(file + n + 1, argv[0], m + 1);
+            execve(file, argv, env);
+            if (errno != ENOENT && errno != ENOTDIR) error = errno;
+        }
+        at += n;
+        if (*at == '\0') break;
+    }
+    errno = error;
+}
+
+typedef struct program_failure {
+    const char *failed; /* of constants only: the same address on both sides */
+    int error;
+} program_failure;
+
+static void program_child(const program_run *r, int in, int out, int err, int failed) {
+    union { /* exec promises not to change them */
+        const char *const *from;
+        char *const *to;
+    } argv = {r->p->argv}, env = {r->env};
+    program_failure f = {program_settle(r, in, out, err), 0};
+    if (f.failed == NULL) {
+        size_t n = 0;
+        while (r->env[n] != NULL)
+            n++;
+        const char *path = program_getenv(r->env, n, "PATH", 4);
+        program_exec(argv.to, env.to, path != NULL ? path : PROGRAM_PATH);
+        f.failed = WFI_PROGRAM_EXEC;
+    }
+    f.error = errno;
+    if (write(failed, &f, sizeof f) < 0) _exit(126);
+    _exit(127);
+}
+
+/* ---- starting ---- */
+
+static void program_on_child(int number) {
+    int saved = errno;
+    (void)number;
+    if (write(PROGRAM_NEWS, "", 1) < 0) errno = 0; /* full: there is news already */
+    errno = saved;
+}
+
+static bool program_catch(int news) {
+    struct sigaction sa;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = program_on_child;
+    sigemptyset(&sa.sa_mask);
+    signal(SIGPIPE, SIG_IGN);
+#if WFI_LINUX
+    prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
+#endif
+    if (dup2(news, PROGRAM_NEWS) < 0 || fcntl(PROGRAM_NEWS, F_SETFD, FD_CLOEXEC) != 0) return false;
+    return fcntl(news, F_SETFL, O_NONBLOCK) == 0 && sigaction(SIGCHLD, &sa, NULL) == 0;
+}
+
+static bool program_fail(program_run *r, const char *failed) {
+    r->end->error = errno;
+    r->end->failed = failed;
+    return false;
+}
+
+/* What must be there before the program: its place in the jail, its environment. */
+static bool program_prepare(program_run *r) {
+    wfi_program *p = r->p;
+    if (p->jail != NULL) {
+        const char *failed = wfi_jail_begin(p->jail);
+        if (failed != NULL) return program_fail(r, failed);
+        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
+            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            return program_fail(r, "make a cgroup for it");
+        wfi_guard_look(p->tree_fd, r->guard);
+    }
+    r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
+    if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
+    r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
+    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
+    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    return true;
+}
+
+/* A pipe for its stdin: our end is the one that does not block. */
+static bool program_pipe_in(int fds[2]) {
+    return wfi_sys_pipe(fds) && fcntl(fds[0], F_SETFL, 0) == 0 && fcntl(fds[1], F_SETFL, O_NONBLOCK) == 0;
+}
+
+typedef struct program_ends {
+    int in[2], out[2], err[2], failed[2];
+} program_ends;
+
+/* NULL, or what could not be done. */
+static const char *program_pipes(const wfi_program *p, program_ends *e) {
+    bool good = wfi_sys_pipe(e->out) && wfi_sys_pipe(e->failed);
+    if (good && p->err.cap > 0) good = wfi_sys_pipe(e->err);
+    if (good && p->input.len > 0) good = program_pipe_in(e->in);
+    if (!good) return "make its pipes";
+    if (p->input.len == 0) e->in[0] = wfi_sys_high(open("/dev/null", O_RDONLY | O_CLOEXEC));
+    return e->in[0] >= 0 ? NULL : "open /dev/null";
+}
+
+static bool program_start(program_run *r) {
+    program_ends e = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+    const char *failed = program_pipes(r->p, &e);
+    if (failed == NULL && !(wfi_sys_pipe(r->news) && program_catch(r->news[1])))
+        failed = "hear of its processes, which takes 64 open files (ulimit -n)";
+    if (failed == NULL && (r->pid = (pid_t)wfi_sys_fork(0)) < 0) failed = "make a process";
+    if (failed != NULL) program_fail(r, failed);
+    if (failed == NULL && r->pid == 0)
+        program_child(r, e.in[0], e.out[1], r->p->err.cap > 0 ? e.err[1] : e.out[1], e.failed[1]);
+    wfi_sys_close(&e.in[0]);
+    wfi_sys_close(&e.out[1]);
+    wfi_sys_close(&e.err[1]);
+    wfi_sys_close(&e.failed[1]);
+    r->in = e.in[1];
+    r->out = e.out[0];
+    r->err = e.err[0];
+    r->failed = e.failed[0];
+    return r->end->failed == NULL;
+}
+
+/* ---- its descendants ---- */
+
+#if WFI_LINUX
+/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
+ * one that was a descendant's a moment ago is nobody else's yet. */
+typedef struct program_brood {
+    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
+    uint32_t count;
+    int dir; /* /proc/PID/task */
+    int signal;
+} program_brood;
+
+static void program_proc(char out[64], uint32_t pid, const char *rest) {
+    char room[WFI_SYS_DECIMAL];
+    strcpy(out, "/proc/");
+    strcat(out, wfi_sys_decimal(pid, room));
+    strcat(out, rest);
+}
+
+/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
+static size_t program_brood_add(program_brood *b, const char *text) {
+    const char *at = text, *space;
+    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
+        b->pid[b->count] = (uint32_t)program_number(at);
+        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
+        b->count++;
+        at = space + 1;
+    }
+    return (size_t)(at - text);
+}
+
+/* The children that one thread made. */
+static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
+    program_brood *b = ctx;
+    char path[64], text[4096];
+    size_t kept = 0;
+    ssize_t n;
+    (void)type;
+    if (strlen(name) > 20) return true;
+    strcpy(path, name);
+    strcat(path, "/children");
+    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
+        text[kept + (size_t)n] = '\0';
+        size_t taken = program_brood_add(b, text);
+        kept += (size_t)n - taken;
+        memmove(text, text + taken, kept);
+    }
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static void program_brood_of(program_brood *b, uint32_t pid) {
+    uint64_t room[256];
+    char path[64];
+    program_proc(path, pid, "/task");
+    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
+    wfi_sys_close(&b->dir);
+}
+
+/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    char self[16] = "";
+    program_brood b = {.pid = r->brood, .signal = number};
+    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
+    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
+        program_brood_of(&b, b.pid[i]);
+    return b.count;
+}
+
+/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
+static uint32_t program_ask(const program_run *r, int number) {
+    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
+    for (uint32_t n = count; n > 0; n--)
+        kill((pid_t)r->brood[n - 1], number);
+    return count;
+}
+
+/* First of a PID namespace, we reach all that is in it, at one blow. */
+static void program_signal(const program_run *r, int number) {
+    if (r->p->jail != NULL && r->p->jail->spaces != 0)
+        kill(-1, number);
+    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+        kill(-r->pid, number);
+}
+#else
+static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
+    (void)r;
+    (void)most;
+    (void)number;
+    return 0;
+}
+
+static void program_signal(const program_run *r, int number) {
+    if (!r->ended) kill(-r->pid, number);
+}
+#endif
+
+/* ---- watching ---- */
+
+static void program_ended(program_run *r, int status) {
+    r->ended = true;
+    if (WIFSIGNALED(status)) r->end->signal = WTERMSIG(status);
+    r->end->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* Where its descendants are not to be found, its group goes while its number is still held. */
+static void program_before_reaping(program_run *r) {
+    siginfo_t info;
+    if (r->ended || r->finds) return;
+    memset(&info, 0, sizeof info);
+    if (waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == r->pid)
+        kill(-r->pid, SIGKILL);
+}
+
+/* Takes in whoever has ended; false: nobody is left. */
+static bool program_reap(program_run *r) {
+    for (;;) {
+        int status = 0;
+        program_before_reaping(r);
+        pid_t pid = waitpid(-1, &status, WNOHANG);
+        if (pid == 0) return true;
+        if (pid == r->pid && (WIFEXITED(status) || WIFSIGNALED(status))) program_ended(r, status);
+        if (pid < 0 && errno != EINTR) return false;
+    }
+}
+
+static void program_stop(program_run *r, uint64_t now, uint64_t grace) {
+    if (grace > 0) program_signal(r, SIGTERM);
+    r->kill_at = now + grace;
+    if (r->give_up == UINT64_MAX) r->give_up = r->kill_at + (r->finds ? PROGRAM_GIVE_UP_MS : PROGRAM_UNFOUND_MS);
+}
+
+/* Nobody listens any more. The user's own program may have something to end elsewhere, a container or a jail of its own, and
+ * gets the time for that; if it is being asked already, that goes on. */
+static void program_abandon(program_run *r) {
+    bool own = r->p->jail == NULL;
+    if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
+}
+
+static void program_look(program_run *r, uint64_t now) {
+    if (r->kill_at == UINT64_MAX && r->ended) {
+        r->end->left = true;
+        program_stop(r, now, PROGRAM_LEFT_MS);
+    } else if (r->kill_at == UINT64_MAX && now >= r->p->deadline) {
+        r->end->timed_out = true;
+        program_stop(r, now, PROGRAM_GRACE_MS);
+    }
+    if (now >= r->count_at && program_must_count(r->p)) {
+        r->count_at = now + PROGRAM_COUNT_MS;
+        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+            r->end->crowded = true;
+            program_stop(r, now, 0);
+        }
+    }
+    if (now < r->kill_at) return;
+    wfi_cgroup_freeze(&r->group);
+    program_signal(r, SIGKILL);
+    r->kill_at = now + PROGRAM_AGAIN_MS;
+}
+
+static int program_timeout(const program_run *r, uint64_t now) {
+    uint64_t due = r->kill_at < UINT64_MAX ? r->kill_at : r->p->deadline;
+    if (program_must_count(r->p) && r->count_at < due) due = r->count_at;
+    if (due <= now) return 0;
+    return due - now < 60000 ? (int)(due - now) : 60000;
+}
+
+/* One turn at a stream; false: nothing more for now. */
+static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+    ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) wfi_sys_close(fd);
+    program_gather(g, r->chunk, (size_t)n);
+    return n > 0;
+}
+
+static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+    for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
+        if (!program_read(r, fd, g)) return;
+}
+
+static void program_feed(program_run *r) {
+    wf_str left = wf_str_of(r->p->input.ptr + r->fed, r->p->input.len - r->fed);
+    ssize_t n = write(r->in, left.ptr, left.len);
+    if (n > 0) r->fed += (size_t)n;
+    if (r->fed == r->p->input.len || (n < 0 && errno != EAGAIN && errno != EINTR)) wfi_sys_close(&r->in);
+}
+
+/* Sleeps until something is to be done, and does what the streams want. */
+static void program_wait(program_run *r, uint64_t now) {
+    char news[64];
+    struct pollfd fds[5] = {{.fd = r->news[0], .events = POLLIN},
+                            {.fd = r->reader}, /* an error there: nobody listens */
+                            {.fd = r->out, .events = POLLIN},
+                            {.fd = r->err, .events = POLLIN},
+                            {.fd = r->in, .events = POLLOUT}};
+    if (poll(fds, 5, program_timeout(r, now)) <= 0) return;
+    if (fds[0].revents != 0 && read(r->news[0], news, sizeof news) < 0) return;
+    if (fds[1].revents != 0) {
+        r->reader = -1;
+        program_abandon(r); /* `now` was before we slept */
+    }
+    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[4].revents != 0) program_feed(r);
+}
+
+static void program_watch(program_run *r) {
+    r->kill_at = r->give_up = UINT64_MAX;
+    while (program_reap(r)) {
+        uint64_t now = wfi_sys_now_ms();
+        r->end->survived = now >= r->give_up;
+        if (r->end->survived) return;
+        program_look(r, now);
+        program_wait(r, now);
+    }
+}
+
+/* All writers are gone: what they wrote is in the pipes. */
+static void program_drain(program_run *r) {
+    program_failure f;
+    program_read_some(r, &r->out, &r->p->out);
+    program_read_some(r, &r->err, &r->p->err);
+    if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
+    r->end->failed = f.failed;
+    r->end->error = f.error;
+}
+
+void wfi_program_run(wfi_program *p, wfi_program_end *end) {
+    program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
+    r.scratch.fd = -1;
+    memset(end, 0, sizeof *end);
+    signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
+    if (program_prepare(&r) && program_start(&r)) {
+        program_watch(&r);
+        program_drain(&r);
+        if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
+    }
+    wfi_cgroup_remove(&r.group);
+    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    wfi_sys_pages_end(r.env, r.env_size);
+    wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
+    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_close(&r.in);
+    wfi_sys_close(&r.out);
+    wfi_sys_close(&r.err);
+    wfi_sys_close(&r.failed);
+    signal(SIGCHLD, SIG_DFL);
+    close(PROGRAM_NEWS);
+    wfi_sys_close(&r.news[0]);
+    wfi_sys_close(&r.news[1]);
+}

@@ -1,0 +1,319 @@
+/* shell: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what it printed, how it ended. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include "../jail/program.h"
+#include "tool.h"
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#define SHELL_SECONDS      120u /* of a command of bash; */
+#define SHELL_SECONDS_MOST 600u
+#define SHELL_MS           600000u /* ... of exec */
+#define SHELL_MS_MOST      86400000u
+#define SHELL_WORDS        256u              /* of a command as a list, variables of env */
+#define SHELL_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
+#define SHELL_GAP          64u               /* kept free for the line about what is left out */
+
+static uint64_t shell_deadline(const wfi_work *w, uint64_t ms) {
+    uint64_t own = wfi_sys_now_ms() + ms;
+    return own < w->deadline ? own : w->deadline;
+}
+
+/* The program's part that all commands have in common. */
+static bool shell_place(wfi_work *w, wfi_program *p) {
+    p->jail = w->jail;
+    p->tree = p->dir = w->root->root;
+    p->tree_fd = w->dirfd;
+    p->first = w->root->below ? NULL : w->root->guard;
+    if (w->root->guarded) { /* the jail opens all of that folder */
+        wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        return false;
+    }
+    if (w->root->root[0] != '\0') return true;
+    wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
+    return false;
+}
+
+static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
+    g->buf = wfi_work_take(w, cap);
+    g->cap = cap;
+    return g->buf != NULL;
+}
+
+/* "could not ACTION: REASON". The numbers that a user can fix have words of their own. */
+static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
+    if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
+        wfi_work_error(w, "the command was not started, for we could not ");
+        wfi_work_puts(w, end->failed);
+        wfi_work_puts(w, ": ");
+        wfi_work_puts(w, strerror(end->error));
+        return;
+    }
+    wfi_work_error(w, "cannot run \"");
+    wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
+    if (end->error == ENOENT)
+        wfi_work_puts(w, "\": there is no such program; install it, or fix its name or PATH");
+    else if (end->error == EACCES)
+        wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
+    else if (end->error == ENOEXEC)
+        wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+    else if (end->error == E2BIG)
+        wfi_work_puts(w,
+                      "\": the command and its variables are too long for this system; put what is long into a file");
+    else
+        wfi_work_puts(w, "\": it cannot be started here");
+}
+
+/* What a stream brought, with a line in the place of what is left out. False: something is. */
+static bool shell_show(wfi_work *w, wfi_gather *g) {
+    wf_str head, tail;
+    uint64_t missing = wfi_gather_parts(g, &head, &tail);
+    wfi_work_put(w, head);
+    if (missing == 0) return true;
+    wfi_work_puts(w, "\n... ");
+    wfi_work_putn(w, missing);
+    wfi_work_puts(w, " bytes left out ...\n");
+    wfi_work_put(w, tail);
+    return false;
+}
+
+/* Text as C has it; NULL: an error was set. */
+static const char *shell_terminated(wfi_work *w, wf_str text, const char *error) {
+    char *copy = wfi_work_take(w, text.len + 1);
+    if (copy == NULL) return NULL;
+    if (text.len > 0) memcpy(copy, text.ptr, text.len);
+    copy[text.len] = '\0';
+    if (strlen(copy) == text.len) return copy;
+    wfi_work_error(w, error);
+    return NULL;
+}
+
+/* ---- bash ---- */
+
+static const char *shell_name(void) {
+    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+/* A line of its own, whatever the command printed last. */
+static void shell_line(wfi_work *w, const char *text) {
+    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_work_puts(w, "\n");
+    wfi_work_puts(w, text);
+}
+
+static void shell_say_aside(wfi_work *w, const char *name) {
+    shell_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
+    wfi_work_puts(w, ", which is not its to make; that is now ");
+    wfi_work_puts(w, name);
+    wfi_work_puts(w, ")");
+}
+
+/* How it ended, if there is something to say about it. */
+static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
+    if (end->crowded) {
+        shell_line(w, "(stopped: it had more than ");
+        wfi_work_putn(w, WFI_PROGRAM_PROCESSES);
+        wfi_work_puts(w, " processes at a time)");
+    } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
+        shell_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+    } else if (end->timed_out) {
+        shell_line(w, "(stopped after ");
+        wfi_work_putn(w, seconds);
+        wfi_work_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
+    } else if (end->signal != 0) {
+        shell_line(w, "(killed by signal ");
+        wfi_work_putn(w, (uint64_t)end->signal);
+        wfi_work_puts(w, ")");
+    } else if (end->code != 0) {
+        shell_line(w, "(exit code ");
+        wfi_work_putn(w, (uint64_t)end->code);
+        wfi_work_puts(w, ")");
+    }
+    if (end->aside[0] != '\0') shell_say_aside(w, end->aside);
+    if (end->survived)
+        shell_line(w, "(some of its processes could not be ended)");
+    else if (end->left)
+        shell_line(w, "(what it left running was ended)");
+}
+
+void wfi_work_bash(wfi_work *w) {
+    wfi_program p = {.deadline = 0};
+    wfi_program_end end;
+    wf_str command = {"", 0};
+    uint64_t seconds = SHELL_SECONDS;
+    if (!wfi_work_str(w, "command", true, &command) || !shell_place(w, &p)) return;
+    if (!wfi_work_u64(w, "timeout", 1, SHELL_SECONDS_MOST, &seconds)) return;
+    if (!shell_stream(w, &p.out, w->cap - SHELL_GAP)) return;
+    const char *text = shell_terminated(w, command, "bash: \"command\" holds a zero byte");
+    const char *const argv[] = {shell_name(), "-c", text, NULL};
+    if (text == NULL) return;
+    p.argv = argv;
+    p.deadline = shell_deadline(w, seconds * 1000);
+    wfi_program_run(&p, &end);
+    if (end.failed != NULL) {
+        shell_failed(w, &end, argv[0]);
+        return;
+    }
+    shell_show(w, &p.out);
+    wfi_work_foot(w);
+    shell_say_end(w, &end, seconds);
+    if (w->len == 0) wfi_work_puts(w, "(no output)");
+}
+
+/* ---- exec ---- */
+
+/* A string of the input; NULL: an error was set. */
+static const char *shell_string(wfi_work *w, wf_str raw, const char *error) {
+    char *text = wfi_work_take(w, raw.len);
+    return text != NULL ? shell_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
+}
+
+static bool shell_bad(wfi_work *w, const char *text) {
+    wfi_work_error(w, text);
+    return false;
+}
+
+#define SHELL_CMD                                                                                                      \
+    "exec: \"cmd\" must be a string or a list of strings, not empty, up to 255 of them, without zero bytes"
+#define SHELL_ENV                                                                                                      \
+    "exec: \"env\" must be a table of strings, up to 255 of them, whose names hold no \"=\" and no zero byte"
+
+/* A list runs as it is, a string goes to sh. */
+static bool shell_command(wfi_work *w, const char **argv) {
+    wf_json j;
+    wf_str list;
+    wf_json_token t;
+    uint32_t n = 0;
+    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return shell_bad(w, SHELL_CMD);
+    wf_json_init(&j, list);
+    t = wf_json_next(&j);
+    if (t == WF_JSON_STRING) {
+        argv[0] = "/bin/sh";
+        argv[1] = "-c";
+        argv[2] = shell_string(w, j.raw, SHELL_CMD);
+        argv[3] = NULL;
+        return argv[2] != NULL;
+    }
+    if (t != WF_JSON_ARRAY) return shell_bad(w, SHELL_CMD);
+    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < SHELL_WORDS) {
+        argv[n] = shell_string(w, j.raw, SHELL_CMD);
+        if (argv[n++] == NULL) return false;
+    }
+    argv[n] = NULL;
+    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || shell_bad(w, SHELL_CMD);
+}
+
+/* One "NAME=value"; NULL: an error was set. */
+static const char *shell_variable(wfi_work *w, const char *name, const char *value) {
+    if (name == NULL || value == NULL) return NULL;
+    size_t n = strlen(name), m = strlen(value);
+    char *text = wfi_work_take(w, n + m + 2);
+    if (text == NULL) return NULL;
+    memcpy(text, name, n);
+    text[n] = '=';
+    memcpy(text + n + 1, value, m + 1);
+    if (n > 0 && strchr(name, '=') == NULL) return text;
+    wfi_work_error(w, SHELL_ENV);
+    return NULL;
+}
+
+static bool shell_environment(wfi_work *w, const char **env) {
+    wf_json j;
+    wf_str object;
+    wf_json_token t;
+    uint32_t n = 0;
+    env[0] = NULL;
+    if (!wf_json_member(w->input, WF_STR("env"), &object)) return true;
+    wf_json_init(&j, object);
+    t = wf_json_next(&j);
+    if (t == WF_JSON_NULL) return true;
+    if (t != WF_JSON_OBJECT) return shell_bad(w, SHELL_ENV);
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < SHELL_WORDS) {
+        const char *name = shell_string(w, j.raw, SHELL_ENV);
+        if (wf_json_next(&j) != WF_JSON_STRING) return shell_bad(w, SHELL_ENV);
+        env[n] = shell_variable(w, name, shell_string(w, j.raw, SHELL_ENV));
+        if (env[n++] == NULL) return false;
+    }
+    env[n] = NULL;
+    return t == WF_JSON_OBJECT_END || shell_bad(w, SHELL_ENV);
+}
+
+/* The directory `cwd`, below the root. */
+static bool shell_directory(wfi_work *w, wfi_program *p) {
+    wf_str given = {".", 1};
+    char path[WFI_CONFINE_PATH];
+    wfi_confine root = *w->root, *dir = wfi_work_take(w, sizeof *dir);
+    root.fd = w->dirfd;
+    if (dir == NULL || !wfi_work_str(w, "cwd", false, &given)) return false;
+    int error = wfi_confine_relative(&root, given, path);
+    if (error == 0) error = wfi_confine_below(&root, path, dir);
+    if (error != 0) {
+        wfi_work_path_error(w, error, given);
+        return false;
+    }
+    wfi_confine_close(dir);
+    if (dir->root[0] != '\0') p->dir = dir->root;
+    return true;
+}
+
+/* The member `key`: what a stream brought, and what there is to say about it. */
+static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
+                             bool *truncated) {
+    wfi_work text = {.cap = g->cap + 2 * SHELL_GAP + WFI_GUARD_NAME};
+    text.out = wfi_work_take(w, text.cap);
+    if (text.out == NULL) return;
+    if (!shell_show(&text, g)) *truncated = true;
+    if (aside[0] != '\0') shell_say_aside(&text, aside);
+    wf_json_key(o, key);
+    wf_json_str(o, wf_str_of(text.out, text.len));
+}
+
+static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end) {
+    wf_json_out o;
+    bool truncated = false;
+    wf_json_out_init(&o, w->out, w->cap);
+    wf_json_begin(&o, true);
+    wf_json_key(&o, WF_STR("code"));
+    wf_json_u64(&o, (uint64_t)end->code);
+    shell_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
+    shell_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    wf_json_key(&o, WF_STR("truncated"));
+    wf_json_bool(&o, truncated);
+    if (end->signal != 0) {
+        wf_json_key(&o, WF_STR("signal"));
+        wf_json_u64(&o, (uint64_t)end->signal);
+    }
+    if (end->timed_out) {
+        wf_json_key(&o, WF_STR("timed_out"));
+        wf_json_bool(&o, true);
+    }
+    wf_json_finish(&o);
+    if (w->is_error) return;
+    if (wf_json_ok(&o))
+        w->len = o.len;
+    else
+        wfi_work_error(w, "exec: the answer is too large");
+}
+
+void wfi_work_exec(wfi_work *w) {
+    const char *argv[SHELL_WORDS], *env[SHELL_WORDS];
+    wfi_program p = {.argv = argv, .env = env};
+    wfi_program_end end;
+    uint64_t ms = SHELL_MS;
+    if (!shell_place(w, &p) || !shell_command(w, argv) || !shell_environment(w, env)) return;
+    if (!shell_directory(w, &p) || !wfi_work_str(w, "input", false, &p.input)) return;
+    if (!wfi_work_u64(w, "timeout", 1, SHELL_MS_MOST, &ms)) return;
+    if (!shell_stream(w, &p.out, SHELL_KEEP) || !shell_stream(w, &p.err, SHELL_KEEP)) return;
+    p.deadline = shell_deadline(w, ms);
+    wfi_program_run(&p, &end);
+    if (end.failed != NULL)
+        shell_failed(w, &end, argv[0]);
+    else if (end.crowded)
+        wfi_work_error(w, "exec: stopped, for it had more than 512 processes at a time");
+    else
+        shell_answer(w, &p, &end);
+}

@@ -1,0 +1,35 @@
+/* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
+ * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
+ * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is
+ * one block of the caller's, used as a stack; no malloc where the system lets us read directories without it (Linux), so it
+ * may run in a forked child. */
+#ifndef WFI_WALK_H
+#define WFI_WALK_H
+
+#include "ignore.h"
+
+#define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
+#define WFI_WALK_DEPTH 128u
+
+typedef struct wfi_walk {
+    /* in */
+    bool (*enter)(void *ctx, wf_str dir); /* dir ends with '/'; false: pass it over; may be NULL */
+    bool (*file)(void *ctx, wf_str path, int dirfd, const char *name); /* false: end the walk */
+    void *ctx;
+    char *room; /* 8-aligned */
+    size_t size;
+    /* out */
+    uint32_t unreadable; /* directories, and what did not fit */
+    bool ignored;        /* rules made it pass something over */
+    /* own */
+    size_t used;
+    char path[WFI_WALK_PATH];
+    size_t path_len;
+    const wfi_ignore *rules;
+} wfi_walk;
+
+/* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
+ * fd without links ("" or ending with '/'). */
+WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
+
+#endif

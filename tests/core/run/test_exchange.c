@@ -1,0 +1,420 @@
+/* An agent's exchanges with a provider that streams and has prices: events, failures in the middle, dead connections, money. */
+#include "tests/fake/rig.h"
+
+/* Lines of a conversation name only what matters. */
+#pragma GCC diagnostic ignored "-Wmissing-field-initializers"
+
+#define PRICED   "anthropic:claude-sonnet-5-5" /* 2 USD in, 10 USD out a million */
+#define TEXT(t)  "[{\"type\":\"text\",\"text\":\"" t "\"}]"
+#define EVENT(s) "event: " s "\n"
+#define START                                                                                                          \
+    EVENT("message_start")                                                                                             \
+    "data: {\"type\":\"message_start\",\"message\":{\"content\":[],\"usage\":{\"input_tokens\":10,"                    \
+    "\"output_tokens\":1}}}\n\n"
+#define HELLO                                                                                                          \
+    EVENT("content_block_start")                                                                                       \
+    "data: "                                                                                                           \
+    "{\"type\":\"content_block_start\",\"index\":0,\"content_block\":{\"type\":\"text\",\"text\":\"\"}}\n\n" EVENT(    \
+        "content_block_delta") "data: "                                                                                \
+                               "{\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\","     \
+                               "\"text\":\"hello\"}}\n\n" EVENT("content_block_stop") "data: "                         \
+                                                                                      "{\"type\":\"content_block_"     \
+                                                                                      "stop\",\"index\":0}\n\n"
+#define DELTA(d)                                                                                                       \
+    EVENT("message_delta")                                                                                             \
+    "data: {\"type\":\"message_delta\",\"delta\":" d ",\"usage\":{\"output_tokens\":5}}\n\n"
+#define STOP EVENT("message_stop") "data: {\"type\":\"message_stop\"}\n\n"
+#define END  DELTA("{\"stop_reason\":\"end_turn\"}") STOP
+#define ERROR(type)                                                                                                    \
+    EVENT("error")                                                                                                     \
+    "data: {\"type\":\"error\",\"error\":{\"type\":\"" type "\",\"message\":\"no "                                     \
+    "more\"},\"request_id\":\"req_e\"}\n\n"
+
+/* What the model says next, in order, whoever asks. */
+typedef struct line {
+    const char *stop, *content; /* a reply */
+    const char *events;         /* or exact events */
+    const char *body, *type;    /* or a body of this content type */
+    uint32_t status;
+    fake_drop drop;
+} line;
+
+static const line *lines;
+static size_t line_count, line_next;
+static uint64_t line_at[16];
+static char last[16384];
+
+static void say(fake *f, const fake_request *r, fake_answer *out) {
+    assert_true(line_next < line_count);
+    const line *l = &lines[line_next];
+    snprintf(last, sizeof last, "%s", r->body);
+    line_at[line_next++] = f->now;
+    out->drop = l->drop;
+    if (l->events) {
+        fake_body(out, "%s", l->events);
+        out->type = "text/event-stream";
+    } else if (l->body) {
+        fake_body(out, "%s", l->body);
+        out->type = l->type;
+    } else if (l->stop) {
+        fake_reply(out, l->stop, "%s", l->content);
+    }
+    if (l->status) out->status = l->status;
+}
+
+static void serve(rig *r) {
+    r->f->provider.name = WF_STR("anthropic");
+    r->f->provider.stream = r->f->provider.priced = true;
+    r->config.model = WF_STR(PRICED);
+}
+
+static void begin(rig *r, const line *said, size_t count) {
+    rig_init(r, 1, NULL, 0);
+    r->f->model = say;
+    serve(r);
+    lines = said;
+    line_count = count;
+    line_next = 0;
+}
+
+#define BEGIN(r, said) begin(r, said, sizeof(said) / sizeof(said)[0])
+
+static wf_run_status status_of(rig *r) {
+    wf_run_status s;
+    wf_run_status_get(r->w, &s);
+    return s;
+}
+
+/* ---- streams ---- */
+
+static void test_streamed_conversation(void **state) {
+    static const line said[] = {
+        {"tool_use", "[{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"c2ln\"},{\"type\":\"text\",\"text\":"
+                     "\"L\\u00f6ok: \\ud83d\\ude42\"},{\"type\":\"tool_use\",\"id\":\"t1\",\"name\":\"look\",\"input\":"
+                     "{\"a\":[1,2.50,\"\\\"\"]}}]"},
+        {"end_turn", TEXT("seen")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.f->small = true;
+    rig_start(&r);
+    assert_text(rig_do(&r, "go").value, "seen");
+    assert_non_null(strstr(last, "\"stream\":true"));
+    assert_non_null(strstr(last, "{\"type\":\"thinking\",\"thinking\":\"hm\",\"signature\":\"c2ln\"}"));
+    assert_non_null(strstr(last, "L\\u00f6ok: \\ud83d\\ude42"));
+    assert_non_null(strstr(last, "\"input\":{\"a\":[1,2.50,\"\\\"\"]}"));
+    assert_int_equal(status_of(&r).usage.input, 20);
+    assert_int_equal(status_of(&r).usage.output, 10);
+    rig_end(&r);
+}
+
+/* A provider that was asked for events may answer in one body all the same. */
+static void test_one_body_instead(void **state) {
+    static const line said[] = {{.body = "{\"content\":" TEXT("whole") ",\"stop_reason\":\"end_turn\",\"usage\":{}}",
+                                 .type = "application/json"}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    assert_text(rig_do(&r, "go").value, "whole");
+    rig_end(&r);
+}
+
+static void test_wrong_content_type(void **state) {
+    static const line said[] = {{.body = "<html>Log in</html>", .type = "text/html"}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.kind, WF_KIND_PROVIDER);
+    assert_int_equal(d.attempts, 1);
+    assert_text(d.value, "the answer is no message of this API, but: text/html (request req_1)");
+    rig_end(&r);
+}
+
+/* Whatever comes after message_stop, and if nothing comes. */
+static void test_the_end_is_message_stop(void **state) {
+    static const line said[] = {{.events = START HELLO END, .drop = FAKE_LINGER},
+                                {.events = START HELLO END "event: ping\ndata: {}\n\n"}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    assert_text(rig_do(&r, "a").value, "hello");
+    assert_text(rig_do(&r, "b").value, "hello");
+    assert_in_range(line_at[1] - line_at[0], 1, 50); /* not for long */
+    rig_end(&r);
+}
+
+/* A server that goes on sending after message_stop holds nobody up. */
+static void test_nothing_after_message_stop_counts(void **state) {
+    static const line said[] = {{.events = START HELLO END, .drop = FAKE_DRIP}, {.events = START HELLO END}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    assert_text(rig_do(&r, "a").value, "hello");
+    assert_text(rig_do(&r, "b").value, "hello");
+    assert_in_range(line_at[1] - line_at[0], 1, 60);
+    rig_end(&r);
+}
+
+/* What is complete when the deadline passes is no less so for an end that is still awaited. */
+static void test_complete_by_the_deadline(void **state) {
+    static const line said[] = {{.events = START HELLO END, .drop = FAKE_LINGER}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.agent_ms = 20;
+    rig_start(&r);
+    assert_text(rig_do(&r, "a").value, "hello");
+    rig_end(&r);
+}
+
+/* The status says enough, though the text that goes with it breaks off, stops or never ends. */
+static void test_refusals_with_half_a_body(void **state) {
+    static const fake_drop ends[] = {FAKE_DROP_BODY, FAKE_LINGER, FAKE_DRIP};
+    for (size_t i = 0; i < sizeof ends / sizeof ends[0]; i++) {
+        const line said[] = {{.body = "{\"error\":{\"message\":", .status = 401, .drop = ends[i]}};
+        rig r;
+        (void)state;
+        BEGIN(&r, said);
+        r.config.stall_ms = 2000;
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        assert_int_equal(d.kind, WF_KIND_AUTH);
+        assert_int_equal(d.attempts, 1);
+        assert_true(rig_has(d.value, "the provider answered 401"));
+        rig_end(&r);
+    }
+}
+
+static void test_cut_streams_are_asked_again(void **state) {
+    static const line said[] = {{.events = START HELLO},
+                                {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}")},
+                                {.events = START "event: content_block_delta\ndata: {]\n\n"},
+                                {.events = START HELLO ERROR("overloaded_error")},
+                                {.events = START HELLO END}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_text(d.value, "hello");
+    assert_int_equal(d.attempts, 5);
+    rig_end(&r);
+}
+
+static void test_error_events(void **state) {
+    static const line said[] = {{.events = START HELLO ERROR("invalid_request_error")},
+                                {.events = START HELLO ERROR("api_error")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "a");
+    assert_int_equal(d.kind, WF_KIND_PROVIDER);
+    assert_text(d.value, "the provider broke its reply off: no more (request req_1)");
+    wf_agent_spec spec = {.prompt = WF_STR("b"), .retries = WF_NONE};
+    wf_call call;
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    assert_int_equal(rig_take(&r).attempts, 1);
+    rig_end(&r);
+}
+
+static void test_refusal_says_why(void **state) {
+    static const line said[] = {
+        {.events = START HELLO DELTA("{\"stop_reason\":\"refusal\",\"stop_details\":{\"type\":\"refusal\",\"category\":"
+                                     "\"cyber\",\"explanation\":\"It would be \\\"unsafe\\\".\"}}") STOP}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.kind, WF_KIND_REFUSED);
+    assert_true(rig_has(d.value, "It would be \"unsafe\"."));
+    assert_true(rig_has(d.value, "(request req_1)"));
+    rig_end(&r);
+}
+
+/* ---- transport ---- */
+
+static void test_stale_connection_is_no_retry(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_STALE}, {"end_turn", TEXT("fresh")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_agent_spec spec = {.prompt = WF_STR("go"), .retries = WF_NONE};
+    wf_call call;
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    assert_text(rig_take(&r).value, "fresh");
+    assert_int_equal(line_at[1], line_at[0]);
+    rig_end(&r);
+}
+
+/* A peer that cannot be trusted will not be trusted later: the run stops, to be mended and resumed. */
+static void test_final_failure_stops_the_run(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_FINAL}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.kind, WF_KIND_AUTH);
+    assert_true(rig_has(d.value, "the provider cannot be reached"));
+    assert_int_equal(wf_run_stopping(r.w), WF_RUN_REFUSED);
+    rig_end(&r);
+}
+
+static void test_context_error(void **state) {
+    static const line said[] = {
+        {.body = "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"prompt is too long: "
+                 "210000 tokens > 200000 maximum\"},\"request_id\":\"req_b\"}",
+         .status = 400}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.kind, WF_KIND_CONTEXT);
+    assert_true(rig_has(d.value, "the provider answered 400: prompt is too long"));
+    rig_end(&r);
+}
+
+/* ---- tools of the provider's own ---- */
+
+static void test_server_tools(void **state) {
+    static const line said[] = {
+        {"pause_turn", "[{\"type\":\"server_tool_use\",\"id\":\"s1\",\"name\":\"web_search\",\"input\":{\"q\":1}}]"},
+        {"end_turn", TEXT("found")}};
+    rig r;
+    wf_call call;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_agent_spec spec = {.prompt = WF_STR("go"), .tools = WF_STR("look,web_search_20260318")};
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    assert_text(rig_take(&r).value, "found");
+    assert_non_null(strstr(last, "{\"type\":\"web_search_20260318\",\"name\":\"web_search\""));
+    assert_non_null(
+        strstr(last, "{\"type\":\"server_tool_use\",\"id\":\"s1\",\"name\":\"web_search\",\"input\":{\"q\":1}}"));
+    spec.tools = WF_STR("web_surf_20260318");
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_E_CONFIG);
+    rig_end(&r);
+}
+
+/* ---- money ---- */
+
+static void test_cost_by_the_list(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x")}, {"end_turn", TEXT("y")}};
+    rig r;
+    wf_call call;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_int_equal(d.usage.nano_usd, 10 * 2000 + 5 * 10000);
+    assert_int_equal(d.usage.unpriced, 0);
+    wf_agent_spec spec = {.prompt = WF_STR("go"), .model = WF_STR("claude-unheard-of")};
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    d = rig_take(&r);
+    assert_int_equal(d.usage.nano_usd, 0);
+    assert_int_equal(d.usage.unpriced, 15);
+    rig_end(&r);
+}
+
+static void test_prices_of_the_config(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.prices = WF_STR("{\"model\":\"claude-sonnet-5-5\",\"input\":1,\"output\":3,\"write_5m\":1,\"write_1h\":1,"
+                             "\"read\":1,\"source\":\"a contract\"}\n");
+    rig_start(&r);
+    assert_int_equal(rig_do(&r, "go").usage.nano_usd, 10 * 1000 + 5 * 3000);
+    rig_end(&r);
+}
+
+static void test_no_budget_without_a_price(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x")}};
+    rig r;
+    wf_call call;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    wf_agent_spec spec = {
+        .prompt = WF_STR("go"), .model = WF_STR("claude-unheard-of"), .budget_nano_usd = UINT64_C(1000000000000)};
+    assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    wf_delivery d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_BUDGET);
+    assert_true(rig_has(d.value, "--prices FILE"));
+    assert_int_equal(line_next, 0);
+    rig_end(&r);
+}
+
+/* The worst case of a request is 16,000 tokens out at 10 USD a million, and its bytes: a little more than 0.16 USD. Of a budget of
+ * 0.4 USD never more than two are out at once, and none that could overshoot is ever sent. */
+static void test_budget_in_usd_is_never_overshot(void **state) {
+    rig r;
+    uint64_t budget = UINT64_C(400000000);
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    serve(&r);
+    r.config.budget_nano_usd = budget;
+    rig_start(&r);
+    for (int i = 0; i < 20; i++)
+        rig_ask(&r, "delay=10;");
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(rig_take(&r).kind, WF_KIND_NONE);
+    assert_int_equal(r.f->open_lanes_high, 2);
+    assert_int_equal(status_of(&r).usage.nano_usd, 20 * 70000);
+    rig_end(&r);
+}
+
+static void test_lost_money_stays_spent(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_DROP_HEAD}, {"end_turn", TEXT("y")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.budget_nano_usd = UINT64_C(200000000); /* one worst case, not two */
+    rig_start(&r);
+    rig_ask(&r, "go");
+    wf_delivery d = rig_take(&r);
+    assert_true(d.stopped);
+    assert_int_equal(wf_run_stopping(r.w), WF_RUN_BUDGET);
+    assert_int_equal(line_next, 1);
+    rig_crash(&r, FAKE_SYNCED);
+    serve(&r);
+    rig_ask(&r, "go");
+    assert_true(rig_take(&r).stopped); /* the log remembers */
+    assert_int_equal(line_next, 1);
+    rig_end(&r);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_streamed_conversation),
+        cmocka_unit_test(test_one_body_instead),
+        cmocka_unit_test(test_wrong_content_type),
+        cmocka_unit_test(test_the_end_is_message_stop),
+        cmocka_unit_test(test_nothing_after_message_stop_counts),
+        cmocka_unit_test(test_complete_by_the_deadline),
+        cmocka_unit_test(test_refusals_with_half_a_body),
+        cmocka_unit_test(test_cut_streams_are_asked_again),
+        cmocka_unit_test(test_error_events),
+        cmocka_unit_test(test_refusal_says_why),
+        cmocka_unit_test(test_stale_connection_is_no_retry),
+        cmocka_unit_test(test_final_failure_stops_the_run),
+        cmocka_unit_test(test_context_error),
+        cmocka_unit_test(test_server_tools),
+        cmocka_unit_test(test_cost_by_the_list),
+        cmocka_unit_test(test_prices_of_the_config),
+        cmocka_unit_test(test_no_budget_without_a_price),
+        cmocka_unit_test(test_budget_in_usd_is_never_overshot),
+        cmocka_unit_test(test_lost_money_stays_spent),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,148 @@
+/* Tests of retry: every form of the two headers, what of them cannot be used, which statuses are tried again, the curve. */
+#include <setjmp.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "src/core/http/headers.h"
+#include "src/core/run/retry.h"
+
+#include <cmocka.h>
+
+#define NOW UINT64_C(1795178096000) /* 2026-11-20 12:34:56 UTC, a Friday */
+
+typedef struct after_case {
+    const char *ms, *seconds;
+    int64_t want;
+} after_case;
+
+static void check_after(const after_case *cases, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        int64_t got = wfi_retry_after(wfi_str_z(cases[i].ms), wfi_str_z(cases[i].seconds), NOW);
+        if (got != cases[i].want)
+            fail_msg("retry-after-ms '%s', retry-after '%s': %lld", cases[i].ms, cases[i].seconds, (long long)got);
+    }
+}
+
+static void asked_in_numbers(void **state) {
+    (void)state;
+    static const after_case cases[] = {
+        {"", "", -1},
+        {"", "7", 7000},
+        {"", "1.5", 1500},
+        {"", ".25", 250},
+        {"", "1e1", 10000},
+        {"", "4 seconds", 4000},
+        {"", " 4", 4000},
+        {"", "+4", 4000},
+        {"", "3600", 3600000},
+        {"", "0.0001", 1},
+        {"", "0", -1},
+        {"", "-0", -1},
+        {"", "-5", -1},
+        {"", "soon", -1},
+        {"", "NaN", -1},
+        {"", "2147483.647", 2147483647},
+        {"", "2147483.648", -1},
+        {"", "99999999999999999999999", -1},
+        {"350", "", 350},
+        {"120", "9", 120},
+        {"0.4", "9", 1},
+        {"0", "3", 3000},
+        {"0", "", -1},
+        {"soon", "3", 3000},
+        {"soon", "", -1},
+        {"-1", "3", -1},         /* said, and not to be used */
+        {"2147483648", "3", -1}, /* likewise */
+        {"2147483647", "", 2147483647},
+    };
+    check_after(cases, sizeof cases / sizeof *cases);
+}
+
+static void asked_in_dates(void **state) {
+    (void)state;
+    static const after_case cases[] = {
+        {"", "Fri, 20 Nov 2026 12:35:10 GMT", 14000},
+        {"0", "Fri, 20 Nov 2026 12:35:10 GMT", 14000},
+        {"", "Friday, 20-Nov-26 12:35:10 GMT", 14000},
+        {"", "Fri Nov 20 12:35:10 2026", 14000},
+        {"", "Tue Dec  1 12:34:56 2026", 11 * 86400000},
+        {"", "Fri, 20 Nov 2026 12:34:56 GMT", -1},
+        {"", "Fri, 20 Nov 2026 12:00:00 GMT", -1},
+        {"", "Sun, 06 Nov 1994 08:49:37 GMT", -1},
+        {"", "Sunday, 06-Nov-94 08:49:37 GMT", -1},
+        {"", "Fri, 20 Nov 2026 12:35:60 GMT", 64000}, /* a leap second */
+        {"", "Fri, 01 Jan 0000 00:00:00 GMT", -1},
+        {"", "Fri, 31 Dec 9999 23:59:59 GMT", -1},
+        {"", "Fri, 20 Nov 2026 12:35:10", -1},
+        {"", "Fri, 20 Nov 2026 12:35:10 GMT+1", -1},
+        {"", "Fri, 20 Nov 2026 12:35:10 CET", -1},
+        {"", "Fri, 20 Nov 2026 24:35:10 GMT", -1},
+        {"", "Fri, 20 Nov 2026 12:60:10 GMT", -1},
+        {"", "Fri, 20 Nov 2026 12:35:61 GMT", -1},
+        {"", "Fri, 00 Nov 2026 12:35:10 GMT", -1},
+        {"", "Fri, 32 Nov 2026 12:35:10 GMT", -1},
+        {"", "Fri, 20 Nox 2026 12:35:10 GMT", -1},
+        {"", ", 20 Nov 2026 12:35:10 GMT", -1},
+    };
+    check_after(cases, sizeof cases / sizeof *cases);
+    char text[] = "Fri, 20 Nov 2026 12:35:10 GMT";
+    for (size_t n = 0; n < sizeof text - 1; n++) /* cut anywhere: no date, and nothing is read behind it */
+        assert_int_equal(wfi_retry_after(WF_STR(""), wf_str_of(text, n), NOW), -1);
+    assert_int_equal(wfi_retry_after(WF_STR(""), WF_STR("Fri, 20 Nov 2026 12:35:10 GMT"), UINT64_MAX), -1);
+}
+
+/* Every day of the Gregorian cycle, counted one by one. */
+static void dates_follow_the_calendar(void **state) {
+    (void)state;
+    static const char *const months[] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                         "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
+    static const int lengths[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
+    uint64_t wall = 0;
+    for (int year = 1970; year < 2371; year++)
+        for (int month = 0; month < 12; month++) {
+            bool leap = (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+            int days = lengths[month] + (month == 1 && leap ? 1 : 0);
+            for (int day = 1; day <= days; day++, wall += 86400000) {
+                char text[40];
+                int n = snprintf(text, sizeof text, "Mon, %02d %s %04d 00:00:01 GMT", day, months[month], year);
+                assert_int_equal(wfi_retry_after(WF_STR(""), wf_str_of(text, (size_t)n), wall), 1000);
+            }
+        }
+}
+
+static void statuses(void **state) {
+    (void)state;
+    for (uint32_t status = 100; status < 1000; status++) {
+        bool want = status == 408 || status == 409 || status == 429 || status >= 500;
+        assert_int_equal(wfi_retry_wanted(status, -1), want);
+        assert_true(wfi_retry_wanted(status, 1));
+        assert_false(wfi_retry_wanted(status, 0));
+    }
+}
+
+static void curve(void **state) {
+    (void)state;
+    static const uint64_t full[] = {500, 1000, 2000, 4000, 8000, 8000, 8000},
+                          least[] = {375, 750, 1500, 3000, 6000, 6000, 6000};
+    for (uint32_t n = 0; n < sizeof full / sizeof *full; n++) {
+        assert_int_equal(wfi_retry_wait(n, -1, 0), full[n]);
+        assert_int_equal(wfi_retry_wait(n, -1, UINT32_MAX), least[n]);
+        assert_int_equal(wfi_retry_wait(n, -1, UINT32_MAX / 2), (full[n] + least[n] + 1) / 2);
+        assert_int_equal(wfi_retry_wait(n, 0, 0), full[n]);
+    }
+    assert_int_equal(wfi_retry_wait(UINT32_MAX, -1, 0), 8000);
+    assert_int_equal(wfi_retry_wait(3, 1, UINT32_MAX), 1); /* what is asked for is not shortened */
+    assert_int_equal(wfi_retry_wait(0, 3600000, 0), 3600000);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(asked_in_numbers),
+        cmocka_unit_test(asked_in_dates),
+        cmocka_unit_test(dates_follow_the_calendar),
+        cmocka_unit_test(statuses),
+        cmocka_unit_test(curve),
+    };
+    cmocka_set_message_output(CM_OUTPUT_TAP);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
