@@ -1304,6 +1304,11 @@ WFI void wfi_sha256_add(wfi_sha256 *s, const void *p, size_t n);
 WFI void wfi_sha256_end(wfi_sha256 *s, uint8_t out[32]);
 WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits, unterminated */
 
+/* ---- JSON: what json.c offers besides its public face, src/api/json.h ---- */
+/* The code point at raw.ptr[*pos], which must be inside the slice, of a still escaped string; moves *pos behind it.
+ * A lone surrogate is U+FFFD. In text that no reader has passed, a broken escape yields its backslash. */
+WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
+
 #endif
 
 /* ==== end src/core/base/base.h ==== */
@@ -1766,7 +1771,7 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
 
 /* ==== begin src/core/base/heap.h ==== */
 
-/* arena: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
+/* heap: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
  *
  * The arena only ever hands out; nothing is given back. A heap is a two-level segregated-fit allocator (Masmano et al.,
  * "TLSF", ECRTS 2004): alloc, realloc and free take a bounded number of steps whatever the history. Each heap has its own limit
@@ -1778,8 +1783,8 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
  *   3. A block is free if and only if it is on exactly one free list, the one of its size class.
  *   4. A bitmap bit is set if and only if its list is not empty.
  *   5. `used` is the sum of the payload sizes of the blocks in use, `blocks` their number. */
-#ifndef WFI_ARENA_H
-#define WFI_ARENA_H
+#ifndef WFI_HEAP_H
+#define WFI_HEAP_H
 
 
 #define WFI_ALIGN ((size_t)(sizeof(void *) > 8 ? sizeof(void *) : 8)) /* of all that arenas and heaps hand out */
@@ -1852,9 +1857,9 @@ WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the num
 
 /* ==== begin src/core/base/heap.c ==== */
 
-/* arena: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
+/* heap: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
  *
- * Contract and invariants: arena.h.
+ * Contract and invariants: heap.h.
  *
  * A heap's region is a row of blocks. A block is a header of one unit (WFI_ALIGN bytes) and a payload of whole units;
  * all sizes below are in units unless a name says bytes. The header holds the block's own size and that of the block
@@ -2301,21 +2306,6 @@ void wfi_buf_free(wfi_heap *h, wfi_buf *b) {
 }
 
 /* ==== end src/core/base/heap.c ==== */
-
-/* ==== begin src/core/base/json.h ==== */
-
-/* json: what other parts of the core may use of the JSON part besides its public face in api.h. */
-#ifndef WFI_JSON_H
-#define WFI_JSON_H
-
-
-/* The code point at raw.ptr[*pos], which must be inside the slice, of a still escaped string; moves *pos behind it.
- * A lone surrogate is U+FFFD. In text that no reader has passed, a broken escape yields its backslash. */
-WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
-
-#endif
-
-/* ==== end src/core/base/json.h ==== */
 
 /* ==== begin src/core/base/json.c ==== */
 
@@ -3013,6 +3003,50 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
 
 /* ==== end src/core/base/date.c ==== */
 
+/* ==== begin src/core/base/schema.h ==== */
+
+/* schema: what the checker of JSON Schemas (schema.c) and the maker of examples (schema_example.c) share: a check under
+ * way, and the cursor over text that the strict reader has passed. The public face is in src/api/json.h. */
+#ifndef WFI_SCHEMA_H
+#define WFI_SCHEMA_H
+
+
+typedef struct wfi_schema_run {
+    wf_str root; /* the schema, where $ref begins */
+    wf_schema_error *error;
+    size_t path_len, reason_len; /* of the texts in error */
+    wf_status fail;
+    uint32_t work, depth;
+    uint32_t quiet;  /* > 0: inside a branch whose mismatch is no error yet */
+    uint32_t passed; /* assertions that held: tells which branch came nearest */
+    bool walking;    /* path is a place in the schema */
+    char *ignored;   /* names of keywords passed over */
+    size_t ignored_cap, ignored_len;
+    uint32_t ignored_count;
+} wfi_schema_run;
+
+/* What is inside a container that opens with `open`; nothing, if the value is something else. */
+WFI wf_str wfi_schema_open(wf_str value, char open);
+/* Next element (key NULL) or member of what wfi_schema_open gave. Keys come with their quotes. On false nothing changes
+ * but *rest. */
+WFI bool wfi_schema_next(wfi_schema_run *r, wf_str *rest, wf_str *key, wf_str *value);
+/* A string's content, still escaped. */
+WFI wf_str wfi_schema_inside(wf_str string);
+/* The value of the last member whose key is `key`, which has its quotes. */
+WFI bool wfi_schema_member(wfi_schema_run *r, wf_str object, wf_str key, wf_str *out);
+/* What a $ref, given with its quotes, names. */
+WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out);
+/* Tries one branch without a word; *score tells how many assertions held. */
+WFI bool wfi_schema_try(wfi_schema_run *r, wf_str node, wf_str value, uint32_t *score);
+WFI bool wfi_schema_enter(wfi_schema_run *r);
+WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error);
+/* Parses a schema and checks its form; *schema loses the white space around it. */
+WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
+
+#endif
+
+/* ==== end src/core/base/schema.h ==== */
+
 /* ==== begin src/core/base/schema.c ==== */
 
 /* schema: does a JSON value match a JSON Schema, and if not, where and why, in words that a model can act on.
@@ -3026,27 +3060,10 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
  *   3. depth <= WF_JSON_DEPTH, $ref cycles included, and nothing large lives on the stack of a recursive function.
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 
-#define SCHEMA_WORK        (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP        16u                 /* what a step costs besides its bytes */
-#define SCHEMA_REF_MAX     256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN       60u                 /* bytes of a value quoted in a reason */
-#define SCHEMA_MADE_DEEP   24u                 /* nesting of a made value, $ref cycles included */
-#define SCHEMA_PICKS       4u                  /* branches of anyOf and oneOf that the maker tries */
-#define SCHEMA_SPARE_DEPTH 6u                  /* nesting up to which a made array has an item that it does not need */
-
-typedef struct schema_run {
-    wf_str root; /* the schema, where $ref begins */
-    wf_schema_error *error;
-    size_t path_len, reason_len; /* of the texts in error */
-    wf_status fail;
-    uint32_t work, depth;
-    uint32_t quiet;  /* > 0: inside a branch whose mismatch is no error yet */
-    uint32_t passed; /* assertions that held: tells which branch came nearest */
-    bool walking;    /* path is a place in the schema */
-    char *ignored;   /* names of keywords passed over */
-    size_t ignored_cap, ignored_len;
-    uint32_t ignored_count;
-} schema_run;
+#define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
+#define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
+#define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
 
 struct schema_word;
 
@@ -3087,7 +3104,7 @@ static const char *const schema_form_text[] = {
 
 typedef struct schema_word {
     const char *name;
-    bool (*check)(schema_run *r, const schema_at *at); /* NULL: says nothing about values */
+    bool (*check)(wfi_schema_run *r, const schema_at *at); /* NULL: says nothing about values */
     uint8_t form;
     char on;          /* of limits: how the values they concern begin; '0' for all numbers */
     int8_t sign;      /* of limits: 1 is a lower bound, -1 an upper bound */
@@ -3095,12 +3112,12 @@ typedef struct schema_word {
     const char *text; /* of limits: the reason */
 } schema_word;
 
-static bool schema_check_node(schema_run *r, wf_str node, wf_str value);
+static bool schema_check_node(wfi_schema_run *r, wf_str node, wf_str value);
 
 /* ---- the cursor: walks text that the strict reader has passed ---- */
 
 /* Pays for reading n bytes; false: the bound is reached. */
-static bool schema_spend(schema_run *r, size_t n) {
+static bool schema_spend(wfi_schema_run *r, size_t n) {
     if (r->fail == WF_OK && n < r->work) {
         r->work -= (uint32_t)n;
         return true;
@@ -3141,7 +3158,7 @@ static size_t schema_value_len(wf_str s) {
 }
 
 /* What is inside a container that opens with `open`; nothing, if the value is something else. */
-static wf_str schema_open(wf_str value, char open) {
+WFI wf_str wfi_schema_open(wf_str value, char open) {
     return value.len && value.ptr[0] == open ? wfi_str_cut(value, 1, value.len) : wf_str_of("", 0);
 }
 
@@ -3158,9 +3175,9 @@ static wf_str schema_take(wf_str *rest, size_t len) {
     return s;
 }
 
-/* Next element (key NULL) or member of what schema_open gave. Keys come with their quotes. On false nothing changes
+/* Next element (key NULL) or member of what wfi_schema_open gave. Keys come with their quotes. On false nothing changes
  * but *rest. */
-static bool schema_next(schema_run *r, wf_str *rest, wf_str *key, wf_str *value) {
+WFI bool wfi_schema_next(wfi_schema_run *r, wf_str *rest, wf_str *key, wf_str *value) {
     size_t before = rest->len;
     wf_str name = {"", 0}, found;
     *rest = schema_skip_gap(*rest);
@@ -3175,19 +3192,19 @@ static bool schema_next(schema_run *r, wf_str *rest, wf_str *key, wf_str *value)
     return true;
 }
 
-static uint32_t schema_count(schema_run *r, wf_str container) {
-    wf_str value, key, rest = schema_open(container, '{');
+static uint32_t schema_count(wfi_schema_run *r, wf_str container) {
+    wf_str value, key, rest = wfi_schema_open(container, '{');
     uint32_t n = 0;
-    while (schema_next(r, &rest, &key, &value))
+    while (wfi_schema_next(r, &rest, &key, &value))
         n++;
-    rest = schema_open(container, '[');
-    while (schema_next(r, &rest, NULL, &value))
+    rest = wfi_schema_open(container, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value))
         n++;
     return n;
 }
 
 /* A string's content, still escaped. */
-static wf_str schema_inside(wf_str string) {
+WFI wf_str wfi_schema_inside(wf_str string) {
     return wfi_str_cut(string, 1, string.len - 2);
 }
 
@@ -3201,10 +3218,10 @@ static bool schema_same_string(wf_str a, wf_str b) {
 }
 
 /* The value of the last member whose key is `key`, which has its quotes. */
-static bool schema_member(schema_run *r, wf_str object, wf_str key, wf_str *out) {
-    wf_str name, value, rest = schema_open(object, '{');
+WFI bool wfi_schema_member(wfi_schema_run *r, wf_str object, wf_str key, wf_str *out) {
+    wf_str name, value, rest = wfi_schema_open(object, '{');
     bool found = false;
-    while (schema_next(r, &rest, &name, &value)) {
+    while (wfi_schema_next(r, &rest, &name, &value)) {
         if (!schema_same_string(name, key)) continue;
         *out = value;
         found = true;
@@ -3299,33 +3316,33 @@ static const char *schema_type_of(wf_str value) {
 }
 
 static bool schema_has_type(wf_str value, wf_str name) {
-    if (wf_json_equals(schema_inside(name), WF_STR("integer"))) return schema_is_integer(value);
-    return wf_json_equals(schema_inside(name), wfi_str_z(schema_type_of(value)));
+    if (wf_json_equals(wfi_schema_inside(name), WF_STR("integer"))) return schema_is_integer(value);
+    return wf_json_equals(wfi_schema_inside(name), wfi_str_z(schema_type_of(value)));
 }
 
-static bool schema_equal(schema_run *r, wf_str a, wf_str b);
+static bool schema_equal(wfi_schema_run *r, wf_str a, wf_str b);
 
-static bool schema_equal_objects(schema_run *r, wf_str a, wf_str b) {
-    wf_str key, value, other, rest = schema_open(a, '{');
+static bool schema_equal_objects(wfi_schema_run *r, wf_str a, wf_str b) {
+    wf_str key, value, other, rest = wfi_schema_open(a, '{');
     if (schema_count(r, a) != schema_count(r, b)) return false;
-    while (schema_next(r, &rest, &key, &value))
-        if (!schema_member(r, b, key, &other) || !schema_equal(r, value, other)) return false;
+    while (wfi_schema_next(r, &rest, &key, &value))
+        if (!wfi_schema_member(r, b, key, &other) || !schema_equal(r, value, other)) return false;
     return r->fail == WF_OK;
 }
 
-static bool schema_equal_arrays(schema_run *r, wf_str a, wf_str b) {
-    wf_str x, y, rest = schema_open(a, '['), others = schema_open(b, '[');
-    bool more = schema_next(r, &rest, NULL, &x), more_too = schema_next(r, &others, NULL, &y);
+static bool schema_equal_arrays(wfi_schema_run *r, wf_str a, wf_str b) {
+    wf_str x, y, rest = wfi_schema_open(a, '['), others = wfi_schema_open(b, '[');
+    bool more = wfi_schema_next(r, &rest, NULL, &x), more_too = wfi_schema_next(r, &others, NULL, &y);
     while (more && more_too) {
         if (!schema_equal(r, x, y)) return false;
-        more = schema_next(r, &rest, NULL, &x);
-        more_too = schema_next(r, &others, NULL, &y);
+        more = wfi_schema_next(r, &rest, NULL, &x);
+        more_too = wfi_schema_next(r, &others, NULL, &y);
     }
     return more == more_too && r->fail == WF_OK;
 }
 
 /* Recurses no deeper than the reader let the text be. */
-static bool schema_equal(schema_run *r, wf_str a, wf_str b) {
+static bool schema_equal(wfi_schema_run *r, wf_str a, wf_str b) {
     if (!schema_spend(r, SCHEMA_STEP) || schema_type_of(a) != schema_type_of(b)) return false;
     switch (a.ptr[0]) {
     case '{':
@@ -3352,12 +3369,12 @@ static void schema_end(char *buf, size_t len) {
     buf[wfi_utf8_clip(wf_str_of(buf, len), len).len] = '\0';
 }
 
-static void schema_path(schema_run *r, wf_str s) {
+static void schema_path(wfi_schema_run *r, wf_str s) {
     schema_fill(r->error->path, sizeof r->error->path, &r->path_len, s);
 }
 
 /* Both go one level down and answer the path_len to go back to. */
-static size_t schema_path_key(schema_run *r, wf_str key) {
+static size_t schema_path_key(wfi_schema_run *r, wf_str key) {
     size_t back = r->path_len;
     schema_path(r, WF_STR("/"));
     for (size_t i = 1; i < key.len - 1;) {
@@ -3371,7 +3388,7 @@ static size_t schema_path_key(schema_run *r, wf_str key) {
     return back;
 }
 
-static size_t schema_path_index(schema_run *r, uint32_t index) {
+static size_t schema_path_index(wfi_schema_run *r, uint32_t index) {
     size_t back = r->path_len;
     char digits[20];
     schema_path(r, WF_STR("/"));
@@ -3379,12 +3396,12 @@ static size_t schema_path_index(schema_run *r, uint32_t index) {
     return back;
 }
 
-static void schema_say(schema_run *r, wf_str s) {
+static void schema_say(wfi_schema_run *r, wf_str s) {
     schema_fill(r->error->reason, sizeof r->error->reason, &r->reason_len, s);
 }
 
 /* A value's own text, shortened, on one line. */
-static void schema_say_value(schema_run *r, wf_str value) {
+static void schema_say_value(wfi_schema_run *r, wf_str value) {
     wf_str shown = wfi_utf8_clip(value, SCHEMA_SHOWN);
     for (size_t i = 0; i < shown.len; i++)
         schema_say(r, (uint8_t)shown.ptr[i] < ' ' ? WF_STR(" ") : wf_str_of(shown.ptr + i, 1));
@@ -3392,19 +3409,19 @@ static void schema_say_value(schema_run *r, wf_str value) {
 }
 
 /* The keys of an object, or the elements of an array. */
-static void schema_say_list(schema_run *r, wf_str container) {
+static void schema_say_list(wfi_schema_run *r, wf_str container) {
     bool object = container.len && container.ptr[0] == '{';
-    wf_str key, value, rest = schema_open(container, object ? '{' : '[');
+    wf_str key, value, rest = wfi_schema_open(container, object ? '{' : '[');
     size_t before = r->reason_len;
-    while (schema_next(r, &rest, object ? &key : NULL, &value)) {
+    while (wfi_schema_next(r, &rest, object ? &key : NULL, &value)) {
         if (r->reason_len > before) schema_say(r, WF_STR(", "));
-        schema_say_value(r, object ? schema_inside(key) : value);
+        schema_say_value(r, object ? wfi_schema_inside(key) : value);
     }
     if (r->reason_len == before) schema_say(r, WF_STR("none"));
 }
 
 /* Writes path and reason. %s: a C string; %v: a value; %l: a list of a container's members. */
-static void schema_reason(schema_run *r, const char *format, va_list args) {
+static void schema_reason(wfi_schema_run *r, const char *format, va_list args) {
     r->reason_len = 0;
     for (const char *p = format; *p; p++) {
         if (*p != '%')
@@ -3426,7 +3443,7 @@ static void schema_reason(schema_run *r, const char *format, va_list args) {
 }
 
 /* The value does not match. Answers false. */
-static bool schema_miss(schema_run *r, const char *format, ...) {
+static bool schema_miss(wfi_schema_run *r, const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (r->quiet == 0 && r->fail == WF_OK) schema_reason(r, format, args);
@@ -3435,7 +3452,7 @@ static bool schema_miss(schema_run *r, const char *format, ...) {
 }
 
 /* There is no saying whether the value matches. Answers false. */
-static bool schema_stop(schema_run *r, wf_status status, const char *format, ...) {
+static bool schema_stop(wfi_schema_run *r, wf_status status, const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (r->fail == WF_OK) {
@@ -3471,16 +3488,16 @@ static size_t schema_unescape(char *s, size_t len, char escape) {
 }
 
 /* The child of a container that one decoded token of a JSON Pointer names. */
-static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *out) {
-    wf_str key, value, rest = schema_open(container, '{');
+static bool schema_child(wfi_schema_run *r, wf_str container, wf_str token, wf_str *out) {
+    wf_str key, value, rest = wfi_schema_open(container, '{');
     uint64_t index = 0;
-    while (schema_next(r, &rest, &key, &value)) {
+    while (wfi_schema_next(r, &rest, &key, &value)) {
         *out = value;
-        if (wf_json_equals(schema_inside(key), token)) return true;
+        if (wf_json_equals(wfi_schema_inside(key), token)) return true;
     }
     if (!wfi_str_u64(token, &index)) return false;
-    rest = schema_open(container, '[');
-    while (schema_next(r, &rest, NULL, &value)) {
+    rest = wfi_schema_open(container, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value)) {
         *out = value;
         if (index-- == 0) return true;
     }
@@ -3488,10 +3505,10 @@ static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *
 }
 
 /* What a $ref, given with its quotes, names. */
-static bool schema_resolve(schema_run *r, wf_str ref, wf_str *out) {
+WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     char plain[SCHEMA_REF_MAX];
     if (ref.len > SCHEMA_REF_MAX) return schema_stop(r, WF_E_SYNTAX, "$ref %v is longer than 256 bytes", ref);
-    size_t len = wf_json_unescape(schema_inside(ref), plain);
+    size_t len = wf_json_unescape(wfi_schema_inside(ref), plain);
     if (len == 0 || plain[0] != '#' || (len > 1 && plain[1] != '/'))
         return schema_stop(r, WF_E_SYNTAX, "$ref %v is not local: only \"#\" and \"#/...\" can be followed", ref);
     len = schema_unescape(plain, len, '%');
@@ -3510,36 +3527,36 @@ static bool schema_resolve(schema_run *r, wf_str ref, wf_str *out) {
 
 /* ---- keywords ---- */
 
-static bool schema_check_type(schema_run *r, const schema_at *at) {
-    wf_str name, rest = schema_open(at->arg, '[');
+static bool schema_check_type(wfi_schema_run *r, const schema_at *at) {
+    wf_str name, rest = wfi_schema_open(at->arg, '[');
     if (schema_is_number(at->value) && !schema_spend(r, at->value.len)) return false;
     if (at->arg.ptr[0] == '"') {
         if (schema_has_type(at->value, at->arg)) return true;
         if (schema_is_number(at->value))
-            return schema_miss(r, "expected %v, got the number %v", schema_inside(at->arg), at->value);
-        return schema_miss(r, "expected %v, got %s", schema_inside(at->arg), schema_type_of(at->value));
+            return schema_miss(r, "expected %v, got the number %v", wfi_schema_inside(at->arg), at->value);
+        return schema_miss(r, "expected %v, got %s", wfi_schema_inside(at->arg), schema_type_of(at->value));
     }
-    while (schema_next(r, &rest, NULL, &name))
+    while (wfi_schema_next(r, &rest, NULL, &name))
         if (schema_has_type(at->value, name)) return true;
     return schema_miss(r, "expected one of %l, got %s", at->arg, schema_type_of(at->value));
 }
 
-static bool schema_check_enum(schema_run *r, const schema_at *at) {
-    wf_str value, rest = schema_open(at->arg, '[');
-    while (schema_next(r, &rest, NULL, &value))
+static bool schema_check_enum(wfi_schema_run *r, const schema_at *at) {
+    wf_str value, rest = wfi_schema_open(at->arg, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value))
         if (schema_equal(r, value, at->value)) return true;
     return schema_miss(r, "%v is not one of: %l", at->value, at->arg);
 }
 
-static bool schema_check_const(schema_run *r, const schema_at *at) {
+static bool schema_check_const(wfi_schema_run *r, const schema_at *at) {
     return schema_equal(r, at->arg, at->value) || schema_miss(r, "expected %v, got %v", at->arg, at->value);
 }
 
-static bool schema_check_properties(schema_run *r, const schema_at *at) {
-    wf_str key, node, value, rest = schema_open(at->arg, '{');
+static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, node, value, rest = wfi_schema_open(at->arg, '{');
     if (at->value.ptr[0] != '{') return true;
-    while (schema_next(r, &rest, &key, &node)) {
-        if (!schema_member(r, at->value, key, &value)) continue;
+    while (wfi_schema_next(r, &rest, &key, &node)) {
+        if (!wfi_schema_member(r, at->value, key, &value)) continue;
         size_t back = schema_path_key(r, key);
         if (!schema_check_node(r, node, value)) {
             r->path_len = back;
@@ -3550,21 +3567,21 @@ static bool schema_check_properties(schema_run *r, const schema_at *at) {
     return true;
 }
 
-static bool schema_check_required(schema_run *r, const schema_at *at) {
-    wf_str key, value, rest = schema_open(at->arg, '[');
+static bool schema_check_required(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, value, rest = wfi_schema_open(at->arg, '[');
     if (at->value.ptr[0] != '{') return true;
-    while (schema_next(r, &rest, NULL, &key))
-        if (!schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
+    while (wfi_schema_next(r, &rest, NULL, &key))
+        if (!wfi_schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
     return true;
 }
 
 /* Passed over beside patternProperties: nobody here can tell which properties those cover. */
-static bool schema_check_additional(schema_run *r, const schema_at *at) {
-    wf_str key, value, other, known = {"", 0}, rest = schema_open(at->value, '{');
-    if (schema_member(r, at->node, WF_STR("\"patternProperties\""), &other)) return true;
-    schema_member(r, at->node, WF_STR("\"properties\""), &known);
-    while (schema_next(r, &rest, &key, &value)) {
-        if (schema_member(r, known, key, &other)) continue;
+static bool schema_check_additional(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, value, other, known = {"", 0}, rest = wfi_schema_open(at->value, '{');
+    if (wfi_schema_member(r, at->node, WF_STR("\"patternProperties\""), &other)) return true;
+    wfi_schema_member(r, at->node, WF_STR("\"properties\""), &known);
+    while (wfi_schema_next(r, &rest, &key, &value)) {
+        if (wfi_schema_member(r, known, key, &other)) continue;
         if (at->arg.ptr[0] == 'f') return schema_miss(r, "property %v is not allowed; allowed: %l", key, known);
         size_t back = schema_path_key(r, key);
         bool ok = schema_check_node(r, at->arg, value);
@@ -3575,15 +3592,15 @@ static bool schema_check_additional(schema_run *r, const schema_at *at) {
 }
 
 /* items and prefixItems. A schema concerns all elements behind the prefixItems, an array of schemas one each. */
-static bool schema_check_items(schema_run *r, const schema_at *at) {
+static bool schema_check_items(wfi_schema_run *r, const schema_at *at) {
     bool each = at->arg.ptr[0] != '[';
-    wf_str value, prefix = {"", 0}, node = at->arg, nodes = schema_open(at->arg, '['),
-                  rest = schema_open(at->value, '[');
-    if (each) schema_member(r, at->node, WF_STR("\"prefixItems\""), &prefix);
+    wf_str value, prefix = {"", 0}, node = at->arg, nodes = wfi_schema_open(at->arg, '['),
+                  rest = wfi_schema_open(at->value, '[');
+    if (each) wfi_schema_member(r, at->node, WF_STR("\"prefixItems\""), &prefix);
     uint32_t skip = schema_count(r, prefix);
-    for (uint32_t i = 0; schema_next(r, &rest, NULL, &value); i++) {
+    for (uint32_t i = 0; wfi_schema_next(r, &rest, NULL, &value); i++) {
         if (i < skip) continue;
-        if (!each && !schema_next(r, &nodes, NULL, &node)) return true;
+        if (!each && !wfi_schema_next(r, &nodes, NULL, &node)) return true;
         size_t back = schema_path_index(r, i);
         bool ok = schema_check_node(r, node, value);
         r->path_len = back;
@@ -3593,7 +3610,7 @@ static bool schema_check_items(schema_run *r, const schema_at *at) {
 }
 
 /* All bounds: of numbers, of the code points of a string, of the elements of an array. */
-static bool schema_check_limit(schema_run *r, const schema_at *at) {
+static bool schema_check_limit(wfi_schema_run *r, const schema_at *at) {
     const schema_word *word = at->word;
     wf_str measure = at->value;
     char digits[20];
@@ -3611,20 +3628,20 @@ static bool schema_check_limit(schema_run *r, const schema_at *at) {
     return schema_miss(r, word->text, measure, at->arg);
 }
 
-static bool schema_check_ref(schema_run *r, const schema_at *at) {
+static bool schema_check_ref(wfi_schema_run *r, const schema_at *at) {
     wf_str node;
-    return schema_resolve(r, at->arg, &node) && schema_check_node(r, node, at->value);
+    return wfi_schema_resolve(r, at->arg, &node) && schema_check_node(r, node, at->value);
 }
 
-static bool schema_check_all(schema_run *r, const schema_at *at) {
-    wf_str node, rest = schema_open(at->arg, '[');
-    while (schema_next(r, &rest, NULL, &node))
+static bool schema_check_all(wfi_schema_run *r, const schema_at *at) {
+    wf_str node, rest = wfi_schema_open(at->arg, '[');
+    while (wfi_schema_next(r, &rest, NULL, &node))
         if (!schema_check_node(r, node, at->value)) return false;
     return true;
 }
 
 /* Tries one branch without a word; *score tells how many assertions held. */
-static bool schema_try(schema_run *r, wf_str node, wf_str value, uint32_t *score) {
+WFI bool wfi_schema_try(wfi_schema_run *r, wf_str node, wf_str value, uint32_t *score) {
     uint32_t before = r->passed;
     r->passed = 0;
     r->quiet++;
@@ -3636,11 +3653,11 @@ static bool schema_try(schema_run *r, wf_str node, wf_str value, uint32_t *score
 }
 
 /* anyOf and oneOf (the strict one). When no branch matches, the one that came nearest says why. */
-static bool schema_check_branches(schema_run *r, const schema_at *at) {
-    wf_str node, nearest = {"true", 4}, rest = schema_open(at->arg, '[');
+static bool schema_check_branches(wfi_schema_run *r, const schema_at *at) {
+    wf_str node, nearest = {"true", 4}, rest = wfi_schema_open(at->arg, '[');
     uint32_t matches = 0, score, best = 0;
-    while (schema_next(r, &rest, NULL, &node)) {
-        if (schema_try(r, node, at->value, &score) && ++matches > 1)
+    while (wfi_schema_next(r, &rest, NULL, &node)) {
+        if (wfi_schema_try(r, node, at->value, &score) && ++matches > 1)
             return schema_miss(r, "matches more than one branch of oneOf; exactly one must match");
         if (matches && !at->word->strict) return true;
         if (nearest.ptr[0] == 't' || score > best) {
@@ -3701,7 +3718,7 @@ static const schema_word schema_words[] = {
 
 static const schema_word *schema_word_of(wf_str key) {
     for (size_t i = 0; i < WFI_COUNT(schema_words); i++)
-        if (wf_json_equals(schema_inside(key), wfi_str_z(schema_words[i].name))) return &schema_words[i];
+        if (wf_json_equals(wfi_schema_inside(key), wfi_str_z(schema_words[i].name))) return &schema_words[i];
     return NULL;
 }
 
@@ -3710,15 +3727,15 @@ static const schema_word *schema_word_of(wf_str key) {
 static bool schema_is_type_name(wf_str value) {
     static const char *const names[] = {"object", "array", "string", "number", "integer", "boolean", "null"};
     for (size_t i = 0; value.ptr[0] == '"' && i < WFI_COUNT(names); i++)
-        if (wf_json_equals(schema_inside(value), wfi_str_z(names[i]))) return true;
+        if (wf_json_equals(wfi_schema_inside(value), wfi_str_z(names[i]))) return true;
     return false;
 }
 
 /* Whether a value is a non-empty array, all of whose elements are type names or, if not asked for, strings. */
-static bool schema_is_names(schema_run *r, wf_str value, bool types) {
-    wf_str name, rest = schema_open(value, '[');
+static bool schema_is_names(wfi_schema_run *r, wf_str value, bool types) {
+    wf_str name, rest = wfi_schema_open(value, '[');
     if (value.ptr[0] != '[') return false;
-    while (schema_next(r, &rest, NULL, &name))
+    while (wfi_schema_next(r, &rest, NULL, &name))
         if (types ? !schema_is_type_name(name) : name.ptr[0] != '"') return false;
     return true;
 }
@@ -3728,7 +3745,7 @@ static bool schema_is_node(wf_str value) {
 }
 
 /* Whether a keyword's argument is what it must be, as far as can be seen without going down. */
-static bool schema_has_form(schema_run *r, uint32_t form, wf_str arg) {
+static bool schema_has_form(wfi_schema_run *r, uint32_t form, wf_str arg) {
     switch (form) {
     case SCHEMA_NODE:
         return schema_is_node(arg);
@@ -3754,12 +3771,12 @@ static bool schema_has_form(schema_run *r, uint32_t form, wf_str arg) {
     }
 }
 
-static bool schema_form(schema_run *r, const schema_word *word, wf_str arg) {
+static bool schema_form(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     if (schema_has_form(r, word->form, arg)) return r->fail == WF_OK;
     return schema_stop(r, WF_E_SYNTAX, "schema keyword \"%s\" %s", word->name, schema_form_text[word->form]);
 }
 
-static bool schema_enter(schema_run *r) {
+WFI bool wfi_schema_enter(wfi_schema_run *r) {
     if (r->depth == WF_JSON_DEPTH)
         return schema_stop(r, WF_E_LIMIT,
                            "the schema leads more than 128 levels deep: does a $ref lead back to itself?");
@@ -3767,21 +3784,21 @@ static bool schema_enter(schema_run *r) {
     return schema_spend(r, SCHEMA_STEP);
 }
 
-static bool schema_check_word(schema_run *r, const schema_at *at) {
+static bool schema_check_word(wfi_schema_run *r, const schema_at *at) {
     if (!schema_form(r, at->word, at->arg) || !at->word->check(r, at)) return false;
     r->passed++;
     return true;
 }
 
-static bool schema_check_node(schema_run *r, wf_str node, wf_str value) {
+static bool schema_check_node(wfi_schema_run *r, wf_str node, wf_str value) {
     schema_at at = {node, {"", 0}, value, NULL};
-    wf_str key, rest = schema_open(node, '{');
+    wf_str key, rest = wfi_schema_open(node, '{');
     bool ok = true;
     if (node.ptr[0] == 'f') return schema_miss(r, "no value is allowed here");
     if (!schema_is_node(node))
         return schema_stop(r, WF_E_SYNTAX, "the schema for this place is %v; it must be an object or a boolean", node);
-    if (!schema_enter(r)) return false;
-    while (ok && schema_next(r, &rest, &key, &at.arg)) {
+    if (!wfi_schema_enter(r)) return false;
+    while (ok && wfi_schema_next(r, &rest, &key, &at.arg)) {
         at.word = schema_word_of(key);
         if (at.word && at.word->check) ok = schema_check_word(r, &at);
     }
@@ -3791,7 +3808,7 @@ static bool schema_check_node(schema_run *r, wf_str node, wf_str value) {
 
 /* ---- the walk over a schema, without a value ---- */
 
-static void schema_ignore(schema_run *r, wf_str name) {
+static void schema_ignore(wfi_schema_run *r, wf_str name) {
     const wf_str separator = WF_STR(", ");
     wf_str rest = wf_str_of(r->ignored, r->ignored_len);
     while (rest.len) {
@@ -3807,17 +3824,17 @@ static void schema_ignore(schema_run *r, wf_str name) {
     r->ignored_len += gap + name.len;
 }
 
-static bool schema_walk(schema_run *r, wf_str node);
+static bool schema_walk(wfi_schema_run *r, wf_str node);
 
 /* Walks the schemas that a keyword holds: its members, its elements, or itself. */
-static bool schema_walk_word(schema_run *r, const schema_word *word, wf_str arg) {
+static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     bool map = word->form == SCHEMA_MAP;
-    wf_str key, node, rest = schema_open(arg, map ? '{' : '[');
+    wf_str key, node, rest = wfi_schema_open(arg, map ? '{' : '[');
     if (!schema_form(r, word, arg)) return false;
-    if (word->form == SCHEMA_REF) return schema_resolve(r, arg, &node);
+    if (word->form == SCHEMA_REF) return wfi_schema_resolve(r, arg, &node);
     if (word->form < SCHEMA_NODE || word->form > SCHEMA_ITEMS) return true;
     if (!map && arg.ptr[0] != '[') return schema_walk(r, arg);
-    for (uint32_t i = 0; schema_next(r, &rest, map ? &key : NULL, &node); i++) {
+    for (uint32_t i = 0; wfi_schema_next(r, &rest, map ? &key : NULL, &node); i++) {
         size_t back = map ? schema_path_key(r, key) : schema_path_index(r, i);
         if (!schema_walk(r, node)) return false;
         r->path_len = back;
@@ -3826,16 +3843,16 @@ static bool schema_walk_word(schema_run *r, const schema_word *word, wf_str arg)
 }
 
 /* Checks the form of every schema inside and takes down the keywords that are passed over. */
-static bool schema_walk(schema_run *r, wf_str node) {
-    wf_str key, arg, rest = schema_open(node, '{');
+static bool schema_walk(wfi_schema_run *r, wf_str node) {
+    wf_str key, arg, rest = wfi_schema_open(node, '{');
     if (!schema_is_node(node))
         return schema_stop(r, WF_E_SYNTAX, "%v is no schema: it must be an object or a boolean", node);
-    if (!schema_enter(r)) return false;
-    while (schema_next(r, &rest, &key, &arg)) {
+    if (!wfi_schema_enter(r)) return false;
+    while (wfi_schema_next(r, &rest, &key, &arg)) {
         const schema_word *word = schema_word_of(key);
         size_t back = schema_path_key(r, key);
         if (!word)
-            schema_ignore(r, schema_inside(key));
+            schema_ignore(r, wfi_schema_inside(key));
         else if (!schema_walk_word(r, word, arg))
             return false;
         r->path_len = back;
@@ -3846,7 +3863,7 @@ static bool schema_walk(schema_run *r, wf_str node) {
 
 /* ---- entry ---- */
 
-static void schema_init(schema_run *r, wf_schema_error *error) {
+WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error) {
     wfi_zero(r, sizeof *r);
     wfi_zero(error, sizeof *error);
     r->error = error;
@@ -3854,7 +3871,7 @@ static void schema_init(schema_run *r, wf_schema_error *error) {
 }
 
 /* Proves that a text is JSON and cuts the white space around it. */
-static bool schema_parse(schema_run *r, wf_str *text, const char *what) {
+static bool schema_parse(wfi_schema_run *r, wf_str *text, const char *what) {
     wf_json j;
     wf_json_init(&j, *text);
     if (wf_json_skip(&j, wf_json_next(&j), text) == WF_OK && wf_json_next(&j) == WF_JSON_END) return true;
@@ -3864,7 +3881,7 @@ static bool schema_parse(schema_run *r, wf_str *text, const char *what) {
 }
 
 /* Parses a schema and checks its form; *schema loses the white space around it. */
-static bool schema_load(schema_run *r, wf_str *schema) {
+WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema) {
     if (!schema_parse(r, schema, "schema")) return false;
     r->root = *schema;
     r->walking = true;
@@ -3875,10 +3892,10 @@ static bool schema_load(schema_run *r, wf_str *schema) {
 }
 
 wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
-    schema_run r;
+    wfi_schema_run r;
     wf_schema_error unused;
-    schema_init(&r, error ? error : &unused);
-    bool ok = schema_load(&r, &schema) && schema_parse(&r, &value, "value") && schema_check_node(&r, schema, value);
+    wfi_schema_init(&r, error ? error : &unused);
+    bool ok = wfi_schema_load(&r, &schema) && schema_parse(&r, &value, "value") && schema_check_node(&r, schema, value);
     if (ok) {
         schema_end(r.error->path, 0);
         return WF_OK;
@@ -3891,20 +3908,29 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
 }
 
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {
-    schema_run r;
+    wfi_schema_run r;
     wf_schema_error unused;
-    schema_init(&r, &unused);
+    wfi_schema_init(&r, &unused);
     r.ignored = out;
     r.ignored_cap = cap;
-    schema_load(&r, &schema);
+    wfi_schema_load(&r, &schema);
     if (cap) out[r.ignored_len] = '\0';
     return r.ignored_count;
 }
 
-/* ---- the maker of examples: knows the usual shapes, and is believed only when the check agrees ---- */
+/* ==== end src/core/base/schema.c ==== */
+
+/* ==== begin src/core/base/schema_example.c ==== */
+
+/* schema_example: makes a value that a schema accepts, as dull as can be. It knows the usual shapes, and is believed only
+ * when the checker agrees. */
+
+#define SCHEMA_MADE_DEEP   24u /* nesting of a made value, $ref cycles included */
+#define SCHEMA_PICKS       4u  /* branches of anyOf and oneOf that the maker tries */
+#define SCHEMA_SPARE_DEPTH 6u  /* nesting up to which a made array has an item that it does not need */
 
 typedef struct schema_maker {
-    schema_run run;
+    wfi_schema_run run;
     wf_json_out out;
     uint32_t pick; /* which branch of anyOf and oneOf to take */
 } schema_maker;
@@ -3912,19 +3938,19 @@ typedef struct schema_maker {
 /* The n-th schema that a value of `node` must match as well: its $ref, its allOf, and one of its anyOf and oneOf. */
 static bool schema_part(schema_maker *m, wf_str node, uint32_t n, wf_str *part) {
     static const char *const choices[] = {"\"anyOf\"", "\"oneOf\""};
-    schema_run *r = &m->run;
+    wfi_schema_run *r = &m->run;
     wf_str arg, rest;
-    if (schema_member(r, node, WF_STR("\"$ref\""), &arg) && n-- == 0) return schema_resolve(r, arg, part);
-    if (schema_member(r, node, WF_STR("\"allOf\""), &arg)) {
-        rest = schema_open(arg, '[');
-        while (schema_next(r, &rest, NULL, part))
+    if (wfi_schema_member(r, node, WF_STR("\"$ref\""), &arg) && n-- == 0) return wfi_schema_resolve(r, arg, part);
+    if (wfi_schema_member(r, node, WF_STR("\"allOf\""), &arg)) {
+        rest = wfi_schema_open(arg, '[');
+        while (wfi_schema_next(r, &rest, NULL, part))
             if (n-- == 0) return true;
     }
     for (size_t i = 0; i < WFI_COUNT(choices); i++) {
-        if (!schema_member(r, node, wfi_str_z(choices[i]), &arg) || n-- != 0) continue;
-        rest = schema_open(arg, '[');
+        if (!wfi_schema_member(r, node, wfi_str_z(choices[i]), &arg) || n-- != 0) continue;
+        rest = wfi_schema_open(arg, '[');
         bool found = false;
-        for (uint32_t k = 0; k <= m->pick && schema_next(r, &rest, NULL, part); k++)
+        for (uint32_t k = 0; k <= m->pick && wfi_schema_next(r, &rest, NULL, part); k++)
             found = true;
         return found;
     }
@@ -3934,11 +3960,11 @@ static bool schema_part(schema_maker *m, wf_str node, uint32_t n, wf_str *part) 
 /* The argument of a keyword in the node or its parts; with `inner`, that member of the argument. */
 static bool schema_find(schema_maker *m, wf_str node, const char *word, const wf_str *inner, wf_str *out) {
     wf_str arg, part;
-    if (schema_member(&m->run, node, wfi_str_z(word), &arg)) {
+    if (wfi_schema_member(&m->run, node, wfi_str_z(word), &arg)) {
         *out = arg;
-        if (!inner || schema_member(&m->run, arg, *inner, out)) return true;
+        if (!inner || wfi_schema_member(&m->run, arg, *inner, out)) return true;
     }
-    if (!schema_enter(&m->run)) return false;
+    if (!wfi_schema_enter(&m->run)) return false;
     bool found = false;
     for (uint32_t n = 0; !found && schema_part(m, node, n, &part); n++)
         found = schema_find(m, part, word, inner, out);
@@ -3974,7 +4000,7 @@ static bool schema_make_string(schema_maker *m, wf_str node) {
 /* Writes the number if the node accepts it. */
 static bool schema_make_if(schema_maker *m, wf_str node, wf_str number) {
     uint32_t score;
-    if (!schema_try(&m->run, node, number, &score)) return false;
+    if (!wfi_schema_try(&m->run, node, number, &score)) return false;
     wf_json_raw(&m->out, number);
     return true;
 }
@@ -4029,10 +4055,10 @@ static bool schema_make_array(schema_maker *m, wf_str node) {
         prefix = items;
         items = WF_STR("true");
     }
-    wf_str rest = schema_open(prefix, '[');
+    wf_str rest = wfi_schema_open(prefix, '[');
     wf_json_begin(&m->out, false);
     for (uint64_t i = 0; i < n; i++)
-        if (!schema_make(m, schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
+        if (!schema_make(m, wfi_schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
     if (n == 0 && prefix.len == 0) (void)schema_make_spare_item(m, node, items);
     wf_json_finish(&m->out);
     return true;
@@ -4040,20 +4066,20 @@ static bool schema_make_array(schema_maker *m, wf_str node) {
 
 /* Writes the members that a part of `node` requires and that the object, begun at `start`, does not have yet. */
 static bool schema_make_members(schema_maker *m, wf_str node, wf_str part, size_t start) {
-    schema_run *r = &m->run;
+    wfi_schema_run *r = &m->run;
     wf_str arg, key, value, rest = {"", 0};
-    if (schema_member(r, part, WF_STR("\"required\""), &arg)) rest = schema_open(arg, '[');
-    while (schema_next(r, &rest, NULL, &key)) {
-        if (schema_member(r, wf_str_of(m->out.buf + start, m->out.len - start), key, &value)) continue;
+    if (wfi_schema_member(r, part, WF_STR("\"required\""), &arg)) rest = wfi_schema_open(arg, '[');
+    while (wfi_schema_next(r, &rest, NULL, &key)) {
+        if (wfi_schema_member(r, wf_str_of(m->out.buf + start, m->out.len - start), key, &value)) continue;
         char *plain = schema_scratch(m, key.len);
         if (!plain) return false;
-        wf_json_key(&m->out, wf_str_of(plain, wf_json_unescape(schema_inside(key), plain)));
+        wf_json_key(&m->out, wf_str_of(plain, wf_json_unescape(wfi_schema_inside(key), plain)));
         if (!schema_find(m, node, "\"properties\"", &key, &value) &&
             !schema_find(m, node, "\"additionalProperties\"", NULL, &value))
             value = WF_STR("true");
         if (!schema_make(m, value)) return false;
     }
-    if (!schema_enter(r)) return false;
+    if (!wfi_schema_enter(r)) return false;
     bool ok = true;
     for (uint32_t n = 0; ok && schema_part(m, part, n, &value); n++)
         ok = schema_make_members(m, node, value, start);
@@ -4079,9 +4105,9 @@ static wf_str schema_make_type(schema_maker *m, wf_str node) {
     };
     wf_str type, name;
     if (schema_find(m, node, "\"type\"", NULL, &type)) {
-        wf_str rest = schema_open(type, '[');
+        wf_str rest = wfi_schema_open(type, '[');
         name = type;
-        while (schema_next(&m->run, &rest, NULL, &name))
+        while (wfi_schema_next(&m->run, &rest, NULL, &name))
             if (!wfi_str_eq(name, WF_STR("\"null\""))) return name;
         return name;
     }
@@ -4116,13 +4142,13 @@ static bool schema_make_typed(schema_maker *m, wf_str node) {
 static bool schema_make(schema_maker *m, wf_str node) {
     wf_str arg, rest;
     if (m->out.depth > SCHEMA_MADE_DEEP || m->out.len > m->out.cap || node.ptr[0] == 'f') return false;
-    if (!schema_enter(&m->run)) return false;
+    if (!wfi_schema_enter(&m->run)) return false;
     bool ok = true;
     if (schema_find(m, node, "\"const\"", NULL, &arg)) {
         wf_json_raw(&m->out, arg);
     } else if (schema_find(m, node, "\"enum\"", NULL, &arg)) {
-        rest = schema_open(arg, '[');
-        ok = schema_next(&m->run, &rest, NULL, &arg);
+        rest = wfi_schema_open(arg, '[');
+        ok = wfi_schema_next(&m->run, &rest, NULL, &arg);
         if (ok) wf_json_raw(&m->out, arg);
     } else {
         ok = schema_make_typed(m, node);
@@ -4135,38 +4161,38 @@ size_t wf_schema_example(wf_str schema, char *out, size_t cap) {
     schema_maker m;
     wf_schema_error unused;
     for (m.pick = 0; m.pick < SCHEMA_PICKS; m.pick++) {
-        schema_init(&m.run, &unused);
+        wfi_schema_init(&m.run, &unused);
         wf_json_out_init(&m.out, out, cap);
         wf_str node = schema;
-        if (schema_load(&m.run, &node) && schema_make(&m, node) && wf_json_ok(&m.out) &&
+        if (wfi_schema_load(&m.run, &node) && schema_make(&m, node) && wf_json_ok(&m.out) &&
             wf_schema_check(schema, wf_str_of(out, m.out.len), &unused) == WF_OK)
             return m.out.len;
     }
     return 0;
 }
 
-/* ==== end src/core/base/schema.c ==== */
+/* ==== end src/core/base/schema_example.c ==== */
 
 /* ==== begin src/core/base/heapq.h ==== */
 
-/* queue: a priority queue of small numbered things (rows, tasks) by a 64-bit key; equal keys leave in order of number.
+/* heapq: a priority queue of small numbered things (rows, tasks) by a 64-bit key; equal keys leave in order of number.
  *
  * An indexed binary heap over caller memory: `ids[0..count)` is the heap, `at[id]` is one more than an id's place in it, 0 if it
  * is not in the queue. All but init take O(log n). */
-#ifndef WFI_QUEUE_H
-#define WFI_QUEUE_H
+#ifndef WFI_HEAPQ_H
+#define WFI_HEAPQ_H
 
 
-typedef struct wfi_queue {
+typedef struct wfi_heapq {
     uint64_t *keys; /* by id */
     uint32_t *ids, *at;
     uint32_t count, cap;
-} wfi_queue;
+} wfi_heapq;
 
-WFI void wfi_queue_carve(wfi_queue *q, wfi_arena *a, uint32_t cap); /* ids are 0..cap-1; the arena tells of failure */
-WFI void wfi_queue_set(wfi_queue *q, uint32_t id, uint64_t key);    /* puts it in, or moves it */
-WFI void wfi_queue_remove(wfi_queue *q, uint32_t id);               /* fine if it is not in */
-WFI bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key);
+WFI void wfi_heapq_carve(wfi_heapq *q, wfi_arena *a, uint32_t cap); /* ids are 0..cap-1; the arena tells of failure */
+WFI void wfi_heapq_set(wfi_heapq *q, uint32_t id, uint64_t key);    /* puts it in, or moves it */
+WFI void wfi_heapq_remove(wfi_heapq *q, uint32_t id);               /* fine if it is not in */
+WFI bool wfi_heapq_first(const wfi_heapq *q, uint32_t *id, uint64_t *key);
 
 #endif
 
@@ -4174,9 +4200,9 @@ WFI bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key);
 
 /* ==== begin src/core/base/heapq.c ==== */
 
-/* queue: see queue.h. Sift up and down on an array, with the places kept in step. */
+/* heapq: see heapq.h. Sift up and down on an array, with the places kept in step. */
 
-void wfi_queue_carve(wfi_queue *q, wfi_arena *a, uint32_t cap) {
+void wfi_heapq_carve(wfi_heapq *q, wfi_arena *a, uint32_t cap) {
     q->keys = wfi_arena_take(a, cap, sizeof *q->keys);
     q->ids = wfi_arena_take(a, cap, sizeof *q->ids);
     q->at = wfi_arena_take(a, cap, sizeof *q->at);
@@ -4184,47 +4210,47 @@ void wfi_queue_carve(wfi_queue *q, wfi_arena *a, uint32_t cap) {
     q->cap = cap;
 }
 
-static bool queue_before(const wfi_queue *q, uint32_t a, uint32_t b) {
+static bool heapq_before(const wfi_heapq *q, uint32_t a, uint32_t b) {
     return q->keys[a] != q->keys[b] ? q->keys[a] < q->keys[b] : a < b;
 }
 
-static void queue_place(wfi_queue *q, uint32_t i, uint32_t id) {
+static void heapq_place(wfi_heapq *q, uint32_t i, uint32_t id) {
     q->ids[i] = id;
     q->at[id] = i + 1;
 }
 
-static void queue_sift(wfi_queue *q, uint32_t i, uint32_t id) {
-    while (i > 0 && queue_before(q, id, q->ids[(i - 1) / 2])) {
-        queue_place(q, i, q->ids[(i - 1) / 2]);
+static void heapq_sift(wfi_heapq *q, uint32_t i, uint32_t id) {
+    while (i > 0 && heapq_before(q, id, q->ids[(i - 1) / 2])) {
+        heapq_place(q, i, q->ids[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     for (;;) {
         uint32_t child = 2 * i + 1;
         if (child >= q->count) break;
-        if (child + 1 < q->count && queue_before(q, q->ids[child + 1], q->ids[child])) child++;
-        if (!queue_before(q, q->ids[child], id)) break;
-        queue_place(q, i, q->ids[child]);
+        if (child + 1 < q->count && heapq_before(q, q->ids[child + 1], q->ids[child])) child++;
+        if (!heapq_before(q, q->ids[child], id)) break;
+        heapq_place(q, i, q->ids[child]);
         i = child;
     }
-    queue_place(q, i, id);
+    heapq_place(q, i, id);
 }
 
-void wfi_queue_set(wfi_queue *q, uint32_t id, uint64_t key) {
+void wfi_heapq_set(wfi_heapq *q, uint32_t id, uint64_t key) {
     WFI_ASSERT(id < q->cap);
     q->keys[id] = key;
     if (q->at[id] == 0) q->at[id] = ++q->count;
-    queue_sift(q, q->at[id] - 1, id);
+    heapq_sift(q, q->at[id] - 1, id);
 }
 
-void wfi_queue_remove(wfi_queue *q, uint32_t id) {
+void wfi_heapq_remove(wfi_heapq *q, uint32_t id) {
     WFI_ASSERT(id < q->cap);
     if (q->at[id] == 0) return;
     uint32_t i = q->at[id] - 1, last = q->ids[--q->count];
     q->at[id] = 0;
-    if (last != id) queue_sift(q, i, last);
+    if (last != id) heapq_sift(q, i, last);
 }
 
-bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key) {
+bool wfi_heapq_first(const wfi_heapq *q, uint32_t *id, uint64_t *key) {
     if (q->count == 0) return false;
     *id = q->ids[0];
     if (key) *key = q->keys[q->ids[0]];
@@ -4480,15 +4506,14 @@ wf_status wfi_sse_read(wfi_sse *s, const char *p, size_t n, size_t *used) {
 
 /* ==== end src/core/http/sse.c ==== */
 
-/* ==== begin src/core/http/parse.h ==== */
+/* ==== begin src/core/http/url.h ==== */
 
-/* http: HTTP/1.1 messages (RFC 9112) as text: addresses, the head of a request, and a response read as its bytes come. No I/O, no
- * allocation, nothing kept but what the structs hold. Addresses are in url.c, messages in http.c. */
-#ifndef WFI_HTTP_H
-#define WFI_HTTP_H
+/* url: addresses, scheme://host[:port][/path], without user (but for proxies), query and fragment; hosts and
+ * their names. Pure functions. */
+#ifndef WFI_URL_H
+#define WFI_URL_H
 
 
-/* ---- addresses: scheme://host[:port][/path], no user, no query, no fragment ---- */
 typedef struct wfi_url {
     bool tls;
     wf_str host; /* without the brackets of an IPv6 address */
@@ -4506,58 +4531,16 @@ WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
 /* Whether two names are the same but for the case of ASCII letters. */
 WFI bool wfi_same_name(wf_str a, wf_str b);
 
-/* ---- responses ---- */
-#define WFI_HTTP_NAME_MAX  64u    /* longer header names are passed over */
-#define WFI_HTTP_VALUE_MAX 512u   /* longer values are cut, and say so */
-#define WFI_HTTP_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
-#define WFI_HTTP_LINES_MAX 200u   /* ... and lines */
-
-typedef enum wfi_http_event {
-    WFI_HTTP_MORE,   /* all input is used up */
-    WFI_HTTP_STATUS, /* the status line is complete: `status` */
-    WFI_HTTP_HEADER, /* a header is complete: `name` (in lower case), `value`, `cut` */
-    WFI_HTTP_HEAD,   /* the head is complete; never for 1xx, which are passed over (all but 101) */
-    WFI_HTTP_BODY,   /* `body` is the next piece of the body: a slice of the input */
-    WFI_HTTP_END,    /* the response is complete; what input is left does not belong to it */
-    WFI_HTTP_BAD     /* not HTTP, or over a limit: `why` (constant) */
-} wfi_http_event;
-
-typedef struct wfi_http_reader {
-    uint32_t status;
-    wf_str name, value; /* live until the next call */
-    bool cut;
-    wf_str body;
-    const char *why;
-    bool keep; /* after END: the connection may carry another request */
-    /* private */
-    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
-    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
-    uint64_t left; /* bytes of the body, or of its chunk */
-    char name_buf[WFI_HTTP_NAME_MAX], value_buf[WFI_HTTP_VALUE_MAX];
-} wfi_http_reader;
-
-/* tunnel: the response to CONNECT, which has no body if it is 2xx (RFC 9110, 9.3.6). */
-WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel);
-/* Reads on in p[0..n); *used says how far it got. Stops after each event. */
-WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used);
-/* The connection was closed by the peer: END if that is how this response may end, else BAD. */
-WFI wfi_http_event wfi_http_eof(wfi_http_reader *r);
-
-/* ---- requests ---- */
-/* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
-WFI bool wfi_http_value_ok(wf_str value);
-WFI bool wfi_http_name_ok(wf_str name);
-
 #endif
 
-/* ==== end src/core/http/parse.h ==== */
+/* ==== end src/core/http/url.h ==== */
 
 /* ==== begin src/core/http/url.c ==== */
 
 /* url: addresses of servers and proxies (RFC 3986, as much of it as they need), and two questions about hosts: whether one is this
  * machine, and whether a list like NO_PROXY covers it.
  *
- * Contract: http.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
+ * Contract: url.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
  * nothing is decoded or looked up. */
 
 #define URL_HOST_MAX 253u /* of a name in DNS */
@@ -4724,171 +4707,225 @@ WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port) {
 
 /* ==== end src/core/http/url.c ==== */
 
+/* ==== begin src/core/http/parse.h ==== */
+
+/* parse: HTTP/1.1 messages (RFC 9112) as text: a response read as its bytes come, and what may stand in
+ * the head of a request. No I/O, no allocation, nothing kept but what the structs hold. */
+#ifndef WFI_PARSE_H
+#define WFI_PARSE_H
+
+
+/* ---- responses ---- */
+#define WFI_PARSE_NAME_MAX  64u    /* longer header names are passed over */
+#define WFI_PARSE_VALUE_MAX 512u   /* longer values are cut, and say so */
+#define WFI_PARSE_HEAD_MAX  65536u /* bytes of a head, with those of the 1xx before it and the trailers after it */
+#define WFI_PARSE_LINES_MAX 200u   /* ... and lines */
+
+typedef enum wfi_parse_event {
+    WFI_PARSE_MORE,   /* all input is used up */
+    WFI_PARSE_STATUS, /* the status line is complete: `status` */
+    WFI_PARSE_HEADER, /* a header is complete: `name` (in lower case), `value`, `cut` */
+    WFI_PARSE_HEAD,   /* the head is complete; never for 1xx, which are passed over (all but 101) */
+    WFI_PARSE_BODY,   /* `body` is the next piece of the body: a slice of the input */
+    WFI_PARSE_END,    /* the response is complete; what input is left does not belong to it */
+    WFI_PARSE_BAD     /* not HTTP, or over a limit: `why` (constant) */
+} wfi_parse_event;
+
+typedef struct wfi_parser {
+    uint32_t status;
+    wf_str name, value; /* live until the next call */
+    bool cut;
+    wf_str body;
+    const char *why;
+    bool keep; /* after END: the connection may carry another request */
+    /* private */
+    uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
+    bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
+    uint64_t left; /* bytes of the body, or of its chunk */
+    char name_buf[WFI_PARSE_NAME_MAX], value_buf[WFI_PARSE_VALUE_MAX];
+} wfi_parser;
+
+/* tunnel: the response to CONNECT, which has no body if it is 2xx (RFC 9110, 9.3.6). */
+WFI void wfi_parse_begin(wfi_parser *r, bool tunnel);
+/* Reads on in p[0..n); *used says how far it got. Stops after each event. */
+WFI wfi_parse_event wfi_parse_read(wfi_parser *r, const char *p, size_t n, size_t *used);
+/* The connection was closed by the peer: END if that is how this response may end, else BAD. */
+WFI wfi_parse_event wfi_parse_eof(wfi_parser *r);
+
+/* ---- requests ---- */
+/* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
+WFI bool wfi_parse_value_ok(wf_str value);
+WFI bool wfi_parse_name_ok(wf_str name);
+
+#endif
+
+/* ==== end src/core/http/parse.h ==== */
+
 /* ==== begin src/core/http/parse.c ==== */
 
 /* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
  *
- * Contract: http.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
+ * Contract: parse.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
  * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;
  * nothing is kept of them but the name and the value of the present header.
  *
  * Invariants:
  *   1. head_bytes and lines count the heads of all 1xx responses, the head and the trailers; they only grow.
  *   2. In a body state, `left` is what is still to come of the body or the chunk; a chunk of data has at least 1.
- *   3. HTTP_DONE and HTTP_BAD are final. */
+ *   3. PARSE_DONE and PARSE_BAD are final. */
 
-#define HTTP_CHUNK_LINE_MAX 1024u /* bytes of a chunk's size and extensions */
-#define HTTP_DIGITS_MAX     16u   /* of a chunk's size: what 64 bits hold */
+#define PARSE_CHUNK_LINE_MAX 1024u /* bytes of a chunk's size and extensions */
+#define PARSE_DIGITS_MAX     16u   /* of a chunk's size: what 64 bits hold */
 
-enum http_state {
+enum parse_state {
     /* lines of a head or of trailers */
-    HTTP_STATUS_LINE,
-    HTTP_LINE_START,
-    HTTP_NAME,
-    HTTP_VALUE,
+    PARSE_STATUS_LINE,
+    PARSE_LINE_START,
+    PARSE_NAME,
+    PARSE_VALUE,
     /* lines of the chunked coding */
-    HTTP_CHUNK_SIZE,
-    HTTP_CHUNK_EXTENSION,
-    HTTP_CHUNK_END, /* after its data */
+    PARSE_CHUNK_SIZE,
+    PARSE_CHUNK_EXTENSION,
+    PARSE_CHUNK_END, /* after its data */
     /* body */
-    HTTP_CHUNK_DATA,
-    HTTP_LENGTH,
-    HTTP_UNTIL_CLOSE,
-    HTTP_DONE,
-    HTTP_BAD
+    PARSE_CHUNK_DATA,
+    PARSE_LENGTH,
+    PARSE_UNTIL_CLOSE,
+    PARSE_DONE,
+    PARSE_BAD
 };
 
-static wfi_http_event http_bad(wfi_http_reader *r, const char *why) {
-    r->state = HTTP_BAD;
+static wfi_parse_event parse_bad(wfi_parser *r, const char *why) {
+    r->state = PARSE_BAD;
     r->why = why;
-    return WFI_HTTP_BAD;
+    return WFI_PARSE_BAD;
 }
 
 /* ---- characters ---- */
 
-static char http_lower(char c) {
+static char parse_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
-static bool http_digit(char c) {
+static bool parse_digit(char c) {
     return c >= '0' && c <= '9';
 }
 
-static bool http_blank(char c) {
+static bool parse_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
 /* What a value, a reason or an extension may hold: everything but control characters. */
-static bool http_text_char(char c) {
+static bool parse_text_char(char c) {
     return (unsigned char)c >= ' ' ? c != 0x7F : c == '\t';
 }
 
-static bool http_token_char(char c) {
+static bool parse_token_char(char c) {
     static const char others[] = "!#$%&'*+-.^_`|~";
-    if (http_digit(c) || (http_lower(c) >= 'a' && http_lower(c) <= 'z')) return true;
+    if (parse_digit(c) || (parse_lower(c) >= 'a' && parse_lower(c) <= 'z')) return true;
     return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
 }
 
-WFI bool wfi_http_value_ok(wf_str value) {
+WFI bool wfi_parse_value_ok(wf_str value) {
     for (size_t i = 0; i < value.len; i++)
-        if (!http_text_char(value.ptr[i])) return false;
+        if (!parse_text_char(value.ptr[i])) return false;
     return true;
 }
 
-WFI bool wfi_http_name_ok(wf_str name) {
+WFI bool wfi_parse_name_ok(wf_str name) {
     for (size_t i = 0; i < name.len; i++)
-        if (!http_token_char(name.ptr[i])) return false;
+        if (!parse_token_char(name.ptr[i])) return false;
     return name.len > 0;
 }
 
-static wf_str http_trim(wf_str s) {
-    while (s.len > 0 && http_blank(s.ptr[s.len - 1]))
+static wf_str parse_trim(wf_str s) {
+    while (s.len > 0 && parse_blank(s.ptr[s.len - 1]))
         s.len--;
-    while (s.len > 0 && http_blank(s.ptr[0]))
+    while (s.len > 0 && parse_blank(s.ptr[0]))
         s = wfi_str_cut(s, 1, s.len);
     return s;
 }
 
 /* The next item of a comma-separated list, trimmed; false: there is none. */
-static bool http_item(wf_str *list, wf_str *item) {
+static bool parse_item(wf_str *list, wf_str *item) {
     if (list->len == 0) return false;
     size_t comma = wfi_str_find(*list, ',');
-    *item = http_trim(wfi_str_cut(*list, 0, comma));
+    *item = parse_trim(wfi_str_cut(*list, 0, comma));
     *list = wfi_str_cut(*list, comma + 1, list->len);
     return true;
 }
 
 /* ---- the status line ---- */
 
-static const char http_version[] = "HTTP/1.";
+static const char parse_version[] = "HTTP/1.";
 
-static wfi_http_event http_status_byte(wfi_http_reader *r, char c) {
-    if (r->value_len < sizeof http_version - 1 && c != http_version[r->value_len])
-        return http_bad(r, "the answer is not HTTP/1.1");
-    if (!http_text_char(c)) return http_bad(r, "the answer's status line has a control character");
-    if (r->value_len < WFI_HTTP_VALUE_MAX) r->value_buf[r->value_len++] = c; /* the rest of a long reason is dropped */
-    return WFI_HTTP_MORE;
+static wfi_parse_event parse_status_byte(wfi_parser *r, char c) {
+    if (r->value_len < sizeof parse_version - 1 && c != parse_version[r->value_len])
+        return parse_bad(r, "the answer is not HTTP/1.1");
+    if (!parse_text_char(c)) return parse_bad(r, "the answer's status line has a control character");
+    if (r->value_len < WFI_PARSE_VALUE_MAX) r->value_buf[r->value_len++] = c; /* the rest of a long reason is dropped */
+    return WFI_PARSE_MORE;
 }
 
-static wfi_http_event http_status_line(wfi_http_reader *r) {
+static wfi_parse_event parse_status_line(wfi_parser *r) {
     const char *p = r->value_buf; /* HTTP/1.1 200 OK */
-    if (r->value_len < 12 || !http_digit(p[7]) || p[8] != ' ' || p[9] < '1' || !http_digit(p[9]) ||
-        !http_digit(p[10]) || !http_digit(p[11]) || (r->value_len > 12 && p[12] != ' '))
-        return http_bad(r, "the answer is not HTTP/1.1");
+    if (r->value_len < 12 || !parse_digit(p[7]) || p[8] != ' ' || p[9] < '1' || !parse_digit(p[9]) ||
+        !parse_digit(p[10]) || !parse_digit(p[11]) || (r->value_len > 12 && p[12] != ' '))
+        return parse_bad(r, "the answer is not HTTP/1.1");
     r->http10 = p[7] == '0';
     r->status = (uint32_t)((p[9] - '0') * 100 + (p[10] - '0') * 10 + (p[11] - '0'));
-    r->state = HTTP_LINE_START;
-    if (r->status == 101) return http_bad(r, "the server switched to another protocol, unasked");
-    return r->status < 200 ? WFI_HTTP_MORE : WFI_HTTP_STATUS;
+    r->state = PARSE_LINE_START;
+    if (r->status == 101) return parse_bad(r, "the server switched to another protocol, unasked");
+    return r->status < 200 ? WFI_PARSE_MORE : WFI_PARSE_STATUS;
 }
 
 /* ---- headers ---- */
 
-static wfi_http_event http_name_byte(wfi_http_reader *r, char c) {
+static wfi_parse_event parse_name_byte(wfi_parser *r, char c) {
     if (c == ':' && r->name_len > 0) {
-        r->state = HTTP_VALUE;
-        return WFI_HTTP_MORE;
+        r->state = PARSE_VALUE;
+        return WFI_PARSE_MORE;
     }
-    if (http_blank(c)) return http_bad(r, "the answer has a header with a blank in its name or before its colon");
-    if (!http_token_char(c)) return http_bad(r, "the answer has a header whose name is none");
-    if (r->name_len < WFI_HTTP_NAME_MAX) r->name_buf[r->name_len] = http_lower(c);
-    if (r->name_len <= WFI_HTTP_NAME_MAX) r->name_len++; /* one more than the limit: too long */
-    return WFI_HTTP_MORE;
+    if (parse_blank(c)) return parse_bad(r, "the answer has a header with a blank in its name or before its colon");
+    if (!parse_token_char(c)) return parse_bad(r, "the answer has a header whose name is none");
+    if (r->name_len < WFI_PARSE_NAME_MAX) r->name_buf[r->name_len] = parse_lower(c);
+    if (r->name_len <= WFI_PARSE_NAME_MAX) r->name_len++; /* one more than the limit: too long */
+    return WFI_PARSE_MORE;
 }
 
-static wfi_http_event http_value_byte(wfi_http_reader *r, char c) {
-    if (!http_text_char(c)) return http_bad(r, "the answer has a header with a control character");
-    if (http_blank(c) && r->value_len == 0) return WFI_HTTP_MORE;
-    if (r->value_len < WFI_HTTP_VALUE_MAX)
+static wfi_parse_event parse_value_byte(wfi_parser *r, char c) {
+    if (!parse_text_char(c)) return parse_bad(r, "the answer has a header with a control character");
+    if (parse_blank(c) && r->value_len == 0) return WFI_PARSE_MORE;
+    if (r->value_len < WFI_PARSE_VALUE_MAX)
         r->value_buf[r->value_len++] = c;
-    else if (!http_blank(c))
+    else if (!parse_blank(c))
         r->cut = true;
-    return WFI_HTTP_MORE;
+    return WFI_PARSE_MORE;
 }
 
-static wfi_http_event http_line_byte(wfi_http_reader *r, char c) {
+static wfi_parse_event parse_line_byte(wfi_parser *r, char c) {
     switch (r->state) {
-    case HTTP_STATUS_LINE:
-        return http_status_byte(r, c);
-    case HTTP_LINE_START:
-        if (http_blank(c)) return http_bad(r, "the answer has a header that is folded over two lines");
+    case PARSE_STATUS_LINE:
+        return parse_status_byte(r, c);
+    case PARSE_LINE_START:
+        if (parse_blank(c)) return parse_bad(r, "the answer has a header that is folded over two lines");
         r->name_len = r->value_len = 0;
         r->cut = false;
-        r->state = HTTP_NAME;
-        return http_name_byte(r, c);
-    case HTTP_NAME:
-        return http_name_byte(r, c);
+        r->state = PARSE_NAME;
+        return parse_name_byte(r, c);
+    case PARSE_NAME:
+        return parse_name_byte(r, c);
     default:
-        return http_value_byte(r, c);
+        return parse_value_byte(r, c);
     }
 }
 
 /* Several lengths are one if they are equal (RFC 9112, 6.3). */
-static const char *http_content_length(wfi_http_reader *r) {
+static const char *parse_content_length(wfi_parser *r) {
     wf_str list = r->value, item;
     uint64_t n;
     if (r->cut || list.len == 0) return "the answer has a content-length that is no number";
-    while (http_item(&list, &item)) {
+    while (parse_item(&list, &item)) {
         if (!wfi_str_u64(item, &n)) return "the answer has a content-length that is no number";
         if (r->has_length && n != r->left) return "the answer has two different content-lengths";
         r->has_length = true;
@@ -4897,17 +4934,17 @@ static const char *http_content_length(wfi_http_reader *r) {
     return NULL;
 }
 
-static const char *http_transfer_encoding(wfi_http_reader *r) {
+static const char *parse_transfer_encoding(wfi_parser *r) {
     if (r->cut || r->chunked || !wfi_same_name(r->value, WF_STR("chunked")))
         return "the answer has a transfer-encoding other than chunked";
     r->chunked = true;
     return NULL;
 }
 
-static const char *http_connection(wfi_http_reader *r) {
+static const char *parse_connection(wfi_parser *r) {
     wf_str list = r->value, item;
     r->closing |= r->cut;
-    while (http_item(&list, &item)) {
+    while (parse_item(&list, &item)) {
         r->closing |= wfi_same_name(item, WF_STR("close"));
         r->keep_alive |= wfi_same_name(item, WF_STR("keep-alive"));
     }
@@ -4915,166 +4952,166 @@ static const char *http_connection(wfi_http_reader *r) {
 }
 
 /* What headers of this connection, not of the message, do to its framing. */
-static const char *http_framing(wfi_http_reader *r) {
-    if (wfi_str_eq(r->name, WF_STR("content-length"))) return http_content_length(r);
-    if (wfi_str_eq(r->name, WF_STR("transfer-encoding"))) return http_transfer_encoding(r);
-    if (wfi_str_eq(r->name, WF_STR("connection"))) return http_connection(r);
+static const char *parse_framing(wfi_parser *r) {
+    if (wfi_str_eq(r->name, WF_STR("content-length"))) return parse_content_length(r);
+    if (wfi_str_eq(r->name, WF_STR("transfer-encoding"))) return parse_transfer_encoding(r);
+    if (wfi_str_eq(r->name, WF_STR("connection"))) return parse_connection(r);
     return NULL;
 }
 
-static wfi_http_event http_header(wfi_http_reader *r) {
-    r->state = HTTP_LINE_START;
-    if (r->trailer || r->status < 200 || r->name_len > WFI_HTTP_NAME_MAX) return WFI_HTTP_MORE;
+static wfi_parse_event parse_header(wfi_parser *r) {
+    r->state = PARSE_LINE_START;
+    if (r->trailer || r->status < 200 || r->name_len > WFI_PARSE_NAME_MAX) return WFI_PARSE_MORE;
     r->name = wf_str_of(r->name_buf, r->name_len);
-    r->value = http_trim(wf_str_of(r->value_buf, r->value_len));
-    const char *why = http_framing(r);
-    return why ? http_bad(r, why) : WFI_HTTP_HEADER;
+    r->value = parse_trim(wf_str_of(r->value_buf, r->value_len));
+    const char *why = parse_framing(r);
+    return why ? parse_bad(r, why) : WFI_PARSE_HEADER;
 }
 
 /* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
-static wfi_http_event http_head_end(wfi_http_reader *r) {
+static wfi_parse_event parse_head_end(wfi_parser *r) {
     bool opened = r->tunnel && r->status < 300;
     if (r->trailer) {
-        r->state = HTTP_DONE;
-        return WFI_HTTP_END;
+        r->state = PARSE_DONE;
+        return WFI_PARSE_END;
     }
     if (r->status < 200) {
-        r->state = HTTP_STATUS_LINE;
+        r->state = PARSE_STATUS_LINE;
         r->value_len = 0;
-        return WFI_HTTP_MORE;
+        return WFI_PARSE_MORE;
     }
     if (r->chunked && !opened && (r->has_length || r->http10))
-        return http_bad(r, "the answer has a transfer-encoding where it may not have one");
+        return parse_bad(r, "the answer has a transfer-encoding where it may not have one");
     r->keep = !r->closing && (r->keep_alive || !r->http10);
     if (opened || r->status == 204 || r->status == 304) {
-        r->state = HTTP_DONE;
+        r->state = PARSE_DONE;
     } else if (r->chunked) {
-        r->state = HTTP_CHUNK_SIZE;
+        r->state = PARSE_CHUNK_SIZE;
         r->left = 0;
     } else if (r->has_length) {
-        r->state = HTTP_LENGTH;
+        r->state = PARSE_LENGTH;
     } else {
-        r->state = HTTP_UNTIL_CLOSE;
+        r->state = PARSE_UNTIL_CLOSE;
         r->keep = false;
     }
-    return WFI_HTTP_HEAD;
+    return WFI_PARSE_HEAD;
 }
 
-static wfi_http_event http_line_end(wfi_http_reader *r) {
-    if (++r->lines > WFI_HTTP_LINES_MAX) return http_bad(r, "the answer's head has more than 200 lines");
+static wfi_parse_event parse_line_end(wfi_parser *r) {
+    if (++r->lines > WFI_PARSE_LINES_MAX) return parse_bad(r, "the answer's head has more than 200 lines");
     switch (r->state) {
-    case HTTP_STATUS_LINE:
-        return http_status_line(r);
-    case HTTP_LINE_START:
-        return http_head_end(r);
-    case HTTP_NAME:
-        return http_bad(r, "the answer has a header without a colon");
+    case PARSE_STATUS_LINE:
+        return parse_status_line(r);
+    case PARSE_LINE_START:
+        return parse_head_end(r);
+    case PARSE_NAME:
+        return parse_bad(r, "the answer has a header without a colon");
     default:
-        return http_header(r);
+        return parse_header(r);
     }
 }
 
 /* ---- the chunked coding ---- */
 
 /* 0..15; 16: not a hexadecimal digit. */
-static uint32_t http_hex(char c) {
-    char l = http_lower(c);
-    if (http_digit(c)) return (uint32_t)(c - '0');
+static uint32_t parse_hex(char c) {
+    char l = parse_lower(c);
+    if (parse_digit(c)) return (uint32_t)(c - '0');
     return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
 }
 
-static wfi_http_event http_chunk_byte(wfi_http_reader *r, char c) {
-    uint32_t digit = http_hex(c);
-    if (r->state == HTTP_CHUNK_END) return http_bad(r, "the answer has a chunk that is longer than it says");
-    if (r->state == HTTP_CHUNK_SIZE && digit < 16) {
-        if (r->digits++ == HTTP_DIGITS_MAX) return http_bad(r, "the answer has a chunk whose size is too large");
+static wfi_parse_event parse_chunk_byte(wfi_parser *r, char c) {
+    uint32_t digit = parse_hex(c);
+    if (r->state == PARSE_CHUNK_END) return parse_bad(r, "the answer has a chunk that is longer than it says");
+    if (r->state == PARSE_CHUNK_SIZE && digit < 16) {
+        if (r->digits++ == PARSE_DIGITS_MAX) return parse_bad(r, "the answer has a chunk whose size is too large");
         r->left = r->left << 4 | digit;
-        return WFI_HTTP_MORE;
+        return WFI_PARSE_MORE;
     }
-    if (r->state == HTTP_CHUNK_SIZE && (r->digits == 0 || (c != ';' && !http_blank(c))))
-        return http_bad(r, "the answer has a chunk whose size is no number");
-    if (!http_text_char(c)) return http_bad(r, "the answer has a chunk extension with a control character");
-    r->state = HTTP_CHUNK_EXTENSION;
-    return WFI_HTTP_MORE;
+    if (r->state == PARSE_CHUNK_SIZE && (r->digits == 0 || (c != ';' && !parse_blank(c))))
+        return parse_bad(r, "the answer has a chunk whose size is no number");
+    if (!parse_text_char(c)) return parse_bad(r, "the answer has a chunk extension with a control character");
+    r->state = PARSE_CHUNK_EXTENSION;
+    return WFI_PARSE_MORE;
 }
 
-static wfi_http_event http_chunk_line_end(wfi_http_reader *r) {
-    bool data_before = r->state == HTTP_CHUNK_END;
-    if (!data_before && r->digits == 0) return http_bad(r, "the answer has a chunk whose size is no number");
+static wfi_parse_event parse_chunk_line_end(wfi_parser *r) {
+    bool data_before = r->state == PARSE_CHUNK_END;
+    if (!data_before && r->digits == 0) return parse_bad(r, "the answer has a chunk whose size is no number");
     r->digits = r->chunk_bytes = 0;
     if (data_before) {
-        r->state = HTTP_CHUNK_SIZE;
+        r->state = PARSE_CHUNK_SIZE;
     } else if (r->left > 0) {
-        r->state = HTTP_CHUNK_DATA;
+        r->state = PARSE_CHUNK_DATA;
     } else {
-        r->state = HTTP_LINE_START;
+        r->state = PARSE_LINE_START;
         r->trailer = true;
     }
-    return WFI_HTTP_MORE;
+    return WFI_PARSE_MORE;
 }
 
 /* ---- reading ---- */
 
-static wfi_http_event http_count(wfi_http_reader *r) {
-    if (r->state < HTTP_CHUNK_SIZE && ++r->head_bytes > WFI_HTTP_HEAD_MAX)
-        return http_bad(r, "the answer's head is longer than 64 KiB");
-    if (r->state >= HTTP_CHUNK_SIZE && ++r->chunk_bytes > HTTP_CHUNK_LINE_MAX)
-        return http_bad(r, "the answer has a chunk with too long an extension");
-    return WFI_HTTP_MORE;
+static wfi_parse_event parse_count(wfi_parser *r) {
+    if (r->state < PARSE_CHUNK_SIZE && ++r->head_bytes > WFI_PARSE_HEAD_MAX)
+        return parse_bad(r, "the answer's head is longer than 64 KiB");
+    if (r->state >= PARSE_CHUNK_SIZE && ++r->chunk_bytes > PARSE_CHUNK_LINE_MAX)
+        return parse_bad(r, "the answer has a chunk with too long an extension");
+    return WFI_PARSE_MORE;
 }
 
 /* One byte of a line. Lines end with CR LF, or with LF alone (RFC 9112, 2.2); a CR anywhere else is refused. */
-static wfi_http_event http_byte(wfi_http_reader *r, char c) {
-    bool chunk = r->state >= HTTP_CHUNK_SIZE;
-    wfi_http_event e = http_count(r);
-    if (e != WFI_HTTP_MORE) return e;
-    if (r->cr && c != '\n') return http_bad(r, "the answer has a carriage return without a line feed");
+static wfi_parse_event parse_byte(wfi_parser *r, char c) {
+    bool chunk = r->state >= PARSE_CHUNK_SIZE;
+    wfi_parse_event e = parse_count(r);
+    if (e != WFI_PARSE_MORE) return e;
+    if (r->cr && c != '\n') return parse_bad(r, "the answer has a carriage return without a line feed");
     r->cr = c == '\r';
-    if (r->cr) return WFI_HTTP_MORE;
-    if (c == '\n') return chunk ? http_chunk_line_end(r) : http_line_end(r);
-    return chunk ? http_chunk_byte(r, c) : http_line_byte(r, c);
+    if (r->cr) return WFI_PARSE_MORE;
+    if (c == '\n') return chunk ? parse_chunk_line_end(r) : parse_line_end(r);
+    return chunk ? parse_chunk_byte(r, c) : parse_line_byte(r, c);
 }
 
-static wfi_http_event http_body(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+static wfi_parse_event parse_body(wfi_parser *r, const char *p, size_t n, size_t *used) {
     size_t take = n - *used;
-    if (r->state == HTTP_LENGTH && r->left == 0) {
-        r->state = HTTP_DONE;
-        return WFI_HTTP_END;
+    if (r->state == PARSE_LENGTH && r->left == 0) {
+        r->state = PARSE_DONE;
+        return WFI_PARSE_END;
     }
-    if (take == 0) return WFI_HTTP_MORE;
-    if (r->state != HTTP_UNTIL_CLOSE) {
+    if (take == 0) return WFI_PARSE_MORE;
+    if (r->state != PARSE_UNTIL_CLOSE) {
         if (take > r->left) take = (size_t)r->left;
         r->left -= take;
-        if (r->left == 0 && r->state == HTTP_CHUNK_DATA) r->state = HTTP_CHUNK_END;
+        if (r->left == 0 && r->state == PARSE_CHUNK_DATA) r->state = PARSE_CHUNK_END;
     }
     r->body = wf_str_of(p + *used, take);
     *used += take;
-    return WFI_HTTP_BODY;
+    return WFI_PARSE_BODY;
 }
 
-WFI void wfi_http_begin(wfi_http_reader *r, bool tunnel) {
-    wfi_zero(r, offsetof(wfi_http_reader, name_buf)); /* what the buffers hold is said by their lengths */
+WFI void wfi_parse_begin(wfi_parser *r, bool tunnel) {
+    wfi_zero(r, offsetof(wfi_parser, name_buf)); /* what the buffers hold is said by their lengths */
     r->tunnel = tunnel;
-    r->state = HTTP_STATUS_LINE;
+    r->state = PARSE_STATUS_LINE;
 }
 
-WFI wfi_http_event wfi_http_read(wfi_http_reader *r, const char *p, size_t n, size_t *used) {
+WFI wfi_parse_event wfi_parse_read(wfi_parser *r, const char *p, size_t n, size_t *used) {
     *used = 0;
     for (;;) {
-        if (r->state == HTTP_DONE) return WFI_HTTP_END;
-        if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
-        if (r->state >= HTTP_CHUNK_DATA) return http_body(r, p, n, used);
-        if (*used == n) return WFI_HTTP_MORE;
-        wfi_http_event e = http_byte(r, p[(*used)++]);
-        if (e != WFI_HTTP_MORE) return e;
+        if (r->state == PARSE_DONE) return WFI_PARSE_END;
+        if (r->state == PARSE_BAD) return WFI_PARSE_BAD;
+        if (r->state >= PARSE_CHUNK_DATA) return parse_body(r, p, n, used);
+        if (*used == n) return WFI_PARSE_MORE;
+        wfi_parse_event e = parse_byte(r, p[(*used)++]);
+        if (e != WFI_PARSE_MORE) return e;
     }
 }
 
-WFI wfi_http_event wfi_http_eof(wfi_http_reader *r) {
-    if (r->state == HTTP_UNTIL_CLOSE) r->state = HTTP_DONE;
-    if (r->state == HTTP_DONE) return WFI_HTTP_END;
-    if (r->state == HTTP_BAD) return WFI_HTTP_BAD;
-    return http_bad(r, "the connection was closed before the answer was complete");
+WFI wfi_parse_event wfi_parse_eof(wfi_parser *r) {
+    if (r->state == PARSE_UNTIL_CLOSE) r->state = PARSE_DONE;
+    if (r->state == PARSE_DONE) return WFI_PARSE_END;
+    if (r->state == PARSE_BAD) return WFI_PARSE_BAD;
+    return parse_bad(r, "the connection was closed before the answer was complete");
 }
 
 /* ==== end src/core/http/parse.c ==== */
@@ -5409,7 +5446,7 @@ WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms
 /* ==== begin src/core/http/client.h ==== */
 
 /* client: the HTTP/1.1 client over wf_net_ops: exchanges by lane, over the kept connections of pool.h, through a proxy or not. See
- * client.c; the public face is wf_http in api.h and in endpoint.c. */
+ * client.c; the public face is wf_http in src/api/net.h and in http.c. */
 #ifndef WFI_CLIENT_H
 #define WFI_CLIENT_H
 
@@ -5428,7 +5465,7 @@ typedef enum wfi_phase {
     WFI_PHASE_BROKEN /* only `end` is left */
 } wfi_phase;
 
-typedef struct wfi_http_lane {
+typedef struct wfi_client_lane {
     wfi_phase phase;
     uint32_t conn; /* WFI_NO_CONN: none (yet) */
     wf_http_call call;
@@ -5441,13 +5478,13 @@ typedef struct wfi_http_lane {
     bool extra;         /* bytes have come that belong to no answer */
     uint64_t head_at;   /* bytes of the request's head that are written */
     uint64_t body_left; /* bytes of its body that are not */
-    wfi_http_reader reader;
+    wfi_parser reader;
     uint32_t in_at, in_len; /* what of `in` has not been read */
     wfi_headers response;
     uint32_t error_len;
     char error[WFI_CLIENT_ERROR];
     char in[WFI_CLIENT_IN];
-} wfi_http_lane;
+} wfi_client_lane;
 
 /* What wf_http_add makes: the ctx of a provider. */
 typedef struct wfi_endpoint {
@@ -5461,7 +5498,7 @@ typedef struct wfi_endpoint {
 struct wf_http {
     wf_http_config config; /* with its defaults filled in */
     wfi_pool pool;
-    wfi_http_lane *lanes;
+    wfi_client_lane *lanes;
     wfi_endpoint *endpoints;
     uint32_t endpoint_count;
     wf_http_stats stats; /* `connections` is the pool's */
@@ -5496,7 +5533,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
 
 /* ---- error texts ---- */
 
-static void client_say(wfi_http_lane *x, wf_str s) {
+static void client_say(wfi_client_lane *x, wf_str s) {
     s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
     for (size_t i = 0; i < s.len; i++) {
         bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
@@ -5504,12 +5541,12 @@ static void client_say(wfi_http_lane *x, wf_str s) {
     }
 }
 
-static void client_say_number(wfi_http_lane *x, uint32_t n) {
+static void client_say_number(wfi_client_lane *x, uint32_t n) {
     char digits[20];
     client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
 }
 
-static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
+static void client_say_host(wfi_client_lane *x, const wfi_url *url, bool port) {
     if (url->bracketed) client_say(x, WF_STR("["));
     client_say(x, url->host);
     if (url->bracketed) client_say(x, WF_STR("]"));
@@ -5519,21 +5556,21 @@ static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
 }
 
 /* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_http_lane *x) {
+static void client_say_who(const wf_http *http, wfi_client_lane *x) {
     x->error_len = 0;
     if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
     client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
 }
 
 /* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
+static wf_status client_break(wf_http *http, wfi_client_lane *x, wf_status status) {
     if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
     x->conn = WFI_NO_CONN;
     x->phase = WFI_PHASE_BROKEN;
     return status;
 }
 
-static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     client_say_who(http, x);
     client_say(x, WF_STR(": "));
     client_say(x, wfi_str_z(why));
@@ -5541,7 +5578,7 @@ static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, 
 }
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
@@ -5561,8 +5598,8 @@ static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, 
 static const char *client_check_header(const wf_header *h) {
     static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
                                       "user-agent", "expect",         "accept-encoding",   "upgrade"};
-    if (!wfi_http_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
-    if (!wfi_http_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
+    if (!wfi_parse_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
+    if (!wfi_parse_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
     for (size_t i = 0; i < WFI_COUNT(own); i++)
         if (wfi_same_name(h->name, wfi_str_z(own[i]))) return "a header is given that HTTP itself must write";
     return NULL;
@@ -5576,7 +5613,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
         return "http:// to another machine would show keys and prompts to the network: use https://, or allow plain "
                "HTTP";
     if (url->tls && !http->config.net->secure) return "https:// needs TLS, and this build has no TLS";
-    if (!wfi_http_name_ok(call->method)) return "the request's method is no word";
+    if (!wfi_parse_name_ok(call->method)) return "the request's method is no word";
     for (size_t i = 0; i < call->path.len; i++)
         if (call->path.ptr[i] <= ' ' || call->path.ptr[i] > '~' || call->path.ptr[i] == '#')
             return "the path has a blank, a # or a byte that is not ASCII";
@@ -5591,23 +5628,23 @@ static bool client_proxied(const wf_http *http, const wfi_url *url) {
            !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
 }
 
-static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
+static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane) {
     const wf_net_ops *net = http->config.net;
     bool proxied = client_proxied(http, &x->url);
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_http_begin(&x->reader, proxied);
+    wfi_parse_begin(&x->reader, proxied);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
 wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
     bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
+    wfi_zero(x, offsetof(wfi_client_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
@@ -5625,7 +5662,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_http_begin(&x->reader, false);
+    wfi_parse_begin(&x->reader, false);
     return WF_OK;
 }
 
@@ -5673,7 +5710,7 @@ static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
     client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
 }
 
-static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
+static void client_put_connect(const wf_http *http, const wfi_client_lane *x, client_sink *out) {
     client_put(out, WF_STR("CONNECT "));
     client_put_host(out, &x->url, true);
     client_put_first(out, &x->url, true);
@@ -5685,7 +5722,7 @@ static void client_put_connect(const wf_http *http, const wfi_http_lane *x, clie
     client_put(out, WF_STR("\r\n"));
 }
 
-static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+static void client_put_request(const wfi_client_lane *x, client_sink *out) {
     const wf_http_call *call = &x->call;
     bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
     client_put(out, call->method);
@@ -5709,7 +5746,7 @@ static void client_put_request(const wfi_http_lane *x, client_sink *out) {
 }
 
 /* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+static wf_status client_write_head(wf_http *http, wfi_client_lane *x, wf_str body, size_t *sent) {
     client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
     size_t put = 0;
     if (x->phase == WFI_PHASE_TUNNEL)
@@ -5729,7 +5766,7 @@ static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body,
 }
 
 /* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, size_t *sent) {
     while (!x->head_sent || *sent < body.len) {
         wf_str rest = wfi_str_cut(body, *sent, body.len);
         size_t put = 0;
@@ -5744,8 +5781,8 @@ static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size
 
 /* ---- the head of the response ---- */
 
-static void client_header(wf_http *http, wfi_http_lane *x) {
-    const wfi_http_reader *r = &x->reader;
+static void client_header(wf_http *http, wfi_client_lane *x) {
+    const wfi_parser *r = &x->reader;
     if (x->phase == WFI_PHASE_TUNNEL) return;
     wfi_headers_header(&x->response, r->name, r->value, r->cut, x->call.rates);
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
@@ -5755,29 +5792,29 @@ static void client_header(wf_http *http, wfi_http_lane *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wfi_http_lane *x) {
+static wf_status client_head_end(wfi_client_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
+    x->phase = wfi_parse_read(&x->reader, x->in, 0, &used) == WFI_PARSE_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
 
 /* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
+static wf_status client_parse_head(wf_http *http, wfi_client_lane *x) {
     for (;;) {
         size_t used;
-        wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
+        wfi_parse_event e = wfi_parse_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
         x->in_at += (uint32_t)used;
         switch (e) {
-        case WFI_HTTP_MORE:
+        case WFI_PARSE_MORE:
             return WF_AGAIN;
-        case WFI_HTTP_STATUS:
+        case WFI_PARSE_STATUS:
             x->answered = true;
             break;
-        case WFI_HTTP_HEADER:
+        case WFI_PARSE_HEADER:
             client_header(http, x);
             break;
-        case WFI_HTTP_HEAD:
+        case WFI_PARSE_HEAD:
             return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
@@ -5786,14 +5823,14 @@ static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
 }
 
 /* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
+static wf_status client_read_head(wf_http *http, wfi_client_lane *x) {
     for (;;) {
         size_t got = 0;
         wf_status s = client_parse_head(http, x);
         if (s != WF_AGAIN) return s;
         s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
         if (s == WF_AGAIN) return s;
-        if (s == WF_END) (void)wfi_http_eof(&x->reader);
+        if (s == WF_END) (void)wfi_parse_eof(&x->reader);
         if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
         WFI_ASSERT(got > 0 && got <= sizeof x->in);
         x->heard = true;
@@ -5804,7 +5841,7 @@ static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
 
 /* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
  * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
+static wf_status client_blocked(wf_http *http, wfi_client_lane *x, wf_status s) {
     if (x->head_at > 0) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
@@ -5818,7 +5855,7 @@ static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
 
 /* ---- tunnels ---- */
 
-static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
+static wf_status client_refused(wf_http *http, wfi_client_lane *x) {
     uint32_t status = x->reader.status;
     bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
@@ -5835,7 +5872,7 @@ static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
+static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
     if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
@@ -5846,7 +5883,7 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_http_begin(&x->reader, false);
+    wfi_parse_begin(&x->reader, false);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -5855,7 +5892,7 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
 /* ---- the exchange ---- */
 
 wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
     *sent = 0;
     if (s != WF_OK) return s;
@@ -5871,7 +5908,7 @@ wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, 
 }
 
 wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     size_t none = 0;
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
@@ -5891,7 +5928,7 @@ wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
 }
 
 /* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
+static wf_status client_raw(wf_http *http, wfi_client_lane *x, char *buf, size_t n, size_t *got) {
     wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
     if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
     wfi_copy(buf, rest.ptr, rest.len);
@@ -5901,15 +5938,15 @@ static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n
 }
 
 /* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
+static wf_status client_decode(wf_http *http, wfi_client_lane *x, char *buf, size_t n, size_t *out) {
     size_t at = 0, used;
     *out = 0;
     for (;;) {
-        wfi_http_event e = wfi_http_read(&x->reader, buf + at, n - at, &used);
+        wfi_parse_event e = wfi_parse_read(&x->reader, buf + at, n - at, &used);
         at += used;
-        if (e == WFI_HTTP_MORE) return WF_OK;
-        if (e == WFI_HTTP_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
-        if (e == WFI_HTTP_END) {
+        if (e == WFI_PARSE_MORE) return WF_OK;
+        if (e == WFI_PARSE_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (e == WFI_PARSE_END) {
             x->phase = WFI_PHASE_DONE;
             x->extra = at < n;
             return WF_OK;
@@ -5920,7 +5957,7 @@ static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_
 }
 
 wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     *got = 0;
     if (x->response.packed) /* said here, when the head with its status and request id is known */
         return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
@@ -5928,7 +5965,7 @@ wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t
         size_t raw = 0;
         wf_status s = client_raw(http, x, buf, n, &raw);
         if (s == WF_AGAIN) return s;
-        if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
+        if (s == WF_END && wfi_parse_eof(&x->reader) != WFI_PARSE_END)
             return client_fail(http, x, WF_E_IO, x->reader.why);
         if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
         WFI_ASSERT(raw <= n);
@@ -5940,7 +5977,7 @@ wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t
 }
 
 void wf_http_end(wf_http *http, uint32_t lane) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
     if (x->conn != WFI_NO_CONN && whole && x->reader.keep)
@@ -5978,27 +6015,27 @@ wf_str wf_http_error(wf_http *http, uint32_t lane) {
 
 /* ==== begin src/core/http/http.c ==== */
 
-/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
+/* http: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
  *
  * Contract: api.h. */
 
-#define ENDPOINT_LANES_MAX 1000u
-#define ENDPOINT_MAX       256u
+#define HTTP_LANES_MAX 1000u
+#define HTTP_MAX       256u
 
 /* ---- configuration ---- */
 
-static void endpoint_defaults(wf_http_config *c) {
+static void http_defaults(wf_http_config *c) {
     if (c->lanes == 0) c->lanes = 16;
     if (c->endpoints == 0) c->endpoints = 8;
     if (c->idle_ms == 0) c->idle_ms = 60000;
 }
 
-static const char *endpoint_check(const wf_http_config *c) {
+static const char *http_check(const wf_http_config *c) {
     const char *why;
     wfi_url proxy;
     if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
-    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
-    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
+    if (c->lanes > HTTP_LANES_MAX) return "lanes must be 1 to 1000";
+    if (c->endpoints > HTTP_MAX) return "endpoints must be 1 to 256";
     if (c->proxy.len == 0) return NULL;
     if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
         return "the proxy's address is not of the form http://[user:password@]host[:port]";
@@ -6008,11 +6045,11 @@ static const char *endpoint_check(const wf_http_config *c) {
     return NULL;
 }
 
-static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
+static wf_http *http_carve(wfi_arena *a, const wf_http_config *c) {
     wf_http *http = wfi_arena_take(a, 1, sizeof *http);
     wfi_pool counted;
     wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_client_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
     wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
     if (!http) return NULL;
     http->lanes = lanes;
@@ -6023,27 +6060,27 @@ static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
 size_t wf_http_size(const wf_http_config *config) {
     wf_http_config c = *config;
     wfi_arena a;
-    endpoint_defaults(&c);
-    if (endpoint_check(&c)) return 0;
+    http_defaults(&c);
+    if (http_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
-    (void)endpoint_carve(&a, &c);
+    (void)http_carve(&a, &c);
     return a.full ? 0 : a.used;
 }
 
 /* ---- the proxy's credential ---- */
 
-static uint32_t endpoint_hex(char c) {
+static uint32_t http_hex(char c) {
     if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
     if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
     return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
 }
 
 /* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
-static size_t endpoint_unescape(wf_str s, uint8_t *out) {
+static size_t http_unescape(wf_str s, uint8_t *out) {
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
-        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
-        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
+        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? http_hex(s.ptr[i + 1]) : 16;
+        uint32_t low = high < 16 ? http_hex(s.ptr[i + 2]) : 16;
         out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
         if (low < 16) i += 2;
     }
@@ -6051,7 +6088,7 @@ static size_t endpoint_unescape(wf_str s, uint8_t *out) {
 }
 
 /* RFC 4648, section 4. */
-static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
+static uint32_t http_base64(const uint8_t *p, size_t n, char *out) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t len = 0;
     for (size_t i = 0; i < n; i += 3) {
@@ -6066,16 +6103,16 @@ static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
     return len;
 }
 
-static void endpoint_proxy(wf_http *http) {
+static void http_proxy(wf_http *http) {
     const char *why;
     uint8_t plain[WFI_PROXY_USER_MAX + 1];
     if (http->config.proxy.len == 0) return;
     (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
     wf_str user = http->proxy.userinfo;
     if (user.len == 0) return;
-    size_t n = endpoint_unescape(user, plain);
+    size_t n = http_unescape(user, plain);
     if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
-    http->credential_len = endpoint_base64(plain, n, http->credential);
+    http->credential_len = http_base64(plain, n, http->credential);
 }
 
 /* ---- life ---- */
@@ -6083,8 +6120,8 @@ static void endpoint_proxy(wf_http *http) {
 wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
     wf_http_config c = *config;
     wfi_arena a;
-    endpoint_defaults(&c);
-    const char *why = endpoint_check(&c);
+    http_defaults(&c);
+    const char *why = http_check(&c);
     wf_status s = why ? WF_E_CONFIG : WF_OK;
     *out = NULL;
     if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
@@ -6096,7 +6133,7 @@ wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_c
         return s;
     }
     wfi_arena_init(&a, memory, size);
-    wf_http *http = endpoint_carve(&a, &c);
+    wf_http *http = http_carve(&a, &c);
     WFI_ASSERT(!a.full);
     http->config = c;
     http->pool.net = c.net;
@@ -6104,7 +6141,7 @@ wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_c
     http->pool.idle_ms = c.idle_ms;
     for (uint32_t i = 0; i < c.lanes; i++)
         http->lanes[i].conn = WFI_NO_CONN;
-    endpoint_proxy(http);
+    http_proxy(http);
     *out = http;
     return WF_OK;
 }
@@ -6124,7 +6161,7 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
 
 /* ---- endpoints as providers ---- */
 
-static wf_http_call endpoint_call(wfi_endpoint *e) {
+static wf_http_call http_call(wfi_endpoint *e) {
     return (wf_http_call){.method = WF_STR("POST"),
                           .url = e->endpoint.url,
                           .path = e->endpoint.path,
@@ -6134,19 +6171,19 @@ static wf_http_call endpoint_call(wfi_endpoint *e) {
                           .rates = &e->rates};
 }
 
-static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
+static wf_status http_begin(void *ctx, uint32_t lane, const wf_request *request) {
     wfi_endpoint *e = ctx;
-    wf_http_call call = endpoint_call(e);
+    wf_http_call call = http_call(e);
     call.body_len = request->body_len;
     return wf_http_begin(e->http, lane, &call);
 }
 
-static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
     return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
 /* The last word of the header that has the key. */
-static wf_str endpoint_key(const wf_endpoint *endpoint) {
+static wf_str http_key(const wf_endpoint *endpoint) {
     for (uint32_t i = 0; i < endpoint->header_count; i++) {
         wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
         if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
@@ -6157,38 +6194,38 @@ static wf_str endpoint_key(const wf_endpoint *endpoint) {
     return wf_str_of("", 0);
 }
 
-static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
+static wf_status http_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
     wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    if (s == WF_OK) out->key = http_key(&e->endpoint);
     return s;
 }
 
-static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+static wf_status http_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
     return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
 }
 
-static void endpoint_end(void *ctx, uint32_t lane) {
+static void http_end(void *ctx, uint32_t lane) {
     wf_http_end(((wfi_endpoint *)ctx)->http, lane);
 }
 
-static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+static uint32_t http_ready(void *ctx, uint32_t *lanes, uint32_t max) {
     return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
 }
 
-static uint64_t endpoint_due(void *ctx) {
+static uint64_t http_due(void *ctx) {
     return wf_http_due(((wfi_endpoint *)ctx)->http);
 }
 
-static wf_str endpoint_error(void *ctx, uint32_t lane) {
+static wf_str http_error(void *ctx, uint32_t lane) {
     return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
 }
 
 wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
-    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
-                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
+    static const wf_model_ops ops = {http_begin, http_send,  http_head, http_recv,
+                                     http_end,   http_ready, http_due,  http_error};
     wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wf_http_call call = endpoint_call(&e);
+    wf_http_call call = http_call(&e);
     wfi_url url;
     const char *why = wfi_client_check(http, &call, &url);
     wf_status s = why ? WF_E_CONFIG : WF_OK;
@@ -6528,10 +6565,10 @@ WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t outpu
 
 /* ==== begin src/core/model/known.h ==== */
 
-/* models: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
+/* known: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
  * the newest ones, leaving out what might be refused. */
-#ifndef WFI_MODELS_H
-#define WFI_MODELS_H
+#ifndef WFI_KNOWN_H
+#define WFI_KNOWN_H
 
 
 typedef enum wfi_thinking {
@@ -6555,14 +6592,14 @@ WFI wfi_model wfi_model_find(wf_str name);
 
 /* ==== begin src/core/model/known.c ==== */
 
-/* models: see models.h. A table of names; what is not in it is not known. */
+/* known: see known.h. A table of names; what is not in it is not known. */
 
-#define MODELS_128K 128000u
-#define MODELS_64K  64000u
+#define KNOWN_128K 128000u
+#define KNOWN_64K  64000u
 
 /* A name is what stands between a vendor's prefix ("us.anthropic.", "anthropic/") and a version ("@20251001", "-20251001",
  * "-v1:0"). */
-static wf_str models_plain(wf_str name) {
+static wf_str known_plain(wf_str name) {
     static const char family[] = "claude-";
     const size_t n = sizeof family - 1, date = 8;
     uint64_t digits;
@@ -6586,22 +6623,22 @@ wfi_model wfi_model_find(wf_str name) {
     static const struct {
         const char *name;
         wfi_model model;
-    } known[] = {{"claude-fable-5-2", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-fable-5-1", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-opus-5-5", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-sonnet-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-haiku-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-opus-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-sonnet-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+    } known[] = {{"claude-fable-5-2", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-fable-5-1", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-opus-5-5", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-sonnet-5-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-haiku-5-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-opus-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-sonnet-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
                  {"claude-opus-4-8", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-opus-4-7", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-opus-4-6", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-sonnet-4-6", {WFI_THINKING_ADAPTIVE, 0}},
-                 {"claude-haiku-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
-                 {"claude-opus-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
-                 {"claude-sonnet-4-5", {WFI_THINKING_MANUAL, MODELS_64K}}};
+                 {"claude-haiku-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}},
+                 {"claude-opus-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}},
+                 {"claude-sonnet-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}}};
     const wfi_model unknown = {WFI_THINKING_UNKNOWN, 0};
-    wf_str plain = models_plain(name);
+    wf_str plain = known_plain(name);
     for (size_t i = 0; i < WFI_COUNT(known); i++)
         if (wfi_str_eq(plain, wfi_str_z(known[i].name))) return known[i].model;
     return unknown;
@@ -6611,14 +6648,14 @@ wfi_model wfi_model_find(wf_str name) {
 
 /* ==== begin src/core/model/codec.h ==== */
 
-/* provider: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
+/* codec: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
  * reads the bytes of a reply. It does no I/O and keeps no state.
  *
  * A request's body is never built whole. It is a sequence of pieces, each a constant, a short text in memory, or a range of the
  * log: head, system, tools, then the conversation's items with glue between them. So a codec stores each text in the log as
  * the exact JSON that goes on the wire, and the next request streams it from there. */
-#ifndef WFI_PROVIDER_H
-#define WFI_PROVIDER_H
+#ifndef WFI_CODEC_H
+#define WFI_CODEC_H
 
 
 /* Why a reply ended. */
@@ -6722,30 +6759,32 @@ typedef struct wfi_codec {
     wf_status (*block)(wf_json *j, wfi_block_view *out);
 } wfi_codec;
 
-/* Anthropic Messages API, 2026-10-21 and 2023-06-01. */
-WFI const wfi_codec *wfi_messages_codec(void);
-
 #endif
 
 /* ==== end src/core/model/codec.h ==== */
 
 /* ==== begin src/core/model/anthropic.h ==== */
 
-/* messages: what the two halves of the Messages codec share. provider_messages.c renders requests and reads whole bodies;
- * messages_stream.c puts a reply together from its events. */
-#ifndef WFI_MESSAGES_H
-#define WFI_MESSAGES_H
+/* anthropic: the codec of the Anthropic Messages API, in two files: anthropic.c renders requests and reads whole bodies,
+ * anthropic_stream.c puts a reply together from its events. The API's other operations are in anthropic_api.c. */
+#ifndef WFI_ANTHROPIC_H
+#define WFI_ANTHROPIC_H
 
 
-WFI wfi_stop wfi_messages_stop(wf_str escaped_reason);
+/* Versions 2026-10-21 and 2023-06-01. */
+WFI const wfi_codec *wfi_anthropic_codec(void);
+
+/* ---- what the two files share ---- */
+
+WFI wfi_stop wfi_anthropic_stop(wf_str escaped_reason);
 /* Overwrites those numbers of a usage that the JSON object has. */
-WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h);
+WFI void wfi_anthropic_usage(wf_str json, wf_usage *out, uint64_t *write_1h);
 /* A sentence, or at least a word, from a stop_details: why a reply was refused. Escaped; empty if nothing is said. */
-WFI wf_str wfi_messages_details(wf_str json);
+WFI wf_str wfi_anthropic_details(wf_str json);
 
 /* The stream side of the codec's reader_feed and reader_end. */
-WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used);
-WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out);
+WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used);
+WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out);
 
 #endif
 
@@ -6753,30 +6792,30 @@ WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out);
 
 /* ==== begin src/core/model/anthropic.c ==== */
 
-/* provider_messages: the Anthropic Messages API as a codec (https://docs.anthropic.com/en/api/messages).
+/* anthropic: the Anthropic Messages API as a codec (https://docs.anthropic.com/en/api/messages).
  *
  * A conversation is stored as items: our content blocks (user) and the model's content arrays (assistant), each the exact
  * JSON of the wire. Neighbouring blocks of ours share one user message; glue puts the messages' frames around them. */
 
-#define MESSAGES_BUDGET_LEAST 1024u /* the wire takes no smaller budget for thinking */
+#define ANTHROPIC_BUDGET_LEAST 1024u /* the wire takes no smaller budget for thinking */
 
 /* ---- requests ---- */
 
-static void messages_pair(wf_json_out *o, wf_str key, wf_str value) {
+static void anthropic_pair(wf_json_out *o, wf_str key, wf_str value) {
     wf_json_key(o, key);
     wf_json_str(o, value);
 }
 
 /* The mark up to which the provider keeps what it has read. */
-static void messages_mark(wf_json_out *o) {
+static void anthropic_mark(wf_json_out *o) {
     wf_json_key(o, WF_STR("cache_control"));
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("ephemeral"));
+    anthropic_pair(o, WF_STR("type"), WF_STR("ephemeral"));
     wf_json_finish(o);
 }
 
 /* Tokens for the thinking of a model that wants a number, 0: it shall not think. Half of the reply stays for the answer. */
-static uint32_t messages_budget(wf_str effort, uint32_t max_tokens) {
+static uint32_t anthropic_budget(wf_str effort, uint32_t max_tokens) {
     static const struct {
         const char *effort;
         uint32_t tokens;
@@ -6785,18 +6824,18 @@ static uint32_t messages_budget(wf_str effort, uint32_t max_tokens) {
     for (size_t i = 0; i < WFI_COUNT(budgets); i++)
         if (wfi_str_eq(effort, wfi_str_z(budgets[i].effort))) tokens = budgets[i].tokens;
     if (tokens > max_tokens / 2) tokens = max_tokens / 2;
-    return tokens < MESSAGES_BUDGET_LEAST ? 0 : tokens;
+    return tokens < ANTHROPIC_BUDGET_LEAST ? 0 : tokens;
 }
 
 /* How hard the model shall think, in the words it understands. True: the request speaks of thinking. */
-static bool messages_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
-    uint32_t budget = kind == WFI_THINKING_MANUAL ? messages_budget(effort, max_tokens) : 0;
+static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
+    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0;
     bool adaptive = kind == WFI_THINKING_ADAPTIVE || kind == WFI_THINKING_ALWAYS;
     if (effort.len == 0) return false;
     if (adaptive || budget > 0) {
         wf_json_key(o, WF_STR("thinking"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
+        anthropic_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
         if (budget > 0) wf_json_key(o, WF_STR("budget_tokens"));
         if (budget > 0) wf_json_u64(o, budget);
         wf_json_finish(o);
@@ -6804,41 +6843,41 @@ static bool messages_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, 
     if (kind != WFI_THINKING_MANUAL) {
         wf_json_key(o, WF_STR("output_config"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("effort"), effort);
+        anthropic_pair(o, WF_STR("effort"), effort);
         wf_json_finish(o);
     }
     return adaptive || budget > 0;
 }
 
 /* Models that think refuse to be told which tool to call. Of unknown ones nobody knows. */
-static bool messages_may_force(wfi_thinking kind, bool thinks) {
+static bool anthropic_may_force(wfi_thinking kind, bool thinks) {
     return (kind == WFI_THINKING_MANUAL || kind == WFI_THINKING_ADAPTIVE) && !thinks;
 }
 
-static void messages_head(wf_json_out *o, const wfi_ask *ask) {
+static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
     wfi_model model = wfi_model_find(ask->model);
     uint32_t max_tokens = ask->max_tokens;
     if (model.max_output > 0 && max_tokens > model.max_output) max_tokens = model.max_output;
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("model"), ask->model);
+    anthropic_pair(o, WF_STR("model"), ask->model);
     wf_json_key(o, WF_STR("max_tokens"));
     wf_json_u64(o, max_tokens);
     if (ask->stream) {
         wf_json_key(o, WF_STR("stream"));
         wf_json_bool(o, true);
     }
-    bool thinks = messages_thinking(o, model.thinking, ask->effort, max_tokens);
-    if (ask->force.len > 0 && messages_may_force(model.thinking, thinks)) {
+    bool thinks = anthropic_thinking(o, model.thinking, ask->effort, max_tokens);
+    if (ask->force.len > 0 && anthropic_may_force(model.thinking, thinks)) {
         wf_json_key(o, WF_STR("tool_choice"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), WF_STR("tool"));
-        messages_pair(o, WF_STR("name"), ask->force);
+        anthropic_pair(o, WF_STR("type"), WF_STR("tool"));
+        anthropic_pair(o, WF_STR("name"), ask->force);
         wf_json_finish(o);
     }
-    messages_mark(o);
+    anthropic_mark(o);
 }
 
-static wf_str messages_glue(wfi_joint from, wfi_joint to) {
+static wf_str anthropic_glue(wfi_joint from, wfi_joint to) {
     static const char *const glue[3][3] = {
         /* to:       edge      user                                assistant */
         /* edge */ {"]}", "{\"role\":\"user\",\"content\":[", "{\"role\":\"assistant\",\"content\":"},
@@ -6847,28 +6886,28 @@ static wf_str messages_glue(wfi_joint from, wfi_joint to) {
     return wfi_str_z(glue[from][to]);
 }
 
-static void messages_system(wf_json_out *o, wf_str text) {
+static void anthropic_system(wf_json_out *o, wf_str text) {
     wf_json_begin(o, false);
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("text"));
-    messages_pair(o, WF_STR("text"), text);
-    messages_mark(o);
+    anthropic_pair(o, WF_STR("type"), WF_STR("text"));
+    anthropic_pair(o, WF_STR("text"), text);
+    anthropic_mark(o);
     wf_json_finish(o);
     wf_json_finish(o);
 }
 
-static void messages_tool(wf_json_out *o, const wf_tool *tool, bool last) {
+static void anthropic_tool(wf_json_out *o, const wf_tool *tool, bool last) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("name"), tool->name);
-    messages_pair(o, WF_STR("description"), tool->description);
+    anthropic_pair(o, WF_STR("name"), tool->name);
+    anthropic_pair(o, WF_STR("description"), tool->description);
     wf_json_key(o, WF_STR("input_schema"));
     wf_json_raw(o, tool->input_schema);
-    if (last) messages_mark(o);
+    if (last) anthropic_mark(o);
     wf_json_finish(o);
 }
 
 /* The type is a family's name and a date; the tool's own name is the family's. */
-static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
+static bool anthropic_server_tool(wf_json_out *o, wf_str type, bool last) {
     static const char *const families[] = {"web_search", "web_fetch", "code_execution", "tool_search_tool_regex",
                                            "tool_search_tool_bm25"};
     const size_t date = 8;
@@ -6879,29 +6918,29 @@ static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
     for (size_t i = 0; i < WFI_COUNT(families); i++) {
         if (!wfi_str_eq(family, wfi_str_z(families[i]))) continue;
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), type);
-        messages_pair(o, WF_STR("name"), family);
-        if (last) messages_mark(o);
+        anthropic_pair(o, WF_STR("type"), type);
+        anthropic_pair(o, WF_STR("name"), family);
+        if (last) anthropic_mark(o);
         wf_json_finish(o);
         return true;
     }
     return false;
 }
 
-static void messages_text_block(wf_json_out *o, wf_str text) {
+static void anthropic_text_block(wf_json_out *o, wf_str text) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("text"));
-    messages_pair(o, WF_STR("text"), text);
+    anthropic_pair(o, WF_STR("type"), WF_STR("text"));
+    anthropic_pair(o, WF_STR("text"), text);
     wf_json_finish(o);
 }
 
 /* The id goes back exactly as it came, so it is not decoded. */
-static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error) {
+static void anthropic_result_block(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("tool_result"));
+    anthropic_pair(o, WF_STR("type"), WF_STR("tool_result"));
     wf_json_key(o, WF_STR("tool_use_id"));
     wf_json_raw(o, wf_str_of(escaped_id.ptr - 1, escaped_id.len + 2)); /* with the quotes around it */
-    messages_pair(o, WF_STR("content"), text);
+    anthropic_pair(o, WF_STR("content"), text);
     if (is_error) {
         wf_json_key(o, WF_STR("is_error"));
         wf_json_bool(o, true);
@@ -6911,7 +6950,7 @@ static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text
 
 /* ---- replies ---- */
 
-WFI wfi_stop wfi_messages_stop(wf_str escaped_reason) {
+WFI wfi_stop wfi_anthropic_stop(wf_str escaped_reason) {
     static const struct {
         const char *name;
         wfi_stop stop;
@@ -6928,7 +6967,7 @@ WFI wfi_stop wfi_messages_stop(wf_str escaped_reason) {
 }
 
 /* Billionths of a decimal number's text: "1.5e-3" is 1500000. False: not a number that fits. Rounded up, since it is money. */
-static bool messages_nano(wf_str text, uint64_t *out) {
+static bool anthropic_nano(wf_str text, uint64_t *out) {
     uint64_t digits = 0, exponent = 0;
     int64_t scale = 9;
     bool point = false, lost = false, negative;
@@ -6968,7 +7007,7 @@ static bool messages_nano(wf_str text, uint64_t *out) {
 }
 
 /* Numbers only: the wire has null for what it does not know. */
-WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
+WFI void wfi_anthropic_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
     wf_json j;
     wf_str key, raw = wf_str_of("", 0);
     wf_json_init(&j, json);
@@ -6984,11 +7023,11 @@ WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
         if (wfi_str_eq(key, WF_STR("output_tokens"))) wfi_str_u64(raw, &out->output);
         if (wfi_str_eq(key, WF_STR("cache_read_input_tokens"))) wfi_str_u64(raw, &out->cache_read);
         if (wfi_str_eq(key, WF_STR("cache_creation_input_tokens"))) wfi_str_u64(raw, &out->cache_write);
-        if (wfi_str_eq(key, WF_STR("usd"))) messages_nano(raw, &out->nano_usd);
+        if (wfi_str_eq(key, WF_STR("usd"))) anthropic_nano(raw, &out->nano_usd);
     }
 }
 
-WFI wf_str wfi_messages_details(wf_str json) {
+WFI wf_str wfi_anthropic_details(wf_str json) {
     wf_str text = wf_str_of("", 0);
     if (!wf_json_member_str(json, WF_STR("explanation"), &text))
         (void)wf_json_member_str(json, WF_STR("category"), &text);
@@ -6996,7 +7035,7 @@ WFI wf_str wfi_messages_details(wf_str json) {
 }
 
 /* A whole body; *out is zeroed. */
-static bool messages_parse(wf_str body, wfi_reply *out) {
+static bool anthropic_parse(wf_str body, wfi_reply *out) {
     wf_json j;
     wf_json_token t;
     wf_json_init(&j, body);
@@ -7010,17 +7049,17 @@ static bool messages_parse(wf_str body, wfi_reply *out) {
             out->content = raw;
         } else if (wfi_str_eq(key, WF_STR("stop_reason")) && t == WF_JSON_STRING) {
             out->reason = string;
-            out->stop = wfi_messages_stop(string);
+            out->stop = wfi_anthropic_stop(string);
         } else if (wfi_str_eq(key, WF_STR("stop_details"))) {
-            out->details = wfi_messages_details(raw);
+            out->details = wfi_anthropic_details(raw);
         } else if (wfi_str_eq(key, WF_STR("usage"))) {
-            wfi_messages_usage(raw, &out->usage, &out->write_1h);
+            wfi_anthropic_usage(raw, &out->usage, &out->write_1h);
         }
     }
     return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && out->content.len > 0;
 }
 
-static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
+static void anthropic_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
     wfi_zero(r, sizeof *r);
     r->heap = heap;
     r->max = max;
@@ -7029,23 +7068,23 @@ static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, boo
     if (stream) wfi_sse_begin(&r->sse, heap, max);
 }
 
-static wf_status messages_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
-    if (r->stream) return wfi_messages_stream_feed(r, p, n, used);
+static wf_status anthropic_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+    if (r->stream) return wfi_anthropic_stream_feed(r, p, n, used);
     wf_status s = wfi_buf_add(r->heap, &r->body, p, n, r->max);
     *used = s == WF_OK ? n : 0;
     return s;
 }
 
-static wf_status messages_reader_end(wfi_reader *r, wfi_reply *out) {
+static wf_status anthropic_reader_end(wfi_reader *r, wfi_reply *out) {
     wfi_zero(out, sizeof *out);
     out->stop = WFI_STOP_OTHER;
-    if (r->stream) return wfi_messages_stream_end(r, out);
-    if (messages_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
+    if (r->stream) return wfi_anthropic_stream_end(r, out);
+    if (anthropic_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
     r->why = "the reply is no message of this API";
     return WF_E_SYNTAX;
 }
 
-static void messages_reader_free(wfi_reader *r) {
+static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->side);
     wfi_buf_free(r->heap, &r->finish);
@@ -7054,23 +7093,23 @@ static void messages_reader_free(wfi_reader *r) {
 
 /* ---- faults ---- */
 
-static bool messages_is_one_of(wf_str escaped, const char *const *words) {
+static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     for (; *words; words++)
         if (wf_json_equals(escaped, wfi_str_z(*words))) return true;
     return false;
 }
 
-static char messages_lower(char c) {
+static char anthropic_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
 /* Whether a text holds one of these, which are in lower case. */
-static bool messages_holds(wf_str text, const char *const *phrases) {
+static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++) {
         wf_str phrase = wfi_str_z(*phrases);
         for (size_t at = 0; at + phrase.len <= text.len; at++) {
             size_t i = 0;
-            while (i < phrase.len && messages_lower(text.ptr[at + i]) == phrase.ptr[i])
+            while (i < phrase.len && anthropic_lower(text.ptr[at + i]) == phrase.ptr[i])
                 i++;
             if (i == phrase.len) return true;
         }
@@ -7078,7 +7117,7 @@ static bool messages_holds(wf_str text, const char *const *phrases) {
     return false;
 }
 
-static uint32_t messages_status(wf_str escaped_type) {
+static uint32_t anthropic_status(wf_str escaped_type) {
     static const struct {
         const char *type;
         uint32_t status;
@@ -7091,7 +7130,7 @@ static uint32_t messages_status(wf_str escaped_type) {
     return 0;
 }
 
-static void messages_fault(wf_str body, wfi_fault *out) {
+static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
     /* these two come as requests that are invalid, with no code of their own */
@@ -7106,16 +7145,16 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
     if (wf_json_member(error, WF_STR("details"), &details))
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
-    out->status = messages_status(out->type);
+    out->status = anthropic_status(out->type);
     bool invalid = out->status == 400;
-    out->spent = messages_is_one_of(out->code, spent) || (invalid && messages_holds(out->message, no_money));
-    out->context = messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
-                   (invalid && messages_holds(out->message, too_long));
+    out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
+    out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
+                   (invalid && anthropic_holds(out->message, too_long));
 }
 
 /* ---- a reply's blocks ---- */
 
-static wf_status messages_block(wf_json *j, wfi_block_view *out) {
+static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
     wf_str raw = wf_str_of("", 0), type = wf_str_of("", 0);
     wf_json_token t = wf_json_next(j);
     if (t == WF_JSON_ARRAY && j->depth == 1) t = wf_json_next(j); /* the content's own bracket */
@@ -7136,24 +7175,24 @@ static wf_status messages_block(wf_json *j, wfi_block_view *out) {
     return WF_OK;
 }
 
-const wfi_codec *wfi_messages_codec(void) {
+const wfi_codec *wfi_anthropic_codec(void) {
     static const wfi_codec codec = {
-        .head = messages_head,
+        .head = anthropic_head,
         .before_system = {",\"system\":", 10},
         .before_tools = {",\"tools\":", 9},
         .before_items = {",\"messages\":[", 13},
-        .glue = messages_glue,
-        .system = messages_system,
-        .tool = messages_tool,
-        .server_tool = messages_server_tool,
-        .text_block = messages_text_block,
-        .result_block = messages_result_block,
-        .reader_begin = messages_reader_begin,
-        .reader_feed = messages_reader_feed,
-        .reader_end = messages_reader_end,
-        .reader_free = messages_reader_free,
-        .fault = messages_fault,
-        .block = messages_block,
+        .glue = anthropic_glue,
+        .system = anthropic_system,
+        .tool = anthropic_tool,
+        .server_tool = anthropic_server_tool,
+        .text_block = anthropic_text_block,
+        .result_block = anthropic_result_block,
+        .reader_begin = anthropic_reader_begin,
+        .reader_feed = anthropic_reader_feed,
+        .reader_end = anthropic_reader_end,
+        .reader_free = anthropic_reader_free,
+        .fault = anthropic_fault,
+        .block = anthropic_block,
     };
     return &codec;
 }
@@ -7162,7 +7201,7 @@ const wfi_codec *wfi_messages_codec(void) {
 
 /* ==== begin src/core/model/anthropic_stream.c ==== */
 
-/* messages_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
+/* anthropic_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
  *
  * The content grows in r->body as the exact JSON that goes back on the wire. A block's members are copied as they come in
  * content_block_start, whatever they are; only those that deltas fill are put last, where they can grow: the main one at the end
@@ -7481,7 +7520,7 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
     wf_str message = ev->member[STREAM_MESSAGE];
     if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
     if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
-    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     r->place = STREAM_BETWEEN;
     return stream_put(r, &r->body, WF_STR("["));
 }
@@ -7490,9 +7529,9 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
 static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
     wf_str reason;
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
-    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
-    const wf_str texts[] = {reason, wfi_messages_details(ev->member[STREAM_D_STOP_DETAILS])};
+    const wf_str texts[] = {reason, wfi_anthropic_details(ev->member[STREAM_D_STOP_DETAILS])};
     r->finish.len = 0;
     r->reason_len = reason.len;
     return stream_put_all(r, &r->finish, texts, WFI_COUNT(texts));
@@ -7504,7 +7543,7 @@ static wf_str stream_reason(const wfi_reader *r) {
 
 static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     (void)ev;
-    wfi_stop stop = wfi_messages_stop(stream_reason(r));
+    wfi_stop stop = wfi_anthropic_stop(stream_reason(r));
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
     if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
@@ -7547,7 +7586,7 @@ static wf_status stream_event_read(wfi_reader *r, wf_str type, wf_str data) {
     return WF_OK;
 }
 
-WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
     r->event = wf_str_of("", 0);
     *used = n;
     if (r->complete) return WF_OK;
@@ -7563,12 +7602,12 @@ WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, s
     return stream_event_read(r, type, data);
 }
 
-WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out) {
+WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out) {
     if (!r->complete) return stream_wrong(r, "the stream ended before the message was complete");
     out->content = wf_str_of(r->body.ptr, r->body.len);
     out->reason = stream_reason(r);
     out->details = wfi_str_cut(wf_str_of(r->finish.ptr, r->finish.len), r->reason_len, r->finish.len);
-    out->stop = wfi_messages_stop(out->reason);
+    out->stop = wfi_anthropic_stop(out->reason);
     out->usage = r->usage;
     out->write_1h = r->write_1h;
     return WF_OK;
@@ -7578,24 +7617,24 @@ WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out) {
 
 /* ==== begin src/core/model/anthropic_api.c ==== */
 
-/* messages_calls: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
+/* anthropic_api: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
  *
  * Contract: wf_messages_headers and wf_messages_render in api.h. Pure functions: all that is put together goes into the caller's
  * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
- * API is in calls_path and calls_betas. A value that could break out of its header or its place in the path is refused. */
+ * API is in api_path and api_betas. A value that could break out of its header or its place in the path is refused. */
 
-#define MESSAGES_VERSION "2026-10-21"
-#define MESSAGES_EARLIER "2023-06-01"
-#define MESSAGES_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
+#define ANTHROPIC_VERSION "2026-10-21"
+#define ANTHROPIC_EARLIER "2023-06-01"
+#define ANTHROPIC_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
 /* A text that grows in the caller's buffer. Once something did not fit, `full` stays set. */
-typedef struct calls_text {
+typedef struct api_text {
     char *buf;
     size_t cap, len;
     bool full;
-} calls_text;
+} api_text;
 
-static void calls_add(calls_text *t, wf_str s) {
+static void api_add(api_text *t, wf_str s) {
     if (t->full || s.len > t->cap - t->len) {
         t->full = true;
         return;
@@ -7605,71 +7644,70 @@ static void calls_add(calls_text *t, wf_str s) {
 }
 
 /* What was added since `from`. */
-static wf_str calls_since(const calls_text *t, size_t from) {
+static wf_str api_since(const api_text *t, size_t from) {
     return wf_str_of(t->buf + from, t->len - from);
 }
 
-static wf_status calls_fail(wf_error *error, wf_status code, const char *text) {
+static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
     if (error) *error = (wf_error){code, text, WF_NO_OFFSET};
     return code;
 }
 
 /* ---- headers ---- */
 
-typedef struct calls_headers {
+typedef struct api_headers {
     wf_header *out;
     uint32_t count;
     bool bad; /* a value has bytes that no header may have */
-} calls_headers;
+} api_headers;
 
 /* Empty values make no header. */
-static void calls_header(calls_headers *h, wf_str name, wf_str value) {
+static void api_header(api_headers *h, wf_str name, wf_str value) {
     if (value.len == 0) return;
     WFI_ASSERT(h->count < WF_MESSAGES_HEADERS);
-    h->bad = h->bad || !wfi_http_value_ok(value);
+    h->bad = h->bad || !wfi_parse_value_ok(value);
     h->out[h->count++] = (wf_header){name, value};
 }
 
-static void calls_auth(calls_headers *h, const wf_messages_settings *s, calls_text *t) {
+static void api_auth(api_headers *h, const wf_messages_settings *s, api_text *t) {
     if (s->key.len > 0 && s->x_api_key) {
-        calls_header(h, WF_STR("x-api-key"), s->key);
+        api_header(h, WF_STR("x-api-key"), s->key);
         return;
     }
     wf_str secret = s->key.len > 0 ? s->key : s->token;
     if (secret.len == 0) return;
     size_t from = t->len;
-    calls_add(t, WF_STR("Bearer "));
-    calls_add(t, secret);
-    calls_header(h, WF_STR("authorization"), calls_since(t, from));
+    api_add(t, WF_STR("Bearer "));
+    api_add(t, secret);
+    api_header(h, WF_STR("authorization"), api_since(t, from));
 }
 
-static void calls_put_headers(calls_headers *h, const wf_messages_settings *s, wf_str accept, bool json,
-                              calls_text *t) {
-    calls_header(h, WF_STR("accept"), accept);
-    if (json) calls_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    calls_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(MESSAGES_VERSION));
-    calls_auth(h, s, t);
-    calls_header(h, WF_STR("anthropic-beta"), s->betas);
-    calls_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
-    calls_header(h, WF_STR("anthropic-user-profile-id"), s->user_profile_id);
+static void api_put_headers(api_headers *h, const wf_messages_settings *s, wf_str accept, bool json, api_text *t) {
+    api_header(h, WF_STR("accept"), accept);
+    if (json) api_header(h, WF_STR("content-type"), WF_STR("application/json"));
+    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(ANTHROPIC_VERSION));
+    api_auth(h, s, t);
+    api_header(h, WF_STR("anthropic-beta"), s->betas);
+    api_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
+    api_header(h, WF_STR("anthropic-user-profile-id"), s->user_profile_id);
 }
 
 uint32_t wf_messages_headers(const wf_messages_settings *settings, char *buf, size_t cap,
                              wf_header out[WF_MESSAGES_HEADERS]) {
-    calls_text t = {buf, cap, 0, false};
-    calls_headers h = {out, 0, false};
-    calls_put_headers(&h, settings, WF_STR("application/json"), true, &t);
+    api_text t = {buf, cap, 0, false};
+    api_headers h = {out, 0, false};
+    api_put_headers(&h, settings, WF_STR("application/json"), true, &t);
     return t.full || h.bad ? 0 : h.count;
 }
 
 /* ---- the body: compact, in raw UTF-8, without the members that are not the server's ---- */
 
 /* What is taken out of the body. Raw JSON; empty: it was not there. */
-typedef struct calls_extras {
+typedef struct api_extras {
     wf_str betas, user_profile_id, workspace_id;
-} calls_extras;
+} api_extras;
 
-static wf_str *calls_extra(calls_extras *e, wf_str key) {
+static wf_str *api_extra(api_extras *e, wf_str key) {
     if (wf_json_equals(key, WF_STR("betas"))) return &e->betas;
     if (wf_json_equals(key, WF_STR("user_profile_id"))) return &e->user_profile_id;
     if (wf_json_equals(key, WF_STR("workspace_id"))) return &e->workspace_id;
@@ -7677,7 +7715,7 @@ static wf_str *calls_extra(calls_extras *e, wf_str key) {
 }
 
 /* A string's plain text. Escaped ones are unescaped at the end of the buffer, if what is written of them cannot reach that far. */
-static bool calls_plain(const wf_json *j, const wf_json_out *o, wf_str *out) {
+static bool api_plain(const wf_json *j, const wf_json_out *o, wf_str *out) {
     *out = j->raw;
     if (!j->escaped) return true;
     size_t free = o->len < o->cap ? o->cap - o->len : 0;
@@ -7687,7 +7725,7 @@ static bool calls_plain(const wf_json *j, const wf_json_out *o, wf_str *out) {
     return true;
 }
 
-static void calls_token(const wf_json *j, wf_json_token token, wf_str plain, wf_json_out *o) {
+static void api_token(const wf_json *j, wf_json_token token, wf_str plain, wf_json_out *o) {
     switch (token) {
     case WF_JSON_OBJECT:
     case WF_JSON_ARRAY:
@@ -7709,7 +7747,7 @@ static void calls_token(const wf_json *j, wf_json_token token, wf_str plain, wf_
     }
 }
 
-static wf_status calls_body(wf_str body, calls_extras *extras, calls_text *t, wf_str *out, wf_error *error) {
+static wf_status api_body(wf_str body, api_extras *extras, api_text *t, wf_str *out, wf_error *error) {
     wf_json j;
     wf_json_out o;
     wf_json_init(&j, body);
@@ -7718,24 +7756,24 @@ static wf_status calls_body(wf_str body, calls_extras *extras, calls_text *t, wf
     bool object = token == WF_JSON_OBJECT;
     for (; token != WF_JSON_END; token = wf_json_next(&j)) {
         if (token == WF_JSON_ERROR || !object)
-            return calls_fail(error, WF_E_SYNTAX, "the body of the call is not a JSON object");
-        wf_str *extra = token == WF_JSON_KEY && j.depth == 1 ? calls_extra(extras, j.raw) : NULL, plain = j.raw;
+            return api_fail(error, WF_E_SYNTAX, "the body of the call is not a JSON object");
+        wf_str *extra = token == WF_JSON_KEY && j.depth == 1 ? api_extra(extras, j.raw) : NULL, plain = j.raw;
         if (extra) {
             wf_json_skip(&j, wf_json_next(&j), extra);
             continue;
         }
-        if ((token == WF_JSON_KEY || token == WF_JSON_STRING) && !calls_plain(&j, &o, &plain))
-            return calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
-        calls_token(&j, token, plain, &o);
+        if ((token == WF_JSON_KEY || token == WF_JSON_STRING) && !api_plain(&j, &o, &plain))
+            return api_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
+        api_token(&j, token, plain, &o);
     }
-    if (!wf_json_ok(&o)) return calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
+    if (!wf_json_ok(&o)) return api_fail(error, WF_E_MEMORY, "the buffer for the request is too small");
     *out = wf_str_of(o.buf, o.len);
     t->len += o.len;
     return WF_OK;
 }
 
 /* A string member that becomes a header: it has no escapes, as no header value needs any. null and absent: the setting stays. */
-static bool calls_take(wf_str raw, wf_str *setting) {
+static bool api_take(wf_str raw, wf_str *setting) {
     if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) return true;
     if (raw.len < 2 || *raw.ptr != '"' || wfi_str_find(raw, '\\') < raw.len) return false;
     *setting = wfi_str_cut(raw, 1, raw.len - 2);
@@ -7743,34 +7781,34 @@ static bool calls_take(wf_str raw, wf_str *setting) {
 }
 
 /* Puts the list for anthropic-beta together: the call's, or else the settings', and what the earlier version wants besides. */
-static bool calls_betas(const wf_messages_call *call, wf_str raw, bool earlier, calls_text *t, wf_str *betas) {
+static bool api_betas(const wf_messages_call *call, wf_str raw, bool earlier, api_text *t, wf_str *betas) {
     size_t from = t->len;
     if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) {
-        calls_add(t, *betas);
+        api_add(t, *betas);
     } else {
         wf_json j;
         wf_json_init(&j, raw);
         if (wf_json_next(&j) != WF_JSON_ARRAY) return false;
         wf_json_token token;
         while ((token = wf_json_next(&j)) == WF_JSON_STRING && !j.escaped) {
-            if (t->len > from) calls_add(t, WF_STR(","));
-            calls_add(t, j.raw);
+            if (t->len > from) api_add(t, WF_STR(","));
+            api_add(t, j.raw);
         }
         if (token != WF_JSON_ARRAY_END) return false;
     }
     bool batches = call->op >= WF_BATCHES_CREATE, count = call->op == WF_MESSAGES_COUNT_TOKENS;
     if (earlier && (batches || count) && (call->beta || t->len > from)) {
-        if (t->len > from) calls_add(t, WF_STR(","));
-        calls_add(t, batches ? WF_STR("message-batches-2024-09-24") : WF_STR("token-counting-2024-11-01"));
+        if (t->len > from) api_add(t, WF_STR(","));
+        api_add(t, batches ? WF_STR("message-batches-2024-09-24") : WF_STR("token-counting-2024-11-01"));
     }
-    *betas = calls_since(t, from);
+    *betas = api_since(t, from);
     return true;
 }
 
 /* ---- the path ---- */
 
 /* `also`: characters that may stand as they are, besides letters, digits and -._~ */
-static void calls_percent(calls_text *t, wf_str s, wf_str also) {
+static void api_percent(api_text *t, wf_str s, wf_str also) {
     static const char digits[] = "0123456789ABCDEF";
     for (size_t i = 0; i < s.len; i++) {
         uint8_t c = (uint8_t)s.ptr[i];
@@ -7779,27 +7817,27 @@ static void calls_percent(calls_text *t, wf_str s, wf_str also) {
             (c >= '0' && c <= '9') || (letter >= 'a' && letter <= 'z') || c == '-' || c == '.' || c == '_' || c == '~';
         char hex[3] = {'%', digits[c >> 4], digits[c & 15]};
         if (plain || wfi_str_find(also, (char)c) < also.len)
-            calls_add(t, wf_str_of(s.ptr + i, 1));
+            api_add(t, wf_str_of(s.ptr + i, 1));
         else
-            calls_add(t, wf_str_of(hex, 3));
+            api_add(t, wf_str_of(hex, 3));
     }
 }
 
-static void calls_query(calls_text *t, wf_str name, wf_str value, char *mark) {
+static void api_query(api_text *t, wf_str name, wf_str value, char *mark) {
     if (value.len == 0) return;
-    calls_add(t, wf_str_of(mark, 1));
+    api_add(t, wf_str_of(mark, 1));
     *mark = '&';
-    calls_add(t, name);
-    calls_percent(t, value, WF_STR(""));
+    api_add(t, name);
+    api_percent(t, value, WF_STR(""));
 }
 
-typedef struct calls_route {
+typedef struct api_route {
     const char *method, *path, *after; /* the id, if the operation has one, stands between the last two */
     bool id, list, body;
-} calls_route;
+} api_route;
 
 /* In the order of wf_messages_op. */
-static const calls_route calls_routes[] = {
+static const api_route api_routes[] = {
     {"POST", "/v1/messages", "", false, false, true},
     {"POST", "/v1/messages/count_tokens", "", false, false, true},
     {"GET", "/v1/models", "", false, true, false},
@@ -7812,42 +7850,41 @@ static const calls_route calls_routes[] = {
     {"GET", "", "", false, false, false},
 };
 
-static bool calls_path(const wf_messages_call *call, const calls_route *route, bool mark_beta, calls_text *t,
-                       wf_str *out) {
+static bool api_path(const wf_messages_call *call, const api_route *route, bool mark_beta, api_text *t, wf_str *out) {
     size_t from = t->len;
     char mark = '?', digits[20];
-    calls_add(t, wfi_str_z(route->path));
+    api_add(t, wfi_str_z(route->path));
     if (route->id) {
         if (call->id.len == 0 || wfi_str_eq(call->id, WF_STR(".")) || wfi_str_eq(call->id, WF_STR(".."))) return false;
-        calls_percent(t, call->id, WF_STR("!$&'()*+,;=:@"));
-        calls_add(t, wfi_str_z(route->after));
+        api_percent(t, call->id, WF_STR("!$&'()*+,;=:@"));
+        api_add(t, wfi_str_z(route->after));
     }
-    if (mark_beta) calls_query(t, WF_STR("beta="), WF_STR("true"), &mark);
+    if (mark_beta) api_query(t, WF_STR("beta="), WF_STR("true"), &mark);
     if (route->list) {
         wf_str limit = wf_str_of(digits, call->limit > 0 ? wfi_u64_str(call->limit, digits) : 0);
-        calls_query(t, WF_STR("limit="), limit, &mark);
-        calls_query(t, WF_STR("after_id="), call->after_id, &mark);
-        calls_query(t, WF_STR("before_id="), call->before_id, &mark);
+        api_query(t, WF_STR("limit="), limit, &mark);
+        api_query(t, WF_STR("after_id="), call->after_id, &mark);
+        api_query(t, WF_STR("before_id="), call->before_id, &mark);
     }
-    *out = calls_since(t, from);
+    *out = api_since(t, from);
     return true;
 }
 
 /* ---- results of a batch: an address that the server names ---- */
 
-static bool calls_same_origin(const wfi_url *a, const wfi_url *b) {
+static bool api_same_origin(const wfi_url *a, const wfi_url *b) {
     return a->tls == b->tls && a->port == b->port && wfi_same_name(a->host, b->host);
 }
 
 /* Splits results_url of the batch into url and path; *own: it lies with the host that the key is for. */
-static wf_status calls_results(wf_str batch, wf_messages_request *out, bool *own, wf_error *error) {
+static wf_status api_results(wf_str batch, wf_messages_request *out, bool *own, wf_error *error) {
     wf_str address = WF_STR(""), value;
     const char *why;
     if (!wf_json_member(batch, WF_STR("results_url"), &value) || wfi_str_eq(value, WF_STR("null")))
-        return calls_fail(
+        return api_fail(
             error, WF_E_NOT_FOUND,
             "the batch has no results_url: it has not ended; fetch it again until processing_status is ended");
-    bool text = wf_json_member_str(batch, WF_STR("results_url"), &address) && wfi_http_value_ok(address);
+    bool text = wf_json_member_str(batch, WF_STR("results_url"), &address) && wfi_parse_value_ok(address);
     size_t host = 0, slash;
     while (text && host + 3 <= address.len && wfi_compare(address.ptr + host, "://", 3) != 0)
         host++;
@@ -7857,9 +7894,9 @@ static wf_status calls_results(wf_str batch, wf_messages_request *out, bool *own
     if (!text || slash >= address.len || wfi_str_find(address, '\\') < address.len ||
         wfi_str_find(address, ' ') < address.len ||
         wfi_url_parse(wfi_str_cut(address, 0, slash), &results, &why) != WF_OK || results.userinfo.len > 0)
-        return calls_fail(error, WF_E_CONFIG, "the batch's results_url is no http address");
-    if (wfi_url_parse(out->url, &base, &why) != WF_OK) return calls_fail(error, WF_E_CONFIG, why);
-    *own = calls_same_origin(&base, &results);
+        return api_fail(error, WF_E_CONFIG, "the batch's results_url is no http address");
+    if (wfi_url_parse(out->url, &base, &why) != WF_OK) return api_fail(error, WF_E_CONFIG, why);
+    *own = api_same_origin(&base, &results);
     out->url = wfi_str_cut(address, 0, slash);
     out->path = wfi_str_cut(address, slash, address.len);
     return WF_OK;
@@ -7867,62 +7904,59 @@ static wf_status calls_results(wf_str batch, wf_messages_request *out, bool *own
 
 /* ---- the whole ---- */
 
-static wf_status calls_too_long(const wf_messages_call *call, wf_error *error) {
+static wf_status api_too_long(const wf_messages_call *call, wf_error *error) {
     bool stream = false;
     uint64_t tokens = 0;
     if (call->op != WF_MESSAGES_CREATE || call->patient) return WF_OK;
     wf_json_member_bool(call->body, WF_STR("stream"), &stream);
     wf_json_member_u64(call->body, WF_STR("max_tokens"), &tokens);
-    if (stream || tokens <= MESSAGES_AT_ONCE) return WF_OK;
-    return calls_fail(error, WF_E_LIMIT,
-                      "max_tokens over 21333 may take longer than ten minutes: ask for it with \"stream\":true");
+    if (stream || tokens <= ANTHROPIC_AT_ONCE) return WF_OK;
+    return api_fail(error, WF_E_LIMIT,
+                    "max_tokens over 21333 may take longer than ten minutes: ask for it with \"stream\":true");
 }
 
 /* Body and those headers that come out of it. */
-static wf_status calls_content(const wf_messages_call *call, wf_messages_settings *s, bool earlier, calls_text *t,
-                               wf_messages_request *out, wf_error *error) {
-    calls_extras extras = {0};
+static wf_status api_content(const wf_messages_call *call, wf_messages_settings *s, bool earlier, api_text *t,
+                             wf_messages_request *out, wf_error *error) {
+    api_extras extras = {0};
     if (out->has_body && call->body.len > 0) {
-        wf_status status = calls_body(call->body, &extras, t, &out->body, error);
+        wf_status status = api_body(call->body, &extras, t, &out->body, error);
         if (status != WF_OK) return status;
     }
-    if (!calls_take(extras.user_profile_id, &s->user_profile_id) || !calls_take(extras.workspace_id, &s->workspace_id))
-        return calls_fail(error, WF_E_CONFIG, "user_profile_id and workspace_id must be plain texts");
-    if (!calls_betas(call, extras.betas, earlier, t, &s->betas))
-        return calls_fail(error, WF_E_CONFIG, "betas must be a list of plain texts");
+    if (!api_take(extras.user_profile_id, &s->user_profile_id) || !api_take(extras.workspace_id, &s->workspace_id))
+        return api_fail(error, WF_E_CONFIG, "user_profile_id and workspace_id must be plain texts");
+    if (!api_betas(call, extras.betas, earlier, t, &s->betas))
+        return api_fail(error, WF_E_CONFIG, "betas must be a list of plain texts");
     return WF_OK;
 }
 
 wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, const wf_messages_call *call, char *buf,
                              size_t cap, wf_messages_request *out, wf_error *error) {
-    if ((size_t)call->op >= WFI_COUNT(calls_routes))
-        return calls_fail(error, WF_E_CONFIG, "there is no such operation");
-    const calls_route *route = &calls_routes[call->op];
-    calls_text t = {buf, cap, 0, false};
+    if ((size_t)call->op >= WFI_COUNT(api_routes)) return api_fail(error, WF_E_CONFIG, "there is no such operation");
+    const api_route *route = &api_routes[call->op];
+    api_text t = {buf, cap, 0, false};
     wf_messages_settings s = *settings;
     bool results = call->op == WF_BATCHES_RESULTS, own = true,
-         earlier = wfi_str_eq(s.version, WF_STR(MESSAGES_EARLIER));
+         earlier = wfi_str_eq(s.version, WF_STR(ANTHROPIC_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
     out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
     out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
-    if (route->body && call->body.len == 0) return calls_fail(error, WF_E_SYNTAX, "the call has no body");
-    wf_status status = calls_too_long(call, error);
-    if (status == WF_OK && route->body) status = calls_content(call, &s, earlier, &t, out, error);
-    if (status == WF_OK && !route->body && !calls_betas(call, WF_STR(""), earlier, &t, &s.betas))
-        status = WF_E_INTERNAL;
-    if (status == WF_OK && results) status = calls_results(call->body, out, &own, error);
+    if (route->body && call->body.len == 0) return api_fail(error, WF_E_SYNTAX, "the call has no body");
+    wf_status status = api_too_long(call, error);
+    if (status == WF_OK && route->body) status = api_content(call, &s, earlier, &t, out, error);
+    if (status == WF_OK && !route->body && !api_betas(call, WF_STR(""), earlier, &t, &s.betas)) status = WF_E_INTERNAL;
+    if (status == WF_OK && results) status = api_results(call->body, out, &own, error);
     if (status != WF_OK) return status;
     if (!own) s = (wf_messages_settings){.version = s.version};
     bool beta = earlier && (call->beta || s.betas.len > 0);
-    if (!results && !calls_path(call, route, beta, &t, &out->path))
-        return calls_fail(error, WF_E_CONFIG, "the call needs the id of a model or a batch");
-    calls_headers h = {out->headers, 0, false};
-    calls_put_headers(&h, &s, results ? WF_STR("application/binary") : WF_STR("application/json"), out->body.len > 0,
-                      &t);
+    if (!results && !api_path(call, route, beta, &t, &out->path))
+        return api_fail(error, WF_E_CONFIG, "the call needs the id of a model or a batch");
+    api_headers h = {out->headers, 0, false};
+    api_put_headers(&h, &s, results ? WF_STR("application/binary") : WF_STR("application/json"), out->body.len > 0, &t);
     out->header_count = h.count;
-    if (h.bad) return calls_fail(error, WF_E_CONFIG, "a key, id, beta or version has bytes that no header may have");
-    return t.full ? calls_fail(error, WF_E_MEMORY, "the buffer for the request is too small") : WF_OK;
+    if (h.bad) return api_fail(error, WF_E_CONFIG, "a key, id, beta or version has bytes that no header may have");
+    return t.full ? api_fail(error, WF_E_MEMORY, "the buffer for the request is too small") : WF_OK;
 }
 
 /* ==== end src/core/model/anthropic_api.c ==== */
@@ -8723,10 +8757,10 @@ wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
 
 /* ==== begin src/core/run/runtime.h ==== */
 
-/* env: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
+/* runtime: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
  * this step, and what has been spent. One per wf; passed down as a pointer, never kept by what is below. */
-#ifndef WFI_ENV_H
-#define WFI_ENV_H
+#ifndef WFI_RUNTIME_H
+#define WFI_RUNTIME_H
 
 
 #define WFI_SCRATCH 16384u /* bytes moved at a time between log, models and heap */
@@ -8745,7 +8779,7 @@ typedef struct wfi_spares {
     uint32_t count, free_count;
 } wfi_spares;
 
-typedef struct wfi_env {
+typedef struct wfi_runtime {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
     wfi_heap heap;
@@ -8769,27 +8803,27 @@ typedef struct wfi_env {
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
-} wfi_env;
+} wfi_runtime;
 
 /* A text that others refer to, stored once however often it is used. *len may be NULL. */
-WFI wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at);
+WFI wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at);
 /* Appends a record made of a metadata struct and one payload. */
-WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                             uint64_t *end);
+WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
+                                 uint64_t *at, uint64_t *end);
 /* Reads a record's metadata into the struct of its type; strings live in buf. */
-WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+WFI wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
-WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+WFI wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out);
 /* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
-WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
+WFI wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id);
 /* Stops the run for a reason, if none as strong is there. */
-WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
-WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
+WFI void wfi_runtime_stop(wfi_runtime *rt, wf_outcome reason, wf_str text);
+WFI void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
 /* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
-WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
+WFI const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model);
 /* 0..below-1, for jitter. */
-WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
+WFI uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below);
 
 #endif
 
@@ -8797,9 +8831,9 @@ WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
 
 /* ==== begin src/core/run/runtime.c ==== */
 
-/* env: see env.h. */
+/* runtime: see runtime.h. */
 
-wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
+wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at) {
     wfi_sha256 sha;
     uint8_t hash[32];
     wfi_sha256_init(&sha);
@@ -8808,14 +8842,14 @@ wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
     /* A short probe: when the table is full, a text is simply stored again. */
     wfi_text_slot *slot = NULL;
     for (uint32_t i = 0; i < 8 && !slot; i++) {
-        wfi_text_slot *s = &e->texts[(wfi_get32(hash) + i) & e->text_mask];
+        wfi_text_slot *s = &rt->texts[(wfi_get32(hash) + i) & rt->text_mask];
         if (s->at != 0 && s->len == text.len && wfi_compare(s->hash, hash, sizeof s->hash) == 0) {
             *at = s->at;
             return WF_OK;
         }
         if (s->at == 0) slot = s;
     }
-    wf_status s = wfi_log_append(&e->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
+    wf_status s = wfi_log_append(&rt->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
     if (s == WF_OK && slot) {
         wfi_copy(slot->hash, hash, sizeof slot->hash);
         slot->at = *at;
@@ -8824,47 +8858,47 @@ wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
     return s;
 }
 
-wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                         uint64_t *end) {
+wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
+                             uint64_t *at, uint64_t *end) {
     char buf[WFI_LOG_META_MAX];
     wf_str text;
     wf_status s = wfi_meta_put(type, meta, buf, &text);
-    return s == WF_OK ? wfi_log_append(&e->log, type, call, text, &payload, 1, at, end) : s;
+    return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
-wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
+wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
     uint32_t len;
-    wf_status s = wfi_log_peek(&e->log, at, rec, &len);
+    wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
     if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
-    s = wfi_log_read(&e->log, at + WFI_LOG_HEAD, buf, len);
+    s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
     return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
 }
 
-wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out) {
-    *out = wfi_heap_alloc(&e->heap, rec->payload_len + spare);
+wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {
+    *out = wfi_heap_alloc(&rt->heap, rec->payload_len + spare);
     if (!*out) return WF_E_MEMORY;
-    wf_status s = wfi_log_read(&e->log, rec->payload, *out, rec->payload_len);
+    wf_status s = wfi_log_read(&rt->log, rec->payload, *out, rec->payload_len);
     if (s != WF_OK) {
-        wfi_heap_free(&e->heap, *out);
+        wfi_heap_free(&rt->heap, *out);
         *out = NULL;
     }
     return s;
 }
 
-void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text) {
-    if (reason <= e->stop) return;
-    e->stop = reason;
-    wf_str cut = wfi_utf8_clip(text, sizeof e->stop_text - 1);
-    wfi_copy(e->stop_text, cut.ptr, cut.len);
-    e->stop_text[cut.len] = 0;
+void wfi_runtime_stop(wfi_runtime *rt, wf_outcome reason, wf_str text) {
+    if (reason <= rt->stop) return;
+    rt->stop = reason;
+    wf_str cut = wfi_utf8_clip(text, sizeof rt->stop_text - 1);
+    wfi_copy(rt->stop_text, cut.ptr, cut.len);
+    rt->stop_text[cut.len] = 0;
     wf_trace event = {.type = WF_TRACE_STOP, .text = cut};
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
 }
 
-void wfi_env_trace(const wfi_env *e, const wf_trace *event) {
-    if (e->os->trace) e->os->trace(e->os->ctx, event);
+void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event) {
+    if (rt->os->trace) rt->os->trace(rt->os->ctx, event);
 }
 
 void wfi_usage_add(wf_usage *to, const wf_usage *from) {
@@ -8876,9 +8910,9 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
 }
 
-wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {
     const size_t cap = 4096;
-    char *to = (char *)e->scratch;
+    char *to = (char *)rt->scratch;
     wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
     if (detail.len > cap - 400) {
         escaped = false; /* a cut could fall inside an escape */
@@ -8905,37 +8939,37 @@ wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped
     return wfi_utf8_clip(wf_str_of(to, n), n);
 }
 
-const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
-    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
-        wfi_price_find(e->config.prices, model, &e->tariff);
-        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
-        wfi_copy(e->tariff_name, model.ptr, n);
-        e->tariff_model = wf_str_of(e->tariff_name, n);
+const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
+    if (rt->tariff_model.len == 0 || !wfi_str_eq(rt->tariff_model, model)) {
+        wfi_price_find(rt->config.prices, model, &rt->tariff);
+        size_t n = model.len <= sizeof rt->tariff_name ? model.len : 0;
+        wfi_copy(rt->tariff_name, model.ptr, n);
+        rt->tariff_model = wf_str_of(rt->tariff_name, n);
     }
-    return &e->tariff;
+    return &rt->tariff;
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
-uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
-    e->rng ^= e->rng >> 12;
-    e->rng ^= e->rng << 25;
-    e->rng ^= e->rng >> 27;
-    return below ? (e->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
+uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below) {
+    rt->rng ^= rt->rng >> 12;
+    rt->rng ^= rt->rng << 25;
+    rt->rng ^= rt->rng >> 27;
+    return below ? (rt->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
 }
 
 /* ==== end src/core/run/runtime.c ==== */
 
 /* ==== begin src/core/run/slots.h ==== */
 
-/* table: the agent table. One row for every call of the run, agents and effects alike, in the order in which the log numbers
- * them: row i is call i+1. Rows are never given back while the wf lives, so a run can always say what became of every call.
+/* slots: the agent table. One slot for every call of the run, agents and effects alike, in the order in which the log numbers
+ * them: slot i is call i+1. Slots are never given back while the wf lives, so a run can always say what became of every call.
  *
  * Invariants:
- *   1. A row's state moves only forward through the list below (a row that is asked for again starts over at QUEUED).
+ *   1. A slot's state moves only forward through the list below (a slot that is asked for again starts over at QUEUED).
  *   2. `finished` if and only if a done record of the call is in the log and no turn after it (done_at says where).
- *   3. A handle names its row only while the row is QUEUED .. READY: later its generation has moved on. */
-#ifndef WFI_TABLE_H
-#define WFI_TABLE_H
+ *   3. A handle names its slot only while the slot is QUEUED .. READY: later its generation has moved on. */
+#ifndef WFI_SLOTS_H
+#define WFI_SLOTS_H
 
 
 typedef enum wfi_call_state {
@@ -8948,7 +8982,7 @@ typedef enum wfi_call_state {
     WFI_CALL_GONE       /* given up, or told that the run stops */
 } wfi_call_state;
 
-#define WFI_NO_ROW UINT32_MAX
+#define WFI_NO_SLOT UINT32_MAX
 
 /* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
 typedef struct wfi_limits {
@@ -8956,7 +8990,7 @@ typedef struct wfi_limits {
     uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
-typedef struct wfi_row {
+typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
@@ -8964,7 +8998,7 @@ typedef struct wfi_row {
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
     uint32_t generation;
-    uint32_t next_place; /* chain of rows with the same hash bucket */
+    uint32_t next_place; /* chain of slots with the same hash bucket */
     uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
@@ -8973,29 +9007,29 @@ typedef struct wfi_row {
     bool finished;
     bool hit;       /* answered from the log */
     bool moved;     /* its answer was given to another place: not to be matched by content again */
-    bool replaced;  /* asked anew from the start, as another row: not to be matched again */
+    bool replaced;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered; /* order is that of a deliver record */
     bool started;   /* was given a lane, in this process or an earlier one */
-} wfi_row;
+} wfi_slot;
 
-typedef struct wfi_table {
-    wfi_row *rows;
+typedef struct wfi_slots {
+    wfi_slot *slots;
     uint32_t count, cap;
     uint32_t *buckets;
     uint32_t bucket_mask;
-} wfi_table;
+} wfi_slots;
 
-WFI void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap);
-/* A new row, WFI_NO_ROW if the table is full. */
-WFI uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect);
-WFI uint32_t wfi_table_first(const wfi_table *t, uint64_t place); /* rows of a place, newest first; WFI_NO_ROW ends */
-WFI uint32_t wfi_table_next(const wfi_table *t, uint32_t row);
+WFI void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap);
+/* A new slot, WFI_NO_SLOT if the table is full. */
+WFI uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect);
+WFI uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place); /* slots of a place, newest first; WFI_NO_SLOT ends */
+WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
 
-/* Whether the log has an answer of this row that its place has yet to ask for. */
-WFI bool wfi_row_unasked(const wfi_row *row);
+/* Whether the log has an answer of this slot that its place has yet to ask for. */
+WFI bool wfi_slot_unasked(const wfi_slot *slot);
 
-WFI wf_call wfi_table_handle(const wfi_table *t, uint32_t row);
-WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: stale */
+WFI wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot);
+WFI uint32_t wfi_slots_find(const wfi_slots *t, wf_call call); /* WFI_NO_SLOT: stale */
 
 #endif
 
@@ -9003,66 +9037,168 @@ WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: st
 
 /* ==== begin src/core/run/slots.c ==== */
 
-/* table: see table.h. An array of rows with a chained hash index by place. */
+/* slots: see slots.h. An array of slots with a chained hash index by place. */
 
-void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap) {
+void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap) {
     uint32_t buckets = 16;
     while (buckets < cap && buckets < 1u << 30)
         buckets *= 2;
-    t->rows = wfi_arena_take_raw(a, cap, sizeof *t->rows); /* wfi_table_add zeroes them */
+    t->slots = wfi_arena_take_raw(a, cap, sizeof *t->slots); /* wfi_slots_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
     t->count = 0;
     if (t->buckets)
         for (uint32_t i = 0; i < buckets; i++)
-            t->buckets[i] = WFI_NO_ROW;
+            t->buckets[i] = WFI_NO_SLOT;
 }
 
-uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect) {
-    if (t->count == t->cap) return WFI_NO_ROW;
+uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect) {
+    if (t->count == t->cap) return WFI_NO_SLOT;
     uint32_t i = t->count++, *bucket = &t->buckets[place & t->bucket_mask];
-    wfi_row *row = &t->rows[i];
-    wfi_zero(row, sizeof *row);
-    row->place = place;
-    wfi_copy(row->content, content, sizeof row->content);
-    row->effect = effect;
-    row->generation = 1;
-    row->next_place = *bucket;
+    wfi_slot *slot = &t->slots[i];
+    wfi_zero(slot, sizeof *slot);
+    slot->place = place;
+    wfi_copy(slot->content, content, sizeof slot->content);
+    slot->effect = effect;
+    slot->generation = 1;
+    slot->next_place = *bucket;
     *bucket = i;
     return i;
 }
 
-static uint32_t table_same_place(const wfi_table *t, uint32_t i, uint64_t place) {
-    while (i != WFI_NO_ROW && t->rows[i].place != place)
-        i = t->rows[i].next_place;
+static uint32_t slots_same_place(const wfi_slots *t, uint32_t i, uint64_t place) {
+    while (i != WFI_NO_SLOT && t->slots[i].place != place)
+        i = t->slots[i].next_place;
     return i;
 }
 
-uint32_t wfi_table_first(const wfi_table *t, uint64_t place) {
-    return table_same_place(t, t->buckets[place & t->bucket_mask], place);
+uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place) {
+    return slots_same_place(t, t->buckets[place & t->bucket_mask], place);
 }
 
-uint32_t wfi_table_next(const wfi_table *t, uint32_t row) {
-    return table_same_place(t, t->rows[row].next_place, t->rows[row].place);
+uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot) {
+    return slots_same_place(t, t->slots[slot].next_place, t->slots[slot].place);
 }
 
-bool wfi_row_unasked(const wfi_row *row) {
-    return row->state == WFI_CALL_LOGGED && row->finished && !row->moved && !row->replaced;
+bool wfi_slot_unasked(const wfi_slot *slot) {
+    return slot->state == WFI_CALL_LOGGED && slot->finished && !slot->moved && !slot->replaced;
 }
 
-wf_call wfi_table_handle(const wfi_table *t, uint32_t row) {
-    wf_call call = {(uint64_t)t->rows[row].generation << 32 | (row + 1)};
+wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot) {
+    wf_call call = {(uint64_t)t->slots[slot].generation << 32 | (slot + 1)};
     return call;
 }
 
-uint32_t wfi_table_find(const wfi_table *t, wf_call call) {
-    uint32_t row = (uint32_t)call.bits - 1; /* 0 becomes WFI_NO_ROW, which is never below count */
-    if (row >= t->count || t->rows[row].generation != call.bits >> 32) return WFI_NO_ROW;
-    return row;
+uint32_t wfi_slots_find(const wfi_slots *t, wf_call call) {
+    uint32_t slot = (uint32_t)call.bits - 1; /* 0 becomes WFI_NO_SLOT, which is never below count */
+    if (slot >= t->count || t->slots[slot].generation != call.bits >> 32) return WFI_NO_SLOT;
+    return slot;
 }
 
 /* ==== end src/core/run/slots.c ==== */
+
+/* ==== begin src/core/run/task.h ==== */
+
+/* task: an agent (or an effect of the script) while it has a lane: its settings, its conversation, the request and the
+ * reply under way. Plain data, which agent.c steps and request, exchange, budget and toolcalls each do a part of. */
+#ifndef WFI_TASK_H
+#define WFI_TASK_H
+
+
+typedef enum wfi_task_state {
+    WFI_TASK_FREE,
+    WFI_TASK_RESERVE, /* a reservation of budget becomes durable, or waits for others to settle */
+    WFI_TASK_SEND,    /* the request's body goes out */
+    WFI_TASK_HEAD,    /* the response's head is awaited */
+    WFI_TASK_BODY,    /* its body comes in */
+    WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
+    WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
+    WFI_TASK_TOOL,    /* tools run */
+    WFI_TASK_TURN     /* the next tool call of the turn is looked at */
+} wfi_task_state;
+
+/* One item of the conversation: a block of ours or a turn of the model. */
+typedef struct wfi_item {
+    uint64_t at; /* of the payload */
+    uint32_t len;
+    bool turn;
+} wfi_item;
+
+#define WFI_TOOLS_TOGETHER 8u /* of one agent */
+
+typedef struct wfi_task {
+    wfi_task_state state;
+    uint32_t lane; /* ticket for models and tools */
+    uint32_t slot_index;
+    wfi_slot *slot;
+
+    /* settings, from the call record; strings live in `meta` */
+    char *meta; /* heap */
+    wfi_meta_call call;
+    wf_str schema;       /* heap; empty: the answer is text */
+    bool wrapped;        /* the schema is no object, so the result tool takes {"value": ...} */
+    wf_str effect_input; /* heap; an effect's input */
+    const wf_provider *provider;
+    const wfi_codec *codec;
+    wf_str model;      /* without the provider's prefix */
+    wfi_tariff tariff; /* none known, or the provider has no prices: count 0 */
+    wfi_log_rec system, tools;
+
+    /* the conversation */
+    wfi_item *items; /* heap */
+    uint32_t item_count, item_cap;
+    uint32_t turns, misses, nudges;
+    bool hurried, raised;
+
+    /* the request under way */
+    char head[640];
+    size_t head_len;
+    uint32_t piece;     /* of the body */
+    uint64_t piece_pos; /* bytes of it that are sent */
+    bool exchange;      /* begun, not ended */
+    wf_response response;
+    char request_id[64];
+    uint32_t attempt, attempts; /* of this request; of all */
+    wfi_cost reserved;
+
+    /* the reply under way, or whose tools are being run */
+    wfi_reader reader;
+    wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
+    wfi_reply turn; /* slices of reader or reply */
+    uint32_t use;   /* which of its tool calls is to be answered next */
+
+    /* the tools under way, see toolcalls.h */
+    uint32_t tickets[WFI_TOOLS_TOGETHER];
+    uint32_t begun, ended; /* how many of the tickets */
+    bool silent_tool;      /* one of them is, see wf_tool */
+
+    uint64_t started, deadline, progress, wake;
+    uint64_t durable; /* offset that INTENT and RESERVE wait for */
+    wf_usage usage;
+
+    wf_kind kind; /* of a finished task */
+} wfi_task;
+
+typedef enum wfi_pace {
+    WFI_PACE_MORE,    /* call again */
+    WFI_PACE_WAIT,    /* when the model or tool is ready, or at wfi_task_due */
+    WFI_PACE_DURABLE, /* when the log is durable up to task->durable */
+    WFI_PACE_BUDGET,  /* when another task has settled its reservation */
+    WFI_PACE_DONE,    /* finished: the slot says how; the task is free */
+    WFI_PACE_STOPPED, /* ended unfinished since the run stops; the task is free */
+    WFI_PACE_BROKEN   /* the log failed: the run cannot go on */
+} wfi_pace;
+
+/* The most tokens that its next reply may have. */
+static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
+    uint32_t most = t->slot->limits.max_tokens;
+    return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
+}
+
+#endif
+
+/* ==== end src/core/run/task.h ==== */
 
 /* ==== begin src/core/run/retry.h ==== */
 
@@ -9103,129 +9239,6 @@ WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
 
 /* ==== end src/core/run/retry.c ==== */
 
-/* ==== begin src/core/run/agent.h ==== */
-
-/* agent: one agent (or one effect of the script) at work on a lane, as a state machine that never blocks.
- *
- *   RESERVE -> SEND -> HEAD -> BODY -> (turn) -> TOOL ... -> SEND -> ... -> finished
- *                 \______ BACKOFF ______/          INTENT before a tool that changes the world
- *
- * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
- * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)
- * leaves all it has paid for in the log, and a later task for the same row goes on from there. */
-#ifndef WFI_AGENT_H
-#define WFI_AGENT_H
-
-
-typedef enum wfi_task_state {
-    WFI_TASK_FREE,
-    WFI_TASK_RESERVE, /* a reservation of budget becomes durable, or waits for others to settle */
-    WFI_TASK_SEND,    /* the request's body goes out */
-    WFI_TASK_HEAD,    /* the response's head is awaited */
-    WFI_TASK_BODY,    /* its body comes in */
-    WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
-    WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
-    WFI_TASK_TOOL,    /* tools run */
-    WFI_TASK_TURN     /* the next tool call of the turn is looked at */
-} wfi_task_state;
-
-/* One item of the conversation: a block of ours or a turn of the model. */
-typedef struct wfi_item {
-    uint64_t at; /* of the payload */
-    uint32_t len;
-    bool turn;
-} wfi_item;
-
-#define WFI_TOOLS_TOGETHER 8u /* of one agent */
-
-typedef struct wfi_task {
-    wfi_task_state state;
-    uint32_t lane; /* ticket for models and tools */
-    uint32_t row_index;
-    wfi_row *row;
-
-    /* settings, from the call record; strings live in `meta` */
-    char *meta; /* heap */
-    wfi_meta_call call;
-    wf_str schema;       /* heap; empty: the answer is text */
-    bool wrapped;        /* the schema is no object, so the result tool takes {"value": ...} */
-    wf_str effect_input; /* heap; an effect's input */
-    const wf_provider *provider;
-    const wfi_codec *codec;
-    wf_str model;      /* without the provider's prefix */
-    wfi_tariff tariff; /* none known, or the provider has no prices: count 0 */
-    wfi_log_rec system, tools;
-
-    /* the conversation */
-    wfi_item *items; /* heap */
-    uint32_t item_count, item_cap;
-    uint32_t turns, misses, nudges;
-    bool hurried, raised;
-
-    /* the request under way */
-    char head[640];
-    size_t head_len;
-    uint32_t piece;     /* of the body */
-    uint64_t piece_pos; /* bytes of it that are sent */
-    bool exchange;      /* begun, not ended */
-    wf_response response;
-    char request_id[64];
-    uint32_t attempt, attempts; /* of this request; of all */
-    wfi_cost reserved;
-
-    /* the reply under way, or whose tools are being run */
-    wfi_reader reader;
-    wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
-    wfi_reply turn; /* slices of reader or reply */
-    uint32_t use;   /* which of its tool calls is to be answered next */
-
-    /* the tools under way, see tooling.h */
-    uint32_t tickets[WFI_TOOLS_TOGETHER];
-    uint32_t begun, ended; /* how many of the tickets */
-    bool silent_tool;      /* one of them is, see wf_tool */
-
-    uint64_t started, deadline, progress, wake;
-    uint64_t durable; /* offset that INTENT and RESERVE wait for */
-    wf_usage usage;
-
-    wf_kind kind; /* of a finished task */
-} wfi_task;
-
-typedef enum wfi_pace {
-    WFI_PACE_MORE,    /* call again */
-    WFI_PACE_WAIT,    /* when the model or tool is ready, or at wfi_task_due */
-    WFI_PACE_DURABLE, /* when the log is durable up to task->durable */
-    WFI_PACE_BUDGET,  /* when another task has settled its reservation */
-    WFI_PACE_DONE,    /* finished: the row says how; the task is free */
-    WFI_PACE_STOPPED, /* ended unfinished since the run stops; the task is free */
-    WFI_PACE_BROKEN   /* the log failed: the run cannot go on */
-} wfi_pace;
-
-/* Gives the row's call to the task: reads its record and the conversation so far. */
-WFI wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_index);
-/* One bounded piece of work. */
-WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
-/* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
-WFI uint64_t wfi_task_due(const wfi_task *t);
-/* Ends it where it is, unfinished; frees all it holds. */
-WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
-
-/* The most tokens that its next reply may have. */
-static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
-    uint32_t most = t->row->limits.max_tokens;
-    return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
-}
-
-/* Writes the done record of a row that has no task (cancelled while queued). */
-WFI wf_status wfi_row_finish(wfi_env *e, wfi_row *row, uint32_t row_index, const wfi_meta_done *done, wf_str value);
-
-/* Which provider serves a model; NULL: none. *rest: the model's name without the prefix. */
-WFI const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_str *rest);
-
-#endif
-
-/* ==== end src/core/run/agent.h ==== */
-
 /* ==== begin src/core/run/request.h ==== */
 
 /* request: what goes out to a model. The texts that requests share (system, tools) are rendered into the log once; a body is a
@@ -9234,21 +9247,21 @@ WFI const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, 
 #define WFI_REQUEST_H
 
 
-/* Renders one text through a codec's function and stores it in the log (as wfi_env_text). */
-WFI wf_status wfi_request_text(wfi_env *e, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at);
+/* Renders one text through a codec's function and stores it in the log (as wfi_runtime_text). */
+WFI wf_status wfi_request_text(wfi_runtime *rt, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at);
 /* The tools of an agent as the wire wants them, stored likewise; *at 0: none. names: comma-separated, empty for all of the
  * config; schema: of the answer, empty for text. WF_E_NOT_FOUND: *unknown is no tool of the config. */
-WFI wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
+WFI wf_status wfi_request_tools(wfi_runtime *rt, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
                                 wf_str *unknown);
 /* Whether the tools text at `tools` (0: none) offers a tool of this name. */
-WFI wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, bool *out);
+WFI wf_status wfi_request_offers(wfi_runtime *rt, const wfi_log_rec *tools, wf_str name, bool *out);
 /* Whether a schema's answers are objects, which a result tool can take as its input without a wrapper. */
 WFI bool wfi_schema_is_object(wf_str schema);
 
 /* Renders the head for the task's next request and answers the body's length; 0: the head does not fit. */
 WFI uint64_t wfi_request_begin(wfi_task *t);
 /* The next bytes of the body, in the scratch buffer; empty when all is sent. */
-WFI wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out);
+WFI wf_status wfi_request_next(wfi_runtime *rt, const wfi_task *t, wf_str *out);
 /* Notes that n of them are sent. */
 WFI void wfi_request_sent(wfi_task *t, size_t n);
 
@@ -9272,17 +9285,17 @@ bool wfi_schema_is_object(wf_str schema) {
     return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
 }
 
-wf_status wfi_request_text(wfi_env *e, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at) {
+wf_status wfi_request_text(wfi_runtime *rt, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at) {
     wf_json_out o;
     wf_json_out_init(&o, NULL, 0);
     render(&o, text);
     size_t cap = o.len;
-    char *buf = wfi_heap_alloc(&e->heap, cap);
+    char *buf = wfi_heap_alloc(&rt->heap, cap);
     if (!buf) return WF_E_MEMORY;
     wf_json_out_init(&o, buf, cap);
     render(&o, text);
-    wf_status s = wf_json_ok(&o) ? wfi_env_text(e, wf_str_of(buf, o.len), at) : WF_E_INTERNAL;
-    wfi_heap_free(&e->heap, buf);
+    wf_status s = wf_json_ok(&o) ? wfi_runtime_text(rt, wf_str_of(buf, o.len), at) : WF_E_INTERNAL;
+    wfi_heap_free(&rt->heap, buf);
     return s;
 }
 
@@ -9344,12 +9357,12 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
 }
 
 /* The result tool takes the answer as its input, which the wire wants to be an object. */
-static wf_status request_result_schema(wfi_env *e, wf_str schema, char **buf, wf_str *out) {
+static wf_status request_result_schema(wfi_runtime *rt, wf_str schema, char **buf, wf_str *out) {
     *buf = NULL;
     *out = schema;
     if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
     size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
-    if (!(*buf = wfi_heap_alloc(&e->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    if (!(*buf = wfi_heap_alloc(&rt->heap, head + schema.len + tail))) return WF_E_MEMORY;
     wfi_copy(*buf, request_wrap_head, head);
     wfi_copy(*buf + head, schema.ptr, schema.len);
     wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
@@ -9357,35 +9370,35 @@ static wf_status request_result_schema(wfi_env *e, wf_str schema, char **buf, wf
     return WF_OK;
 }
 
-wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
+wf_status wfi_request_tools(wfi_runtime *rt, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
                             wf_str *unknown) {
     wf_json_out o;
     wf_str result;
     char *wrapper, *buf;
     *at = 0;
-    wf_status s = request_check_names(&e->config, codec, names, unknown);
+    wf_status s = request_check_names(&rt->config, codec, names, unknown);
     if (s != WF_OK) return s;
-    if ((s = request_result_schema(e, schema, &wrapper, &result)) != WF_OK) return s;
+    if ((s = request_result_schema(rt, schema, &wrapper, &result)) != WF_OK) return s;
     wf_json_out_init(&o, NULL, 0);
-    request_put_tools(&e->config, codec, &o, names, result);
+    request_put_tools(&rt->config, codec, &o, names, result);
     size_t cap = o.len;
     if (cap > 2) { /* more than [] */
-        buf = wfi_heap_alloc(&e->heap, cap);
+        buf = wfi_heap_alloc(&rt->heap, cap);
         wf_json_out_init(&o, buf, buf ? cap : 0);
-        request_put_tools(&e->config, codec, &o, names, result);
-        s = buf ? wfi_env_text(e, wf_str_of(buf, cap), at) : WF_E_MEMORY;
-        wfi_heap_free(&e->heap, buf);
+        request_put_tools(&rt->config, codec, &o, names, result);
+        s = buf ? wfi_runtime_text(rt, wf_str_of(buf, cap), at) : WF_E_MEMORY;
+        wfi_heap_free(&rt->heap, buf);
     }
-    wfi_heap_free(&e->heap, wrapper);
+    wfi_heap_free(&rt->heap, wrapper);
     return s;
 }
 
-wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, bool *out) {
+wf_status wfi_request_offers(wfi_runtime *rt, const wfi_log_rec *tools, wf_str name, bool *out) {
     char *text;
     wf_json j;
     *out = false;
     if (tools->offset == 0) return WF_OK;
-    wf_status s = wfi_env_payload(e, tools, 0, &text);
+    wf_status s = wfi_runtime_payload(rt, tools, 0, &text);
     if (s != WF_OK) return s;
     wf_json_init(&j, wf_str_of(text, tools->payload_len));
     wf_json_token t = wf_json_next(&j);
@@ -9394,7 +9407,7 @@ wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, 
         if (wf_json_skip(&j, t, &tool) != WF_OK) break;
         if (wf_json_member_str(tool, WF_STR("name"), &offered) && wf_json_equals(offered, name)) *out = true;
     }
-    wfi_heap_free(&e->heap, text);
+    wfi_heap_free(&rt->heap, text);
     return WF_OK;
 }
 
@@ -9479,7 +9492,7 @@ uint64_t wfi_request_begin(wfi_task *t) {
     return len;
 }
 
-wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
+wf_status wfi_request_next(wfi_runtime *rt, const wfi_task *t, wf_str *out) {
     request_piece p;
     uint64_t skip = t->piece_pos;
     size_t fill = 0;
@@ -9488,12 +9501,12 @@ wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
         uint64_t left = p.len - skip;
         size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
         if (p.at != 0)
-            s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
+            s = wfi_log_read(&rt->log, p.at + skip, rt->scratch + fill, take);
         else if (take > 0)
-            wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
+            wfi_copy(rt->scratch + fill, p.text.ptr + skip, take);
         fill += take;
     }
-    *out = wf_str_of((const char *)e->scratch, fill);
+    *out = wf_str_of((const char *)rt->scratch, fill);
     return s;
 }
 
@@ -9533,16 +9546,16 @@ void wfi_request_sent(wfi_task *t, size_t n) {
 
 /* Sets the cost of the task's next request aside. WFI_PACE_MORE: it may be sent now; DURABLE: when the log is durable up to
  * t->durable; BUDGET: others must settle first; STOPPED: the budget is spent, and the run stops; BROKEN: the log failed. */
-WFI wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len);
+WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
-WFI const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len);
+WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
 /* Gives the reservation back; what went out without being answered stays spent. */
-WFI void wfi_budget_settle(wfi_env *e, wfi_task *t);
+WFI void wfi_budget_settle(wfi_runtime *rt, wfi_task *t);
 /* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
  * this waits for no sync: a log that does not have it yet says too much, never too little. */
-WFI wf_status wfi_budget_rest(wfi_env *e);
+WFI wf_status wfi_budget_rest(wfi_runtime *rt);
 /* Nothing is under way any more, and the run ends: takes it down to what was spent and lost. */
-WFI wf_status wfi_budget_close(wfi_env *e);
+WFI wf_status wfi_budget_close(wfi_runtime *rt);
 
 #endif
 
@@ -9561,30 +9574,30 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
 }
 
 /* end: where the record ends, or NULL. */
-static wf_status budget_set_ceiling(wfi_env *e, wfi_cost to, uint64_t *end) {
+static wf_status budget_set_ceiling(wfi_runtime *rt, wfi_cost to, uint64_t *end) {
     wfi_meta_reserve meta = {.ceiling = to};
-    wf_status s = wfi_env_record(e, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
-    if (s == WF_OK) e->ceiling = to;
+    wf_status s = wfi_runtime_record(rt, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
+    if (s == WF_OK) rt->ceiling = to;
     return s;
 }
 
 /* All that is used up, or may be before long. */
-static wfi_cost budget_used(const wfi_env *e) {
-    wfi_cost used = wfi_cost_of(&e->spent);
-    wfi_cost_add(&used, e->lost);
-    wfi_cost_add(&used, e->reserved);
+static wfi_cost budget_used(const wfi_runtime *rt) {
+    wfi_cost used = wfi_cost_of(&rt->spent);
+    wfi_cost_add(&used, rt->lost);
+    wfi_cost_add(&used, rt->reserved);
     return used;
 }
 
-wf_status wfi_budget_close(wfi_env *e) {
-    wfi_cost used = budget_used(e);
-    return budget_covers(used, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
+wf_status wfi_budget_close(wfi_runtime *rt) {
+    wfi_cost used = budget_used(rt);
+    return budget_covers(used, rt->ceiling) ? WF_OK : budget_set_ceiling(rt, used, NULL);
 }
 
-wf_status wfi_budget_rest(wfi_env *e) {
-    wfi_cost used = budget_used(e), most = used;
-    wfi_cost_add(&most, e->ahead);
-    return budget_covers(most, e->ceiling) ? WF_OK : budget_set_ceiling(e, used, NULL);
+wf_status wfi_budget_rest(wfi_runtime *rt) {
+    wfi_cost used = budget_used(rt), most = used;
+    wfi_cost_add(&most, rt->ahead);
+    return budget_covers(most, rt->ceiling) ? WF_OK : budget_set_ceiling(rt, used, NULL);
 }
 
 static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
@@ -9595,25 +9608,25 @@ static uint64_t budget_ahead(uint64_t need, uint64_t all, uint64_t limit) {
 }
 
 /* Sees to a ceiling above `all`, by no more than what one more request could want, nor than the limit (0: none) allows. */
-static wf_status budget_raise(wfi_env *e, wfi_cost all, wfi_cost need, wfi_cost limit) {
-    if (budget_covers(e->ceiling, all)) return WF_OK;
+static wf_status budget_raise(wfi_runtime *rt, wfi_cost all, wfi_cost need, wfi_cost limit) {
+    if (budget_covers(rt->ceiling, all)) return WF_OK;
     wfi_cost to = all;
-    e->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
-    e->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
-    wfi_cost_add(&to, e->ahead);
-    wf_status s = budget_set_ceiling(e, to, &e->ceiling_end);
-    if (s == WF_OK) wfi_log_want(&e->log);
+    rt->ahead.tokens = budget_ahead(need.tokens, all.tokens, limit.tokens);
+    rt->ahead.nano_usd = budget_ahead(need.nano_usd, all.nano_usd, limit.nano_usd);
+    wfi_cost_add(&to, rt->ahead);
+    wf_status s = budget_set_ceiling(rt, to, &rt->ceiling_end);
+    if (s == WF_OK) wfi_log_want(&rt->log);
     return s;
 }
 
 /* ---- reservations ---- */
 
-void wfi_budget_settle(wfi_env *e, wfi_task *t) {
+void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
     if (t->reserved.tokens == 0) return;
-    e->reserved.tokens -= t->reserved.tokens;
-    e->reserved.nano_usd -= t->reserved.nano_usd;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&e->lost, t->reserved);
-    e->settles++;
+    rt->reserved.tokens -= t->reserved.tokens;
+    rt->reserved.nano_usd -= t->reserved.nano_usd;
+    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&rt->lost, t->reserved);
+    rt->settles++;
     wfi_zero(&t->reserved, sizeof t->reserved);
 }
 
@@ -9624,9 +9637,9 @@ static wfi_cost budget_worst(const wfi_task *t, uint64_t body_len) {
     return worst;
 }
 
-const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len) {
-    const wfi_limits *l = &t->row->limits;
-    bool in_usd = e->config.budget_nano_usd > 0 || l->budget_nano_usd > 0;
+const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len) {
+    const wfi_limits *l = &t->slot->limits;
+    bool in_usd = rt->config.budget_nano_usd > 0 || l->budget_nano_usd > 0;
     wfi_cost limit = {l->budget_tokens, l->budget_nano_usd}, all = wfi_cost_of(&t->usage);
     if (in_usd && t->provider->priced && t->tariff.count == 0)
         return "the model's price is not known, so a budget in USD cannot hold; add the price with --prices FILE, or "
@@ -9641,31 +9654,31 @@ const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t bod
 
 #define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
 
-static wfi_pace budget_spent(wfi_env *e) {
+static wfi_pace budget_spent(wfi_runtime *rt) {
     wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
     wf_str lost =
         WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
                "have been billed; " BUDGET_MEND);
-    wfi_env_stop(e, WF_RUN_BUDGET, e->lost.tokens > 0 || e->lost.nano_usd > 0 ? lost : plain);
+    wfi_runtime_stop(rt, WF_RUN_BUDGET, rt->lost.tokens > 0 || rt->lost.nano_usd > 0 ? lost : plain);
     return WFI_PACE_STOPPED;
 }
 
-wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len) {
-    wfi_cost limit = {e->config.budget_tokens, e->config.budget_nano_usd}, all = wfi_cost_of(&e->spent);
+wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
+    wfi_cost limit = {rt->config.budget_tokens, rt->config.budget_nano_usd}, all = wfi_cost_of(&rt->spent);
     wfi_cost need = budget_worst(t, body_len);
     if (limit.tokens == 0 && limit.nano_usd == 0) return WFI_PACE_MORE;
     if (t->reserved.tokens >= need.tokens) return WFI_PACE_MORE; /* a retry keeps what it has */
-    wfi_budget_settle(e, t);
-    wfi_cost_add(&all, e->lost);
-    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(e);
-    wfi_cost_add(&all, e->reserved);
+    wfi_budget_settle(rt, t);
+    wfi_cost_add(&all, rt->lost);
+    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(rt);
+    wfi_cost_add(&all, rt->reserved);
     wfi_cost_add(&all, need);
-    if (!wfi_cost_within(all, limit)) return e->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(e);
-    if (budget_raise(e, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
-    wfi_cost_add(&e->reserved, need);
+    if (!wfi_cost_within(all, limit)) return rt->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(rt);
+    if (budget_raise(rt, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
+    wfi_cost_add(&rt->reserved, need);
     t->reserved = need;
-    t->durable = e->ceiling_end;
-    return wfi_log_durable(&e->log, t->durable) ? WFI_PACE_MORE : WFI_PACE_DURABLE;
+    t->durable = rt->ceiling_end;
+    return wfi_log_durable(&rt->log, t->durable) ? WFI_PACE_MORE : WFI_PACE_DURABLE;
 }
 
 /* ==== end src/core/run/budget.c ==== */
@@ -9705,17 +9718,17 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
-WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
+WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
-WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
-WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
-/* As wfi_env_message, with stars in the place of the key of the exchange under way or just over. */
-WFI wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
+/* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
+WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
-WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
+WFI void wfi_exchange_end(wfi_runtime *rt, wfi_task *t);
 /* Frees the reply. */
-WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
+WFI void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t);
 
 #endif
 
@@ -9730,16 +9743,16 @@ WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
-    e->exchanges--;
+    rt->exchanges--;
 }
 
-void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
+void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t) {
     if (t->codec) t->codec->reader_free(&t->reader);
-    wfi_buf_free(&e->heap, &t->reply);
+    wfi_buf_free(&rt->heap, &t->reply);
 }
 
 /* ---- failures ---- */
@@ -9761,9 +9774,10 @@ static void exchange_mask(const wfi_task *t, char *text, size_t n) {
     }
 }
 
-wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped, wf_str id) {
-    wf_str message = wfi_env_message(e, text, detail, escaped, id);
-    exchange_mask(t, (char *)e->scratch, message.len);
+wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                            wf_str id) {
+    wf_str message = wfi_runtime_message(rt, text, detail, escaped, id);
+    exchange_mask(t, (char *)rt->scratch, message.len);
     return message;
 }
 
@@ -9773,12 +9787,12 @@ static wf_str exchange_error(const wfi_task *t) {
 
 /* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for
  * instance since the peer cannot be trusted. */
-static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status s, wfi_failure *f) {
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     if (s == WF_E_MEMORY) return WFI_PROGRESS_MEMORY;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = wfi_exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -9809,7 +9823,7 @@ static void exchange_status_text(const wf_response *r, char out[96]) {
     out[n] = 0;
 }
 
-static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
@@ -9821,7 +9835,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_exchange_message(e, t, head, message, escaped, id);
+    f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -9829,56 +9843,56 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
 }
 
 /* The provider gave up in the middle of its reply. */
-static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = wfi_exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
+    wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
 /* What a reader's negative status means. */
-static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+static wfi_progress exchange_unreadable(wfi_runtime *rt, const wfi_task *t, wf_status s, wfi_failure *f) {
     wf_str id = t->response.request_id;
     switch (s) {
     case WF_E_MEMORY:
         return WFI_PROGRESS_MEMORY;
     case WF_E_IO:
-        return exchange_error_event(e, t, f);
+        return exchange_error_event(rt, t, f);
     case WF_E_LIMIT:
-        return exchange_fail(
-            f, WF_KIND_PROVIDER,
-            wfi_exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
-            false);
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_exchange_message(rt, t, "the reply is longer than the limit for one reply",
+                                                  wf_str_of("", 0), false, id),
+                             false);
     default:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+            wfi_exchange_message(rt, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
     }
 }
 
 /* ---- the states ---- */
 
-wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
+wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *f) {
     wf_request request = {
         .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
-    t->progress = e->now;
-    wfi_exchange_forget(e, t);
+    t->progress = rt->now;
+    wfi_exchange_forget(rt, t);
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
-    e->exchanges++;
+    rt->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
-    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
+    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
 }
 
-static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_str bytes;
     size_t sent = 0;
-    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
+    if (wfi_request_next(rt, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
     if (bytes.len == 0) {
         t->state = WFI_TASK_HEAD;
         return WFI_PROGRESS_MORE;
@@ -9889,8 +9903,8 @@ static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
         t->state = WFI_TASK_HEAD;
         return WFI_PROGRESS_MORE;
     }
-    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(e, t, s, f);
-    t->progress = e->now;
+    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
+    t->progress = rt->now;
     wfi_request_sent(t, sent);
     return WFI_PROGRESS_MORE;
 }
@@ -9900,82 +9914,82 @@ static bool exchange_succeeded(const wfi_task *t) {
 }
 
 /* The request's id outlives the exchange, for messages about the reply. */
-static void exchange_keep_id(wfi_env *e, wfi_task *t) {
+static void exchange_keep_id(wfi_runtime *rt, wfi_task *t) {
     wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
-    wfi_copy(e->scratch, id.ptr, id.len);
-    exchange_mask(t, (char *)e->scratch, id.len); /* before a cut can leave half of a key */
-    id = wfi_utf8_clip(wf_str_of((const char *)e->scratch, id.len), sizeof t->request_id);
+    wfi_copy(rt->scratch, id.ptr, id.len);
+    exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
+    id = wfi_utf8_clip(wf_str_of((const char *)rt->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
 }
 
-static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
-    if (s != WF_OK) return exchange_lost(e, t, s, f);
-    exchange_keep_id(e, t);
-    t->progress = e->now;
+    if (s != WF_OK) return exchange_lost(rt, t, s, f);
+    exchange_keep_id(rt, t);
+    t->progress = rt->now;
     t->state = WFI_TASK_BODY;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(f, WF_KIND_PROVIDER,
-                             wfi_exchange_message(e, t, "the answer is no message of this API, but", type, false,
+                             wfi_exchange_message(rt, t, "the answer is no message of this API, but", type, false,
                                                   t->response.request_id),
                              false);
-    t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
+    t->codec->reader_begin(&t->reader, &rt->heap, rt->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
 }
 
-static wfi_progress exchange_end_of_reply(wfi_env *e, wfi_task *t, wfi_failure *f) {
-    if (!exchange_succeeded(t)) return exchange_refused(e, t, f);
+static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
+    if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = t->codec->reader_end(&t->reader, &t->turn);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(e, t, s, f);
+    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
-static wfi_progress exchange_take_error(wfi_env *e, wfi_task *t, wf_str bytes, wfi_failure *f) {
-    wf_status s = wfi_buf_add(&e->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
-    if (s == WF_E_LIMIT) return exchange_refused(e, t, f);
+static wfi_progress exchange_take_error(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
+    wf_status s = wfi_buf_add(&rt->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
+    if (s == WF_E_LIMIT) return exchange_refused(rt, t, f);
     return s == WF_OK ? WFI_PROGRESS_MORE : WFI_PROGRESS_MEMORY;
 }
 
-static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
-    const char *bytes = (const char *)e->scratch;
-    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
+    const char *bytes = (const char *)rt->scratch;
+    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, rt->scratch, WFI_SCRATCH, &got);
     bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
-    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_END || rt->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(rt, t, f);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
-    if (!known) t->progress = e->now;
+        return known ? exchange_end_of_reply(rt, t, f) : exchange_lost(rt, t, s, f);
+    if (!exchange_succeeded(t)) return exchange_take_error(rt, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = rt->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
-        if (s != WF_OK) return exchange_unreadable(e, t, s, f);
+        if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
         used += n;
     }
     return WFI_PROGRESS_MORE;
 }
 
-wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_str none = wf_str_of("", 0);
-    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(rt, t, f);
     return exchange_fail(f, WF_KIND_STALL,
-                         wfi_exchange_message(e, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
+                         wfi_exchange_message(rt, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
 }
 
-wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
+wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure) {
     switch (t->state) {
     case WFI_TASK_SEND:
-        return exchange_send(e, t, failure);
+        return exchange_send(rt, t, failure);
     case WFI_TASK_HEAD:
-        return exchange_head(e, t, failure);
+        return exchange_head(rt, t, failure);
     default:
-        return exchange_body(e, t, failure);
+        return exchange_body(rt, t, failure);
     }
 }
 
@@ -9983,7 +9997,7 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
 
 /* ==== begin src/core/run/toolcalls.h ==== */
 
-/* tooling: the tool calls that a task has under way, each on a ticket of the platform's. It decides nothing: which calls may run
+/* toolcalls: the tool calls that a task has under way, each on a ticket of the platform's. It decides nothing: which calls may run
  * together is the agent's business.
  *
  * Invariants:
@@ -9991,26 +10005,26 @@ wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
  *      spare ones, as long as there are any. So no task waits for another's tools.
  *   2. Calls are answered in the order in which they were begun, and none is begun while some of those before are answered already.
  *   3. A ticket that was begun is ended once, before what its call points to goes away. */
-#ifndef WFI_TOOLING_H
-#define WFI_TOOLING_H
+#ifndef WFI_TOOLCALLS_H
+#define WFI_TOOLCALLS_H
 
 
 WFI void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config);
 
 /* Whether some call is begun and not ended. */
-static inline bool wfi_tooling_runs(const wfi_task *t) {
+static inline bool wfi_toolcalls_runs(const wfi_task *t) {
     return t->ended < t->begun;
 }
 /* Whether one more can be begun now. */
-WFI bool wfi_tooling_room(const wfi_env *e, const wfi_task *t);
+WFI bool wfi_toolcalls_room(const wfi_runtime *rt, const wfi_task *t);
 /* Begins it; there must be room. Not WF_OK: it could not be, and nothing has changed. */
-WFI wf_status wfi_tooling_begin(wfi_env *e, wfi_task *t, const wf_tool_call *call);
+WFI wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_call *call);
 /* What became of the first that runs; WF_AGAIN: nothing yet. */
-WFI wf_status wfi_tooling_result(const wfi_env *e, const wfi_task *t, wf_tool_result *out);
+WFI wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out);
 /* Ends the first that runs, whatever it is doing. */
-WFI void wfi_tooling_end(wfi_env *e, wfi_task *t);
+WFI void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t);
 /* Whose ticket it is: a lane, or another task's number; any, if it is nobody's now. */
-WFI uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket);
+WFI uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket);
 
 #endif
 
@@ -10018,7 +10032,7 @@ WFI uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket);
 
 /* ==== begin src/core/run/toolcalls.c ==== */
 
-/* tooling: see tooling.h. */
+/* toolcalls: see toolcalls.h. */
 
 void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config) {
     s->first = config->lanes + config->effects;
@@ -10030,45 +10044,76 @@ void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config) {
         s->free[i] = s->first + s->count - 1 - i;
 }
 
-bool wfi_tooling_room(const wfi_env *e, const wfi_task *t) {
+bool wfi_toolcalls_room(const wfi_runtime *rt, const wfi_task *t) {
     if (t->begun == 0) return true;
-    return t->ended == 0 && t->begun < WFI_TOOLS_TOGETHER && e->spares.free_count > 0;
+    return t->ended == 0 && t->begun < WFI_TOOLS_TOGETHER && rt->spares.free_count > 0;
 }
 
-wf_status wfi_tooling_begin(wfi_env *e, wfi_task *t, const wf_tool_call *call) {
-    wfi_spares *s = &e->spares;
-    WFI_ASSERT(wfi_tooling_room(e, t));
+wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_call *call) {
+    wfi_spares *s = &rt->spares;
+    WFI_ASSERT(wfi_toolcalls_room(rt, t));
     uint32_t ticket = t->begun == 0 ? t->lane : s->free[s->free_count - 1];
-    wf_status status = e->os->tool_ops->start(e->os->tool_ctx, ticket, call);
+    wf_status status = rt->os->tool_ops->start(rt->os->tool_ctx, ticket, call);
     if (status != WF_OK) return status;
     if (t->begun > 0) {
         s->free_count--;
         s->owner[ticket - s->first] = t->lane;
     }
     t->tickets[t->begun++] = ticket;
-    t->progress = e->now;
+    t->progress = rt->now;
     return WF_OK;
 }
 
-wf_status wfi_tooling_result(const wfi_env *e, const wfi_task *t, wf_tool_result *out) {
-    WFI_ASSERT(wfi_tooling_runs(t));
-    return e->os->tool_ops->result(e->os->tool_ctx, t->tickets[t->ended], out);
+wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out) {
+    WFI_ASSERT(wfi_toolcalls_runs(t));
+    return rt->os->tool_ops->result(rt->os->tool_ctx, t->tickets[t->ended], out);
 }
 
-void wfi_tooling_end(wfi_env *e, wfi_task *t) {
+void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t) {
     uint32_t ticket = t->tickets[t->ended];
-    WFI_ASSERT(wfi_tooling_runs(t));
-    e->os->tool_ops->end(e->os->tool_ctx, ticket);
-    if (t->ended > 0) e->spares.free[e->spares.free_count++] = ticket;
+    WFI_ASSERT(wfi_toolcalls_runs(t));
+    rt->os->tool_ops->end(rt->os->tool_ctx, ticket);
+    if (t->ended > 0) rt->spares.free[rt->spares.free_count++] = ticket;
     if (++t->ended == t->begun) t->begun = t->ended = 0;
 }
 
-uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket) {
-    const wfi_spares *s = &e->spares;
+uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
+    const wfi_spares *s = &rt->spares;
     return ticket < s->first || ticket - s->first >= s->count ? ticket : s->owner[ticket - s->first];
 }
 
 /* ==== end src/core/run/toolcalls.c ==== */
+
+/* ==== begin src/core/run/agent.h ==== */
+
+/* agent: one agent (or one effect of the script) at work on a lane, as a state machine that never blocks.
+ *
+ *   RESERVE -> SEND -> HEAD -> BODY -> (turn) -> TOOL ... -> SEND -> ... -> finished
+ *                 \______ BACKOFF ______/          INTENT before a tool that changes the world
+ *
+ * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
+ * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)
+ * leaves all it has paid for in the log, and a later task for the same slot goes on from there. */
+#ifndef WFI_AGENT_H
+#define WFI_AGENT_H
+
+
+/* Gives the slot's call to the task: reads its record and the conversation so far. */
+WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index);
+/* One bounded piece of work. */
+WFI wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t);
+/* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
+WFI uint64_t wfi_task_due(const wfi_task *t);
+/* Ends it where it is, unfinished; frees all it holds. */
+WFI void wfi_task_drop(wfi_runtime *rt, wfi_task *t);
+
+/* Writes the done record of a slot that has no task (cancelled while queued). */
+WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, const wfi_meta_done *done,
+                              wf_str value);
+
+#endif
+
+/* ==== end src/core/run/agent.h ==== */
 
 /* ==== begin src/core/run/agent.c ==== */
 
@@ -10082,15 +10127,15 @@ uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket) {
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
 
-static wfi_pace agent_request(wfi_env *e, wfi_task *t);
-static wfi_pace agent_reply(wfi_env *e, wfi_task *t);
-static wfi_pace agent_turn(wfi_env *e, wfi_task *t);
-static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f);
+static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
+static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
+static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t);
+static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progress, const wfi_failure *f);
 
 static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
     wf_trace event = {.type = type,
-                      .id = t->row_index + 1,
-                      .effect = t->row->effect,
+                      .id = t->slot_index + 1,
+                      .effect = t->slot->effect,
                       .label = t->call.label,
                       .phase = t->call.phase,
                       .usage = t->usage};
@@ -10099,67 +10144,69 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
-void wfi_task_drop(wfi_env *e, wfi_task *t) {
-    wfi_exchange_end(e, t);
-    while (wfi_tooling_runs(t))
-        wfi_tooling_end(e, t);
-    wfi_budget_settle(e, t);
-    wfi_heap_free(&e->heap, t->meta);
-    wfi_heap_free(&e->heap, (void *)(uintptr_t)t->schema.ptr);
-    wfi_heap_free(&e->heap, (void *)(uintptr_t)t->effect_input.ptr);
-    wfi_heap_free(&e->heap, t->items);
-    wfi_exchange_forget(e, t);
+void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
+    wfi_exchange_end(rt, t);
+    while (wfi_toolcalls_runs(t))
+        wfi_toolcalls_end(rt, t);
+    wfi_budget_settle(rt, t);
+    wfi_heap_free(&rt->heap, t->meta);
+    wfi_heap_free(&rt->heap, (void *)(uintptr_t)t->schema.ptr);
+    wfi_heap_free(&rt->heap, (void *)(uintptr_t)t->effect_input.ptr);
+    wfi_heap_free(&rt->heap, t->items);
+    wfi_exchange_forget(rt, t);
     t->meta = NULL;
     t->items = NULL;
     t->schema = t->effect_input = wf_str_of(NULL, 0);
     t->state = WFI_TASK_FREE;
 }
 
-wf_status wfi_row_finish(wfi_env *e, wfi_row *row, uint32_t row_index, const wfi_meta_done *done, wf_str value) {
-    wf_status s = wfi_env_record(e, WFI_REC_DONE, row_index + 1, done, value, &row->done_at, &row->done_end);
+wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, const wfi_meta_done *done,
+                          wf_str value) {
+    wf_status s = wfi_runtime_record(rt, WFI_REC_DONE, slot_index + 1, done, value, &slot->done_at, &slot->done_end);
     if (s != WF_OK) return s;
-    row->finished = true;
-    row->delivered = false;
-    row->kind = (uint8_t)done->kind;
-    row->state = WFI_CALL_SEALING;
-    wfi_log_want(&e->log);
+    slot->finished = true;
+    slot->delivered = false;
+    slot->kind = (uint8_t)done->kind;
+    slot->state = WFI_CALL_SEALING;
+    wfi_log_want(&rt->log);
     return WF_OK;
 }
 
-static wfi_pace agent_finish(wfi_env *e, wfi_task *t, wf_kind kind, wf_str value, bool json) {
+static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str value, bool json) {
     wfi_meta_done done = {.kind = kind,
                           .json = json,
                           .attempts = t->attempts,
                           .turns = t->turns,
-                          .ms = e->now - t->started,
+                          .ms = rt->now - t->started,
                           .usage = t->usage};
     wf_trace event = agent_event(t, WF_TRACE_DONE);
     event.kind = kind;
     event.ms = done.ms;
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
-    if (kind == WF_KIND_QUOTA) wfi_env_stop(e, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH) wfi_env_stop(e, WF_RUN_REFUSED, value);
-    if (wfi_row_finish(e, t->row, t->row_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
-    wfi_env_trace(e, &event);
-    wfi_task_drop(e, t);
+    if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
+    if (kind == WF_KIND_AUTH) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
+    wfi_runtime_trace(rt, &event);
+    wfi_task_drop(rt, t);
     return WFI_PACE_DONE;
 }
 
-static wfi_pace agent_fail(wfi_env *e, wfi_task *t, wf_kind kind, const char *message) {
-    return agent_finish(e, t, kind, wfi_str_z(message), false);
+static wfi_pace agent_fail(wfi_runtime *rt, wfi_task *t, wf_kind kind, const char *message) {
+    return agent_finish(rt, t, kind, wfi_str_z(message), false);
 }
 
 /* Heap exhausted, or the log broken: the two things that a wf_status of the parts below can mean here. */
-static wfi_pace agent_trouble(wfi_env *e, wfi_task *t, wf_status s) {
+static wfi_pace agent_trouble(wfi_runtime *rt, wfi_task *t, wf_status s) {
     if (s == WF_E_MEMORY)
-        return agent_fail(e, t, WF_KIND_MEMORY, "the message heap is exhausted; give more --memory or fewer --lanes");
+        return agent_fail(rt, t, WF_KIND_MEMORY, "the message heap is exhausted; give more --memory or fewer --lanes");
     return WFI_PACE_BROKEN;
 }
 
 /* ---- start ---- */
 
-const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_str *rest) {
+/* Which provider serves a model; NULL: none. *rest: the model's name without the prefix. */
+static const wf_provider *agent_provider(const wf_config *config, wf_str model, wf_str *rest) {
     size_t n = wfi_str_find(model, ':');
     wf_str name = n < model.len ? wfi_str_cut(model, 0, n) : WF_STR(WF_BARE_PROVIDER);
     *rest = n < model.len ? wfi_str_cut(model, n + 1, model.len) : model;
@@ -10168,10 +10215,10 @@ const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_s
     return NULL;
 }
 
-static wf_status agent_add_item(wfi_env *e, wfi_task *t, uint64_t payload, uint32_t len, bool turn) {
+static wf_status agent_add_item(wfi_runtime *rt, wfi_task *t, uint64_t payload, uint32_t len, bool turn) {
     if (t->item_count == t->item_cap) {
         uint32_t cap = t->item_cap ? t->item_cap * 2 : 8;
-        wfi_item *items = wfi_heap_realloc(&e->heap, t->items, cap * sizeof *items);
+        wfi_item *items = wfi_heap_realloc(&rt->heap, t->items, cap * sizeof *items);
         if (!items) return WF_E_MEMORY;
         t->items = items;
         t->item_cap = cap;
@@ -10181,28 +10228,28 @@ static wf_status agent_add_item(wfi_env *e, wfi_task *t, uint64_t payload, uint3
 }
 
 /* The text record at `at` into the heap. */
-static wf_status agent_load_text(wfi_env *e, uint64_t at, wf_str *out) {
+static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     wfi_log_rec rec;
     uint32_t meta_len;
     char *text;
-    wf_status s = wfi_log_peek(&e->log, at, &rec, &meta_len);
-    if (s == WF_OK) s = wfi_env_payload(e, &rec, 1, &text);
+    wf_status s = wfi_log_peek(&rt->log, at, &rec, &meta_len);
+    if (s == WF_OK) s = wfi_runtime_payload(rt, &rec, 1, &text);
     if (s == WF_OK) *out = wf_str_of(text, rec.payload_len);
     return s;
 }
 
 /* Reads the conversation's chain, last item first, and turns it round. */
-static wf_status agent_load_items(wfi_env *e, wfi_task *t) {
+static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta meta;
     wf_status s = WF_OK;
-    for (uint64_t at = t->row->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
-        if ((s = wfi_env_meta(e, at, &rec, buf, &meta)) != WF_OK) return s;
-        if (at >= after || rec.call != t->row_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
+    for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
+        if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
+        if (at >= after || rec.call != t->slot_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
             return WF_E_CORRUPT; /* only in a log that was not written by us */
         after = at;
-        s = agent_add_item(e, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
+        s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {
             t->turns++;
             wfi_usage_add(&t->usage, &meta.turn.usage);
@@ -10215,8 +10262,8 @@ static wf_status agent_load_items(wfi_env *e, wfi_task *t) {
         }
     }
     uint32_t meta_len;
-    if (s == WF_OK) s = wfi_log_peek(&e->log, t->call.prompt, &rec, &meta_len);
-    if (s == WF_OK) s = agent_add_item(e, t, rec.payload, rec.payload_len, false);
+    if (s == WF_OK) s = wfi_log_peek(&rt->log, t->call.prompt, &rec, &meta_len);
+    if (s == WF_OK) s = agent_add_item(rt, t, rec.payload, rec.payload_len, false);
     for (uint32_t i = 0, j = t->item_count; i + 1 < j; i++) {
         wfi_item swap = t->items[i];
         t->items[i] = t->items[--j];
@@ -10225,34 +10272,34 @@ static wf_status agent_load_items(wfi_env *e, wfi_task *t) {
     return s;
 }
 
-static wf_status agent_load(wfi_env *e, wfi_task *t) {
+static wf_status agent_load(wfi_runtime *rt, wfi_task *t) {
     wfi_log_rec rec;
     uint32_t meta_len;
     wf_status s = WF_OK;
-    if (!(t->meta = wfi_heap_alloc(&e->heap, WFI_LOG_META_MAX))) return WF_E_MEMORY;
-    if ((s = wfi_env_meta(e, t->row->call_at, &rec, t->meta, &t->call)) != WF_OK) return s;
-    if (t->row->effect) {
+    if (!(t->meta = wfi_heap_alloc(&rt->heap, WFI_LOG_META_MAX))) return WF_E_MEMORY;
+    if ((s = wfi_runtime_meta(rt, t->slot->call_at, &rec, t->meta, &t->call)) != WF_OK) return s;
+    if (t->slot->effect) {
         char *input;
-        s = wfi_env_payload(e, &rec, 1, &input);
+        s = wfi_runtime_payload(rt, &rec, 1, &input);
         if (s == WF_OK) t->effect_input = wf_str_of(input, rec.payload_len);
         return s;
     }
-    if (t->call.schema != 0 && (s = agent_load_text(e, t->call.schema, &t->schema)) != WF_OK) return s;
+    if (t->call.schema != 0 && (s = agent_load_text(rt, t->call.schema, &t->schema)) != WF_OK) return s;
     t->wrapped = t->schema.len > 0 && !wfi_schema_is_object(t->schema);
-    if (t->call.system != 0 && (s = wfi_log_peek(&e->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
-    if (t->call.tools != 0 && (s = wfi_log_peek(&e->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
-    return agent_load_items(e, t);
+    if (t->call.system != 0 && (s = wfi_log_peek(&rt->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
+    if (t->call.tools != 0 && (s = wfi_log_peek(&rt->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
+    return agent_load_items(rt, t);
 }
 
 /* The turn that the log ends with, as if it had just come. */
-static wf_status agent_load_turn(wfi_env *e, wfi_task *t) {
+static wf_status agent_load_turn(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta_turn meta;
-    uint64_t at = t->row->last_item;
+    uint64_t at = t->slot->last_item;
     for (;;) { /* the last turn: back over the blocks after it */
         wfi_meta any;
-        wf_status s = wfi_env_meta(e, at, &rec, buf, &any);
+        wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &any);
         if (s != WF_OK) return s;
         if (rec.type == WFI_REC_TURN) {
             meta = any.turn;
@@ -10260,7 +10307,7 @@ static wf_status agent_load_turn(wfi_env *e, wfi_task *t) {
         }
         at = any.block.prev;
     }
-    wf_status s = wfi_env_payload(e, &rec, 1, &t->reply.ptr);
+    wf_status s = wfi_runtime_payload(rt, &rec, 1, &t->reply.ptr);
     if (s != WF_OK) return s;
     t->reply.len = t->reply.cap = rec.payload_len;
     t->turn.content = wf_str_of(t->reply.ptr, t->reply.len);
@@ -10268,32 +10315,33 @@ static wf_status agent_load_turn(wfi_env *e, wfi_task *t) {
     return WF_OK;
 }
 
-static wfi_pace agent_start_effect(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_start_effect(wfi_runtime *rt, wfi_task *t) {
     wf_tool_call call = {.name = t->call.effect,
                          .input = t->effect_input,
                          .script = true,
                          .deadline = t->deadline,
-                         .output_max = e->config.reply_max};
-    if (wfi_tooling_begin(e, t, &call) != WF_OK)
-        return agent_fail(e, t, WF_KIND_TOOL, "the effect could not be started");
+                         .output_max = rt->config.reply_max};
+    if (wfi_toolcalls_begin(rt, t, &call) != WF_OK)
+        return agent_fail(rt, t, WF_KIND_TOOL, "the effect could not be started");
     t->state = WFI_TASK_TOOL;
     return WFI_PACE_MORE;
 }
 
 /* What changes the world leaves a durable intent first, and is not begun again where there is one. */
-static wfi_pace agent_intend(wfi_env *e, wfi_task *t, wf_str id, wf_str name, wf_str input) {
+static wfi_pace agent_intend(wfi_runtime *rt, wfi_task *t, wf_str id, wf_str name, wf_str input) {
     wfi_meta_intent meta = {.id = id, .name = name};
-    wf_status s = wfi_env_record(e, WFI_REC_INTENT, t->row_index + 1, &meta, input, &t->row->intent_at, &t->durable);
+    wf_status s =
+        wfi_runtime_record(rt, WFI_REC_INTENT, t->slot_index + 1, &meta, input, &t->slot->intent_at, &t->durable);
     if (s != WF_OK) return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log);
+    wfi_log_want(&rt->log);
     t->state = WFI_TASK_INTENT;
     return WFI_PACE_DURABLE;
 }
 
-static wfi_pace agent_begin_effect(wfi_env *e, wfi_task *t) {
-    if (!t->call.changes) return agent_start_effect(e, t);
-    if (t->row->intent_at != 0) return agent_fail(e, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
-    return agent_intend(e, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
+static wfi_pace agent_begin_effect(wfi_runtime *rt, wfi_task *t) {
+    if (!t->call.changes) return agent_start_effect(rt, t);
+    if (t->slot->intent_at != 0) return agent_fail(rt, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    return agent_intend(rt, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
 }
 
 static uint32_t agent_blocks_after_turn(const wfi_task *t) {
@@ -10303,43 +10351,43 @@ static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     return n;
 }
 
-wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_index) {
+wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index) {
     uint32_t lane = t->lane;
     wfi_zero(t, sizeof *t);
     t->lane = lane;
-    t->row = row;
-    t->row_index = row_index;
-    t->started = t->progress = e->now;
+    t->slot = slot;
+    t->slot_index = slot_index;
+    t->started = t->progress = rt->now;
     t->deadline = UINT64_MAX;
     t->state = WFI_TASK_TURN;
-    row->started = true;
-    row->state = WFI_CALL_RUNNING;
-    wf_status s = agent_load(e, t);
-    if (s != WF_OK) return agent_trouble(e, t, s);
+    slot->started = true;
+    slot->state = WFI_CALL_RUNNING;
+    wf_status s = agent_load(rt, t);
+    if (s != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, t->turns > 0 ? WF_TRACE_RESUME : WF_TRACE_START);
     event.n = t->turns;
-    event.text = row->effect ? t->call.effect : t->call.model;
-    wfi_env_trace(e, &event);
-    if (row->limits.agent_ms != WF_NONE) t->deadline = e->now + row->limits.agent_ms;
-    if (row->effect) return agent_begin_effect(e, t);
+    event.text = slot->effect ? t->call.effect : t->call.model;
+    wfi_runtime_trace(rt, &event);
+    if (slot->limits.agent_ms != WF_NONE) t->deadline = rt->now + slot->limits.agent_ms;
+    if (slot->effect) return agent_begin_effect(rt, t);
 
-    t->codec = wfi_messages_codec();
-    t->provider = wfi_provider_find(&e->config, t->call.model, &t->model);
-    if (t->provider && t->provider->priced) t->tariff = *wfi_env_tariff(e, t->model);
+    t->codec = wfi_anthropic_codec();
+    t->provider = agent_provider(&rt->config, t->call.model, &t->model);
+    if (t->provider && t->provider->priced) t->tariff = *wfi_runtime_tariff(rt, t->model);
     if (!t->provider)
-        return agent_finish(e, t, WF_KIND_PROVIDER,
-                            wfi_env_message(e, "no provider serves this model", t->call.model, false, wf_str_of("", 0)),
-                            false);
-    if (t->turns == 0) return agent_request(e, t);
-    if ((s = agent_load_turn(e, t)) != WF_OK) return agent_trouble(e, t, s);
+        return agent_finish(
+            rt, t, WF_KIND_PROVIDER,
+            wfi_runtime_message(rt, "no provider serves this model", t->call.model, false, wf_str_of("", 0)), false);
+    if (t->turns == 0) return agent_request(rt, t);
+    if ((s = agent_load_turn(rt, t)) != WF_OK) return agent_trouble(rt, t, s);
     t->use = agent_blocks_after_turn(t);
-    return agent_turn(e, t);
+    return agent_turn(rt, t);
 }
 
 /* ---- request ---- */
 
 /* Appends a content block of ours to the conversation; without an id it is text. */
-static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
+static wf_status agent_block(wfi_runtime *rt, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
     wf_json_out o;
     char *buf = NULL;
     size_t cap = 0;
@@ -10351,116 +10399,116 @@ static wf_status agent_block(wfi_env *e, wfi_task *t, const char *why, wf_str id
             t->codec->text_block(&o, text);
         if (buf) break;
         cap = o.len;
-        if (!(buf = wfi_heap_alloc(&e->heap, cap))) return WF_E_MEMORY;
+        if (!(buf = wfi_heap_alloc(&rt->heap, cap))) return WF_E_MEMORY;
     }
-    wfi_meta_block meta = {.prev = t->row->last_item, .why = wfi_str_z(why), .id = id};
+    wfi_meta_block meta = {.prev = t->slot->last_item, .why = wfi_str_z(why), .id = id};
     uint64_t at = 0, end = 0;
-    wf_status s = wfi_env_record(e, WFI_REC_BLOCK, t->row_index + 1, &meta, wf_str_of(buf, o.len), &at, &end);
-    wfi_heap_free(&e->heap, buf);
+    wf_status s = wfi_runtime_record(rt, WFI_REC_BLOCK, t->slot_index + 1, &meta, wf_str_of(buf, o.len), &at, &end);
+    wfi_heap_free(&rt->heap, buf);
     if (s != WF_OK) return s == WF_E_LIMIT ? WF_E_INTERNAL : s;
     wfi_log_rec rec;
     uint32_t meta_len;
-    if ((s = wfi_log_peek(&e->log, at, &rec, &meta_len)) != WF_OK) return s;
-    t->row->last_item = at;
-    if (t->row->intent_at != 0)
-        wfi_log_want(&e->log); /* that a change is done is worth knowing after a power cut too */
-    t->row->intent_at = 0;
-    return agent_add_item(e, t, rec.payload, rec.payload_len, false);
+    if ((s = wfi_log_peek(&rt->log, at, &rec, &meta_len)) != WF_OK) return s;
+    t->slot->last_item = at;
+    if (t->slot->intent_at != 0)
+        wfi_log_want(&rt->log); /* that a change is done is worth knowing after a power cut too */
+    t->slot->intent_at = 0;
+    return agent_add_item(rt, t, rec.payload, rec.payload_len, false);
 }
 
-static bool agent_hurry_due(const wfi_env *e, const wfi_task *t) {
+static bool agent_hurry_due(const wfi_runtime *rt, const wfi_task *t) {
     return !t->hurried && t->turns > 0 && t->deadline != UINT64_MAX &&
-           e->now - t->started >= (t->deadline - t->started) / 5 * 4;
+           rt->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
-static wfi_pace agent_send(wfi_env *e, wfi_task *t, uint64_t body_len) {
+static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
     t->attempts++;
-    return agent_progress(e, t, wfi_exchange_begin(e, t, body_len, &failure), &failure);
+    return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
-static wfi_pace agent_request(wfi_env *e, wfi_task *t) {
-    if (e->stop != WF_RUN_OPEN) {
-        wfi_task_drop(e, t);
+static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
+    if (rt->stop != WF_RUN_OPEN) {
+        wfi_task_drop(rt, t);
         return WFI_PACE_STOPPED;
     }
-    if (t->turns >= t->row->limits.max_turns)
-        return agent_fail(e, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
-    if (agent_hurry_due(e, t)) {
+    if (t->turns >= t->slot->limits.max_turns)
+        return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
+    if (agent_hurry_due(rt, t)) {
         t->hurried = true;
-        wf_status s = agent_block(e, t, "hurry", wf_str_of(NULL, 0),
+        wf_status s = agent_block(rt, t, "hurry", wf_str_of(NULL, 0),
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
-        if (s != WF_OK) return agent_trouble(e, t, s);
+        if (s != WF_OK) return agent_trouble(rt, t, s);
     }
     uint64_t body_len = wfi_request_begin(t);
-    if (body_len == 0) return agent_fail(e, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
-    const char *forbidden = wfi_budget_forbids(e, t, body_len);
-    if (forbidden) return agent_fail(e, t, WF_KIND_BUDGET, forbidden);
+    if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
+    const char *forbidden = wfi_budget_forbids(rt, t, body_len);
+    if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
     t->state = WFI_TASK_RESERVE;
-    wfi_pace pace = wfi_budget_reserve(e, t, body_len);
-    if (pace == WFI_PACE_STOPPED) wfi_task_drop(e, t);
-    return pace == WFI_PACE_MORE ? agent_send(e, t, body_len) : pace;
+    wfi_pace pace = wfi_budget_reserve(rt, t, body_len);
+    if (pace == WFI_PACE_STOPPED) wfi_task_drop(rt, t);
+    return pace == WFI_PACE_MORE ? agent_send(rt, t, body_len) : pace;
 }
 
 /* ---- failed requests ---- */
 
 /* Waits, then sends the request again. */
-static wfi_pace agent_retry(wfi_env *e, wfi_task *t, const wfi_failure *f) {
-    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_env_random(e, (uint64_t)UINT32_MAX + 1));
+static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
     t->attempt++;
-    t->wake = e->now + wait;
+    t->wake = rt->now + wait;
     t->state = WFI_TASK_BACKOFF;
     wf_trace event = agent_event(t, WF_TRACE_RETRY);
     event.kind = f->kind;
     event.n = t->attempt;
     event.ms = wait;
     event.text = f->why;
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
     return WFI_PACE_WAIT;
 }
 
 /* A request failed; whether it goes out again is decided here, for all causes. */
-static wfi_pace agent_failed(wfi_env *e, wfi_task *t, const wfi_failure *f) {
-    uint32_t retries = t->row->limits.retries;
+static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool last = !f->again || tired || e->stop != WF_RUN_OPEN;
+    bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
     if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
-    wfi_exchange_end(e, t);
-    if (!f->answered) wfi_budget_settle(e, t);
-    if (!last) return agent_retry(e, t, f);
-    if (f->again && e->stop != WF_RUN_OPEN) {
-        wfi_task_drop(e, t);
+    wfi_exchange_end(rt, t);
+    if (!f->answered) wfi_budget_settle(rt, t);
+    if (!last) return agent_retry(rt, t, f);
+    if (f->again && rt->stop != WF_RUN_OPEN) {
+        wfi_task_drop(rt, t);
         return WFI_PACE_STOPPED;
     }
-    return agent_finish(e, t, f->kind, f->why, false);
+    return agent_finish(rt, t, f->kind, f->why, false);
 }
 
 /* Acts on what a step of the exchange said. */
-static wfi_pace agent_progress(wfi_env *e, wfi_task *t, wfi_progress progress, const wfi_failure *f) {
+static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progress, const wfi_failure *f) {
     switch (progress) {
     case WFI_PROGRESS_MORE:
         return WFI_PACE_MORE;
     case WFI_PROGRESS_WAIT:
         return WFI_PACE_WAIT;
     case WFI_PROGRESS_REPLY:
-        return agent_reply(e, t);
+        return agent_reply(rt, t);
     case WFI_PROGRESS_STALE:
-        wfi_exchange_end(e, t);
-        return agent_send(e, t, wfi_request_begin(t));
+        wfi_exchange_end(rt, t);
+        return agent_send(rt, t, wfi_request_begin(t));
     case WFI_PROGRESS_FAILED:
-        return agent_failed(e, t, f);
+        return agent_failed(rt, t, f);
     case WFI_PROGRESS_MEMORY:
-        return agent_trouble(e, t, WF_E_MEMORY);
+        return agent_trouble(rt, t, WF_E_MEMORY);
     case WFI_PROGRESS_BROKEN:
         break;
     }
     return WFI_PACE_BROKEN;
 }
 
-static wfi_pace agent_step_exchange(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_step_exchange(wfi_runtime *rt, wfi_task *t) {
     wfi_failure failure;
-    return agent_progress(e, t, wfi_exchange_step(e, t, &failure), &failure);
+    return agent_progress(rt, t, wfi_exchange_step(rt, t, &failure), &failure);
 }
 
 /* ---- reply ---- */
@@ -10483,103 +10531,104 @@ static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usa
 
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
-static wfi_pace agent_reply(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
-    wfi_meta_turn meta = {.prev = t->row->last_item,
+    wfi_meta_turn meta = {.prev = t->slot->last_item,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
     uint64_t at;
     wf_str content = empty ? wf_str_of("", 0) : t->turn.content;
-    wf_status s = wfi_env_record(e, WFI_REC_TURN, t->row_index + 1, &meta, content, &at, NULL);
+    wf_status s = wfi_runtime_record(rt, WFI_REC_TURN, t->slot_index + 1, &meta, content, &at, NULL);
     if (s != WF_OK) return WFI_PACE_BROKEN;
-    wfi_log_want(&e->log); /* it is paid for */
-    wfi_exchange_end(e, t);
+    wfi_log_want(&rt->log); /* it is paid for */
+    wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
-    wfi_budget_settle(e, t);
+    wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
-    wfi_usage_add(&e->spent, &t->turn.usage);
+    wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
     if (item) {
         wfi_log_rec rec;
         uint32_t meta_len;
-        if (wfi_log_peek(&e->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
-        t->row->last_item = at;
-        t->row->turns = ++t->turns;
-        if ((s = agent_add_item(e, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(e, t, s);
+        if (wfi_log_peek(&rt->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
+        t->slot->last_item = at;
+        t->slot->turns = ++t->turns;
+        if ((s = agent_add_item(rt, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(rt, t, s);
     }
     wf_trace event = agent_event(t, WF_TRACE_TURN);
     event.n = t->turns;
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
     t->use = 0;
-    return agent_turn(e, t);
+    return agent_turn(rt, t);
 }
 
 /* ---- turn ---- */
 
 /* The answer of an agent without a schema: its last turn's text blocks, joined. */
-static wfi_pace agent_answer_text(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json j;
     wfi_block_view block;
     wf_status s;
     size_t n = 0;
-    char *text = wfi_heap_alloc(&e->heap, t->turn.content.len + 1);
-    if (!text) return agent_trouble(e, t, WF_E_MEMORY);
+    char *text = wfi_heap_alloc(&rt->heap, t->turn.content.len + 1);
+    if (!text) return agent_trouble(rt, t, WF_E_MEMORY);
     wf_json_init(&j, t->turn.content);
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
-    wfi_pace pace = s == WF_END ? agent_finish(e, t, WF_KIND_NONE, wf_str_of(text, n), false)
-                                : agent_fail(e, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
-    wfi_heap_free(&e->heap, text);
+    wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
+                                : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
+    wfi_heap_free(&rt->heap, text);
     return pace;
 }
 
 /* The model has ended its turn without asking for a tool. */
-static wfi_pace agent_ended(wfi_env *e, wfi_task *t) {
-    if (t->schema.len == 0) return agent_answer_text(e, t);
+static wfi_pace agent_ended(wfi_runtime *rt, wfi_task *t) {
+    if (t->schema.len == 0) return agent_answer_text(rt, t);
     if (t->nudges >= AGENT_NUDGES)
-        return agent_fail(e, t, WF_KIND_SCHEMA, "the agent never called the result tool, though reminded of it");
+        return agent_fail(rt, t, WF_KIND_SCHEMA, "the agent never called the result tool, though reminded of it");
     t->nudges++;
     wf_status s =
-        agent_block(e, t, "nudge", wf_str_of(NULL, 0),
+        agent_block(rt, t, "nudge", wf_str_of(NULL, 0),
                     WF_STR("Call the tool `result` now with your final answer; text alone is not seen."), false);
-    return s == WF_OK ? agent_request(e, t) : agent_trouble(e, t, s);
+    return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
 }
 
 /* The reply says why there is no answer. */
-static wfi_pace agent_stopped(wfi_env *e, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
-    return agent_finish(e, t, kind, wfi_exchange_message(e, t, text, detail, true, t->response.request_id), false);
+static wfi_pace agent_stopped(wfi_runtime *rt, wfi_task *t, wf_kind kind, const char *text, wf_str detail) {
+    return agent_finish(rt, t, kind, wfi_exchange_message(rt, t, text, detail, true, t->response.request_id), false);
 }
 
-static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t);
+static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
-static wfi_pace agent_turn(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
     switch (t->turn.stop) {
     case WFI_STOP_TOOL:
     case WFI_STOP_END: /* whatever it says, a tool call wants its answer */
-        return agent_next_tool(e, t);
+        return agent_next_tool(rt, t);
     case WFI_STOP_PAUSE:
-        return agent_request(e, t);
+        return agent_request(rt, t);
     case WFI_STOP_CUT:
         if (t->raised)
-            return agent_stopped(e, t, WF_KIND_CONTEXT,
+            return agent_stopped(rt, t, WF_KIND_CONTEXT,
                                  "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
                                  wf_str_of("", 0));
         t->raised = true;
-        return agent_request(e, t);
+        return agent_request(rt, t);
     case WFI_STOP_REFUSED:
-        return agent_stopped(e, t, WF_KIND_REFUSED, "the model declined to answer", t->turn.details);
+        return agent_stopped(rt, t, WF_KIND_REFUSED, "the model declined to answer", t->turn.details);
     case WFI_STOP_CONTEXT:
-        return agent_stopped(e, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window",
+        return agent_stopped(rt, t, WF_KIND_CONTEXT, "the conversation has outgrown the model's context window",
                              wf_str_of("", 0));
     case WFI_STOP_OTHER:
         break;
     }
-    return agent_stopped(e, t, WF_KIND_PROVIDER, "the reply ended for a reason that is not known here", t->turn.reason);
+    return agent_stopped(rt, t, WF_KIND_PROVIDER, "the reply ended for a reason that is not known here",
+                         t->turn.reason);
 }
 
 /* ---- tools ---- */
@@ -10594,17 +10643,18 @@ static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out)
 }
 
 /* Answers the current tool call and goes on to the next one. */
-static wfi_pace agent_tool_answer(wfi_env *e, wfi_task *t, const char *why, wf_str id, wf_str text, bool is_error) {
-    wf_status s = agent_block(e, t, why, id, text, is_error);
-    if (s != WF_OK) return agent_trouble(e, t, s);
-    if (wfi_tooling_runs(t)) wfi_tooling_end(e, t);
+static wfi_pace agent_tool_answer(wfi_runtime *rt, wfi_task *t, const char *why, wf_str id, wf_str text,
+                                  bool is_error) {
+    wf_status s = agent_block(rt, t, why, id, text, is_error);
+    if (s != WF_OK) return agent_trouble(rt, t, s);
+    if (wfi_toolcalls_runs(t)) wfi_toolcalls_end(rt, t);
     t->use++;
-    t->state = wfi_tooling_runs(t) ? WFI_TASK_TOOL : WFI_TASK_TURN;
+    t->state = wfi_toolcalls_runs(t) ? WFI_TASK_TOOL : WFI_TASK_TURN;
     return WFI_PACE_MORE;
 }
 
 /* The result tool: a value that fits ends the agent; a misfit goes back with place and reason. */
-static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
+static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view *use) {
     wf_str value = use->input, text;
     wf_schema_error error = {0};
     wf_status s;
@@ -10613,9 +10663,9 @@ static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use)
         text = WF_STR("the answer goes into the property \"value\"");
     } else {
         s = wf_schema_check(t->schema, value, &error);
-        if (s == WF_OK) return agent_finish(e, t, WF_KIND_NONE, value, true);
+        if (s == WF_OK) return agent_finish(rt, t, WF_KIND_NONE, value, true);
         wf_str path = wfi_str_z(error.path), reason = wfi_str_z(error.reason);
-        char *to = (char *)e->scratch;
+        char *to = (char *)rt->scratch;
         static const char at[] = "does not match the schema at ", root[] = "the top";
         if (path.len == 0) path = WF_STR(root);
         wfi_copy(to, at, sizeof at - 1);
@@ -10624,31 +10674,32 @@ static wfi_pace agent_result(wfi_env *e, wfi_task *t, const wfi_block_view *use)
         wfi_copy(to + sizeof at + 1 + path.len, reason.ptr, reason.len);
         text = wf_str_of(to, sizeof at + 1 + path.len + reason.len);
     }
-    if (++t->misses >= e->config.schema_tries) return agent_finish(e, t, WF_KIND_SCHEMA, text, false);
-    return agent_tool_answer(e, t, "schema", use->id, text, true);
+    if (++t->misses >= rt->config.schema_tries) return agent_finish(rt, t, WF_KIND_SCHEMA, text, false);
+    return agent_tool_answer(rt, t, "schema", use->id, text, true);
 }
 
 static bool agent_is_result(const wfi_task *t, const wfi_block_view *use) {
     return t->schema.len > 0 && wf_json_equals(use->name, WF_STR("result"));
 }
 
-static const wf_tool *agent_tool_named(const wfi_env *e, wf_str escaped) {
-    for (uint32_t i = 0; e->os->tool_ops && i < e->config.tool_count; i++)
-        if (wf_json_equals(escaped, e->config.tools[i].name)) return &e->config.tools[i];
+static const wf_tool *agent_tool_named(const wfi_runtime *rt, wf_str escaped) {
+    for (uint32_t i = 0; rt->os->tool_ops && i < rt->config.tool_count; i++)
+        if (wf_json_equals(escaped, rt->config.tools[i].name)) return &rt->config.tools[i];
     return NULL;
 }
 
 /* The tool that a call asks for; *tool NULL: this agent may not have it, and *why says so. */
-static wf_status agent_tool_of(wfi_env *e, const wfi_task *t, const wfi_block_view *use, const wf_tool **tool,
+static wf_status agent_tool_of(wfi_runtime *rt, const wfi_task *t, const wfi_block_view *use, const wf_tool **tool,
                                wf_str *why) {
     bool given = false;
-    *tool = agent_tool_named(e, use->name);
+    *tool = agent_tool_named(rt, use->name);
     if (!*tool) {
         *why = WF_STR("there is no such tool; use only those that you were given");
-        if (e->os->tool_ops && e->os->tool_ops->refusal) *why = e->os->tool_ops->refusal(e->os->tool_ctx, use->name);
+        if (rt->os->tool_ops && rt->os->tool_ops->refusal)
+            *why = rt->os->tool_ops->refusal(rt->os->tool_ctx, use->name);
         return WF_OK;
     }
-    wf_status s = wfi_request_offers(e, &t->tools, (*tool)->name, &given);
+    wf_status s = wfi_request_offers(rt, &t->tools, (*tool)->name, &given);
     if (!given) {
         *tool = NULL;
         *why = WF_STR(
@@ -10658,104 +10709,104 @@ static wf_status agent_tool_of(wfi_env *e, const wfi_task *t, const wfi_block_vi
 }
 
 /* Call number `use` of the turn, if it may run beside those before it: its tool, which only reads. NULL: it may not. */
-static const wf_tool *agent_beside(wfi_env *e, const wfi_task *t, uint32_t use, wfi_block_view *out) {
+static const wf_tool *agent_beside(wfi_runtime *rt, const wfi_task *t, uint32_t use, wfi_block_view *out) {
     const wf_tool *tool;
     wf_str why;
     if (use >= AGENT_USES_MAX || !agent_find_use(t, use, out) || out->id.len > AGENT_ID_MAX || agent_is_result(t, out))
         return NULL;
-    return agent_tool_of(e, t, out, &tool, &why) == WF_OK && tool && !tool->effect ? tool : NULL;
+    return agent_tool_of(rt, t, out, &tool, &why) == WF_OK && tool && !tool->effect ? tool : NULL;
 }
 
-static wf_status agent_begin_tool(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+static wf_status agent_begin_tool(wfi_runtime *rt, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wf_tool_call call = {.name = tool->name,
                          .input = use->input,
                          .cwd = t->call.cwd,
                          .deadline = t->deadline,
-                         .output_max = e->config.tool_output_max};
-    wf_status s = wfi_tooling_begin(e, t, &call);
+                         .output_max = rt->config.tool_output_max};
+    wf_status s = wfi_toolcalls_begin(rt, t, &call);
     if (s != WF_OK) return s;
     wf_trace event = agent_event(t, WF_TRACE_TOOL);
     event.text = tool->name;
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
     t->silent_tool = t->silent_tool || tool->silent;
     t->state = WFI_TASK_TOOL;
     return WF_OK;
 }
 
 /* Begins the current tool call and, if it only reads, those after it that only read as well. */
-static wfi_pace agent_begin_tools(wfi_env *e, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
+static wfi_pace agent_begin_tools(wfi_runtime *rt, wfi_task *t, const wf_tool *tool, const wfi_block_view *use) {
     wfi_block_view next;
     bool reads = !tool->effect;
     t->silent_tool = false;
-    if (agent_begin_tool(e, t, tool, use) != WF_OK)
-        return agent_tool_answer(e, t, "tool", use->id, WF_STR("the tool could not be started"), true);
-    while (reads && wfi_tooling_room(e, t)) {
-        tool = agent_beside(e, t, t->use + t->begun, &next);
-        if (!tool || agent_begin_tool(e, t, tool, &next) != WF_OK) break; /* its turn will come */
+    if (agent_begin_tool(rt, t, tool, use) != WF_OK)
+        return agent_tool_answer(rt, t, "tool", use->id, WF_STR("the tool could not be started"), true);
+    while (reads && wfi_toolcalls_room(rt, t)) {
+        tool = agent_beside(rt, t, t->use + t->begun, &next);
+        if (!tool || agent_begin_tool(rt, t, tool, &next) != WF_OK) break; /* its turn will come */
     }
     return WFI_PACE_MORE;
 }
 
 /* Nobody knows what became of it. */
-static wfi_pace agent_interrupted(wfi_env *e, wfi_task *t, const wfi_block_view *use) {
-    const wf_tool_ops *ops = e->os->tool_ops;
+static wfi_pace agent_interrupted(wfi_runtime *rt, wfi_task *t, const wfi_block_view *use) {
+    const wf_tool_ops *ops = rt->os->tool_ops;
     wf_tool_call call = {.name = use->name, .input = use->input, .cwd = t->call.cwd, .deadline = t->deadline};
-    if (ops && ops->interrupted) ops->interrupted(e->os->tool_ctx, &call);
-    return agent_tool_answer(e, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
+    if (ops && ops->interrupted) ops->interrupted(rt->os->tool_ctx, &call);
+    return agent_tool_answer(rt, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
 }
 
-static wfi_pace agent_next_tool(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
     wfi_block_view use;
     const wf_tool *tool;
     wf_str why;
     if (t->use == 0 && agent_find_use(t, AGENT_USES_MAX, &use)) /* before any of them is done */
-        return agent_fail(e, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
+        return agent_fail(rt, t, WF_KIND_PROVIDER, "one reply asked for more tools than this runtime allows (128)");
     /* on a resume t->use also counts blocks of ours that follow the tools' results */
-    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(e, t) : agent_ended(e, t);
+    if (!agent_find_use(t, t->use, &use)) return t->use > 0 ? agent_request(rt, t) : agent_ended(rt, t);
     if (use.id.len > AGENT_ID_MAX)
-        return agent_fail(e, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
-    if (agent_is_result(t, &use)) return agent_result(e, t, &use);
+        return agent_fail(rt, t, WF_KIND_PROVIDER, "a tool call's id is longer than this runtime allows (256)");
+    if (agent_is_result(t, &use)) return agent_result(rt, t, &use);
     /* ahead of what this run allows: a tool that it no longer has may have done its work all the same */
-    if (t->row->intent_at != 0) return agent_interrupted(e, t, &use);
-    wf_status s = agent_tool_of(e, t, &use, &tool, &why);
-    if (s != WF_OK) return agent_trouble(e, t, s);
-    if (!tool) return agent_tool_answer(e, t, "tool", use.id, why, true);
-    if (!tool->effect) return agent_begin_tools(e, t, tool, &use);
-    return agent_intend(e, t, use.id, tool->name, use.input);
+    if (t->slot->intent_at != 0) return agent_interrupted(rt, t, &use);
+    wf_status s = agent_tool_of(rt, t, &use, &tool, &why);
+    if (s != WF_OK) return agent_trouble(rt, t, s);
+    if (!tool) return agent_tool_answer(rt, t, "tool", use.id, why, true);
+    if (!tool->effect) return agent_begin_tools(rt, t, tool, &use);
+    return agent_intend(rt, t, use.id, tool->name, use.input);
 }
 
 /* The first tool that runs; late: it has told nothing for longer than it may. */
-static wfi_pace agent_step_tool(wfi_env *e, wfi_task *t, bool late) {
+static wfi_pace agent_step_tool(wfi_runtime *rt, wfi_task *t, bool late) {
     wf_tool_result result;
     wfi_block_view use;
-    wf_status s = wfi_tooling_result(e, t, &result);
+    wf_status s = wfi_toolcalls_result(rt, t, &result);
     if (s == WF_AGAIN && !late) return WFI_PACE_WAIT;
-    if (t->row->effect) { /* it has no stall limit */
-        if (s != WF_OK) return agent_fail(e, t, WF_KIND_TOOL, "the effect gave no result");
-        return agent_finish(e, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
+    if (t->slot->effect) { /* it has no stall limit */
+        if (s != WF_OK) return agent_fail(rt, t, WF_KIND_TOOL, "the effect gave no result");
+        return agent_finish(rt, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
     }
     if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
     if (s == WF_AGAIN)
-        return agent_tool_answer(e, t, "tool", use.id,
+        return agent_tool_answer(rt, t, "tool", use.id,
                                  WF_STR("the tool made no progress for longer than the stall limit and was ended"),
                                  true);
-    if (!late) t->progress = e->now; /* else those beside it, which were begun with it, have had their time as well */
-    if (s != WF_OK) return agent_tool_answer(e, t, "tool", use.id, WF_STR("the tool gave no result"), true);
-    if (result.is_fatal) return agent_finish(e, t, WF_KIND_TOOL, result.text, false);
-    return agent_tool_answer(e, t, "tool", use.id, result.text, result.is_error);
+    if (!late) t->progress = rt->now; /* else those beside it, which were begun with it, have had their time as well */
+    if (s != WF_OK) return agent_tool_answer(rt, t, "tool", use.id, WF_STR("the tool gave no result"), true);
+    if (result.is_fatal) return agent_finish(rt, t, WF_KIND_TOOL, result.text, false);
+    return agent_tool_answer(rt, t, "tool", use.id, result.text, result.is_error);
 }
 
 /* ---- the machine ---- */
 
 /* The model has said nothing for longer than it may. */
-static wfi_pace agent_stalled(wfi_env *e, wfi_task *t) {
+static wfi_pace agent_stalled(wfi_runtime *rt, wfi_task *t) {
     wfi_failure failure;
-    return agent_progress(e, t, wfi_exchange_stall(e, t, &failure), &failure);
+    return agent_progress(rt, t, wfi_exchange_stall(rt, t, &failure), &failure);
 }
 
 static bool agent_may_stall(const wfi_task *t) {
     bool exchange = t->state == WFI_TASK_SEND || t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY;
-    if (t->row->limits.stall_ms == WF_NONE) return false;
+    if (t->slot->limits.stall_ms == WF_NONE) return false;
     return (t->state == WFI_TASK_TOOL && !t->silent_tool) || (exchange && !t->provider->silent);
 }
 
@@ -10763,38 +10814,39 @@ uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
     if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
-    if (agent_may_stall(t) && t->progress + t->row->limits.stall_ms < due) due = t->progress + t->row->limits.stall_ms;
+    if (agent_may_stall(t) && t->progress + t->slot->limits.stall_ms < due)
+        due = t->progress + t->slot->limits.stall_ms;
     return due;
 }
 
-wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
-    if (e->now >= t->deadline && e->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
-        return agent_fail(e, t, WF_KIND_DEADLINE,
+wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
+    if (rt->now >= t->deadline && rt->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
+        return agent_fail(rt, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
-    bool late = agent_may_stall(t) && e->now - t->progress >= t->row->limits.stall_ms;
-    if (late && t->state != WFI_TASK_TOOL) return agent_stalled(e, t);
+    bool late = agent_may_stall(t) && rt->now - t->progress >= t->slot->limits.stall_ms;
+    if (late && t->state != WFI_TASK_TOOL) return agent_stalled(rt, t);
     switch (t->state) {
     case WFI_TASK_RESERVE:
-        if (t->reserved.tokens == 0) return agent_request(e, t);
-        if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
-        return agent_send(e, t, wfi_request_begin(t));
+        if (t->reserved.tokens == 0) return agent_request(rt, t);
+        if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        return agent_send(rt, t, wfi_request_begin(t));
     case WFI_TASK_SEND:
     case WFI_TASK_HEAD:
     case WFI_TASK_BODY:
-        return agent_step_exchange(e, t);
+        return agent_step_exchange(rt, t);
     case WFI_TASK_BACKOFF:
-        return e->now >= t->wake || e->stop != WF_RUN_OPEN ? agent_request(e, t) : WFI_PACE_WAIT;
+        return rt->now >= t->wake || rt->stop != WF_RUN_OPEN ? agent_request(rt, t) : WFI_PACE_WAIT;
     case WFI_TASK_INTENT: {
         wfi_block_view use;
-        if (!wfi_log_durable(&e->log, t->durable)) return WFI_PACE_DURABLE;
-        if (t->row->effect) return agent_start_effect(e, t);
+        if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        if (t->slot->effect) return agent_start_effect(rt, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
-        return agent_begin_tools(e, t, agent_tool_named(e, use.name), &use);
+        return agent_begin_tools(rt, t, agent_tool_named(rt, use.name), &use);
     }
     case WFI_TASK_TOOL:
-        return agent_step_tool(e, t, late);
+        return agent_step_tool(rt, t, late);
     case WFI_TASK_TURN:
-        return agent_next_tool(e, t);
+        return agent_next_tool(rt, t);
     case WFI_TASK_FREE:
         break;
     }
@@ -10811,18 +10863,18 @@ wfi_pace wfi_task_step(wfi_env *e, wfi_task *t) {
  *   1. A task is on at most one of: a free list, the ring of active tasks, or asleep (woken by ready, a timer, the log).
  *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
  *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
- *   3. Rows become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
+ *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
  *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest. */
 #ifndef WFI_SCHED_H
 #define WFI_SCHED_H
 
 
-typedef struct wfi_list { /* of rows, through row.next */
+typedef struct wfi_list { /* of slots, through slot.next */
     uint32_t first, last;
 } wfi_list;
 
 typedef struct wfi_sched {
-    wfi_table table;
+    wfi_slots slots;
     wfi_task *tasks; /* `lanes` for agents, then `effects` */
     uint32_t lanes, task_count;
     uint32_t *free_tasks; /* two stacks: agents' from the bottom, effects' from `lanes` on */
@@ -10831,17 +10883,17 @@ typedef struct wfi_sched {
     uint32_t active_at, active_count;
     uint8_t *is_active;      /* by task */
     uint32_t *ready_tickets; /* room for what `ready` names */
-    wfi_queue due;           /* tasks by time */
-    wfi_queue ready;         /* rows by order */
+    wfi_heapq due;           /* tasks by time */
+    wfi_heapq ready;         /* slots by order */
     wfi_list queued_agents, queued_effects, sealing;
-    wfi_list stopped;                         /* rows that lost their task to a stop */
+    wfi_list stopped;                         /* slots that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t sync_began;                      /* when the last one did */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
-    uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
-    uint32_t agents;                          /* agent rows asked for by this process */
-    uint32_t hits_ready;                      /* READY rows that the log answered */
-    uint32_t unasked;                         /* finished rows of the log that nobody has asked for yet */
+    uint32_t waiting;                         /* slots asked for, not yet delivered or gone */
+    uint32_t agents;                          /* agent slots asked for by this process */
+    uint32_t hits_ready;                      /* READY slots that the log answered */
+    uint32_t unasked;                         /* finished slots of the log that nobody has asked for yet */
     uint64_t deliveries;                      /* made so far, in all processes */
     uint64_t clock;                           /* wall time of the last delivery */
     uint64_t started;                         /* monotonic, for the run's deadline */
@@ -10850,22 +10902,22 @@ typedef struct wfi_sched {
 } wfi_sched;
 
 WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
-/* Puts a row into the queue that is new, unfinished, or to be asked again. */
-WFI void wfi_sched_queue(wfi_sched *s, uint32_t row);
-/* The log has the answer of this row: it waits to be delivered. */
-WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
-/* Gives a row up. */
-WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
+/* Puts a slot into the queue that is new, unfinished, or to be asked again. */
+WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot);
+/* The log has the answer of this slot: it waits to be delivered. */
+WFI void wfi_sched_hit(wfi_sched *s, uint32_t slot);
+/* Gives a slot up. */
+WFI wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
-WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
-/* The row to deliver next; WFI_NO_ROW: none now. */
+WFI wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
+/* The slot to deliver next; WFI_NO_SLOT: none now. */
 WFI uint32_t wfi_sched_next(const wfi_sched *s);
 /* The same, taken out. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
-/* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
-WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);
+/* While the run stops: a slot that will never be answered, taken out. WFI_NO_SLOT: none now. */
+WFI uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s);
 /* Ends all tasks where they are. */
-WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);
+WFI void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s);
 
 #endif
 
@@ -10880,18 +10932,18 @@ WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);
 
 void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     uint32_t n = config->lanes + config->effects;
-    wfi_table_carve(&s->table, a, config->max_calls);
+    wfi_slots_carve(&s->slots, a, config->max_calls);
     s->tasks = wfi_arena_take(a, n, sizeof *s->tasks);
     s->free_tasks = wfi_arena_take(a, n, sizeof *s->free_tasks);
     s->active = wfi_arena_take(a, n, sizeof *s->active);
     s->is_active = wfi_arena_take(a, n, sizeof *s->is_active);
     s->ready_tickets = wfi_arena_take(a, n, sizeof *s->ready_tickets);
-    wfi_queue_carve(&s->due, a, n);
-    wfi_queue_carve(&s->ready, a, config->max_calls);
+    wfi_heapq_carve(&s->due, a, n);
+    wfi_heapq_carve(&s->ready, a, config->max_calls);
     s->lanes = s->free_lanes = config->lanes;
     s->free_effects = config->effects;
     s->task_count = n;
-    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_ROW;
+    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_SLOT;
     if (a->full || !a->base) return;
     for (uint32_t i = 0; i < n; i++) {
         s->tasks[i].lane = i;
@@ -10900,87 +10952,87 @@ void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     }
 }
 
-/* ---- lists of rows ---- */
+/* ---- lists of slots ---- */
 
-static void sched_append(wfi_sched *s, wfi_list *list, uint32_t row) {
-    s->table.rows[row].next = WFI_NO_ROW;
-    if (list->first == WFI_NO_ROW)
-        list->first = row;
+static void sched_append(wfi_sched *s, wfi_list *list, uint32_t slot) {
+    s->slots.slots[slot].next = WFI_NO_SLOT;
+    if (list->first == WFI_NO_SLOT)
+        list->first = slot;
     else
-        s->table.rows[list->last].next = row;
-    list->last = row;
+        s->slots.slots[list->last].next = slot;
+    list->last = slot;
 }
 
 static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
-    uint32_t row = list->first;
-    list->first = s->table.rows[row].next;
-    return row;
+    uint32_t slot = list->first;
+    list->first = s->slots.slots[slot].next;
+    return slot;
 }
 
-/* The script has come to ask for this row. */
-static void sched_claim(wfi_sched *s, wfi_row *r) {
-    s->unasked -= wfi_row_unasked(r);
+/* The script has come to ask for this slot. */
+static void sched_claim(wfi_sched *s, wfi_slot *r) {
+    s->unasked -= wfi_slot_unasked(r);
     s->waiting++;
     s->agents += !r->effect;
 }
 
-void wfi_sched_queue(wfi_sched *s, uint32_t row) {
-    wfi_row *r = &s->table.rows[row];
+void wfi_sched_queue(wfi_sched *s, uint32_t slot) {
+    wfi_slot *r = &s->slots.slots[slot];
     sched_claim(s, r);
     r->finished = false;
     r->state = WFI_CALL_QUEUED;
-    sched_append(s, r->effect ? &s->queued_effects : &s->queued_agents, row);
+    sched_append(s, r->effect ? &s->queued_effects : &s->queued_agents, slot);
 }
 
-static void sched_make_ready(wfi_sched *s, uint32_t row) {
-    wfi_row *r = &s->table.rows[row];
+static void sched_make_ready(wfi_sched *s, uint32_t slot) {
+    wfi_slot *r = &s->slots.slots[slot];
     r->state = WFI_CALL_READY;
     if (!r->delivered) r->order = SCHED_LIVE_ORDER + r->done_at;
-    wfi_queue_set(&s->ready, row, r->order);
+    wfi_heapq_set(&s->ready, slot, r->order);
     s->hits_ready += r->hit;
 }
 
-void wfi_sched_hit(wfi_sched *s, uint32_t row) {
-    wfi_row *r = &s->table.rows[row];
+void wfi_sched_hit(wfi_sched *s, uint32_t slot) {
+    wfi_slot *r = &s->slots.slots[slot];
     sched_claim(s, r);
     r->hit = true;
-    sched_make_ready(s, row);
+    sched_make_ready(s, slot);
 }
 
 uint32_t wfi_sched_next(const wfi_sched *s) {
-    uint32_t row;
-    return wfi_queue_first(&s->ready, &row, NULL) ? row : WFI_NO_ROW;
+    uint32_t slot;
+    return wfi_heapq_first(&s->ready, &slot, NULL) ? slot : WFI_NO_SLOT;
 }
 
 uint32_t wfi_sched_take(wfi_sched *s) {
-    uint32_t row = wfi_sched_next(s);
-    if (row == WFI_NO_ROW) return row;
-    wfi_row *r = &s->table.rows[row];
-    wfi_queue_remove(&s->ready, row);
+    uint32_t slot = wfi_sched_next(s);
+    if (slot == WFI_NO_SLOT) return slot;
+    wfi_slot *r = &s->slots.slots[slot];
+    wfi_heapq_remove(&s->ready, slot);
     r->state = WFI_CALL_DELIVERED;
     r->generation++;
     s->hits_ready -= r->hit;
     s->waiting--;
-    return row;
+    return slot;
 }
 
-uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s) {
+uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
     wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
-    if (e->stop == WF_RUN_OPEN) return WFI_NO_ROW;
+    if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        if (lists[i]->first == WFI_NO_ROW) {
+        if (lists[i]->first == WFI_NO_SLOT) {
             i++;
             continue;
         }
-        uint32_t row = sched_pop(s, lists[i]);
-        wfi_row *r = &s->table.rows[row];
+        uint32_t slot = sched_pop(s, lists[i]);
+        wfi_slot *r = &s->slots.slots[slot];
         if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
         r->generation++;
         s->waiting--;
-        return row;
+        return slot;
     }
-    return WFI_NO_ROW;
+    return WFI_NO_SLOT;
 }
 
 /* ---- tasks ---- */
@@ -10991,14 +11043,14 @@ static void sched_activate(wfi_sched *s, uint32_t task) {
     s->active[(s->active_at + s->active_count++) % s->task_count] = task;
 }
 
-/* A row whose task ended unfinished: the script is yet to be told. */
-static void sched_stop_row(wfi_sched *s, uint32_t row) {
-    s->table.rows[row].state = WFI_CALL_QUEUED;
-    sched_append(s, &s->stopped, row);
+/* A slot whose task ended unfinished: the script is yet to be told. */
+static void sched_stop_row(wfi_sched *s, uint32_t slot) {
+    s->slots.slots[slot].state = WFI_CALL_QUEUED;
+    sched_append(s, &s->stopped, slot);
 }
 
 static void sched_free_task(wfi_sched *s, uint32_t task) {
-    wfi_queue_remove(&s->due, task);
+    wfi_heapq_remove(&s->due, task);
     if (task < s->lanes)
         s->free_tasks[s->free_lanes++] = task;
     else
@@ -11006,7 +11058,7 @@ static void sched_free_task(wfi_sched *s, uint32_t task) {
 }
 
 /* Acts on what a step of a task said. */
-static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_pace pace) {
+static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task, wfi_pace pace) {
     const wfi_task *t = &s->tasks[task];
     switch (pace) {
     case WFI_PACE_MORE:
@@ -11015,57 +11067,57 @@ static wf_status sched_after(const wfi_env *e, wfi_sched *s, uint32_t task, wfi_
     case WFI_PACE_DURABLE:
     case WFI_PACE_BUDGET:
         s->blocked++;
-        wfi_queue_set(&s->due, task, wfi_task_due(t));
+        wfi_heapq_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_WAIT:
-        wfi_queue_set(&s->due, task, wfi_task_due(t));
+        wfi_heapq_set(&s->due, task, wfi_task_due(t));
         return WF_OK;
     case WFI_PACE_DONE:
-        sched_append(s, &s->sealing, t->row_index);
+        sched_append(s, &s->sealing, t->slot_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_STOPPED:
-        sched_stop_row(s, t->row_index);
+        sched_stop_row(s, t->slot_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_BROKEN:
         break;
     }
-    return e->log.error.code != WF_OK ? e->log.error.code : WF_E_INTERNAL;
+    return rt->log.error.code != WF_OK ? rt->log.error.code : WF_E_INTERNAL;
 }
 
-void wfi_sched_drop_all(wfi_env *e, wfi_sched *s) {
+void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].state == WFI_TASK_FREE) continue;
-        wfi_task_drop(e, &s->tasks[i]);
-        sched_stop_row(s, s->tasks[i].row_index);
+        wfi_task_drop(rt, &s->tasks[i]);
+        sched_stop_row(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
     }
 }
 
-wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row) {
-    wfi_row *r = &s->table.rows[row];
+wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
+    wfi_slot *r = &s->slots.slots[slot];
     wfi_meta_done done = {.kind = WF_KIND_CANCELLED};
     bool unfinished = !r->finished;
     if (r->state == WFI_CALL_READY) {
-        wfi_queue_remove(&s->ready, row);
+        wfi_heapq_remove(&s->ready, slot);
         s->hits_ready -= r->hit;
     }
     for (uint32_t i = 0; r->state == WFI_CALL_RUNNING && i < s->task_count; i++) {
         wfi_task *t = &s->tasks[i];
-        if (t->state == WFI_TASK_FREE || t->row != r) continue;
+        if (t->state == WFI_TASK_FREE || t->slot != r) continue;
         done.attempts = t->attempts;
         done.turns = t->turns;
-        done.ms = e->now - t->started;
+        done.ms = rt->now - t->started;
         done.usage = t->usage;
-        wfi_task_drop(e, t);
+        wfi_task_drop(rt, t);
         sched_free_task(s, i);
         break;
     }
-    /* a SEALING row stays on its list and is passed over there, as a QUEUED one is */
+    /* a SEALING slot stays on its list and is passed over there, as a QUEUED one is */
     wf_status status = WF_OK;
-    if (unfinished && e->stop == WF_RUN_OPEN)
-        status = wfi_row_finish(e, r, row, &done, WF_STR("cancelled by the script"));
+    if (unfinished && rt->stop == WF_RUN_OPEN)
+        status = wfi_slot_finish(rt, r, slot, &done, WF_STR("cancelled by the script"));
     r->state = WFI_CALL_GONE;
     r->generation++;
     s->waiting--;
@@ -11075,53 +11127,53 @@ wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row) {
 /* ---- dispatch ---- */
 
 /* An edited script: a finished call that no place has asked for, with the same content. */
-static uint32_t sched_same_content(const wfi_sched *s, const wfi_row *want) {
-    for (uint32_t i = 0; i < s->table.count; i++) {
-        const wfi_row *r = &s->table.rows[i];
-        if (wfi_row_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect &&
+static uint32_t sched_same_content(const wfi_sched *s, const wfi_slot *want) {
+    for (uint32_t i = 0; i < s->slots.count; i++) {
+        const wfi_slot *r = &s->slots.slots[i];
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect &&
             wfi_compare(r->content, want->content, sizeof r->content) == 0)
             return i;
     }
-    return WFI_NO_ROW;
+    return WFI_NO_SLOT;
 }
 
-/* Lets the row take over the answer of another place. */
-static wf_status sched_move(wfi_env *e, wfi_sched *s, uint32_t to, uint32_t from) {
-    wfi_row *r = &s->table.rows[to], *old = &s->table.rows[from];
+/* Lets the slot take over the answer of another place. */
+static wf_status sched_move(wfi_runtime *rt, wfi_sched *s, uint32_t to, uint32_t from) {
+    wfi_slot *r = &s->slots.slots[to], *old = &s->slots.slots[from];
     wfi_meta_moved meta = {.from = from + 1};
-    wf_status status = wfi_env_record(e, WFI_REC_MOVED, to + 1, &meta, wf_str_of("", 0), NULL, NULL);
+    wf_status status = wfi_runtime_record(rt, WFI_REC_MOVED, to + 1, &meta, wf_str_of("", 0), NULL, NULL);
     if (status != WF_OK) return status;
-    s->unasked -= wfi_row_unasked(old);
+    s->unasked -= wfi_slot_unasked(old);
     old->moved = true;
     r->finished = r->hit = true;
     r->kind = old->kind;
     r->done_at = old->done_at;
     sched_make_ready(s, to);
     wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
     return WF_OK;
 }
 
-static wf_status sched_start(wfi_env *e, wfi_sched *s, uint32_t row) {
-    wfi_row *r = &s->table.rows[row];
+static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
+    wfi_slot *r = &s->slots.slots[slot];
     uint32_t task = r->effect ? s->free_tasks[s->lanes + --s->free_effects] : s->free_tasks[--s->free_lanes];
-    return sched_after(e, s, task, wfi_task_start(e, &s->tasks[task], r, row));
+    return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], r, slot));
 }
 
-static wf_status sched_dispatch(wfi_env *e, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
-    while (list->first != WFI_NO_ROW && *work > 0) {
-        wfi_row *r = &s->table.rows[list->first];
+static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
+    while (list->first != WFI_NO_SLOT && *work > 0) {
+        wfi_slot *r = &s->slots.slots[list->first];
         wf_status status = WF_OK;
         if (r->state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
             sched_pop(s, list);
             continue;
         }
         bool fresh = r->turns == 0 && !r->started;
-        uint32_t from = s->by_content && fresh ? sched_same_content(s, r) : WFI_NO_ROW;
-        if (from != WFI_NO_ROW)
-            status = sched_move(e, s, sched_pop(s, list), from);
+        uint32_t from = s->by_content && fresh ? sched_same_content(s, r) : WFI_NO_SLOT;
+        if (from != WFI_NO_SLOT)
+            status = sched_move(rt, s, sched_pop(s, list), from);
         else if (*room > 0)
-            status = sched_start(e, s, sched_pop(s, list));
+            status = sched_start(rt, s, sched_pop(s, list));
         else
             break;
         if (status != WF_OK) return status;
@@ -11131,49 +11183,49 @@ static wf_status sched_dispatch(wfi_env *e, wfi_sched *s, wfi_list *list, const 
     return WF_OK;
 }
 
-static bool sched_may_send(const wfi_env *e, const wfi_sched *s) {
-    return e->stop == WF_RUN_OPEN && s->hits_ready == 0 && (s->settled || s->unasked == 0);
+static bool sched_may_send(const wfi_runtime *rt, const wfi_sched *s) {
+    return rt->stop == WF_RUN_OPEN && s->hits_ready == 0 && (s->settled || s->unasked == 0);
 }
 
 /* ---- the turn ---- */
 
-static void sched_wake(const wfi_env *e, wfi_sched *s) {
+static void sched_wake(const wfi_runtime *rt, wfi_sched *s) {
     uint32_t id;
     uint64_t at;
-    for (uint32_t p = 0; p < e->config.provider_count; p++) {
-        const wf_provider *provider = &e->config.providers[p];
+    for (uint32_t p = 0; p < rt->config.provider_count; p++) {
+        const wf_provider *provider = &rt->config.providers[p];
         uint32_t n = provider->ops->ready(provider->ctx, s->ready_tickets, s->task_count);
         for (uint32_t i = 0; i < n; i++)
             sched_activate(s, s->ready_tickets[i]);
     }
-    if (e->os->tool_ops) {
-        uint32_t n = e->os->tool_ops->ready(e->os->tool_ctx, s->ready_tickets, s->task_count);
+    if (rt->os->tool_ops) {
+        uint32_t n = rt->os->tool_ops->ready(rt->os->tool_ctx, s->ready_tickets, s->task_count);
         for (uint32_t i = 0; i < n; i++)
-            sched_activate(s, wfi_tooling_task(e, s->ready_tickets[i]));
+            sched_activate(s, wfi_toolcalls_task(rt, s->ready_tickets[i]));
     }
-    while (wfi_queue_first(&s->due, &id, &at) && at <= e->now) {
-        wfi_queue_remove(&s->due, id);
+    while (wfi_heapq_first(&s->due, &id, &at) && at <= rt->now) {
+        wfi_heapq_remove(&s->due, id);
         sched_activate(s, id);
     }
 }
 
 /* Tasks that wait for the log or for budget look again when something may have changed for them. */
-static void sched_wake_blocked(const wfi_env *e, wfi_sched *s) {
-    if (s->blocked == 0 || (s->blocked_settles == e->settles && s->blocked_synced == e->log.synced)) return;
+static void sched_wake_blocked(const wfi_runtime *rt, wfi_sched *s) {
+    if (s->blocked == 0 || (s->blocked_settles == rt->settles && s->blocked_synced == rt->log.synced)) return;
     s->blocked = 0;
-    s->blocked_synced = e->log.synced;
-    s->blocked_settles = e->settles;
+    s->blocked_synced = rt->log.synced;
+    s->blocked_settles = rt->settles;
     for (uint32_t i = 0; i < s->task_count; i++)
         if (s->tasks[i].state == WFI_TASK_RESERVE || s->tasks[i].state == WFI_TASK_INTENT) sched_activate(s, i);
 }
 
 /* A run that stops sends nothing again: what waits to do so need not wait its time. */
-static void sched_wake_backoffs(const wfi_env *e, wfi_sched *s) {
-    for (uint32_t i = 0; e->stop != WF_RUN_OPEN && i < s->task_count; i++)
+static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
+    for (uint32_t i = 0; rt->stop != WF_RUN_OPEN && i < s->task_count; i++)
         if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
 }
 
-static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
+static wf_status sched_run(wfi_runtime *rt, wfi_sched *s, uint32_t *work) {
     while (s->active_count > 0 && *work > 0) {
         uint32_t task = s->active[s->active_at];
         s->active_at = (s->active_at + 1) % s->task_count;
@@ -11181,87 +11233,88 @@ static wf_status sched_run(wfi_env *e, wfi_sched *s, uint32_t *work) {
         s->is_active[task] = 0;
         if (s->tasks[task].state == WFI_TASK_FREE) continue; /* cancelled meanwhile */
         (*work)--;
-        wf_status status = sched_after(e, s, task, wfi_task_step(e, &s->tasks[task]));
+        wf_status status = sched_after(rt, s, task, wfi_task_step(rt, &s->tasks[task]));
         if (status != WF_OK) return status;
     }
     return WF_OK;
 }
 
-static void sched_unseal(const wfi_env *e, wfi_sched *s) {
-    while (s->sealing.first != WFI_NO_ROW) {
-        wfi_row *r = &s->table.rows[s->sealing.first];
-        if (r->state == WFI_CALL_SEALING && !wfi_log_durable(&e->log, r->done_end)) return;
-        uint32_t row = sched_pop(s, &s->sealing);
-        if (r->state == WFI_CALL_SEALING) sched_make_ready(s, row);
+static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
+    while (s->sealing.first != WFI_NO_SLOT) {
+        wfi_slot *r = &s->slots.slots[s->sealing.first];
+        if (r->state == WFI_CALL_SEALING && !wfi_log_durable(&rt->log, r->done_end)) return;
+        uint32_t slot = sched_pop(s, &s->sealing);
+        if (r->state == WFI_CALL_SEALING) sched_make_ready(s, slot);
     }
 }
 
-static uint32_t sched_wait(const wfi_env *e, const wfi_sched *s) {
+static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
-    bool stopped = e->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_ROW || s->queued_agents.first != WFI_NO_ROW ||
-                                              s->queued_effects.first != WFI_NO_ROW);
-    bool room = (s->queued_agents.first != WFI_NO_ROW && s->free_lanes > 0) ||
-                (s->queued_effects.first != WFI_NO_ROW && s->free_effects > 0);
-    if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(e, s))) return 0;
-    if (wfi_queue_first(&s->due, &id, &at)) due = at;
-    for (uint32_t p = 0; p < e->config.provider_count; p++) {
-        at = e->config.providers[p].ops->due(e->config.providers[p].ctx);
+    bool stopped =
+        rt->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
+                                    s->queued_effects.first != WFI_NO_SLOT);
+    bool room = (s->queued_agents.first != WFI_NO_SLOT && s->free_lanes > 0) ||
+                (s->queued_effects.first != WFI_NO_SLOT && s->free_effects > 0);
+    if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(rt, s))) return 0;
+    if (wfi_heapq_first(&s->due, &id, &at)) due = at;
+    for (uint32_t p = 0; p < rt->config.provider_count; p++) {
+        at = rt->config.providers[p].ops->due(rt->config.providers[p].ctx);
         if (at < due) due = at;
     }
-    if (e->os->tool_ops && (at = e->os->tool_ops->due(e->os->tool_ctx)) < due) due = at;
-    if (e->config.run_ms > 0 && e->stop == WF_RUN_OPEN && s->started + e->config.run_ms < due)
-        due = s->started + e->config.run_ms;
+    if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
+    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && s->started + rt->config.run_ms < due)
+        due = s->started + rt->config.run_ms;
     if (due == UINT64_MAX) return UINT32_MAX;
-    if (due <= e->now) return 0;
-    return due - e->now < UINT32_MAX ? (uint32_t)(due - e->now) : UINT32_MAX - 1;
+    if (due <= rt->now) return 0;
+    return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
 }
 
 /* Whether a sync that is asked for waits, for other lanes to put something of theirs into it: no more than one begins in a
  * millisecond, unless nobody is left who could bring something. */
-static bool sched_gathers(const wfi_env *e, wfi_sched *s) {
-    bool asked = e->log.wanted > e->log.synced && !e->log.syncing;
-    if (asked && e->exchanges > 0 && s->sync_began == e->now && e->config.sync != WF_SYNC_ALWAYS) return true;
-    if (asked) s->sync_began = e->now;
+static bool sched_gathers(const wfi_runtime *rt, wfi_sched *s) {
+    bool asked = rt->log.wanted > rt->log.synced && !rt->log.syncing;
+    if (asked && rt->exchanges > 0 && s->sync_began == rt->now && rt->config.sync != WF_SYNC_ALWAYS) return true;
+    if (asked) s->sync_began = rt->now;
     return false;
 }
 
 /* There is nothing to do for a while: leaves a log that a killed process would want to find. */
-static wf_status sched_rest(wfi_env *e, const wfi_sched *s) {
-    wf_status status = s->sealing.first == WFI_NO_ROW ? wfi_budget_rest(e) : WF_OK;
-    return status == WF_OK ? wfi_log_flush(&e->log) : status;
+static wf_status sched_rest(wfi_runtime *rt, const wfi_sched *s) {
+    wf_status status = s->sealing.first == WFI_NO_SLOT ? wfi_budget_rest(rt) : WF_OK;
+    return status == WF_OK ? wfi_log_flush(&rt->log) : status;
 }
 
-wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
+wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
     uint32_t work = max_work ? max_work : 1;
     wf_status status = WF_OK;
-    e->now = e->os->now_ms(e->os->ctx);
+    rt->now = rt->os->now_ms(rt->os->ctx);
     *wait_ms = 0;
-    if (e->config.run_ms > 0 && e->now - s->started >= e->config.run_ms)
-        wfi_env_stop(e, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
-    if (e->stop == WF_RUN_CANCELLED || e->stop == WF_RUN_DEADLINE) wfi_sched_drop_all(e, s);
-    sched_wake(e, s);
-    if (sched_may_send(e, s)) status = sched_dispatch(e, s, &s->queued_effects, &s->free_effects, &work);
-    if (status == WF_OK && sched_may_send(e, s))
-        status = sched_dispatch(e, s, &s->queued_agents, &s->free_lanes, &work);
-    if (status == WF_OK) status = sched_run(e, s, &work);
+    if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
+        wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
+    if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) wfi_sched_drop_all(rt, s);
+    sched_wake(rt, s);
+    if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
+    if (status == WF_OK && sched_may_send(rt, s))
+        status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);
+    if (status == WF_OK) status = sched_run(rt, s, &work);
     if (status != WF_OK) return status;
-    sched_wake_backoffs(e, s);
-    bool gathers = sched_gathers(e, s);
-    status = gathers ? WF_OK : wfi_log_pump(&e->log);
+    sched_wake_backoffs(rt, s);
+    bool gathers = sched_gathers(rt, s);
+    status = gathers ? WF_OK : wfi_log_pump(&rt->log);
     if (status < 0) return status;
-    sched_unseal(e, s);
-    sched_wake_blocked(e, s);
-    *wait_ms = sched_wait(e, s);
+    sched_unseal(rt, s);
+    sched_wake_blocked(rt, s);
+    *wait_ms = sched_wait(rt, s);
     if (gathers && *wait_ms > 1) *wait_ms = 1;
-    return *wait_ms > 0 ? sched_rest(e, s) : WF_OK;
+    return *wait_ms > 0 ? sched_rest(rt, s) : WF_OK;
 }
 
 /* ==== end src/core/run/sched.c ==== */
 
 /* ==== begin src/core/run/replay.h ==== */
 
-/* replay: from the log back to the table. What the rows, the totals and the order of deliveries were when the log's writer was
+/* replay: from the log back to the table. What the slots, the totals and the order of deliveries were when the log's writer was
  * last alive; and which of a resumed run's calls the log answers. */
 #ifndef WFI_REPLAY_H
 #define WFI_REPLAY_H
@@ -11279,7 +11332,7 @@ typedef struct wfi_run {
 } wfi_run;
 
 /* Reads the whole log. WF_END: it is empty. */
-WFI wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run);
+WFI wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run);
 
 /* The identity of a call: SHA-256 over length-prefixed parts. */
 WFI void wfi_replay_identity(const wf_str *parts, size_t count, uint8_t out[32]);
@@ -11291,8 +11344,8 @@ typedef enum wfi_recall {
     WFI_RECALL_ANSWER, /* it has the answer */
     WFI_RECALL_OPEN,   /* it has the call, unfinished or to be asked again: go on with its conversation */
 } wfi_recall;
-WFI wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                                 uint32_t *row, const char **why);
+WFI wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                                 uint32_t *slot, const char **why);
 
 #endif
 
@@ -11337,17 +11390,17 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     uint8_t content[16] = {0};
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
-    if (rec->call != s->table.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
-    uint32_t row = wfi_table_add(&s->table, wfi_replay_place(meta->path), content, meta->effect.len > 0);
-    if (row == WFI_NO_ROW) return WF_E_LIMIT;
-    s->table.rows[row].call_at = rec->offset;
-    if (meta->replaces > row) return WF_E_CORRUPT;
-    if (meta->replaces > 0) s->table.rows[meta->replaces - 1].replaced = true;
+    if (rec->call != s->slots.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
+    uint32_t slot = wfi_slots_add(&s->slots, wfi_replay_place(meta->path), content, meta->effect.len > 0);
+    if (slot == WFI_NO_SLOT) return WF_E_LIMIT;
+    s->slots.slots[slot].call_at = rec->offset;
+    if (meta->replaces > slot) return WF_E_CORRUPT;
+    if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
 }
 
-static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
-    wfi_usage_add(&e->spent, &meta->usage);
+static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
+    wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -11355,9 +11408,9 @@ static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wf
     r->turns++;
 }
 
-static wf_status replay_moved(wfi_sched *s, wfi_row *r, const wfi_meta_moved *meta) {
-    if (meta->from == 0 || meta->from > s->table.count) return WF_E_CORRUPT;
-    wfi_row *old = &s->table.rows[meta->from - 1];
+static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *meta) {
+    if (meta->from == 0 || meta->from > s->slots.count) return WF_E_CORRUPT;
+    wfi_slot *old = &s->slots.slots[meta->from - 1];
     old->moved = true;
     r->finished = true;
     r->delivered = false;
@@ -11367,10 +11420,10 @@ static wf_status replay_moved(wfi_sched *s, wfi_row *r, const wfi_meta_moved *me
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta *meta) {
     switch (rec->type) {
     case WFI_REC_TURN:
-        replay_turn(e, r, rec, &meta->turn);
+        replay_turn(rt, r, rec, &meta->turn);
         return WF_OK;
     case WFI_REC_BLOCK:
         r->last_item = rec->offset;
@@ -11398,7 +11451,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
     }
 }
 
-static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, const wfi_log_rec *rec,
+                               const wfi_meta *meta) {
     run->end = 0;
     run->outcome = WF_RUN_OPEN;
     switch (rec->type) {
@@ -11418,7 +11472,7 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
         run->notes += !meta->note.error;
         return WF_OK;
     case WFI_REC_RESERVE:
-        e->ceiling = meta->reserve.ceiling;
+        rt->ceiling = meta->reserve.ceiling;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
@@ -11428,47 +11482,47 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     default:
         break;
     }
-    if (rec->call == 0 || rec->call > s->table.count) return WF_E_CORRUPT;
-    return replay_row(e, s, &s->table.rows[rec->call - 1], rec, meta);
+    if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
+    return replay_row(rt, s, &s->slots.slots[rec->call - 1], rec, meta);
 }
 
-static wf_status replay_fail(wfi_env *e, wf_status code, uint64_t offset) {
-    e->log.error.code = code;
-    e->log.error.offset = offset;
-    e->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
-                                           : "a record of the log contradicts those before it";
+static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
+    rt->log.error.code = code;
+    rt->log.error.offset = offset;
+    rt->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
+                                            : "a record of the log contradicts those before it";
     return code;
 }
 
 /* What may have been used up beyond the replies that are there: budget.h, invariant 4. */
-static void replay_lost(wfi_env *e) {
-    wfi_cost spent = wfi_cost_of(&e->spent);
-    if (e->ceiling.tokens > spent.tokens) e->lost.tokens = e->ceiling.tokens - spent.tokens;
-    if (e->ceiling.nano_usd > spent.nano_usd) e->lost.nano_usd = e->ceiling.nano_usd - spent.nano_usd;
+static void replay_lost(wfi_runtime *rt) {
+    wfi_cost spent = wfi_cost_of(&rt->spent);
+    if (rt->ceiling.tokens > spent.tokens) rt->lost.tokens = rt->ceiling.tokens - spent.tokens;
+    if (rt->ceiling.nano_usd > spent.nano_usd) rt->lost.nano_usd = rt->ceiling.nano_usd - spent.nano_usd;
 }
 
-wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
+wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
     wfi_log_rec rec;
-    wf_status status = wfi_log_load(&e->log);
+    wf_status status = wfi_log_load(&rt->log);
     uint64_t at = WFI_LOG_FIRST;
-    while (status == WF_OK && (status = wfi_log_scan(&e->log, at, &rec)) == WF_OK) {
+    while (status == WF_OK && (status = wfi_log_scan(&rt->log, at, &rec)) == WF_OK) {
         char json[WFI_LOG_META_MAX];
         wfi_meta meta;
         wfi_copy(json, rec.meta.ptr, rec.meta.len);
         if (rec.type != WFI_REC_TEXT && wfi_meta_get(rec.type, json, rec.meta.len, &meta) != WF_OK)
-            return replay_fail(e, WF_E_CORRUPT, at);
-        status = replay_record(e, s, run, &rec, &meta);
-        if (status != WF_OK) return replay_fail(e, status, at);
+            return replay_fail(rt, WF_E_CORRUPT, at);
+        status = replay_record(rt, s, run, &rec, &meta);
+        if (status != WF_OK) return replay_fail(rt, status, at);
         at = rec.next;
     }
-    if (status != WF_END || e->log.file_size == 0) return status;
-    if (run->header == 0) return replay_fail(e, WF_E_CORRUPT, WFI_LOG_FIRST);
+    if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
-    for (uint32_t i = 0; i < s->table.count; i++) {
-        wfi_row *r = &s->table.rows[i];
-        s->unasked += wfi_row_unasked(r);
+    for (uint32_t i = 0; i < s->slots.count; i++) {
+        wfi_slot *r = &s->slots.slots[i];
+        s->unasked += wfi_slot_unasked(r);
     }
-    replay_lost(e);
+    replay_lost(rt);
     return WF_OK;
 }
 
@@ -11489,36 +11543,36 @@ bool wf_kind_is_kept(wf_kind kind) {
     }
 }
 
-static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return !e->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
+    return !rt->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
 }
 
-static int replay_rank(const wfi_env *e, const wfi_row *r) {
+static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
     if (!r->finished) return 2;
-    return replay_answers(e, r) ? 3 : 1;
+    return replay_answers(rt, r) ? 3 : 1;
 }
 
-wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                             uint32_t *row, const char **why) {
-    const wfi_table *t = &s->table;
-    uint32_t best = WFI_NO_ROW;
+wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                             uint32_t *slot, const char **why) {
+    const wfi_slots *t = &s->slots;
+    uint32_t best = WFI_NO_SLOT;
     *why = "";
-    for (uint32_t i = wfi_table_first(t, place); i != WFI_NO_ROW; i = wfi_table_next(t, i)) {
-        const wfi_row *r = &t->rows[i];
+    for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
+        const wfi_slot *r = &t->slots[i];
         if (r->state != WFI_CALL_LOGGED || r->replaced) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;
         }
-        /* rows come newest first; of equals the oldest is taken, as it was asked for first */
-        if (best == WFI_NO_ROW || replay_rank(e, r) >= replay_rank(e, &t->rows[best])) best = i;
+        /* slots come newest first; of equals the oldest is taken, as it was asked for first */
+        if (best == WFI_NO_SLOT || replay_rank(rt, r) >= replay_rank(rt, &t->slots[best])) best = i;
     }
-    *row = best;
-    if (best == WFI_NO_ROW) return WFI_RECALL_NONE;
-    const wfi_row *r = &t->rows[best];
+    *slot = best;
+    if (best == WFI_NO_SLOT) return WFI_RECALL_NONE;
+    const wfi_slot *r = &t->slots[best];
     if (!r->finished) return WFI_RECALL_OPEN;
-    if (replay_answers(e, r)) return WFI_RECALL_ANSWER;
+    if (replay_answers(rt, r)) return WFI_RECALL_ANSWER;
     *why = wf_kind_name((wf_kind)r->kind);
     switch ((wf_kind)r->kind) {
     case WF_KIND_DEADLINE:
@@ -11536,35 +11590,37 @@ wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t plac
 
 /* ==== end src/core/run/replay.c ==== */
 
-/* ==== begin src/core/run/workflow.c ==== */
+/* ==== begin src/core/run/workflow.h ==== */
 
-/* workflow: the public functions of a wf, over replay, sched and log. It holds what belongs to the whole run: the header, the
- * notes, the delivery in the caller's hands, the end. */
+/* workflow: the struct wf, all that a run owns, and what the files of its public functions share: workflow.c (memory,
+ * life, the pump), run.c (the run as a whole), calls.c (agents and effects, deliveries), inspect.c (looking at a run). */
+#ifndef WFI_WORKFLOW_H
+#define WFI_WORKFLOW_H
 
-#define WORKFLOW_CAP       "the run's agent cap is reached; resume with a higher --agents or fan out less"
-#define WORKFLOW_PATH_MAX  512u
-#define WORKFLOW_LABEL_MAX 160u
 
-typedef enum workflow_stage {
-    STAGE_NEW,    /* initialised */
-    STAGE_LOADED, /* the log was read */
-    STAGE_HEADER, /* its header, or the recovered prefix, becomes durable */
-    STAGE_RUNNING,
-    STAGE_ENDING, /* the end becomes durable */
-    STAGE_ENDED
-} workflow_stage;
+#define WFI_WORKFLOW_CAP "the run's agent cap is reached; resume with a higher --agents or fan out less"
+#define WFI_LABEL_MAX    160u /* bytes kept of a label, a phase, a name */
+
+typedef enum wfi_stage {
+    WFI_STAGE_NEW,    /* initialised */
+    WFI_STAGE_LOADED, /* the log was read */
+    WFI_STAGE_HEADER, /* its header, or the recovered prefix, becomes durable */
+    WFI_STAGE_RUNNING,
+    WFI_STAGE_ENDING, /* the end becomes durable */
+    WFI_STAGE_ENDED
+} wfi_stage;
 
 struct wf {
-    wfi_env env;
+    wfi_runtime rt;
     wfi_sched sched;
     wfi_run run;
-    workflow_stage stage;
+    wfi_stage stage;
     wf_memory memory;
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script, but for errors */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
-    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no row */
+    uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
     bool capped;          /* some of them by the cap: the run went on without them, and is not well */
     bool replacing;       /* the run goes on with another script or args */
     wf_usage delivered;   /* usage of delivered results */
@@ -11584,42 +11640,54 @@ struct wf {
     char no_tool[160];     /* which tool there is not */
 };
 
-static wf_status workflow_fail(wf *w, wf_status code, const char *text) {
+/* Notes the error for wf_last_error; returns its code. text lives as long as the wf. */
+WFI wf_status wfi_workflow_fail(wf *w, wf_status code, const char *text);
+/* The same for a status of a part below: if it is the log's, so are its words. */
+WFI wf_status wfi_workflow_below(wf *w, wf_status code);
+
+static inline uint32_t wfi_workflow_default(uint32_t value, uint32_t standard) {
+    return value == 0 ? standard : value;
+}
+
+#endif
+
+/* ==== end src/core/run/workflow.h ==== */
+
+/* ==== begin src/core/run/workflow.c ==== */
+
+/* workflow: see workflow.h. Here: a wf's configuration, memory, life, and its pump. */
+
+WFI wf_status wfi_workflow_fail(wf *w, wf_status code, const char *text) {
     w->error = (wf_error){code, text, WF_NO_OFFSET};
     return code;
 }
 
-/* A status of a part below: if it is the log's, so are its words. */
-static wf_status workflow_below(wf *w, wf_status code) {
+WFI wf_status wfi_workflow_below(wf *w, wf_status code) {
     if (code >= 0) return code;
-    if (w->env.log.error.code == code)
-        w->error = w->env.log.error;
+    if (w->rt.log.error.code == code)
+        w->error = w->rt.log.error;
     else
-        workflow_fail(w, code, wf_status_text(code));
+        wfi_workflow_fail(w, code, wf_status_text(code));
     return code;
 }
 
 /* ---- configuration and memory ---- */
 
-static uint32_t workflow_default(uint32_t value, uint32_t standard) {
-    return value == 0 ? standard : value;
-}
-
 static void workflow_defaults(wf_config *c) {
-    c->lanes = workflow_default(c->lanes, 16);
-    c->max_agents = workflow_default(c->max_agents, 1000);
-    c->max_calls = workflow_default(c->max_calls, c->max_agents < 1u << 24 ? c->max_agents * 16 : UINT32_MAX);
-    c->effects = workflow_default(c->effects, 8);
-    c->extra_tools = c->extra_tools == WF_NONE ? WF_NONE : workflow_default(c->extra_tools, c->lanes);
-    c->max_turns = workflow_default(c->max_turns, 50);
-    c->max_tokens = workflow_default(c->max_tokens, 16000);
-    c->retries = workflow_default(c->retries, 5);
-    c->agent_ms = workflow_default(c->agent_ms, 30 * 60 * 1000);
-    c->stall_ms = workflow_default(c->stall_ms, 180000);
-    c->tool_output_max = workflow_default(c->tool_output_max, 32768);
-    c->schema_tries = workflow_default(c->schema_tries, 5);
-    c->reply_max = workflow_default(c->reply_max, 4u << 20);
-    c->log_buffer = workflow_default(c->log_buffer, 64u << 10);
+    c->lanes = wfi_workflow_default(c->lanes, 16);
+    c->max_agents = wfi_workflow_default(c->max_agents, 1000);
+    c->max_calls = wfi_workflow_default(c->max_calls, c->max_agents < 1u << 24 ? c->max_agents * 16 : UINT32_MAX);
+    c->effects = wfi_workflow_default(c->effects, 8);
+    c->extra_tools = c->extra_tools == WF_NONE ? WF_NONE : wfi_workflow_default(c->extra_tools, c->lanes);
+    c->max_turns = wfi_workflow_default(c->max_turns, 50);
+    c->max_tokens = wfi_workflow_default(c->max_tokens, 16000);
+    c->retries = wfi_workflow_default(c->retries, 5);
+    c->agent_ms = wfi_workflow_default(c->agent_ms, 30 * 60 * 1000);
+    c->stall_ms = wfi_workflow_default(c->stall_ms, 180000);
+    c->tool_output_max = wfi_workflow_default(c->tool_output_max, 32768);
+    c->schema_tries = wfi_workflow_default(c->schema_tries, 5);
+    c->reply_max = wfi_workflow_default(c->reply_max, 4u << 20);
+    c->log_buffer = wfi_workflow_default(c->log_buffer, 64u << 10);
 }
 
 #define WORKFLOW_HEAP_MIN 4096u
@@ -11649,15 +11717,15 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wf *to = w ? w : &scratch;
     if (!w) wfi_zero(&scratch, sizeof scratch);
     wfi_sched_carve(&to->sched, a, c);
-    wfi_spares_carve(&to->env.spares, a, c);
-    to->env.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
-    to->env.texts = wfi_arena_take(a, texts, sizeof *to->env.texts);
-    to->env.text_mask = texts - 1;
+    wfi_spares_carve(&to->rt.spares, a, c);
+    to->rt.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    to->rt.texts = wfi_arena_take(a, texts, sizeof *to->rt.texts);
+    to->rt.text_mask = texts - 1;
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
-    wfi_log_init(&w->env.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
-    wfi_log_keep(&w->env.log, kept, c->log_buffer / 4);
+    wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
+    wfi_log_keep(&w->rt.log, kept, c->log_buffer / 4);
     return w;
 }
 
@@ -11699,29 +11767,29 @@ wf_status wf_init(wf **out, void *memory, size_t size, const wf_config *config, 
     size_t heap = c.heap ? c.heap : wfi_arena_left(&a);
     WFI_ASSERT(!a.full);
     if (c.shared)
-        wfi_heap_share(&w->env.heap, &c.shared->heap, c.heap ? c.heap : SIZE_MAX);
+        wfi_heap_share(&w->rt.heap, &c.shared->heap, c.heap ? c.heap : SIZE_MAX);
     else
-        (void)wfi_heap_init(&w->env.heap, wfi_arena_take_raw(&a, 1, heap), heap);
-    w->env.config = c;
-    w->env.os = c.platform;
-    w->env.rng = seed | 1;
+        (void)wfi_heap_init(&w->rt.heap, wfi_arena_take_raw(&a, 1, heap), heap);
+    w->rt.config = c;
+    w->rt.os = c.platform;
+    w->rt.rng = seed | 1;
     *out = w;
     return WF_OK;
 }
 
 const wf_config *wf_settings(const wf *w) {
-    return &w->env.config;
+    return &w->rt.config;
 }
 
 void wf_close(wf *w) {
-    wfi_sched_drop_all(&w->env, &w->sched);
-    if (w->stage == STAGE_RUNNING) (void)wfi_log_flush(&w->env.log); /* if it cannot be: a sync would have said so */
-    wfi_heap_free(&w->env.heap, w->old_header);
-    wfi_heap_free(&w->env.heap, w->header);
-    wfi_heap_free(&w->env.heap, w->value);
-    wfi_heap_free(&w->env.heap, w->info);
+    wfi_sched_drop_all(&w->rt, &w->sched);
+    if (w->stage == WFI_STAGE_RUNNING) (void)wfi_log_flush(&w->rt.log); /* if it cannot be: a sync would have said so */
+    wfi_heap_free(&w->rt.heap, w->old_header);
+    wfi_heap_free(&w->rt.heap, w->header);
+    wfi_heap_free(&w->rt.heap, w->value);
+    wfi_heap_free(&w->rt.heap, w->info);
     w->old_header = w->header = w->value = w->info = NULL;
-    w->stage = STAGE_ENDED;
+    w->stage = WFI_STAGE_ENDED;
 }
 
 void wf_last_error(const wf *w, wf_error *out) {
@@ -11730,36 +11798,59 @@ void wf_last_error(const wf *w, wf_error *out) {
 
 void wf_memory_stats(const wf *w, wf_memory *out) {
     *out = w->memory;
-    out->heap = wfi_heap_use(&w->env.heap);
+    out->heap = wfi_heap_use(&w->rt.heap);
 }
 
-/* ---- the run ---- */
+/* ---- the pump ---- */
+
+wf_status wf_step(wf *w, uint32_t max_work, uint32_t *wait_ms) {
+    wf_status s;
+    *wait_ms = 0;
+    if (w->stage == WFI_STAGE_RUNNING)
+        return wfi_workflow_below(w, wfi_sched_step(&w->rt, &w->sched, max_work, wait_ms));
+    if (w->stage == WFI_STAGE_ENDED) return WF_END;
+    if (w->stage != WFI_STAGE_ENDING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    s = wfi_log_pump(&w->rt.log);
+    if (s == WF_AGAIN) {
+        *wait_ms = UINT32_MAX;
+        return WF_OK;
+    }
+    if (s != WF_OK) return wfi_workflow_below(w, s);
+    w->stage = WFI_STAGE_ENDED;
+    return WF_END;
+}
+
+/* ==== end src/core/run/workflow.c ==== */
+
+/* ==== begin src/core/run/run.c ==== */
+
+/* run: the run as a whole: its header in the log, opening and resuming, what became of it so far, notes, its end. */
 
 wf_status wf_run_load(wf *w) {
-    if (w->stage != STAGE_NEW) return workflow_fail(w, WF_E_CONFIG, "the log was loaded already");
-    wf_status s = wfi_replay_load(&w->env, &w->sched, &w->run);
-    if (s != WF_OK) return workflow_below(w, s);
-    w->stage = STAGE_LOADED;
+    if (w->stage != WFI_STAGE_NEW) return wfi_workflow_fail(w, WF_E_CONFIG, "the log was loaded already");
+    wf_status s = wfi_replay_load(&w->rt, &w->sched, &w->run);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
+    w->stage = WFI_STAGE_LOADED;
     return WF_OK;
 }
 
 /* Loads the header in force once, for as long as the wf lives. */
-static wf_status workflow_header(wf *w) {
+static wf_status run_header(wf *w) {
     wfi_log_rec rec;
     if (w->header) return WF_OK;
-    wf_status s = wfi_env_meta(&w->env, w->run.header, &rec, w->header_json, &w->header_meta);
+    wf_status s = wfi_runtime_meta(&w->rt, w->run.header, &rec, w->header_json, &w->header_meta);
     if (s != WF_OK) return s;
     const wfi_meta_run *m = &w->header_meta;
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
         return WF_E_CORRUPT;
-    return wfi_env_payload(&w->env, &rec, 1, &w->header);
+    return wfi_runtime_payload(&w->rt, &rec, 1, &w->header);
 }
 
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
-    if (w->run.header == 0) return workflow_fail(w, WF_E_NOT_FOUND, "there is no run yet");
-    wf_status s = workflow_header(w);
-    if (s != WF_OK) return workflow_below(w, s);
+    if (w->run.header == 0) return wfi_workflow_fail(w, WF_E_NOT_FOUND, "there is no run yet");
+    wf_status s = run_header(w);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
     const wfi_meta_run *m = &w->header_meta;
     out->name = m->name;
     out->script = wf_str_of(w->header, (size_t)m->script);
@@ -11770,7 +11861,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
 }
 
 /* Writes the run or resume record. */
-static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bool whole) {
+static wf_status run_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bool whole) {
     char hex[64], buf[WFI_LOG_META_MAX];
     uint8_t hash[32];
     uint64_t at;
@@ -11782,16 +11873,16 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     wfi_sha256_add(&sha, parts[0].ptr, parts[0].len);
     wfi_sha256_end(&sha, hash);
     wfi_hex(hash, sizeof hash, hex);
-    wfi_meta_run meta = {.wall = w->env.os->wall_ms(w->env.os->ctx),
+    wfi_meta_run meta = {.wall = w->rt.os->wall_ms(w->rt.os->ctx),
                          .script = parts[0].len,
                          .args = parts[1].len,
                          .settings = parts[2].len};
     if (whole) {
-        meta.name = wfi_utf8_clip(spec->name, WORKFLOW_LABEL_MAX);
+        meta.name = wfi_utf8_clip(spec->name, WFI_LABEL_MAX);
         meta.sha256 = wf_str_of(hex, sizeof hex);
     }
     wf_status s = wfi_meta_put(type, &meta, buf, &meta_text);
-    if (s == WF_OK) s = wfi_log_append(&w->env.log, type, 0, meta_text, parts, 3, &at, NULL);
+    if (s == WF_OK) s = wfi_log_append(&w->rt.log, type, 0, meta_text, parts, 3, &at, NULL);
     if (s != WF_OK) return s;
     if (whole) {
         w->run.header = at;
@@ -11802,7 +11893,7 @@ static wf_status workflow_put_header(wf *w, wfi_rec type, const wf_run_spec *spe
     return WF_OK;
 }
 
-static wf_status workflow_differs(wf *w, const wf_run_spec *spec, bool *out) {
+static wf_status run_differs(wf *w, const wf_run_spec *spec, bool *out) {
     wf_run_spec old;
     *out = false;
     if (!spec) return WF_OK;
@@ -11811,47 +11902,47 @@ static wf_status workflow_differs(wf *w, const wf_run_spec *spec, bool *out) {
     return s;
 }
 
-static wf_status workflow_open_new(wf *w, const wf_run_spec *spec) {
+static wf_status run_open_new(wf *w, const wf_run_spec *spec) {
     uint32_t salt;
-    if (!spec) return workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
-    if (w->env.os->random(w->env.os->ctx, &salt, sizeof salt) != WF_OK)
-        return workflow_fail(w, WF_E_IO, "the platform has no random bytes");
-    wf_status s = wfi_log_create(&w->env.log, salt);
-    if (s == WF_OK) s = workflow_put_header(w, WFI_REC_RUN, spec, true);
-    return workflow_below(w, s);
+    if (!spec) return wfi_workflow_fail(w, WF_E_NOT_FOUND, "the log is empty: there is no run to go on with");
+    if (w->rt.os->random(w->rt.os->ctx, &salt, sizeof salt) != WF_OK)
+        return wfi_workflow_fail(w, WF_E_IO, "the platform has no random bytes");
+    wf_status s = wfi_log_create(&w->rt.log, salt);
+    if (s == WF_OK) s = run_put_header(w, WFI_REC_RUN, spec, true);
+    return wfi_workflow_below(w, s);
 }
 
-static wf_status workflow_open_again(wf *w, const wf_run_spec *spec) {
-    wf_status s = workflow_differs(w, spec, &w->replacing);
-    if (s == WF_OK) s = wfi_log_resume(&w->env.log, w->run.valid);
+static wf_status run_open_again(wf *w, const wf_run_spec *spec) {
+    wf_status s = run_differs(w, spec, &w->replacing);
+    if (s == WF_OK) s = wfi_log_resume(&w->rt.log, w->run.valid);
     /* a run whose script was replaced once may have answers left over that no place of the new one has taken yet */
     w->sched.by_content = w->replacing || w->run.header != WFI_LOG_FIRST;
     w->run.outcome = WF_RUN_OPEN;
-    return workflow_below(w, s);
+    return wfi_workflow_below(w, s);
 }
 
-static wf_status workflow_open(wf *w, const wf_run_spec *spec) {
+static wf_status run_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    if (w->stage > STAGE_LOADED) return workflow_fail(w, WF_E_CONFIG, "the run is open already");
-    if (w->stage == STAGE_NEW) s = wf_run_load(w);
+    if (w->stage > WFI_STAGE_LOADED) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is open already");
+    if (w->stage == WFI_STAGE_NEW) s = wf_run_load(w);
     if (s < 0) return s;
-    s = s == WF_END ? workflow_open_new(w, spec) : workflow_open_again(w, spec);
+    s = s == WF_END ? run_open_new(w, spec) : run_open_again(w, spec);
     if (s != WF_OK) return s;
-    wfi_log_want(&w->env.log);
-    w->stage = STAGE_HEADER;
-    w->sched.started = w->env.os->now_ms(w->env.os->ctx);
+    wfi_log_want(&w->rt.log);
+    w->stage = WFI_STAGE_HEADER;
+    w->sched.started = w->rt.os->now_ms(w->rt.os->ctx);
     w->sched.clock = w->run.started;
     return WF_OK;
 }
 
 wf_status wf_run_open(wf *w, const wf_run_spec *spec) {
     wf_status s = WF_OK;
-    if (w->stage != STAGE_HEADER && (s = workflow_open(w, spec)) != WF_OK) return s;
-    s = wfi_log_pump(&w->env.log);
+    if (w->stage != WFI_STAGE_HEADER && (s = run_open(w, spec)) != WF_OK) return s;
+    s = wfi_log_pump(&w->rt.log);
     /* only now is the recovered prefix known durable, and may records say so */
-    if (s == WF_OK && w->run.valid > 0) s = workflow_put_header(w, WFI_REC_RESUME, spec, w->replacing);
-    if (s != WF_OK) return workflow_below(w, s);
-    w->stage = STAGE_RUNNING;
+    if (s == WF_OK && w->run.valid > 0) s = run_put_header(w, WFI_REC_RESUME, spec, w->replacing);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
+    w->stage = WFI_STAGE_RUNNING;
     return WF_OK;
 }
 
@@ -11862,11 +11953,11 @@ const char *wf_outcome_name(wf_outcome outcome) {
 }
 
 /* Of a log that is only looked at, what it holds; of a run, what the script has asked for. */
-static void workflow_census(const wf *w, wf_run_status *out) {
-    const wfi_table *t = &w->sched.table;
-    bool looking = w->stage <= STAGE_LOADED;
+static void run_census(const wf *w, wf_run_status *out) {
+    const wfi_slots *t = &w->sched.slots;
+    bool looking = w->stage <= WFI_STAGE_LOADED;
     for (uint32_t i = 0; i < t->count; i++) {
-        const wfi_row *r = &t->rows[i];
+        const wfi_slot *r = &t->slots[i];
         if (r->effect || (looking ? r->replaced || r->moved : r->state == WFI_CALL_LOGGED)) continue;
         out->agents++;
         out->running += r->state == WFI_CALL_RUNNING;
@@ -11888,59 +11979,59 @@ static void workflow_census(const wf *w, wf_run_status *out) {
 
 void wf_run_status_get(const wf *w, wf_run_status *out) {
     wfi_zero(out, sizeof *out);
-    out->outcome = w->env.stop != WF_RUN_OPEN ? w->env.stop : w->run.outcome;
-    workflow_census(w, out);
+    out->outcome = w->rt.stop != WF_RUN_OPEN ? w->rt.stop : w->run.outcome;
+    run_census(w, out);
     out->census.not_run += w->turned_away;
     out->census.dropped = w->run.census.dropped;
     out->census.script_errors = w->run.census.script_errors;
     uint32_t rejected = w->rejected < out->census.done ? w->rejected : out->census.done;
     out->census.done -= rejected;
     out->census.failed += rejected;
-    if (w->run.end != 0 && w->stage <= STAGE_LOADED) {
+    if (w->run.end != 0 && w->stage <= WFI_STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
         out->census =
             (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run, m->script_errors};
     }
-    out->usage = w->env.spent;
+    out->usage = w->rt.spent;
     out->delivered = w->delivered;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
-    out->log_bytes = wfi_log_end(&w->env.log);
-    out->synced_bytes = w->env.log.synced;
-    out->syncs = w->env.log.syncs;
-    out->text = wfi_str_z(w->env.stop == WF_RUN_OPEN && w->capped ? WORKFLOW_CAP : w->env.stop_text);
+    out->log_bytes = wfi_log_end(&w->rt.log);
+    out->synced_bytes = w->rt.log.synced;
+    out->syncs = w->rt.log.syncs;
+    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? WFI_WORKFLOW_CAP : w->rt.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
-    return w->env.stop;
+    return w->rt.stop;
 }
 
 void wf_run_stop(wf *w, wf_outcome reason, wf_str text) {
-    if (w->stage <= STAGE_RUNNING) wfi_env_stop(&w->env, reason, text);
+    if (w->stage <= WFI_STAGE_RUNNING) wfi_runtime_stop(&w->rt, reason, text);
 }
 
-static void workflow_lower(uint64_t *budget, uint64_t cap) {
+static void run_lower(uint64_t *budget, uint64_t cap) {
     if (cap > 0 && (*budget == 0 || cap < *budget)) *budget = cap;
 }
 
 void wf_run_cap(wf *w, uint64_t tokens, uint64_t nano_usd) {
-    workflow_lower(&w->env.config.budget_tokens, tokens);
-    workflow_lower(&w->env.config.budget_nano_usd, nano_usd);
+    run_lower(&w->rt.config.budget_tokens, tokens);
+    run_lower(&w->rt.config.budget_nano_usd, nano_usd);
 }
 
 wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint32_t dropped, uint32_t rejected,
                         uint32_t script_errors) {
     wf_run_status status;
     uint64_t at;
-    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    wfi_sched_drop_all(&w->env, &w->sched);
-    for (uint32_t i = 0; i < w->sched.table.count; i++) /* what nobody will be told of any more */
-        if (w->sched.table.rows[i].state == WFI_CALL_QUEUED) w->sched.table.rows[i].state = WFI_CALL_GONE;
+    if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    wfi_sched_drop_all(&w->rt, &w->sched);
+    for (uint32_t i = 0; i < w->sched.slots.count; i++) /* what nobody will be told of any more */
+        if (w->sched.slots.slots[i].state == WFI_CALL_QUEUED) w->sched.slots.slots[i].state = WFI_CALL_GONE;
     w->run.census.dropped = dropped;
     w->run.census.script_errors = script_errors;
     w->rejected = rejected;
     if (w->capped && outcome < WF_RUN_BUDGET) outcome = WF_RUN_BUDGET;
-    w->run.outcome = w->env.stop > outcome ? w->env.stop : outcome;
+    w->run.outcome = w->rt.stop > outcome ? w->rt.stop : outcome;
     wf_run_status_get(w, &status);
     const wf_census *c = &status.census;
     wfi_meta_end meta = {.outcome = w->run.outcome,
@@ -11953,13 +12044,13 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .not_run = c->not_run,
                          .script_errors = script_errors,
                          .usage = status.usage,
-                         .wall = w->env.os->wall_ms(w->env.os->ctx)};
-    wf_status s = wfi_budget_close(&w->env);
-    if (s == WF_OK) s = wfi_env_record(&w->env, WFI_REC_END, 0, &meta, value, &at, NULL);
-    if (s != WF_OK) return workflow_below(w, s);
+                         .wall = w->rt.os->wall_ms(w->rt.os->ctx)};
+    wf_status s = wfi_budget_close(&w->rt);
+    if (s == WF_OK) s = wfi_runtime_record(&w->rt, WFI_REC_END, 0, &meta, value, &at, NULL);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
     w->run.end = at;
-    wfi_log_want(&w->env.log);
-    w->stage = STAGE_ENDING;
+    wfi_log_want(&w->rt.log);
+    w->stage = WFI_STAGE_ENDING;
     return WF_OK;
 }
 
@@ -11967,30 +12058,49 @@ wf_status wf_run_value(wf *w, wf_str *value, bool *json) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta meta;
-    if (w->run.end == 0) return workflow_fail(w, WF_E_NOT_FOUND, "the run has not finished");
-    wfi_heap_free(&w->env.heap, w->value);
+    if (w->run.end == 0) return wfi_workflow_fail(w, WF_E_NOT_FOUND, "the run has not finished");
+    wfi_heap_free(&w->rt.heap, w->value);
     w->value = NULL;
-    wf_status s = wfi_env_meta(&w->env, w->run.end, &rec, buf, &meta);
-    if (s == WF_OK) s = wfi_env_payload(&w->env, &rec, 1, &w->value);
-    if (s != WF_OK) return workflow_below(w, s);
+    wf_status s = wfi_runtime_meta(&w->rt, w->run.end, &rec, buf, &meta);
+    if (s == WF_OK) s = wfi_runtime_payload(&w->rt, &rec, 1, &w->value);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
     *value = wf_str_of(w->value, rec.payload_len);
     *json = meta.end.json;
     return WF_OK;
 }
 
-/* ---- calls ---- */
+wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
+    static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
+    wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
+    if ((size_t)kind >= WFI_COUNT(types)) return wfi_workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
+    if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    wf_trace event = {.type = types[kind], .text = text};
+    wfi_runtime_trace(&w->rt, &event);
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
+}
+
+/* ==== end src/core/run/run.c ==== */
+
+/* ==== begin src/core/run/calls.c ==== */
+
+/* calls: agents and effects, from what the caller asks for to the delivery in the caller's hands. A call is first looked
+ * for in the log; what is not there gets a slot and a record, and waits for a lane. */
+
+#define CALLS_PATH_MAX 512u
 
 /* A call's place and identity, as match and record need them. */
-typedef struct workflow_id {
-    char path[WORKFLOW_PATH_MAX];
+typedef struct calls_id {
+    char path[CALLS_PATH_MAX];
     wf_str path_text;
     uint64_t place;
     uint8_t hash[32];
     char hex[64];
-} workflow_id;
+} calls_id;
 
-static wf_status workflow_identify(wf *w, workflow_id *id, wf_str path, const wf_str *parts, size_t count) {
-    if (path.len > sizeof id->path) return workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
+static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
+    if (path.len > sizeof id->path)
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
     if (path.len == 0) {
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
@@ -12002,49 +12112,49 @@ static wf_status workflow_identify(wf *w, workflow_id *id, wf_str path, const wf
     return WF_OK;
 }
 
-static void workflow_trace_miss(const wf *w, const wfi_meta_call *meta, bool effect) {
+static void calls_trace_miss(const wf *w, const wfi_meta_call *meta, bool effect) {
     wf_trace event = {
         .type = WF_TRACE_MISS, .effect = effect, .label = meta->label, .phase = meta->phase, .text = meta->miss};
-    wfi_env_trace(&w->env, &event);
+    wfi_runtime_trace(&w->rt, &event);
 }
 
-static void workflow_trace_hit(const wf *w, uint32_t row, const wfi_meta_call *meta) {
-    const wfi_row *r = &w->sched.table.rows[row];
+static void calls_trace_hit(const wf *w, uint32_t slot, const wfi_meta_call *meta) {
+    const wfi_slot *r = &w->sched.slots.slots[slot];
     wf_trace event = {.type = WF_TRACE_HIT,
-                      .id = row + 1,
+                      .id = slot + 1,
                       .effect = r->effect,
                       .kind = (wf_kind)r->kind,
                       .label = meta->label,
                       .phase = meta->phase};
-    wfi_env_trace(&w->env, &event);
+    wfi_runtime_trace(&w->rt, &event);
 }
 
-/* A new row, with its record. replaced: the row that it is a fresh try of, or WFI_NO_ROW. */
-static wf_status workflow_add_row(wf *w, const workflow_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
-                                  uint32_t *row) {
+/* A new slot, with its record. replaced: the slot that it is a fresh try of, or WFI_NO_SLOT. */
+static wf_status calls_add_row(wf *w, const calls_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
+                               uint32_t *slot) {
     wfi_sched *s = &w->sched;
     bool effect = meta->effect.len > 0;
     uint64_t at;
     meta->path = id->path_text;
     meta->hash = wf_str_of(id->hex, sizeof id->hex);
-    meta->replaces = replaced == WFI_NO_ROW ? 0 : replaced + 1;
+    meta->replaces = replaced == WFI_NO_SLOT ? 0 : replaced + 1;
     if (w->run.valid == 0) meta->miss = wf_str_of("", 0); /* in a first run everything is new */
-    wf_status status = wfi_env_record(&w->env, WFI_REC_CALL, s->table.count + 1, meta, input, &at, NULL);
+    wf_status status = wfi_runtime_record(&w->rt, WFI_REC_CALL, s->slots.count + 1, meta, input, &at, NULL);
     if (status == WF_E_LIMIT)
-        return workflow_fail(w, WF_E_CONFIG, "the call's path, label, phase and model are too long taken together");
-    if (status != WF_OK) return workflow_below(w, status);
-    *row = wfi_table_add(&s->table, id->place, id->hash, effect);
-    s->table.rows[*row].call_at = at;
-    if (replaced != WFI_NO_ROW) {
-        s->unasked -= wfi_row_unasked(&s->table.rows[replaced]);
-        s->table.rows[replaced].replaced = true;
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path, label, phase and model are too long taken together");
+    if (status != WF_OK) return wfi_workflow_below(w, status);
+    *slot = wfi_slots_add(&s->slots, id->place, id->hash, effect);
+    s->slots.slots[*slot].call_at = at;
+    if (replaced != WFI_NO_SLOT) {
+        s->unasked -= wfi_slot_unasked(&s->slots.slots[replaced]);
+        s->slots.slots[replaced].replaced = true;
     }
-    if (meta->miss.len > 0) workflow_trace_miss(w, meta, effect);
+    if (meta->miss.len > 0) calls_trace_miss(w, meta, effect);
     return WF_OK;
 }
 
 /* Says which tool the run does not have. */
-static wf_status workflow_no_tool(wf *w, wf_str name) {
+static wf_status calls_no_tool(wf *w, wf_str name) {
     static const char before[] = "tools: this run has no '",
                       after[] = "'; fix its name, or allow it: --allow read,write,bash";
     char *out = w->no_tool;
@@ -12053,21 +12163,21 @@ static wf_status workflow_no_tool(wf *w, wf_str name) {
     out += sizeof before - 1;
     wfi_copy(out, name.ptr, name.len);
     wfi_copy(out + name.len, after, sizeof after);
-    return workflow_fail(w, WF_E_CONFIG, w->no_tool);
+    return wfi_workflow_fail(w, WF_E_CONFIG, w->no_tool);
 }
 
 /* The tools of an agent, made anew only if they are not those of the agent before. */
-static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *meta) {
+static wf_status calls_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *meta) {
     wf_str unknown;
     if (w->tools.known && w->tools.schema == meta->schema &&
         wfi_str_eq(names, wf_str_of(w->tools.names, w->tools.names_len))) {
         meta->tools = w->tools.at;
         return WF_OK;
     }
-    wf_status s = wfi_request_tools(&w->env, wfi_messages_codec(), names, schema, &meta->tools, &unknown);
-    if (s == WF_E_NOT_FOUND) return workflow_no_tool(w, unknown);
+    wf_status s = wfi_request_tools(&w->rt, wfi_anthropic_codec(), names, schema, &meta->tools, &unknown);
+    if (s == WF_E_NOT_FOUND) return calls_no_tool(w, unknown);
     w->tools.known = s == WF_OK && names.len <= sizeof w->tools.names;
-    if (!w->tools.known) return workflow_below(w, s);
+    if (!w->tools.known) return wfi_workflow_below(w, s);
     wfi_copy(w->tools.names, names.ptr, names.len);
     w->tools.names_len = names.len;
     w->tools.schema = meta->schema;
@@ -12076,78 +12186,79 @@ static wf_status workflow_tools(wf *w, wf_str names, wf_str schema, wfi_meta_cal
 }
 
 /* The texts of an agent, into the log; the call record refers to them. */
-static wf_status workflow_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
-    const wfi_codec *codec = wfi_messages_codec();
-    wfi_env *e = &w->env;
-    wf_status s = wfi_request_text(e, codec->text_block, spec->prompt, &meta->prompt);
-    if (s == WF_OK && system.len > 0) s = wfi_request_text(e, codec->system, system, &meta->system);
-    if (s == WF_OK && spec->schema.len > 0) s = wfi_env_text(e, spec->schema, &meta->schema);
-    return s == WF_OK ? workflow_tools(w, spec->tools, spec->schema, meta) : workflow_below(w, s);
+static wf_status calls_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
+    const wfi_codec *codec = wfi_anthropic_codec();
+    wfi_runtime *rt = &w->rt;
+    wf_status s = wfi_request_text(rt, codec->text_block, spec->prompt, &meta->prompt);
+    if (s == WF_OK && system.len > 0) s = wfi_request_text(rt, codec->system, system, &meta->system);
+    if (s == WF_OK && spec->schema.len > 0) s = wfi_runtime_text(rt, spec->schema, &meta->schema);
+    return s == WF_OK ? calls_tools(w, spec->tools, spec->schema, meta) : wfi_workflow_below(w, s);
 }
 
-static wf_status workflow_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
+static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model) {
     wf_schema_error *unfit = &w->unfit;
     wf_status s;
-    if (spec->prompt.len == 0) return workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
-    if (model.len == 0) return workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
+    if (spec->prompt.len == 0) return wfi_workflow_fail(w, WF_E_CONFIG, "the prompt is empty");
+    if (model.len == 0) return wfi_workflow_fail(w, WF_E_CONFIG, "no model: name one for the run or the agent");
     if (model.len > WF_MODEL_MAX || spec->effort.len > 32)
-        return workflow_fail(w, WF_E_CONFIG,
-                             "the model's or effort's name is too long; a model's has at most 400 bytes");
-    if (spec->cwd.len > WORKFLOW_PATH_MAX)
-        return workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
-    if (spec->max_tokens > 1u << 30) return workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
+        return wfi_workflow_fail(w, WF_E_CONFIG,
+                                 "the model's or effort's name is too long; a model's has at most 400 bytes");
+    if (spec->cwd.len > CALLS_PATH_MAX)
+        return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
+    if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
-        return workflow_fail(w, WF_E_CONFIG,
-                             unfit->reason[0] ? unfit->reason : "the schema is not a valid JSON Schema");
+        return wfi_workflow_fail(w, WF_E_CONFIG,
+                                 unfit->reason[0] ? unfit->reason : "the schema is not a valid JSON Schema");
     return WF_OK;
 }
 
-static wf_status workflow_may_start(wf *w, bool effect) {
-    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (w->env.stop != WF_RUN_OPEN) return workflow_fail(w, WF_E_STOPPED, w->env.stop_text);
-    if (!effect && w->sched.agents >= w->env.config.max_agents) return workflow_fail(w, WF_E_LIMIT, WORKFLOW_CAP);
+static wf_status calls_may_start(wf *w, bool effect) {
+    if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    if (w->rt.stop != WF_RUN_OPEN) return wfi_workflow_fail(w, WF_E_STOPPED, w->rt.stop_text);
+    if (!effect && w->sched.agents >= w->rt.config.max_agents)
+        return wfi_workflow_fail(w, WF_E_LIMIT, WFI_WORKFLOW_CAP);
     return WF_OK;
 }
 
 /* Whether an agent that has not yet said a word is to ask another model now. */
-static wf_status workflow_model_differs(wf *w, const wfi_row *r, const wfi_meta_call *meta, bool *out) {
+static wf_status calls_model_differs(wf *w, const wfi_slot *r, const wfi_meta_call *meta, bool *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta old;
     *out = false;
     if (r->effect || r->turns > 0) return WF_OK;
-    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, buf, &old);
+    wf_status s = wfi_runtime_meta(&w->rt, r->call_at, &rec, buf, &old);
     if (s == WF_OK) *out = !wfi_str_eq(old.call.model, meta->model) || !wfi_str_eq(old.call.effort, meta->effort);
-    return workflow_below(w, s);
+    return wfi_workflow_below(w, s);
 }
 
-/* Answers a call from the log, or goes on with it there; WF_END: neither, a row is to be added. */
-static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uint32_t *row, wfi_meta_call *meta,
-                                uint32_t *replaced) {
+/* Answers a call from the log, or goes on with it there; WF_END: neither, a slot is to be added. */
+static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t *slot, wfi_meta_call *meta,
+                             uint32_t *replaced) {
     const char *why;
     bool differs = false;
-    wfi_recall recall = wfi_replay_recall(&w->env, &w->sched, id->place, id->hash, row, &why);
-    *replaced = WFI_NO_ROW;
+    wfi_recall recall = wfi_replay_recall(&w->rt, &w->sched, id->place, id->hash, slot, &why);
+    *replaced = WFI_NO_SLOT;
     if (recall == WFI_RECALL_ANSWER && no_cache) {
         why = "the script says cache = false";
         recall = WFI_RECALL_NONE;
     }
     if (recall == WFI_RECALL_ANSWER) {
-        wfi_sched_hit(&w->sched, *row);
-        workflow_trace_hit(w, *row, meta);
+        wfi_sched_hit(&w->sched, *slot);
+        calls_trace_hit(w, *slot, meta);
         return WF_OK;
     }
     if (recall == WFI_RECALL_OPEN) {
-        wf_status s = workflow_model_differs(w, &w->sched.table.rows[*row], meta, &differs);
+        wf_status s = calls_model_differs(w, &w->sched.slots.slots[*slot], meta, &differs);
         if (s != WF_OK) return s;
         if (!differs) {
-            wfi_sched_queue(&w->sched, *row);
+            wfi_sched_queue(&w->sched, *slot);
             return WF_OK;
         }
     }
-    if (w->sched.table.count == w->sched.table.cap)
-        return workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
-    *replaced = *row;
+    if (w->sched.slots.count == w->sched.slots.cap)
+        return wfi_workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    *replaced = *slot;
     /* with the script as it was, a place that the log does not have is simply one that it had not reached */
     if (!why[0] && w->replacing) why = "the log has no call at this place";
     meta->miss = wfi_str_z(why);
@@ -12155,140 +12266,113 @@ static wf_status workflow_match(wf *w, const workflow_id *id, bool no_cache, uin
 }
 
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
-    const wf_config *c = &w->env.config;
-    workflow_id id;
-    uint32_t row, replaced;
+    const wf_config *c = &w->rt.config;
+    calls_id id;
+    uint32_t slot, replaced;
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
-    wf_status s = workflow_may_start(w, false);
+    wf_status s = calls_may_start(w, false);
     w->capped |= s == WF_E_LIMIT;
-    if (s == WF_OK) s = workflow_check_spec(w, spec, model);
-    if (s == WF_OK)
-        s = workflow_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
+    if (s == WF_OK) s = calls_check_spec(w, spec, model);
+    if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
     w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
-    wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WORKFLOW_LABEL_MAX),
-                          .phase = wfi_utf8_clip(spec->phase, WORKFLOW_LABEL_MAX),
+    wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WFI_LABEL_MAX),
+                          .phase = wfi_utf8_clip(spec->phase, WFI_LABEL_MAX),
                           .model = model,
                           .effort = spec->effort.len ? spec->effort : c->effort,
                           .cwd = spec->cwd,
-                          .max_turns = workflow_default(spec->max_turns, c->max_turns),
-                          .max_tokens = workflow_default(spec->max_tokens, c->max_tokens),
-                          .retries = workflow_default(spec->retries, c->retries),
-                          .agent_ms = workflow_default(spec->agent_ms, c->agent_ms),
-                          .stall_ms = workflow_default(spec->stall_ms, c->stall_ms)};
-    s = workflow_match(w, &id, spec->no_cache, &row, &meta, &replaced);
+                          .max_turns = wfi_workflow_default(spec->max_turns, c->max_turns),
+                          .max_tokens = wfi_workflow_default(spec->max_tokens, c->max_tokens),
+                          .retries = wfi_workflow_default(spec->retries, c->retries),
+                          .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
+                          .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
+    s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
     if (s == WF_END) {
-        s = workflow_texts(w, spec, system, &meta);
-        if (s == WF_OK) s = workflow_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &row);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, row);
+        s = calls_texts(w, spec, system, &meta);
+        if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
-    w->sched.table.rows[row].limits =
+    w->sched.slots.slots[slot].limits =
         (wfi_limits){meta.max_turns, meta.max_tokens,     meta.retries,         meta.agent_ms,
                      meta.stall_ms,  spec->budget_tokens, spec->budget_nano_usd};
-    *out = wfi_table_handle(&w->sched.table, row);
+    *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }
 
 wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
-    workflow_id id;
-    uint32_t row, replaced;
+    calls_id id;
+    uint32_t slot, replaced;
     wf_str parts[] = {spec->name, spec->input};
-    wfi_meta_call meta = {
-        .effect = spec->name, .agent_ms = workflow_default(spec->ms, w->env.config.agent_ms), .changes = spec->changes};
-    wf_status s = workflow_may_start(w, true);
-    if (s == WF_OK && !w->env.os->tool_ops)
-        s = workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
+    wfi_meta_call meta = {.effect = spec->name,
+                          .agent_ms = wfi_workflow_default(spec->ms, w->rt.config.agent_ms),
+                          .changes = spec->changes};
+    wf_status s = calls_may_start(w, true);
+    if (s == WF_OK && !w->rt.os->tool_ops)
+        s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
     if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
-        s = workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
-    if (s == WF_OK) s = workflow_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
+        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
+    if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
-    s = workflow_match(w, &id, false, &row, &meta, &replaced);
+    s = calls_match(w, &id, false, &slot, &meta, &replaced);
     if (s == WF_END) {
-        s = workflow_add_row(w, &id, &meta, spec->input, replaced, &row);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, row);
+        s = calls_add_row(w, &id, &meta, spec->input, replaced, &slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
-    w->sched.table.rows[row].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
-    *out = wfi_table_handle(&w->sched.table, row);
+    w->sched.slots.slots[slot].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
+    *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }
 
 wf_status wf_call_cancel(wf *w, wf_call call) {
-    uint32_t row = w->stage == STAGE_RUNNING ? wfi_table_find(&w->sched.table, call) : WFI_NO_ROW;
-    if (row == WFI_NO_ROW) return WF_E_STALE;
-    return workflow_below(w, wfi_sched_cancel(&w->env, &w->sched, row));
-}
-
-wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
-    static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
-    wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
-    if ((size_t)kind >= WFI_COUNT(types)) return workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
-    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
-    wf_trace event = {.type = types[kind], .text = text};
-    wfi_env_trace(&w->env, &event);
-    return workflow_below(w, wfi_env_record(&w->env, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
-}
-
-wf_status wf_step(wf *w, uint32_t max_work, uint32_t *wait_ms) {
-    wf_status s;
-    *wait_ms = 0;
-    if (w->stage == STAGE_RUNNING) return workflow_below(w, wfi_sched_step(&w->env, &w->sched, max_work, wait_ms));
-    if (w->stage == STAGE_ENDED) return WF_END;
-    if (w->stage != STAGE_ENDING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    s = wfi_log_pump(&w->env.log);
-    if (s == WF_AGAIN) {
-        *wait_ms = UINT32_MAX;
-        return WF_OK;
-    }
-    if (s != WF_OK) return workflow_below(w, s);
-    w->stage = STAGE_ENDED;
-    return WF_END;
+    uint32_t slot = w->stage == WFI_STAGE_RUNNING ? wfi_slots_find(&w->sched.slots, call) : WFI_NO_SLOT;
+    if (slot == WFI_NO_SLOT) return WF_E_STALE;
+    return wfi_workflow_below(w, wfi_sched_cancel(&w->rt, &w->sched, slot));
 }
 
 /* ---- deliveries ---- */
 
-static void workflow_deliver_stopped(const wf *w, uint32_t row, wf_delivery *out) {
+static void calls_deliver_stopped(const wf *w, uint32_t slot, wf_delivery *out) {
     static const wf_kind kinds[] = {WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
                                     WF_KIND_DEADLINE,  WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
-    out->id = row + 1;
-    out->kind = kinds[w->env.stop];
-    out->value = wfi_str_z(w->env.stop_text);
+    out->id = slot + 1;
+    out->kind = kinds[w->rt.stop];
+    out->value = wfi_str_z(w->rt.stop_text);
     out->stopped = true;
 }
 
 /* Reads the answer that is next. Where there is no memory for it, it stays next. */
-static wf_status workflow_read_answer(wf *w, uint32_t row) {
+static wf_status calls_read_answer(wf *w, uint32_t slot) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta meta;
-    wf_status s = wfi_env_meta(&w->env, w->sched.table.rows[row].done_at, &rec, buf, &meta);
-    if (s == WF_OK) s = wfi_env_payload(&w->env, &rec, 1, &w->value);
-    if (s != WF_E_MEMORY) return workflow_below(w, s);
-    return workflow_fail(w, s, "an answer does not fit the memory for messages");
+    wf_status s = wfi_runtime_meta(&w->rt, w->sched.slots.slots[slot].done_at, &rec, buf, &meta);
+    if (s == WF_OK) s = wfi_runtime_payload(&w->rt, &rec, 1, &w->value);
+    if (s != WF_E_MEMORY) return wfi_workflow_below(w, s);
+    return wfi_workflow_fail(w, s, "an answer does not fit the memory for messages");
 }
 
 /* Hands out what was read; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
-static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
+static wf_status calls_deliver_row(wf *w, uint32_t slot, wf_delivery *out) {
     char buf[WFI_LOG_META_MAX];
-    wfi_row *r = &w->sched.table.rows[row];
+    wfi_slot *r = &w->sched.slots.slots[slot];
     wfi_log_rec rec;
     wfi_meta meta;
-    wf_status s = wfi_env_meta(&w->env, r->done_at, &rec, buf, &meta);
+    wf_status s = wfi_runtime_meta(&w->rt, r->done_at, &rec, buf, &meta);
     if (s != WF_OK) return s;
     if (!r->delivered) {
-        wfi_meta_deliver deliver = {.wall = w->env.os->wall_ms(w->env.os->ctx)};
-        s = wfi_env_record(&w->env, WFI_REC_DELIVER, row + 1, &deliver, wf_str_of("", 0), NULL, NULL);
+        wfi_meta_deliver deliver = {.wall = w->rt.os->wall_ms(w->rt.os->ctx)};
+        s = wfi_runtime_record(&w->rt, WFI_REC_DELIVER, slot + 1, &deliver, wf_str_of("", 0), NULL, NULL);
         if (s != WF_OK) return s;
         r->delivered = true;
         r->order = ++w->sched.deliveries;
         r->wall = deliver.wall;
     }
     if (r->wall > w->sched.clock) w->sched.clock = r->wall;
-    out->id = row + 1;
+    out->id = slot + 1;
     out->kind = (wf_kind)r->kind;
     out->json = meta.done.json;
     out->cached = r->hit;
@@ -12302,38 +12386,42 @@ static wf_status workflow_deliver_row(wf *w, uint32_t row, wf_delivery *out) {
 
 wf_status wf_deliver(wf *w, wf_delivery *out) {
     wfi_zero(out, sizeof *out);
-    wfi_heap_free(&w->env.heap, w->value);
+    wfi_heap_free(&w->rt.heap, w->value);
     w->value = NULL;
-    if (w->stage != STAGE_RUNNING) return workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    uint32_t row = wfi_sched_next(&w->sched);
-    bool stopped = row == WFI_NO_ROW;
-    wf_status s = stopped ? WF_OK : workflow_read_answer(w, row);
+    if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
+    uint32_t slot = wfi_sched_next(&w->sched);
+    bool stopped = slot == WFI_NO_SLOT;
+    wf_status s = stopped ? WF_OK : calls_read_answer(w, slot);
     if (s != WF_OK) return s;
-    row = stopped ? wfi_sched_take_stopped(&w->env, &w->sched) : wfi_sched_take(&w->sched);
-    if (row == WFI_NO_ROW) {
+    slot = stopped ? wfi_sched_take_stopped(&w->rt, &w->sched) : wfi_sched_take(&w->sched);
+    if (slot == WFI_NO_SLOT) {
         w->sched.settled = true;
         return w->sched.waiting > 0 ? WF_AGAIN : WF_END;
     }
     w->sched.settled = false;
-    out->call = wfi_table_handle(&w->sched.table, row);
+    out->call = wfi_slots_handle(&w->sched.slots, slot);
     out->call.bits -= UINT64_C(1) << 32; /* the generation under which the caller knows it */
     if (stopped) {
-        workflow_deliver_stopped(w, row, out);
+        calls_deliver_stopped(w, slot, out);
         return WF_OK;
     }
-    return workflow_below(w, workflow_deliver_row(w, row, out));
+    return wfi_workflow_below(w, calls_deliver_row(w, slot, out));
 }
 
-/* ---- looking at a run ---- */
+/* ==== end src/core/run/calls.c ==== */
+
+/* ==== begin src/core/run/inspect.c ==== */
+
+/* inspect: looking at a run, or at a log that is only loaded: one call, one record. */
 
 /* Shows a text that a wire block holds: {"type":"text","text":"..."} */
-static wf_str workflow_prompt(wf *w, uint64_t at, char *buf, size_t cap) {
+static wf_str inspect_prompt(wf *w, uint64_t at, char *buf, size_t cap) {
     wfi_log_rec rec;
     uint32_t meta_len;
     char *block;
     wf_str text = {"", 0};
-    if (at == 0 || wfi_log_peek(&w->env.log, at, &rec, &meta_len) != WF_OK) return text;
-    if (wfi_env_payload(&w->env, &rec, 1, &block) != WF_OK) return text;
+    if (at == 0 || wfi_log_peek(&w->rt.log, at, &rec, &meta_len) != WF_OK) return text;
+    if (wfi_runtime_payload(&w->rt, &rec, 1, &block) != WF_OK) return text;
     wf_str escaped;
     if (wf_json_member_str(wf_str_of(block, rec.payload_len), WF_STR("text"), &escaped)) {
         size_t n = wf_json_unescape(escaped, block); /* in place: never longer */
@@ -12341,25 +12429,25 @@ static wf_str workflow_prompt(wf *w, uint64_t at, char *buf, size_t cap) {
         wfi_copy(buf, text.ptr, text.len);
         text.ptr = buf;
     }
-    wfi_heap_free(&w->env.heap, block);
+    wfi_heap_free(&w->rt.heap, block);
     return text;
 }
 
-#define WORKFLOW_SHOWN 4096u /* bytes of a prompt or message */
+#define INSPECT_SHOWN 4096u /* bytes of a prompt or message */
 
 wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_log_rec rec;
     wfi_meta meta;
     wfi_zero(out, sizeof *out);
-    if (number >= w->sched.table.count) return WF_END;
-    const wfi_row *r = &w->sched.table.rows[number];
-    wfi_heap_free(&w->env.heap, w->info);
-    w->info = wfi_heap_alloc(&w->env.heap, WFI_LOG_META_MAX + 2 * WORKFLOW_SHOWN);
-    if (!w->info) return workflow_fail(w, WF_E_MEMORY, "the message heap is exhausted");
-    wf_status s = wfi_env_meta(&w->env, r->call_at, &rec, w->info, &meta);
-    if (s != WF_OK) return workflow_below(w, s);
-    char *prompt = w->info + WFI_LOG_META_MAX, *message = prompt + WORKFLOW_SHOWN;
+    if (number >= w->sched.slots.count) return WF_END;
+    const wfi_slot *r = &w->sched.slots.slots[number];
+    wfi_heap_free(&w->rt.heap, w->info);
+    w->info = wfi_heap_alloc(&w->rt.heap, WFI_LOG_META_MAX + 2 * INSPECT_SHOWN);
+    if (!w->info) return wfi_workflow_fail(w, WF_E_MEMORY, "the message heap is exhausted");
+    wf_status s = wfi_runtime_meta(&w->rt, r->call_at, &rec, w->info, &meta);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
+    char *prompt = w->info + WFI_LOG_META_MAX, *message = prompt + INSPECT_SHOWN;
     out->id = number + 1;
     out->effect = r->effect;
     out->turns = r->turns;
@@ -12367,38 +12455,39 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->label = r->effect ? meta.call.effect : meta.call.label;
     out->phase = meta.call.phase;
     out->model = meta.call.model;
-    out->prompt = workflow_prompt(w, meta.call.prompt, prompt, WORKFLOW_SHOWN);
+    out->prompt = inspect_prompt(w, meta.call.prompt, prompt, INSPECT_SHOWN);
     out->finished = r->finished;
     out->superseded = r->replaced || r->moved;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;
-    s = wfi_env_meta(&w->env, r->done_at, &rec, buf, &meta);
-    if (s != WF_OK) return workflow_below(w, s);
+    s = wfi_runtime_meta(&w->rt, r->done_at, &rec, buf, &meta);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
     out->attempts = meta.done.attempts;
     out->turns = meta.done.turns;
     out->ms = meta.done.ms;
     out->usage = meta.done.usage;
     if (r->kind != WF_KIND_NONE) {
-        size_t n = rec.payload_len < WORKFLOW_SHOWN ? rec.payload_len : WORKFLOW_SHOWN;
-        s = wfi_log_read(&w->env.log, rec.payload, message, n);
+        size_t n = rec.payload_len < INSPECT_SHOWN ? rec.payload_len : INSPECT_SHOWN;
+        s = wfi_log_read(&w->rt.log, rec.payload, message, n);
         out->message = wfi_utf8_clip(wf_str_of(message, n), n);
     }
-    return workflow_below(w, s);
+    return wfi_workflow_below(w, s);
 }
 
 wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
     wfi_log_rec rec;
-    if (w->stage != STAGE_LOADED)
-        return workflow_fail(w, WF_E_CONFIG, "records are read from a log that is only loaded");
+    if (w->stage != WFI_STAGE_LOADED)
+        return wfi_workflow_fail(w, WF_E_CONFIG, "records are read from a log that is only loaded");
     if (*at == 0) *at = WFI_LOG_FIRST;
-    wf_status s = wfi_log_scan(&w->env.log, *at, &rec);
-    if (s != WF_OK) return workflow_below(w, s);
-    wfi_heap_free(&w->env.heap, w->info);
-    w->info = wfi_heap_alloc(&w->env.heap, rec.meta.len + rec.payload_len + 1);
-    if (!w->info) return workflow_fail(w, WF_E_MEMORY, "a record is larger than the message heap; give more --memory");
-    s = wfi_log_read(&w->env.log, rec.offset + WFI_LOG_HEAD, w->info, rec.meta.len + rec.payload_len);
-    if (s != WF_OK) return workflow_below(w, s);
+    wf_status s = wfi_log_scan(&w->rt.log, *at, &rec);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
+    wfi_heap_free(&w->rt.heap, w->info);
+    w->info = wfi_heap_alloc(&w->rt.heap, rec.meta.len + rec.payload_len + 1);
+    if (!w->info)
+        return wfi_workflow_fail(w, WF_E_MEMORY, "a record is larger than the message heap; give more --memory");
+    s = wfi_log_read(&w->rt.log, rec.offset + WFI_LOG_HEAD, w->info, rec.meta.len + rec.payload_len);
+    if (s != WF_OK) return wfi_workflow_below(w, s);
     *out = (wf_record){.offset = rec.offset,
                        .type = wfi_rec_name(rec.type),
                        .call = rec.call,
@@ -12409,7 +12498,7 @@ wf_status wf_record_next(wf *w, uint64_t *at, wf_record *out) {
     return WF_OK;
 }
 
-/* ==== end src/core/run/workflow.c ==== */
+/* ==== end src/core/run/inspect.c ==== */
 
 #ifdef WF_PORT_POSIX
 
@@ -15826,15 +15915,15 @@ void wfi_lookup_close(wfi_lookup *l) {
 
 /* ==== end src/port/net/lookup.c ==== */
 
-/* ==== begin src/port/net/net.h ==== */
+/* ==== begin src/port/net/sockets.h ==== */
 
-/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
+/* sockets: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
  *
  * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
  *
  * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
  * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
- * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
+ * wins. Of WFI_SOCKETS_ATTEMPTS that are open, the oldest makes room after patience_ms.
  *
  * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
  * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
@@ -15853,14 +15942,14 @@ void wfi_lookup_close(wfi_lookup *l) {
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
  *   8. `due` is never later than the first timer of a CONNECTING connection. */
-#ifndef WFI_NET_H
-#define WFI_NET_H
+#ifndef WFI_SOCKETS_H
+#define WFI_SOCKETS_H
 
 
 struct pollfd;
 
-#define WFI_NET_CONNS    4096 /* at most */
-#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
+#define WFI_SOCKETS_CONNS    4096 /* at most */
+#define WFI_SOCKETS_ATTEMPTS 3    /* open at a time, of one connection */
 
 typedef enum wfi_conn_state {
     WFI_CONN_CLOSED = 0,
@@ -15886,7 +15975,7 @@ typedef struct wfi_conn {
     uint16_t port;
     int failed; /* errno of the last attempt that failed */
     uint32_t host;
-    wfi_attempt attempt[WFI_NET_ATTEMPTS];
+    wfi_attempt attempt[WFI_SOCKETS_ATTEMPTS];
     uint32_t previous, next; /* in `connecting` */
     uint32_t after;          /* in the ready queue */
     uint64_t limit;          /* of connecting */
@@ -15895,7 +15984,7 @@ typedef struct wfi_conn {
     char error[200];
 } wfi_conn;
 
-typedef struct wfi_net {
+typedef struct wfi_sockets {
     wfi_conn *conn;
     uint32_t conns;
     int epoll; /* -1: poll instead */
@@ -15907,30 +15996,30 @@ typedef struct wfi_net {
     uint64_t gathered;                            /* when they were last looked at */
     uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
     wfi_lookup lookup;
-} wfi_net;
+} wfi_sockets;
 
-WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
+WFI size_t wfi_sockets_size(uint32_t conns); /* 16-aligned */
 /* NULL with errno: the system has no epoll descriptor left. */
-WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
-WFI void wfi_net_close(wfi_net *n);
-WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
+WFI wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns);
+WFI void wfi_sockets_close(wfi_sockets *n);
+WFI const wf_net_ops *wfi_sockets_ops(void); /* their ctx is the wfi_sockets */
 /* Whether `ready` would name a connection without looking at sockets. */
-WFI bool wfi_net_have_news(const wfi_net *n);
+WFI bool wfi_sockets_have_news(const wfi_sockets *n);
 /* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
-/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
-WFI uint32_t wfi_net_fds_max(uint32_t conns);
-WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+WFI uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now);
+/* Descriptors to wait for; fds has room for wfi_sockets_fds_max. */
+WFI uint32_t wfi_sockets_fds_max(uint32_t conns);
+WFI uint32_t wfi_sockets_fds(const wfi_sockets *n, struct pollfd *fds);
 /* The same descriptors after the wait. */
-WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
+WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t count);
 
 #endif
 
-/* ==== end src/port/net/net.h ==== */
+/* ==== end src/port/net/sockets.h ==== */
 
-/* ==== begin src/port/net/net.c ==== */
+/* ==== begin src/port/net/sockets.c ==== */
 
-/* net: see net.h for its contract and invariants. */
+/* sockets: see sockets.h for its contract and invariants. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -15950,63 +16039,63 @@ WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
 #include <sys/epoll.h>
 #endif
 
-#define NET_ALIGN       ((size_t)16)
-#define NET_NONE        UINT32_MAX
-#define NET_CONNECT_MS  30000u
-#define NET_ATTEMPT_MS  250u
-#define NET_PATIENCE_MS 2000u
-#define NET_KEEPIDLE_S  60 /* below what middleboxes forget after */
-#define NET_HOSTS_MIN   8u
-#define NET_HOSTS_MAX   64u
-#define NET_BATCH       64 /* events taken at a time */
-#define NET_HOST_SHOWN  54 /* bytes of a host's name in messages */
+#define SOCKETS_ALIGN       ((size_t)16)
+#define SOCKETS_NONE        UINT32_MAX
+#define SOCKETS_CONNECT_MS  30000u
+#define SOCKETS_ATTEMPT_MS  250u
+#define SOCKETS_PATIENCE_MS 2000u
+#define SOCKETS_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define SOCKETS_HOSTS_MIN   8u
+#define SOCKETS_HOSTS_MAX   64u
+#define SOCKETS_BATCH       64 /* events taken at a time */
+#define SOCKETS_HOST_SHOWN  54 /* bytes of a host's name in messages */
 #if defined(MSG_NOSIGNAL)
-#define NET_SEND_FLAGS MSG_NOSIGNAL
+#define SOCKETS_SEND_FLAGS MSG_NOSIGNAL
 #else
-#define NET_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
+#define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
 
-enum { NET_IN = 1, NET_OUT = 2, NET_HANG_UP = 4, NET_ERROR = 8 }; /* what an event says */
+enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 
 /* ---- queues ---- */
 
-static void net_queue(wfi_net *n, wfi_conn *c) {
+static void sockets_queue(wfi_sockets *n, wfi_conn *c) {
     uint32_t index = (uint32_t)(c - n->conn);
     if (c->queued) return;
     c->queued = true;
-    c->after = NET_NONE;
-    if (n->ready_first == NET_NONE)
+    c->after = SOCKETS_NONE;
+    if (n->ready_first == SOCKETS_NONE)
         n->ready_first = index;
     else
         n->conn[n->ready_last].after = index;
     n->ready_last = index;
 }
 
-static uint32_t net_unqueue(wfi_net *n) {
+static uint32_t sockets_unqueue(wfi_sockets *n) {
     uint32_t index = n->ready_first;
     n->ready_first = n->conn[index].after;
     n->conn[index].queued = false;
     return index;
 }
 
-static void net_list(wfi_net *n, wfi_conn *c) {
-    c->previous = NET_NONE;
+static void sockets_list(wfi_sockets *n, wfi_conn *c) {
+    c->previous = SOCKETS_NONE;
     c->next = n->connecting;
     n->connecting = (uint32_t)(c - n->conn);
-    if (c->next != NET_NONE) n->conn[c->next].previous = n->connecting;
+    if (c->next != SOCKETS_NONE) n->conn[c->next].previous = n->connecting;
 }
 
-static void net_unlist(wfi_net *n, const wfi_conn *c) {
-    if (c->previous != NET_NONE)
+static void sockets_unlist(wfi_sockets *n, const wfi_conn *c) {
+    if (c->previous != SOCKETS_NONE)
         n->conn[c->previous].next = c->next;
     else
         n->connecting = c->next;
-    if (c->next != NET_NONE) n->conn[c->next].previous = c->previous;
+    if (c->next != SOCKETS_NONE) n->conn[c->next].previous = c->previous;
 }
 
 /* ---- failing ---- */
 
-static void net_drop(wfi_conn *c, uint32_t k) {
+static void sockets_drop(wfi_conn *c, uint32_t k) {
     close(c->attempt[k].fd);
     c->attempts--;
     for (; k < c->attempts; k++)
@@ -16014,18 +16103,18 @@ static void net_drop(wfi_conn *c, uint32_t k) {
 }
 
 /* Out of the state it is in, with nothing left open. */
-static void net_leave(wfi_net *n, wfi_conn *c, wfi_conn_state state) {
+static void sockets_leave(wfi_sockets *n, wfi_conn *c, wfi_conn_state state) {
     while (c->attempts > 0)
-        net_drop(c, c->attempts - 1u);
+        sockets_drop(c, c->attempts - 1u);
     if (c->state == WFI_CONN_CONNECTING) {
         wfi_lookup_release(&n->lookup, c->host);
-        net_unlist(n, c);
-        if (n->connecting == NET_NONE) n->due = UINT64_MAX;
+        sockets_unlist(n, c);
+        if (n->connecting == SOCKETS_NONE) n->due = UINT64_MAX;
     }
     c->state = (uint8_t)state;
 }
 
-static const char *net_hint(int error) {
+static const char *sockets_hint(int error) {
     switch (error) {
     case ECONNREFUSED:
         return "; is the server running?";
@@ -16045,37 +16134,37 @@ static const char *net_hint(int error) {
     }
 }
 
-static void net_failed(wfi_net *n, wfi_conn *c) {
-    net_leave(n, c, WFI_CONN_FAILED);
-    net_queue(n, c);
+static void sockets_failed(wfi_sockets *n, wfi_conn *c) {
+    sockets_leave(n, c, WFI_CONN_FAILED);
+    sockets_queue(n, c);
 }
 
-static void net_fail(wfi_net *n, wfi_conn *c, const char *why, const char *hint) {
+static void sockets_fail(wfi_sockets *n, wfi_conn *c, const char *why, const char *hint) {
     snprintf(c->error, sizeof c->error, "cannot connect to %s: %s%s", c->peer, why, hint);
-    net_failed(n, c);
+    sockets_failed(n, c);
 }
 
-static void net_fail_late(wfi_net *n, wfi_conn *c) {
+static void sockets_fail_late(wfi_sockets *n, wfi_conn *c) {
     char why[40];
     snprintf(why, sizeof why, "no answer within %u s", n->connect_ms / 1000u);
-    net_fail(n, c, why, net_hint(ETIMEDOUT));
+    sockets_fail(n, c, why, sockets_hint(ETIMEDOUT));
 }
 
-static void net_fail_lookup(wfi_net *n, wfi_conn *c) {
+static void sockets_fail_lookup(wfi_sockets *n, wfi_conn *c) {
     int host = (int)(strrchr(c->peer, ':') - c->peer);
     snprintf(c->error, sizeof c->error, "cannot look up %.*s: %s; is the name right, and the network up?", host,
              c->peer, n->lookup.host[c->host].reason);
-    net_failed(n, c);
+    sockets_failed(n, c);
 }
 
-static wf_status net_broke(wfi_conn *c, int error) {
+static wf_status sockets_broke(wfi_conn *c, int error) {
     snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
     return WF_E_IO;
 }
 
 /* ---- one attempt ---- */
 
-static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
+static socklen_t sockets_address(const wfi_address *a, uint16_t port, struct sockaddr_storage *out) {
     memset(out, 0, sizeof *out);
     if (a->six != 0) {
         struct sockaddr_in6 six;
@@ -16096,11 +16185,11 @@ static socklen_t net_address(const wfi_address *a, uint16_t port, struct sockadd
     return sizeof four;
 }
 
-static void net_option(int fd, int level, int name, int value) {
+static void sockets_option(int fd, int level, int name, int value) {
     setsockopt(fd, level, name, &value, sizeof value); /* one that fails costs comfort only */
 }
 
-static int net_socket(int family) {
+static int sockets_socket(int family) {
 #if WFI_LINUX
     int fd = wfi_sys_high(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP));
 #else
@@ -16112,18 +16201,18 @@ static int net_socket(int family) {
     fd = wfi_sys_high(fd);
 #endif
     if (fd < 0) return -1;
-    net_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-    net_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+    sockets_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+    sockets_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
-    net_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, NET_KEEPIDLE_S);
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, SOCKETS_KEEPIDLE_S);
 #endif
 #if defined(SO_NOSIGPIPE)
-    net_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
+    sockets_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
 #endif
     return fd;
 }
 
-static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t index) {
+static bool sockets_register(const wfi_sockets *n, int fd, uint32_t serial, uint32_t index) {
 #if WFI_LINUX
     struct epoll_event e;
     memset(&e, 0, sizeof e);
@@ -16137,15 +16226,15 @@ static bool net_register(const wfi_net *n, int fd, uint32_t serial, uint32_t ind
 }
 
 /* Answers an errno. Registered after connect: a socket that has not begun counts as hung up. */
-static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
+static int sockets_connect(wfi_sockets *n, wfi_conn *c, uint32_t address) {
     struct sockaddr_storage to;
     const wfi_address *a = &n->lookup.host[c->host].answer.at[address];
-    socklen_t size = net_address(a, c->port, &to);
-    int fd = net_socket(a->six != 0 ? AF_INET6 : AF_INET);
+    socklen_t size = sockets_address(a, c->port, &to);
+    int fd = sockets_socket(a->six != 0 ? AF_INET6 : AF_INET);
     if (fd < 0) return errno;
     uint32_t serial = ++n->serial;
     bool begun = connect(fd, (const struct sockaddr *)&to, size) == 0 || errno == EINPROGRESS || errno == EINTR;
-    if (!begun || !net_register(n, fd, serial, (uint32_t)(c - n->conn))) {
+    if (!begun || !sockets_register(n, fd, serial, (uint32_t)(c - n->conn))) {
         int error = errno;
         close(fd);
         return error;
@@ -16156,7 +16245,7 @@ static int net_connect(wfi_net *n, wfi_conn *c, uint32_t address) {
 
 /* ---- all attempts of a connection ---- */
 
-static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
+static bool sockets_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address) {
     *address = h->answer.count;
     for (uint32_t i = h->answer.count; i-- > 0;) {
         if ((c->tried >> i & 1u) != 0) continue;
@@ -16166,124 +16255,126 @@ static bool net_untried(const wfi_conn *c, const wfi_host *h, uint32_t *address)
     return *address < h->answer.count;
 }
 
-static void net_note_due(wfi_net *n, const wfi_conn *c) {
+static void sockets_note_due(wfi_sockets *n, const wfi_conn *c) {
     uint64_t due = c->again < c->limit ? c->again : c->limit;
     if (due < n->due) n->due = due;
 }
 
 /* Begins one more attempt, if there is an address left; fails the connection when nothing is. */
-static void net_attempt(wfi_net *n, wfi_conn *c, uint64_t now) {
+static void sockets_attempt(wfi_sockets *n, wfi_conn *c, uint64_t now) {
     const wfi_host *h = &n->lookup.host[c->host];
     uint32_t address;
     c->again = UINT64_MAX;
-    while (net_untried(c, h, &address)) {
-        if (c->attempts == WFI_NET_ATTEMPTS) net_drop(c, 0);
+    while (sockets_untried(c, h, &address)) {
+        if (c->attempts == WFI_SOCKETS_ATTEMPTS) sockets_drop(c, 0);
         c->tried = (uint16_t)(c->tried | 1u << address);
-        int error = net_connect(n, c, address);
+        int error = sockets_connect(n, c, address);
         if (error == 0) break;
         c->failed = error;
     }
     if (c->attempts == 0) {
-        net_fail(n, c, strerror(c->failed), net_hint(c->failed));
+        sockets_fail(n, c, strerror(c->failed), sockets_hint(c->failed));
         return;
     }
-    if (net_untried(c, h, &address)) c->again = now + (c->attempts < WFI_NET_ATTEMPTS ? n->attempt_ms : n->patience_ms);
-    net_note_due(n, c);
+    if (sockets_untried(c, h, &address))
+        c->again = now + (c->attempts < WFI_SOCKETS_ATTEMPTS ? n->attempt_ms : n->patience_ms);
+    sockets_note_due(n, c);
 }
 
-static void net_advance(wfi_net *n, wfi_conn *c, uint64_t now) {
+static void sockets_advance(wfi_sockets *n, wfi_conn *c, uint64_t now) {
     wfi_host_state host = n->lookup.host[c->host].state;
     if (host == WFI_HOST_FAILED)
-        net_fail_lookup(n, c);
+        sockets_fail_lookup(n, c);
     else if (now >= c->limit)
-        net_fail_late(n, c);
+        sockets_fail_late(n, c);
     else if (host == WFI_HOST_FOUND && (c->attempts == 0 || now >= c->again))
-        net_attempt(n, c, now);
+        sockets_attempt(n, c, now);
     else
-        net_note_due(n, c);
+        sockets_note_due(n, c);
 }
 
-static void net_won(wfi_net *n, wfi_conn *c, uint32_t k) {
+static void sockets_won(wfi_sockets *n, wfi_conn *c, uint32_t k) {
     wfi_host *h = &n->lookup.host[c->host];
     wfi_attempt won = c->attempt[k];
     h->worked = h->answer.at[won.address];
     h->has_worked = true;
     c->attempt[k] = c->attempt[c->attempts - 1u];
     c->attempts--;
-    net_leave(n, c, WFI_CONN_OPEN);
+    sockets_leave(n, c, WFI_CONN_OPEN);
     c->attempt[c->attempts++] = won;
     c->can_write = true;
 }
 
 /* An attempt has an answer: a hang-up without an error is a server that took the connection and threw it away. */
-static void net_answered(wfi_net *n, wfi_conn *c, uint32_t k, unsigned news) {
+static void sockets_answered(wfi_sockets *n, wfi_conn *c, uint32_t k, unsigned news) {
     int error = 0;
     socklen_t size = sizeof error;
-    if ((news & (NET_OUT | NET_ERROR)) == 0) return;
-    if ((news & NET_ERROR) == 0) {
-        net_won(n, c, k);
-        net_queue(n, c);
+    if ((news & (SOCKETS_OUT | SOCKETS_ERROR)) == 0) return;
+    if ((news & SOCKETS_ERROR) == 0) {
+        sockets_won(n, c, k);
+        sockets_queue(n, c);
         return;
     }
     if (getsockopt(c->attempt[k].fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0) error = errno;
     c->failed = error != 0 ? error : ECONNRESET;
-    net_drop(c, k);
-    net_attempt(n, c, wfi_sys_now_ms());
+    sockets_drop(c, k);
+    sockets_attempt(n, c, wfi_sys_now_ms());
 }
 
 /* ---- events ---- */
 
-static void net_event(wfi_net *n, uint32_t index, uint32_t serial, unsigned news) {
+static void sockets_event(wfi_sockets *n, uint32_t index, uint32_t serial, unsigned news) {
     wfi_conn *c = &n->conn[index];
     uint32_t k = 0;
     while (k < c->attempts && c->attempt[k].serial != serial)
         k++;
     if (k == c->attempts) return;
-    if (c->state == WFI_CONN_CONNECTING) net_answered(n, c, k, news);
+    if (c->state == WFI_CONN_CONNECTING) sockets_answered(n, c, k, news);
     if (c->state != WFI_CONN_OPEN) return;
-    if ((news & (NET_HANG_UP | NET_ERROR)) != 0) c->hung_up = true;
-    if ((news & (NET_IN | NET_HANG_UP | NET_ERROR)) != 0) c->can_read = true;
-    if ((news & (NET_OUT | NET_ERROR)) != 0) c->can_write = true;
-    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) net_queue(n, c);
+    if ((news & (SOCKETS_HANG_UP | SOCKETS_ERROR)) != 0) c->hung_up = true;
+    if ((news & (SOCKETS_IN | SOCKETS_HANG_UP | SOCKETS_ERROR)) != 0) c->can_read = true;
+    if ((news & (SOCKETS_OUT | SOCKETS_ERROR)) != 0) c->can_write = true;
+    if ((c->want_read && c->can_read) || (c->want_write && c->can_write)) sockets_queue(n, c);
 }
 
 #if WFI_LINUX
 
-static unsigned net_news(uint32_t events) {
-    return ((events & EPOLLIN) != 0 ? NET_IN : 0u) | ((events & EPOLLOUT) != 0 ? NET_OUT : 0u) |
-           ((events & EPOLLRDHUP) != 0 ? NET_HANG_UP : 0u) | ((events & (EPOLLHUP | EPOLLERR)) != 0 ? NET_ERROR : 0u);
+static unsigned sockets_news(uint32_t events) {
+    return ((events & EPOLLIN) != 0 ? SOCKETS_IN : 0u) | ((events & EPOLLOUT) != 0 ? SOCKETS_OUT : 0u) |
+           ((events & EPOLLRDHUP) != 0 ? SOCKETS_HANG_UP : 0u) |
+           ((events & (EPOLLHUP | EPOLLERR)) != 0 ? SOCKETS_ERROR : 0u);
 }
 
-static void net_gather(wfi_net *n) {
-    struct epoll_event events[NET_BATCH];
-    for (uint32_t taken = 0; taken <= n->conns; taken += NET_BATCH) {
-        int got = epoll_wait(n->epoll, events, NET_BATCH, 0);
+static void sockets_gather(wfi_sockets *n) {
+    struct epoll_event events[SOCKETS_BATCH];
+    for (uint32_t taken = 0; taken <= n->conns; taken += SOCKETS_BATCH) {
+        int got = epoll_wait(n->epoll, events, SOCKETS_BATCH, 0);
         for (int i = 0; i < got; i++)
-            net_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
-                      net_news(events[i].events));
-        if (got < NET_BATCH) break;
+            sockets_event(n, (uint32_t)events[i].data.u64, (uint32_t)(events[i].data.u64 >> 32),
+                          sockets_news(events[i].events));
+        if (got < SOCKETS_BATCH) break;
     }
 }
 
-uint32_t wfi_net_fds_max(uint32_t conns) {
+uint32_t wfi_sockets_fds_max(uint32_t conns) {
     (void)conns;
     return WFI_LOOKUP_CHILDREN + 1;
 }
 
-static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+static uint32_t sockets_fds(const wfi_sockets *n, struct pollfd *fds) {
     *fds = (struct pollfd){.fd = n->epoll, .events = POLLIN};
     return 1;
 }
 
 #else
 
-static unsigned net_news(int events) {
-    return ((events & POLLIN) != 0 ? NET_IN : 0u) | ((events & POLLOUT) != 0 ? NET_OUT : 0u) |
-           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? NET_ERROR : 0u);
+static unsigned sockets_news(int events) {
+    return ((events & POLLIN) != 0 ? SOCKETS_IN : 0u) | ((events & POLLOUT) != 0 ? SOCKETS_OUT : 0u) |
+           ((events & (POLLHUP | POLLERR | POLLNVAL)) != 0 ? SOCKETS_ERROR : 0u);
 }
 
-/* What a connection waits for; at most WFI_NET_ATTEMPTS. */
-static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
+/* What a connection waits for; at most WFI_SOCKETS_ATTEMPTS. */
+static uint32_t sockets_interest(const wfi_conn *c, struct pollfd *fds) {
     int events = POLLOUT;
     if (c->state == WFI_CONN_OPEN)
         events = (c->want_read && !c->can_read ? POLLIN : 0) | (c->want_write && !c->can_write ? POLLOUT : 0);
@@ -16292,137 +16383,139 @@ static uint32_t net_interest(const wfi_conn *c, struct pollfd *fds) {
     return events != 0 ? c->attempts : 0;
 }
 
-static void net_gather_from(wfi_net *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
+static void sockets_gather_from(wfi_sockets *n, struct pollfd *fds, const uint64_t *whose, uint32_t count) {
     if (count == 0 || poll(fds, count, 0) <= 0) return;
     for (uint32_t i = 0; i < count; i++)
-        if (fds[i].revents != 0) net_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), net_news(fds[i].revents));
+        if (fds[i].revents != 0)
+            sockets_event(n, (uint32_t)whose[i], (uint32_t)(whose[i] >> 32), sockets_news(fds[i].revents));
 }
 
-static void net_gather(wfi_net *n) {
-    struct pollfd fds[NET_BATCH + WFI_NET_ATTEMPTS];
-    uint64_t whose[NET_BATCH + WFI_NET_ATTEMPTS];
+static void sockets_gather(wfi_sockets *n) {
+    struct pollfd fds[SOCKETS_BATCH + WFI_SOCKETS_ATTEMPTS];
+    uint64_t whose[SOCKETS_BATCH + WFI_SOCKETS_ATTEMPTS];
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->conns; i++) {
         const wfi_conn *c = &n->conn[i];
-        uint32_t more = net_interest(c, fds + count);
+        uint32_t more = sockets_interest(c, fds + count);
         for (uint32_t k = 0; k < more; k++)
             whose[count + k] = (uint64_t)c->attempt[k].serial << 32 | i;
         count += more;
-        if (count < NET_BATCH) continue;
-        net_gather_from(n, fds, whose, count);
+        if (count < SOCKETS_BATCH) continue;
+        sockets_gather_from(n, fds, whose, count);
         count = 0;
     }
-    net_gather_from(n, fds, whose, count);
+    sockets_gather_from(n, fds, whose, count);
 }
 
-uint32_t wfi_net_fds_max(uint32_t conns) {
-    return WFI_LOOKUP_CHILDREN + conns * WFI_NET_ATTEMPTS;
+uint32_t wfi_sockets_fds_max(uint32_t conns) {
+    return WFI_LOOKUP_CHILDREN + conns * WFI_SOCKETS_ATTEMPTS;
 }
 
-static uint32_t net_fds(const wfi_net *n, struct pollfd *fds) {
+static uint32_t sockets_fds(const wfi_sockets *n, struct pollfd *fds) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < n->conns; i++)
-        count += net_interest(&n->conn[i], fds + count);
+        count += sockets_interest(&n->conn[i], fds + count);
     return count;
 }
 
 #endif
 
-uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds) {
+uint32_t wfi_sockets_fds(const wfi_sockets *n, struct pollfd *fds) {
     int children[WFI_CHILD_MAX];
     uint32_t count = wfi_lookup_fds(&n->lookup, children);
     for (uint32_t i = 0; i < count; i++)
         fds[i] = (struct pollfd){.fd = children[i], .events = POLLIN};
-    return count + net_fds(n, fds + count);
+    return count + sockets_fds(n, fds + count);
 }
 
-void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count) {
+void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t count) {
     for (uint32_t i = 0; i < count && !n->news; i++)
         n->news = fds[i].revents != 0;
 }
 
-bool wfi_net_have_news(const wfi_net *n) {
-    return n->ready_first != NET_NONE;
+bool wfi_sockets_have_news(const wfi_sockets *n) {
+    return n->ready_first != SOCKETS_NONE;
 }
 
-uint64_t wfi_net_due(const wfi_net *n, uint64_t now) {
-    if (wfi_net_have_news(n)) return now;
+uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now) {
+    if (wfi_sockets_have_news(n)) return now;
     uint64_t due = wfi_lookup_due(&n->lookup, now);
     return due < n->due ? due : n->due;
 }
 
 /* ---- the ops ---- */
 
-static void net_name(wfi_conn *c, wf_str host) {
-    int length = host.len <= NET_HOST_SHOWN ? (int)host.len : NET_HOST_SHOWN - 3;
-    const char *cut = host.len <= NET_HOST_SHOWN ? "" : "...";
+static void sockets_name(wfi_conn *c, wf_str host) {
+    int length = host.len <= SOCKETS_HOST_SHOWN ? (int)host.len : SOCKETS_HOST_SHOWN - 3;
+    const char *cut = host.len <= SOCKETS_HOST_SHOWN ? "" : "...";
     bool six = host.len > 0 && memchr(host.ptr, ':', host.len) != NULL;
     snprintf(c->peer, sizeof c->peer, six ? "[%.*s%s]:%u" : "%.*s%s:%u", length, host.ptr, cut, (unsigned)c->port);
 }
 
-static void net_close(void *ctx, uint32_t conn) {
-    wfi_net *n = ctx;
-    net_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
+static void sockets_close(void *ctx, uint32_t conn) {
+    wfi_sockets *n = ctx;
+    sockets_leave(n, &n->conn[conn], WFI_CONN_CLOSED);
 }
 
 /* A place in the ready queue outlives close and open; the connection is then named in vain. */
-static wfi_conn *net_reset(wfi_net *n, uint32_t conn) {
+static wfi_conn *sockets_reset(wfi_sockets *n, uint32_t conn) {
     wfi_conn *c = &n->conn[conn];
     bool queued = c->queued;
     uint32_t after = c->after;
-    net_close(n, conn);
+    sockets_close(n, conn);
     memset(c, 0, sizeof *c);
     c->queued = queued;
     c->after = after;
     return c;
 }
 
-static wf_status net_refuse(wfi_conn *c, wf_status status, const char *why) {
+static wf_status sockets_refuse(wfi_conn *c, wf_status status, const char *why) {
     c->state = WFI_CONN_FAILED;
     snprintf(c->error, sizeof c->error, "cannot connect to %s: %s", c->peer, why);
     return status;
 }
 
-static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
-    wfi_net *n = ctx;
+static wf_status sockets_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    wfi_sockets *n = ctx;
     uint64_t now = wfi_sys_now_ms();
-    wfi_conn *c = net_reset(n, conn);
+    wfi_conn *c = sockets_reset(n, conn);
     c->port = (uint16_t)port;
-    net_name(c, host);
-    if (port == 0 || port > UINT16_MAX) return net_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
+    sockets_name(c, host);
+    if (port == 0 || port > UINT16_MAX) return sockets_refuse(c, WF_E_CONFIG, "a port is a number from 1 to 65535");
     wf_status status = wfi_lookup_get(&n->lookup, host, now, &c->host);
-    if (status == WF_E_CONFIG) return net_refuse(c, status, "this is no name of a host");
-    if (status != WF_OK) return net_refuse(c, status, "too many other hosts are being connected to; try again later");
+    if (status == WF_E_CONFIG) return sockets_refuse(c, status, "this is no name of a host");
+    if (status != WF_OK)
+        return sockets_refuse(c, status, "too many other hosts are being connected to; try again later");
     c->state = WFI_CONN_CONNECTING;
     c->limit = now + n->connect_ms;
     c->again = UINT64_MAX;
-    net_list(n, c);
-    net_advance(n, c, now);
+    sockets_list(n, c);
+    sockets_advance(n, c, now);
     return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
 }
 
 /* Of a connection that is not open. */
-static wf_status net_not_open(const wfi_conn *c) {
+static wf_status sockets_not_open(const wfi_conn *c) {
     return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
 }
 
 /* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
-static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
-    wfi_net *n = ctx;
+static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
+    wfi_sockets *n = ctx;
     wfi_conn *c = &n->conn[conn];
     ssize_t r;
     *put = 0;
-    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (c->state != WFI_CONN_OPEN) return sockets_not_open(c);
     if (!c->can_write) {
         c->want_write = true;
         return WF_AGAIN;
     }
     do
-        r = send(c->attempt[0].fd, buf, size, NET_SEND_FLAGS);
+        r = send(c->attempt[0].fd, buf, size, SOCKETS_SEND_FLAGS);
     while (r < 0 && errno == EINTR);
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         c->can_read = c->hung_up = true; /* no need to wait until it is announced */
-        return net_broke(c, errno);
+        return sockets_broke(c, errno);
     }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
@@ -16431,12 +16524,12 @@ static wf_status net_write(void *ctx, uint32_t conn, const void *buf, size_t siz
     return WF_OK;
 }
 
-static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
-    wfi_net *n = ctx;
+static wf_status sockets_read(void *ctx, uint32_t conn, void *buf, size_t size, size_t *got) {
+    wfi_sockets *n = ctx;
     wfi_conn *c = &n->conn[conn];
     ssize_t r;
     *got = 0;
-    if (c->state != WFI_CONN_OPEN) return net_not_open(c);
+    if (c->state != WFI_CONN_OPEN) return sockets_not_open(c);
     if (!c->can_read) {
         c->want_read = true;
         return WF_AGAIN;
@@ -16446,8 +16539,8 @@ static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size
     while (r < 0 && errno == EINTR);
     if (r == 0) return WF_END;
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        net_broke(c, errno);
-        net_leave(n, c, WFI_CONN_FAILED);
+        sockets_broke(c, errno);
+        sockets_leave(n, c, WFI_CONN_FAILED);
         return WF_E_IO;
     }
     c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
@@ -16457,70 +16550,71 @@ static wf_status net_read(void *ctx, uint32_t conn, void *buf, size_t size, size
     return WF_OK;
 }
 
-static uint32_t net_ready(void *ctx, uint32_t *conns, uint32_t max) {
-    wfi_net *n = ctx;
+static uint32_t sockets_ready(void *ctx, uint32_t *conns, uint32_t max) {
+    wfi_sockets *n = ctx;
     uint32_t count = 0;
     uint64_t now = wfi_sys_now_ms();
     if (n->news || now != n->gathered) {
         n->news = false;
         n->gathered = now;
-        net_gather(n);
+        sockets_gather(n);
     }
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
-        for (uint32_t i = n->connecting, next; i != NET_NONE; i = next) {
+        for (uint32_t i = n->connecting, next; i != SOCKETS_NONE; i = next) {
             next = n->conn[i].next;
-            net_advance(n, &n->conn[i], now);
+            sockets_advance(n, &n->conn[i], now);
         }
     }
-    while (count < max && n->ready_first != NET_NONE) {
-        uint32_t index = net_unqueue(n);
+    while (count < max && n->ready_first != SOCKETS_NONE) {
+        uint32_t index = sockets_unqueue(n);
         if (n->conn[index].state != WFI_CONN_CLOSED) conns[count++] = index;
     }
     return count;
 }
 
-static uint64_t net_due(void *ctx) {
-    return wfi_net_due(ctx, wfi_sys_now_ms());
+static uint64_t sockets_due(void *ctx) {
+    return wfi_sockets_due(ctx, wfi_sys_now_ms());
 }
 
-static wf_str net_error(void *ctx, uint32_t conn) {
-    const wfi_net *n = ctx;
+static wf_str sockets_error(void *ctx, uint32_t conn) {
+    const wfi_sockets *n = ctx;
     return wf_str_of(n->conn[conn].error, strlen(n->conn[conn].error));
 }
 
-const wf_net_ops *wfi_net_ops(void) {
-    static const wf_net_ops ops = {net_open, NULL, net_write, net_read, net_close, net_ready, net_due, net_error};
+const wf_net_ops *wfi_sockets_ops(void) {
+    static const wf_net_ops ops = {sockets_open,  NULL,          sockets_write, sockets_read,
+                                   sockets_close, sockets_ready, sockets_due,   sockets_error};
     return &ops;
 }
 
 /* ---- life ---- */
 
-static size_t net_align(size_t n) {
-    return (n + NET_ALIGN - 1) & ~(NET_ALIGN - 1);
+static size_t sockets_align(size_t n) {
+    return (n + SOCKETS_ALIGN - 1) & ~(SOCKETS_ALIGN - 1);
 }
 
-static uint32_t net_hosts(uint32_t conns) {
-    return conns < NET_HOSTS_MIN ? NET_HOSTS_MIN : conns > NET_HOSTS_MAX ? NET_HOSTS_MAX : conns;
+static uint32_t sockets_hosts(uint32_t conns) {
+    return conns < SOCKETS_HOSTS_MIN ? SOCKETS_HOSTS_MIN : conns > SOCKETS_HOSTS_MAX ? SOCKETS_HOSTS_MAX : conns;
 }
 
-size_t wfi_net_size(uint32_t conns) {
-    return net_align(sizeof(wfi_net)) + net_align(conns * sizeof(wfi_conn)) +
-           net_align(wfi_lookup_size(net_hosts(conns)));
+size_t wfi_sockets_size(uint32_t conns) {
+    return sockets_align(sizeof(wfi_sockets)) + sockets_align(conns * sizeof(wfi_conn)) +
+           sockets_align(wfi_lookup_size(sockets_hosts(conns)));
 }
 
-wfi_net *wfi_net_open(void *memory, uint32_t conns) {
-    wfi_net *n = memory;
-    char *rest = (char *)memory + net_align(sizeof *n);
-    memset(memory, 0, wfi_net_size(conns));
+wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns) {
+    wfi_sockets *n = memory;
+    char *rest = (char *)memory + sockets_align(sizeof *n);
+    memset(memory, 0, wfi_sockets_size(conns));
     n->conns = conns;
     n->conn = (wfi_conn *)(void *)rest;
-    n->connecting = n->ready_first = NET_NONE;
+    n->connecting = n->ready_first = SOCKETS_NONE;
     n->due = UINT64_MAX;
-    n->connect_ms = NET_CONNECT_MS;
-    n->attempt_ms = NET_ATTEMPT_MS;
-    n->patience_ms = NET_PATIENCE_MS;
-    wfi_lookup_init(&n->lookup, rest + net_align(conns * sizeof(wfi_conn)), net_hosts(conns));
+    n->connect_ms = SOCKETS_CONNECT_MS;
+    n->attempt_ms = SOCKETS_ATTEMPT_MS;
+    n->patience_ms = SOCKETS_PATIENCE_MS;
+    wfi_lookup_init(&n->lookup, rest + sockets_align(conns * sizeof(wfi_conn)), sockets_hosts(conns));
     n->epoll = -1;
 #if WFI_LINUX
     n->epoll = wfi_sys_high(epoll_create1(EPOLL_CLOEXEC));
@@ -16529,14 +16623,14 @@ wfi_net *wfi_net_open(void *memory, uint32_t conns) {
     return n;
 }
 
-void wfi_net_close(wfi_net *n) {
+void wfi_sockets_close(wfi_sockets *n) {
     for (uint32_t i = 0; i < n->conns; i++)
-        net_close(n, i);
+        sockets_close(n, i);
     wfi_lookup_close(&n->lookup);
     wfi_sys_close(&n->epoll);
 }
 
-/* ==== end src/port/net/net.c ==== */
+/* ==== end src/port/net/sockets.c ==== */
 
 /* ==== begin src/port/tools/confine.h ==== */
 
@@ -21721,7 +21815,7 @@ struct wf_posix {
     wfi_logfile log;
     wfi_tools tools;     /* if there is a root */
     wfi_workers workers; /* if there are any */
-    wfi_net *net;        /* NULL: no connections */
+    wfi_sockets *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
     char holds[WFI_JAIL_TEXT];
@@ -21739,11 +21833,11 @@ typedef struct posix_layout {
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_sockets_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
     at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
     at.net = at.workers + wfi_workers_size(c->workers);
-    at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
+    at.fds = at.net + (c->conns > 0 ? wfi_sockets_size(c->conns) : 0);
     at.end = at.fds + fds * sizeof(struct pollfd);
     return at;
 }
@@ -21758,7 +21852,7 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > WFI_CHILD_MAX || out->mode > WF_POSIX_READ) return false;
-    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_SOCKETS_CONNS || out->workers > 4096) return false;
     if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
@@ -21788,7 +21882,7 @@ static wf_status posix_open_root(wf_posix *p) {
 
 static wf_status posix_open_net(wf_posix *p) {
     if (p->config.conns == 0) return WF_OK;
-    p->net = wfi_net_open((char *)p + posix_size(&p->config).net, p->config.conns);
+    p->net = wfi_sockets_open((char *)p + posix_size(&p->config).net, p->config.conns);
     if (p->net != NULL) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot wait for connections: %s", strerror(errno));
     return WF_E_IO;
@@ -21801,7 +21895,7 @@ static void posix_close_wake(wf_posix *p) {
 
 /* Gives back what posix_open_parts got, however far it came. */
 static void posix_close_parts(wf_posix *p, bool root) {
-    if (p->net != NULL) wfi_net_close(p->net);
+    if (p->net != NULL) wfi_sockets_close(p->net);
     if (root) wfi_workers_close(&p->workers);
     if (root) wfi_tools_close(&p->tools);
     posix_close_wake(p);
@@ -21889,7 +21983,7 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
 
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
     *ctx = p->net;
-    return p->net != NULL ? wfi_net_ops() : NULL;
+    return p->net != NULL ? wfi_sockets_ops() : NULL;
 }
 
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
@@ -21948,7 +22042,7 @@ static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_tools_due(&p->tools, now) : UINT64_MAX;
     uint64_t workers_due = wfi_children_due(&p->workers.children, now);
-    uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
+    uint64_t net_due = p->net != NULL ? wfi_sockets_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
     if (workers_due < due) due = workers_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
@@ -21982,10 +22076,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
-    uint32_t sockets = p->net != NULL ? wfi_net_fds(p->net, fds + n) : 0;
+    uint32_t sockets = p->net != NULL ? wfi_sockets_fds(p->net, fds + n) : 0;
     if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
-    if (p->net != NULL) wfi_net_waited(p->net, fds + n, sockets);
+    if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

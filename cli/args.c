@@ -1,18 +1,18 @@
-/* script: a script and its args, as a command line names them. */
+/* args: a script and its args, as a command line names them. */
 #include "commands.h"
 #include <stdlib.h>
 #include <string.h>
 
-#define SCRIPT_MOST ((size_t)8 << 20)
+#define ARGS_MOST ((size_t)8 << 20)
 
 /* A run's name: the file's, without its folders. */
-static wf_str script_name(const char *path) {
+static wf_str args_name(const char *path) {
     const char *slash = strrchr(path, '/');
     if (strcmp(path, "-") == 0) return WF_STR("stdin");
     return cli_str(slash ? slash + 1 : path);
 }
 
-static cli_exit script_check_json(wf_str text) {
+static cli_exit args_check_json(wf_str text) {
     wf_json j;
     wf_json_token t;
     wf_json_init(&j, text);
@@ -26,7 +26,7 @@ static cli_exit script_check_json(wf_str text) {
 }
 
 /* true, false, null and numbers are themselves, all else is a string. */
-static void script_put_value(wf_json_out *out, wf_str value) {
+static void args_put_value(wf_json_out *out, wf_str value) {
     wf_json j;
     wf_json_init(&j, value);
     wf_json_token t = wf_json_next(&j);
@@ -38,7 +38,7 @@ static void script_put_value(wf_json_out *out, wf_str value) {
 }
 
 /* Whether a later pair names the same key; for members of --args, any pair. */
-static bool script_is_named(const cli_options *o, int from, wf_str key, bool escaped) {
+static bool args_is_named(const cli_options *o, int from, wf_str key, bool escaped) {
     for (int i = from; i < o->pair_count; i++) {
         wf_str name = wf_str_of(o->pairs[i], strcspn(o->pairs[i], "="));
         if (escaped ? wf_json_equals(key, name) : cli_same(key, name)) return true;
@@ -46,7 +46,7 @@ static bool script_is_named(const cli_options *o, int from, wf_str key, bool esc
     return false;
 }
 
-static void script_put_merged(const cli_options *o, wf_str object, wf_json_out *out) {
+static void args_put_merged(const cli_options *o, wf_str object, wf_json_out *out) {
     wf_json j;
     wf_str value = wf_str_of("", 0);
     wf_json_begin(out, true);
@@ -55,7 +55,7 @@ static void script_put_merged(const cli_options *o, wf_str object, wf_json_out *
     while (object.len > 0 && wf_json_next(&j) == WF_JSON_KEY) {
         wf_str key = j.raw;
         if (wf_json_skip(&j, wf_json_next(&j), &value) != WF_OK) break;
-        if (script_is_named(o, 0, key, true)) continue;
+        if (args_is_named(o, 0, key, true)) continue;
         char *plain = cli_take(key.len);
         wf_json_key(out, wf_str_of(plain, wf_json_unescape(key, plain)));
         free(plain);
@@ -63,14 +63,14 @@ static void script_put_merged(const cli_options *o, wf_str object, wf_json_out *
     }
     for (int i = 0; i < o->pair_count; i++) {
         wf_str key = wf_str_of(o->pairs[i], strcspn(o->pairs[i], "="));
-        if (script_is_named(o, i + 1, key, false)) continue;
+        if (args_is_named(o, i + 1, key, false)) continue;
         wf_json_key(out, key);
-        script_put_value(out, cli_str(o->pairs[i] + key.len + 1));
+        args_put_value(out, cli_str(o->pairs[i] + key.len + 1));
     }
     wf_json_finish(out);
 }
 
-static cli_exit script_merge(const cli_options *o, wf_str *args) {
+static cli_exit args_merge(const cli_options *o, wf_str *args) {
     wf_json j;
     wf_json_out out;
     for (int i = 0; i < o->pair_count; i++)
@@ -80,31 +80,31 @@ static cli_exit script_merge(const cli_options *o, wf_str *args) {
     if (args->len > 0 && wf_json_next(&j) != WF_JSON_OBJECT)
         return cli_fail(CLI_USAGE, "--args: must be a JSON object to go together with -- key=value");
     wf_json_out_init(&out, NULL, 0);
-    script_put_merged(o, *args, &out);
+    args_put_merged(o, *args, &out);
     size_t size = out.len;
     char *text = cli_take(size);
     wf_json_out_init(&out, text, size);
-    script_put_merged(o, *args, &out);
+    args_put_merged(o, *args, &out);
     if (!wf_json_ok(&out)) return cli_fail(CLI_USAGE, "--args: together with -- key=value it is not JSON");
     *args = wf_str_of(text, size);
     return CLI_OK;
 }
 
-static cli_exit script_args(const cli_options *o, wf_str *args) {
+static cli_exit args_args(const cli_options *o, wf_str *args) {
     const char *text = o->text[OPT_ARGS];
     *args = wf_str_of("", 0);
     if (text && text[0] == '@') {
-        if (!cli_read_file(text + 1, SCRIPT_MOST, args)) return CLI_USAGE;
+        if (!cli_read_file(text + 1, ARGS_MOST, args)) return CLI_USAGE;
     } else if (text) {
         *args = cli_str(text);
     }
-    cli_exit code = text ? script_check_json(*args) : CLI_OK;
-    return code == CLI_OK && o->pair_count > 0 ? script_merge(o, args) : code;
+    cli_exit code = text ? args_check_json(*args) : CLI_OK;
+    return code == CLI_OK && o->pair_count > 0 ? args_merge(o, args) : code;
 }
 
 cli_exit cli_script_read(const cli_options *o, wf_run_spec *out) {
     memset(out, 0, sizeof *out);
-    out->name = script_name(o->operand);
-    if (!cli_read_file(o->operand, SCRIPT_MOST, &out->script)) return CLI_USAGE;
-    return script_args(o, &out->args);
+    out->name = args_name(o->operand);
+    if (!cli_read_file(o->operand, ARGS_MOST, &out->script)) return CLI_USAGE;
+    return args_args(o, &out->args);
 }

@@ -239,7 +239,7 @@ cli_exit cli_agent(cli_options *o) {
     wf_delivery answer;
     char names[AGENT_NAMES];
     cli_exit code = agent_read(o, &spec, &agent);
-    if (code == CLI_OK) code = cli_models_settle(o);
+    if (code == CLI_OK) code = cli_model_settle(o);
     if (code != CLI_OK) return code;
     o->number[OPT_LANES] = o->number[OPT_AGENTS] = 1;
     o->number[OPT_SYNC] = WF_SYNC_OFF;

@@ -222,7 +222,7 @@ static void check_put_row(FILE *to, wf_str title, const check_phase *p) {
 
 static void check_put_cost(FILE *to, const cli_options *o, const check_phase *sum) {
     cli_amount low, high;
-    bool rules = cli_models_is_rules(o), known = wf_prices_known(o->prices, cli_str(cli_models_name(o)));
+    bool rules = cli_model_is_rules(o), known = wf_prices_known(o->prices, cli_str(cli_model_name(o)));
     if (sum->low > 0) {
         fputs("  Cost at list price, with ", to);
         cli_put(to, cli_str(o->text[OPT_MODEL]), CHECK_TITLE);
@@ -233,17 +233,17 @@ static void check_put_cost(FILE *to, const cli_options *o, const check_phase *su
         fputs("  Cost: none, with a model of rules.\n", to);
     } else if (sum->unpriced == 0) {
         fputs("  Cost: none; no model was asked.\n", to);
-    } else if (cli_models_is_exec(o)) {
+    } else if (cli_model_is_exec(o)) {
         fputs("  Cost: unknown; it is the program's, which tells it afterwards.\n", to);
     } else {
         fputs("  Cost: unknown; --prices FILE can tell the price of ", to);
-        cli_put(to, cli_str(known ? "the models that agents name" : cli_models_name(o)), CHECK_TITLE);
+        cli_put(to, cli_str(known ? "the models that agents name" : cli_model_name(o)), CHECK_TITLE);
         fputs(".\n", to);
     }
 }
 
 /* What it does besides asking agents. */
-static void check_put_effects(FILE *to, const cli_options *o, const cli_effects *e) {
+static void check_put_effects(FILE *to, const cli_options *o, const cli_intercept *e) {
     bool may = (o->number[OPT_ALLOW] & WF_ALLOW_EXEC) != 0;
     if (e->ran > 0)
         fprintf(to, "  Commands that it runs: %" PRIu32 " (exec; none was run here%s)\n", e->ran,
@@ -321,6 +321,6 @@ cli_exit cli_check(cli_options *o) {
     cli_preview preview;
     cli_exit code = cli_script_read(o, &spec);
     if (code == CLI_OK) code = cli_check_compile(&spec);
-    if (code == CLI_OK) code = cli_models_settle_dry(o);
+    if (code == CLI_OK) code = cli_model_settle_dry(o);
     return code == CLI_OK ? cli_check_preview(o, &spec, stdout, &preview) : code;
 }

@@ -267,7 +267,7 @@ static void run_announce(const run_job *job) {
 static void run_put_terms(const run_job *job) {
     const cli_options *o = job->options;
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
-    if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_models_is_rules(o) && !o->own_budget)) return;
+    if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_model_is_rules(o) && !o->own_budget)) return;
     fputs("model: ", stderr);
     cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
     if (o->server.len > 0) {
@@ -279,7 +279,7 @@ static void run_put_terms(const run_job *job) {
         fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
     if (!usd && !tokens)
-        fputs(wf_prices_known(o->prices, cli_str(cli_models_name(o)))
+        fputs(wf_prices_known(o->prices, cli_str(cli_model_name(o)))
                   ? "none (--budget-usd X)"
                   : "none, its price is not known (--budget-tokens N)",
               stderr);
@@ -465,7 +465,7 @@ cli_exit cli_run(cli_options *o) {
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
     if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = cli_models_settle(o);
+    code = cli_model_settle(o);
     if (code == CLI_OK) code = run_confirm(&job);
     if (code == CLI_OK && !job.log) {
         code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
@@ -492,6 +492,6 @@ cli_exit cli_resume(cli_options *o) {
     if (code != CLI_OK || again) return code;
     job.spec = past;
     code = run_restore(&job, o, past.settings);
-    if (code == CLI_OK) code = cli_models_settle(o);
+    if (code == CLI_OK) code = cli_model_settle(o);
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }

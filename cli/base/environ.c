@@ -1,4 +1,4 @@
-/* env: see env.h. What is a secret is the port's to say, for commands get none of them either. Which ones wf itself has a use for
+/* environ: see environ.h. What is a secret is the port's to say, for commands get none of them either. Which ones wf itself has a use for
  * makes no difference. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1

@@ -1,7 +1,7 @@
-/* env: what the environment tells wf. It is read once, before anything else happens, and all that looks like a secret is taken
+/* environ: what the environment tells wf. It is read once, before anything else happens, and all that looks like a secret is taken
  * out of it there and then, in place: no child inherits it, and /proc/self/environ does not show it; nor may others of the same user look into this process (Linux). */
-#ifndef CLI_ENV_H
-#define CLI_ENV_H
+#ifndef CLI_ENVIRON_H
+#define CLI_ENVIRON_H
 
 #include "cli.h"
 

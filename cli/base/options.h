@@ -62,7 +62,7 @@ typedef struct cli_options {
     char **pairs;        /* what stands after -- */
     int pair_count;
     char recorded[16384]; /* texts that came from a log */
-    wf_str prices;        /* the user's price list, as cli_models_settle found it */
+    wf_str prices;        /* the user's price list, as cli_model_settle found it */
     wf_str server;        /* host and port of a model on the network, for people; empty: it is none */
     bool own_budget;      /* the budget is not the user's: --yes stands for it */
 } cli_options;

@@ -65,7 +65,7 @@ static void advice_put_budget(cli_world *w, const wf_run_spec *spec) {
 }
 
 static void advice_put_stop(cli_world *w, const wf_run_spec *spec, const wf_run_status *s) {
-    const char *key = cli_models_key_name(), *lead = "go on: ";
+    const char *key = cli_model_key_name(), *lead = "go on: ";
     if (s->outcome == WF_RUN_BUDGET) {
         advice_put_budget(w, spec);
         return;

@@ -113,7 +113,9 @@ static void world_raise_files(uint32_t conns) {
 /* A script's commands mostly wait, as lanes do. */
 static uint32_t world_effects(const cli_world *w) {
     uint64_t lanes = w->options->number[OPT_LANES];
-    return lanes < WORLD_EFFECTS_LEAST ? WORLD_EFFECTS_LEAST : lanes < CLI_EFFECTS ? (uint32_t)lanes : CLI_EFFECTS;
+    return lanes < WORLD_EFFECTS_LEAST ? WORLD_EFFECTS_LEAST
+           : lanes < CLI_INTERCEPTED   ? (uint32_t)lanes
+                                       : CLI_INTERCEPTED;
 }
 
 /* working: agents are to be asked, so tools and ways to models are wanted. */
@@ -122,11 +124,11 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
     if (working) {
         config.no_sync = w->options->number[OPT_SYNC] == WF_SYNC_OFF;
         config.workers = (uint32_t)w->options->number[OPT_LANES];
-        if (cli_models_is_exec(w->options)) config.worker = cli_models_name(w->options);
+        if (cli_model_is_exec(w->options)) config.worker = cli_model_name(w->options);
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
         config.tickets =
             2 * (uint32_t)w->options->number[OPT_LANES] + world_effects(w); /* lanes, extra_tools, effects */
-        if (cli_models_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
+        if (cli_model_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
     }
     world_raise_files(config.conns);
     size_t size = wf_posix_size(&config);
@@ -157,7 +159,7 @@ static cli_exit world_open_rules(cli_world *w) {
         w->rules = NULL;
         return cli_fail(CLI_USAGE, "--memory %s: too small for a model of rules; give more", w->memory);
     }
-    const char *file = cli_models_name(o);
+    const char *file = cli_model_name(o);
     if (wf_rules_load(w->rules, cli_str(file), &why) != WF_OK)
         return cli_fail(CLI_USAGE, "--model rules:%s: %.*s", file, (int)why.len, why.ptr);
     w->providers[w->provider_count++] = (wf_provider){.name = WF_STR("rules"), .ops = wf_rules_ops(), .ctx = w->rules};
@@ -191,8 +193,8 @@ static void world_open_workers(cli_world *w) {
 /* The ways to the models that can be served: the default one's, and those that agents may name besides. */
 static cli_exit world_open_ways(cli_world *w) {
     world_open_workers(w);
-    if (!cli_models_is_rules(w->options) && !cli_models_is_exec(w->options)) return world_open_network(w, false);
-    return cli_models_key_name() ? world_open_network(w, true) : CLI_OK;
+    if (!cli_model_is_rules(w->options) && !cli_model_is_exec(w->options)) return world_open_network(w, false);
+    return cli_model_key_name() ? world_open_network(w, true) : CLI_OK;
 }
 
 /* What an agent without a system text of its own is told. It goes into every request, so each word costs; it names no tool, for an
@@ -297,7 +299,7 @@ static cli_exit world_open_run(cli_world *w, bool dry) {
     else
         world_config(w, &config);
     cli_exit code = world_open_pool(w);
-    if (code == CLI_OK && !dry && cli_models_is_rules(w->options)) code = world_open_rules(w);
+    if (code == CLI_OK && !dry && cli_model_is_rules(w->options)) code = world_open_rules(w);
     config.provider_count = w->provider_count;
     return code == CLI_OK ? world_open_wf(w, &config) : code;
 }
@@ -310,7 +312,7 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
     if (!world_allocate(w, (size_t)options->number[OPT_MEMORY])) return CLI_INTERNAL;
     if (!stub) world_tell_memory(w);
     cli_exit code = world_open_posix(w, mode, options->text[OPT_ROOT], stub == NULL);
-    if (code == CLI_OK) code = cli_effects_open(&w->effects, &w->platform, options, stub != NULL);
+    if (code == CLI_OK) code = cli_intercept_open(&w->effects, &w->platform, options, stub != NULL);
     w->platform.trace = trace;
     if (stub)
         world_open_stub(w, stub);

@@ -14,7 +14,7 @@ typedef struct cli_world {
     size_t size, used;
     wf_posix *posix;
     wf_platform platform;
-    cli_effects effects;
+    cli_intercept effects;
     wf_provider providers[CLI_PROVIDERS];
     wf_tool tools[WF_POSIX_TOOLS];
     uint32_t provider_count;

@@ -13,7 +13,7 @@
 #include "../api/posix.h"
 #include "jail/jail.h"
 #include "os/logfile.h"
-#include "net/net.h"
+#include "net/sockets.h"
 #include "os/sys.h"
 #include "tools/tools.h"
 #include "exec/worker.h"
@@ -33,7 +33,7 @@ struct wf_posix {
     wfi_logfile log;
     wfi_tools tools;     /* if there is a root */
     wfi_workers workers; /* if there are any */
-    wfi_net *net;        /* NULL: no connections */
+    wfi_sockets *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
     char holds[WFI_JAIL_TEXT];
@@ -51,11 +51,11 @@ typedef struct posix_layout {
 
 static posix_layout posix_size(const wf_posix_config *c) {
     posix_layout at;
-    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_net_fds_max(c->conns) : 0);
+    size_t fds = 1 + POSIX_CHILDREN + (c->conns > 0 ? wfi_sockets_fds_max(c->conns) : 0);
     at.tools = posix_align(sizeof(wf_posix));
     at.workers = at.tools + (c->root != NULL ? wfi_tools_size(c->tickets) : 0);
     at.net = at.workers + wfi_workers_size(c->workers);
-    at.fds = at.net + (c->conns > 0 ? wfi_net_size(c->conns) : 0);
+    at.fds = at.net + (c->conns > 0 ? wfi_sockets_size(c->conns) : 0);
     at.end = at.fds + fds * sizeof(struct pollfd);
     return at;
 }
@@ -70,7 +70,7 @@ static bool posix_settle(const wf_posix_config *config, wf_posix_config *out) {
     if (out->tool_ms == 0) out->tool_ms = 60000;
     if (out->allow > (WF_ALLOW_READ | WF_ALLOW_WRITE | WF_ALLOW_BASH | WF_ALLOW_EXEC)) return false;
     if (out->tickets > 65536 || out->children > WFI_CHILD_MAX || out->mode > WF_POSIX_READ) return false;
-    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_NET_CONNS || out->workers > 4096) return false;
+    if (out->commands > WFI_CHILD_MAX || out->conns > WFI_SOCKETS_CONNS || out->workers > 4096) return false;
     if (out->workers > 0 && out->root == NULL) return false;
     return (out->mode == WF_POSIX_TEMPORARY) == (out->log == NULL);
 }
@@ -100,7 +100,7 @@ static wf_status posix_open_root(wf_posix *p) {
 
 static wf_status posix_open_net(wf_posix *p) {
     if (p->config.conns == 0) return WF_OK;
-    p->net = wfi_net_open((char *)p + posix_size(&p->config).net, p->config.conns);
+    p->net = wfi_sockets_open((char *)p + posix_size(&p->config).net, p->config.conns);
     if (p->net != NULL) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot wait for connections: %s", strerror(errno));
     return WF_E_IO;
@@ -113,7 +113,7 @@ static void posix_close_wake(wf_posix *p) {
 
 /* Gives back what posix_open_parts got, however far it came. */
 static void posix_close_parts(wf_posix *p, bool root) {
-    if (p->net != NULL) wfi_net_close(p->net);
+    if (p->net != NULL) wfi_sockets_close(p->net);
     if (root) wfi_workers_close(&p->workers);
     if (root) wfi_tools_close(&p->tools);
     posix_close_wake(p);
@@ -201,7 +201,7 @@ void wf_posix_platform(wf_posix *p, wf_platform *out) {
 
 const wf_net_ops *wf_posix_net(wf_posix *p, void **ctx) {
     *ctx = p->net;
-    return p->net != NULL ? wfi_net_ops() : NULL;
+    return p->net != NULL ? wfi_sockets_ops() : NULL;
 }
 
 const wf_model_ops *wf_posix_workers(wf_posix *p, void **ctx) {
@@ -260,7 +260,7 @@ static int posix_timeout(const wf_posix *p, uint32_t ms) {
     uint64_t now = wfi_sys_now_ms();
     uint64_t due = p->config.root != NULL ? wfi_tools_due(&p->tools, now) : UINT64_MAX;
     uint64_t workers_due = wfi_children_due(&p->workers.children, now);
-    uint64_t net_due = p->net != NULL ? wfi_net_due(p->net, now) : UINT64_MAX;
+    uint64_t net_due = p->net != NULL ? wfi_sockets_due(p->net, now) : UINT64_MAX;
     if (net_due < due) due = net_due;
     if (workers_due < due) due = workers_due;
     uint64_t wait = ms == UINT32_MAX ? UINT64_MAX : ms;
@@ -294,10 +294,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     for (uint32_t i = 0; i < n; i++)
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
-    uint32_t sockets = p->net != NULL ? wfi_net_fds(p->net, fds + n) : 0;
+    uint32_t sockets = p->net != NULL ? wfi_sockets_fds(p->net, fds + n) : 0;
     if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
-    if (p->net != NULL) wfi_net_waited(p->net, fds + n, sockets);
+    if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

@@ -4,7 +4,7 @@ set -u
 : "${CC:=cc}" "${WARN:=-std=c11 -Wall -Wextra -Wpedantic -Wconversion -Wshadow ${WERROR--Werror}}" "${INC:=}"
 dir=build/check/plain
 mkdir -p $dir
-tests='test_net test_posix test_child test_tools test_write test_ignore'
+tests='test_sockets test_posix test_child test_tools test_write test_ignore'
 
 echo 1..6
 number=0

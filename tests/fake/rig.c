@@ -31,7 +31,7 @@ void rig_start(rig *r) {
 
 void rig_end(rig *r) {
     if (r->w) {
-        const wfi_env *env = (const wfi_env *)(const void *)r->w; /* a wf begins with it */
+        const wfi_runtime *env = (const wfi_runtime *)(const void *)r->w; /* a wf begins with it */
         wf_close(r->w);
         assert_true(wfi_heap_check(&env->heap));
         assert_true(env->heap.used == 0 && env->heap.blocks == 0);

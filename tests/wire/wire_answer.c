@@ -81,17 +81,17 @@ void answer_free(answer *a) {
 }
 
 bool answer_header(const answer *a, const char *name, text *value) {
-    wfi_http_reader r;
+    wfi_parser r;
     size_t at = 0, used;
-    wfi_http_event e;
-    wfi_http_begin(&r, false);
+    wfi_parse_event e;
+    wfi_parse_begin(&r, false);
     do {
-        e = wfi_http_read(&r, a->bytes.ptr + at, a->bytes.len - at, &used);
+        e = wfi_parse_read(&r, a->bytes.ptr + at, a->bytes.len - at, &used);
         at += used;
-        if (e != WFI_HTTP_HEADER || !wfi_str_eq(r.name, wfi_str_z(name))) continue;
+        if (e != WFI_PARSE_HEADER || !wfi_str_eq(r.name, wfi_str_z(name))) continue;
         text_add(value, r.value);
         return true;
-    } while (e == WFI_HTTP_STATUS || e == WFI_HTTP_HEADER);
+    } while (e == WFI_PARSE_STATUS || e == WFI_PARSE_HEADER);
     return false;
 }
 

@@ -214,7 +214,7 @@ static void call_fail(call_run *run, const char *kind) {
 static void call_fault(call_run *run, wf_str body, wf_str request_id) {
     wfi_fault fault;
     call_error *e = &run->error;
-    wfi_messages_codec()->fault(body, &fault);
+    wfi_anthropic_codec()->fault(body, &fault);
     wf_str from[] = {fault.type, fault.message, fault.code, request_id.len > 0 ? request_id : fault.request_id};
     text *const to[] = {&e->type, &e->message, &e->code, &e->request_id};
     for (size_t i = 0; i < 4; i++) {
@@ -410,7 +410,7 @@ static void call_results(const call_run *run, const tree *first, const tree *con
         wf_json_out o;
         int n = snprintf(words, sizeof words, "Error: Tool '%.*s' not found", (int)name.len, name.ptr);
         wf_json_out_init(&o, block, sizeof block);
-        wfi_messages_codec()->result_block(&o, wf_str_of(id.ptr + 1, id.len - 2), wf_str_of(words, (size_t)n), true);
+        wfi_anthropic_codec()->result_block(&o, wf_str_of(id.ptr + 1, id.len - 2), wf_str_of(words, (size_t)n), true);
         if (!wf_json_ok(&o)) abort();
         text_add(out, wf_str_of(block, o.len));
     }

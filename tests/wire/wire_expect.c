@@ -150,7 +150,7 @@ static void expect_blocks(const reply *r, text *words, text *tools) {
     wf_json_init(&j, r->value.content);
     text_say(words, "\"");
     text_say(tools, "[");
-    while (wfi_messages_codec()->block(&j, &view) == WF_OK) {
+    while (wfi_anthropic_codec()->block(&j, &view) == WF_OK) {
         if (view.type == WFI_BLOCK_TEXT) text_add(words, view.text);
         if (view.type != WFI_BLOCK_TOOL) continue;
         text_say(tools, "%s{\"id\":", tools->len > 1 ? "," : "");

@@ -38,7 +38,7 @@ static wf_status reply_feed(const wfi_codec *codec, wfi_reader *r, wf_str body, 
 }
 
 void reply_read(bool stream, wf_str body, size_t first, reply *out) {
-    const wfi_codec *codec = wfi_messages_codec();
+    const wfi_codec *codec = wfi_anthropic_codec();
     wfi_reader r;
     *out = (reply){0};
     text_add(&out->events, WF_STR(""));

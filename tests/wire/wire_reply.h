@@ -2,7 +2,7 @@
 #ifndef WIRE_REPLY_H
 #define WIRE_REPLY_H
 
-#include "src/core/model/codec.h"
+#include "src/core/model/anthropic.h"
 #include "wire_text.h"
 
 /* Slices are the texts'. */

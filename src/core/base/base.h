@@ -84,4 +84,9 @@ WFI void wfi_sha256_add(wfi_sha256 *s, const void *p, size_t n);
 WFI void wfi_sha256_end(wfi_sha256 *s, uint8_t out[32]);
 WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits, unterminated */
 
+/* ---- JSON: what json.c offers besides its public face, src/api/json.h ---- */
+/* The code point at raw.ptr[*pos], which must be inside the slice, of a still escaped string; moves *pos behind it.
+ * A lone surrogate is U+FFFD. In text that no reader has passed, a broken escape yields its backslash. */
+WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
+
 #endif

@@ -1,6 +1,6 @@
-/* arena: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
+/* heap: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
  *
- * Contract and invariants: arena.h.
+ * Contract and invariants: heap.h.
  *
  * A heap's region is a row of blocks. A block is a header of one unit (WFI_ALIGN bytes) and a payload of whole units;
  * all sizes below are in units unless a name says bytes. The header holds the block's own size and that of the block

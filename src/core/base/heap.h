@@ -1,4 +1,4 @@
-/* arena: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
+/* heap: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
  *
  * The arena only ever hands out; nothing is given back. A heap is a two-level segregated-fit allocator (Masmano et al.,
  * "TLSF", ECRTS 2004): alloc, realloc and free take a bounded number of steps whatever the history. Each heap has its own limit
@@ -10,8 +10,8 @@
  *   3. A block is free if and only if it is on exactly one free list, the one of its size class.
  *   4. A bitmap bit is set if and only if its list is not empty.
  *   5. `used` is the sum of the payload sizes of the blocks in use, `blocks` their number. */
-#ifndef WFI_ARENA_H
-#define WFI_ARENA_H
+#ifndef WFI_HEAP_H
+#define WFI_HEAP_H
 
 #include "base.h"
 

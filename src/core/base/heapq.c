@@ -1,7 +1,7 @@
-/* queue: see queue.h. Sift up and down on an array, with the places kept in step. */
+/* heapq: see heapq.h. Sift up and down on an array, with the places kept in step. */
 #include "heapq.h"
 
-void wfi_queue_carve(wfi_queue *q, wfi_arena *a, uint32_t cap) {
+void wfi_heapq_carve(wfi_heapq *q, wfi_arena *a, uint32_t cap) {
     q->keys = wfi_arena_take(a, cap, sizeof *q->keys);
     q->ids = wfi_arena_take(a, cap, sizeof *q->ids);
     q->at = wfi_arena_take(a, cap, sizeof *q->at);
@@ -9,47 +9,47 @@ void wfi_queue_carve(wfi_queue *q, wfi_arena *a, uint32_t cap) {
     q->cap = cap;
 }
 
-static bool queue_before(const wfi_queue *q, uint32_t a, uint32_t b) {
+static bool heapq_before(const wfi_heapq *q, uint32_t a, uint32_t b) {
     return q->keys[a] != q->keys[b] ? q->keys[a] < q->keys[b] : a < b;
 }
 
-static void queue_place(wfi_queue *q, uint32_t i, uint32_t id) {
+static void heapq_place(wfi_heapq *q, uint32_t i, uint32_t id) {
     q->ids[i] = id;
     q->at[id] = i + 1;
 }
 
-static void queue_sift(wfi_queue *q, uint32_t i, uint32_t id) {
-    while (i > 0 && queue_before(q, id, q->ids[(i - 1) / 2])) {
-        queue_place(q, i, q->ids[(i - 1) / 2]);
+static void heapq_sift(wfi_heapq *q, uint32_t i, uint32_t id) {
+    while (i > 0 && heapq_before(q, id, q->ids[(i - 1) / 2])) {
+        heapq_place(q, i, q->ids[(i - 1) / 2]);
         i = (i - 1) / 2;
     }
     for (;;) {
         uint32_t child = 2 * i + 1;
         if (child >= q->count) break;
-        if (child + 1 < q->count && queue_before(q, q->ids[child + 1], q->ids[child])) child++;
-        if (!queue_before(q, q->ids[child], id)) break;
-        queue_place(q, i, q->ids[child]);
+        if (child + 1 < q->count && heapq_before(q, q->ids[child + 1], q->ids[child])) child++;
+        if (!heapq_before(q, q->ids[child], id)) break;
+        heapq_place(q, i, q->ids[child]);
         i = child;
     }
-    queue_place(q, i, id);
+    heapq_place(q, i, id);
 }
 
-void wfi_queue_set(wfi_queue *q, uint32_t id, uint64_t key) {
+void wfi_heapq_set(wfi_heapq *q, uint32_t id, uint64_t key) {
     WFI_ASSERT(id < q->cap);
     q->keys[id] = key;
     if (q->at[id] == 0) q->at[id] = ++q->count;
-    queue_sift(q, q->at[id] - 1, id);
+    heapq_sift(q, q->at[id] - 1, id);
 }
 
-void wfi_queue_remove(wfi_queue *q, uint32_t id) {
+void wfi_heapq_remove(wfi_heapq *q, uint32_t id) {
     WFI_ASSERT(id < q->cap);
     if (q->at[id] == 0) return;
     uint32_t i = q->at[id] - 1, last = q->ids[--q->count];
     q->at[id] = 0;
-    if (last != id) queue_sift(q, i, last);
+    if (last != id) heapq_sift(q, i, last);
 }
 
-bool wfi_queue_first(const wfi_queue *q, uint32_t *id, uint64_t *key) {
+bool wfi_heapq_first(const wfi_heapq *q, uint32_t *id, uint64_t *key) {
     if (q->count == 0) return false;
     *id = q->ids[0];
     if (key) *key = q->keys[q->ids[0]];

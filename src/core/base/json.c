@@ -11,7 +11,7 @@
  * Invariants of the writer:
  *   1. No byte at or past cap is written; `len` is what a large enough buffer would hold.
  *   2. Unless `bad`, the output is a prefix of a well-formed text. Once `bad`, nothing more is written. */
-#include "json.h"
+#include "base.h"
 
 /* Where the reader stands. The comments name what may come next. */
 enum {

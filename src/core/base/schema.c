@@ -8,29 +8,12 @@
  *   2. `fail` is sticky. While it is WF_OK, false means "does not match" (or, in the walk and the maker, never).
  *   3. depth <= WF_JSON_DEPTH, $ref cycles included, and nothing large lives on the stack of a recursive function.
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
-#include "json.h"
+#include "schema.h"
 
-#define SCHEMA_WORK        (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP        16u                 /* what a step costs besides its bytes */
-#define SCHEMA_REF_MAX     256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN       60u                 /* bytes of a value quoted in a reason */
-#define SCHEMA_MADE_DEEP   24u                 /* nesting of a made value, $ref cycles included */
-#define SCHEMA_PICKS       4u                  /* branches of anyOf and oneOf that the maker tries */
-#define SCHEMA_SPARE_DEPTH 6u                  /* nesting up to which a made array has an item that it does not need */
-
-typedef struct schema_run {
-    wf_str root; /* the schema, where $ref begins */
-    wf_schema_error *error;
-    size_t path_len, reason_len; /* of the texts in error */
-    wf_status fail;
-    uint32_t work, depth;
-    uint32_t quiet;  /* > 0: inside a branch whose mismatch is no error yet */
-    uint32_t passed; /* assertions that held: tells which branch came nearest */
-    bool walking;    /* path is a place in the schema */
-    char *ignored;   /* names of keywords passed over */
-    size_t ignored_cap, ignored_len;
-    uint32_t ignored_count;
-} schema_run;
+#define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
+#define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
+#define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
 
 struct schema_word;
 
@@ -71,7 +54,7 @@ static const char *const schema_form_text[] = {
 
 typedef struct schema_word {
     const char *name;
-    bool (*check)(schema_run *r, const schema_at *at); /* NULL: says nothing about values */
+    bool (*check)(wfi_schema_run *r, const schema_at *at); /* NULL: says nothing about values */
     uint8_t form;
     char on;          /* of limits: how the values they concern begin; '0' for all numbers */
     int8_t sign;      /* of limits: 1 is a lower bound, -1 an upper bound */
@@ -79,12 +62,12 @@ typedef struct schema_word {
     const char *text; /* of limits: the reason */
 } schema_word;
 
-static bool schema_check_node(schema_run *r, wf_str node, wf_str value);
+static bool schema_check_node(wfi_schema_run *r, wf_str node, wf_str value);
 
 /* ---- the cursor: walks text that the strict reader has passed ---- */
 
 /* Pays for reading n bytes; false: the bound is reached. */
-static bool schema_spend(schema_run *r, size_t n) {
+static bool schema_spend(wfi_schema_run *r, size_t n) {
     if (r->fail == WF_OK && n < r->work) {
         r->work -= (uint32_t)n;
         return true;
@@ -125,7 +108,7 @@ static size_t schema_value_len(wf_str s) {
 }
 
 /* What is inside a container that opens with `open`; nothing, if the value is something else. */
-static wf_str schema_open(wf_str value, char open) {
+WFI wf_str wfi_schema_open(wf_str value, char open) {
     return value.len && value.ptr[0] == open ? wfi_str_cut(value, 1, value.len) : wf_str_of("", 0);
 }
 
@@ -142,9 +125,9 @@ static wf_str schema_take(wf_str *rest, size_t len) {
     return s;
 }
 
-/* Next element (key NULL) or member of what schema_open gave. Keys come with their quotes. On false nothing changes
+/* Next element (key NULL) or member of what wfi_schema_open gave. Keys come with their quotes. On false nothing changes
  * but *rest. */
-static bool schema_next(schema_run *r, wf_str *rest, wf_str *key, wf_str *value) {
+WFI bool wfi_schema_next(wfi_schema_run *r, wf_str *rest, wf_str *key, wf_str *value) {
     size_t before = rest->len;
     wf_str name = {"", 0}, found;
     *rest = schema_skip_gap(*rest);
@@ -159,19 +142,19 @@ static bool schema_next(schema_run *r, wf_str *rest, wf_str *key, wf_str *value)
     return true;
 }
 
-static uint32_t schema_count(schema_run *r, wf_str container) {
-    wf_str value, key, rest = schema_open(container, '{');
+static uint32_t schema_count(wfi_schema_run *r, wf_str container) {
+    wf_str value, key, rest = wfi_schema_open(container, '{');
     uint32_t n = 0;
-    while (schema_next(r, &rest, &key, &value))
+    while (wfi_schema_next(r, &rest, &key, &value))
         n++;
-    rest = schema_open(container, '[');
-    while (schema_next(r, &rest, NULL, &value))
+    rest = wfi_schema_open(container, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value))
         n++;
     return n;
 }
 
 /* A string's content, still escaped. */
-static wf_str schema_inside(wf_str string) {
+WFI wf_str wfi_schema_inside(wf_str string) {
     return wfi_str_cut(string, 1, string.len - 2);
 }
 
@@ -185,10 +168,10 @@ static bool schema_same_string(wf_str a, wf_str b) {
 }
 
 /* The value of the last member whose key is `key`, which has its quotes. */
-static bool schema_member(schema_run *r, wf_str object, wf_str key, wf_str *out) {
-    wf_str name, value, rest = schema_open(object, '{');
+WFI bool wfi_schema_member(wfi_schema_run *r, wf_str object, wf_str key, wf_str *out) {
+    wf_str name, value, rest = wfi_schema_open(object, '{');
     bool found = false;
-    while (schema_next(r, &rest, &name, &value)) {
+    while (wfi_schema_next(r, &rest, &name, &value)) {
         if (!schema_same_string(name, key)) continue;
         *out = value;
         found = true;
@@ -283,33 +266,33 @@ static const char *schema_type_of(wf_str value) {
 }
 
 static bool schema_has_type(wf_str value, wf_str name) {
-    if (wf_json_equals(schema_inside(name), WF_STR("integer"))) return schema_is_integer(value);
-    return wf_json_equals(schema_inside(name), wfi_str_z(schema_type_of(value)));
+    if (wf_json_equals(wfi_schema_inside(name), WF_STR("integer"))) return schema_is_integer(value);
+    return wf_json_equals(wfi_schema_inside(name), wfi_str_z(schema_type_of(value)));
 }
 
-static bool schema_equal(schema_run *r, wf_str a, wf_str b);
+static bool schema_equal(wfi_schema_run *r, wf_str a, wf_str b);
 
-static bool schema_equal_objects(schema_run *r, wf_str a, wf_str b) {
-    wf_str key, value, other, rest = schema_open(a, '{');
+static bool schema_equal_objects(wfi_schema_run *r, wf_str a, wf_str b) {
+    wf_str key, value, other, rest = wfi_schema_open(a, '{');
     if (schema_count(r, a) != schema_count(r, b)) return false;
-    while (schema_next(r, &rest, &key, &value))
-        if (!schema_member(r, b, key, &other) || !schema_equal(r, value, other)) return false;
+    while (wfi_schema_next(r, &rest, &key, &value))
+        if (!wfi_schema_member(r, b, key, &other) || !schema_equal(r, value, other)) return false;
     return r->fail == WF_OK;
 }
 
-static bool schema_equal_arrays(schema_run *r, wf_str a, wf_str b) {
-    wf_str x, y, rest = schema_open(a, '['), others = schema_open(b, '[');
-    bool more = schema_next(r, &rest, NULL, &x), more_too = schema_next(r, &others, NULL, &y);
+static bool schema_equal_arrays(wfi_schema_run *r, wf_str a, wf_str b) {
+    wf_str x, y, rest = wfi_schema_open(a, '['), others = wfi_schema_open(b, '[');
+    bool more = wfi_schema_next(r, &rest, NULL, &x), more_too = wfi_schema_next(r, &others, NULL, &y);
     while (more && more_too) {
         if (!schema_equal(r, x, y)) return false;
-        more = schema_next(r, &rest, NULL, &x);
-        more_too = schema_next(r, &others, NULL, &y);
+        more = wfi_schema_next(r, &rest, NULL, &x);
+        more_too = wfi_schema_next(r, &others, NULL, &y);
     }
     return more == more_too && r->fail == WF_OK;
 }
 
 /* Recurses no deeper than the reader let the text be. */
-static bool schema_equal(schema_run *r, wf_str a, wf_str b) {
+static bool schema_equal(wfi_schema_run *r, wf_str a, wf_str b) {
     if (!schema_spend(r, SCHEMA_STEP) || schema_type_of(a) != schema_type_of(b)) return false;
     switch (a.ptr[0]) {
     case '{':
@@ -336,12 +319,12 @@ static void schema_end(char *buf, size_t len) {
     buf[wfi_utf8_clip(wf_str_of(buf, len), len).len] = '\0';
 }
 
-static void schema_path(schema_run *r, wf_str s) {
+static void schema_path(wfi_schema_run *r, wf_str s) {
     schema_fill(r->error->path, sizeof r->error->path, &r->path_len, s);
 }
 
 /* Both go one level down and answer the path_len to go back to. */
-static size_t schema_path_key(schema_run *r, wf_str key) {
+static size_t schema_path_key(wfi_schema_run *r, wf_str key) {
     size_t back = r->path_len;
     schema_path(r, WF_STR("/"));
     for (size_t i = 1; i < key.len - 1;) {
@@ -355,7 +338,7 @@ static size_t schema_path_key(schema_run *r, wf_str key) {
     return back;
 }
 
-static size_t schema_path_index(schema_run *r, uint32_t index) {
+static size_t schema_path_index(wfi_schema_run *r, uint32_t index) {
     size_t back = r->path_len;
     char digits[20];
     schema_path(r, WF_STR("/"));
@@ -363,12 +346,12 @@ static size_t schema_path_index(schema_run *r, uint32_t index) {
     return back;
 }
 
-static void schema_say(schema_run *r, wf_str s) {
+static void schema_say(wfi_schema_run *r, wf_str s) {
     schema_fill(r->error->reason, sizeof r->error->reason, &r->reason_len, s);
 }
 
 /* A value's own text, shortened, on one line. */
-static void schema_say_value(schema_run *r, wf_str value) {
+static void schema_say_value(wfi_schema_run *r, wf_str value) {
     wf_str shown = wfi_utf8_clip(value, SCHEMA_SHOWN);
     for (size_t i = 0; i < shown.len; i++)
         schema_say(r, (uint8_t)shown.ptr[i] < ' ' ? WF_STR(" ") : wf_str_of(shown.ptr + i, 1));
@@ -376,19 +359,19 @@ static void schema_say_value(schema_run *r, wf_str value) {
 }
 
 /* The keys of an object, or the elements of an array. */
-static void schema_say_list(schema_run *r, wf_str container) {
+static void schema_say_list(wfi_schema_run *r, wf_str container) {
     bool object = container.len && container.ptr[0] == '{';
-    wf_str key, value, rest = schema_open(container, object ? '{' : '[');
+    wf_str key, value, rest = wfi_schema_open(container, object ? '{' : '[');
     size_t before = r->reason_len;
-    while (schema_next(r, &rest, object ? &key : NULL, &value)) {
+    while (wfi_schema_next(r, &rest, object ? &key : NULL, &value)) {
         if (r->reason_len > before) schema_say(r, WF_STR(", "));
-        schema_say_value(r, object ? schema_inside(key) : value);
+        schema_say_value(r, object ? wfi_schema_inside(key) : value);
     }
     if (r->reason_len == before) schema_say(r, WF_STR("none"));
 }
 
 /* Writes path and reason. %s: a C string; %v: a value; %l: a list of a container's members. */
-static void schema_reason(schema_run *r, const char *format, va_list args) {
+static void schema_reason(wfi_schema_run *r, const char *format, va_list args) {
     r->reason_len = 0;
     for (const char *p = format; *p; p++) {
         if (*p != '%')
@@ -410,7 +393,7 @@ static void schema_reason(schema_run *r, const char *format, va_list args) {
 }
 
 /* The value does not match. Answers false. */
-static bool schema_miss(schema_run *r, const char *format, ...) {
+static bool schema_miss(wfi_schema_run *r, const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (r->quiet == 0 && r->fail == WF_OK) schema_reason(r, format, args);
@@ -419,7 +402,7 @@ static bool schema_miss(schema_run *r, const char *format, ...) {
 }
 
 /* There is no saying whether the value matches. Answers false. */
-static bool schema_stop(schema_run *r, wf_status status, const char *format, ...) {
+static bool schema_stop(wfi_schema_run *r, wf_status status, const char *format, ...) {
     va_list args;
     va_start(args, format);
     if (r->fail == WF_OK) {
@@ -455,16 +438,16 @@ static size_t schema_unescape(char *s, size_t len, char escape) {
 }
 
 /* The child of a container that one decoded token of a JSON Pointer names. */
-static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *out) {
-    wf_str key, value, rest = schema_open(container, '{');
+static bool schema_child(wfi_schema_run *r, wf_str container, wf_str token, wf_str *out) {
+    wf_str key, value, rest = wfi_schema_open(container, '{');
     uint64_t index = 0;
-    while (schema_next(r, &rest, &key, &value)) {
+    while (wfi_schema_next(r, &rest, &key, &value)) {
         *out = value;
-        if (wf_json_equals(schema_inside(key), token)) return true;
+        if (wf_json_equals(wfi_schema_inside(key), token)) return true;
     }
     if (!wfi_str_u64(token, &index)) return false;
-    rest = schema_open(container, '[');
-    while (schema_next(r, &rest, NULL, &value)) {
+    rest = wfi_schema_open(container, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value)) {
         *out = value;
         if (index-- == 0) return true;
     }
@@ -472,10 +455,10 @@ static bool schema_child(schema_run *r, wf_str container, wf_str token, wf_str *
 }
 
 /* What a $ref, given with its quotes, names. */
-static bool schema_resolve(schema_run *r, wf_str ref, wf_str *out) {
+WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     char plain[SCHEMA_REF_MAX];
     if (ref.len > SCHEMA_REF_MAX) return schema_stop(r, WF_E_SYNTAX, "$ref %v is longer than 256 bytes", ref);
-    size_t len = wf_json_unescape(schema_inside(ref), plain);
+    size_t len = wf_json_unescape(wfi_schema_inside(ref), plain);
     if (len == 0 || plain[0] != '#' || (len > 1 && plain[1] != '/'))
         return schema_stop(r, WF_E_SYNTAX, "$ref %v is not local: only \"#\" and \"#/...\" can be followed", ref);
     len = schema_unescape(plain, len, '%');
@@ -494,36 +477,36 @@ static bool schema_resolve(schema_run *r, wf_str ref, wf_str *out) {
 
 /* ---- keywords ---- */
 
-static bool schema_check_type(schema_run *r, const schema_at *at) {
-    wf_str name, rest = schema_open(at->arg, '[');
+static bool schema_check_type(wfi_schema_run *r, const schema_at *at) {
+    wf_str name, rest = wfi_schema_open(at->arg, '[');
     if (schema_is_number(at->value) && !schema_spend(r, at->value.len)) return false;
     if (at->arg.ptr[0] == '"') {
         if (schema_has_type(at->value, at->arg)) return true;
         if (schema_is_number(at->value))
-            return schema_miss(r, "expected %v, got the number %v", schema_inside(at->arg), at->value);
-        return schema_miss(r, "expected %v, got %s", schema_inside(at->arg), schema_type_of(at->value));
+            return schema_miss(r, "expected %v, got the number %v", wfi_schema_inside(at->arg), at->value);
+        return schema_miss(r, "expected %v, got %s", wfi_schema_inside(at->arg), schema_type_of(at->value));
     }
-    while (schema_next(r, &rest, NULL, &name))
+    while (wfi_schema_next(r, &rest, NULL, &name))
         if (schema_has_type(at->value, name)) return true;
     return schema_miss(r, "expected one of %l, got %s", at->arg, schema_type_of(at->value));
 }
 
-static bool schema_check_enum(schema_run *r, const schema_at *at) {
-    wf_str value, rest = schema_open(at->arg, '[');
-    while (schema_next(r, &rest, NULL, &value))
+static bool schema_check_enum(wfi_schema_run *r, const schema_at *at) {
+    wf_str value, rest = wfi_schema_open(at->arg, '[');
+    while (wfi_schema_next(r, &rest, NULL, &value))
         if (schema_equal(r, value, at->value)) return true;
     return schema_miss(r, "%v is not one of: %l", at->value, at->arg);
 }
 
-static bool schema_check_const(schema_run *r, const schema_at *at) {
+static bool schema_check_const(wfi_schema_run *r, const schema_at *at) {
     return schema_equal(r, at->arg, at->value) || schema_miss(r, "expected %v, got %v", at->arg, at->value);
 }
 
-static bool schema_check_properties(schema_run *r, const schema_at *at) {
-    wf_str key, node, value, rest = schema_open(at->arg, '{');
+static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, node, value, rest = wfi_schema_open(at->arg, '{');
     if (at->value.ptr[0] != '{') return true;
-    while (schema_next(r, &rest, &key, &node)) {
-        if (!schema_member(r, at->value, key, &value)) continue;
+    while (wfi_schema_next(r, &rest, &key, &node)) {
+        if (!wfi_schema_member(r, at->value, key, &value)) continue;
         size_t back = schema_path_key(r, key);
         if (!schema_check_node(r, node, value)) {
             r->path_len = back;
@@ -534,21 +517,21 @@ static bool schema_check_properties(schema_run *r, const schema_at *at) {
     return true;
 }
 
-static bool schema_check_required(schema_run *r, const schema_at *at) {
-    wf_str key, value, rest = schema_open(at->arg, '[');
+static bool schema_check_required(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, value, rest = wfi_schema_open(at->arg, '[');
     if (at->value.ptr[0] != '{') return true;
-    while (schema_next(r, &rest, NULL, &key))
-        if (!schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
+    while (wfi_schema_next(r, &rest, NULL, &key))
+        if (!wfi_schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
     return true;
 }
 
 /* Passed over beside patternProperties: nobody here can tell which properties those cover. */
-static bool schema_check_additional(schema_run *r, const schema_at *at) {
-    wf_str key, value, other, known = {"", 0}, rest = schema_open(at->value, '{');
-    if (schema_member(r, at->node, WF_STR("\"patternProperties\""), &other)) return true;
-    schema_member(r, at->node, WF_STR("\"properties\""), &known);
-    while (schema_next(r, &rest, &key, &value)) {
-        if (schema_member(r, known, key, &other)) continue;
+static bool schema_check_additional(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, value, other, known = {"", 0}, rest = wfi_schema_open(at->value, '{');
+    if (wfi_schema_member(r, at->node, WF_STR("\"patternProperties\""), &other)) return true;
+    wfi_schema_member(r, at->node, WF_STR("\"properties\""), &known);
+    while (wfi_schema_next(r, &rest, &key, &value)) {
+        if (wfi_schema_member(r, known, key, &other)) continue;
         if (at->arg.ptr[0] == 'f') return schema_miss(r, "property %v is not allowed; allowed: %l", key, known);
         size_t back = schema_path_key(r, key);
         bool ok = schema_check_node(r, at->arg, value);
@@ -559,15 +542,15 @@ static bool schema_check_additional(schema_run *r, const schema_at *at) {
 }
 
 /* items and prefixItems. A schema concerns all elements behind the prefixItems, an array of schemas one each. */
-static bool schema_check_items(schema_run *r, const schema_at *at) {
+static bool schema_check_items(wfi_schema_run *r, const schema_at *at) {
     bool each = at->arg.ptr[0] != '[';
-    wf_str value, prefix = {"", 0}, node = at->arg, nodes = schema_open(at->arg, '['),
-                  rest = schema_open(at->value, '[');
-    if (each) schema_member(r, at->node, WF_STR("\"prefixItems\""), &prefix);
+    wf_str value, prefix = {"", 0}, node = at->arg, nodes = wfi_schema_open(at->arg, '['),
+                  rest = wfi_schema_open(at->value, '[');
+    if (each) wfi_schema_member(r, at->node, WF_STR("\"prefixItems\""), &prefix);
     uint32_t skip = schema_count(r, prefix);
-    for (uint32_t i = 0; schema_next(r, &rest, NULL, &value); i++) {
+    for (uint32_t i = 0; wfi_schema_next(r, &rest, NULL, &value); i++) {
         if (i < skip) continue;
-        if (!each && !schema_next(r, &nodes, NULL, &node)) return true;
+        if (!each && !wfi_schema_next(r, &nodes, NULL, &node)) return true;
         size_t back = schema_path_index(r, i);
         bool ok = schema_check_node(r, node, value);
         r->path_len = back;
@@ -577,7 +560,7 @@ static bool schema_check_items(schema_run *r, const schema_at *at) {
 }
 
 /* All bounds: of numbers, of the code points of a string, of the elements of an array. */
-static bool schema_check_limit(schema_run *r, const schema_at *at) {
+static bool schema_check_limit(wfi_schema_run *r, const schema_at *at) {
     const schema_word *word = at->word;
     wf_str measure = at->value;
     char digits[20];
@@ -595,20 +578,20 @@ static bool schema_check_limit(schema_run *r, const schema_at *at) {
     return schema_miss(r, word->text, measure, at->arg);
 }
 
-static bool schema_check_ref(schema_run *r, const schema_at *at) {
+static bool schema_check_ref(wfi_schema_run *r, const schema_at *at) {
     wf_str node;
-    return schema_resolve(r, at->arg, &node) && schema_check_node(r, node, at->value);
+    return wfi_schema_resolve(r, at->arg, &node) && schema_check_node(r, node, at->value);
 }
 
-static bool schema_check_all(schema_run *r, const schema_at *at) {
-    wf_str node, rest = schema_open(at->arg, '[');
-    while (schema_next(r, &rest, NULL, &node))
+static bool schema_check_all(wfi_schema_run *r, const schema_at *at) {
+    wf_str node, rest = wfi_schema_open(at->arg, '[');
+    while (wfi_schema_next(r, &rest, NULL, &node))
         if (!schema_check_node(r, node, at->value)) return false;
     return true;
 }
 
 /* Tries one branch without a word; *score tells how many assertions held. */
-static bool schema_try(schema_run *r, wf_str node, wf_str value, uint32_t *score) {
+WFI bool wfi_schema_try(wfi_schema_run *r, wf_str node, wf_str value, uint32_t *score) {
     uint32_t before = r->passed;
     r->passed = 0;
     r->quiet++;
@@ -620,11 +603,11 @@ static bool schema_try(schema_run *r, wf_str node, wf_str value, uint32_t *score
 }
 
 /* anyOf and oneOf (the strict one). When no branch matches, the one that came nearest says why. */
-static bool schema_check_branches(schema_run *r, const schema_at *at) {
-    wf_str node, nearest = {"true", 4}, rest = schema_open(at->arg, '[');
+static bool schema_check_branches(wfi_schema_run *r, const schema_at *at) {
+    wf_str node, nearest = {"true", 4}, rest = wfi_schema_open(at->arg, '[');
     uint32_t matches = 0, score, best = 0;
-    while (schema_next(r, &rest, NULL, &node)) {
-        if (schema_try(r, node, at->value, &score) && ++matches > 1)
+    while (wfi_schema_next(r, &rest, NULL, &node)) {
+        if (wfi_schema_try(r, node, at->value, &score) && ++matches > 1)
             return schema_miss(r, "matches more than one branch of oneOf; exactly one must match");
         if (matches && !at->word->strict) return true;
         if (nearest.ptr[0] == 't' || score > best) {
@@ -685,7 +668,7 @@ static const schema_word schema_words[] = {
 
 static const schema_word *schema_word_of(wf_str key) {
     for (size_t i = 0; i < WFI_COUNT(schema_words); i++)
-        if (wf_json_equals(schema_inside(key), wfi_str_z(schema_words[i].name))) return &schema_words[i];
+        if (wf_json_equals(wfi_schema_inside(key), wfi_str_z(schema_words[i].name))) return &schema_words[i];
     return NULL;
 }
 
@@ -694,15 +677,15 @@ static const schema_word *schema_word_of(wf_str key) {
 static bool schema_is_type_name(wf_str value) {
     static const char *const names[] = {"object", "array", "string", "number", "integer", "boolean", "null"};
     for (size_t i = 0; value.ptr[0] == '"' && i < WFI_COUNT(names); i++)
-        if (wf_json_equals(schema_inside(value), wfi_str_z(names[i]))) return true;
+        if (wf_json_equals(wfi_schema_inside(value), wfi_str_z(names[i]))) return true;
     return false;
 }
 
 /* Whether a value is a non-empty array, all of whose elements are type names or, if not asked for, strings. */
-static bool schema_is_names(schema_run *r, wf_str value, bool types) {
-    wf_str name, rest = schema_open(value, '[');
+static bool schema_is_names(wfi_schema_run *r, wf_str value, bool types) {
+    wf_str name, rest = wfi_schema_open(value, '[');
     if (value.ptr[0] != '[') return false;
-    while (schema_next(r, &rest, NULL, &name))
+    while (wfi_schema_next(r, &rest, NULL, &name))
         if (types ? !schema_is_type_name(name) : name.ptr[0] != '"') return false;
     return true;
 }
@@ -712,7 +695,7 @@ static bool schema_is_node(wf_str value) {
 }
 
 /* Whether a keyword's argument is what it must be, as far as can be seen without going down. */
-static bool schema_has_form(schema_run *r, uint32_t form, wf_str arg) {
+static bool schema_has_form(wfi_schema_run *r, uint32_t form, wf_str arg) {
     switch (form) {
     case SCHEMA_NODE:
         return schema_is_node(arg);
@@ -738,12 +721,12 @@ static bool schema_has_form(schema_run *r, uint32_t form, wf_str arg) {
     }
 }
 
-static bool schema_form(schema_run *r, const schema_word *word, wf_str arg) {
+static bool schema_form(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     if (schema_has_form(r, word->form, arg)) return r->fail == WF_OK;
     return schema_stop(r, WF_E_SYNTAX, "schema keyword \"%s\" %s", word->name, schema_form_text[word->form]);
 }
 
-static bool schema_enter(schema_run *r) {
+WFI bool wfi_schema_enter(wfi_schema_run *r) {
     if (r->depth == WF_JSON_DEPTH)
         return schema_stop(r, WF_E_LIMIT,
                            "the schema leads more than 128 levels deep: does a $ref lead back to itself?");
@@ -751,21 +734,21 @@ static bool schema_enter(schema_run *r) {
     return schema_spend(r, SCHEMA_STEP);
 }
 
-static bool schema_check_word(schema_run *r, const schema_at *at) {
+static bool schema_check_word(wfi_schema_run *r, const schema_at *at) {
     if (!schema_form(r, at->word, at->arg) || !at->word->check(r, at)) return false;
     r->passed++;
     return true;
 }
 
-static bool schema_check_node(schema_run *r, wf_str node, wf_str value) {
+static bool schema_check_node(wfi_schema_run *r, wf_str node, wf_str value) {
     schema_at at = {node, {"", 0}, value, NULL};
-    wf_str key, rest = schema_open(node, '{');
+    wf_str key, rest = wfi_schema_open(node, '{');
     bool ok = true;
     if (node.ptr[0] == 'f') return schema_miss(r, "no value is allowed here");
     if (!schema_is_node(node))
         return schema_stop(r, WF_E_SYNTAX, "the schema for this place is %v; it must be an object or a boolean", node);
-    if (!schema_enter(r)) return false;
-    while (ok && schema_next(r, &rest, &key, &at.arg)) {
+    if (!wfi_schema_enter(r)) return false;
+    while (ok && wfi_schema_next(r, &rest, &key, &at.arg)) {
         at.word = schema_word_of(key);
         if (at.word && at.word->check) ok = schema_check_word(r, &at);
     }
@@ -775,7 +758,7 @@ static bool schema_check_node(schema_run *r, wf_str node, wf_str value) {
 
 /* ---- the walk over a schema, without a value ---- */
 
-static void schema_ignore(schema_run *r, wf_str name) {
+static void schema_ignore(wfi_schema_run *r, wf_str name) {
     const wf_str separator = WF_STR(", ");
     wf_str rest = wf_str_of(r->ignored, r->ignored_len);
     while (rest.len) {
@@ -791,17 +774,17 @@ static void schema_ignore(schema_run *r, wf_str name) {
     r->ignored_len += gap + name.len;
 }
 
-static bool schema_walk(schema_run *r, wf_str node);
+static bool schema_walk(wfi_schema_run *r, wf_str node);
 
 /* Walks the schemas that a keyword holds: its members, its elements, or itself. */
-static bool schema_walk_word(schema_run *r, const schema_word *word, wf_str arg) {
+static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     bool map = word->form == SCHEMA_MAP;
-    wf_str key, node, rest = schema_open(arg, map ? '{' : '[');
+    wf_str key, node, rest = wfi_schema_open(arg, map ? '{' : '[');
     if (!schema_form(r, word, arg)) return false;
-    if (word->form == SCHEMA_REF) return schema_resolve(r, arg, &node);
+    if (word->form == SCHEMA_REF) return wfi_schema_resolve(r, arg, &node);
     if (word->form < SCHEMA_NODE || word->form > SCHEMA_ITEMS) return true;
     if (!map && arg.ptr[0] != '[') return schema_walk(r, arg);
-    for (uint32_t i = 0; schema_next(r, &rest, map ? &key : NULL, &node); i++) {
+    for (uint32_t i = 0; wfi_schema_next(r, &rest, map ? &key : NULL, &node); i++) {
         size_t back = map ? schema_path_key(r, key) : schema_path_index(r, i);
         if (!schema_walk(r, node)) return false;
         r->path_len = back;
@@ -810,16 +793,16 @@ static bool schema_walk_word(schema_run *r, const schema_word *word, wf_str arg)
 }
 
 /* Checks the form of every schema inside and takes down the keywords that are passed over. */
-static bool schema_walk(schema_run *r, wf_str node) {
-    wf_str key, arg, rest = schema_open(node, '{');
+static bool schema_walk(wfi_schema_run *r, wf_str node) {
+    wf_str key, arg, rest = wfi_schema_open(node, '{');
     if (!schema_is_node(node))
         return schema_stop(r, WF_E_SYNTAX, "%v is no schema: it must be an object or a boolean", node);
-    if (!schema_enter(r)) return false;
-    while (schema_next(r, &rest, &key, &arg)) {
+    if (!wfi_schema_enter(r)) return false;
+    while (wfi_schema_next(r, &rest, &key, &arg)) {
         const schema_word *word = schema_word_of(key);
         size_t back = schema_path_key(r, key);
         if (!word)
-            schema_ignore(r, schema_inside(key));
+            schema_ignore(r, wfi_schema_inside(key));
         else if (!schema_walk_word(r, word, arg))
             return false;
         r->path_len = back;
@@ -830,7 +813,7 @@ static bool schema_walk(schema_run *r, wf_str node) {
 
 /* ---- entry ---- */
 
-static void schema_init(schema_run *r, wf_schema_error *error) {
+WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error) {
     wfi_zero(r, sizeof *r);
     wfi_zero(error, sizeof *error);
     r->error = error;
@@ -838,7 +821,7 @@ static void schema_init(schema_run *r, wf_schema_error *error) {
 }
 
 /* Proves that a text is JSON and cuts the white space around it. */
-static bool schema_parse(schema_run *r, wf_str *text, const char *what) {
+static bool schema_parse(wfi_schema_run *r, wf_str *text, const char *what) {
     wf_json j;
     wf_json_init(&j, *text);
     if (wf_json_skip(&j, wf_json_next(&j), text) == WF_OK && wf_json_next(&j) == WF_JSON_END) return true;
@@ -848,7 +831,7 @@ static bool schema_parse(schema_run *r, wf_str *text, const char *what) {
 }
 
 /* Parses a schema and checks its form; *schema loses the white space around it. */
-static bool schema_load(schema_run *r, wf_str *schema) {
+WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema) {
     if (!schema_parse(r, schema, "schema")) return false;
     r->root = *schema;
     r->walking = true;
@@ -859,10 +842,10 @@ static bool schema_load(schema_run *r, wf_str *schema) {
 }
 
 wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
-    schema_run r;
+    wfi_schema_run r;
     wf_schema_error unused;
-    schema_init(&r, error ? error : &unused);
-    bool ok = schema_load(&r, &schema) && schema_parse(&r, &value, "value") && schema_check_node(&r, schema, value);
+    wfi_schema_init(&r, error ? error : &unused);
+    bool ok = wfi_schema_load(&r, &schema) && schema_parse(&r, &value, "value") && schema_check_node(&r, schema, value);
     if (ok) {
         schema_end(r.error->path, 0);
         return WF_OK;
@@ -875,256 +858,12 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
 }
 
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {
-    schema_run r;
+    wfi_schema_run r;
     wf_schema_error unused;
-    schema_init(&r, &unused);
+    wfi_schema_init(&r, &unused);
     r.ignored = out;
     r.ignored_cap = cap;
-    schema_load(&r, &schema);
+    wfi_schema_load(&r, &schema);
     if (cap) out[r.ignored_len] = '\0';
     return r.ignored_count;
-}
-
-/* ---- the maker of examples: knows the usual shapes, and is believed only when the check agrees ---- */
-
-typedef struct schema_maker {
-    schema_run run;
-    wf_json_out out;
-    uint32_t pick; /* which branch of anyOf and oneOf to take */
-} schema_maker;
-
-/* The n-th schema that a value of `node` must match as well: its $ref, its allOf, and one of its anyOf and oneOf. */
-static bool schema_part(schema_maker *m, wf_str node, uint32_t n, wf_str *part) {
-    static const char *const choices[] = {"\"anyOf\"", "\"oneOf\""};
-    schema_run *r = &m->run;
-    wf_str arg, rest;
-    if (schema_member(r, node, WF_STR("\"$ref\""), &arg) && n-- == 0) return schema_resolve(r, arg, part);
-    if (schema_member(r, node, WF_STR("\"allOf\""), &arg)) {
-        rest = schema_open(arg, '[');
-        while (schema_next(r, &rest, NULL, part))
-            if (n-- == 0) return true;
-    }
-    for (size_t i = 0; i < WFI_COUNT(choices); i++) {
-        if (!schema_member(r, node, wfi_str_z(choices[i]), &arg) || n-- != 0) continue;
-        rest = schema_open(arg, '[');
-        bool found = false;
-        for (uint32_t k = 0; k <= m->pick && schema_next(r, &rest, NULL, part); k++)
-            found = true;
-        return found;
-    }
-    return false;
-}
-
-/* The argument of a keyword in the node or its parts; with `inner`, that member of the argument. */
-static bool schema_find(schema_maker *m, wf_str node, const char *word, const wf_str *inner, wf_str *out) {
-    wf_str arg, part;
-    if (schema_member(&m->run, node, wfi_str_z(word), &arg)) {
-        *out = arg;
-        if (!inner || schema_member(&m->run, arg, *inner, out)) return true;
-    }
-    if (!schema_enter(&m->run)) return false;
-    bool found = false;
-    for (uint32_t n = 0; !found && schema_part(m, node, n, &part); n++)
-        found = schema_find(m, part, word, inner, out);
-    m->run.depth--;
-    return found;
-}
-
-static bool schema_make(schema_maker *m, wf_str node);
-
-/* n bytes at the end of the buffer that the writer will not reach when it writes them as a string; NULL: no room. */
-static char *schema_scratch(schema_maker *m, size_t n) {
-    size_t cap = m->out.cap, used = m->out.len;
-    if (n > cap / 2 || used > cap - 2 * n || cap - 2 * n - used < 4) return NULL;
-    return m->out.buf + cap - n;
-}
-
-static bool schema_make_count(schema_maker *m, wf_str node, const char *word, uint64_t *n) {
-    wf_str arg;
-    *n = 0;
-    return !schema_find(m, node, word, NULL, &arg) || wfi_str_u64(arg, n);
-}
-
-static bool schema_make_string(schema_maker *m, wf_str node) {
-    uint64_t n;
-    if (!schema_make_count(m, node, "\"minLength\"", &n) || n > m->out.cap) return false;
-    char *text = schema_scratch(m, (size_t)n);
-    for (size_t i = 0; text && i < n; i++)
-        text[i] = 'x';
-    if (text) wf_json_str(&m->out, wf_str_of(text, (size_t)n));
-    return text != NULL;
-}
-
-/* Writes the number if the node accepts it. */
-static bool schema_make_if(schema_maker *m, wf_str node, wf_str number) {
-    uint32_t score;
-    if (!schema_try(&m->run, node, number, &score)) return false;
-    wf_json_raw(&m->out, number);
-    return true;
-}
-
-/* Tries the integer that is `step` beside the whole part of a bound. */
-static bool schema_make_beside(schema_maker *m, wf_str node, wf_str bound, int64_t step) {
-    char text[24];
-    wf_json_out o;
-    uint64_t whole;
-    bool negative = bound.ptr[0] == '-';
-    bound = wfi_str_cut(bound, negative ? 1 : 0, bound.len);
-    if (!wfi_str_u64(wfi_str_cut(bound, 0, wfi_str_find(bound, '.')), &whole) || whole > INT64_MAX / 2) return false;
-    wf_json_out_init(&o, text, sizeof text);
-    wf_json_i64(&o, (negative ? -(int64_t)whole : (int64_t)whole) + step);
-    return schema_make_if(m, node, wf_str_of(text, o.len));
-}
-
-static bool schema_make_number(schema_maker *m, wf_str node) {
-    static const char *const bounds[] = {"\"minimum\"", "\"exclusiveMinimum\"", "\"maximum\"", "\"exclusiveMaximum\""};
-    if (schema_make_if(m, node, WF_STR("0"))) return true;
-    for (size_t i = 0; i < WFI_COUNT(bounds); i++) {
-        wf_str bound;
-        int64_t step = i < 2 ? 1 : -1;
-        if (!schema_find(m, node, bounds[i], NULL, &bound)) continue;
-        if (schema_make_if(m, node, bound) || schema_make_beside(m, node, bound, 0) ||
-            schema_make_beside(m, node, bound, step))
-            return true;
-    }
-    return schema_make_if(m, node, WF_STR("0.5"));
-}
-
-/* One item though none is needed, so that a dry run has something to go on with; not deep inside, where schemas that
- * contain themselves would never end. False, and nothing written: [] it is. */
-static bool schema_make_spare_item(schema_maker *m, wf_str node, wf_str items) {
-    wf_json_out before = m->out;
-    uint64_t most;
-    wf_str max;
-    if (items.ptr[0] != '{' || before.depth > SCHEMA_SPARE_DEPTH) return false;
-    if (schema_find(m, node, "\"maxItems\"", NULL, &max) && wfi_str_u64(max, &most) && most == 0) return false;
-    if (schema_make(m, items)) return true;
-    m->out = before;
-    return false;
-}
-
-static bool schema_make_array(schema_maker *m, wf_str node) {
-    uint64_t n;
-    wf_str items = {"true", 4}, prefix = {"", 0}, item;
-    if (!schema_make_count(m, node, "\"minItems\"", &n)) return false;
-    schema_find(m, node, "\"items\"", NULL, &items);
-    schema_find(m, node, "\"prefixItems\"", NULL, &prefix);
-    if (items.ptr[0] == '[') {
-        prefix = items;
-        items = WF_STR("true");
-    }
-    wf_str rest = schema_open(prefix, '[');
-    wf_json_begin(&m->out, false);
-    for (uint64_t i = 0; i < n; i++)
-        if (!schema_make(m, schema_next(&m->run, &rest, NULL, &item) ? item : items)) return false;
-    if (n == 0 && prefix.len == 0) (void)schema_make_spare_item(m, node, items);
-    wf_json_finish(&m->out);
-    return true;
-}
-
-/* Writes the members that a part of `node` requires and that the object, begun at `start`, does not have yet. */
-static bool schema_make_members(schema_maker *m, wf_str node, wf_str part, size_t start) {
-    schema_run *r = &m->run;
-    wf_str arg, key, value, rest = {"", 0};
-    if (schema_member(r, part, WF_STR("\"required\""), &arg)) rest = schema_open(arg, '[');
-    while (schema_next(r, &rest, NULL, &key)) {
-        if (schema_member(r, wf_str_of(m->out.buf + start, m->out.len - start), key, &value)) continue;
-        char *plain = schema_scratch(m, key.len);
-        if (!plain) return false;
-        wf_json_key(&m->out, wf_str_of(plain, wf_json_unescape(schema_inside(key), plain)));
-        if (!schema_find(m, node, "\"properties\"", &key, &value) &&
-            !schema_find(m, node, "\"additionalProperties\"", NULL, &value))
-            value = WF_STR("true");
-        if (!schema_make(m, value)) return false;
-    }
-    if (!schema_enter(r)) return false;
-    bool ok = true;
-    for (uint32_t n = 0; ok && schema_part(m, part, n, &value); n++)
-        ok = schema_make_members(m, node, value, start);
-    r->depth--;
-    return ok;
-}
-
-static bool schema_make_object(schema_maker *m, wf_str node) {
-    size_t start = m->out.len + (m->out.comma && !m->out.key);
-    wf_json_begin(&m->out, true);
-    if (!schema_make_members(m, node, node, start)) return false;
-    wf_json_finish(&m->out);
-    return true;
-}
-
-/* The type of the value to make: a name in quotes. */
-static wf_str schema_make_type(schema_maker *m, wf_str node) {
-    static const char *const signs[][2] = {
-        {"\"properties\"", "\"object\""},       {"\"required\"", "\"object\""},         {"\"items\"", "\"array\""},
-        {"\"prefixItems\"", "\"array\""},       {"\"minItems\"", "\"array\""},          {"\"minLength\"", "\"string\""},
-        {"\"maxLength\"", "\"string\""},        {"\"minimum\"", "\"number\""},          {"\"maximum\"", "\"number\""},
-        {"\"exclusiveMinimum\"", "\"number\""}, {"\"exclusiveMaximum\"", "\"number\""},
-    };
-    wf_str type, name;
-    if (schema_find(m, node, "\"type\"", NULL, &type)) {
-        wf_str rest = schema_open(type, '[');
-        name = type;
-        while (schema_next(&m->run, &rest, NULL, &name))
-            if (!wfi_str_eq(name, WF_STR("\"null\""))) return name;
-        return name;
-    }
-    for (size_t i = 0; i < WFI_COUNT(signs); i++)
-        if (schema_find(m, node, signs[i][0], NULL, &type)) return wfi_str_z(signs[i][1]);
-    return WF_STR("\"null\"");
-}
-
-static bool schema_make_typed(schema_maker *m, wf_str node) {
-    wf_str type = schema_make_type(m, node);
-    switch (type.len > 1 ? type.ptr[1] : '\0') {
-    case 'o':
-        return schema_make_object(m, node);
-    case 'a':
-        return schema_make_array(m, node);
-    case 's':
-        return schema_make_string(m, node);
-    case 'b':
-        wf_json_bool(&m->out, false);
-        return true;
-    case 'n':
-        if (!wfi_str_eq(type, WF_STR("\"number\""))) {
-            wf_json_null(&m->out);
-            return true;
-        }
-        return schema_make_number(m, node);
-    default:
-        return schema_make_number(m, node);
-    }
-}
-
-static bool schema_make(schema_maker *m, wf_str node) {
-    wf_str arg, rest;
-    if (m->out.depth > SCHEMA_MADE_DEEP || m->out.len > m->out.cap || node.ptr[0] == 'f') return false;
-    if (!schema_enter(&m->run)) return false;
-    bool ok = true;
-    if (schema_find(m, node, "\"const\"", NULL, &arg)) {
-        wf_json_raw(&m->out, arg);
-    } else if (schema_find(m, node, "\"enum\"", NULL, &arg)) {
-        rest = schema_open(arg, '[');
-        ok = schema_next(&m->run, &rest, NULL, &arg);
-        if (ok) wf_json_raw(&m->out, arg);
-    } else {
-        ok = schema_make_typed(m, node);
-    }
-    m->run.depth--;
-    return ok && m->run.fail == WF_OK;
-}
-
-size_t wf_schema_example(wf_str schema, char *out, size_t cap) {
-    schema_maker m;
-    wf_schema_error unused;
-    for (m.pick = 0; m.pick < SCHEMA_PICKS; m.pick++) {
-        schema_init(&m.run, &unused);
-        wf_json_out_init(&m.out, out, cap);
-        wf_str node = schema;
-        if (schema_load(&m.run, &node) && schema_make(&m, node) && wf_json_ok(&m.out) &&
-            wf_schema_check(schema, wf_str_of(out, m.out.len), &unused) == WF_OK)
-            return m.out.len;
-    }
-    return 0;
 }

@@ -15,7 +15,7 @@
 
 /* ---- error texts ---- */
 
-static void client_say(wfi_http_lane *x, wf_str s) {
+static void client_say(wfi_client_lane *x, wf_str s) {
     s = wfi_utf8_clip(s, WFI_CLIENT_ERROR - x->error_len);
     for (size_t i = 0; i < s.len; i++) {
         bool control = (unsigned char)s.ptr[i] < ' ' || s.ptr[i] == 0x7F;
@@ -23,12 +23,12 @@ static void client_say(wfi_http_lane *x, wf_str s) {
     }
 }
 
-static void client_say_number(wfi_http_lane *x, uint32_t n) {
+static void client_say_number(wfi_client_lane *x, uint32_t n) {
     char digits[20];
     client_say(x, wf_str_of(digits, wfi_u64_str(n, digits)));
 }
 
-static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
+static void client_say_host(wfi_client_lane *x, const wfi_url *url, bool port) {
     if (url->bracketed) client_say(x, WF_STR("["));
     client_say(x, url->host);
     if (url->bracketed) client_say(x, WF_STR("]"));
@@ -38,21 +38,21 @@ static void client_say_host(wfi_http_lane *x, const wfi_url *url, bool port) {
 }
 
 /* Begins a text with who it is about. */
-static void client_say_who(const wf_http *http, wfi_http_lane *x) {
+static void client_say_who(const wf_http *http, wfi_client_lane *x) {
     x->error_len = 0;
     if (x->phase == WFI_PHASE_TUNNEL) client_say(x, WF_STR("the proxy "));
     client_say_host(x, x->phase == WFI_PHASE_TUNNEL ? &http->proxy : &x->url, x->phase == WFI_PHASE_TUNNEL);
 }
 
 /* The end of an exchange whose text is written. */
-static wf_status client_break(wf_http *http, wfi_http_lane *x, wf_status status) {
+static wf_status client_break(wf_http *http, wfi_client_lane *x, wf_status status) {
     if (x->conn != WFI_NO_CONN) wfi_pool_drop(&http->pool, x->conn);
     x->conn = WFI_NO_CONN;
     x->phase = WFI_PHASE_BROKEN;
     return status;
 }
 
-static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     client_say_who(http, x);
     client_say(x, WF_STR(": "));
     client_say(x, wfi_str_z(why));
@@ -60,7 +60,7 @@ static wf_status client_fail(wf_http *http, wfi_http_lane *x, wf_status status, 
 }
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
-static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, const char *why) {
+static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
     if (x->reused && !x->heard) {
         x->fresh = true;
@@ -80,8 +80,8 @@ static wf_status client_lost(wf_http *http, wfi_http_lane *x, wf_status status, 
 static const char *client_check_header(const wf_header *h) {
     static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
                                       "user-agent", "expect",         "accept-encoding",   "upgrade"};
-    if (!wfi_http_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
-    if (!wfi_http_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
+    if (!wfi_parse_name_ok(h->name)) return "the name of a header is empty or has a byte that it may not have";
+    if (!wfi_parse_value_ok(h->value)) return "the value of a header has a control character, such as a line feed";
     for (size_t i = 0; i < WFI_COUNT(own); i++)
         if (wfi_same_name(h->name, wfi_str_z(own[i]))) return "a header is given that HTTP itself must write";
     return NULL;
@@ -95,7 +95,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
         return "http:// to another machine would show keys and prompts to the network: use https://, or allow plain "
                "HTTP";
     if (url->tls && !http->config.net->secure) return "https:// needs TLS, and this build has no TLS";
-    if (!wfi_http_name_ok(call->method)) return "the request's method is no word";
+    if (!wfi_parse_name_ok(call->method)) return "the request's method is no word";
     for (size_t i = 0; i < call->path.len; i++)
         if (call->path.ptr[i] <= ' ' || call->path.ptr[i] > '~' || call->path.ptr[i] == '#')
             return "the path has a blank, a # or a byte that is not ASCII";
@@ -110,23 +110,23 @@ static bool client_proxied(const wf_http *http, const wfi_url *url) {
            !wfi_host_is_listed(http->config.no_proxy, url->host, url->port);
 }
 
-static wf_status client_connect(wf_http *http, wfi_http_lane *x, uint32_t lane) {
+static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane) {
     const wf_net_ops *net = http->config.net;
     bool proxied = client_proxied(http, &x->url);
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_http_begin(&x->reader, proxied);
+    wfi_parse_begin(&x->reader, proxied);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
 wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     WFI_ASSERT(lane < http->config.lanes && x->phase == WFI_PHASE_NONE);
     bool fresh = x->fresh;
-    wfi_zero(x, offsetof(wfi_http_lane, reader)); /* the rest is said by lengths, or begun anew */
+    wfi_zero(x, offsetof(wfi_client_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
@@ -144,7 +144,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_http_begin(&x->reader, false);
+    wfi_parse_begin(&x->reader, false);
     return WF_OK;
 }
 
@@ -192,7 +192,7 @@ static void client_put_first(client_sink *out, const wfi_url *url, bool port) {
     client_put(out, WF_STR("\r\nuser-agent: workflow.h/" WF_VERSION "\r\n"));
 }
 
-static void client_put_connect(const wf_http *http, const wfi_http_lane *x, client_sink *out) {
+static void client_put_connect(const wf_http *http, const wfi_client_lane *x, client_sink *out) {
     client_put(out, WF_STR("CONNECT "));
     client_put_host(out, &x->url, true);
     client_put_first(out, &x->url, true);
@@ -204,7 +204,7 @@ static void client_put_connect(const wf_http *http, const wfi_http_lane *x, clie
     client_put(out, WF_STR("\r\n"));
 }
 
-static void client_put_request(const wfi_http_lane *x, client_sink *out) {
+static void client_put_request(const wfi_client_lane *x, client_sink *out) {
     const wf_http_call *call = &x->call;
     bool slash = call->path.len > 0 && call->path.ptr[0] == '/';
     client_put(out, call->method);
@@ -228,7 +228,7 @@ static void client_put_request(const wfi_http_lane *x, client_sink *out) {
 }
 
 /* One write of what is left of the head, with as much of the body as there is room for. */
-static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+static wf_status client_write_head(wf_http *http, wfi_client_lane *x, wf_str body, size_t *sent) {
     client_sink out = {.buf = http->out, .cap = sizeof http->out, .skip = x->head_at};
     size_t put = 0;
     if (x->phase == WFI_PHASE_TUNNEL)
@@ -248,7 +248,7 @@ static wf_status client_write_head(wf_http *http, wfi_http_lane *x, wf_str body,
 }
 
 /* Writes the head, if that is still to be done, and the body's bytes, until all is written or nothing goes. */
-static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size_t *sent) {
+static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, size_t *sent) {
     while (!x->head_sent || *sent < body.len) {
         wf_str rest = wfi_str_cut(body, *sent, body.len);
         size_t put = 0;
@@ -263,8 +263,8 @@ static wf_status client_write(wf_http *http, wfi_http_lane *x, wf_str body, size
 
 /* ---- the head of the response ---- */
 
-static void client_header(wf_http *http, wfi_http_lane *x) {
-    const wfi_http_reader *r = &x->reader;
+static void client_header(wf_http *http, wfi_client_lane *x) {
+    const wfi_parser *r = &x->reader;
     if (x->phase == WFI_PHASE_TUNNEL) return;
     wfi_headers_header(&x->response, r->name, r->value, r->cut, x->call.rates);
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
@@ -274,29 +274,29 @@ static void client_header(wf_http *http, wfi_http_lane *x) {
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
-static wf_status client_head_end(wfi_http_lane *x) {
+static wf_status client_head_end(wfi_client_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
-    x->phase = wfi_http_read(&x->reader, x->in, 0, &used) == WFI_HTTP_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
+    x->phase = wfi_parse_read(&x->reader, x->in, 0, &used) == WFI_PARSE_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
 
 /* Goes through what is in `in`. WF_OK: the head is complete. WF_AGAIN: more is needed. */
-static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
+static wf_status client_parse_head(wf_http *http, wfi_client_lane *x) {
     for (;;) {
         size_t used;
-        wfi_http_event e = wfi_http_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
+        wfi_parse_event e = wfi_parse_read(&x->reader, x->in + x->in_at, x->in_len - x->in_at, &used);
         x->in_at += (uint32_t)used;
         switch (e) {
-        case WFI_HTTP_MORE:
+        case WFI_PARSE_MORE:
             return WF_AGAIN;
-        case WFI_HTTP_STATUS:
+        case WFI_PARSE_STATUS:
             x->answered = true;
             break;
-        case WFI_HTTP_HEADER:
+        case WFI_PARSE_HEADER:
             client_header(http, x);
             break;
-        case WFI_HTTP_HEAD:
+        case WFI_PARSE_HEAD:
             return client_head_end(x);
         default:
             return client_fail(http, x, WF_E_IO, x->reader.why);
@@ -305,14 +305,14 @@ static wf_status client_parse_head(wf_http *http, wfi_http_lane *x) {
 }
 
 /* Reads on in the head. WF_OK: it is complete. */
-static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
+static wf_status client_read_head(wf_http *http, wfi_client_lane *x) {
     for (;;) {
         size_t got = 0;
         wf_status s = client_parse_head(http, x);
         if (s != WF_AGAIN) return s;
         s = http->config.net->read(http->config.net_ctx, x->conn, x->in, sizeof x->in, &got);
         if (s == WF_AGAIN) return s;
-        if (s == WF_END) (void)wfi_http_eof(&x->reader);
+        if (s == WF_END) (void)wfi_parse_eof(&x->reader);
         if (s != WF_OK) return client_lost(http, x, s, s == WF_END ? x->reader.why : NULL);
         WFI_ASSERT(got > 0 && got <= sizeof x->in);
         x->heard = true;
@@ -323,7 +323,7 @@ static wf_status client_read_head(wf_http *http, wfi_http_lane *x) {
 
 /* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
  * more than the trouble. WF_OK: it is there, or begins to be. */
-static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
+static wf_status client_blocked(wf_http *http, wfi_client_lane *x, wf_status s) {
     if (x->head_at > 0) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
@@ -337,7 +337,7 @@ static wf_status client_blocked(wf_http *http, wfi_http_lane *x, wf_status s) {
 
 /* ---- tunnels ---- */
 
-static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
+static wf_status client_refused(wf_http *http, wfi_client_lane *x) {
     uint32_t status = x->reader.status;
     bool passing = status >= 500 || status == 408 || status == 429;
     client_say_who(http, x);
@@ -354,7 +354,7 @@ static wf_status client_refused(wf_http *http, wfi_http_lane *x) {
 }
 
 /* Brings the tunnel about. WF_OK: from here on the server is at the other end. */
-static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
+static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     size_t none = 0;
     wf_status s = client_write(http, x, wf_str_of(NULL, 0), &none);
     if (s != WF_OK) return s == WF_AGAIN ? s : client_lost(http, x, s, NULL);
@@ -365,7 +365,7 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_http_begin(&x->reader, false);
+    wfi_parse_begin(&x->reader, false);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -374,7 +374,7 @@ static wf_status client_tunnel(wf_http *http, wfi_http_lane *x) {
 /* ---- the exchange ---- */
 
 wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, size_t *sent) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
     *sent = 0;
     if (s != WF_OK) return s;
@@ -390,7 +390,7 @@ wf_status wf_http_send(wf_http *http, uint32_t lane, const void *buf, size_t n, 
 }
 
 wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     size_t none = 0;
     wf_status s = x->phase == WFI_PHASE_TUNNEL ? client_tunnel(http, x) : WF_OK;
@@ -410,7 +410,7 @@ wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
 }
 
 /* Bytes of the body as they are on the wire: those that came with the head, then from the network. */
-static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *got) {
+static wf_status client_raw(wf_http *http, wfi_client_lane *x, char *buf, size_t n, size_t *got) {
     wf_str rest = wfi_str_cut(wf_str_of(x->in, x->in_len), x->in_at, n);
     if (rest.len == 0) return http->config.net->read(http->config.net_ctx, x->conn, buf, n, got);
     wfi_copy(buf, rest.ptr, rest.len);
@@ -420,15 +420,15 @@ static wf_status client_raw(wf_http *http, wfi_http_lane *x, char *buf, size_t n
 }
 
 /* Takes the coding off buf[0..n) in place: *out bytes of the body are left. */
-static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_t n, size_t *out) {
+static wf_status client_decode(wf_http *http, wfi_client_lane *x, char *buf, size_t n, size_t *out) {
     size_t at = 0, used;
     *out = 0;
     for (;;) {
-        wfi_http_event e = wfi_http_read(&x->reader, buf + at, n - at, &used);
+        wfi_parse_event e = wfi_parse_read(&x->reader, buf + at, n - at, &used);
         at += used;
-        if (e == WFI_HTTP_MORE) return WF_OK;
-        if (e == WFI_HTTP_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
-        if (e == WFI_HTTP_END) {
+        if (e == WFI_PARSE_MORE) return WF_OK;
+        if (e == WFI_PARSE_BAD) return client_fail(http, x, WF_E_IO, x->reader.why);
+        if (e == WFI_PARSE_END) {
             x->phase = WFI_PHASE_DONE;
             x->extra = at < n;
             return WF_OK;
@@ -439,7 +439,7 @@ static wf_status client_decode(wf_http *http, wfi_http_lane *x, char *buf, size_
 }
 
 wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t *got) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     *got = 0;
     if (x->response.packed) /* said here, when the head with its status and request id is known */
         return client_fail(http, x, WF_E_IO, "the server compressed its answer though not asked to");
@@ -447,7 +447,7 @@ wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t
         size_t raw = 0;
         wf_status s = client_raw(http, x, buf, n, &raw);
         if (s == WF_AGAIN) return s;
-        if (s == WF_END && wfi_http_eof(&x->reader) != WFI_HTTP_END)
+        if (s == WF_END && wfi_parse_eof(&x->reader) != WFI_PARSE_END)
             return client_fail(http, x, WF_E_IO, x->reader.why);
         if (s != WF_OK && s != WF_END) return client_lost(http, x, s, NULL);
         WFI_ASSERT(raw <= n);
@@ -459,7 +459,7 @@ wf_status wf_http_recv(wf_http *http, uint32_t lane, void *buf, size_t n, size_t
 }
 
 void wf_http_end(wf_http *http, uint32_t lane) {
-    wfi_http_lane *x = &http->lanes[lane];
+    wfi_client_lane *x = &http->lanes[lane];
     const wf_platform *os = http->config.platform;
     bool whole = x->phase == WFI_PHASE_DONE && x->head_sent && x->body_left == 0 && !x->extra && x->in_at == x->in_len;
     if (x->conn != WFI_NO_CONN && whole && x->reader.keep)

@@ -1,10 +1,11 @@
 /* client: the HTTP/1.1 client over wf_net_ops: exchanges by lane, over the kept connections of pool.h, through a proxy or not. See
- * client.c; the public face is wf_http in api.h and in endpoint.c. */
+ * client.c; the public face is wf_http in src/api/net.h and in http.c. */
 #ifndef WFI_CLIENT_H
 #define WFI_CLIENT_H
 
 #include "pool.h"
 #include "headers.h"
+#include "parse.h"
 
 #define WFI_CLIENT_IN    2048u /* bytes of a head, and of the body's beginning, that are read at a time */
 #define WFI_CLIENT_OUT   4096u /* the least that one write takes along with a head */
@@ -20,7 +21,7 @@ typedef enum wfi_phase {
     WFI_PHASE_BROKEN /* only `end` is left */
 } wfi_phase;
 
-typedef struct wfi_http_lane {
+typedef struct wfi_client_lane {
     wfi_phase phase;
     uint32_t conn; /* WFI_NO_CONN: none (yet) */
     wf_http_call call;
@@ -33,13 +34,13 @@ typedef struct wfi_http_lane {
     bool extra;         /* bytes have come that belong to no answer */
     uint64_t head_at;   /* bytes of the request's head that are written */
     uint64_t body_left; /* bytes of its body that are not */
-    wfi_http_reader reader;
+    wfi_parser reader;
     uint32_t in_at, in_len; /* what of `in` has not been read */
     wfi_headers response;
     uint32_t error_len;
     char error[WFI_CLIENT_ERROR];
     char in[WFI_CLIENT_IN];
-} wfi_http_lane;
+} wfi_client_lane;
 
 /* What wf_http_add makes: the ctx of a provider. */
 typedef struct wfi_endpoint {
@@ -53,7 +54,7 @@ typedef struct wfi_endpoint {
 struct wf_http {
     wf_http_config config; /* with its defaults filled in */
     wfi_pool pool;
-    wfi_http_lane *lanes;
+    wfi_client_lane *lanes;
     wfi_endpoint *endpoints;
     uint32_t endpoint_count;
     wf_http_stats stats; /* `connections` is the pool's */

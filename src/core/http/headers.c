@@ -1,5 +1,6 @@
 /* headers: see headers.h. Values that are longer than their place, or make no sense, count as absent. */
 #include "headers.h"
+#include "url.h"
 #include "../base/date.h"
 
 #define HEADERS_NO_ID UINT32_MAX

@@ -2,7 +2,8 @@
 #ifndef WFI_HEADERS_H
 #define WFI_HEADERS_H
 
-#include "parse.h"
+#include "../../api/net.h"
+#include "../base/base.h"
 
 typedef struct wfi_headers {
     bool packed; /* the body has a content-encoding */

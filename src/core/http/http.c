@@ -1,25 +1,25 @@
-/* endpoint: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
+/* http: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
  *
  * Contract: api.h. */
 #include "client.h"
 
-#define ENDPOINT_LANES_MAX 1000u
-#define ENDPOINT_MAX       256u
+#define HTTP_LANES_MAX 1000u
+#define HTTP_MAX       256u
 
 /* ---- configuration ---- */
 
-static void endpoint_defaults(wf_http_config *c) {
+static void http_defaults(wf_http_config *c) {
     if (c->lanes == 0) c->lanes = 16;
     if (c->endpoints == 0) c->endpoints = 8;
     if (c->idle_ms == 0) c->idle_ms = 60000;
 }
 
-static const char *endpoint_check(const wf_http_config *c) {
+static const char *http_check(const wf_http_config *c) {
     const char *why;
     wfi_url proxy;
     if (!c->platform || !c->net) return "the HTTP client needs a platform and a network";
-    if (c->lanes > ENDPOINT_LANES_MAX) return "lanes must be 1 to 1000";
-    if (c->endpoints > ENDPOINT_MAX) return "endpoints must be 1 to 256";
+    if (c->lanes > HTTP_LANES_MAX) return "lanes must be 1 to 1000";
+    if (c->endpoints > HTTP_MAX) return "endpoints must be 1 to 256";
     if (c->proxy.len == 0) return NULL;
     if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
         return "the proxy's address is not of the form http://[user:password@]host[:port]";
@@ -29,11 +29,11 @@ static const char *endpoint_check(const wf_http_config *c) {
     return NULL;
 }
 
-static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
+static wf_http *http_carve(wfi_arena *a, const wf_http_config *c) {
     wf_http *http = wfi_arena_take(a, 1, sizeof *http);
     wfi_pool counted;
     wfi_pool_carve(http ? &http->pool : &counted, a, c->lanes);
-    wfi_http_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
+    wfi_client_lane *lanes = wfi_arena_take(a, c->lanes, sizeof *lanes);
     wfi_endpoint *endpoints = wfi_arena_take(a, c->endpoints, sizeof *endpoints);
     if (!http) return NULL;
     http->lanes = lanes;
@@ -44,27 +44,27 @@ static wf_http *endpoint_carve(wfi_arena *a, const wf_http_config *c) {
 size_t wf_http_size(const wf_http_config *config) {
     wf_http_config c = *config;
     wfi_arena a;
-    endpoint_defaults(&c);
-    if (endpoint_check(&c)) return 0;
+    http_defaults(&c);
+    if (http_check(&c)) return 0;
     wfi_arena_init(&a, NULL, 0);
-    (void)endpoint_carve(&a, &c);
+    (void)http_carve(&a, &c);
     return a.full ? 0 : a.used;
 }
 
 /* ---- the proxy's credential ---- */
 
-static uint32_t endpoint_hex(char c) {
+static uint32_t http_hex(char c) {
     if (c >= '0' && c <= '9') return (uint32_t)(c - '0');
     if (c >= 'a' && c <= 'f') return (uint32_t)(c - 'a') + 10;
     return c >= 'A' && c <= 'F' ? (uint32_t)(c - 'A') + 10 : 16;
 }
 
 /* What %XX stands for; a % without two digits stands for itself. Answers the length, no more than s.len. */
-static size_t endpoint_unescape(wf_str s, uint8_t *out) {
+static size_t http_unescape(wf_str s, uint8_t *out) {
     size_t n = 0;
     for (size_t i = 0; i < s.len; i++) {
-        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? endpoint_hex(s.ptr[i + 1]) : 16;
-        uint32_t low = high < 16 ? endpoint_hex(s.ptr[i + 2]) : 16;
+        uint32_t high = i + 2 < s.len && s.ptr[i] == '%' ? http_hex(s.ptr[i + 1]) : 16;
+        uint32_t low = high < 16 ? http_hex(s.ptr[i + 2]) : 16;
         out[n++] = low < 16 ? (uint8_t)(high << 4 | low) : (uint8_t)s.ptr[i];
         if (low < 16) i += 2;
     }
@@ -72,7 +72,7 @@ static size_t endpoint_unescape(wf_str s, uint8_t *out) {
 }
 
 /* RFC 4648, section 4. */
-static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
+static uint32_t http_base64(const uint8_t *p, size_t n, char *out) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     uint32_t len = 0;
     for (size_t i = 0; i < n; i += 3) {
@@ -87,16 +87,16 @@ static uint32_t endpoint_base64(const uint8_t *p, size_t n, char *out) {
     return len;
 }
 
-static void endpoint_proxy(wf_http *http) {
+static void http_proxy(wf_http *http) {
     const char *why;
     uint8_t plain[WFI_PROXY_USER_MAX + 1];
     if (http->config.proxy.len == 0) return;
     (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
     wf_str user = http->proxy.userinfo;
     if (user.len == 0) return;
-    size_t n = endpoint_unescape(user, plain);
+    size_t n = http_unescape(user, plain);
     if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
-    http->credential_len = endpoint_base64(plain, n, http->credential);
+    http->credential_len = http_base64(plain, n, http->credential);
 }
 
 /* ---- life ---- */
@@ -104,8 +104,8 @@ static void endpoint_proxy(wf_http *http) {
 wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error) {
     wf_http_config c = *config;
     wfi_arena a;
-    endpoint_defaults(&c);
-    const char *why = endpoint_check(&c);
+    http_defaults(&c);
+    const char *why = http_check(&c);
     wf_status s = why ? WF_E_CONFIG : WF_OK;
     *out = NULL;
     if (s == WF_OK && (!memory || size < wf_http_size(&c))) {
@@ -117,7 +117,7 @@ wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_c
         return s;
     }
     wfi_arena_init(&a, memory, size);
-    wf_http *http = endpoint_carve(&a, &c);
+    wf_http *http = http_carve(&a, &c);
     WFI_ASSERT(!a.full);
     http->config = c;
     http->pool.net = c.net;
@@ -125,7 +125,7 @@ wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_c
     http->pool.idle_ms = c.idle_ms;
     for (uint32_t i = 0; i < c.lanes; i++)
         http->lanes[i].conn = WFI_NO_CONN;
-    endpoint_proxy(http);
+    http_proxy(http);
     *out = http;
     return WF_OK;
 }
@@ -145,7 +145,7 @@ void wf_http_stats_get(const wf_http *http, wf_http_stats *out) {
 
 /* ---- endpoints as providers ---- */
 
-static wf_http_call endpoint_call(wfi_endpoint *e) {
+static wf_http_call http_call(wfi_endpoint *e) {
     return (wf_http_call){.method = WF_STR("POST"),
                           .url = e->endpoint.url,
                           .path = e->endpoint.path,
@@ -155,19 +155,19 @@ static wf_http_call endpoint_call(wfi_endpoint *e) {
                           .rates = &e->rates};
 }
 
-static wf_status endpoint_begin(void *ctx, uint32_t lane, const wf_request *request) {
+static wf_status http_begin(void *ctx, uint32_t lane, const wf_request *request) {
     wfi_endpoint *e = ctx;
-    wf_http_call call = endpoint_call(e);
+    wf_http_call call = http_call(e);
     call.body_len = request->body_len;
     return wf_http_begin(e->http, lane, &call);
 }
 
-static wf_status endpoint_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
+static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, size_t *sent) {
     return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
 /* The last word of the header that has the key. */
-static wf_str endpoint_key(const wf_endpoint *endpoint) {
+static wf_str http_key(const wf_endpoint *endpoint) {
     for (uint32_t i = 0; i < endpoint->header_count; i++) {
         wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
         if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
@@ -178,38 +178,38 @@ static wf_str endpoint_key(const wf_endpoint *endpoint) {
     return wf_str_of("", 0);
 }
 
-static wf_status endpoint_head(void *ctx, uint32_t lane, wf_response *out) {
+static wf_status http_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
     wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = endpoint_key(&e->endpoint);
+    if (s == WF_OK) out->key = http_key(&e->endpoint);
     return s;
 }
 
-static wf_status endpoint_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
+static wf_status http_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t *got) {
     return wf_http_recv(((wfi_endpoint *)ctx)->http, lane, buf, n, got);
 }
 
-static void endpoint_end(void *ctx, uint32_t lane) {
+static void http_end(void *ctx, uint32_t lane) {
     wf_http_end(((wfi_endpoint *)ctx)->http, lane);
 }
 
-static uint32_t endpoint_ready(void *ctx, uint32_t *lanes, uint32_t max) {
+static uint32_t http_ready(void *ctx, uint32_t *lanes, uint32_t max) {
     return wf_http_ready(((wfi_endpoint *)ctx)->http, lanes, max);
 }
 
-static uint64_t endpoint_due(void *ctx) {
+static uint64_t http_due(void *ctx) {
     return wf_http_due(((wfi_endpoint *)ctx)->http);
 }
 
-static wf_str endpoint_error(void *ctx, uint32_t lane) {
+static wf_str http_error(void *ctx, uint32_t lane) {
     return wf_http_error(((wfi_endpoint *)ctx)->http, lane);
 }
 
 wf_status wf_http_add(wf_http *http, const wf_endpoint *endpoint, wf_provider *provider, wf_error *error) {
-    static const wf_model_ops ops = {endpoint_begin, endpoint_send,  endpoint_head, endpoint_recv,
-                                     endpoint_end,   endpoint_ready, endpoint_due,  endpoint_error};
+    static const wf_model_ops ops = {http_begin, http_send,  http_head, http_recv,
+                                     http_end,   http_ready, http_due,  http_error};
     wfi_endpoint e = {.http = http, .endpoint = *endpoint};
-    wf_http_call call = endpoint_call(&e);
+    wf_http_call call = http_call(&e);
     wfi_url url;
     const char *why = wfi_client_check(http, &call, &url);
     wf_status s = why ? WF_E_CONFIG : WF_OK;

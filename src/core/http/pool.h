@@ -8,7 +8,8 @@
 #define WFI_POOL_H
 
 #include "../base/heap.h"
-#include "parse.h"
+#include "../../api/net.h"
+#include "url.h"
 
 #define WFI_NO_CONN  UINT32_MAX
 #define WFI_NO_LANE  UINT32_MAX

@@ -1,9 +1,9 @@
 /* url: addresses of servers and proxies (RFC 3986, as much of it as they need), and two questions about hosts: whether one is this
  * machine, and whether a list like NO_PROXY covers it.
  *
- * Contract: http.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
+ * Contract: url.h. Slices of the result point into the text. Hosts are compared without regard to the case of ASCII letters;
  * nothing is decoded or looked up. */
-#include "parse.h"
+#include "url.h"
 
 #define URL_HOST_MAX 253u /* of a name in DNS */
 

@@ -1,29 +1,29 @@
-/* provider_messages: the Anthropic Messages API as a codec (https://docs.anthropic.com/en/api/messages).
+/* anthropic: the Anthropic Messages API as a codec (https://docs.anthropic.com/en/api/messages).
  *
  * A conversation is stored as items: our content blocks (user) and the model's content arrays (assistant), each the exact
  * JSON of the wire. Neighbouring blocks of ours share one user message; glue puts the messages' frames around them. */
 #include "anthropic.h"
 #include "known.h"
 
-#define MESSAGES_BUDGET_LEAST 1024u /* the wire takes no smaller budget for thinking */
+#define ANTHROPIC_BUDGET_LEAST 1024u /* the wire takes no smaller budget for thinking */
 
 /* ---- requests ---- */
 
-static void messages_pair(wf_json_out *o, wf_str key, wf_str value) {
+static void anthropic_pair(wf_json_out *o, wf_str key, wf_str value) {
     wf_json_key(o, key);
     wf_json_str(o, value);
 }
 
 /* The mark up to which the provider keeps what it has read. */
-static void messages_mark(wf_json_out *o) {
+static void anthropic_mark(wf_json_out *o) {
     wf_json_key(o, WF_STR("cache_control"));
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("ephemeral"));
+    anthropic_pair(o, WF_STR("type"), WF_STR("ephemeral"));
     wf_json_finish(o);
 }
 
 /* Tokens for the thinking of a model that wants a number, 0: it shall not think. Half of the reply stays for the answer. */
-static uint32_t messages_budget(wf_str effort, uint32_t max_tokens) {
+static uint32_t anthropic_budget(wf_str effort, uint32_t max_tokens) {
     static const struct {
         const char *effort;
         uint32_t tokens;
@@ -32,18 +32,18 @@ static uint32_t messages_budget(wf_str effort, uint32_t max_tokens) {
     for (size_t i = 0; i < WFI_COUNT(budgets); i++)
         if (wfi_str_eq(effort, wfi_str_z(budgets[i].effort))) tokens = budgets[i].tokens;
     if (tokens > max_tokens / 2) tokens = max_tokens / 2;
-    return tokens < MESSAGES_BUDGET_LEAST ? 0 : tokens;
+    return tokens < ANTHROPIC_BUDGET_LEAST ? 0 : tokens;
 }
 
 /* How hard the model shall think, in the words it understands. True: the request speaks of thinking. */
-static bool messages_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
-    uint32_t budget = kind == WFI_THINKING_MANUAL ? messages_budget(effort, max_tokens) : 0;
+static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
+    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0;
     bool adaptive = kind == WFI_THINKING_ADAPTIVE || kind == WFI_THINKING_ALWAYS;
     if (effort.len == 0) return false;
     if (adaptive || budget > 0) {
         wf_json_key(o, WF_STR("thinking"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
+        anthropic_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
         if (budget > 0) wf_json_key(o, WF_STR("budget_tokens"));
         if (budget > 0) wf_json_u64(o, budget);
         wf_json_finish(o);
@@ -51,41 +51,41 @@ static bool messages_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, 
     if (kind != WFI_THINKING_MANUAL) {
         wf_json_key(o, WF_STR("output_config"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("effort"), effort);
+        anthropic_pair(o, WF_STR("effort"), effort);
         wf_json_finish(o);
     }
     return adaptive || budget > 0;
 }
 
 /* Models that think refuse to be told which tool to call. Of unknown ones nobody knows. */
-static bool messages_may_force(wfi_thinking kind, bool thinks) {
+static bool anthropic_may_force(wfi_thinking kind, bool thinks) {
     return (kind == WFI_THINKING_MANUAL || kind == WFI_THINKING_ADAPTIVE) && !thinks;
 }
 
-static void messages_head(wf_json_out *o, const wfi_ask *ask) {
+static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
     wfi_model model = wfi_model_find(ask->model);
     uint32_t max_tokens = ask->max_tokens;
     if (model.max_output > 0 && max_tokens > model.max_output) max_tokens = model.max_output;
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("model"), ask->model);
+    anthropic_pair(o, WF_STR("model"), ask->model);
     wf_json_key(o, WF_STR("max_tokens"));
     wf_json_u64(o, max_tokens);
     if (ask->stream) {
         wf_json_key(o, WF_STR("stream"));
         wf_json_bool(o, true);
     }
-    bool thinks = messages_thinking(o, model.thinking, ask->effort, max_tokens);
-    if (ask->force.len > 0 && messages_may_force(model.thinking, thinks)) {
+    bool thinks = anthropic_thinking(o, model.thinking, ask->effort, max_tokens);
+    if (ask->force.len > 0 && anthropic_may_force(model.thinking, thinks)) {
         wf_json_key(o, WF_STR("tool_choice"));
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), WF_STR("tool"));
-        messages_pair(o, WF_STR("name"), ask->force);
+        anthropic_pair(o, WF_STR("type"), WF_STR("tool"));
+        anthropic_pair(o, WF_STR("name"), ask->force);
         wf_json_finish(o);
     }
-    messages_mark(o);
+    anthropic_mark(o);
 }
 
-static wf_str messages_glue(wfi_joint from, wfi_joint to) {
+static wf_str anthropic_glue(wfi_joint from, wfi_joint to) {
     static const char *const glue[3][3] = {
         /* to:       edge      user                                assistant */
         /* edge */ {"]}", "{\"role\":\"user\",\"content\":[", "{\"role\":\"assistant\",\"content\":"},
@@ -94,28 +94,28 @@ static wf_str messages_glue(wfi_joint from, wfi_joint to) {
     return wfi_str_z(glue[from][to]);
 }
 
-static void messages_system(wf_json_out *o, wf_str text) {
+static void anthropic_system(wf_json_out *o, wf_str text) {
     wf_json_begin(o, false);
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("text"));
-    messages_pair(o, WF_STR("text"), text);
-    messages_mark(o);
+    anthropic_pair(o, WF_STR("type"), WF_STR("text"));
+    anthropic_pair(o, WF_STR("text"), text);
+    anthropic_mark(o);
     wf_json_finish(o);
     wf_json_finish(o);
 }
 
-static void messages_tool(wf_json_out *o, const wf_tool *tool, bool last) {
+static void anthropic_tool(wf_json_out *o, const wf_tool *tool, bool last) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("name"), tool->name);
-    messages_pair(o, WF_STR("description"), tool->description);
+    anthropic_pair(o, WF_STR("name"), tool->name);
+    anthropic_pair(o, WF_STR("description"), tool->description);
     wf_json_key(o, WF_STR("input_schema"));
     wf_json_raw(o, tool->input_schema);
-    if (last) messages_mark(o);
+    if (last) anthropic_mark(o);
     wf_json_finish(o);
 }
 
 /* The type is a family's name and a date; the tool's own name is the family's. */
-static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
+static bool anthropic_server_tool(wf_json_out *o, wf_str type, bool last) {
     static const char *const families[] = {"web_search", "web_fetch", "code_execution", "tool_search_tool_regex",
                                            "tool_search_tool_bm25"};
     const size_t date = 8;
@@ -126,29 +126,29 @@ static bool messages_server_tool(wf_json_out *o, wf_str type, bool last) {
     for (size_t i = 0; i < WFI_COUNT(families); i++) {
         if (!wfi_str_eq(family, wfi_str_z(families[i]))) continue;
         wf_json_begin(o, true);
-        messages_pair(o, WF_STR("type"), type);
-        messages_pair(o, WF_STR("name"), family);
-        if (last) messages_mark(o);
+        anthropic_pair(o, WF_STR("type"), type);
+        anthropic_pair(o, WF_STR("name"), family);
+        if (last) anthropic_mark(o);
         wf_json_finish(o);
         return true;
     }
     return false;
 }
 
-static void messages_text_block(wf_json_out *o, wf_str text) {
+static void anthropic_text_block(wf_json_out *o, wf_str text) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("text"));
-    messages_pair(o, WF_STR("text"), text);
+    anthropic_pair(o, WF_STR("type"), WF_STR("text"));
+    anthropic_pair(o, WF_STR("text"), text);
     wf_json_finish(o);
 }
 
 /* The id goes back exactly as it came, so it is not decoded. */
-static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error) {
+static void anthropic_result_block(wf_json_out *o, wf_str escaped_id, wf_str text, bool is_error) {
     wf_json_begin(o, true);
-    messages_pair(o, WF_STR("type"), WF_STR("tool_result"));
+    anthropic_pair(o, WF_STR("type"), WF_STR("tool_result"));
     wf_json_key(o, WF_STR("tool_use_id"));
     wf_json_raw(o, wf_str_of(escaped_id.ptr - 1, escaped_id.len + 2)); /* with the quotes around it */
-    messages_pair(o, WF_STR("content"), text);
+    anthropic_pair(o, WF_STR("content"), text);
     if (is_error) {
         wf_json_key(o, WF_STR("is_error"));
         wf_json_bool(o, true);
@@ -158,7 +158,7 @@ static void messages_result_block(wf_json_out *o, wf_str escaped_id, wf_str text
 
 /* ---- replies ---- */
 
-WFI wfi_stop wfi_messages_stop(wf_str escaped_reason) {
+WFI wfi_stop wfi_anthropic_stop(wf_str escaped_reason) {
     static const struct {
         const char *name;
         wfi_stop stop;
@@ -175,7 +175,7 @@ WFI wfi_stop wfi_messages_stop(wf_str escaped_reason) {
 }
 
 /* Billionths of a decimal number's text: "1.5e-3" is 1500000. False: not a number that fits. Rounded up, since it is money. */
-static bool messages_nano(wf_str text, uint64_t *out) {
+static bool anthropic_nano(wf_str text, uint64_t *out) {
     uint64_t digits = 0, exponent = 0;
     int64_t scale = 9;
     bool point = false, lost = false, negative;
@@ -215,7 +215,7 @@ static bool messages_nano(wf_str text, uint64_t *out) {
 }
 
 /* Numbers only: the wire has null for what it does not know. */
-WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
+WFI void wfi_anthropic_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
     wf_json j;
     wf_str key, raw = wf_str_of("", 0);
     wf_json_init(&j, json);
@@ -231,11 +231,11 @@ WFI void wfi_messages_usage(wf_str json, wf_usage *out, uint64_t *write_1h) {
         if (wfi_str_eq(key, WF_STR("output_tokens"))) wfi_str_u64(raw, &out->output);
         if (wfi_str_eq(key, WF_STR("cache_read_input_tokens"))) wfi_str_u64(raw, &out->cache_read);
         if (wfi_str_eq(key, WF_STR("cache_creation_input_tokens"))) wfi_str_u64(raw, &out->cache_write);
-        if (wfi_str_eq(key, WF_STR("usd"))) messages_nano(raw, &out->nano_usd);
+        if (wfi_str_eq(key, WF_STR("usd"))) anthropic_nano(raw, &out->nano_usd);
     }
 }
 
-WFI wf_str wfi_messages_details(wf_str json) {
+WFI wf_str wfi_anthropic_details(wf_str json) {
     wf_str text = wf_str_of("", 0);
     if (!wf_json_member_str(json, WF_STR("explanation"), &text))
         (void)wf_json_member_str(json, WF_STR("category"), &text);
@@ -243,7 +243,7 @@ WFI wf_str wfi_messages_details(wf_str json) {
 }
 
 /* A whole body; *out is zeroed. */
-static bool messages_parse(wf_str body, wfi_reply *out) {
+static bool anthropic_parse(wf_str body, wfi_reply *out) {
     wf_json j;
     wf_json_token t;
     wf_json_init(&j, body);
@@ -257,17 +257,17 @@ static bool messages_parse(wf_str body, wfi_reply *out) {
             out->content = raw;
         } else if (wfi_str_eq(key, WF_STR("stop_reason")) && t == WF_JSON_STRING) {
             out->reason = string;
-            out->stop = wfi_messages_stop(string);
+            out->stop = wfi_anthropic_stop(string);
         } else if (wfi_str_eq(key, WF_STR("stop_details"))) {
-            out->details = wfi_messages_details(raw);
+            out->details = wfi_anthropic_details(raw);
         } else if (wfi_str_eq(key, WF_STR("usage"))) {
-            wfi_messages_usage(raw, &out->usage, &out->write_1h);
+            wfi_anthropic_usage(raw, &out->usage, &out->write_1h);
         }
     }
     return t == WF_JSON_OBJECT_END && wf_json_next(&j) == WF_JSON_END && out->content.len > 0;
 }
 
-static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
+static void anthropic_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, bool stream) {
     wfi_zero(r, sizeof *r);
     r->heap = heap;
     r->max = max;
@@ -276,23 +276,23 @@ static void messages_reader_begin(wfi_reader *r, wfi_heap *heap, size_t max, boo
     if (stream) wfi_sse_begin(&r->sse, heap, max);
 }
 
-static wf_status messages_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
-    if (r->stream) return wfi_messages_stream_feed(r, p, n, used);
+static wf_status anthropic_reader_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+    if (r->stream) return wfi_anthropic_stream_feed(r, p, n, used);
     wf_status s = wfi_buf_add(r->heap, &r->body, p, n, r->max);
     *used = s == WF_OK ? n : 0;
     return s;
 }
 
-static wf_status messages_reader_end(wfi_reader *r, wfi_reply *out) {
+static wf_status anthropic_reader_end(wfi_reader *r, wfi_reply *out) {
     wfi_zero(out, sizeof *out);
     out->stop = WFI_STOP_OTHER;
-    if (r->stream) return wfi_messages_stream_end(r, out);
-    if (messages_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
+    if (r->stream) return wfi_anthropic_stream_end(r, out);
+    if (anthropic_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
     r->why = "the reply is no message of this API";
     return WF_E_SYNTAX;
 }
 
-static void messages_reader_free(wfi_reader *r) {
+static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->side);
     wfi_buf_free(r->heap, &r->finish);
@@ -301,23 +301,23 @@ static void messages_reader_free(wfi_reader *r) {
 
 /* ---- faults ---- */
 
-static bool messages_is_one_of(wf_str escaped, const char *const *words) {
+static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     for (; *words; words++)
         if (wf_json_equals(escaped, wfi_str_z(*words))) return true;
     return false;
 }
 
-static char messages_lower(char c) {
+static char anthropic_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
 }
 
 /* Whether a text holds one of these, which are in lower case. */
-static bool messages_holds(wf_str text, const char *const *phrases) {
+static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++) {
         wf_str phrase = wfi_str_z(*phrases);
         for (size_t at = 0; at + phrase.len <= text.len; at++) {
             size_t i = 0;
-            while (i < phrase.len && messages_lower(text.ptr[at + i]) == phrase.ptr[i])
+            while (i < phrase.len && anthropic_lower(text.ptr[at + i]) == phrase.ptr[i])
                 i++;
             if (i == phrase.len) return true;
         }
@@ -325,7 +325,7 @@ static bool messages_holds(wf_str text, const char *const *phrases) {
     return false;
 }
 
-static uint32_t messages_status(wf_str escaped_type) {
+static uint32_t anthropic_status(wf_str escaped_type) {
     static const struct {
         const char *type;
         uint32_t status;
@@ -338,7 +338,7 @@ static uint32_t messages_status(wf_str escaped_type) {
     return 0;
 }
 
-static void messages_fault(wf_str body, wfi_fault *out) {
+static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
     /* these two come as requests that are invalid, with no code of their own */
@@ -353,16 +353,16 @@ static void messages_fault(wf_str body, wfi_fault *out) {
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
     if (wf_json_member(error, WF_STR("details"), &details))
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
-    out->status = messages_status(out->type);
+    out->status = anthropic_status(out->type);
     bool invalid = out->status == 400;
-    out->spent = messages_is_one_of(out->code, spent) || (invalid && messages_holds(out->message, no_money));
-    out->context = messages_is_one_of(out->type, too_large) || messages_is_one_of(out->code, too_large) ||
-                   (invalid && messages_holds(out->message, too_long));
+    out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
+    out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
+                   (invalid && anthropic_holds(out->message, too_long));
 }
 
 /* ---- a reply's blocks ---- */
 
-static wf_status messages_block(wf_json *j, wfi_block_view *out) {
+static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
     wf_str raw = wf_str_of("", 0), type = wf_str_of("", 0);
     wf_json_token t = wf_json_next(j);
     if (t == WF_JSON_ARRAY && j->depth == 1) t = wf_json_next(j); /* the content's own bracket */
@@ -383,24 +383,24 @@ static wf_status messages_block(wf_json *j, wfi_block_view *out) {
     return WF_OK;
 }
 
-const wfi_codec *wfi_messages_codec(void) {
+const wfi_codec *wfi_anthropic_codec(void) {
     static const wfi_codec codec = {
-        .head = messages_head,
+        .head = anthropic_head,
         .before_system = {",\"system\":", 10},
         .before_tools = {",\"tools\":", 9},
         .before_items = {",\"messages\":[", 13},
-        .glue = messages_glue,
-        .system = messages_system,
-        .tool = messages_tool,
-        .server_tool = messages_server_tool,
-        .text_block = messages_text_block,
-        .result_block = messages_result_block,
-        .reader_begin = messages_reader_begin,
-        .reader_feed = messages_reader_feed,
-        .reader_end = messages_reader_end,
-        .reader_free = messages_reader_free,
-        .fault = messages_fault,
-        .block = messages_block,
+        .glue = anthropic_glue,
+        .system = anthropic_system,
+        .tool = anthropic_tool,
+        .server_tool = anthropic_server_tool,
+        .text_block = anthropic_text_block,
+        .result_block = anthropic_result_block,
+        .reader_begin = anthropic_reader_begin,
+        .reader_feed = anthropic_reader_feed,
+        .reader_end = anthropic_reader_end,
+        .reader_free = anthropic_reader_free,
+        .fault = anthropic_fault,
+        .block = anthropic_block,
     };
     return &codec;
 }

@@ -1,4 +1,4 @@
-/* messages_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
+/* anthropic_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
  *
  * The content grows in r->body as the exact JSON that goes back on the wire. A block's members are copied as they come in
  * content_block_start, whatever they are; only those that deltas fill are put last, where they can grow: the main one at the end
@@ -318,7 +318,7 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
     wf_str message = ev->member[STREAM_MESSAGE];
     if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
     if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
-    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     r->place = STREAM_BETWEEN;
     return stream_put(r, &r->body, WF_STR("["));
 }
@@ -327,9 +327,9 @@ static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
 static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
     wf_str reason;
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
-    wfi_messages_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
+    wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
-    const wf_str texts[] = {reason, wfi_messages_details(ev->member[STREAM_D_STOP_DETAILS])};
+    const wf_str texts[] = {reason, wfi_anthropic_details(ev->member[STREAM_D_STOP_DETAILS])};
     r->finish.len = 0;
     r->reason_len = reason.len;
     return stream_put_all(r, &r->finish, texts, WFI_COUNT(texts));
@@ -341,7 +341,7 @@ static wf_str stream_reason(const wfi_reader *r) {
 
 static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     (void)ev;
-    wfi_stop stop = wfi_messages_stop(stream_reason(r));
+    wfi_stop stop = wfi_anthropic_stop(stream_reason(r));
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
     if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
@@ -384,7 +384,7 @@ static wf_status stream_event_read(wfi_reader *r, wf_str type, wf_str data) {
     return WF_OK;
 }
 
-WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
+WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
     r->event = wf_str_of("", 0);
     *used = n;
     if (r->complete) return WF_OK;
@@ -400,12 +400,12 @@ WFI wf_status wfi_messages_stream_feed(wfi_reader *r, const char *p, size_t n, s
     return stream_event_read(r, type, data);
 }
 
-WFI wf_status wfi_messages_stream_end(wfi_reader *r, wfi_reply *out) {
+WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out) {
     if (!r->complete) return stream_wrong(r, "the stream ended before the message was complete");
     out->content = wf_str_of(r->body.ptr, r->body.len);
     out->reason = stream_reason(r);
     out->details = wfi_str_cut(wf_str_of(r->finish.ptr, r->finish.len), r->reason_len, r->finish.len);
-    out->stop = wfi_messages_stop(out->reason);
+    out->stop = wfi_anthropic_stop(out->reason);
     out->usage = r->usage;
     out->write_1h = r->write_1h;
     return WF_OK;

@@ -1,11 +1,11 @@
-/* provider: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
+/* codec: the seam between an agent and a wire format. A codec renders what an agent says into the bytes of a request and
  * reads the bytes of a reply. It does no I/O and keeps no state.
  *
  * A request's body is never built whole. It is a sequence of pieces, each a constant, a short text in memory, or a range of the
  * log: head, system, tools, then the conversation's items with glue between them. So a codec stores each text in the log as
  * the exact JSON that goes on the wire, and the next request streams it from there. */
-#ifndef WFI_PROVIDER_H
-#define WFI_PROVIDER_H
+#ifndef WFI_CODEC_H
+#define WFI_CODEC_H
 
 #include "../http/sse.h"
 
@@ -109,8 +109,5 @@ typedef struct wfi_codec {
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
 } wfi_codec;
-
-/* Anthropic Messages API, 2026-10-21 and 2023-06-01. */
-WFI const wfi_codec *wfi_messages_codec(void);
 
 #endif

@@ -1,12 +1,12 @@
-/* models: see models.h. A table of names; what is not in it is not known. */
+/* known: see known.h. A table of names; what is not in it is not known. */
 #include "known.h"
 
-#define MODELS_128K 128000u
-#define MODELS_64K  64000u
+#define KNOWN_128K 128000u
+#define KNOWN_64K  64000u
 
 /* A name is what stands between a vendor's prefix ("us.anthropic.", "anthropic/") and a version ("@20251001", "-20251001",
  * "-v1:0"). */
-static wf_str models_plain(wf_str name) {
+static wf_str known_plain(wf_str name) {
     static const char family[] = "claude-";
     const size_t n = sizeof family - 1, date = 8;
     uint64_t digits;
@@ -30,22 +30,22 @@ wfi_model wfi_model_find(wf_str name) {
     static const struct {
         const char *name;
         wfi_model model;
-    } known[] = {{"claude-fable-5-2", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-fable-5-1", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-opus-5-5", {WFI_THINKING_ALWAYS, MODELS_128K}},
-                 {"claude-sonnet-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-haiku-5-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-opus-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
-                 {"claude-sonnet-5", {WFI_THINKING_ADAPTIVE, MODELS_128K}},
+    } known[] = {{"claude-fable-5-2", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-fable-5-1", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-opus-5-5", {WFI_THINKING_ALWAYS, KNOWN_128K}},
+                 {"claude-sonnet-5-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-haiku-5-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-opus-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
+                 {"claude-sonnet-5", {WFI_THINKING_ADAPTIVE, KNOWN_128K}},
                  {"claude-opus-4-8", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-opus-4-7", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-opus-4-6", {WFI_THINKING_ADAPTIVE, 0}},
                  {"claude-sonnet-4-6", {WFI_THINKING_ADAPTIVE, 0}},
-                 {"claude-haiku-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
-                 {"claude-opus-4-5", {WFI_THINKING_MANUAL, MODELS_64K}},
-                 {"claude-sonnet-4-5", {WFI_THINKING_MANUAL, MODELS_64K}}};
+                 {"claude-haiku-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}},
+                 {"claude-opus-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}},
+                 {"claude-sonnet-4-5", {WFI_THINKING_MANUAL, KNOWN_64K}}};
     const wfi_model unknown = {WFI_THINKING_UNKNOWN, 0};
-    wf_str plain = models_plain(name);
+    wf_str plain = known_plain(name);
     for (size_t i = 0; i < WFI_COUNT(known); i++)
         if (wfi_str_eq(plain, wfi_str_z(known[i].name))) return known[i].model;
     return unknown;

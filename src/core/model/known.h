@@ -1,7 +1,7 @@
-/* models: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
+/* known: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
  * the newest ones, leaving out what might be refused. */
-#ifndef WFI_MODELS_H
-#define WFI_MODELS_H
+#ifndef WFI_KNOWN_H
+#define WFI_KNOWN_H
 
 #include "../base/base.h"
 

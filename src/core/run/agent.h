@@ -5,117 +5,23 @@
  *
  * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
  * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)
- * leaves all it has paid for in the log, and a later task for the same row goes on from there. */
+ * leaves all it has paid for in the log, and a later task for the same slot goes on from there. */
 #ifndef WFI_AGENT_H
 #define WFI_AGENT_H
 
-#include "runtime.h"
-#include "../model/codec.h"
-#include "slots.h"
+#include "task.h"
 
-typedef enum wfi_task_state {
-    WFI_TASK_FREE,
-    WFI_TASK_RESERVE, /* a reservation of budget becomes durable, or waits for others to settle */
-    WFI_TASK_SEND,    /* the request's body goes out */
-    WFI_TASK_HEAD,    /* the response's head is awaited */
-    WFI_TASK_BODY,    /* its body comes in */
-    WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
-    WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
-    WFI_TASK_TOOL,    /* tools run */
-    WFI_TASK_TURN     /* the next tool call of the turn is looked at */
-} wfi_task_state;
-
-/* One item of the conversation: a block of ours or a turn of the model. */
-typedef struct wfi_item {
-    uint64_t at; /* of the payload */
-    uint32_t len;
-    bool turn;
-} wfi_item;
-
-#define WFI_TOOLS_TOGETHER 8u /* of one agent */
-
-typedef struct wfi_task {
-    wfi_task_state state;
-    uint32_t lane; /* ticket for models and tools */
-    uint32_t row_index;
-    wfi_row *row;
-
-    /* settings, from the call record; strings live in `meta` */
-    char *meta; /* heap */
-    wfi_meta_call call;
-    wf_str schema;       /* heap; empty: the answer is text */
-    bool wrapped;        /* the schema is no object, so the result tool takes {"value": ...} */
-    wf_str effect_input; /* heap; an effect's input */
-    const wf_provider *provider;
-    const wfi_codec *codec;
-    wf_str model;      /* without the provider's prefix */
-    wfi_tariff tariff; /* none known, or the provider has no prices: count 0 */
-    wfi_log_rec system, tools;
-
-    /* the conversation */
-    wfi_item *items; /* heap */
-    uint32_t item_count, item_cap;
-    uint32_t turns, misses, nudges;
-    bool hurried, raised;
-
-    /* the request under way */
-    char head[640];
-    size_t head_len;
-    uint32_t piece;     /* of the body */
-    uint64_t piece_pos; /* bytes of it that are sent */
-    bool exchange;      /* begun, not ended */
-    wf_response response;
-    char request_id[64];
-    uint32_t attempt, attempts; /* of this request; of all */
-    wfi_cost reserved;
-
-    /* the reply under way, or whose tools are being run */
-    wfi_reader reader;
-    wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
-    wfi_reply turn; /* slices of reader or reply */
-    uint32_t use;   /* which of its tool calls is to be answered next */
-
-    /* the tools under way, see tooling.h */
-    uint32_t tickets[WFI_TOOLS_TOGETHER];
-    uint32_t begun, ended; /* how many of the tickets */
-    bool silent_tool;      /* one of them is, see wf_tool */
-
-    uint64_t started, deadline, progress, wake;
-    uint64_t durable; /* offset that INTENT and RESERVE wait for */
-    wf_usage usage;
-
-    wf_kind kind; /* of a finished task */
-} wfi_task;
-
-typedef enum wfi_pace {
-    WFI_PACE_MORE,    /* call again */
-    WFI_PACE_WAIT,    /* when the model or tool is ready, or at wfi_task_due */
-    WFI_PACE_DURABLE, /* when the log is durable up to task->durable */
-    WFI_PACE_BUDGET,  /* when another task has settled its reservation */
-    WFI_PACE_DONE,    /* finished: the row says how; the task is free */
-    WFI_PACE_STOPPED, /* ended unfinished since the run stops; the task is free */
-    WFI_PACE_BROKEN   /* the log failed: the run cannot go on */
-} wfi_pace;
-
-/* Gives the row's call to the task: reads its record and the conversation so far. */
-WFI wfi_pace wfi_task_start(wfi_env *e, wfi_task *t, wfi_row *row, uint32_t row_index);
+/* Gives the slot's call to the task: reads its record and the conversation so far. */
+WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index);
 /* One bounded piece of work. */
-WFI wfi_pace wfi_task_step(wfi_env *e, wfi_task *t);
+WFI wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t);
 /* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
 WFI uint64_t wfi_task_due(const wfi_task *t);
 /* Ends it where it is, unfinished; frees all it holds. */
-WFI void wfi_task_drop(wfi_env *e, wfi_task *t);
+WFI void wfi_task_drop(wfi_runtime *rt, wfi_task *t);
 
-/* The most tokens that its next reply may have. */
-static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
-    uint32_t most = t->row->limits.max_tokens;
-    return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
-}
-
-/* Writes the done record of a row that has no task (cancelled while queued). */
-WFI wf_status wfi_row_finish(wfi_env *e, wfi_row *row, uint32_t row_index, const wfi_meta_done *done, wf_str value);
-
-/* Which provider serves a model; NULL: none. *rest: the model's name without the prefix. */
-WFI const wf_provider *wfi_provider_find(const wf_config *config, wf_str model, wf_str *rest);
+/* Writes the done record of a slot that has no task (cancelled while queued). */
+WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, const wfi_meta_done *done,
+                              wf_str value);
 
 #endif

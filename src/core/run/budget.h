@@ -13,19 +13,19 @@
 #ifndef WFI_BUDGET_H
 #define WFI_BUDGET_H
 
-#include "agent.h"
+#include "task.h"
 
 /* Sets the cost of the task's next request aside. WFI_PACE_MORE: it may be sent now; DURABLE: when the log is durable up to
  * t->durable; BUDGET: others must settle first; STOPPED: the budget is spent, and the run stops; BROKEN: the log failed. */
-WFI wfi_pace wfi_budget_reserve(wfi_env *e, wfi_task *t, uint64_t body_len);
+WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
-WFI const char *wfi_budget_forbids(const wfi_env *e, const wfi_task *t, uint64_t body_len);
+WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
 /* Gives the reservation back; what went out without being answered stays spent. */
-WFI void wfi_budget_settle(wfi_env *e, wfi_task *t);
+WFI void wfi_budget_settle(wfi_runtime *rt, wfi_task *t);
 /* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
  * this waits for no sync: a log that does not have it yet says too much, never too little. */
-WFI wf_status wfi_budget_rest(wfi_env *e);
+WFI wf_status wfi_budget_rest(wfi_runtime *rt);
 /* Nothing is under way any more, and the run ends: takes it down to what was spent and lost. */
-WFI wf_status wfi_budget_close(wfi_env *e);
+WFI wf_status wfi_budget_close(wfi_runtime *rt);
 
 #endif

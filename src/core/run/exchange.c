@@ -8,16 +8,16 @@
     "no byte from the model for longer than the stall limit; raise --stall if the server is only slow"
 #define EXCHANGE_ERROR_MAX 65536u /* of an unsuccessful response's body that are kept */
 
-void wfi_exchange_end(wfi_env *e, wfi_task *t) {
+void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
-    e->exchanges--;
+    rt->exchanges--;
 }
 
-void wfi_exchange_forget(wfi_env *e, wfi_task *t) {
+void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t) {
     if (t->codec) t->codec->reader_free(&t->reader);
-    wfi_buf_free(&e->heap, &t->reply);
+    wfi_buf_free(&rt->heap, &t->reply);
 }
 
 /* ---- failures ---- */
@@ -39,9 +39,10 @@ static void exchange_mask(const wfi_task *t, char *text, size_t n) {
     }
 }
 
-wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped, wf_str id) {
-    wf_str message = wfi_env_message(e, text, detail, escaped, id);
-    exchange_mask(t, (char *)e->scratch, message.len);
+wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+                            wf_str id) {
+    wf_str message = wfi_runtime_message(rt, text, detail, escaped, id);
+    exchange_mask(t, (char *)rt->scratch, message.len);
     return message;
 }
 
@@ -51,12 +52,12 @@ static wf_str exchange_error(const wfi_task *t) {
 
 /* The transport failed. WF_E_MEMORY: it lies in this process. WF_E_CONFIG: it will not get better, for
  * instance since the peer cannot be trusted. */
-static wfi_progress exchange_lost(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status s, wfi_failure *f) {
     if (s == WF_E_STALE) return WFI_PROGRESS_STALE;
     if (s == WF_E_MEMORY) return WFI_PROGRESS_MEMORY;
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
-    wf_str why = wfi_exchange_message(e, t, what, exchange_error(t), false, t->response.request_id);
+    wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
     return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
 }
 
@@ -87,7 +88,7 @@ static void exchange_status_text(const wf_response *r, char out[96]) {
     out[n] = 0;
 }
 
-static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
@@ -99,7 +100,7 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_exchange_message(e, t, head, message, escaped, id);
+    f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
     f->answered = true;
     f->wait_ms = r->retry_after_ms;
@@ -107,56 +108,56 @@ static wfi_progress exchange_refused(wfi_env *e, const wfi_task *t, wfi_failure 
 }
 
 /* The provider gave up in the middle of its reply. */
-static wfi_progress exchange_error_event(wfi_env *e, const wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
-    wf_str why = wfi_exchange_message(e, t, "the provider broke its reply off", message, escaped, id);
+    wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
 
 /* What a reader's negative status means. */
-static wfi_progress exchange_unreadable(wfi_env *e, const wfi_task *t, wf_status s, wfi_failure *f) {
+static wfi_progress exchange_unreadable(wfi_runtime *rt, const wfi_task *t, wf_status s, wfi_failure *f) {
     wf_str id = t->response.request_id;
     switch (s) {
     case WF_E_MEMORY:
         return WFI_PROGRESS_MEMORY;
     case WF_E_IO:
-        return exchange_error_event(e, t, f);
+        return exchange_error_event(rt, t, f);
     case WF_E_LIMIT:
-        return exchange_fail(
-            f, WF_KIND_PROVIDER,
-            wfi_exchange_message(e, t, "the reply is longer than the limit for one reply", wf_str_of("", 0), false, id),
-            false);
+        return exchange_fail(f, WF_KIND_PROVIDER,
+                             wfi_exchange_message(rt, t, "the reply is longer than the limit for one reply",
+                                                  wf_str_of("", 0), false, id),
+                             false);
     default:
         return exchange_fail(
             f, WF_KIND_PROVIDER,
-            wfi_exchange_message(e, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
+            wfi_exchange_message(rt, t, "the reply cannot be used", wfi_str_z(t->reader.why), false, id), true);
     }
 }
 
 /* ---- the states ---- */
 
-wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *f) {
+wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *f) {
     wf_request request = {
         .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
-    t->progress = e->now;
-    wfi_exchange_forget(e, t);
+    t->progress = rt->now;
+    wfi_exchange_forget(rt, t);
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
-    e->exchanges++;
+    rt->exchanges++;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
-    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(e, t, s, f);
+    return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
 }
 
-static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_str bytes;
     size_t sent = 0;
-    if (wfi_request_next(e, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
+    if (wfi_request_next(rt, t, &bytes) != WF_OK) return WFI_PROGRESS_BROKEN;
     if (bytes.len == 0) {
         t->state = WFI_TASK_HEAD;
         return WFI_PROGRESS_MORE;
@@ -167,8 +168,8 @@ static wfi_progress exchange_send(wfi_env *e, wfi_task *t, wfi_failure *f) {
         t->state = WFI_TASK_HEAD;
         return WFI_PROGRESS_MORE;
     }
-    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(e, t, s, f);
-    t->progress = e->now;
+    if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
+    t->progress = rt->now;
     wfi_request_sent(t, sent);
     return WFI_PROGRESS_MORE;
 }
@@ -178,81 +179,81 @@ static bool exchange_succeeded(const wfi_task *t) {
 }
 
 /* The request's id outlives the exchange, for messages about the reply. */
-static void exchange_keep_id(wfi_env *e, wfi_task *t) {
+static void exchange_keep_id(wfi_runtime *rt, wfi_task *t) {
     wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
-    wfi_copy(e->scratch, id.ptr, id.len);
-    exchange_mask(t, (char *)e->scratch, id.len); /* before a cut can leave half of a key */
-    id = wfi_utf8_clip(wf_str_of((const char *)e->scratch, id.len), sizeof t->request_id);
+    wfi_copy(rt->scratch, id.ptr, id.len);
+    exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
+    id = wfi_utf8_clip(wf_str_of((const char *)rt->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
 }
 
-static wfi_progress exchange_head(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_status s = t->provider->ops->head(t->provider->ctx, t->lane, &t->response);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
-    if (s != WF_OK) return exchange_lost(e, t, s, f);
-    exchange_keep_id(e, t);
-    t->progress = e->now;
+    if (s != WF_OK) return exchange_lost(rt, t, s, f);
+    exchange_keep_id(rt, t);
+    t->progress = rt->now;
     t->state = WFI_TASK_BODY;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
     if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(f, WF_KIND_PROVIDER,
-                             wfi_exchange_message(e, t, "the answer is no message of this API, but", type, false,
+                             wfi_exchange_message(rt, t, "the answer is no message of this API, but", type, false,
                                                   t->response.request_id),
                              false);
-    t->codec->reader_begin(&t->reader, &e->heap, e->config.reply_max, stream);
+    t->codec->reader_begin(&t->reader, &rt->heap, rt->config.reply_max, stream);
     return WFI_PROGRESS_MORE;
 }
 
-static wfi_progress exchange_end_of_reply(wfi_env *e, wfi_task *t, wfi_failure *f) {
-    if (!exchange_succeeded(t)) return exchange_refused(e, t, f);
+static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
+    if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = t->codec->reader_end(&t->reader, &t->turn);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(e, t, s, f);
+    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
-static wfi_progress exchange_take_error(wfi_env *e, wfi_task *t, wf_str bytes, wfi_failure *f) {
-    wf_status s = wfi_buf_add(&e->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
-    if (s == WF_E_LIMIT) return exchange_refused(e, t, f);
+static wfi_progress exchange_take_error(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
+    wf_status s = wfi_buf_add(&rt->heap, &t->reply, bytes.ptr, bytes.len, EXCHANGE_ERROR_MAX);
+    if (s == WF_E_LIMIT) return exchange_refused(rt, t, f);
     return s == WF_OK ? WFI_PROGRESS_MORE : WFI_PROGRESS_MEMORY;
 }
 
-static wfi_progress exchange_body(wfi_env *e, wfi_task *t, wfi_failure *f) {
+static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     size_t got = 0, used = 0;
-    const char *bytes = (const char *)e->scratch;
-    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, e->scratch, WFI_SCRATCH, &got);
+    const char *bytes = (const char *)rt->scratch;
+    wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, rt->scratch, WFI_SCRATCH, &got);
     bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
-    if (s == WF_END || e->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(e, t, f);
+    if (s == WF_END || rt->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(rt, t, f);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return known ? exchange_end_of_reply(e, t, f) : exchange_lost(e, t, s, f);
-    if (!exchange_succeeded(t)) return exchange_take_error(e, t, wf_str_of(bytes, got), f);
-    if (!known) t->progress = e->now;
+        return known ? exchange_end_of_reply(rt, t, f) : exchange_lost(rt, t, s, f);
+    if (!exchange_succeeded(t)) return exchange_take_error(rt, t, wf_str_of(bytes, got), f);
+    if (!known) t->progress = rt->now;
     while (used < got) {
         size_t n = 0;
         s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
-        if (s != WF_OK) return exchange_unreadable(e, t, s, f);
+        if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
         used += n;
     }
     return WFI_PROGRESS_MORE;
 }
 
-wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *f) {
+wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_str none = wf_str_of("", 0);
-    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(e, t, f);
+    if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(rt, t, f);
     return exchange_fail(f, WF_KIND_STALL,
-                         wfi_exchange_message(e, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
+                         wfi_exchange_message(rt, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
 }
 
-wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure) {
+wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure) {
     switch (t->state) {
     case WFI_TASK_SEND:
-        return exchange_send(e, t, failure);
+        return exchange_send(rt, t, failure);
     case WFI_TASK_HEAD:
-        return exchange_head(e, t, failure);
+        return exchange_head(rt, t, failure);
     default:
-        return exchange_body(e, t, failure);
+        return exchange_body(rt, t, failure);
     }
 }

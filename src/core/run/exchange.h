@@ -3,7 +3,7 @@
 #ifndef WFI_EXCHANGE_H
 #define WFI_EXCHANGE_H
 
-#include "agent.h"
+#include "task.h"
 
 typedef enum wfi_progress {
     WFI_PROGRESS_MORE,   /* call again */
@@ -32,16 +32,16 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
-WFI wfi_progress wfi_exchange_begin(wfi_env *e, wfi_task *t, uint64_t body_len, wfi_failure *failure);
+WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
-WFI wfi_progress wfi_exchange_step(wfi_env *e, wfi_task *t, wfi_failure *failure);
+WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
-WFI wfi_progress wfi_exchange_stall(wfi_env *e, wfi_task *t, wfi_failure *failure);
-/* As wfi_env_message, with stars in the place of the key of the exchange under way or just over. */
-WFI wf_str wfi_exchange_message(wfi_env *e, const wfi_task *t, const char *text, wf_str detail, bool escaped,
+WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
+/* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
+WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
-WFI void wfi_exchange_end(wfi_env *e, wfi_task *t);
+WFI void wfi_exchange_end(wfi_runtime *rt, wfi_task *t);
 /* Frees the reply. */
-WFI void wfi_exchange_forget(wfi_env *e, wfi_task *t);
+WFI void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t);
 
 #endif

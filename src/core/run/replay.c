@@ -36,17 +36,17 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     uint8_t content[16] = {0};
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
-    if (rec->call != s->table.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
-    uint32_t row = wfi_table_add(&s->table, wfi_replay_place(meta->path), content, meta->effect.len > 0);
-    if (row == WFI_NO_ROW) return WF_E_LIMIT;
-    s->table.rows[row].call_at = rec->offset;
-    if (meta->replaces > row) return WF_E_CORRUPT;
-    if (meta->replaces > 0) s->table.rows[meta->replaces - 1].replaced = true;
+    if (rec->call != s->slots.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
+    uint32_t slot = wfi_slots_add(&s->slots, wfi_replay_place(meta->path), content, meta->effect.len > 0);
+    if (slot == WFI_NO_SLOT) return WF_E_LIMIT;
+    s->slots.slots[slot].call_at = rec->offset;
+    if (meta->replaces > slot) return WF_E_CORRUPT;
+    if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
 }
 
-static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
-    wfi_usage_add(&e->spent, &meta->usage);
+static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta_turn *meta) {
+    wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
     if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
@@ -54,9 +54,9 @@ static void replay_turn(wfi_env *e, wfi_row *r, const wfi_log_rec *rec, const wf
     r->turns++;
 }
 
-static wf_status replay_moved(wfi_sched *s, wfi_row *r, const wfi_meta_moved *meta) {
-    if (meta->from == 0 || meta->from > s->table.count) return WF_E_CORRUPT;
-    wfi_row *old = &s->table.rows[meta->from - 1];
+static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *meta) {
+    if (meta->from == 0 || meta->from > s->slots.count) return WF_E_CORRUPT;
+    wfi_slot *old = &s->slots.slots[meta->from - 1];
     old->moved = true;
     r->finished = true;
     r->delivered = false;
@@ -66,10 +66,10 @@ static wf_status replay_moved(wfi_sched *s, wfi_row *r, const wfi_meta_moved *me
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta *meta) {
     switch (rec->type) {
     case WFI_REC_TURN:
-        replay_turn(e, r, rec, &meta->turn);
+        replay_turn(rt, r, rec, &meta->turn);
         return WF_OK;
     case WFI_REC_BLOCK:
         r->last_item = rec->offset;
@@ -97,7 +97,8 @@ static wf_status replay_row(wfi_env *e, wfi_sched *s, wfi_row *r, const wfi_log_
     }
 }
 
-static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, const wfi_log_rec *rec,
+                               const wfi_meta *meta) {
     run->end = 0;
     run->outcome = WF_RUN_OPEN;
     switch (rec->type) {
@@ -117,7 +118,7 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
         run->notes += !meta->note.error;
         return WF_OK;
     case WFI_REC_RESERVE:
-        e->ceiling = meta->reserve.ceiling;
+        rt->ceiling = meta->reserve.ceiling;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
@@ -127,47 +128,47 @@ static wf_status replay_record(wfi_env *e, wfi_sched *s, wfi_run *run, const wfi
     default:
         break;
     }
-    if (rec->call == 0 || rec->call > s->table.count) return WF_E_CORRUPT;
-    return replay_row(e, s, &s->table.rows[rec->call - 1], rec, meta);
+    if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
+    return replay_row(rt, s, &s->slots.slots[rec->call - 1], rec, meta);
 }
 
-static wf_status replay_fail(wfi_env *e, wf_status code, uint64_t offset) {
-    e->log.error.code = code;
-    e->log.error.offset = offset;
-    e->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
-                                           : "a record of the log contradicts those before it";
+static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
+    rt->log.error.code = code;
+    rt->log.error.offset = offset;
+    rt->log.error.text = code == WF_E_LIMIT ? "the log holds more calls than the table; give a higher --agents"
+                                            : "a record of the log contradicts those before it";
     return code;
 }
 
 /* What may have been used up beyond the replies that are there: budget.h, invariant 4. */
-static void replay_lost(wfi_env *e) {
-    wfi_cost spent = wfi_cost_of(&e->spent);
-    if (e->ceiling.tokens > spent.tokens) e->lost.tokens = e->ceiling.tokens - spent.tokens;
-    if (e->ceiling.nano_usd > spent.nano_usd) e->lost.nano_usd = e->ceiling.nano_usd - spent.nano_usd;
+static void replay_lost(wfi_runtime *rt) {
+    wfi_cost spent = wfi_cost_of(&rt->spent);
+    if (rt->ceiling.tokens > spent.tokens) rt->lost.tokens = rt->ceiling.tokens - spent.tokens;
+    if (rt->ceiling.nano_usd > spent.nano_usd) rt->lost.nano_usd = rt->ceiling.nano_usd - spent.nano_usd;
 }
 
-wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run) {
+wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
     wfi_log_rec rec;
-    wf_status status = wfi_log_load(&e->log);
+    wf_status status = wfi_log_load(&rt->log);
     uint64_t at = WFI_LOG_FIRST;
-    while (status == WF_OK && (status = wfi_log_scan(&e->log, at, &rec)) == WF_OK) {
+    while (status == WF_OK && (status = wfi_log_scan(&rt->log, at, &rec)) == WF_OK) {
         char json[WFI_LOG_META_MAX];
         wfi_meta meta;
         wfi_copy(json, rec.meta.ptr, rec.meta.len);
         if (rec.type != WFI_REC_TEXT && wfi_meta_get(rec.type, json, rec.meta.len, &meta) != WF_OK)
-            return replay_fail(e, WF_E_CORRUPT, at);
-        status = replay_record(e, s, run, &rec, &meta);
-        if (status != WF_OK) return replay_fail(e, status, at);
+            return replay_fail(rt, WF_E_CORRUPT, at);
+        status = replay_record(rt, s, run, &rec, &meta);
+        if (status != WF_OK) return replay_fail(rt, status, at);
         at = rec.next;
     }
-    if (status != WF_END || e->log.file_size == 0) return status;
-    if (run->header == 0) return replay_fail(e, WF_E_CORRUPT, WFI_LOG_FIRST);
+    if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
-    for (uint32_t i = 0; i < s->table.count; i++) {
-        wfi_row *r = &s->table.rows[i];
-        s->unasked += wfi_row_unasked(r);
+    for (uint32_t i = 0; i < s->slots.count; i++) {
+        wfi_slot *r = &s->slots.slots[i];
+        s->unasked += wfi_slot_unasked(r);
     }
-    replay_lost(e);
+    replay_lost(rt);
     return WF_OK;
 }
 
@@ -188,36 +189,36 @@ bool wf_kind_is_kept(wf_kind kind) {
     }
 }
 
-static bool replay_answers(const wfi_env *e, const wfi_row *r) {
+static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return !e->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
+    return !rt->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
 }
 
-static int replay_rank(const wfi_env *e, const wfi_row *r) {
+static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
     if (!r->finished) return 2;
-    return replay_answers(e, r) ? 3 : 1;
+    return replay_answers(rt, r) ? 3 : 1;
 }
 
-wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                             uint32_t *row, const char **why) {
-    const wfi_table *t = &s->table;
-    uint32_t best = WFI_NO_ROW;
+wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                             uint32_t *slot, const char **why) {
+    const wfi_slots *t = &s->slots;
+    uint32_t best = WFI_NO_SLOT;
     *why = "";
-    for (uint32_t i = wfi_table_first(t, place); i != WFI_NO_ROW; i = wfi_table_next(t, i)) {
-        const wfi_row *r = &t->rows[i];
+    for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
+        const wfi_slot *r = &t->slots[i];
         if (r->state != WFI_CALL_LOGGED || r->replaced) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;
         }
-        /* rows come newest first; of equals the oldest is taken, as it was asked for first */
-        if (best == WFI_NO_ROW || replay_rank(e, r) >= replay_rank(e, &t->rows[best])) best = i;
+        /* slots come newest first; of equals the oldest is taken, as it was asked for first */
+        if (best == WFI_NO_SLOT || replay_rank(rt, r) >= replay_rank(rt, &t->slots[best])) best = i;
     }
-    *row = best;
-    if (best == WFI_NO_ROW) return WFI_RECALL_NONE;
-    const wfi_row *r = &t->rows[best];
+    *slot = best;
+    if (best == WFI_NO_SLOT) return WFI_RECALL_NONE;
+    const wfi_slot *r = &t->slots[best];
     if (!r->finished) return WFI_RECALL_OPEN;
-    if (replay_answers(e, r)) return WFI_RECALL_ANSWER;
+    if (replay_answers(rt, r)) return WFI_RECALL_ANSWER;
     *why = wf_kind_name((wf_kind)r->kind);
     switch ((wf_kind)r->kind) {
     case WF_KIND_DEADLINE:

@@ -1,4 +1,4 @@
-/* replay: from the log back to the table. What the rows, the totals and the order of deliveries were when the log's writer was
+/* replay: from the log back to the table. What the slots, the totals and the order of deliveries were when the log's writer was
  * last alive; and which of a resumed run's calls the log answers. */
 #ifndef WFI_REPLAY_H
 #define WFI_REPLAY_H
@@ -17,7 +17,7 @@ typedef struct wfi_run {
 } wfi_run;
 
 /* Reads the whole log. WF_END: it is empty. */
-WFI wf_status wfi_replay_load(wfi_env *e, wfi_sched *s, wfi_run *run);
+WFI wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run);
 
 /* The identity of a call: SHA-256 over length-prefixed parts. */
 WFI void wfi_replay_identity(const wf_str *parts, size_t count, uint8_t out[32]);
@@ -29,7 +29,7 @@ typedef enum wfi_recall {
     WFI_RECALL_ANSWER, /* it has the answer */
     WFI_RECALL_OPEN,   /* it has the call, unfinished or to be asked again: go on with its conversation */
 } wfi_recall;
-WFI wfi_recall wfi_replay_recall(const wfi_env *e, const wfi_sched *s, uint64_t place, const uint8_t content[16],
-                                 uint32_t *row, const char **why);
+WFI wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t place, const uint8_t content[16],
+                                 uint32_t *slot, const char **why);
 
 #endif

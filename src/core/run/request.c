@@ -13,17 +13,17 @@ bool wfi_schema_is_object(wf_str schema) {
     return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
 }
 
-wf_status wfi_request_text(wfi_env *e, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at) {
+wf_status wfi_request_text(wfi_runtime *rt, void (*render)(wf_json_out *, wf_str), wf_str text, uint64_t *at) {
     wf_json_out o;
     wf_json_out_init(&o, NULL, 0);
     render(&o, text);
     size_t cap = o.len;
-    char *buf = wfi_heap_alloc(&e->heap, cap);
+    char *buf = wfi_heap_alloc(&rt->heap, cap);
     if (!buf) return WF_E_MEMORY;
     wf_json_out_init(&o, buf, cap);
     render(&o, text);
-    wf_status s = wf_json_ok(&o) ? wfi_env_text(e, wf_str_of(buf, o.len), at) : WF_E_INTERNAL;
-    wfi_heap_free(&e->heap, buf);
+    wf_status s = wf_json_ok(&o) ? wfi_runtime_text(rt, wf_str_of(buf, o.len), at) : WF_E_INTERNAL;
+    wfi_heap_free(&rt->heap, buf);
     return s;
 }
 
@@ -85,12 +85,12 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
 }
 
 /* The result tool takes the answer as its input, which the wire wants to be an object. */
-static wf_status request_result_schema(wfi_env *e, wf_str schema, char **buf, wf_str *out) {
+static wf_status request_result_schema(wfi_runtime *rt, wf_str schema, char **buf, wf_str *out) {
     *buf = NULL;
     *out = schema;
     if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
     size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
-    if (!(*buf = wfi_heap_alloc(&e->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    if (!(*buf = wfi_heap_alloc(&rt->heap, head + schema.len + tail))) return WF_E_MEMORY;
     wfi_copy(*buf, request_wrap_head, head);
     wfi_copy(*buf + head, schema.ptr, schema.len);
     wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
@@ -98,35 +98,35 @@ static wf_status request_result_schema(wfi_env *e, wf_str schema, char **buf, wf
     return WF_OK;
 }
 
-wf_status wfi_request_tools(wfi_env *e, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
+wf_status wfi_request_tools(wfi_runtime *rt, const wfi_codec *codec, wf_str names, wf_str schema, uint64_t *at,
                             wf_str *unknown) {
     wf_json_out o;
     wf_str result;
     char *wrapper, *buf;
     *at = 0;
-    wf_status s = request_check_names(&e->config, codec, names, unknown);
+    wf_status s = request_check_names(&rt->config, codec, names, unknown);
     if (s != WF_OK) return s;
-    if ((s = request_result_schema(e, schema, &wrapper, &result)) != WF_OK) return s;
+    if ((s = request_result_schema(rt, schema, &wrapper, &result)) != WF_OK) return s;
     wf_json_out_init(&o, NULL, 0);
-    request_put_tools(&e->config, codec, &o, names, result);
+    request_put_tools(&rt->config, codec, &o, names, result);
     size_t cap = o.len;
     if (cap > 2) { /* more than [] */
-        buf = wfi_heap_alloc(&e->heap, cap);
+        buf = wfi_heap_alloc(&rt->heap, cap);
         wf_json_out_init(&o, buf, buf ? cap : 0);
-        request_put_tools(&e->config, codec, &o, names, result);
-        s = buf ? wfi_env_text(e, wf_str_of(buf, cap), at) : WF_E_MEMORY;
-        wfi_heap_free(&e->heap, buf);
+        request_put_tools(&rt->config, codec, &o, names, result);
+        s = buf ? wfi_runtime_text(rt, wf_str_of(buf, cap), at) : WF_E_MEMORY;
+        wfi_heap_free(&rt->heap, buf);
     }
-    wfi_heap_free(&e->heap, wrapper);
+    wfi_heap_free(&rt->heap, wrapper);
     return s;
 }
 
-wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, bool *out) {
+wf_status wfi_request_offers(wfi_runtime *rt, const wfi_log_rec *tools, wf_str name, bool *out) {
     char *text;
     wf_json j;
     *out = false;
     if (tools->offset == 0) return WF_OK;
-    wf_status s = wfi_env_payload(e, tools, 0, &text);
+    wf_status s = wfi_runtime_payload(rt, tools, 0, &text);
     if (s != WF_OK) return s;
     wf_json_init(&j, wf_str_of(text, tools->payload_len));
     wf_json_token t = wf_json_next(&j);
@@ -135,7 +135,7 @@ wf_status wfi_request_offers(wfi_env *e, const wfi_log_rec *tools, wf_str name, 
         if (wf_json_skip(&j, t, &tool) != WF_OK) break;
         if (wf_json_member_str(tool, WF_STR("name"), &offered) && wf_json_equals(offered, name)) *out = true;
     }
-    wfi_heap_free(&e->heap, text);
+    wfi_heap_free(&rt->heap, text);
     return WF_OK;
 }
 
@@ -220,7 +220,7 @@ uint64_t wfi_request_begin(wfi_task *t) {
     return len;
 }
 
-wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
+wf_status wfi_request_next(wfi_runtime *rt, const wfi_task *t, wf_str *out) {
     request_piece p;
     uint64_t skip = t->piece_pos;
     size_t fill = 0;
@@ -229,12 +229,12 @@ wf_status wfi_request_next(wfi_env *e, const wfi_task *t, wf_str *out) {
         uint64_t left = p.len - skip;
         size_t room = WFI_SCRATCH - fill, take = left < room ? (size_t)left : room;
         if (p.at != 0)
-            s = wfi_log_read(&e->log, p.at + skip, e->scratch + fill, take);
+            s = wfi_log_read(&rt->log, p.at + skip, rt->scratch + fill, take);
         else if (take > 0)
-            wfi_copy(e->scratch + fill, p.text.ptr + skip, take);
+            wfi_copy(rt->scratch + fill, p.text.ptr + skip, take);
         fill += take;
     }
-    *out = wf_str_of((const char *)e->scratch, fill);
+    *out = wf_str_of((const char *)rt->scratch, fill);
     return s;
 }
 

@@ -1,7 +1,7 @@
-/* env: see env.h. */
+/* runtime: see runtime.h. */
 #include "runtime.h"
 
-wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
+wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at) {
     wfi_sha256 sha;
     uint8_t hash[32];
     wfi_sha256_init(&sha);
@@ -10,14 +10,14 @@ wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
     /* A short probe: when the table is full, a text is simply stored again. */
     wfi_text_slot *slot = NULL;
     for (uint32_t i = 0; i < 8 && !slot; i++) {
-        wfi_text_slot *s = &e->texts[(wfi_get32(hash) + i) & e->text_mask];
+        wfi_text_slot *s = &rt->texts[(wfi_get32(hash) + i) & rt->text_mask];
         if (s->at != 0 && s->len == text.len && wfi_compare(s->hash, hash, sizeof s->hash) == 0) {
             *at = s->at;
             return WF_OK;
         }
         if (s->at == 0) slot = s;
     }
-    wf_status s = wfi_log_append(&e->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
+    wf_status s = wfi_log_append(&rt->log, WFI_REC_TEXT, 0, wf_str_of("", 0), &text, 1, at, NULL);
     if (s == WF_OK && slot) {
         wfi_copy(slot->hash, hash, sizeof slot->hash);
         slot->at = *at;
@@ -26,47 +26,47 @@ wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at) {
     return s;
 }
 
-wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                         uint64_t *end) {
+wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
+                             uint64_t *at, uint64_t *end) {
     char buf[WFI_LOG_META_MAX];
     wf_str text;
     wf_status s = wfi_meta_put(type, meta, buf, &text);
-    return s == WF_OK ? wfi_log_append(&e->log, type, call, text, &payload, 1, at, end) : s;
+    return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
-wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
+wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
     uint32_t len;
-    wf_status s = wfi_log_peek(&e->log, at, rec, &len);
+    wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
     if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
-    s = wfi_log_read(&e->log, at + WFI_LOG_HEAD, buf, len);
+    s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
     return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
 }
 
-wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out) {
-    *out = wfi_heap_alloc(&e->heap, rec->payload_len + spare);
+wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {
+    *out = wfi_heap_alloc(&rt->heap, rec->payload_len + spare);
     if (!*out) return WF_E_MEMORY;
-    wf_status s = wfi_log_read(&e->log, rec->payload, *out, rec->payload_len);
+    wf_status s = wfi_log_read(&rt->log, rec->payload, *out, rec->payload_len);
     if (s != WF_OK) {
-        wfi_heap_free(&e->heap, *out);
+        wfi_heap_free(&rt->heap, *out);
         *out = NULL;
     }
     return s;
 }
 
-void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text) {
-    if (reason <= e->stop) return;
-    e->stop = reason;
-    wf_str cut = wfi_utf8_clip(text, sizeof e->stop_text - 1);
-    wfi_copy(e->stop_text, cut.ptr, cut.len);
-    e->stop_text[cut.len] = 0;
+void wfi_runtime_stop(wfi_runtime *rt, wf_outcome reason, wf_str text) {
+    if (reason <= rt->stop) return;
+    rt->stop = reason;
+    wf_str cut = wfi_utf8_clip(text, sizeof rt->stop_text - 1);
+    wfi_copy(rt->stop_text, cut.ptr, cut.len);
+    rt->stop_text[cut.len] = 0;
     wf_trace event = {.type = WF_TRACE_STOP, .text = cut};
-    wfi_env_trace(e, &event);
+    wfi_runtime_trace(rt, &event);
 }
 
-void wfi_env_trace(const wfi_env *e, const wf_trace *event) {
-    if (e->os->trace) e->os->trace(e->os->ctx, event);
+void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event) {
+    if (rt->os->trace) rt->os->trace(rt->os->ctx, event);
 }
 
 void wfi_usage_add(wf_usage *to, const wf_usage *from) {
@@ -78,9 +78,9 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
 }
 
-wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id) {
+wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {
     const size_t cap = 4096;
-    char *to = (char *)e->scratch;
+    char *to = (char *)rt->scratch;
     wf_str head = wfi_str_z(text), id = wfi_utf8_clip(request_id, 200);
     if (detail.len > cap - 400) {
         escaped = false; /* a cut could fall inside an escape */
@@ -107,20 +107,20 @@ wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped
     return wfi_utf8_clip(wf_str_of(to, n), n);
 }
 
-const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model) {
-    if (e->tariff_model.len == 0 || !wfi_str_eq(e->tariff_model, model)) {
-        wfi_price_find(e->config.prices, model, &e->tariff);
-        size_t n = model.len <= sizeof e->tariff_name ? model.len : 0;
-        wfi_copy(e->tariff_name, model.ptr, n);
-        e->tariff_model = wf_str_of(e->tariff_name, n);
+const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
+    if (rt->tariff_model.len == 0 || !wfi_str_eq(rt->tariff_model, model)) {
+        wfi_price_find(rt->config.prices, model, &rt->tariff);
+        size_t n = model.len <= sizeof rt->tariff_name ? model.len : 0;
+        wfi_copy(rt->tariff_name, model.ptr, n);
+        rt->tariff_model = wf_str_of(rt->tariff_name, n);
     }
-    return &e->tariff;
+    return &rt->tariff;
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
-uint64_t wfi_env_random(wfi_env *e, uint64_t below) {
-    e->rng ^= e->rng >> 12;
-    e->rng ^= e->rng << 25;
-    e->rng ^= e->rng >> 27;
-    return below ? (e->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
+uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below) {
+    rt->rng ^= rt->rng >> 12;
+    rt->rng ^= rt->rng << 25;
+    rt->rng ^= rt->rng >> 27;
+    return below ? (rt->rng * 0x2545f4914f6cdd1dull >> 11) % below : 0;
 }

@@ -1,7 +1,7 @@
-/* env: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
+/* runtime: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
  * this step, and what has been spent. One per wf; passed down as a pointer, never kept by what is below. */
-#ifndef WFI_ENV_H
-#define WFI_ENV_H
+#ifndef WFI_RUNTIME_H
+#define WFI_RUNTIME_H
 
 #include "../base/heap.h"
 #include "log.h"
@@ -24,7 +24,7 @@ typedef struct wfi_spares {
     uint32_t count, free_count;
 } wfi_spares;
 
-typedef struct wfi_env {
+typedef struct wfi_runtime {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
     wfi_heap heap;
@@ -48,26 +48,26 @@ typedef struct wfi_env {
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
-} wfi_env;
+} wfi_runtime;
 
 /* A text that others refer to, stored once however often it is used. *len may be NULL. */
-WFI wf_status wfi_env_text(wfi_env *e, wf_str text, uint64_t *at);
+WFI wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at);
 /* Appends a record made of a metadata struct and one payload. */
-WFI wf_status wfi_env_record(wfi_env *e, wfi_rec type, uint32_t call, const void *meta, wf_str payload, uint64_t *at,
-                             uint64_t *end);
+WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
+                                 uint64_t *at, uint64_t *end);
 /* Reads a record's metadata into the struct of its type; strings live in buf. */
-WFI wf_status wfi_env_meta(wfi_env *e, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+WFI wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
-WFI wf_status wfi_env_payload(wfi_env *e, const wfi_log_rec *rec, size_t spare, char **out);
+WFI wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out);
 /* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
-WFI wf_str wfi_env_message(wfi_env *e, const char *text, wf_str detail, bool escaped, wf_str request_id);
+WFI wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id);
 /* Stops the run for a reason, if none as strong is there. */
-WFI void wfi_env_stop(wfi_env *e, wf_outcome reason, wf_str text);
-WFI void wfi_env_trace(const wfi_env *e, const wf_trace *event);
+WFI void wfi_runtime_stop(wfi_runtime *rt, wf_outcome reason, wf_str text);
+WFI void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
 /* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
-WFI const wfi_tariff *wfi_env_tariff(wfi_env *e, wf_str model);
+WFI const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model);
 /* 0..below-1, for jitter. */
-WFI uint64_t wfi_env_random(wfi_env *e, uint64_t below);
+WFI uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below);
 
 #endif

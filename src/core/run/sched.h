@@ -4,7 +4,7 @@
  *   1. A task is on at most one of: a free list, the ring of active tasks, or asleep (woken by ready, a timer, the log).
  *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
  *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
- *   3. Rows become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
+ *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
  *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest. */
 #ifndef WFI_SCHED_H
 #define WFI_SCHED_H
@@ -12,12 +12,12 @@
 #include "agent.h"
 #include "../base/heapq.h"
 
-typedef struct wfi_list { /* of rows, through row.next */
+typedef struct wfi_list { /* of slots, through slot.next */
     uint32_t first, last;
 } wfi_list;
 
 typedef struct wfi_sched {
-    wfi_table table;
+    wfi_slots slots;
     wfi_task *tasks; /* `lanes` for agents, then `effects` */
     uint32_t lanes, task_count;
     uint32_t *free_tasks; /* two stacks: agents' from the bottom, effects' from `lanes` on */
@@ -26,17 +26,17 @@ typedef struct wfi_sched {
     uint32_t active_at, active_count;
     uint8_t *is_active;      /* by task */
     uint32_t *ready_tickets; /* room for what `ready` names */
-    wfi_queue due;           /* tasks by time */
-    wfi_queue ready;         /* rows by order */
+    wfi_heapq due;           /* tasks by time */
+    wfi_heapq ready;         /* slots by order */
     wfi_list queued_agents, queued_effects, sealing;
-    wfi_list stopped;                         /* rows that lost their task to a stop */
+    wfi_list stopped;                         /* slots that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t sync_began;                      /* when the last one did */
     uint64_t blocked_synced, blocked_settles; /* how things stood when they were last looked at */
-    uint32_t waiting;                         /* rows asked for, not yet delivered or gone */
-    uint32_t agents;                          /* agent rows asked for by this process */
-    uint32_t hits_ready;                      /* READY rows that the log answered */
-    uint32_t unasked;                         /* finished rows of the log that nobody has asked for yet */
+    uint32_t waiting;                         /* slots asked for, not yet delivered or gone */
+    uint32_t agents;                          /* agent slots asked for by this process */
+    uint32_t hits_ready;                      /* READY slots that the log answered */
+    uint32_t unasked;                         /* finished slots of the log that nobody has asked for yet */
     uint64_t deliveries;                      /* made so far, in all processes */
     uint64_t clock;                           /* wall time of the last delivery */
     uint64_t started;                         /* monotonic, for the run's deadline */
@@ -45,21 +45,21 @@ typedef struct wfi_sched {
 } wfi_sched;
 
 WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
-/* Puts a row into the queue that is new, unfinished, or to be asked again. */
-WFI void wfi_sched_queue(wfi_sched *s, uint32_t row);
-/* The log has the answer of this row: it waits to be delivered. */
-WFI void wfi_sched_hit(wfi_sched *s, uint32_t row);
-/* Gives a row up. */
-WFI wf_status wfi_sched_cancel(wfi_env *e, wfi_sched *s, uint32_t row);
+/* Puts a slot into the queue that is new, unfinished, or to be asked again. */
+WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot);
+/* The log has the answer of this slot: it waits to be delivered. */
+WFI void wfi_sched_hit(wfi_sched *s, uint32_t slot);
+/* Gives a slot up. */
+WFI wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot);
 /* A bounded turn: wakes, dispatches, steps tasks, pumps the log. */
-WFI wf_status wfi_sched_step(wfi_env *e, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
-/* The row to deliver next; WFI_NO_ROW: none now. */
+WFI wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms);
+/* The slot to deliver next; WFI_NO_SLOT: none now. */
 WFI uint32_t wfi_sched_next(const wfi_sched *s);
 /* The same, taken out. */
 WFI uint32_t wfi_sched_take(wfi_sched *s);
-/* While the run stops: a row that will never be answered, taken out. WFI_NO_ROW: none now. */
-WFI uint32_t wfi_sched_take_stopped(const wfi_env *e, wfi_sched *s);
+/* While the run stops: a slot that will never be answered, taken out. WFI_NO_SLOT: none now. */
+WFI uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s);
 /* Ends all tasks where they are. */
-WFI void wfi_sched_drop_all(wfi_env *e, wfi_sched *s);
+WFI void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s);
 
 #endif

@@ -1,12 +1,12 @@
-/* table: the agent table. One row for every call of the run, agents and effects alike, in the order in which the log numbers
- * them: row i is call i+1. Rows are never given back while the wf lives, so a run can always say what became of every call.
+/* slots: the agent table. One slot for every call of the run, agents and effects alike, in the order in which the log numbers
+ * them: slot i is call i+1. Slots are never given back while the wf lives, so a run can always say what became of every call.
  *
  * Invariants:
- *   1. A row's state moves only forward through the list below (a row that is asked for again starts over at QUEUED).
+ *   1. A slot's state moves only forward through the list below (a slot that is asked for again starts over at QUEUED).
  *   2. `finished` if and only if a done record of the call is in the log and no turn after it (done_at says where).
- *   3. A handle names its row only while the row is QUEUED .. READY: later its generation has moved on. */
-#ifndef WFI_TABLE_H
-#define WFI_TABLE_H
+ *   3. A handle names its slot only while the slot is QUEUED .. READY: later its generation has moved on. */
+#ifndef WFI_SLOTS_H
+#define WFI_SLOTS_H
 
 #include "../base/heap.h"
 
@@ -20,7 +20,7 @@ typedef enum wfi_call_state {
     WFI_CALL_GONE       /* given up, or told that the run stops */
 } wfi_call_state;
 
-#define WFI_NO_ROW UINT32_MAX
+#define WFI_NO_SLOT UINT32_MAX
 
 /* Of one call, as this process was asked for it: a resumed run may have raised them. WF_NONE: none. */
 typedef struct wfi_limits {
@@ -28,7 +28,7 @@ typedef struct wfi_limits {
     uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
-typedef struct wfi_row {
+typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
@@ -36,7 +36,7 @@ typedef struct wfi_row {
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
     uint32_t generation;
-    uint32_t next_place; /* chain of rows with the same hash bucket */
+    uint32_t next_place; /* chain of slots with the same hash bucket */
     uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
@@ -45,28 +45,28 @@ typedef struct wfi_row {
     bool finished;
     bool hit;       /* answered from the log */
     bool moved;     /* its answer was given to another place: not to be matched by content again */
-    bool replaced;  /* asked anew from the start, as another row: not to be matched again */
+    bool replaced;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered; /* order is that of a deliver record */
     bool started;   /* was given a lane, in this process or an earlier one */
-} wfi_row;
+} wfi_slot;
 
-typedef struct wfi_table {
-    wfi_row *rows;
+typedef struct wfi_slots {
+    wfi_slot *slots;
     uint32_t count, cap;
     uint32_t *buckets;
     uint32_t bucket_mask;
-} wfi_table;
+} wfi_slots;
 
-WFI void wfi_table_carve(wfi_table *t, wfi_arena *a, uint32_t cap);
-/* A new row, WFI_NO_ROW if the table is full. */
-WFI uint32_t wfi_table_add(wfi_table *t, uint64_t place, const uint8_t content[16], bool effect);
-WFI uint32_t wfi_table_first(const wfi_table *t, uint64_t place); /* rows of a place, newest first; WFI_NO_ROW ends */
-WFI uint32_t wfi_table_next(const wfi_table *t, uint32_t row);
+WFI void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap);
+/* A new slot, WFI_NO_SLOT if the table is full. */
+WFI uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect);
+WFI uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place); /* slots of a place, newest first; WFI_NO_SLOT ends */
+WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
 
-/* Whether the log has an answer of this row that its place has yet to ask for. */
-WFI bool wfi_row_unasked(const wfi_row *row);
+/* Whether the log has an answer of this slot that its place has yet to ask for. */
+WFI bool wfi_slot_unasked(const wfi_slot *slot);
 
-WFI wf_call wfi_table_handle(const wfi_table *t, uint32_t row);
-WFI uint32_t wfi_table_find(const wfi_table *t, wf_call call); /* WFI_NO_ROW: stale */
+WFI wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot);
+WFI uint32_t wfi_slots_find(const wfi_slots *t, wf_call call); /* WFI_NO_SLOT: stale */
 
 #endif

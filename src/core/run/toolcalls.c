@@ -1,4 +1,4 @@
-/* tooling: see tooling.h. */
+/* toolcalls: see toolcalls.h. */
 #include "toolcalls.h"
 
 void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config) {
@@ -11,40 +11,40 @@ void wfi_spares_carve(wfi_spares *s, wfi_arena *a, const wf_config *config) {
         s->free[i] = s->first + s->count - 1 - i;
 }
 
-bool wfi_tooling_room(const wfi_env *e, const wfi_task *t) {
+bool wfi_toolcalls_room(const wfi_runtime *rt, const wfi_task *t) {
     if (t->begun == 0) return true;
-    return t->ended == 0 && t->begun < WFI_TOOLS_TOGETHER && e->spares.free_count > 0;
+    return t->ended == 0 && t->begun < WFI_TOOLS_TOGETHER && rt->spares.free_count > 0;
 }
 
-wf_status wfi_tooling_begin(wfi_env *e, wfi_task *t, const wf_tool_call *call) {
-    wfi_spares *s = &e->spares;
-    WFI_ASSERT(wfi_tooling_room(e, t));
+wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_call *call) {
+    wfi_spares *s = &rt->spares;
+    WFI_ASSERT(wfi_toolcalls_room(rt, t));
     uint32_t ticket = t->begun == 0 ? t->lane : s->free[s->free_count - 1];
-    wf_status status = e->os->tool_ops->start(e->os->tool_ctx, ticket, call);
+    wf_status status = rt->os->tool_ops->start(rt->os->tool_ctx, ticket, call);
     if (status != WF_OK) return status;
     if (t->begun > 0) {
         s->free_count--;
         s->owner[ticket - s->first] = t->lane;
     }
     t->tickets[t->begun++] = ticket;
-    t->progress = e->now;
+    t->progress = rt->now;
     return WF_OK;
 }
 
-wf_status wfi_tooling_result(const wfi_env *e, const wfi_task *t, wf_tool_result *out) {
-    WFI_ASSERT(wfi_tooling_runs(t));
-    return e->os->tool_ops->result(e->os->tool_ctx, t->tickets[t->ended], out);
+wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out) {
+    WFI_ASSERT(wfi_toolcalls_runs(t));
+    return rt->os->tool_ops->result(rt->os->tool_ctx, t->tickets[t->ended], out);
 }
 
-void wfi_tooling_end(wfi_env *e, wfi_task *t) {
+void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t) {
     uint32_t ticket = t->tickets[t->ended];
-    WFI_ASSERT(wfi_tooling_runs(t));
-    e->os->tool_ops->end(e->os->tool_ctx, ticket);
-    if (t->ended > 0) e->spares.free[e->spares.free_count++] = ticket;
+    WFI_ASSERT(wfi_toolcalls_runs(t));
+    rt->os->tool_ops->end(rt->os->tool_ctx, ticket);
+    if (t->ended > 0) rt->spares.free[rt->spares.free_count++] = ticket;
     if (++t->ended == t->begun) t->begun = t->ended = 0;
 }
 
-uint32_t wfi_tooling_task(const wfi_env *e, uint32_t ticket) {
-    const wfi_spares *s = &e->spares;
+uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
+    const wfi_spares *s = &rt->spares;
     return ticket < s->first || ticket - s->first >= s->count ? ticket : s->owner[ticket - s->first];
 }

@@ -11,6 +11,7 @@
 
 #include "src/core/base/date.h"
 #include "src/core/http/parse.h"
+#include "src/core/http/url.h"
 #include "src/core/http/headers.h"
 #include "tests/fake/fake.h"
 
@@ -51,34 +52,34 @@ static void say_z(script *t, const char *z) {
     say(t, z, strlen(z));
 }
 
-static void note(script *t, const wfi_http_reader *r, wfi_http_event e) {
+static void note(script *t, const wfi_parser *r, wfi_parse_event e) {
     char number[16];
     switch (e) {
-    case WFI_HTTP_MORE:
+    case WFI_PARSE_MORE:
         break;
-    case WFI_HTTP_STATUS:
+    case WFI_PARSE_STATUS:
         snprintf(number, sizeof number, "%u", r->status);
         say_z(t, number);
         break;
-    case WFI_HTTP_HEADER:
+    case WFI_PARSE_HEADER:
         say_z(t, " ");
         say(t, r->name.ptr, r->name.len);
         say_z(t, "=");
         say(t, r->value.ptr, r->value.len);
         say_z(t, r->cut ? "...;" : ";");
         break;
-    case WFI_HTTP_HEAD:
+    case WFI_PARSE_HEAD:
         say_z(t, " | ");
         break;
-    case WFI_HTTP_BODY:
+    case WFI_PARSE_BODY:
         assert_true(r->body.len > 0);
         say(t, r->body.ptr, r->body.len);
         break;
-    case WFI_HTTP_END:
+    case WFI_PARSE_END:
         say_z(t, r->keep ? " | end, keep" : " | end, close");
         t->over = true;
         break;
-    case WFI_HTTP_BAD:
+    case WFI_PARSE_BAD:
         say_z(t, " bad: ");
         say_z(t, r->why);
         t->over = true;
@@ -87,37 +88,37 @@ static void note(script *t, const wfi_http_reader *r, wfi_http_event e) {
 }
 
 /* Feeds one piece, placed against the guard. */
-static void feed(script *t, wfi_http_reader *r, const char *p, size_t n) {
+static void feed(script *t, wfi_parser *r, const char *p, size_t n) {
     const char *at = guard - n;
     assert_true(n <= room);
     if (n > 0) memcpy(guard - n, p, n);
     while (!t->over) {
         size_t used = n + 1;
-        wfi_http_event e = wfi_http_read(r, at, n, &used);
+        wfi_parse_event e = wfi_parse_read(r, at, n, &used);
         assert_true(used <= n);
-        if (e == WFI_HTTP_BODY) assert_true(r->body.ptr >= at && r->body.ptr + r->body.len <= guard);
+        if (e == WFI_PARSE_BODY) assert_true(r->body.ptr >= at && r->body.ptr + r->body.len <= guard);
         t->used += used;
         at += used;
         n -= used;
         note(t, r, e);
-        if (e == WFI_HTTP_MORE) {
+        if (e == WFI_PARSE_MORE) {
             assert_int_equal(n, 0);
             return;
         }
     }
 }
 
-static void finish(script *t, wfi_http_reader *r, bool eof, size_t total) {
+static void finish(script *t, wfi_parser *r, bool eof, size_t total) {
     char left[32];
     size_t used;
-    if (!t->over && eof) note(t, r, wfi_http_eof(r));
+    if (!t->over && eof) note(t, r, wfi_parse_eof(r));
     if (!t->over) say_z(t, " more");
     if (t->over) {
-        wfi_http_event e = wfi_http_read(r, NULL, 0, &used);
-        assert_true(e == WFI_HTTP_END || e == WFI_HTTP_BAD);
-        assert_int_equal(wfi_http_eof(r), e);
+        wfi_parse_event e = wfi_parse_read(r, NULL, 0, &used);
+        assert_true(e == WFI_PARSE_END || e == WFI_PARSE_BAD);
+        assert_int_equal(wfi_parse_eof(r), e);
         snprintf(left, sizeof left, " +%zu", total - t->used);
-        if (e == WFI_HTTP_END && total > t->used) say_z(t, left);
+        if (e == WFI_PARSE_END && total > t->used) say_z(t, left);
     }
 }
 
@@ -125,12 +126,12 @@ typedef enum how { PLAIN, EOF_AFTER, TUNNEL } how;
 
 /* In two pieces, or byte by byte (cut SIZE_MAX). */
 static void play(script *t, const char *p, size_t n, size_t cut, how h) {
-    wfi_http_reader r;
+    wfi_parser r;
     memset(&r, 0xA5, sizeof r);
     t->len = t->used = 0;
     t->text[0] = 0;
     t->over = false;
-    wfi_http_begin(&r, h == TUNNEL);
+    wfi_parse_begin(&r, h == TUNNEL);
     if (cut == SIZE_MAX) {
         for (size_t i = 0; i < n; i++)
             feed(t, &r, p + i, 1);
@@ -310,21 +311,21 @@ static char *fill(char *to, const char *prefix, size_t n, const char *suffix) {
 static void names_and_values_have_limits(void **state) {
     static char in[4096], want[4096];
     (void)state;
-    fill(in, H1, WFI_HTTP_NAME_MAX, ": 1\r\ncontent-length: 0\r\n\r\n");
-    fill(want, "200 ", WFI_HTTP_NAME_MAX, "=1; content-length=0; |  | end, keep");
+    fill(in, H1, WFI_PARSE_NAME_MAX, ": 1\r\ncontent-length: 0\r\n\r\n");
+    fill(want, "200 ", WFI_PARSE_NAME_MAX, "=1; content-length=0; |  | end, keep");
     check(in, strlen(in), PLAIN, want);
-    fill(in, H1, WFI_HTTP_NAME_MAX + 1, ": 1\r\ncontent-length: 0\r\n\r\n");
+    fill(in, H1, WFI_PARSE_NAME_MAX + 1, ": 1\r\ncontent-length: 0\r\n\r\n");
     check(in, strlen(in), PLAIN, "200 content-length=0; |  | end, keep");
-    fill(in, H1 "a: ", WFI_HTTP_VALUE_MAX, " \r\ncontent-length: 0\r\n\r\n");
-    fill(want, "200 a=", WFI_HTTP_VALUE_MAX, "; content-length=0; |  | end, keep");
+    fill(in, H1 "a: ", WFI_PARSE_VALUE_MAX, " \r\ncontent-length: 0\r\n\r\n");
+    fill(want, "200 a=", WFI_PARSE_VALUE_MAX, "; content-length=0; |  | end, keep");
     check(in, strlen(in), PLAIN, want);
-    fill(in, H1 "a: ", WFI_HTTP_VALUE_MAX + 1, "\r\ncontent-length: 0\r\n\r\n");
-    fill(want, "200 a=", WFI_HTTP_VALUE_MAX, "...; content-length=0; |  | end, keep");
+    fill(in, H1 "a: ", WFI_PARSE_VALUE_MAX + 1, "\r\ncontent-length: 0\r\n\r\n");
+    fill(want, "200 a=", WFI_PARSE_VALUE_MAX, "...; content-length=0; |  | end, keep");
     check(in, strlen(in), PLAIN, want);
     fill(in, "HTTP/1.1 200 ", 600, "\r\ncontent-length: 0\r\n\r\n"); /* a long reason is no harm */
     check(in, strlen(in), PLAIN, "200 content-length=0; |  | end, keep");
     fill(in, H1 "connection: ", 600, ", close\r\ncontent-length: 0\r\n\r\n"); /* who knows what was cut off */
-    fill(want, "200 connection=", WFI_HTTP_VALUE_MAX, "...; content-length=0; |  | end, close");
+    fill(want, "200 connection=", WFI_PARSE_VALUE_MAX, "...; content-length=0; |  | end, close");
     check(in, strlen(in), PLAIN, want);
     fill(in, C1 "5;", 1024 - 4, "\r\nhello\r\n0\r\n\r\n");
     check(in, strlen(in), PLAIN, C2 "hello | end, keep");
@@ -353,7 +354,7 @@ static void heads_have_limits(void **state) {
     }
     for (size_t extra = 0; extra < 2; extra++) {
         size_t rest = strlen(H1 "a: \r\ncontent-length: 0\r\n\r\n");
-        fill(in, H1 "a: ", WFI_HTTP_HEAD_MAX - rest + extra, "\r\ncontent-length: 0\r\n\r\n");
+        fill(in, H1 "a: ", WFI_PARSE_HEAD_MAX - rest + extra, "\r\ncontent-length: 0\r\n\r\n");
         const char *want = extra ? "bad: the answer's head is longer than 64 KiB" : "end, keep";
         assert_non_null(strstr(ends(in, strlen(in)), want));
     }
@@ -555,17 +556,17 @@ static void lists_of_hosts(void **state) {
 
 static void names_and_values_are_judged(void **state) {
     (void)state;
-    assert_true(wfi_http_name_ok(WF_STR("X-Api_Key.1!#$%&'*+-^`|~")));
+    assert_true(wfi_parse_name_ok(WF_STR("X-Api_Key.1!#$%&'*+-^`|~")));
     static const char *const bad[] = {"", "a b", "a:", "a\r", "(", "\xc3\xa4", "a\x7f", "a@b", "[", "a/"};
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++)
-        assert_false(wfi_http_name_ok(wfi_str_z(bad[i])));
-    assert_false(wfi_http_name_ok(wf_str_of("a\0", 2)));
-    assert_true(wfi_http_value_ok(WF_STR("")));
-    assert_true(wfi_http_value_ok(WF_STR("a\tb \xc3\xa4~")));
-    assert_false(wfi_http_value_ok(WF_STR("a\r\nb")));
-    assert_false(wfi_http_value_ok(WF_STR("a\nb")));
-    assert_false(wfi_http_value_ok(WF_STR("\x7f")));
-    assert_false(wfi_http_value_ok(wf_str_of("\0", 1)));
+        assert_false(wfi_parse_name_ok(wfi_str_z(bad[i])));
+    assert_false(wfi_parse_name_ok(wf_str_of("a\0", 2)));
+    assert_true(wfi_parse_value_ok(WF_STR("")));
+    assert_true(wfi_parse_value_ok(WF_STR("a\tb \xc3\xa4~")));
+    assert_false(wfi_parse_value_ok(WF_STR("a\r\nb")));
+    assert_false(wfi_parse_value_ok(WF_STR("a\nb")));
+    assert_false(wfi_parse_value_ok(WF_STR("\x7f")));
+    assert_false(wfi_parse_value_ok(wf_str_of("\0", 1)));
 }
 
 /* ---- what a head says ---- */

@@ -2,7 +2,7 @@
 #include "tests/fake/rig.h"
 
 #include "src/core/model/known.h"
-#include "src/core/model/codec.h"
+#include "src/core/model/anthropic.h"
 
 #define COLUMNS 8
 
@@ -30,7 +30,7 @@ static void each_case(const char *path, size_t columns, void (*each)(char **colu
 
 /* Reads a whole JSON body. The slices of *reply are those of `body`. */
 static wf_status read_body(wf_str body, wfi_reply *reply) {
-    const wfi_codec *c = wfi_messages_codec();
+    const wfi_codec *c = wfi_anthropic_codec();
     wfi_reader r;
     c->reader_begin(&r, NULL, SIZE_MAX, false);
     r.body = (wfi_buf){(char *)(uintptr_t)body.ptr, body.len, body.len};
@@ -53,7 +53,7 @@ static void describe(wf_str content, char *out, size_t cap) {
     size_t n = 0;
     out[0] = 0;
     wf_json_init(&j, content);
-    while ((s = wfi_messages_codec()->block(&j, &b)) == WF_OK && n < cap) {
+    while ((s = wfi_anthropic_codec()->block(&j, &b)) == WF_OK && n < cap) {
         const char *comma = n ? "," : "";
         char text[4096];
         if (b.type == WFI_BLOCK_TEXT)
@@ -98,7 +98,7 @@ static void test_replies(void **state) {
 
 static void check_error(char **column) {
     wfi_fault fault;
-    wfi_messages_codec()->fault(rig_str(column[4]), &fault);
+    wfi_anthropic_codec()->fault(rig_str(column[4]), &fault);
     assert_int_equal(fault.spent, column[2][0] == '1');
     assert_text(fault.message, strcmp(column[3], "-") ? column[3] : "");
 }
@@ -168,7 +168,7 @@ static void test_odd_replies(void **state) {
 
 /* A request over all kinds of items is one valid JSON text, whatever stands next to what. */
 static void test_glue(void **state) {
-    const wfi_codec *c = wfi_messages_codec();
+    const wfi_codec *c = wfi_anthropic_codec();
     (void)state;
     for (uint32_t pattern = 0; pattern < 1u << 6; pattern++) {
         char body[4096];
@@ -214,7 +214,7 @@ static const char *head_of(const wfi_ask *ask) {
     static char buf[1024];
     wf_json_out o;
     wf_json_out_init(&o, buf, sizeof buf - 1);
-    wfi_messages_codec()->head(&o, ask);
+    wfi_anthropic_codec()->head(&o, ask);
     wf_json_finish(&o);
     assert_true(wf_json_ok(&o));
     buf[o.len] = 0;
@@ -310,7 +310,7 @@ static const char *written(wf_json_out *o) {
 }
 
 static void test_parts(void **state) {
-    const wfi_codec *c = wfi_messages_codec();
+    const wfi_codec *c = wfi_anthropic_codec();
     char buf[512];
     wf_json_out o;
     wf_tool tool = {.name = WF_STR("n"), .description = WF_STR("d\n"), .input_schema = WF_STR("{\"type\":\"object\"}")};
@@ -343,7 +343,7 @@ static void test_server_tools(void **state) {
                                       "web_searches_20260318",
                                       "bash_20250124",
                                       "Web_search_20260318"};
-    const wfi_codec *c = wfi_messages_codec();
+    const wfi_codec *c = wfi_anthropic_codec();
     char buf[512], want[512];
     wf_json_out o;
     (void)state;
@@ -409,7 +409,7 @@ static void test_faults(void **state) {
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         wfi_fault fault;
-        wfi_messages_codec()->fault(rig_str(cases[i].body), &fault);
+        wfi_anthropic_codec()->fault(rig_str(cases[i].body), &fault);
         assert_text(fault.type, cases[i].type);
         assert_text(fault.code, cases[i].code);
         if (fault.spent != cases[i].spent || fault.context != cases[i].context || fault.status != cases[i].status)
@@ -448,7 +448,7 @@ static void test_more_of_replies(void **state) {
 
 /* A body that comes in pieces, in the heap. */
 static void test_body_in_pieces(void **state) {
-    const wfi_codec *c = wfi_messages_codec();
+    const wfi_codec *c = wfi_anthropic_codec();
     wf_str body = WF_STR("{\"content\":[{\"type\":\"text\",\"text\":\"hi\"}],\"stop_reason\":\"end_turn\"}");
     static uint64_t memory[8192];
     wfi_heap heap;

@@ -12,7 +12,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "src/core/model/codec.h"
+#include "src/core/model/anthropic.h"
 
 #define HEAP_SIZE (16u << 20)
 #define MAX       (4u << 20)
@@ -574,7 +574,7 @@ static int set_up(void **state) {
     if (base == MAP_FAILED || mprotect(base + size, page, PROT_NONE) != 0) return -1;
     guarded = base + size;
     heap_memory = malloc(HEAP_SIZE);
-    codec = wfi_messages_codec();
+    codec = wfi_anthropic_codec();
     load();
     return wfi_heap_init(&heap, heap_memory, HEAP_SIZE) == WF_OK ? 0 : -1;
 }

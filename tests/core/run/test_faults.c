@@ -180,7 +180,7 @@ static void test_heap_fails_at_every_allocation(void **state) {
             rig r;
             small_rig(&r, NULL, 0);
             rig_block(&r);
-            wfi_env *env = (wfi_env *)(void *)r.w; /* a wf begins with it */
+            wfi_runtime *env = (wfi_runtime *)(void *)r.w; /* a wf begins with it */
             env->heap.fail_at = n;
             env->heap.fail_on = persistent;
             run_job(&r);

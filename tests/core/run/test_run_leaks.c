@@ -37,7 +37,7 @@ static size_t close_run(rig *r) {
     wf_close(r->w);
     wf_heap_use use = messages(r->w);
     assert_true(use.blocks == 0 && use.used == 0);
-    assert_true(wfi_heap_check(&((const wfi_env *)(const void *)r->w)->heap));
+    assert_true(wfi_heap_check(&((const wfi_runtime *)(const void *)r->w)->heap));
     assert_true(r->f->open_lanes == 0 && r->f->open_tickets == 0);
     return use.high;
 }

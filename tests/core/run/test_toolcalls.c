@@ -329,7 +329,7 @@ static void test_memory_runs_out(void **state) {
         rig r;
         begin(&r);
         rig_start(&r);
-        wfi_env *env = (wfi_env *)(void *)r.w; /* a wf begins with it */
+        wfi_runtime *env = (wfi_runtime *)(void *)r.w; /* a wf begins with it */
         rig_ask(&r, "l9 l3 c5 l4 l2 x");
         env->heap.allocs = 0;
         env->heap.fail_at = n;

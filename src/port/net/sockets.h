@@ -1,10 +1,10 @@
-/* net: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
+/* sockets: TCP connections over IPv4 and IPv6 as wf_net_ops, without TLS.
  *
  * Life of a connection: CLOSED -> CONNECTING (name look-up, then attempts) -> OPEN -> FAILED, each -> CLOSED.
  *
  * Connecting (RFC 8305 in small): all addresses of a host are tried, families in turn, beginning with the one that answered last
  * time. The next attempt starts when one fails, or attempt_ms after the last one while that is kept open; the first to answer
- * wins. Of WFI_NET_ATTEMPTS that are open, the oldest makes room after patience_ms.
+ * wins. Of WFI_SOCKETS_ATTEMPTS that are open, the oldest makes room after patience_ms.
  *
  * Waiting: on Linux a socket is registered once, edge-triggered, for everything; no further epoll_ctl is needed, and close takes
  * it out. Each side of a connection has a flag that says whether a system call may move bytes. It falls when a call says
@@ -23,16 +23,16 @@
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
  *   8. `due` is never later than the first timer of a CONNECTING connection. */
-#ifndef WFI_NET_H
-#define WFI_NET_H
+#ifndef WFI_SOCKETS_H
+#define WFI_SOCKETS_H
 
 #include "../../api/net.h"
 #include "lookup.h"
 
 struct pollfd;
 
-#define WFI_NET_CONNS    4096 /* at most */
-#define WFI_NET_ATTEMPTS 3    /* open at a time, of one connection */
+#define WFI_SOCKETS_CONNS    4096 /* at most */
+#define WFI_SOCKETS_ATTEMPTS 3    /* open at a time, of one connection */
 
 typedef enum wfi_conn_state {
     WFI_CONN_CLOSED = 0,
@@ -58,7 +58,7 @@ typedef struct wfi_conn {
     uint16_t port;
     int failed; /* errno of the last attempt that failed */
     uint32_t host;
-    wfi_attempt attempt[WFI_NET_ATTEMPTS];
+    wfi_attempt attempt[WFI_SOCKETS_ATTEMPTS];
     uint32_t previous, next; /* in `connecting` */
     uint32_t after;          /* in the ready queue */
     uint64_t limit;          /* of connecting */
@@ -67,7 +67,7 @@ typedef struct wfi_conn {
     char error[200];
 } wfi_conn;
 
-typedef struct wfi_net {
+typedef struct wfi_sockets {
     wfi_conn *conn;
     uint32_t conns;
     int epoll; /* -1: poll instead */
@@ -79,21 +79,21 @@ typedef struct wfi_net {
     uint64_t gathered;                            /* when they were last looked at */
     uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
     wfi_lookup lookup;
-} wfi_net;
+} wfi_sockets;
 
-WFI size_t wfi_net_size(uint32_t conns); /* 16-aligned */
+WFI size_t wfi_sockets_size(uint32_t conns); /* 16-aligned */
 /* NULL with errno: the system has no epoll descriptor left. */
-WFI wfi_net *wfi_net_open(void *memory, uint32_t conns);
-WFI void wfi_net_close(wfi_net *n);
-WFI const wf_net_ops *wfi_net_ops(void); /* their ctx is the wfi_net */
+WFI wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns);
+WFI void wfi_sockets_close(wfi_sockets *n);
+WFI const wf_net_ops *wfi_sockets_ops(void); /* their ctx is the wfi_sockets */
 /* Whether `ready` would name a connection without looking at sockets. */
-WFI bool wfi_net_have_news(const wfi_net *n);
+WFI bool wfi_sockets_have_news(const wfi_sockets *n);
 /* When `ready` has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_net_due(const wfi_net *n, uint64_t now);
-/* Descriptors to wait for; fds has room for wfi_net_fds_max. */
-WFI uint32_t wfi_net_fds_max(uint32_t conns);
-WFI uint32_t wfi_net_fds(const wfi_net *n, struct pollfd *fds);
+WFI uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now);
+/* Descriptors to wait for; fds has room for wfi_sockets_fds_max. */
+WFI uint32_t wfi_sockets_fds_max(uint32_t conns);
+WFI uint32_t wfi_sockets_fds(const wfi_sockets *n, struct pollfd *fds);
 /* The same descriptors after the wait. */
-WFI void wfi_net_waited(wfi_net *n, const struct pollfd *fds, uint32_t count);
+WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t count);
 
 #endif

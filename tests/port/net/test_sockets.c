@@ -1,7 +1,7 @@
 /* test_net: TCP connections of the POSIX port, over loopback: connecting, all addresses of a name, look-up, waiting, ends and
  * failures. Whoever got AGAIN does nothing more until the connection is named: a lost wake-up is a test that runs out of time. */
 #define _GNU_SOURCE 1
-#include "src/port/net/net.h"
+#include "src/port/net/sockets.h"
 #include "src/api/posix.h"
 #include <setjmp.h>
 #include <cmocka.h>
@@ -32,7 +32,7 @@ typedef struct rig {
     wf_posix *p;
     const wf_net_ops *net;
     void *ctx;
-    wfi_net *inside;
+    wfi_sockets *inside;
     uint32_t named[CONNS]; /* times */
 } rig;
 
@@ -606,7 +606,7 @@ static void test_nobody_answers(void **state) {
     r->inside->connect_ms = 2000;
     assert_int_equal(start(r, 0, "void.test", port), WF_OK);
     while (r->inside->conn[0].state == WFI_CONN_CONNECTING) {
-        assert_in_range(r->inside->conn[0].attempts, 1, WFI_NET_ATTEMPTS);
+        assert_in_range(r->inside->conn[0].attempts, 1, WFI_SOCKETS_ATTEMPTS);
         turn(r, 1000);
     }
     assert_int_equal(r->inside->conn[0].tried, 31);
