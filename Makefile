@@ -124,7 +124,6 @@ build/wf: $(CLI:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A) $(MBEDTLS_A)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(MBEDTLS_LIBS) $(LIBS)
 
 build/libworkflow.a: $(LIB_SRC:%.c=build/obj/%.o)
-build/san/libworkflow.a: $(LIB_SRC:%.c=build/san/%.o)
 build/san/libfake.a: $(FAKES:%.c=build/san/%.o)
 build/liblua.a: $(LUA_OBJ)
 build/san/liblua.a: $(LUA_SAN)
@@ -275,15 +274,35 @@ build/gen/workflow.h: amalgamate $(filter src/%,$(PARTS))
 
 # ---- tests: the split tree's units; the public tests on the split tree and on workflow.h; the command ----
 
+# With sanitizers each folder of src is a library of its own, and a test links those that its folder stands on: so one test
+# of the core builds neither Lua nor mbedTLS, nor the parts above it.
+FOLDERS := $(filter-out src/api,$(shell ./amalgamate --folders | awk '$$1 ~ /^src/ { print $$1 }'))
+inside   = $(foreach part,$(filter $(1)/%.c,$(PARTS)),$(if $(filter $(1)/,$(dir $(part))),$(part)))
+define folder_library
+build/san/$(1).a: $(patsubst %.c,build/san/%.o,$(call inside,$(1)))
+stand_on_$(1) := $(patsubst %,build/san/%.a,$(filter-out src/api,$(shell ./amalgamate --needs | grep '^$(1) ')))
+endef
+$(foreach folder,$(FOLDERS),$(eval $(call folder_library,$(folder))))
+SAN_ALL := $(foreach folder,src/script src/port src/port/tls src/core/run,$(stand_on_$(folder)))
+
+# build/san/tests/port/net/test_sockets: its folder is src/port/net. Tests of the port are over all of it.
+folder_of    = $(patsubst tests/%,src/%,$(patsubst %/,%,$(dir $(1))))
+libraries_of = $(if $(filter tests/core/%,$(1)),$(stand_on_$(call folder_of,$(1))), \
+               $(if $(filter tests/port/tls/%,$(1)),$(stand_on_src/port) $(stand_on_src/port/tls) $(MBEDTLS_SAN_A), \
+               $(if $(filter-out src/port,$(call folder_of,$(filter tests/port/%,$(1)))),$(stand_on_src/port), \
+               $(SAN_ALL) $(LUA_SAN_A) $(MBEDTLS_SAN_A))))
+
+WIRE_TEST   := tests/wire/wire_run.c
 UNIT_BIN    := $(UNIT_TESTS:%.c=build/san/%)
 SPLIT_BIN   := $(PUBLIC_TESTS:%.c=build/san/%)
 PRODUCT_BIN := $(PUBLIC_TESTS:%.c=build/san/%.product)
-WIRE_BIN    := build/san/tests/wire/run
+WIRE_BIN    := $(WIRE_TEST:%.c=build/san/%)
 TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN) $(WIRE_BIN)
 FAKE_A      := $(if $(FAKES),build/san/libfake.a)
 LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) $(if $(MBEDTLS_SAN_A),,$(MBEDTLS_LIBS)) -lcmocka $(LIBS)
 
-$(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) build/san/libworkflow.a $(LUA_SAN_A) $(MBEDTLS_SAN_A)
+.SECONDEXPANSION:
+$(UNIT_BIN) $(SPLIT_BIN): build/san/%: build/san/%.o $(FAKE_A) $$(call libraries_of,$$*)
 	@echo '  $@'
 	$(Q)$(LINK_TEST)
 
@@ -292,7 +311,7 @@ $(PRODUCT_BIN): build/san/%.product: build/san/%.o build/san/tests/amalg/impl.o 
 	$(Q)$(LINK_TEST)
 
 # The wire's cases, played against the client and the codec.
-$(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) build/san/libworkflow.a
+$(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) $(stand_on_src/core/run)
 	@echo '  $@'
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
@@ -304,16 +323,26 @@ build/san/tests/%.o: tests/%.c | $(GEN)
 # For the checks that compile by themselves.
 export WARN WARNINGS WERROR INC
 
-test: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak
-	@tests/run $(TEST_BIN) $(E2E_TESTS) $(CHECKS)
+# T names some of them: a folder (core/run), a test (core/run/test_sched, sched, tools.py).
+TESTS  := $(UNIT_TESTS) $(PUBLIC_TESTS) $(WIRE_TEST) $(E2E_TESTS) $(CHECKS)
+named   = $(foreach test,$(1),$(if $(filter $(T) $(T)/% %/$(T) %/test_$(T), \
+                                  $(test:tests/%=%) $(basename $(test:tests/%=%))),$(test)))
+CHOSEN := $(if $(T),$(or $(strip $(call named,$(TESTS))),$(error T=$(T): no test or folder of tests has this name; see tests/)),$(TESTS))
+CHOSEN_BIN   := $(patsubst %.c,build/san/%,$(filter %.c,$(CHOSEN))) \
+                $(patsubst %.c,build/san/%.product,$(filter $(PUBLIC_TESTS),$(CHOSEN)))
+CHOSEN_WHOLE := $(filter $(E2E_TESTS) $(CHECKS),$(CHOSEN))
+WHOLE        := all build/test/wf-server build/test/bench/launch build/test/soak
+
+test: $(CHOSEN_BIN) $(if $(CHOSEN_WHOLE),$(WHOLE))
+	@tests/run $(CHOSEN_BIN) $(CHOSEN_WHOLE)
 
 test-wire: $(WIRE_BIN)
 	@$(WIRE_BIN) $(or $(WIRE),tests/wire)
 
 check: all
-	@tests/run $(CHECKS)
+	@tests/run -l $(CHECKS)
 
-crash: all $(TEST_BIN) build/test/wf-server build/test/bench/launch build/test/soak
+crash: $(WHOLE) $(TEST_BIN)
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
 
 build/test/bench/launch: build/test/bench/launch.o
@@ -357,7 +386,8 @@ help:
 	@echo 'make            build build/wf'
 	@echo 'make static     build/static/wf: one file that needs nothing else, with musl'
 	@echo 'make run        build it and audit this project with it, offline'
-	@echo 'make test       every test and check; the last line counts them'
+	@echo 'make test       every test and check; the last line counts them. T=NAME: one test, or a folder of tests:'
+	@echo '                T=core/run T=test_sched T=tools.py T=check/style.sh'
 	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
 	@echo 'make check      the checks alone, warnings as errors: includes, workflow.h, compilers, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'

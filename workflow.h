@@ -1221,7 +1221,7 @@ void wf_rules_close(wf_rules *rules);
 /* ==== begin src/core/base/base.h ==== */
 
 /* base: what every part of the core stands on. Slices, memory functions, checked arithmetic, byte order, UTF-8,
- * CRC32C, SHA-256. No state, no allocation, no libc: only the five freestanding headers that api.h includes.
+ * CRC32C, SHA-256. No state, no allocation, no libc: only the five freestanding headers that core.h includes.
  *
  * Naming: wf_ public, WF_ public macros, wfi_ internal, WFI_ internal macros. */
 #ifndef WFI_BASE_H
@@ -1315,7 +1315,7 @@ WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
 
 /* ==== begin src/core/base/base.c ==== */
 
-/* base: the definitions behind base.h and the names of the status and kind lists of api.h.
+/* base: the definitions behind base.h and the names of the status and kind lists of core.h.
  *
  * Contract: base.h. Nothing here keeps state, allocates or calls out; every loop is bounded by a length that the
  * caller gave (or by a terminator, in wfi_str_z alone).
@@ -1771,7 +1771,7 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
 
 /* ==== begin src/core/base/heap.h ==== */
 
-/* heap: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
+/* heap: the arena, the caller's block, carved once; and the heap, a bounded-time allocator over one piece of it.
  *
  * The arena only ever hands out; nothing is given back. A heap is a two-level segregated-fit allocator (Masmano et al.,
  * "TLSF", ECRTS 2004): alloc, realloc and free take a bounded number of steps whatever the history. Each heap has its own limit
@@ -1806,7 +1806,7 @@ WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take ca
 #define WFI_HEAP_FL 28u /* first level: powers of two; sizes below 2^(FL+3) units of WFI_ALIGN */
 #define WFI_HEAP_SL 16u /* second level: linear steps inside a power */
 
-struct wfi_block; /* private to arena.c */
+struct wfi_block; /* private to heap.c */
 
 typedef struct wfi_heap {
     uint8_t *base;         /* first block */
@@ -1857,7 +1857,7 @@ WFI bool wfi_heap_check(const wfi_heap *h); /* the invariants; linear in the num
 
 /* ==== begin src/core/base/heap.c ==== */
 
-/* heap: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
+/* heap: the arena carves the caller's block into zeroed, aligned pieces; the heap is a two-level segregated-fit allocator.
  *
  * Contract and invariants: heap.h.
  *
@@ -4763,7 +4763,7 @@ WFI bool wfi_parse_name_ok(wf_str name);
 
 /* ==== begin src/core/http/parse.c ==== */
 
-/* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
+/* parse: HTTP/1.1 responses (RFC 9112), read as their bytes come.
  *
  * Contract: parse.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
  * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;
@@ -5519,7 +5519,7 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
 
 /* client: exchanges with servers over HTTP/1.1, one on a lane at a time.
  *
- * Contract: client.h and wf_model_ops in api.h. A request's head is never in memory as a whole: each write renders it anew from the
+ * Contract: client.h and wf_model_ops in net.h. A request's head is never in memory as a whole: each write renders it anew from the
  * slices of the call and skips what is written already (usually nothing), and takes the body's first bytes along, so that a small
  * request is one write. A response's head is read into `in` of the lane; what has come of the body with it is handed out from
  * there, the rest is read into the caller's buffer and its chunks are joined in place.
@@ -6017,7 +6017,7 @@ wf_str wf_http_error(wf_http *http, uint32_t lane) {
 
 /* http: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
  *
- * Contract: api.h. */
+ * Contract: net.h. */
 
 #define HTTP_LANES_MAX 1000u
 #define HTTP_MAX       256u
@@ -6253,7 +6253,7 @@ void wf_http_rates(const wf_provider *provider, wf_rates *out) {
 /* ==== begin src/core/model/prices.jsonl ==== */
 
 static const char *const wfi_prices[] = {
-    "# List prices of the direct Anthropic API in USD per million tokens, as of 2026-11-22; lines as api.h describes them. `source` says\n",
+    "# List prices of the direct Anthropic API in USD per million tokens, as of 2026-11-22; lines as core.h describes them. `source` says\n",
     "# on what a line stands: official (the maker's own pages) or quoted (a dated third-party text that says it checked them), and of when.\n",
     "# No line: not known (claude-mythos-5-2, claude-mythos-preview), and so reckoned as unknown rather than guessed.\n",
     "{\"model\":\"claude-fable-5-2\",\"input\":8,\"output\":40,\"write_5m\":10,\"write_1h\":16,\"read\":0.2,\"source\":\"official, November 2026; cache: quoted, November 2026\"}\n",
@@ -6280,7 +6280,7 @@ static const char *const wfi_prices[] = {
 
 /* ==== begin src/core/model/price.h ==== */
 
-/* price: what replies cost. A list of JSON lines (see wf_prices_check in api.h), the built-in one from prices.jsonl. */
+/* price: what replies cost. A list of JSON lines (see wf_prices_check in core.h), the built-in one from prices.jsonl. */
 #ifndef WFI_PRICE_H
 #define WFI_PRICE_H
 
@@ -6315,7 +6315,7 @@ WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t outpu
 
 /* price: reads price lists and reckons with them.
  *
- * Contract: price.h, and the "prices" section of api.h. A list stays text and is read anew for each look-up: it has some twenty lines,
+ * Contract: price.h, and the "prices" section of core.h. A list stays text and is read anew for each look-up: it has some twenty lines,
  * and a model is looked up once. Money is whole pico-USD per token (a price in USD per million tokens, times 10^6), so nothing is lost
  * by adding; sums saturate, and are rounded up to nano-USD once, at the end. An amount that is too large is thus never taken for a
  * small one. */
@@ -7619,7 +7619,7 @@ WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out) {
 
 /* anthropic_api: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
  *
- * Contract: wf_messages_headers and wf_messages_render in api.h. Pure functions: all that is put together goes into the caller's
+ * Contract: wf_messages_headers and wf_messages_render in net.h. Pure functions: all that is put together goes into the caller's
  * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
  * API is in api_path and api_betas. A value that could break out of its header or its place in the path is refused. */
 

@@ -1,6 +1,6 @@
-/* check: see check.h. The stub is a model that answers at once: with a value that fits the schema where the agent is to hand in
+/* cmd_check: see cmd_check.h. The stub is a model that answers at once: with a value that fits the schema where the agent is to hand in
  * a result, else with a few words. It serves every provider's name. One lane, so that each answer's tokens belong to the
- * agent that ends next. Commands and questions of the script are answered in effects.c. */
+ * agent that ends next. Commands and questions of the script are answered in intercept.c. */
 #include "cmd_check.h"
 #include "commands.h"
 #include "run/drive.h"

@@ -1,4 +1,4 @@
-/* check: a dry run of a script on stub answers, and what it shows beforehand: phases, agents, tokens. */
+/* cmd_check: a dry run of a script on stub answers, and what it shows beforehand: phases, agents, tokens. */
 #ifndef CLI_CHECK_H
 #define CLI_CHECK_H
 

@@ -1,4 +1,4 @@
-/* help: the texts. */
+/* cmd_help: the texts. */
 #include "commands.h"
 #include <string.h>
 

@@ -1,4 +1,4 @@
-/* runs: looking back: `wf runs` lists logs, `wf show` prints one run, `wf log` its records. Nothing here writes. */
+/* cmd_runs: looking back: `wf runs` lists logs, `wf show` prints one run, `wf log` its records. Nothing here writes. */
 #include "commands.h"
 #include "base/logs.h"
 #include "run/world.h"

@@ -1,4 +1,4 @@
-/* base: the definitions behind base.h and the names of the status and kind lists of api.h.
+/* base: the definitions behind base.h and the names of the status and kind lists of core.h.
  *
  * Contract: base.h. Nothing here keeps state, allocates or calls out; every loop is bounded by a length that the
  * caller gave (or by a terminator, in wfi_str_z alone).

@@ -1,5 +1,5 @@
 /* base: what every part of the core stands on. Slices, memory functions, checked arithmetic, byte order, UTF-8,
- * CRC32C, SHA-256. No state, no allocation, no libc: only the five freestanding headers that api.h includes.
+ * CRC32C, SHA-256. No state, no allocation, no libc: only the five freestanding headers that core.h includes.
  *
  * Naming: wf_ public, WF_ public macros, wfi_ internal, WFI_ internal macros. */
 #ifndef WFI_BASE_H

@@ -1,4 +1,4 @@
-/* heap: carves the caller's block into zeroed, aligned pieces; and heap: a two-level segregated-fit allocator.
+/* heap: the arena carves the caller's block into zeroed, aligned pieces; the heap is a two-level segregated-fit allocator.
  *
  * Contract and invariants: heap.h.
  *

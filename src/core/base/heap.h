@@ -1,4 +1,4 @@
-/* heap: the caller's block, carved once; and heap: a bounded-time allocator over one piece of it.
+/* heap: the arena, the caller's block, carved once; and the heap, a bounded-time allocator over one piece of it.
  *
  * The arena only ever hands out; nothing is given back. A heap is a two-level segregated-fit allocator (Masmano et al.,
  * "TLSF", ECRTS 2004): alloc, realloc and free take a bounded number of steps whatever the history. Each heap has its own limit
@@ -34,7 +34,7 @@ WFI size_t wfi_arena_left(const wfi_arena *a); /* the most that one more take ca
 #define WFI_HEAP_FL 28u /* first level: powers of two; sizes below 2^(FL+3) units of WFI_ALIGN */
 #define WFI_HEAP_SL 16u /* second level: linear steps inside a power */
 
-struct wfi_block; /* private to arena.c */
+struct wfi_block; /* private to heap.c */
 
 typedef struct wfi_heap {
     uint8_t *base;         /* first block */

@@ -1,6 +1,6 @@
 /* client: exchanges with servers over HTTP/1.1, one on a lane at a time.
  *
- * Contract: client.h and wf_model_ops in api.h. A request's head is never in memory as a whole: each write renders it anew from the
+ * Contract: client.h and wf_model_ops in net.h. A request's head is never in memory as a whole: each write renders it anew from the
  * slices of the call and skips what is written already (usually nothing), and takes the body's first bytes along, so that a small
  * request is one write. A response's head is read into `in` of the lane; what has come of the body with it is handed out from
  * there, the rest is read into the caller's buffer and its chunks are joined in place.

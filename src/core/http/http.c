@@ -1,6 +1,6 @@
 /* http: the public face of the HTTP client: carving, providers made of fixed addresses, what their servers say of limits.
  *
- * Contract: api.h. */
+ * Contract: net.h. */
 #include "client.h"
 
 #define HTTP_LANES_MAX 1000u

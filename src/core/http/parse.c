@@ -1,4 +1,4 @@
-/* http: HTTP/1.1 responses (RFC 9112), read as their bytes come.
+/* parse: HTTP/1.1 responses (RFC 9112), read as their bytes come.
  *
  * Contract: parse.h. The peer is never trusted: every line, count and size has its bound, and what RFC 9112 calls a sign of request
  * smuggling (two framings, two lengths, folded or oddly spaced headers) ends the response. Bytes are used up as they are seen;

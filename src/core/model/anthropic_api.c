@@ -1,6 +1,6 @@
 /* anthropic_api: the operations of the Anthropic API as HTTP requests: method, path, headers, body.
  *
- * Contract: wf_messages_headers and wf_messages_render in api.h. Pure functions: all that is put together goes into the caller's
+ * Contract: wf_messages_headers and wf_messages_render in net.h. Pure functions: all that is put together goes into the caller's
  * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
  * API is in api_path and api_betas. A value that could break out of its header or its place in the path is refused. */
 #include "../../api/net.h"

@@ -1,6 +1,6 @@
 /* price: reads price lists and reckons with them.
  *
- * Contract: price.h, and the "prices" section of api.h. A list stays text and is read anew for each look-up: it has some twenty lines,
+ * Contract: price.h, and the "prices" section of core.h. A list stays text and is read anew for each look-up: it has some twenty lines,
  * and a model is looked up once. Money is whole pico-USD per token (a price in USD per million tokens, times 10^6), so nothing is lost
  * by adding; sums saturate, and are rounded up to nano-USD once, at the end. An amount that is too large is thus never taken for a
  * small one. */

@@ -1,4 +1,4 @@
-/* price: what replies cost. A list of JSON lines (see wf_prices_check in api.h), the built-in one from prices.jsonl. */
+/* price: what replies cost. A list of JSON lines (see wf_prices_check in core.h), the built-in one from prices.jsonl. */
 #ifndef WFI_PRICE_H
 #define WFI_PRICE_H
 
