@@ -14691,6 +14691,88 @@ void wfi_scratch_remove(wfi_scratch *s) {
 
 /* ==== end src/port/jail/privdir.c ==== */
 
+/* ==== begin src/port/jail/gather.h ==== */
+
+/* gather: the head and the tail of a stream, kept in a buffer of the caller's; what came between
+ * them is only counted. No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_GATHER_H
+#define WFI_GATHER_H
+
+
+typedef struct wfi_gather {
+    char *buf;
+    size_t cap;
+    uint64_t total; /* bytes that came */
+} wfi_gather;
+
+WFI void wfi_gather_add(wfi_gather *g, const char *from, size_t n);
+/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters,
+ * and the number of bytes between them. Once, at the end: it turns the ring round. */
+WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
+
+#endif
+
+/* ==== end src/port/jail/gather.h ==== */
+
+/* ==== begin src/port/jail/gather.c ==== */
+
+/* gather: see gather.h. The head stands still in the first half of the buffer, the tail is a ring
+ * behind it. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+
+void wfi_gather_add(wfi_gather *g, const char *from, size_t n) {
+    size_t head = g->cap / 2, ring = g->cap - head;
+    for (size_t done = 0; done < n;) {
+        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
+        size_t room = (g->total < head ? head : g->cap) - at;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(g->buf + at, from + done, take);
+        g->total += take;
+        done += take;
+    }
+}
+
+static void gather_reverse(char *from, char *to) {
+    while (from < --to) {
+        char c = *from;
+        *from++ = *to;
+        *to = c;
+    }
+}
+
+uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
+    size_t half = g->cap / 2, ring = g->cap - half;
+    *tail = wf_str_of(NULL, 0);
+    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
+    if (g->total <= g->cap) return 0;
+    size_t start = (size_t)((g->total - half) % ring);
+    char *at = g->buf + half, *end = g->buf + g->cap;
+    gather_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
+    gather_reverse(at + start, end);
+    gather_reverse(at, end);
+    head->len = half;
+    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
+        at++;
+    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
+    for (size_t back = 1; back <= 4 && back <= half; back++) {
+        uint8_t c = (uint8_t)g->buf[half - back];
+        if ((c & 0xc0) == 0x80) continue;
+        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (whole > back) head->len = half - back;
+        break;
+    }
+    *tail = wf_str_of(at, (size_t)(end - at));
+    return g->total - head->len - tail->len;
+}
+
+/* ==== end src/port/jail/gather.c ==== */
+
 /* ==== begin src/port/jail/program.h ==== */
 
 /* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
@@ -14716,13 +14798,6 @@ void wfi_scratch_remove(wfi_scratch *s) {
 
 
 #define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
-
-/* Head and tail of a stream. */
-typedef struct wfi_gather {
-    char *buf;
-    size_t cap;
-    uint64_t total; /* bytes that came */
-} wfi_gather;
 
 typedef struct wfi_program {
     const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
@@ -14751,10 +14826,6 @@ typedef struct wfi_program_end {
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
-
-/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
- * between them. */
-WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 
 #define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
 
@@ -14826,53 +14897,6 @@ typedef struct program_run {
     uint32_t *brood;
     char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
 } program_run;
-
-/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
-
-static void program_gather(wfi_gather *g, const char *from, size_t n) {
-    size_t head = g->cap / 2, ring = g->cap - head;
-    for (size_t done = 0; done < n;) {
-        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
-        size_t room = (g->total < head ? head : g->cap) - at;
-        size_t take = n - done < room ? n - done : room;
-        memcpy(g->buf + at, from + done, take);
-        g->total += take;
-        done += take;
-    }
-}
-
-static void program_reverse(char *from, char *to) {
-    while (from < --to) {
-        char c = *from;
-        *from++ = *to;
-        *to = c;
-    }
-}
-
-uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
-    size_t half = g->cap / 2, ring = g->cap - half;
-    *tail = wf_str_of(NULL, 0);
-    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
-    if (g->total <= g->cap) return 0;
-    size_t start = (size_t)((g->total - half) % ring);
-    char *at = g->buf + half, *end = g->buf + g->cap;
-    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
-    program_reverse(at + start, end);
-    program_reverse(at, end);
-    head->len = half;
-    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
-        at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
-    for (size_t back = 1; back <= 4 && back <= half; back++) {
-        uint8_t c = (uint8_t)g->buf[half - back];
-        if ((c & 0xc0) == 0x80) continue;
-        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (whole > back) head->len = half - back;
-        break;
-    }
-    *tail = wf_str_of(at, (size_t)(end - at));
-    return g->total - head->len - tail->len;
-}
 
 /* ---- its environment ---- */
 
@@ -15388,7 +15412,7 @@ static bool program_read(program_run *r, int *fd, wfi_gather *g) {
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
-    program_gather(g, r->chunk, (size_t)n);
+    wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 

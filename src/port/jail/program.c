@@ -66,53 +66,6 @@ typedef struct program_run {
     char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
 } program_run;
 
-/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
-
-static void program_gather(wfi_gather *g, const char *from, size_t n) {
-    size_t head = g->cap / 2, ring = g->cap - head;
-    for (size_t done = 0; done < n;) {
-        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
-        size_t room = (g->total < head ? head : g->cap) - at;
-        size_t take = n - done < room ? n - done : room;
-        memcpy(g->buf + at, from + done, take);
-        g->total += take;
-        done += take;
-    }
-}
-
-static void program_reverse(char *from, char *to) {
-    while (from < --to) {
-        char c = *from;
-        *from++ = *to;
-        *to = c;
-    }
-}
-
-uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
-    size_t half = g->cap / 2, ring = g->cap - half;
-    *tail = wf_str_of(NULL, 0);
-    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
-    if (g->total <= g->cap) return 0;
-    size_t start = (size_t)((g->total - half) % ring);
-    char *at = g->buf + half, *end = g->buf + g->cap;
-    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
-    program_reverse(at + start, end);
-    program_reverse(at, end);
-    head->len = half;
-    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
-        at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
-    for (size_t back = 1; back <= 4 && back <= half; back++) {
-        uint8_t c = (uint8_t)g->buf[half - back];
-        if ((c & 0xc0) == 0x80) continue;
-        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (whole > back) head->len = half - back;
-        break;
-    }
-    *tail = wf_str_of(at, (size_t)(end - at));
-    return g->total - head->len - tail->len;
-}
-
 /* ---- its environment ---- */
 
 /* Whether the text has the word in it, case aside. */
@@ -627,7 +580,7 @@ static bool program_read(program_run *r, int *fd, wfi_gather *g) {
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
-    program_gather(g, r->chunk, (size_t)n);
+    wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
