@@ -14773,6 +14773,69 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 
 /* ==== end src/port/jail/gather.c ==== */
 
+/* ==== begin src/port/jail/secrets.c ==== */
+
+/* secrets: tells which variables of the environment look like keys, tokens or passwords
+ * (wf_posix_is_secret, see posix.h): commands do not get them. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+#include <strings.h>
+
+/* Whether the text has the word in it, case aside. */
+static bool secrets_has(const char *text, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(text + i, word, n) == 0) return true;
+    return false;
+}
+
+/* Whether the name's last word, or all of it, is this one. */
+static bool secrets_name_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
+}
+
+/* scheme://user:password@host */
+static bool secrets_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+/* What keys look like, and settings that have one in them. */
+static bool secrets_is_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (secrets_has(value, n, parts[i])) return true;
+    return secrets_has_login(value);
+}
+
+bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (secrets_has(name, len, parts[i])) return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (secrets_name_ends(name, len, ends[i])) return true;
+    if (len > 3 && secrets_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return secrets_is_value(value) || (secrets_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+}
+
+/* ==== end src/port/jail/secrets.c ==== */
+
 /* ==== begin src/port/jail/program.h ==== */
 
 /* program: runs one program to its end, inside a child of ours (child.h, `programs`), which waits for it, gathers what it prints
@@ -14848,7 +14911,6 @@ WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14899,54 +14961,6 @@ typedef struct program_run {
 } program_run;
 
 /* ---- its environment ---- */
-
-/* Whether the text has the word in it, case aside. */
-static bool program_has(const char *text, size_t len, const char *word) {
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(text + i, word, n) == 0) return true;
-    return false;
-}
-
-/* Whether the name's last word, or all of it, is this one. */
-static bool program_name_ends(const char *name, size_t len, const char *word) {
-    size_t n = strlen(word);
-    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
-    return len == n || name[len - n - 1] == '_';
-}
-
-/* scheme://user:password@host */
-static bool program_has_login(const char *value) {
-    const char *host = strstr(value, "://");
-    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
-}
-
-/* What keys look like, and settings that have one in them. */
-static bool program_is_secret_value(const char *value) {
-    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
-                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
-    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
-                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
-    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
-        if (program_has(value, n, parts[i])) return true;
-    return program_has_login(value);
-}
-
-bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
-                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
-    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
-                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
-    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (program_has(name, len, parts[i])) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (program_name_ends(name, len, ends[i])) return true;
-    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
-    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
-}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) {
