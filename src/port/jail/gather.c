@@ -42,7 +42,8 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
     head->len = half;
     for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
         at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
+    /* the head must not end within a character either: back to its first byte, if what is there is
+     * not whole */
     for (size_t back = 1; back <= 4 && back <= half; back++) {
         uint8_t c = (uint8_t)g->buf[half - back];
         if ((c & 0xc0) == 0x80) continue;

@@ -7,9 +7,9 @@
 #endif
 #include "program.h"
 #include "cgroup.h"
+#include "descendants.h"
 #include "guard.h"
 #include "privdir.h"
-#include "../os/dir.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -30,10 +30,9 @@
 #define PROGRAM_GIVE_UP_MS 10000u
 #define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_BROOD      16384u /* descendants reached at a time */
-#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16 /* of one stream between two looks around */
 #define PROGRAM_CHUNK      65536u
 #define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
 #define PROGRAM_FILES      1024u
@@ -61,7 +60,7 @@ typedef struct program_run {
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
-    uint32_t *brood;
+    uint32_t *pids; /* room for its descendants */
     char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
 } program_run;
 
@@ -140,13 +139,6 @@ static bool program_environment(program_run *r) {
 
 /* ---- becoming the program ---- */
 
-static uint64_t program_number(const char *text) {
-    uint64_t n = 0;
-    while (*text >= '0' && *text <= '9')
-        n = n * 10 + (uint64_t)(*text++ - '0');
-    return n;
-}
-
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
 static uint64_t program_most(void) {
@@ -156,7 +148,7 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
@@ -313,8 +305,8 @@ static bool program_prepare(program_run *r) {
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
-    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
-    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    r->pids = wfi_sys_pages(WFI_DESCENDANTS_MAX * sizeof *r->pids);
+    if (r->chunk == NULL || r->pids == NULL || !program_environment(r)) return program_fail(r, "get memory");
     return true;
 }
 
@@ -357,106 +349,15 @@ static bool program_start(program_run *r) {
     return r->end->failed == NULL;
 }
 
-/* ---- its descendants ---- */
-
-#if WFI_LINUX
-/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
- * one that was a descendant's a moment ago is nobody else's yet. */
-typedef struct program_brood {
-    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
-    uint32_t count;
-    int dir; /* /proc/PID/task */
-    int signal;
-} program_brood;
-
-static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char room[WFI_SYS_DECIMAL];
-    strcpy(out, "/proc/");
-    strcat(out, wfi_sys_decimal(pid, room));
-    strcat(out, rest);
-}
-
-/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
-static size_t program_brood_add(program_brood *b, const char *text) {
-    const char *at = text, *space;
-    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
-        b->pid[b->count] = (uint32_t)program_number(at);
-        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
-        b->count++;
-        at = space + 1;
-    }
-    return (size_t)(at - text);
-}
-
-/* The children that one thread made. */
-static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
-    program_brood *b = ctx;
-    char path[64], text[4096];
-    size_t kept = 0;
-    ssize_t n;
-    (void)type;
-    if (strlen(name) > 20) return true;
-    strcpy(path, name);
-    strcat(path, "/children");
-    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
-        text[kept + (size_t)n] = '\0';
-        size_t taken = program_brood_add(b, text);
-        kept += (size_t)n - taken;
-        memmove(text, text + taken, kept);
-    }
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static void program_brood_of(program_brood *b, uint32_t pid) {
-    uint64_t room[256];
-    char path[64];
-    program_proc(path, pid, "/task");
-    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
-    wfi_sys_close(&b->dir);
-}
-
-/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    char self[16] = "";
-    program_brood b = {.pid = r->brood, .signal = number};
-    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
-    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
-        program_brood_of(&b, b.pid[i]);
-    return b.count;
-}
-
-/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static uint32_t program_ask(const program_run *r, int number) {
-    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
-    for (uint32_t n = count; n > 0; n--)
-        kill((pid_t)r->brood[n - 1], number);
-    return count;
-}
+/* ---- watching ---- */
 
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+    else if (wfi_descendants_signal(r->pids, number) == 0 && !r->ended)
         kill(-r->pid, number);
 }
-#else
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    (void)r;
-    (void)most;
-    (void)number;
-    return 0;
-}
-
-static void program_signal(const program_run *r, int number) {
-    if (!r->ended) kill(-r->pid, number);
-}
-#endif
-
-/* ---- watching ---- */
 
 static void program_ended(program_run *r, int status) {
     r->ended = true;
@@ -508,7 +409,7 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
@@ -601,7 +502,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
-    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);
     wfi_sys_close(&r.in);
     wfi_sys_close(&r.out);
     wfi_sys_close(&r.err);
