@@ -14562,25 +14562,26 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/jail/privdir.h ==== */
 
-/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
- * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
-#ifndef WFI_SCRATCH_H
-#define WFI_SCRATCH_H
+/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
+ * directory in it, and its removal whatever the command left there: trees deeper than descriptors
+ * or paths reach, directories without permissions. */
+#ifndef WFI_PRIVDIR_H
+#define WFI_PRIVDIR_H
 
 
-#define WFI_SCRATCH_PATH 512 /* bytes of the longest path in it that we name */
+#define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
 
-typedef struct wfi_scratch {
+typedef struct wfi_privdir {
     int fd; /* -1: there is none */
-    char path[WFI_SCRATCH_PATH];
-} wfi_scratch;
+    char path[WFI_PRIVDIR_PATH];
+} wfi_privdir;
 
 /* In $TMPDIR, or /tmp. False with errno: nothing was made. */
-WFI bool wfi_scratch_make(wfi_scratch *s);
+WFI bool wfi_privdir_make(wfi_privdir *d);
 /* path and "/" and name. */
-WFI void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]);
+WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
 /* Nobody may be at work in it any more. */
-WFI void wfi_scratch_remove(wfi_scratch *s);
+WFI void wfi_privdir_remove(wfi_privdir *d);
 
 #endif
 
@@ -14588,8 +14589,8 @@ WFI void wfi_scratch_remove(wfi_scratch *s);
 
 /* ==== begin src/port/jail/privdir.c ==== */
 
-/* scratch: see scratch.h. A tree is removed without walking down: what is a directory within a directory moves up to the top,
- * until nothing but the top is left. */
+/* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
+ * directory moves up to the top, until nothing but the top is left. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -14604,97 +14605,97 @@ WFI void wfi_scratch_remove(wfi_scratch *s);
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCRATCH_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
-#define SCRATCH_PASSES 1000000u /* over the top, each of which makes it smaller */
-#define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
+#define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
-    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
+void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
 }
 
-static bool scratch_choose(wfi_scratch *s) {
+static bool privdir_choose(wfi_privdir *d) {
     const char *base = getenv("TMPDIR");
     uint64_t number;
     if (base == NULL || base[0] != '/') base = "/tmp";
     size_t n = strlen(base);
     errno = ENAMETOOLONG;
-    if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(s->path, base, n);
-    memcpy(s->path + n, "/wf-", 4);
-    wfi_sys_hex(number, s->path + n + 4, 16);
+    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(d->path, base, n);
+    memcpy(d->path + n, "/wf-", 4);
+    wfi_sys_hex(number, d->path + n + 4, 16);
     return true;
 }
 
-bool wfi_scratch_make(wfi_scratch *s) {
-    s->fd = -1;
-    if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
-    s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
-    if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
+bool wfi_privdir_make(wfi_privdir *d) {
+    d->fd = -1;
+    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
+    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
+        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
         return true;
     int saved = errno;
-    wfi_scratch_remove(s);
+    wfi_privdir_remove(d);
     errno = saved;
     return false;
 }
 
 /* ---- removal ---- */
 
-typedef struct scratch_pass {
+typedef struct privdir_pass {
     int top, dir; /* what is in dir is removed or moves to the top */
     uint64_t moved;
     bool progress;
-} scratch_pass;
+} privdir_pass;
 
 /* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
  * tell the two apart say so.) */
-static bool scratch_open_up(int dir, const char *name) {
+static bool privdir_open_up(int dir, const char *name) {
     if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
     return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
 }
 
 /* A directory moves only if we may write to it. */
-static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
-    scratch_pass *p = ctx;
+static bool privdir_lift(void *ctx, const char *name, wfi_entry_type type) {
+    privdir_pass *p = ctx;
     char to[18] = "~";
     (void)type;
     if (unlinkat(p->dir, name, 0) == 0) return true;
-    scratch_open_up(p->dir, name);
+    privdir_open_up(p->dir, name);
     do
         wfi_sys_hex(p->moved++, to + 1, 16);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
     return true;
 }
 
-static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
+static bool privdir_clear(void *ctx, const char *name, wfi_entry_type type) {
     uint64_t room[512];
-    scratch_pass *p = ctx;
+    privdir_pass *p = ctx;
     (void)type;
     if (unlinkat(p->top, name, 0) == 0) {
         p->progress = true;
         return true;
     }
-    p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    p->dir = openat(p->top, name, PRIVDIR_OPEN);
+    if (p->dir < 0 && privdir_open_up(p->top, name)) p->dir = openat(p->top, name, PRIVDIR_OPEN);
     if (p->dir < 0) return true;
     fchmod(p->dir, 0700);
-    wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
+    wfi_entries(p->dir, room, sizeof room, privdir_lift, p);
     wfi_sys_close(&p->dir);
     if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
     return true;
 }
 
-void wfi_scratch_remove(wfi_scratch *s) {
+void wfi_privdir_remove(wfi_privdir *d) {
     uint64_t room[512];
-    scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
-    if (s->fd >= 0) fchmod(s->fd, 0700);
-    for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
+    privdir_pass p = {.top = d->fd, .dir = -1, .progress = true};
+    if (d->fd >= 0) fchmod(d->fd, 0700);
+    for (uint32_t i = 0; d->fd >= 0 && p.progress && i < PRIVDIR_PASSES; i++) {
         p.progress = false;
-        lseek(s->fd, 0, SEEK_SET);
-        wfi_entries(s->fd, room, sizeof room, scratch_clear, &p);
+        lseek(d->fd, 0, SEEK_SET);
+        wfi_entries(d->fd, room, sizeof room, privdir_clear, &p);
     }
-    wfi_sys_close(&s->fd);
-    rmdir(s->path);
+    wfi_sys_close(&d->fd);
+    rmdir(d->path);
 }
 
 /* ==== end src/port/jail/privdir.c ==== */
@@ -14888,7 +14889,7 @@ WFI uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int numb
 /* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers
  * are given out in turn, so one that was a descendant's a moment ago is nobody else's yet. */
 typedef struct descendants_search {
-    uint32_t *pid;
+    uint32_t *pid; /* WFI_DESCENDANTS_MAX of them */
     uint32_t count;
     int dir; /* /proc/PID/task */
     int signal;
@@ -15092,7 +15093,7 @@ extern char **environ;
 typedef struct program_run {
     wfi_program *p;
     wfi_program_end *end;
-    wfi_scratch scratch;
+    wfi_privdir privdir;
     wfi_cgroup group;
     wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
@@ -15109,7 +15110,7 @@ typedef struct program_run {
     uint64_t give_up, count_at;
     char *chunk;
     uint32_t *pids; /* room for its descendants */
-    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
 /* ---- its environment ---- */
@@ -15142,10 +15143,10 @@ static const char *program_getenv(const char *const *env, size_t n, const char *
 }
 
 static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
-    char path[WFI_SCRATCH_PATH];
+    char path[WFI_PRIVDIR_PATH];
     size_t len = strlen(name);
     if (program_getenv(r->env, *n, name, len) != NULL) return;
-    wfi_scratch_name(&r->scratch, dir, path);
+    wfi_privdir_name(&r->privdir, dir, path);
     memcpy(out, name, len);
     out[len] = '=';
     strcpy(out + len + 1, path);
@@ -15235,12 +15236,12 @@ static bool program_is_there(const char *path, int fd) {
 /* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    wfi_scratch_name(&r->scratch, "empty", empty);
-    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    char empty[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&r->privdir, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->privdir.path, empty);
     if (failed != NULL) return failed;
     if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
-    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+    return program_is_there(r->privdir.path, r->privdir.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -15259,7 +15260,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
-    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
 /* execvpe, which may call malloc. Returns with errno. */
@@ -15344,9 +15345,9 @@ static bool program_prepare(program_run *r) {
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
@@ -15538,7 +15539,7 @@ static void program_drain(program_run *r) {
 
 void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
-    r.scratch.fd = -1;
+    r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
@@ -15547,7 +15548,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
     wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);

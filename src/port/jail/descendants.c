@@ -17,7 +17,7 @@
 /* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers
  * are given out in turn, so one that was a descendant's a moment ago is nobody else's yet. */
 typedef struct descendants_search {
-    uint32_t *pid;
+    uint32_t *pid; /* WFI_DESCENDANTS_MAX of them */
     uint32_t count;
     int dir; /* /proc/PID/task */
     int signal;

@@ -44,7 +44,7 @@ extern char **environ;
 typedef struct program_run {
     wfi_program *p;
     wfi_program_end *end;
-    wfi_scratch scratch;
+    wfi_privdir privdir;
     wfi_cgroup group;
     wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
@@ -61,7 +61,7 @@ typedef struct program_run {
     uint64_t give_up, count_at;
     char *chunk;
     uint32_t *pids; /* room for its descendants */
-    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
 /* ---- its environment ---- */
@@ -94,10 +94,10 @@ static const char *program_getenv(const char *const *env, size_t n, const char *
 }
 
 static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
-    char path[WFI_SCRATCH_PATH];
+    char path[WFI_PRIVDIR_PATH];
     size_t len = strlen(name);
     if (program_getenv(r->env, *n, name, len) != NULL) return;
-    wfi_scratch_name(&r->scratch, dir, path);
+    wfi_privdir_name(&r->privdir, dir, path);
     memcpy(out, name, len);
     out[len] = '=';
     strcpy(out + len + 1, path);
@@ -187,12 +187,12 @@ static bool program_is_there(const char *path, int fd) {
 /* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    wfi_scratch_name(&r->scratch, "empty", empty);
-    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    char empty[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&r->privdir, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->privdir.path, empty);
     if (failed != NULL) return failed;
     if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
-    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+    return program_is_there(r->privdir.path, r->privdir.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -211,7 +211,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
-    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
 /* execvpe, which may call malloc. Returns with errno. */
@@ -296,9 +296,9 @@ static bool program_prepare(program_run *r) {
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
@@ -490,7 +490,7 @@ static void program_drain(program_run *r) {
 
 void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
-    r.scratch.fd = -1;
+    r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
@@ -499,7 +499,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
     wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);
