@@ -1,7 +1,7 @@
 /* tool: one call of a tool, whether in this process (a small file) or in a child: reads its JSON
  * input, looks at the workspace, and leaves a text in one buffer. What several tools need is here;
- * read.c, find.c, write.c and command.c hold the tools themselves; tools.c has the table of them and
- * the children that they run in.
+ * read.c, find.c, write.c and command.c hold the tools themselves; tools.c has the table of them
+ * and the children that they run in.
  *
  * Contract: the function of a tool reads w->input, writes w->out, and sets w->is_error. It calls
  * neither malloc nor stdio, takes memory only from w->room, and ends: its loops are bounded by the
