@@ -12544,6 +12544,7 @@ WFI bool wfi_sys_random(void *buf, size_t n);
 /* What snprintf would do, where nothing of stdio may be called: in a child of a process with threads. */
 #define WFI_SYS_DECIMAL 21                                               /* bytes of a number, with its terminator */
 WFI const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]); /* somewhere in room */
+WFI uint64_t wfi_sys_number(const char *text);                           /* the digits at its start */
 WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, and a terminator behind them */
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
@@ -12637,6 +12638,13 @@ const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]) {
         n /= 10;
     } while (n > 0);
     return room + at;
+}
+
+uint64_t wfi_sys_number(const char *text) {
+    uint64_t n = 0;
+    while (*text >= '0' && *text <= '9')
+        n = n * 10 + (uint64_t)(*text++ - '0');
+    return n;
 }
 
 void wfi_sys_hex(uint64_t n, char *out, size_t digits) {
@@ -14643,25 +14651,26 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/jail/privdir.h ==== */
 
-/* scratch: a directory for one command alone, with a home, a tmp, a shm (jail.c) and an empty directory in it, and its removal whatever the
- * command left there: trees deeper than descriptors or paths reach, directories without permissions. */
-#ifndef WFI_SCRATCH_H
-#define WFI_SCRATCH_H
+/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
+ * directory in it, and its removal whatever the command left there: trees deeper than descriptors
+ * or paths reach, directories without permissions. */
+#ifndef WFI_PRIVDIR_H
+#define WFI_PRIVDIR_H
 
 
-#define WFI_SCRATCH_PATH 512 /* bytes of the longest path in it that we name */
+#define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
 
-typedef struct wfi_scratch {
+typedef struct wfi_privdir {
     int fd; /* -1: there is none */
-    char path[WFI_SCRATCH_PATH];
-} wfi_scratch;
+    char path[WFI_PRIVDIR_PATH];
+} wfi_privdir;
 
 /* In $TMPDIR, or /tmp. False with errno: nothing was made. */
-WFI bool wfi_scratch_make(wfi_scratch *s);
+WFI bool wfi_privdir_make(wfi_privdir *d);
 /* path and "/" and name. */
-WFI void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]);
+WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
 /* Nobody may be at work in it any more. */
-WFI void wfi_scratch_remove(wfi_scratch *s);
+WFI void wfi_privdir_remove(wfi_privdir *d);
 
 #endif
 
@@ -14669,8 +14678,8 @@ WFI void wfi_scratch_remove(wfi_scratch *s);
 
 /* ==== begin src/port/jail/privdir.c ==== */
 
-/* scratch: see scratch.h. A tree is removed without walking down: what is a directory within a directory moves up to the top,
- * until nothing but the top is left. */
+/* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
+ * directory moves up to the top, until nothing but the top is left. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -14685,100 +14694,390 @@ WFI void wfi_scratch_remove(wfi_scratch *s);
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define SCRATCH_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
-#define SCRATCH_PASSES 1000000u /* over the top, each of which makes it smaller */
-#define SCRATCH_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
+#define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
-void wfi_scratch_name(const wfi_scratch *s, const char *name, char out[WFI_SCRATCH_PATH]) {
-    (void)wfi_sys_join(s->path, name, out, WFI_SCRATCH_PATH); /* it fits: scratch_choose kept room */
+void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
 }
 
-static bool scratch_choose(wfi_scratch *s) {
+static bool privdir_choose(wfi_privdir *d) {
     const char *base = getenv("TMPDIR");
     uint64_t number;
     if (base == NULL || base[0] != '/') base = "/tmp";
     size_t n = strlen(base);
     errno = ENAMETOOLONG;
-    if (n + 2 * SCRATCH_NAME > WFI_SCRATCH_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(s->path, base, n);
-    memcpy(s->path + n, "/wf-", 4);
-    wfi_sys_hex(number, s->path + n + 4, 16);
+    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(d->path, base, n);
+    memcpy(d->path + n, "/wf-", 4);
+    wfi_sys_hex(number, d->path + n + 4, 16);
     return true;
 }
 
-bool wfi_scratch_make(wfi_scratch *s) {
-    s->fd = -1;
-    if (!scratch_choose(s) || mkdir(s->path, 0700) != 0) return false;
-    s->fd = wfi_sys_high(open(s->path, SCRATCH_OPEN));
-    if (s->fd >= 0 && mkdirat(s->fd, "home", 0700) == 0 && mkdirat(s->fd, "tmp", 0700) == 0 &&
-        mkdirat(s->fd, "shm", 0700) == 0 && mkdirat(s->fd, "empty", 0500) == 0)
+bool wfi_privdir_make(wfi_privdir *d) {
+    d->fd = -1;
+    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
+    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
+        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
         return true;
     int saved = errno;
-    wfi_scratch_remove(s);
+    wfi_privdir_remove(d);
     errno = saved;
     return false;
 }
 
 /* ---- removal ---- */
 
-typedef struct scratch_pass {
+typedef struct privdir_pass {
     int top, dir; /* what is in dir is removed or moves to the top */
     uint64_t moved;
     bool progress;
-} scratch_pass;
+} privdir_pass;
 
 /* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
  * tell the two apart say so.) */
-static bool scratch_open_up(int dir, const char *name) {
+static bool privdir_open_up(int dir, const char *name) {
     if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
     return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
 }
 
 /* A directory moves only if we may write to it. */
-static bool scratch_lift(void *ctx, const char *name, wfi_entry_type type) {
-    scratch_pass *p = ctx;
+static bool privdir_lift(void *ctx, const char *name, wfi_entry_type type) {
+    privdir_pass *p = ctx;
     char to[18] = "~";
     (void)type;
     if (unlinkat(p->dir, name, 0) == 0) return true;
-    scratch_open_up(p->dir, name);
+    privdir_open_up(p->dir, name);
     do
         wfi_sys_hex(p->moved++, to + 1, 16);
     while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
     return true;
 }
 
-static bool scratch_clear(void *ctx, const char *name, wfi_entry_type type) {
+static bool privdir_clear(void *ctx, const char *name, wfi_entry_type type) {
     uint64_t room[512];
-    scratch_pass *p = ctx;
+    privdir_pass *p = ctx;
     (void)type;
     if (unlinkat(p->top, name, 0) == 0) {
         p->progress = true;
         return true;
     }
-    p->dir = openat(p->top, name, SCRATCH_OPEN);
-    if (p->dir < 0 && scratch_open_up(p->top, name)) p->dir = openat(p->top, name, SCRATCH_OPEN);
+    p->dir = openat(p->top, name, PRIVDIR_OPEN);
+    if (p->dir < 0 && privdir_open_up(p->top, name)) p->dir = openat(p->top, name, PRIVDIR_OPEN);
     if (p->dir < 0) return true;
     fchmod(p->dir, 0700);
-    wfi_entries(p->dir, room, sizeof room, scratch_lift, p);
+    wfi_entries(p->dir, room, sizeof room, privdir_lift, p);
     wfi_sys_close(&p->dir);
     if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
     return true;
 }
 
-void wfi_scratch_remove(wfi_scratch *s) {
+void wfi_privdir_remove(wfi_privdir *d) {
     uint64_t room[512];
-    scratch_pass p = {.top = s->fd, .dir = -1, .progress = true};
-    if (s->fd >= 0) fchmod(s->fd, 0700);
-    for (uint32_t i = 0; s->fd >= 0 && p.progress && i < SCRATCH_PASSES; i++) {
+    privdir_pass p = {.top = d->fd, .dir = -1, .progress = true};
+    if (d->fd >= 0) fchmod(d->fd, 0700);
+    for (uint32_t i = 0; d->fd >= 0 && p.progress && i < PRIVDIR_PASSES; i++) {
         p.progress = false;
-        lseek(s->fd, 0, SEEK_SET);
-        wfi_entries(s->fd, room, sizeof room, scratch_clear, &p);
+        lseek(d->fd, 0, SEEK_SET);
+        wfi_entries(d->fd, room, sizeof room, privdir_clear, &p);
     }
-    wfi_sys_close(&s->fd);
-    rmdir(s->path);
+    wfi_sys_close(&d->fd);
+    rmdir(d->path);
 }
 
 /* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/gather.h ==== */
+
+/* gather: the head and the tail of a stream, kept in a buffer of the caller's; what came between
+ * them is only counted. No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_GATHER_H
+#define WFI_GATHER_H
+
+
+typedef struct wfi_gather {
+    char *buf;
+    size_t cap;
+    uint64_t total; /* bytes that came */
+} wfi_gather;
+
+WFI void wfi_gather_add(wfi_gather *g, const char *from, size_t n);
+/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters,
+ * and the number of bytes between them. Once, at the end: it turns the ring round. */
+WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
+
+#endif
+
+/* ==== end src/port/jail/gather.h ==== */
+
+/* ==== begin src/port/jail/gather.c ==== */
+
+/* gather: see gather.h. The head stands still in the first half of the buffer, the tail is a ring
+ * behind it. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+
+void wfi_gather_add(wfi_gather *g, const char *from, size_t n) {
+    size_t head = g->cap / 2, ring = g->cap - head;
+    for (size_t done = 0; done < n;) {
+        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
+        size_t room = (g->total < head ? head : g->cap) - at;
+        size_t take = n - done < room ? n - done : room;
+        memcpy(g->buf + at, from + done, take);
+        g->total += take;
+        done += take;
+    }
+}
+
+static void gather_reverse(char *from, char *to) {
+    while (from < --to) {
+        char c = *from;
+        *from++ = *to;
+        *to = c;
+    }
+}
+
+uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
+    size_t half = g->cap / 2, ring = g->cap - half;
+    *tail = wf_str_of(NULL, 0);
+    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
+    if (g->total <= g->cap) return 0;
+    size_t start = (size_t)((g->total - half) % ring);
+    char *at = g->buf + half, *end = g->buf + g->cap;
+    gather_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
+    gather_reverse(at + start, end);
+    gather_reverse(at, end);
+    head->len = half;
+    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
+        at++;
+    /* the head must not end within a character either: back to its first byte, if what is there is
+     * not whole */
+    for (size_t back = 1; back <= 4 && back <= half; back++) {
+        uint8_t c = (uint8_t)g->buf[half - back];
+        if ((c & 0xc0) == 0x80) continue;
+        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+        if (whole > back) head->len = half - back;
+        break;
+    }
+    *tail = wf_str_of(at, (size_t)(end - at));
+    return g->total - head->len - tail->len;
+}
+
+/* ==== end src/port/jail/gather.c ==== */
+
+/* ==== begin src/port/jail/secrets.c ==== */
+
+/* secrets: tells which variables of the environment look like keys, tokens or passwords
+ * (wf_posix_is_secret, see posix.h): commands do not get them. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#include <string.h>
+#include <strings.h>
+
+/* Whether the text has the word in it, case aside. */
+static bool secrets_has(const char *text, size_t len, const char *word) {
+    size_t n = strlen(word);
+    for (size_t i = 0; i + n <= len; i++)
+        if (strncasecmp(text + i, word, n) == 0) return true;
+    return false;
+}
+
+/* Whether the name's last word, or all of it, is this one. */
+static bool secrets_name_ends(const char *name, size_t len, const char *word) {
+    size_t n = strlen(word);
+    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
+    return len == n || name[len - n - 1] == '_';
+}
+
+/* scheme://user:password@host */
+static bool secrets_has_login(const char *value) {
+    const char *host = strstr(value, "://");
+    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
+}
+
+/* What keys look like, and settings that have one in them. */
+static bool secrets_is_value(const char *value) {
+    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
+                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
+    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
+                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
+    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
+        if (secrets_has(value, n, parts[i])) return true;
+    return secrets_has_login(value);
+}
+
+bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
+    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
+                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
+    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
+                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
+    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (secrets_has(name, len, parts[i])) return true;
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
+        if (secrets_name_ends(name, len, ends[i])) return true;
+    if (len > 3 && secrets_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
+    return secrets_is_value(value) || (secrets_has(name, len, "PROXY") && strchr(value, '@') != NULL);
+}
+
+/* ==== end src/port/jail/secrets.c ==== */
+
+/* ==== begin src/port/jail/descendants.h ==== */
+
+/* descendants: the processes that descend from this one, children of children included, found in
+ * /proc (Linux) and signalled. Where the system does not tell them (wfi_sys_knows_children) none
+ * is found. One that is made while we look may be missed: who wants to end all of them asks again,
+ * until nobody is left. No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_DESCENDANTS_H
+#define WFI_DESCENDANTS_H
+
+
+#define WFI_DESCENDANTS_MAX 16384u /* reached at a time: more are for the next time */
+
+/* Both answer how many were found; `pids` is room for their work. */
+
+/* Looks no further as soon as there are more than `most`. */
+WFI uint32_t wfi_descendants_count(uint32_t pids[WFI_DESCENDANTS_MAX], uint32_t most);
+/* Sends the signal to each: SIGKILL as soon as it is found, any other to children before their
+ * parents. */
+WFI uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number);
+
+#endif
+
+/* ==== end src/port/jail/descendants.h ==== */
+
+/* ==== begin src/port/jail/descendants.c ==== */
+
+/* descendants: see descendants.h. The children of a process are those of its threads, which
+ * /proc/PID/task/TID/children names. */
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE 1
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
+#if WFI_LINUX
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers
+ * are given out in turn, so one that was a descendant's a moment ago is nobody else's yet. */
+typedef struct descendants_search {
+    uint32_t *pid; /* WFI_DESCENDANTS_MAX of them */
+    uint32_t count;
+    int dir; /* /proc/PID/task */
+    int signal;
+} descendants_search;
+
+static void descendants_proc(char out[64], uint32_t pid, const char *rest) {
+    char room[WFI_SYS_DECIMAL];
+    strcpy(out, "/proc/");
+    strcat(out, wfi_sys_decimal(pid, room));
+    strcat(out, rest);
+}
+
+/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
+static size_t descendants_add(descendants_search *s, const char *text) {
+    const char *at = text, *space;
+    while ((space = strchr(at, ' ')) != NULL && s->count < WFI_DESCENDANTS_MAX) {
+        s->pid[s->count] = (uint32_t)wfi_sys_number(at);
+        if (s->signal != 0) kill((pid_t)s->pid[s->count], s->signal);
+        s->count++;
+        at = space + 1;
+    }
+    return (size_t)(at - text);
+}
+
+/* The children that one thread made. */
+static bool descendants_of_thread(void *ctx, const char *name, wfi_entry_type type) {
+    descendants_search *s = ctx;
+    char path[64], text[4096];
+    size_t kept = 0;
+    ssize_t n;
+    (void)type;
+    if (strlen(name) > 20) return true;
+    strcpy(path, name);
+    strcat(path, "/children");
+    int fd = openat(s->dir, path, O_RDONLY | O_CLOEXEC);
+    while (fd >= 0 && s->count < WFI_DESCENDANTS_MAX && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
+        text[kept + (size_t)n] = '\0';
+        size_t taken = descendants_add(s, text);
+        kept += (size_t)n - taken;
+        memmove(text, text + taken, kept);
+    }
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static void descendants_of(descendants_search *s, uint32_t pid) {
+    uint64_t room[256];
+    char path[64];
+    descendants_proc(path, pid, "/task");
+    s->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (s->dir >= 0) wfi_entries(s->dir, room, sizeof room, descendants_of_thread, s);
+    wfi_sys_close(&s->dir);
+}
+
+/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by
+ * another number than we do. */
+static uint32_t descendants_find(uint32_t *pids, uint32_t most, int number) {
+    char self[16] = "";
+    descendants_search s = {.pid = pids, .signal = number};
+    if (readlink("/proc/self", self, sizeof self - 1) > 0) descendants_of(&s, (uint32_t)wfi_sys_number(self));
+    for (uint32_t i = 0; i < s.count && s.count <= most; i++)
+        descendants_of(&s, s.pid[i]);
+    return s.count;
+}
+
+/* Children before their parents: those of one that goes at once would be ours only after we have
+ * looked. */
+static uint32_t descendants_ask(uint32_t *pids, int number) {
+    uint32_t count = descendants_find(pids, WFI_DESCENDANTS_MAX, 0);
+    for (uint32_t n = count; n > 0; n--)
+        kill((pid_t)pids[n - 1], number);
+    return count;
+}
+
+uint32_t wfi_descendants_count(uint32_t pids[WFI_DESCENDANTS_MAX], uint32_t most) {
+    return descendants_find(pids, most, 0);
+}
+
+uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) {
+    return number == SIGKILL ? descendants_find(pids, WFI_DESCENDANTS_MAX, number) : descendants_ask(pids, number);
+}
+
+#else
+
+uint32_t wfi_descendants_count(uint32_t pids[WFI_DESCENDANTS_MAX], uint32_t most) {
+    (void)pids;
+    (void)most;
+    return 0;
+}
+
+uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) {
+    (void)pids;
+    (void)number;
+    return 0;
+}
+
+#endif
+
+/* ==== end src/port/jail/descendants.c ==== */
 
 /* ==== begin src/port/jail/program.h ==== */
 
@@ -14805,13 +15104,6 @@ void wfi_scratch_remove(wfi_scratch *s) {
 
 
 #define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
-
-/* Head and tail of a stream. */
-typedef struct wfi_gather {
-    char *buf;
-    size_t cap;
-    uint64_t total; /* bytes that came */
-} wfi_gather;
 
 typedef struct wfi_program {
     const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
@@ -14841,10 +15133,6 @@ typedef struct wfi_program_end {
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 
-/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
- * between them. */
-WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
-
 #define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
 
 #endif
@@ -14866,7 +15154,6 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -14881,10 +15168,9 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 #define PROGRAM_GIVE_UP_MS 10000u
 #define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_BROOD      16384u /* descendants reached at a time */
-#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16 /* of one stream between two looks around */
 #define PROGRAM_CHUNK      65536u
 #define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
 #define PROGRAM_FILES      1024u
@@ -14896,7 +15182,7 @@ extern char **environ;
 typedef struct program_run {
     wfi_program *p;
     wfi_program_end *end;
-    wfi_scratch scratch;
+    wfi_privdir privdir;
     wfi_cgroup group;
     wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
@@ -14912,106 +15198,11 @@ typedef struct program_run {
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
-    uint32_t *brood;
-    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+    uint32_t *pids; /* room for its descendants */
+    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
-/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
-
-static void program_gather(wfi_gather *g, const char *from, size_t n) {
-    size_t head = g->cap / 2, ring = g->cap - head;
-    for (size_t done = 0; done < n;) {
-        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
-        size_t room = (g->total < head ? head : g->cap) - at;
-        size_t take = n - done < room ? n - done : room;
-        memcpy(g->buf + at, from + done, take);
-        g->total += take;
-        done += take;
-    }
-}
-
-static void program_reverse(char *from, char *to) {
-    while (from < --to) {
-        char c = *from;
-        *from++ = *to;
-        *to = c;
-    }
-}
-
-uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
-    size_t half = g->cap / 2, ring = g->cap - half;
-    *tail = wf_str_of(NULL, 0);
-    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
-    if (g->total <= g->cap) return 0;
-    size_t start = (size_t)((g->total - half) % ring);
-    char *at = g->buf + half, *end = g->buf + g->cap;
-    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
-    program_reverse(at + start, end);
-    program_reverse(at, end);
-    head->len = half;
-    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
-        at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
-    for (size_t back = 1; back <= 4 && back <= half; back++) {
-        uint8_t c = (uint8_t)g->buf[half - back];
-        if ((c & 0xc0) == 0x80) continue;
-        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (whole > back) head->len = half - back;
-        break;
-    }
-    *tail = wf_str_of(at, (size_t)(end - at));
-    return g->total - head->len - tail->len;
-}
-
 /* ---- its environment ---- */
-
-/* Whether the text has the word in it, case aside. */
-static bool program_has(const char *text, size_t len, const char *word) {
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(text + i, word, n) == 0) return true;
-    return false;
-}
-
-/* Whether the name's last word, or all of it, is this one. */
-static bool program_name_ends(const char *name, size_t len, const char *word) {
-    size_t n = strlen(word);
-    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
-    return len == n || name[len - n - 1] == '_';
-}
-
-/* scheme://user:password@host */
-static bool program_has_login(const char *value) {
-    const char *host = strstr(value, "://");
-    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
-}
-
-/* What keys look like, and settings that have one in them. */
-static bool program_is_secret_value(const char *value) {
-    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
-                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
-    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
-                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
-    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
-        if (program_has(value, n, parts[i])) return true;
-    return program_has_login(value);
-}
-
-bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
-                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
-    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
-                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
-    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (program_has(name, len, parts[i])) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (program_name_ends(name, len, ends[i])) return true;
-    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
-    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
-}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) {
@@ -15041,10 +15232,10 @@ static const char *program_getenv(const char *const *env, size_t n, const char *
 }
 
 static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
-    char path[WFI_SCRATCH_PATH];
+    char path[WFI_PRIVDIR_PATH];
     size_t len = strlen(name);
     if (program_getenv(r->env, *n, name, len) != NULL) return;
-    wfi_scratch_name(&r->scratch, dir, path);
+    wfi_privdir_name(&r->privdir, dir, path);
     memcpy(out, name, len);
     out[len] = '=';
     strcpy(out + len + 1, path);
@@ -15086,13 +15277,6 @@ static bool program_environment(program_run *r) {
 
 /* ---- becoming the program ---- */
 
-static uint64_t program_number(const char *text) {
-    uint64_t n = 0;
-    while (*text >= '0' && *text <= '9')
-        n = n * 10 + (uint64_t)(*text++ - '0');
-    return n;
-}
-
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
 static uint64_t program_most(void) {
@@ -15102,7 +15286,7 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
@@ -15141,12 +15325,12 @@ static bool program_is_there(const char *path, int fd) {
 /* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    wfi_scratch_name(&r->scratch, "empty", empty);
-    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    char empty[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&r->privdir, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->privdir.path, empty);
     if (failed != NULL) return failed;
     if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
-    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+    return program_is_there(r->privdir.path, r->privdir.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -15165,7 +15349,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
-    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
 /* execvpe, which may call malloc. Returns with errno. */
@@ -15250,17 +15434,17 @@ static bool program_prepare(program_run *r) {
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
-    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
-    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    r->pids = wfi_sys_pages(WFI_DESCENDANTS_MAX * sizeof *r->pids);
+    if (r->chunk == NULL || r->pids == NULL || !program_environment(r)) return program_fail(r, "get memory");
     return true;
 }
 
@@ -15303,106 +15487,15 @@ static bool program_start(program_run *r) {
     return r->end->failed == NULL;
 }
 
-/* ---- its descendants ---- */
-
-#if WFI_LINUX
-/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
- * one that was a descendant's a moment ago is nobody else's yet. */
-typedef struct program_brood {
-    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
-    uint32_t count;
-    int dir; /* /proc/PID/task */
-    int signal;
-} program_brood;
-
-static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char room[WFI_SYS_DECIMAL];
-    strcpy(out, "/proc/");
-    strcat(out, wfi_sys_decimal(pid, room));
-    strcat(out, rest);
-}
-
-/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
-static size_t program_brood_add(program_brood *b, const char *text) {
-    const char *at = text, *space;
-    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
-        b->pid[b->count] = (uint32_t)program_number(at);
-        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
-        b->count++;
-        at = space + 1;
-    }
-    return (size_t)(at - text);
-}
-
-/* The children that one thread made. */
-static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
-    program_brood *b = ctx;
-    char path[64], text[4096];
-    size_t kept = 0;
-    ssize_t n;
-    (void)type;
-    if (strlen(name) > 20) return true;
-    strcpy(path, name);
-    strcat(path, "/children");
-    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
-        text[kept + (size_t)n] = '\0';
-        size_t taken = program_brood_add(b, text);
-        kept += (size_t)n - taken;
-        memmove(text, text + taken, kept);
-    }
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static void program_brood_of(program_brood *b, uint32_t pid) {
-    uint64_t room[256];
-    char path[64];
-    program_proc(path, pid, "/task");
-    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
-    wfi_sys_close(&b->dir);
-}
-
-/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    char self[16] = "";
-    program_brood b = {.pid = r->brood, .signal = number};
-    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
-    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
-        program_brood_of(&b, b.pid[i]);
-    return b.count;
-}
-
-/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static uint32_t program_ask(const program_run *r, int number) {
-    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
-    for (uint32_t n = count; n > 0; n--)
-        kill((pid_t)r->brood[n - 1], number);
-    return count;
-}
+/* ---- watching ---- */
 
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+    else if (wfi_descendants_signal(r->pids, number) == 0 && !r->ended)
         kill(-r->pid, number);
 }
-#else
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    (void)r;
-    (void)most;
-    (void)number;
-    return 0;
-}
-
-static void program_signal(const program_run *r, int number) {
-    if (!r->ended) kill(-r->pid, number);
-}
-#endif
-
-/* ---- watching ---- */
 
 static void program_ended(program_run *r, int status) {
     r->ended = true;
@@ -15454,7 +15547,7 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
@@ -15477,7 +15570,7 @@ static bool program_read(program_run *r, int *fd, wfi_gather *g) {
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
-    program_gather(g, r->chunk, (size_t)n);
+    wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
@@ -15535,7 +15628,7 @@ static void program_drain(program_run *r) {
 
 void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
-    r.scratch.fd = -1;
+    r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
@@ -15544,10 +15637,10 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
-    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);
     wfi_sys_close(&r.in);
     wfi_sys_close(&r.out);
     wfi_sys_close(&r.err);
@@ -18450,89 +18543,90 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
 
 /* ==== begin src/port/tools/tool.h ==== */
 
-/* work: what a tool does, whether in this process (a small file) or in a child: reads its JSON input, looks at the
- * workspace, and leaves a text in one buffer. What several tools need is here; read.c, find.c, write.c and shell.c hold
- * the tools themselves.
+/* tool: one call of a tool, whether in this process (a small file) or in a child: reads its JSON
+ * input, looks at the workspace, and leaves a text in one buffer. What several tools need is here;
+ * read.c, find.c, write.c and command.c hold the tools themselves; tools.c has the table of them
+ * and the children that they run in.
  *
- * Contract: a work function reads w->input, writes w->out, and sets w->is_error. It calls neither malloc nor stdio,
- * takes memory only from w->room, and ends: its loops are bounded by the files it looks at and by the child's
- * deadline. */
-#ifndef WFI_WORK_H
-#define WFI_WORK_H
+ * Contract: the function of a tool reads w->input, writes w->out, and sets w->is_error. It calls
+ * neither malloc nor stdio, takes memory only from w->room, and ends: its loops are bounded by the
+ * files it looks at and by the child's deadline. */
+#ifndef WFI_TOOL_H
+#define WFI_TOOL_H
 
 
-#define WFI_WORK_SMALL      ((size_t)1 << 20)              /* files up to here are read without a child */
-#define WFI_WORK_READ_MAX   ((size_t)4 << 20)              /* bytes that a script gets in one read */
-#define WFI_WORK_SCRIPT_MAX (6 * WFI_WORK_READ_MAX + 4096) /* the same as JSON, every byte escaped */
-#define WFI_WORK_OUT_MIN    512u                           /* the least output_max that tools can work with */
-#define WFI_WORK_OUT        32768u                         /* the one that 0 stands for */
-#define WFI_WORK_FOOT       200u                           /* of it, kept free for the line that says what is missing */
-#define WFI_WORK_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_WORK_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
-#define WFI_WORK_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
-#define WFI_WORK_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
-#define WFI_WORK_PROBE      8192u              /* of a file, looked at to tell whether it is text */
-#define WFI_WORK_LINE_MAX   2000u              /* bytes shown of a line */
+#define WFI_TOOL_SMALL      ((size_t)1 << 20)              /* files up to here are read without a child */
+#define WFI_TOOL_READ_MAX   ((size_t)4 << 20)              /* bytes that a script gets in one read */
+#define WFI_TOOL_SCRIPT_MAX (6 * WFI_TOOL_READ_MAX + 4096) /* the same as JSON, every byte escaped */
+#define WFI_TOOL_OUT_MIN    512u                           /* the least output_max that tools can work with */
+#define WFI_TOOL_OUT        32768u                         /* the one that 0 stands for */
+#define WFI_TOOL_FOOT       200u                           /* of it, kept free for the line that says what is missing */
+#define WFI_TOOL_ROOM       ((size_t)256 << 10)            /* what read needs; */
+#define WFI_TOOL_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_TOOL_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
+#define WFI_TOOL_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
+#define WFI_TOOL_PROBE      8192u              /* of a file, looked at to tell whether it is text */
+#define WFI_TOOL_LINE_MAX   2000u              /* bytes shown of a line */
 
-typedef struct wfi_work {
+typedef struct wfi_tool {
     const wfi_confine *root;
     int dirfd; /* the root's descriptor in this process */
     wf_str tool, input;
     bool script;          /* asked by a script: the answer is JSON */
     const wfi_jail *jail; /* for commands, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
-    char *out;            /* cap + WFI_WORK_FOOT bytes */
+    char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;
     bool full; /* something did not fit */
     bool is_error;
     char *room; /* 8-aligned */
     size_t size, used;
-} wfi_work;
+} wfi_tool;
 
-typedef void (*wfi_work_fn)(wfi_work *w);
-WFI void wfi_work_read(wfi_work *w);
-WFI void wfi_work_grep(wfi_work *w);
-WFI void wfi_work_glob(wfi_work *w);
-WFI void wfi_work_files(wfi_work *w);
+typedef void (*wfi_tool_fn)(wfi_tool *w);
+WFI void wfi_tool_read(wfi_tool *w);
+WFI void wfi_tool_grep(wfi_tool *w);
+WFI void wfi_tool_glob(wfi_tool *w);
+WFI void wfi_tool_files(wfi_tool *w);
 /* These change the workspace. They neither wait nor take long, and go by w->dirfd and names below it alone. */
-WFI void wfi_work_write(wfi_work *w);
-WFI void wfi_work_edit(wfi_work *w);
+WFI void wfi_tool_write(wfi_tool *w);
+WFI void wfi_tool_edit(wfi_tool *w);
 /* Removes what such a call left that was killed: the file that was to take the place of the other. No answer, no error. */
-WFI void wfi_work_write_clear(wfi_work *w);
+WFI void wfi_tool_write_clear(wfi_tool *w);
 /* These run programs: only in a child that was started for it, once. */
-WFI void wfi_work_bash(wfi_work *w);
-WFI void wfi_work_exec(wfi_work *w);
+WFI void wfi_tool_bash(wfi_tool *w);
+WFI void wfi_tool_exec(wfi_tool *w);
 /* Whether `read` can be done at once: its file is small, or it will fail anyway. */
-WFI bool wfi_work_read_is_small(wfi_work *w);
+WFI bool wfi_tool_read_is_small(wfi_tool *w);
 
 /* ---- output. Text that does not fit is left out whole and sets `full`. ---- */
-WFI bool wfi_work_put(wfi_work *w, wf_str text);
-WFI bool wfi_work_puts(wfi_work *w, const char *text);
-WFI bool wfi_work_putn(wfi_work *w, uint64_t n);
+WFI bool wfi_tool_put(wfi_tool *w, wf_str text);
+WFI bool wfi_tool_puts(wfi_tool *w, const char *text);
+WFI bool wfi_tool_putn(wfi_tool *w, uint64_t n);
 /* Opens the room for the last line. */
-WFI void wfi_work_foot(wfi_work *w);
+WFI void wfi_tool_foot(wfi_tool *w);
 /* Throws the output away and begins an error. What follows is put behind it, cut where it does not fit. */
-WFI void wfi_work_error(wfi_work *w, const char *text);
+WFI void wfi_tool_error(wfi_tool *w, const char *text);
 /* The error for a path that could not be opened; error is an errno. */
-WFI void wfi_work_path_error(wfi_work *w, int error, wf_str path);
+WFI void wfi_tool_path_error(wfi_tool *w, int error, wf_str path);
 /* An error about a path: the text, the path, and what may be done. */
-WFI void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend);
+WFI void wfi_tool_path_bad(wfi_tool *w, const char *text, wf_str path, const char *mend);
 /* Adds "; there is a, b": names like the one that is missing. */
-WFI void wfi_work_suggest(wfi_work *w, const char *path);
+WFI void wfi_tool_suggest(wfi_tool *w, const char *path);
 /* "   12<tab>text", cut where it is longer than max or not `whole`; false: it does not fit and is left out. */
-WFI bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole);
+WFI bool wfi_tool_line(wfi_tool *w, wf_str text, uint64_t number, size_t max, bool whole);
 /* The longest part of text up to max bytes that does not cut a UTF-8 sequence. */
-WFI wf_str wfi_work_clip(wf_str text, size_t max);
+WFI wf_str wfi_tool_clip(wf_str text, size_t max);
 
 /* ---- input. False: an error was set. An absent or null member leaves *out alone; `needed` makes that an error.
  * ---- */
-WFI bool wfi_work_str(wfi_work *w, const char *key, bool needed, wf_str *out); /* lives in room */
-WFI bool wfi_work_u64(wfi_work *w, const char *key, uint64_t least, uint64_t most, uint64_t *out);
-WFI bool wfi_work_bool(wfi_work *w, const char *key, bool *out);
+WFI bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out); /* lives in room */
+WFI bool wfi_tool_u64(wfi_tool *w, const char *key, uint64_t least, uint64_t most, uint64_t *out);
+WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
 /* The member "path" made relative to the root, "." if there is none. */
-WFI bool wfi_work_path(wfi_work *w, bool needed, char path[WFI_CONFINE_PATH]);
+WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
-WFI void *wfi_work_take(wfi_work *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
+WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
 
 /* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters.
  * ---- */
@@ -18550,9 +18644,9 @@ typedef struct wfi_lines {
     uint64_t number;
 } wfi_lines;
 
-WFI bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd);
+WFI bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
-WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_WORK_PROBE */
+WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_TOOL_PROBE */
 
 #endif
 
@@ -18560,7 +18654,7 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 
 /* ==== begin src/port/tools/tool.c ==== */
 
-/* work: see work.h. Output, input, errors and lines for the tools. */
+/* tool: see tool.h. Output, errors, near names, input and lines for the tools. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -18571,9 +18665,12 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 #include <string.h>
 #include <unistd.h>
 
+#define TOOL_NEAR_NAMES 3
+#define TOOL_NEAR_LEN   64u /* names longer than this are not compared */
+
 /* ---- output ---- */
 
-bool wfi_work_put(wfi_work *w, wf_str text) {
+bool wfi_tool_put(wfi_tool *w, wf_str text) {
     if (text.len > w->cap - w->len) {
         w->full = true;
         return false;
@@ -18583,26 +18680,26 @@ bool wfi_work_put(wfi_work *w, wf_str text) {
     return true;
 }
 
-bool wfi_work_puts(wfi_work *w, const char *text) {
-    return wfi_work_put(w, wf_str_of(text, strlen(text)));
+bool wfi_tool_puts(wfi_tool *w, const char *text) {
+    return wfi_tool_put(w, wf_str_of(text, strlen(text)));
 }
 
-bool wfi_work_putn(wfi_work *w, uint64_t n) {
+bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
     char room[WFI_SYS_DECIMAL];
-    return wfi_work_puts(w, wfi_sys_decimal(n, room));
+    return wfi_tool_puts(w, wfi_sys_decimal(n, room));
 }
 
-void wfi_work_foot(wfi_work *w) {
-    w->cap += WFI_WORK_FOOT;
+void wfi_tool_foot(wfi_tool *w) {
+    w->cap += WFI_TOOL_FOOT;
 }
 
-void wfi_work_error(wfi_work *w, const char *text) {
+void wfi_tool_error(wfi_tool *w, const char *text) {
     w->len = 0;
     w->is_error = true;
-    wfi_work_puts(w, text);
+    wfi_tool_puts(w, text);
 }
 
-wf_str wfi_work_clip(wf_str text, size_t max) {
+wf_str wfi_tool_clip(wf_str text, size_t max) {
     if (text.len <= max) return text;
     size_t n = max;
     for (int i = 0; i < 3 && n > 0 && ((uint8_t)text.ptr[n] & 0xc0) == 0x80; i++)
@@ -18610,7 +18707,7 @@ wf_str wfi_work_clip(wf_str text, size_t max) {
     return wf_str_of(text.ptr, n);
 }
 
-static const char *work_why(int error) {
+static const char *tool_why(int error) {
     switch (error) {
     case EXDEV:
         return "path leads outside the workspace: ";
@@ -18634,37 +18731,100 @@ static const char *work_why(int error) {
     }
 }
 
-void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend) {
-    wfi_work_error(w, text);
-    wfi_work_put(w, wfi_work_clip(path, 256));
-    if (path.len > 256) wfi_work_puts(w, "...");
-    wfi_work_puts(w, mend);
+void wfi_tool_path_bad(wfi_tool *w, const char *text, wf_str path, const char *mend) {
+    wfi_tool_error(w, text);
+    wfi_tool_put(w, wfi_tool_clip(path, 256));
+    if (path.len > 256) wfi_tool_puts(w, "...");
+    wfi_tool_puts(w, mend);
 }
 
-void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
-    wfi_work_path_bad(w, work_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
+void wfi_tool_path_error(wfi_tool *w, int error, wf_str path) {
+    wfi_tool_path_bad(w, tool_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
 }
 
-bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole) {
+bool wfi_tool_line(wfi_tool *w, wf_str text, uint64_t number, size_t max, bool whole) {
     size_t start = w->len;
-    wf_str shown = wfi_work_clip(text, max);
+    wf_str shown = wfi_tool_clip(text, max);
     for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
-        wfi_work_put(w, WF_STR(" "));
-    wfi_work_putn(w, number);
-    wfi_work_put(w, WF_STR("\t"));
-    wfi_work_put(w, shown);
-    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
-    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
+        wfi_tool_put(w, WF_STR(" "));
+    wfi_tool_putn(w, number);
+    wfi_tool_put(w, WF_STR("\t"));
+    wfi_tool_put(w, shown);
+    if (shown.len < text.len || !whole) wfi_tool_put(w, WF_STR(" ... (long line, cut)"));
+    if (wfi_tool_put(w, WF_STR("\n")) && !w->full) return true;
     w->len = start;
     return false;
 }
 
+/* ---- near names ---- */
+
+typedef struct tool_near {
+    wf_str name; /* that is not there */
+    uint32_t count;
+    char found[TOOL_NEAR_NAMES][TOOL_NEAR_LEN + 1];
+} tool_near;
+
+static char tool_low(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Changed, added and lost characters between two names, case aside. */
+static uint32_t tool_distance(wf_str a, wf_str b) {
+    uint32_t row[TOOL_NEAR_LEN + 1];
+    for (uint32_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (uint32_t i = 1; i <= a.len; i++) {
+        uint32_t corner = row[0];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b.len; j++) {
+            uint32_t change = corner + (tool_low(a.ptr[i - 1]) != tool_low(b.ptr[j - 1]));
+            uint32_t least = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            corner = row[j];
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[b.len];
+}
+
+static bool tool_compare_name(void *ctx, const char *name, wfi_entry_type type) {
+    tool_near *near = ctx;
+    size_t n = strlen(name);
+    (void)type;
+    if (n > TOOL_NEAR_LEN) return true;
+    if (tool_distance(near->name, wf_str_of(name, n)) > 2 || n <= 2) return true;
+    memcpy(near->found[near->count++], name, n + 1);
+    return near->count < TOOL_NEAR_NAMES;
+}
+
+/* Looks in the directory where the name should be. */
+void wfi_tool_suggest(wfi_tool *w, const char *path) {
+    uint64_t entries[1024];
+    char dir[WFI_CONFINE_PATH];
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    tool_near near = {.name = wf_str_of(name, strlen(name))};
+    if (near.name.len == 0 || near.name.len > TOOL_NEAR_LEN) return;
+    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir) return;
+    memcpy(dir, n > 0 ? path : ".", n > 0 ? n : 1);
+    dir[n > 0 ? n : 1] = '\0';
+    int fd = wfi_confine_open(w->root, w->dirfd, dir);
+    if (fd < 0) return;
+    wfi_entries(fd, entries, sizeof entries, tool_compare_name, &near);
+    close(fd);
+    for (uint32_t i = 0; i < near.count; i++) {
+        wfi_tool_puts(w, i == 0 ? "; there is " : ", ");
+        wfi_tool_put(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
+        wfi_tool_puts(w, near.found[i]);
+    }
+}
+
 /* ---- input ---- */
 
-void *wfi_work_take(wfi_work *w, size_t n) {
+void *wfi_tool_take(wfi_tool *w, size_t n) {
     size_t aligned = (n + 7) & ~(size_t)7;
     if (aligned > w->size - w->used) {
-        wfi_work_error(w, "the input is too large");
+        wfi_tool_error(w, "the input is too large");
         return NULL;
     }
     void *p = w->room + w->used;
@@ -18672,67 +18832,67 @@ void *wfi_work_take(wfi_work *w, size_t n) {
     return p;
 }
 
-static bool work_bad(wfi_work *w, const char *key, const char *what) {
-    wfi_work_error(w, "");
-    wfi_work_put(w, w->tool);
-    wfi_work_puts(w, ": \"");
-    wfi_work_puts(w, key);
-    wfi_work_puts(w, "\" ");
-    wfi_work_puts(w, what);
+static bool tool_bad(wfi_tool *w, const char *key, const char *what) {
+    wfi_tool_error(w, "");
+    wfi_tool_put(w, w->tool);
+    wfi_tool_puts(w, ": \"");
+    wfi_tool_puts(w, key);
+    wfi_tool_puts(w, "\" ");
+    wfi_tool_puts(w, what);
     return false;
 }
 
 /* The member's text; empty if it is absent or null. */
-static wf_str work_member(const wfi_work *w, const char *key) {
+static wf_str tool_member(const wfi_tool *w, const char *key) {
     wf_str value = {NULL, 0};
     if (!wf_json_member(w->input, wf_str_of(key, strlen(key)), &value)) return wf_str_of(NULL, 0);
     bool null = value.len == 4 && memcmp(value.ptr, "null", 4) == 0;
     return null ? wf_str_of(NULL, 0) : value;
 }
 
-bool wfi_work_str(wfi_work *w, const char *key, bool needed, wf_str *out) {
+bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out) {
     wf_str escaped;
-    if (work_member(w, key).len == 0) return !needed || work_bad(w, key, "is missing: give a string");
+    if (tool_member(w, key).len == 0) return !needed || tool_bad(w, key, "is missing: give a string");
     if (!wf_json_member_str(w->input, wf_str_of(key, strlen(key)), &escaped))
-        return work_bad(w, key, "must be a string");
-    char *text = wfi_work_take(w, escaped.len + 1);
+        return tool_bad(w, key, "must be a string");
+    char *text = wfi_tool_take(w, escaped.len + 1);
     if (text == NULL) return false;
     *out = wf_str_of(text, wf_json_unescape(escaped, text));
     return true;
 }
 
-bool wfi_work_u64(wfi_work *w, const char *key, uint64_t least, uint64_t most, uint64_t *out) {
+bool wfi_tool_u64(wfi_tool *w, const char *key, uint64_t least, uint64_t most, uint64_t *out) {
     uint64_t v = 0;
-    if (work_member(w, key).len == 0) return true;
+    if (tool_member(w, key).len == 0) return true;
     bool good = wf_json_member_u64(w->input, wf_str_of(key, strlen(key)), &v);
     if (good && v >= least && v <= most) {
         *out = v;
         return true;
     }
-    work_bad(w, key, "must be a whole number from ");
-    wfi_work_putn(w, least);
-    wfi_work_puts(w, most == UINT64_MAX ? " up" : " to ");
-    if (most != UINT64_MAX) wfi_work_putn(w, most);
+    tool_bad(w, key, "must be a whole number from ");
+    wfi_tool_putn(w, least);
+    wfi_tool_puts(w, most == UINT64_MAX ? " up" : " to ");
+    if (most != UINT64_MAX) wfi_tool_putn(w, most);
     return false;
 }
 
-bool wfi_work_bool(wfi_work *w, const char *key, bool *out) {
-    if (work_member(w, key).len == 0) return true;
-    return wf_json_member_bool(w->input, wf_str_of(key, strlen(key)), out) || work_bad(w, key, "must be true or false");
+bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out) {
+    if (tool_member(w, key).len == 0) return true;
+    return wf_json_member_bool(w->input, wf_str_of(key, strlen(key)), out) || tool_bad(w, key, "must be true or false");
 }
 
-bool wfi_work_path(wfi_work *w, bool needed, char path[WFI_CONFINE_PATH]) {
+bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]) {
     wf_str given = {".", 1};
-    if (!wfi_work_str(w, "path", needed, &given)) return false;
+    if (!wfi_tool_str(w, "path", needed, &given)) return false;
     int error = wfi_confine_relative(w->root, given, path);
-    if (error != 0) wfi_work_path_error(w, error, given);
+    if (error != 0) wfi_tool_path_error(w, error, given);
     return error == 0;
 }
 
 /* ---- lines ---- */
 
 /* Moves what is left to the window's start and reads more behind it. */
-static void work_fill(wfi_lines *l) {
+static void tool_fill(wfi_lines *l) {
     memmove(l->window, l->window + l->at, l->len - l->at);
     l->len -= l->at;
     l->at = 0;
@@ -18745,23 +18905,23 @@ static void work_fill(wfi_lines *l) {
     l->failed = n < 0;
 }
 
-bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd) {
+bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd) {
     memset(l, 0, sizeof *l);
     l->fd = fd;
     l->ended = true;
-    l->window = wfi_work_take(w, WFI_LINES_WINDOW);
+    l->window = wfi_tool_take(w, WFI_LINES_WINDOW);
     return l->window != NULL;
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
-    while (!l->eof && l->len < WFI_WORK_PROBE)
-        work_fill(l);
-    size_t n = l->len < WFI_WORK_PROBE ? l->len : WFI_WORK_PROBE;
+    while (!l->eof && l->len < WFI_TOOL_PROBE)
+        tool_fill(l);
+    size_t n = l->len < WFI_TOOL_PROBE ? l->len : WFI_TOOL_PROBE;
     return n > 0 && memchr(l->window, '\0', n) != NULL;
 }
 
 /* The length of the next piece, filling the window as needed; whether a newline follows it. */
-static size_t work_piece(wfi_lines *l, bool *ended) {
+static size_t tool_piece(wfi_lines *l, bool *ended) {
     size_t seen = 0;
     for (;;) {
         const char *from = l->window + l->at;
@@ -18770,14 +18930,14 @@ static size_t work_piece(wfi_lines *l, bool *ended) {
         if (newline != NULL) return (size_t)(newline - from);
         seen = l->len - l->at;
         if (l->eof) return seen;
-        if (seen == WFI_LINES_WINDOW) return wfi_work_clip(wf_str_of(from, seen), seen - 4).len;
-        work_fill(l);
+        if (seen == WFI_LINES_WINDOW) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
+        tool_fill(l);
     }
 }
 
 bool wfi_lines_next(wfi_lines *l) {
     bool ended;
-    size_t n = work_piece(l, &ended);
+    size_t n = tool_piece(l, &ended);
     if (l->failed || (n == 0 && !ended)) return false;
     l->first = l->ended;
     l->number += l->first;
@@ -18804,116 +18964,51 @@ bool wfi_lines_next(wfi_lines *l) {
 #include <string.h>
 #include <unistd.h>
 
-#define READ_LINES      400u /* when no end is asked for */
-#define READ_NEAR_NAMES 3
-#define READ_NEAR_LEN   64u /* names longer than this are not compared */
+#define READ_LINES 400u /* when no end is asked for */
 
 typedef struct read_args {
     char path[WFI_CONFINE_PATH];
     uint64_t from, to; /* line numbers, both shown; to is UINT64_MAX for all */
 } read_args;
 
-/* ---- near names ---- */
-
-typedef struct read_near {
-    wf_str name; /* that is not there */
-    uint32_t count;
-    char found[READ_NEAR_NAMES][READ_NEAR_LEN + 1];
-} read_near;
-
-static char read_low(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-}
-
-/* Changed, added and lost characters between two names, case aside. */
-static uint32_t read_distance(wf_str a, wf_str b) {
-    uint32_t row[READ_NEAR_LEN + 1];
-    for (uint32_t j = 0; j <= b.len; j++)
-        row[j] = j;
-    for (uint32_t i = 1; i <= a.len; i++) {
-        uint32_t corner = row[0];
-        row[0] = i;
-        for (uint32_t j = 1; j <= b.len; j++) {
-            uint32_t change = corner + (read_low(a.ptr[i - 1]) != read_low(b.ptr[j - 1]));
-            uint32_t least = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
-            corner = row[j];
-            row[j] = change < least ? change : least;
-        }
-    }
-    return row[b.len];
-}
-
-static bool read_compare_name(void *ctx, const char *name, wfi_entry_type type) {
-    read_near *near = ctx;
-    size_t n = strlen(name);
-    (void)type;
-    if (n > READ_NEAR_LEN) return true;
-    if (read_distance(near->name, wf_str_of(name, n)) > 2 || n <= 2) return true;
-    memcpy(near->found[near->count++], name, n + 1);
-    return near->count < READ_NEAR_NAMES;
-}
-
-/* Looks in the directory where the name should be. */
-void wfi_work_suggest(wfi_work *w, const char *path) {
-    uint64_t entries[1024];
-    char dir[WFI_CONFINE_PATH];
-    const char *slash = strrchr(path, '/');
-    const char *name = slash != NULL ? slash + 1 : path;
-    read_near near = {.name = wf_str_of(name, strlen(name))};
-    if (near.name.len == 0 || near.name.len > READ_NEAR_LEN) return;
-    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
-    if (n >= sizeof dir) return;
-    memcpy(dir, n > 0 ? path : ".", n > 0 ? n : 1);
-    dir[n > 0 ? n : 1] = '\0';
-    int fd = wfi_confine_open(w->root, w->dirfd, dir);
-    if (fd < 0) return;
-    wfi_entries(fd, entries, sizeof entries, read_compare_name, &near);
-    close(fd);
-    for (uint32_t i = 0; i < near.count; i++) {
-        wfi_work_puts(w, i == 0 ? "; there is " : ", ");
-        wfi_work_put(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
-        wfi_work_puts(w, near.found[i]);
-    }
-}
-
 /* ---- opening ---- */
 
-static bool read_parse(wfi_work *w, read_args *a) {
+static bool read_parse(wfi_tool *w, read_args *a) {
     a->from = 1;
     a->to = 0;
-    if (!wfi_work_path(w, true, a->path) || !wfi_work_u64(w, "from", 1, UINT64_MAX, &a->from) ||
-        !wfi_work_u64(w, "to", 1, UINT64_MAX, &a->to))
+    if (!wfi_tool_path(w, true, a->path) || !wfi_tool_u64(w, "from", 1, UINT64_MAX, &a->from) ||
+        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to))
         return false;
     if (a->to == 0) a->to = w->script || a->from > UINT64_MAX - READ_LINES ? UINT64_MAX : a->from + READ_LINES - 1;
     if (a->to >= a->from) return true;
-    wfi_work_error(w, "\"to\" comes before \"from\"");
+    wfi_tool_error(w, "\"to\" comes before \"from\"");
     return false;
 }
 
 /* The open regular file, or -1 with the error set. */
-static int read_open(wfi_work *w, const char *path) {
+static int read_open(wfi_tool *w, const char *path) {
     wf_str shown = wf_str_of(path, strlen(path));
     int fd = wfi_confine_open(w->root, w->dirfd, path);
     if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
     if (fd >= 0) {
         close(fd);
-        wfi_work_path_bad(w, "it is a directory, not a file: ", shown,
+        wfi_tool_path_bad(w, "it is a directory, not a file: ", shown,
                           w->script ? "; list it with files()" : "; list it with glob");
         return -1;
     }
-    wfi_work_path_error(w, -fd, shown);
-    if (fd == -ENOENT) wfi_work_suggest(w, path);
+    wfi_tool_path_error(w, -fd, shown);
+    if (fd == -ENOENT) wfi_tool_suggest(w, path);
     return -1;
 }
 
-bool wfi_work_read_is_small(wfi_work *w) {
+bool wfi_tool_read_is_small(wfi_tool *w) {
     read_args a;
     uint64_t size = 0;
-    wfi_work probe = *w;
+    wfi_tool probe = *w;
     if (!read_parse(&probe, &a)) return true;
     int fd = wfi_confine_open(w->root, w->dirfd, a.path);
     if (fd < 0) return true;
-    bool small = !wfi_confine_is_file(fd, &size) || size <= WFI_WORK_SMALL;
+    bool small = !wfi_confine_is_file(fd, &size) || size <= WFI_TOOL_SMALL;
     close(fd);
     return small;
 }
@@ -18926,31 +19021,31 @@ static wf_str read_chomp(wf_str text, bool *crlf) {
     return wf_str_of(text.ptr, text.len - 1);
 }
 
-static void read_model_foot(wfi_work *w, const read_args *a, uint64_t shown, uint64_t lines, bool crlf) {
-    wfi_work_foot(w);
+static void read_model_foot(wfi_tool *w, const read_args *a, uint64_t shown, uint64_t lines, bool crlf) {
+    wfi_tool_foot(w);
     if (lines == 0) {
-        wfi_work_puts(w, "(the file is empty)");
+        wfi_tool_puts(w, "(the file is empty)");
     } else if (a->from > lines) {
-        wfi_work_error(w, "\"from\" is beyond the end: the file has ");
-        wfi_work_putn(w, lines);
-        wfi_work_puts(w, " lines");
+        wfi_tool_error(w, "\"from\" is beyond the end: the file has ");
+        wfi_tool_putn(w, lines);
+        wfi_tool_puts(w, " lines");
         return;
     }
-    if (crlf) wfi_work_puts(w, "(lines end with CRLF)\n");
+    if (crlf) wfi_tool_puts(w, "(lines end with CRLF)\n");
     if (shown >= lines) return;
-    wfi_work_puts(w, "... ");
-    wfi_work_putn(w, lines - shown);
-    wfi_work_puts(w, " more lines; read again with from=");
-    wfi_work_putn(w, shown + 1);
+    wfi_tool_puts(w, "... ");
+    wfi_tool_putn(w, lines - shown);
+    wfi_tool_puts(w, " more lines; read again with from=");
+    wfi_tool_putn(w, shown + 1);
 }
 
-static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
+static void read_for_model(wfi_tool *w, const read_args *a, wfi_lines *l) {
     uint64_t shown = a->from - 1;
-    size_t max = w->cap / 2 < WFI_WORK_LINE_MAX ? w->cap / 2 : WFI_WORK_LINE_MAX;
+    size_t max = w->cap / 2 < WFI_TOOL_LINE_MAX ? w->cap / 2 : WFI_TOOL_LINE_MAX;
     bool crlf = false;
     while (wfi_lines_next(l)) {
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (wfi_work_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
+        if (wfi_tool_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
     }
     read_model_foot(w, a, shown, l->number, crlf);
 }
@@ -18959,7 +19054,7 @@ static void read_for_model(wfi_work *w, const read_args *a, wfi_lines *l) {
 
 /* Appends text to the open JSON string at the output's end: the writer puts its quotes over the byte before and the
  * one behind. */
-static bool read_escape(wfi_work *w, wf_str text) {
+static bool read_escape(wfi_tool *w, wf_str text) {
     wf_json_out o;
     char before = w->out[w->len - 1];
     wf_json_out_init(&o, w->out + w->len - 1, w->cap - w->len + 1);
@@ -18970,27 +19065,27 @@ static bool read_escape(wfi_work *w, wf_str text) {
     return true;
 }
 
-static bool read_too_large(wfi_work *w) {
-    wfi_work_error(w, "more than 4 MiB: read a part of it, with from and to");
+static bool read_too_large(wfi_tool *w) {
+    wfi_tool_error(w, "more than 4 MiB: read a part of it, with from and to");
     return false;
 }
 
 /* One piece, and the newline behind it. */
-static bool read_script_piece(wfi_work *w, const wfi_lines *l, size_t *total) {
+static bool read_script_piece(wfi_tool *w, const wfi_lines *l, size_t *total) {
     *total += l->text.len + 1;
-    if (*total > WFI_WORK_READ_MAX + 1) return read_too_large(w);
+    if (*total > WFI_TOOL_READ_MAX + 1) return read_too_large(w);
     return (read_escape(w, l->text) && (!l->ended || read_escape(w, WF_STR("\n")))) || read_too_large(w);
 }
 
-static void read_for_script(wfi_work *w, const read_args *a, wfi_lines *l) {
+static void read_for_script(wfi_tool *w, const read_args *a, wfi_lines *l) {
     size_t total = 0;
-    wfi_work_put(w, WF_STR("\""));
+    wfi_tool_put(w, WF_STR("\""));
     while (wfi_lines_next(l) && l->number <= a->to)
         if (l->number >= a->from && !read_script_piece(w, l, &total)) return;
-    wfi_work_put(w, WF_STR("\""));
+    wfi_tool_put(w, WF_STR("\""));
 }
 
-void wfi_work_read(wfi_work *w) {
+void wfi_tool_read(wfi_tool *w) {
     read_args a;
     wfi_lines l;
     if (!read_parse(w, &a)) return;
@@ -19000,11 +19095,11 @@ void wfi_work_read(wfi_work *w) {
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {
-            wfi_work_path_bad(w, "it is a binary file, not text: ", wf_str_of(a.path, strlen(a.path)), "");
+            wfi_tool_path_bad(w, "it is a binary file, not text: ", wf_str_of(a.path, strlen(a.path)), "");
         } else {
             read_for_model(w, &a, &l);
         }
-        if (l.failed) wfi_work_path_error(w, EIO, wf_str_of(a.path, strlen(a.path)));
+        if (l.failed) wfi_tool_path_error(w, EIO, wf_str_of(a.path, strlen(a.path)));
     }
     close(fd);
 }
@@ -19040,7 +19135,7 @@ typedef struct find_line {
 } find_line;
 
 typedef struct find {
-    wfi_work *w;
+    wfi_tool *w;
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
     uint32_t globs;
     bool glob_base; /* the glob has no '/': it is matched with the file's name alone */
@@ -19063,11 +19158,11 @@ typedef struct find {
 
 /* ---- globs ---- */
 
-static bool find_bad_glob(wfi_work *w, const char *why, wf_str glob) {
-    wfi_work_error(w, "glob \"");
-    wfi_work_put(w, wfi_work_clip(glob, 256));
-    wfi_work_puts(w, "\": ");
-    wfi_work_puts(w, why);
+static bool find_bad_glob(wfi_tool *w, const char *why, wf_str glob) {
+    wfi_tool_error(w, "glob \"");
+    wfi_tool_put(w, wfi_tool_clip(glob, 256));
+    wfi_tool_puts(w, "\": ");
+    wfi_tool_puts(w, why);
     return false;
 }
 
@@ -19088,7 +19183,7 @@ static bool find_add_glob(find *f, wf_str glob) {
     if (glob.len == 0) return find_bad_glob(f->w, "it is empty; ** stands for all files", glob);
     if (glob.ptr[0] == '/' || find_has_dots(glob))
         return find_bad_glob(f->w, "it leads outside the workspace; give it relative, without ..", glob);
-    wfi_match *m = wfi_work_take(f->w, sizeof *m);
+    wfi_match *m = wfi_tool_take(f->w, sizeof *m);
     if (m == NULL) return false;
     const char *error = wfi_match_glob(m, glob, &at);
     if (error != NULL) return find_bad_glob(f->w, error, glob);
@@ -19126,7 +19221,7 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     size_t n = strlen(real);
     memcpy(prefix, real, n);
     if (n > 0) prefix[n++] = '/';
-    wfi_walk *walk = wfi_work_take(f->w, sizeof *walk);
+    wfi_walk *walk = wfi_tool_take(f->w, sizeof *walk);
     if (walk == NULL) return;
     memset(walk, 0, sizeof *walk);
     walk->enter = find_enter;
@@ -19142,20 +19237,20 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
 
 /* The end of an answer without results. */
 static void find_nothing_foot(find *f, const char *what) {
-    wfi_work_puts(f->w, what);
-    if (f->ignored) wfi_work_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
-    wfi_work_puts(f->w, "\n");
+    wfi_tool_puts(f->w, what);
+    if (f->ignored) wfi_tool_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
+    wfi_tool_puts(f->w, "\n");
 }
 
 static void find_unreadable_foot(find *f) {
     if (f->unreadable == 0) return;
-    wfi_work_puts(f->w, "(");
-    wfi_work_putn(f->w, f->unreadable);
-    wfi_work_puts(f->w, " files or directories could not be read)\n");
+    wfi_tool_puts(f->w, "(");
+    wfi_tool_putn(f->w, f->unreadable);
+    wfi_tool_puts(f->w, " files or directories could not be read)\n");
 }
 
-static find *find_begin(wfi_work *w) {
-    find *f = wfi_work_take(w, sizeof *f);
+static find *find_begin(wfi_tool *w) {
+    find *f = wfi_tool_take(w, sizeof *f);
     if (f == NULL) return NULL;
     memset(f, 0, sizeof *f);
     f->w = w;
@@ -19163,10 +19258,10 @@ static find *find_begin(wfi_work *w) {
 }
 
 /* The directory of a search; -1: an error was set. */
-static int find_open_dir(wfi_work *w, const char *path, char real[WFI_CONFINE_PATH]) {
+static int find_open_dir(wfi_tool *w, const char *path, char real[WFI_CONFINE_PATH]) {
     int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd >= 0 && wfi_confine_is_dir(fd)) return fd;
-    wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
+    wfi_tool_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
     wfi_sys_close(&fd);
     return -1;
 }
@@ -19181,7 +19276,7 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     size_t start = f->w->len;
     f->found++;
     if (f->w->full) return true;
-    if (wfi_work_put(f->w, path) && wfi_work_puts(f->w, "\n")) {
+    if (wfi_tool_put(f->w, path) && wfi_tool_puts(f->w, "\n")) {
         f->shown++;
     } else {
         f->w->len = start;
@@ -19189,11 +19284,11 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     return true;
 }
 
-void wfi_work_glob(wfi_work *w) {
+void wfi_tool_glob(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     wf_str pattern;
     find *f = find_begin(w);
-    if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
+    if (f == NULL || !wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
     int fd = find_open_dir(w, path, real);
@@ -19201,37 +19296,37 @@ void wfi_work_glob(wfi_work *w) {
     find_walk(f, fd, real, find_list);
     close(fd);
     if (w->is_error) return;
-    wfi_work_foot(w);
+    wfi_tool_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no file matches");
     find_unreadable_foot(f);
     if (f->shown == f->found) return;
-    wfi_work_puts(w, "... ");
-    wfi_work_putn(w, f->found - f->shown);
-    wfi_work_puts(w, " more files; narrow the pattern");
+    wfi_tool_puts(w, "... ");
+    wfi_tool_putn(w, f->found - f->shown);
+    wfi_tool_puts(w, " more files; narrow the pattern");
 }
 
 /* ---- files ---- */
 
 static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     wf_json_out o;
     (void)dirfd;
     (void)name;
     if (!find_wants(f, path)) return true;
-    wfi_work_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
+    wfi_tool_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
     wf_json_str(&o, path);
     if (wf_json_ok(&o)) {
         w->len += o.len;
         return true;
     }
-    wfi_work_error(w, "the globs match more paths than fit; narrow them");
+    wfi_tool_error(w, "the globs match more paths than fit; narrow them");
     return false;
 }
 
-static bool find_bad_globs(wfi_work *w) {
-    wfi_work_error(w, "files: \"globs\" must be an array of at least one string");
+static bool find_bad_globs(wfi_tool *w) {
+    wfi_tool_error(w, "files: \"globs\" must be an array of at least one string");
     return false;
 }
 
@@ -19243,38 +19338,38 @@ static bool find_parse_globs(find *f) {
     if (wf_json_next(&j) != WF_JSON_ARRAY) return find_bad_globs(f->w);
     wf_json_token token;
     while ((token = wf_json_next(&j)) == WF_JSON_STRING) {
-        char *text = wfi_work_take(f->w, j.raw.len + 1);
+        char *text = wfi_tool_take(f->w, j.raw.len + 1);
         if (text == NULL || !find_add_glob(f, wf_str_of(text, wf_json_unescape(j.raw, text)))) return false;
     }
     return (token == WF_JSON_ARRAY_END && f->globs > 0) || find_bad_globs(f->w);
 }
 
-void wfi_work_files(wfi_work *w) {
+void wfi_tool_files(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
-    if (f == NULL || !find_parse_globs(f) || !wfi_work_path(w, false, path)) return;
+    if (f == NULL || !find_parse_globs(f) || !wfi_tool_path(w, false, path)) return;
     int fd = find_open_dir(w, path, real);
     if (fd < 0) return;
-    wfi_work_put(w, WF_STR("["));
+    wfi_tool_put(w, WF_STR("["));
     find_walk(f, fd, real, find_list_json);
     close(fd);
-    if (!w->is_error) wfi_work_put(w, WF_STR("]"));
+    if (!w->is_error) wfi_tool_put(w, WF_STR("]"));
 }
 
 /* ---- grep: one file ---- */
 
 /* "path:12:text"; false: it does not fit. */
 static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_work_puts(w, "--\n");
-    wfi_work_put(w, path);
-    wfi_work_puts(w, mark);
-    wfi_work_putn(w, number);
-    wfi_work_puts(w, mark);
-    wfi_work_put(w, text);
-    if (cut) wfi_work_puts(w, "...");
-    wfi_work_puts(w, "\n");
+    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    wfi_tool_put(w, path);
+    wfi_tool_puts(w, mark);
+    wfi_tool_putn(w, number);
+    wfi_tool_puts(w, mark);
+    wfi_tool_put(w, text);
+    if (cut) wfi_tool_puts(w, "...");
+    wfi_tool_puts(w, "\n");
     f->printed = number;
     if (!w->full) return true;
     w->len = start;
@@ -19287,7 +19382,7 @@ static void find_hold(find *f, wf_str text, uint64_t number) {
     find_line *line = &f->before[(f->oldest + f->held) % room];
     if (f->held == room) f->oldest = (f->oldest + 1) % room;
     if (f->held < room) f->held++;
-    wf_str shown = wfi_work_clip(text, FIND_LINE_MAX);
+    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (shown.len > 0) memcpy(line->text, shown.ptr, shown.len);
     line->len = shown.len;
     line->cut = shown.len < text.len;
@@ -19306,7 +19401,7 @@ static bool find_show_held(find *f, wf_str path) {
 
 /* False: enough was found, or nothing more fits. */
 static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
-    wf_str shown = wfi_work_clip(text, FIND_LINE_MAX);
+    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (wfi_match_search(f->regex, text)) {
         f->after = f->context;
         f->found++;
@@ -19364,58 +19459,58 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
 static bool find_regex(find *f, wf_str pattern, bool fold) {
     size_t at;
     const char *error;
-    f->regex = wfi_work_take(f->w, sizeof *f->regex);
+    f->regex = wfi_tool_take(f->w, sizeof *f->regex);
     if (f->regex == NULL) return false;
     error = wfi_match_regex(f->regex, pattern, fold, &at);
     if (error == NULL) return true;
-    wfi_work_error(f->w, "pattern, at character ");
-    wfi_work_putn(f->w, at + 1);
-    wfi_work_puts(f->w, ": ");
-    wfi_work_puts(f->w, error);
+    wfi_tool_error(f->w, "pattern, at character ");
+    wfi_tool_putn(f->w, at + 1);
+    wfi_tool_puts(f->w, ": ");
+    wfi_tool_puts(f->w, error);
     return false;
 }
 
 static bool find_grep_parse(find *f, char *path) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     wf_str pattern, glob = {NULL, 0};
     bool fold = false;
     f->max = FIND_MATCHES;
-    if (!wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
-        !wfi_work_str(w, "glob", false, &glob) || !wfi_work_bool(w, "ignore_case", &fold) ||
-        !wfi_work_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
-        !wfi_work_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
+    if (!wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
+        !wfi_tool_str(w, "glob", false, &glob) || !wfi_tool_bool(w, "ignore_case", &fold) ||
+        !wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
+        !wfi_tool_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
     if (glob.len > 0 && !find_add_glob(f, glob)) return false;
-    f->window = wfi_work_take(w, WFI_LINES_WINDOW);
+    f->window = wfi_tool_take(w, WFI_LINES_WINDOW);
     return f->window != NULL && find_regex(f, pattern, fold);
 }
 
 static void find_grep_foot(find *f) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     bool full = w->full;
-    wfi_work_foot(w);
+    wfi_tool_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
     if (f->clipped > 0) {
-        wfi_work_puts(w, "(of ");
-        wfi_work_putn(w, f->clipped);
-        wfi_work_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+        wfi_tool_puts(w, "(of ");
+        wfi_tool_putn(w, f->clipped);
+        wfi_tool_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
     }
     if (!full && f->found == f->shown) return;
-    wfi_work_puts(w, "... cut at ");
-    wfi_work_putn(w, f->shown);
-    wfi_work_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
+    wfi_tool_puts(w, "... cut at ");
+    wfi_tool_putn(w, f->shown);
+    wfi_tool_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
                           : " matches; narrow pattern, path or glob, or raise max");
 }
 
-void wfi_work_grep(wfi_work *w) {
+void wfi_tool_grep(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
     if (f == NULL || !find_grep_parse(f, path)) return;
     int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0) {
-        wfi_work_path_error(w, -fd, wf_str_of(path, strlen(path)));
+        wfi_tool_path_error(w, -fd, wf_str_of(path, strlen(path)));
         return;
     }
     if (wfi_confine_is_dir(fd)) {
@@ -19423,7 +19518,7 @@ void wfi_work_grep(wfi_work *w) {
     } else {
         wf_str shown = wf_str_of(path, strlen(path));
         find_grep_fd(f, shown, fd);
-        if (f->binary) wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "");
+        if (f->binary) wfi_tool_path_bad(w, "it is a binary file, not text: ", shown, "");
     }
     close(fd);
     if (!w->is_error) find_grep_foot(f);
@@ -19476,29 +19571,29 @@ typedef struct write_file {
 
 /* ---- errors ---- */
 
-static bool write_path_error(wfi_work *w, int error, const char *path) {
+static bool write_path_error(wfi_tool *w, int error, const char *path) {
     wf_str shown = wf_str_of(path, strlen(path));
     switch (error) {
     case WFI_CONFINE_GUARDED:
-        wfi_work_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
+        wfi_tool_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
     case EISDIR:
-        wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");
+        wfi_tool_path_bad(w, "it is a directory, not a file: ", shown, "");
         break;
     case EACCES:
     case EPERM:
-        wfi_work_path_bad(w, "no permission to write: ", shown, "");
+        wfi_tool_path_bad(w, "no permission to write: ", shown, "");
         break;
     case EROFS:
-        wfi_work_path_bad(w, "on a file system that is only read: ", shown, "");
+        wfi_tool_path_bad(w, "on a file system that is only read: ", shown, "");
         break;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        wfi_work_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
+        wfi_tool_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
         break;
     case ETXTBSY:
-        wfi_work_path_bad(w, "it is a program that is running: ", shown, "");
+        wfi_tool_path_bad(w, "it is a program that is running: ", shown, "");
         break;
     case ENOENT:
     case ENOTDIR:
@@ -19506,10 +19601,10 @@ static bool write_path_error(wfi_work *w, int error, const char *path) {
     case ELOOP:
     case ENAMETOOLONG:
     case ENXIO:
-        wfi_work_path_error(w, error, shown);
+        wfi_tool_path_error(w, error, shown);
         break;
     default:
-        wfi_work_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
+        wfi_tool_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
     }
     return false;
 }
@@ -19533,20 +19628,20 @@ static int write_open_there(write_file *f, int flags) {
 }
 
 /* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
-static bool write_open(wfi_work *w, const char *path, int flags, write_file *f) {
+static bool write_open(wfi_tool *w, const char *path, int flags, write_file *f) {
     bool make = (flags & O_CREAT) != 0;
     f->fd = -1;
     memset(&f->st, 0, sizeof f->st);
     int error = wfi_confine_spot(w->root, w->dirfd, path, make, &f->spot);
     if (error != 0) {
         write_path_error(w, error, path);
-        if (error == ENOENT) wfi_work_suggest(w, path);
+        if (error == ENOENT) wfi_tool_suggest(w, path);
         return false;
     }
     error = write_open_there(f, flags & ~O_CREAT);
     if (error == 0 || (error == ENOENT && make)) return true;
     write_path_error(w, error, path);
-    if (error == ENOENT) wfi_work_suggest(w, f->spot.path);
+    if (error == ENOENT) wfi_tool_suggest(w, f->spot.path);
     wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
     return false;
@@ -19626,7 +19721,7 @@ static int write_put(const write_file *f, wf_str input, wf_str text) {
 }
 
 /* Stores the text and closes the file. False: an error was set. */
-static bool write_store(wfi_work *w, write_file *f, wf_str text) {
+static bool write_store(wfi_tool *w, write_file *f, wf_str text) {
     int error = write_put(f, w->input, text);
     if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
@@ -19642,48 +19737,48 @@ static uint64_t write_count(wf_str text, char c) {
     return n;
 }
 
-static void write_put_path(wfi_work *w, const write_file *f) {
-    wfi_work_put(w, wfi_work_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
+static void write_put_path(wfi_tool *w, const write_file *f) {
+    wfi_tool_put(w, wfi_tool_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
 }
 
-static void write_links_foot(wfi_work *w, const write_file *f) {
+static void write_links_foot(wfi_tool *w, const write_file *f) {
     if (f->st.st_nlink < 2) return;
-    wfi_work_puts(w, "(the file had ");
-    wfi_work_putn(w, f->st.st_nlink);
-    wfi_work_puts(w, " names; under the others it is as it was)\n");
+    wfi_tool_puts(w, "(the file had ");
+    wfi_tool_putn(w, f->st.st_nlink);
+    wfi_tool_puts(w, " names; under the others it is as it was)\n");
 }
 
-static bool write_fits(wfi_work *w, const char *key, wf_str text) {
-    if (text.len <= WFI_WORK_WRITE_MAX) return true;
-    wfi_work_error(w, "\"");
-    wfi_work_puts(w, key);
-    wfi_work_puts(w, "\" is longer than 4 MiB; write less at once");
+static bool write_fits(wfi_tool *w, const char *key, wf_str text) {
+    if (text.len <= WFI_TOOL_WRITE_MAX) return true;
+    wfi_tool_error(w, "\"");
+    wfi_tool_puts(w, key);
+    wfi_tool_puts(w, "\" is longer than 4 MiB; write less at once");
     return false;
 }
 
-void wfi_work_write(wfi_work *w) {
+void wfi_tool_write(wfi_tool *w) {
     char path[WFI_CONFINE_PATH];
     write_file f;
     wf_str text;
-    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
+    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
         !write_open(w, path, O_WRONLY | O_CREAT, &f))
         return;
     bool there = f.fd >= 0;
     if (!write_store(w, &f, text)) return;
-    wfi_work_puts(w, there ? "replaced " : "made ");
+    wfi_tool_puts(w, there ? "replaced " : "made ");
     write_put_path(w, &f);
-    wfi_work_puts(w, ": ");
-    wfi_work_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
-    wfi_work_puts(w, " lines, ");
-    wfi_work_putn(w, text.len);
-    wfi_work_puts(w, " bytes\n");
+    wfi_tool_puts(w, ": ");
+    wfi_tool_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
+    wfi_tool_puts(w, " lines, ");
+    wfi_tool_putn(w, text.len);
+    wfi_tool_puts(w, " bytes\n");
     write_links_foot(w, &f);
 }
 
-void wfi_work_write_clear(wfi_work *w) {
+void wfi_tool_write_clear(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], name[WRITE_NEW_NAME];
     wfi_spot spot;
-    if (!wfi_work_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
+    if (!wfi_tool_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
     for (uint32_t i = 0; i < WRITE_TRIES; i++) {
         write_name(w->input, i, name);
         unlinkat(spot.dir, name, 0);
@@ -19694,7 +19789,7 @@ void wfi_work_write_clear(wfi_work *w) {
 /* ---- edit: the text that is looked for ---- */
 
 typedef struct write_edit {
-    wfi_work *w;
+    wfi_tool *w;
     wf_str text; /* of the file */
     wf_str from, to;
     bool all;
@@ -19720,8 +19815,8 @@ static void write_count_matches(write_edit *e) {
 }
 
 /* The text with CRLF where it has a bare LF. False: the room is used up. */
-static bool write_crlf(wfi_work *w, wf_str text, wf_str *out) {
-    char *to = wfi_work_take(w, text.len + write_count(text, '\n'));
+static bool write_crlf(wfi_tool *w, wf_str text, wf_str *out) {
+    char *to = wfi_tool_take(w, text.len + write_count(text, '\n'));
     size_t n = 0;
     if (to == NULL) return false;
     for (size_t i = 0; i < text.len; i++) {
@@ -19761,7 +19856,7 @@ static uint64_t write_line_of(wf_str text, size_t at) {
 }
 
 /* Shows the lines that hold from..to, and some around them. */
-static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
+static void write_show(wfi_tool *w, wf_str text, size_t from, size_t to) {
     for (uint32_t i = 0; from > 0; from--)
         if (text.ptr[from - 1] == '\n' && i++ == WRITE_AROUND) break;
     uint64_t number = write_line_of(text, from);
@@ -19769,7 +19864,7 @@ static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
     for (uint32_t i = 0; i < WRITE_SHOWN && from < text.len && behind <= WRITE_AROUND; i++) {
         size_t end = write_find(text, from, WF_STR("\n"));
         size_t n = end - from - (end > from && text.ptr[end - 1] == '\r');
-        if (!wfi_work_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
+        if (!wfi_tool_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
         behind += end >= to;
         from = end + 1;
     }
@@ -19778,15 +19873,15 @@ static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
 /* "s 3, 17, 20" behind the word line. */
 static void write_put_lines(const write_edit *e) {
     uint64_t last = 0;
-    wfi_work_puts(e->w, e->count > 1 ? "s" : "");
+    wfi_tool_puts(e->w, e->count > 1 ? "s" : "");
     for (uint64_t i = 0; i < e->count && i < WRITE_NAMED; i++) {
         uint64_t line = write_line_of(e->text, e->at[i]);
         if (line == last) continue;
-        wfi_work_puts(e->w, i == 0 ? " " : ", ");
-        wfi_work_putn(e->w, line);
+        wfi_tool_puts(e->w, i == 0 ? " " : ", ");
+        wfi_tool_putn(e->w, line);
         last = line;
     }
-    if (e->count > WRITE_NAMED) wfi_work_puts(e->w, " ...");
+    if (e->count > WRITE_NAMED) wfi_tool_puts(e->w, " ...");
 }
 
 /* ---- edit: what may be said when nothing matches ---- */
@@ -19796,8 +19891,8 @@ static bool write_is_blank(char c) {
 }
 
 /* The text without its blanks. */
-static bool write_squeeze(wfi_work *w, wf_str text, wf_str *out) {
-    char *to = wfi_work_take(w, text.len);
+static bool write_squeeze(wfi_tool *w, wf_str text, wf_str *out) {
+    char *to = wfi_tool_take(w, text.len);
     size_t n = 0;
     if (to == NULL) return false;
     for (size_t i = 0; i < text.len; i++)
@@ -19821,9 +19916,9 @@ static bool write_near_blanks(write_edit *e) {
     size_t at = write_find(text, 0, from);
     if (at == text.len) return false;
     size_t first = write_unsqueeze(e->text, at), last = write_unsqueeze(e->text, at + from.len - 1);
-    wfi_work_puts(e->w, ". Line ");
-    wfi_work_putn(e->w, write_line_of(e->text, first));
-    wfi_work_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
+    wfi_tool_puts(e->w, ". Line ");
+    wfi_tool_putn(e->w, write_line_of(e->text, first));
+    wfi_tool_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
     write_show(e->w, e->text, first, last);
     return true;
 }
@@ -19849,93 +19944,93 @@ static bool write_has_number(wf_str line) {
 }
 
 static void write_not_found(write_edit *e, const write_file *f) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     wf_str line = write_first_line(e->from);
-    wfi_work_error(w, "\"old\" is not in ");
+    wfi_tool_error(w, "\"old\" is not in ");
     write_put_path(w, f);
     if (write_has_number(line)) {
-        wfi_work_puts(w, "; leave out the line numbers that read shows");
+        wfi_tool_puts(w, "; leave out the line numbers that read shows");
         return;
     }
     if (write_near_blanks(e)) return;
     size_t at = line.len > 0 ? write_find(e->text, 0, line) : e->text.len;
     if (at == e->text.len) {
-        wfi_work_puts(w, "; read the file again");
+        wfi_tool_puts(w, "; read the file again");
         return;
     }
-    wfi_work_puts(w, "; its first line is there, in line ");
-    wfi_work_putn(w, write_line_of(e->text, at));
-    wfi_work_puts(w, ", but not what follows:\n");
+    wfi_tool_puts(w, "; its first line is there, in line ");
+    wfi_tool_putn(w, write_line_of(e->text, at));
+    wfi_tool_puts(w, ", but not what follows:\n");
     write_show(w, e->text, at, at);
 }
 
 /* ---- edit ---- */
 
 static bool write_edit_parse(write_edit *e, char *path) {
-    wfi_work *w = e->w;
-    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "old", true, &e->from) ||
-        !wfi_work_str(w, "new", true, &e->to) || !wfi_work_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
+    wfi_tool *w = e->w;
+    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "old", true, &e->from) ||
+        !wfi_tool_str(w, "new", true, &e->to) || !wfi_tool_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
         !write_fits(w, "new", e->to))
         return false;
     if (e->from.len == 0) {
-        wfi_work_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
+        wfi_tool_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
         return false;
     }
     if (e->from.len != e->to.len || memcmp(e->from.ptr, e->to.ptr, e->to.len) != 0) return true;
-    wfi_work_error(w, "\"old\" and \"new\" are the same: nothing to do");
+    wfi_tool_error(w, "\"old\" and \"new\" are the same: nothing to do");
     return false;
 }
 
 /* Reads the whole file. */
 static bool write_load(write_edit *e, const write_file *f, const char *path) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     size_t size = (size_t)f->st.st_size, n = 0;
     wf_str shown = wf_str_of(path, strlen(path));
-    if ((uint64_t)f->st.st_size > WFI_WORK_EDIT_MAX) {
-        wfi_work_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
+    if ((uint64_t)f->st.st_size > WFI_TOOL_EDIT_MAX) {
+        wfi_tool_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
         return false;
     }
-    char *text = wfi_work_take(w, size);
+    char *text = wfi_tool_take(w, size);
     if (text == NULL) return false;
     while (n < size) {
         ssize_t got = read(f->fd, text + n, size - n);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) wfi_work_path_error(w, errno, shown);
+        if (got < 0) wfi_tool_path_error(w, errno, shown);
         if (got < 0) return false;
         if (got == 0) break;
         n += (size_t)got;
     }
     e->text = wf_str_of(text, n);
-    if (n == 0 || memchr(text, '\0', n < WFI_WORK_PROBE ? n : WFI_WORK_PROBE) == NULL) return true;
-    wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
+    if (n == 0 || memchr(text, '\0', n < WFI_TOOL_PROBE ? n : WFI_TOOL_PROBE) == NULL) return true;
+    wfi_tool_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
     return false;
 }
 
 /* Whether the matches are what was asked for. */
 static bool write_found(write_edit *e, const write_file *f) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     if (e->count == 0) {
         write_not_found(e, f);
         return false;
     }
     if (e->count == 1 || e->all) return true;
-    wfi_work_error(w, "\"old\" is there ");
-    wfi_work_putn(w, e->count);
-    wfi_work_puts(w, " times, in line");
+    wfi_tool_error(w, "\"old\" is there ");
+    wfi_tool_putn(w, e->count);
+    wfi_tool_puts(w, " times, in line");
     write_put_lines(e);
-    wfi_work_puts(w, "; add lines around it to name one place, or set \"all\"");
+    wfi_tool_puts(w, "; add lines around it to name one place, or set \"all\"");
     return false;
 }
 
 /* The file's text with all matches replaced. */
 static bool write_replace(write_edit *e, wf_str *out) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     uint64_t size = e->text.len - e->count * e->from.len + e->count * e->to.len;
-    if (size > WFI_WORK_EDIT_MAX) {
-        wfi_work_error(w, "the file would become larger than 16 MiB; nothing was changed");
+    if (size > WFI_TOOL_EDIT_MAX) {
+        wfi_tool_error(w, "the file would become larger than 16 MiB; nothing was changed");
         return false;
     }
-    char *to = wfi_work_take(w, (size_t)size);
+    char *to = wfi_tool_take(w, (size_t)size);
     size_t from = 0, n = 0;
     if (to == NULL) return false;
     for (uint64_t i = 0; i <= e->count; i++) {
@@ -19952,19 +20047,19 @@ static bool write_replace(write_edit *e, wf_str *out) {
 }
 
 static void write_edit_answer(write_edit *e, const write_file *f, wf_str text) {
-    wfi_work *w = e->w;
-    wfi_work_puts(w, "edited ");
+    wfi_tool *w = e->w;
+    wfi_tool_puts(w, "edited ");
     write_put_path(w, f);
-    wfi_work_puts(w, ": ");
-    wfi_work_putn(w, e->count);
-    wfi_work_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
+    wfi_tool_puts(w, ": ");
+    wfi_tool_putn(w, e->count);
+    wfi_tool_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
     write_put_lines(e);
-    wfi_work_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
+    wfi_tool_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
     write_links_foot(w, f);
     write_show(w, text, e->at[0], e->at[0] + e->to.len);
 }
 
-void wfi_work_edit(wfi_work *w) {
+void wfi_tool_edit(wfi_tool *w) {
     char path[WFI_CONFINE_PATH];
     write_edit e = {.w = w};
     write_file f;
@@ -19981,7 +20076,8 @@ void wfi_work_edit(wfi_work *w) {
 
 /* ==== begin src/port/tools/command.c ==== */
 
-/* shell: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what it printed, how it ended. */
+/* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
+ * it printed, how it ended. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -19992,217 +20088,217 @@ void wfi_work_edit(wfi_work *w) {
 #include <string.h>
 #include <unistd.h>
 
-#define SHELL_SECONDS      120u /* of a command of bash; */
-#define SHELL_SECONDS_MOST 600u
-#define SHELL_MS           600000u /* ... of exec */
-#define SHELL_MS_MOST      86400000u
-#define SHELL_WORDS        256u              /* of a command as a list, variables of env */
-#define SHELL_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
-#define SHELL_GAP          64u               /* kept free for the line about what is left out */
+#define COMMAND_SECONDS      120u /* of a command of bash; */
+#define COMMAND_SECONDS_MOST 600u
+#define COMMAND_MS           600000u /* ... of exec */
+#define COMMAND_MS_MOST      86400000u
+#define COMMAND_WORDS        256u              /* of a command as a list, variables of env */
+#define COMMAND_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
+#define COMMAND_GAP          64u               /* kept free for the line about what is left out */
 
-static uint64_t shell_deadline(const wfi_work *w, uint64_t ms) {
+static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
     uint64_t own = wfi_sys_now_ms() + ms;
     return own < w->deadline ? own : w->deadline;
 }
 
 /* The program's part that all commands have in common. */
-static bool shell_place(wfi_work *w, wfi_program *p) {
+static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
-        wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        wfi_tool_error(w, "no command runs in .git or .wf; give the agent another cwd");
         return false;
     }
     if (w->root->root[0] != '\0') return true;
-    wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
+    wfi_tool_error(w, "the workspace has no path any more: was it moved or deleted?");
     return false;
 }
 
-static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
-    g->buf = wfi_work_take(w, cap);
+static bool command_stream(wfi_tool *w, wfi_gather *g, size_t cap) {
+    g->buf = wfi_tool_take(w, cap);
     g->cap = cap;
     return g->buf != NULL;
 }
 
 /* "could not ACTION: REASON". The numbers that a user can fix have words of their own. */
-static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
+static void command_failed(wfi_tool *w, const wfi_program_end *end, const char *name) {
     if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
-        wfi_work_error(w, "the command was not started, for we could not ");
-        wfi_work_puts(w, end->failed);
-        wfi_work_puts(w, ": ");
-        wfi_work_puts(w, strerror(end->error));
+        wfi_tool_error(w, "the command was not started, for we could not ");
+        wfi_tool_puts(w, end->failed);
+        wfi_tool_puts(w, ": ");
+        wfi_tool_puts(w, strerror(end->error));
         return;
     }
-    wfi_work_error(w, "cannot run \"");
-    wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
+    wfi_tool_error(w, "cannot run \"");
+    wfi_tool_put(w, wfi_tool_clip(wf_str_of(name, strlen(name)), 256));
     if (end->error == ENOENT)
-        wfi_work_puts(w, "\": there is no such program; install it, or fix its name or PATH");
+        wfi_tool_puts(w, "\": there is no such program; install it, or fix its name or PATH");
     else if (end->error == EACCES)
-        wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
+        wfi_tool_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
-        wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+        wfi_tool_puts(w, "\": it is no program; name the interpreter before it");
     else if (end->error == E2BIG)
-        wfi_work_puts(w,
+        wfi_tool_puts(w,
                       "\": the command and its variables are too long for this system; put what is long into a file");
     else
-        wfi_work_puts(w, "\": it cannot be started here");
+        wfi_tool_puts(w, "\": it cannot be started here");
 }
 
 /* What a stream brought, with a line in the place of what is left out. False: something is. */
-static bool shell_show(wfi_work *w, wfi_gather *g) {
+static bool command_show(wfi_tool *w, wfi_gather *g) {
     wf_str head, tail;
     uint64_t missing = wfi_gather_parts(g, &head, &tail);
-    wfi_work_put(w, head);
+    wfi_tool_put(w, head);
     if (missing == 0) return true;
-    wfi_work_puts(w, "\n... ");
-    wfi_work_putn(w, missing);
-    wfi_work_puts(w, " bytes left out ...\n");
-    wfi_work_put(w, tail);
+    wfi_tool_puts(w, "\n... ");
+    wfi_tool_putn(w, missing);
+    wfi_tool_puts(w, " bytes left out ...\n");
+    wfi_tool_put(w, tail);
     return false;
 }
 
 /* Text as C has it; NULL: an error was set. */
-static const char *shell_terminated(wfi_work *w, wf_str text, const char *error) {
-    char *copy = wfi_work_take(w, text.len + 1);
+static const char *command_terminated(wfi_tool *w, wf_str text, const char *error) {
+    char *copy = wfi_tool_take(w, text.len + 1);
     if (copy == NULL) return NULL;
     if (text.len > 0) memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     if (strlen(copy) == text.len) return copy;
-    wfi_work_error(w, error);
+    wfi_tool_error(w, error);
     return NULL;
 }
 
 /* ---- bash ---- */
 
-static const char *shell_name(void) {
+static const char *command_shell(void) {
     return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
 }
 
 /* A line of its own, whatever the command printed last. */
-static void shell_line(wfi_work *w, const char *text) {
-    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_work_puts(w, "\n");
-    wfi_work_puts(w, text);
+static void command_line(wfi_tool *w, const char *text) {
+    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_tool_puts(w, "\n");
+    wfi_tool_puts(w, text);
 }
 
-static void shell_say_aside(wfi_work *w, const char *name) {
-    shell_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
-    wfi_work_puts(w, ", which is not its to make; that is now ");
-    wfi_work_puts(w, name);
-    wfi_work_puts(w, ")");
+static void command_say_aside(wfi_tool *w, const char *name) {
+    command_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
+    wfi_tool_puts(w, ", which is not its to make; that is now ");
+    wfi_tool_puts(w, name);
+    wfi_tool_puts(w, ")");
 }
 
 /* How it ended, if there is something to say about it. */
-static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
+static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
     if (end->crowded) {
-        shell_line(w, "(stopped: it had more than ");
-        wfi_work_putn(w, WFI_PROGRAM_PROCESSES);
-        wfi_work_puts(w, " processes at a time)");
+        command_line(w, "(stopped: it had more than ");
+        wfi_tool_putn(w, WFI_PROGRAM_PROCESSES);
+        wfi_tool_puts(w, " processes at a time)");
     } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
-        shell_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
     } else if (end->timed_out) {
-        shell_line(w, "(stopped after ");
-        wfi_work_putn(w, seconds);
-        wfi_work_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
+        command_line(w, "(stopped after ");
+        wfi_tool_putn(w, seconds);
+        wfi_tool_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
     } else if (end->signal != 0) {
-        shell_line(w, "(killed by signal ");
-        wfi_work_putn(w, (uint64_t)end->signal);
-        wfi_work_puts(w, ")");
+        command_line(w, "(killed by signal ");
+        wfi_tool_putn(w, (uint64_t)end->signal);
+        wfi_tool_puts(w, ")");
     } else if (end->code != 0) {
-        shell_line(w, "(exit code ");
-        wfi_work_putn(w, (uint64_t)end->code);
-        wfi_work_puts(w, ")");
+        command_line(w, "(exit code ");
+        wfi_tool_putn(w, (uint64_t)end->code);
+        wfi_tool_puts(w, ")");
     }
-    if (end->aside[0] != '\0') shell_say_aside(w, end->aside);
+    if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
-        shell_line(w, "(some of its processes could not be ended)");
+        command_line(w, "(some of its processes could not be ended)");
     else if (end->left)
-        shell_line(w, "(what it left running was ended)");
+        command_line(w, "(what it left running was ended)");
 }
 
-void wfi_work_bash(wfi_work *w) {
+void wfi_tool_bash(wfi_tool *w) {
     wfi_program p = {.deadline = 0};
     wfi_program_end end;
     wf_str command = {"", 0};
-    uint64_t seconds = SHELL_SECONDS;
-    if (!wfi_work_str(w, "command", true, &command) || !shell_place(w, &p)) return;
-    if (!wfi_work_u64(w, "timeout", 1, SHELL_SECONDS_MOST, &seconds)) return;
-    if (!shell_stream(w, &p.out, w->cap - SHELL_GAP)) return;
-    const char *text = shell_terminated(w, command, "bash: \"command\" holds a zero byte");
-    const char *const argv[] = {shell_name(), "-c", text, NULL};
+    uint64_t seconds = COMMAND_SECONDS;
+    if (!wfi_tool_str(w, "command", true, &command) || !command_place(w, &p)) return;
+    if (!wfi_tool_u64(w, "timeout", 1, COMMAND_SECONDS_MOST, &seconds)) return;
+    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP)) return;
+    const char *text = command_terminated(w, command, "bash: \"command\" holds a zero byte");
+    const char *const argv[] = {command_shell(), "-c", text, NULL};
     if (text == NULL) return;
     p.argv = argv;
-    p.deadline = shell_deadline(w, seconds * 1000);
+    p.deadline = command_deadline(w, seconds * 1000);
     wfi_program_run(&p, &end);
     if (end.failed != NULL) {
-        shell_failed(w, &end, argv[0]);
+        command_failed(w, &end, argv[0]);
         return;
     }
-    shell_show(w, &p.out);
-    wfi_work_foot(w);
-    shell_say_end(w, &end, seconds);
-    if (w->len == 0) wfi_work_puts(w, "(no output)");
+    command_show(w, &p.out);
+    wfi_tool_foot(w);
+    command_say_end(w, &end, seconds);
+    if (w->len == 0) wfi_tool_puts(w, "(no output)");
 }
 
 /* ---- exec ---- */
 
 /* A string of the input; NULL: an error was set. */
-static const char *shell_string(wfi_work *w, wf_str raw, const char *error) {
-    char *text = wfi_work_take(w, raw.len);
-    return text != NULL ? shell_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
+static const char *command_string(wfi_tool *w, wf_str raw, const char *error) {
+    char *text = wfi_tool_take(w, raw.len);
+    return text != NULL ? command_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
 }
 
-static bool shell_bad(wfi_work *w, const char *text) {
-    wfi_work_error(w, text);
+static bool command_bad(wfi_tool *w, const char *text) {
+    wfi_tool_error(w, text);
     return false;
 }
 
-#define SHELL_CMD                                                                                                      \
+#define COMMAND_CMD                                                                                                    \
     "exec: \"cmd\" must be a string or a list of strings, not empty, up to 255 of them, without zero bytes"
-#define SHELL_ENV                                                                                                      \
+#define COMMAND_ENV                                                                                                    \
     "exec: \"env\" must be a table of strings, up to 255 of them, whose names hold no \"=\" and no zero byte"
 
 /* A list runs as it is, a string goes to sh. */
-static bool shell_command(wfi_work *w, const char **argv) {
+static bool command_argv(wfi_tool *w, const char **argv) {
     wf_json j;
     wf_str list;
     wf_json_token t;
     uint32_t n = 0;
-    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return shell_bad(w, SHELL_CMD);
+    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return command_bad(w, COMMAND_CMD);
     wf_json_init(&j, list);
     t = wf_json_next(&j);
     if (t == WF_JSON_STRING) {
         argv[0] = "/bin/sh";
         argv[1] = "-c";
-        argv[2] = shell_string(w, j.raw, SHELL_CMD);
+        argv[2] = command_string(w, j.raw, COMMAND_CMD);
         argv[3] = NULL;
         return argv[2] != NULL;
     }
-    if (t != WF_JSON_ARRAY) return shell_bad(w, SHELL_CMD);
-    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < SHELL_WORDS) {
-        argv[n] = shell_string(w, j.raw, SHELL_CMD);
+    if (t != WF_JSON_ARRAY) return command_bad(w, COMMAND_CMD);
+    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < COMMAND_WORDS) {
+        argv[n] = command_string(w, j.raw, COMMAND_CMD);
         if (argv[n++] == NULL) return false;
     }
     argv[n] = NULL;
-    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || shell_bad(w, SHELL_CMD);
+    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || command_bad(w, COMMAND_CMD);
 }
 
 /* One "NAME=value"; NULL: an error was set. */
-static const char *shell_variable(wfi_work *w, const char *name, const char *value) {
+static const char *command_variable(wfi_tool *w, const char *name, const char *value) {
     if (name == NULL || value == NULL) return NULL;
     size_t n = strlen(name), m = strlen(value);
-    char *text = wfi_work_take(w, n + m + 2);
+    char *text = wfi_tool_take(w, n + m + 2);
     if (text == NULL) return NULL;
     memcpy(text, name, n);
     text[n] = '=';
     memcpy(text + n + 1, value, m + 1);
     if (n > 0 && strchr(name, '=') == NULL) return text;
-    wfi_work_error(w, SHELL_ENV);
+    wfi_tool_error(w, COMMAND_ENV);
     return NULL;
 }
 
-static bool shell_environment(wfi_work *w, const char **env) {
+static bool command_environment(wfi_tool *w, const char **env) {
     wf_json j;
     wf_str object;
     wf_json_token t;
@@ -20212,28 +20308,28 @@ static bool shell_environment(wfi_work *w, const char **env) {
     wf_json_init(&j, object);
     t = wf_json_next(&j);
     if (t == WF_JSON_NULL) return true;
-    if (t != WF_JSON_OBJECT) return shell_bad(w, SHELL_ENV);
-    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < SHELL_WORDS) {
-        const char *name = shell_string(w, j.raw, SHELL_ENV);
-        if (wf_json_next(&j) != WF_JSON_STRING) return shell_bad(w, SHELL_ENV);
-        env[n] = shell_variable(w, name, shell_string(w, j.raw, SHELL_ENV));
+    if (t != WF_JSON_OBJECT) return command_bad(w, COMMAND_ENV);
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < COMMAND_WORDS) {
+        const char *name = command_string(w, j.raw, COMMAND_ENV);
+        if (wf_json_next(&j) != WF_JSON_STRING) return command_bad(w, COMMAND_ENV);
+        env[n] = command_variable(w, name, command_string(w, j.raw, COMMAND_ENV));
         if (env[n++] == NULL) return false;
     }
     env[n] = NULL;
-    return t == WF_JSON_OBJECT_END || shell_bad(w, SHELL_ENV);
+    return t == WF_JSON_OBJECT_END || command_bad(w, COMMAND_ENV);
 }
 
 /* The directory `cwd`, below the root. */
-static bool shell_directory(wfi_work *w, wfi_program *p) {
+static bool command_directory(wfi_tool *w, wfi_program *p) {
     wf_str given = {".", 1};
     char path[WFI_CONFINE_PATH];
-    wfi_confine root = *w->root, *dir = wfi_work_take(w, sizeof *dir);
+    wfi_confine root = *w->root, *dir = wfi_tool_take(w, sizeof *dir);
     root.fd = w->dirfd;
-    if (dir == NULL || !wfi_work_str(w, "cwd", false, &given)) return false;
+    if (dir == NULL || !wfi_tool_str(w, "cwd", false, &given)) return false;
     int error = wfi_confine_relative(&root, given, path);
     if (error == 0) error = wfi_confine_below(&root, path, dir);
     if (error != 0) {
-        wfi_work_path_error(w, error, given);
+        wfi_tool_path_error(w, error, given);
         return false;
     }
     wfi_confine_close(dir);
@@ -20242,26 +20338,26 @@ static bool shell_directory(wfi_work *w, wfi_program *p) {
 }
 
 /* The member `key`: what a stream brought, and what there is to say about it. */
-static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
-                             bool *truncated) {
-    wfi_work text = {.cap = g->cap + 2 * SHELL_GAP + WFI_GUARD_NAME};
-    text.out = wfi_work_take(w, text.cap);
+static void command_put_stream(wfi_tool *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
+                               bool *truncated) {
+    wfi_tool text = {.cap = g->cap + 2 * COMMAND_GAP + WFI_GUARD_NAME};
+    text.out = wfi_tool_take(w, text.cap);
     if (text.out == NULL) return;
-    if (!shell_show(&text, g)) *truncated = true;
-    if (aside[0] != '\0') shell_say_aside(&text, aside);
+    if (!command_show(&text, g)) *truncated = true;
+    if (aside[0] != '\0') command_say_aside(&text, aside);
     wf_json_key(o, key);
     wf_json_str(o, wf_str_of(text.out, text.len));
 }
 
-static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end) {
+static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *end) {
     wf_json_out o;
     bool truncated = false;
     wf_json_out_init(&o, w->out, w->cap);
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    shell_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
-    shell_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    command_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
+    command_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -20277,26 +20373,26 @@ static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end
     if (wf_json_ok(&o))
         w->len = o.len;
     else
-        wfi_work_error(w, "exec: the answer is too large");
+        wfi_tool_error(w, "exec: the answer is too large");
 }
 
-void wfi_work_exec(wfi_work *w) {
-    const char *argv[SHELL_WORDS], *env[SHELL_WORDS];
+void wfi_tool_exec(wfi_tool *w) {
+    const char *argv[COMMAND_WORDS], *env[COMMAND_WORDS];
     wfi_program p = {.argv = argv, .env = env};
     wfi_program_end end;
-    uint64_t ms = SHELL_MS;
-    if (!shell_place(w, &p) || !shell_command(w, argv) || !shell_environment(w, env)) return;
-    if (!shell_directory(w, &p) || !wfi_work_str(w, "input", false, &p.input)) return;
-    if (!wfi_work_u64(w, "timeout", 1, SHELL_MS_MOST, &ms)) return;
-    if (!shell_stream(w, &p.out, SHELL_KEEP) || !shell_stream(w, &p.err, SHELL_KEEP)) return;
-    p.deadline = shell_deadline(w, ms);
+    uint64_t ms = COMMAND_MS;
+    if (!command_place(w, &p) || !command_argv(w, argv) || !command_environment(w, env)) return;
+    if (!command_directory(w, &p) || !wfi_tool_str(w, "input", false, &p.input)) return;
+    if (!wfi_tool_u64(w, "timeout", 1, COMMAND_MS_MOST, &ms)) return;
+    if (!command_stream(w, &p.out, COMMAND_KEEP) || !command_stream(w, &p.err, COMMAND_KEEP)) return;
+    p.deadline = command_deadline(w, ms);
     wfi_program_run(&p, &end);
     if (end.failed != NULL)
-        shell_failed(w, &end, argv[0]);
+        command_failed(w, &end, argv[0]);
     else if (end.crowded)
-        wfi_work_error(w, "exec: stopped, for it had more than 512 processes at a time");
+        wfi_tool_error(w, "exec: stopped, for it had more than 512 processes at a time");
     else
-        shell_answer(w, &p, &end);
+        command_answer(w, &p, &end);
 }
 
 /* ==== end src/port/tools/command.c ==== */
@@ -20417,7 +20513,7 @@ static const struct {
     wf_tool tool; /* an effect of scripts has a name only */
     uint32_t right;
     bool model, script;
-    wfi_work_fn work;
+    wfi_tool_fn work;
     bool here; /* always in this process: it changes files, which no child of ours may */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
@@ -20427,7 +20523,7 @@ static const struct {
      WF_ALLOW_READ,
      true,
      true,
-     wfi_work_read,
+     wfi_tool_read,
      false},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
@@ -20441,21 +20537,21 @@ static const struct {
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_grep,
+     wfi_tool_grep,
      false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_glob,
+     wfi_tool_glob,
      false},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
-     wfi_work_write,
+     wfi_tool_write,
      true},
     {{TOOLS_STR("edit"),
       TOOLS_STR(
@@ -20468,9 +20564,9 @@ static const struct {
      WF_ALLOW_WRITE,
      true,
      false,
-     wfi_work_edit,
+     wfi_tool_edit,
      true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
@@ -20481,9 +20577,9 @@ static const struct {
      WF_ALLOW_BASH,
      true,
      false,
-     wfi_work_bash,
+     wfi_tool_bash,
      false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -20575,17 +20671,17 @@ static void tools_fail(wfi_tools *t, uint32_t ticket, const char *text) {
 
 /* The answer's place in a ticket's pages: what the work may fill, its last line, and the byte behind. */
 static size_t tools_cap(const wf_tool_call *call) {
-    if (call->script) return WFI_WORK_SCRIPT_MAX;
-    size_t max = call->output_max == 0 ? WFI_WORK_OUT : call->output_max;
-    return (max < WFI_WORK_OUT_MIN ? WFI_WORK_OUT_MIN : max) - WFI_WORK_FOOT;
+    if (call->script) return WFI_TOOL_SCRIPT_MAX;
+    size_t max = call->output_max == 0 ? WFI_TOOL_OUT : call->output_max;
+    return (max < WFI_TOOL_OUT_MIN ? WFI_TOOL_OUT_MIN : max) - WFI_TOOL_FOOT;
 }
 
 static size_t tools_answer_size(const wf_tool_call *call) {
-    return (tools_cap(call) + WFI_WORK_FOOT + 1 + 7) & ~(size_t)7;
+    return (tools_cap(call) + WFI_TOOL_FOOT + 1 + 7) & ~(size_t)7;
 }
 
-static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
-    wfi_work w;
+static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
+    wfi_tool w;
     memset(&w, 0, sizeof w);
     w.root = k->cwd != NULL ? k->cwd : &t->root;
     w.dirfd = w.root->fd;
@@ -20597,7 +20693,7 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
-    w.size = WFI_WORK_ROOM;
+    w.size = WFI_TOOL_ROOM;
     return w;
 }
 
@@ -20606,7 +20702,7 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
 /* Whatever it calls will find no folder. */
 static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    wf_str cwd = wfi_tool_clip(k->call.cwd, 200);
     snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
     tools_fail(t, ticket, k->pages);
     k->result.is_fatal = true;
@@ -20617,7 +20713,7 @@ static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
 static int tools_open_cwd(const wfi_tools *t, wfi_ticket *k) {
     char path[WFI_CONFINE_PATH];
     if (k->cwd != NULL || k->call.cwd.len == 0) return 0;
-    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_TOOL_ROOM);
     int error = wfi_confine_relative(&t->root, k->call.cwd, path);
     if (error == 0) error = wfi_confine_below(&t->root, path, c);
     if (error == 0) k->cwd = c;
@@ -20649,9 +20745,9 @@ typedef struct tools_job {
 
 static void tools_child(void *arg) {
     const tools_job *job = arg;
-    wfi_work w = tools_work(job->t, job->k);
+    wfi_tool w = tools_work(job->t, job->k);
     w.dirfd = WFI_CHILD_KEEP;
-    w.size = WFI_WORK_FIND_ROOM;
+    w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) return;
     tools_kinds[job->k->kind].work(&w);
@@ -20777,8 +20873,8 @@ static uint32_t tools_find(wf_str name, bool script) {
 /* One after the other: nothing changes a file between an edit's reading and its writing but other programs. */
 static void tools_work_here(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wfi_work w = tools_work(t, k);
-    w.size = WFI_WORK_FIND_ROOM;
+    wfi_tool w = tools_work(t, k);
+    w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) {
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
@@ -20791,13 +20887,13 @@ static void tools_work_here(wfi_tools *t, uint32_t ticket) {
 
 static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wfi_work w = tools_work(t, k);
+    wfi_tool w = tools_work(t, k);
     if (tools_kinds[k->kind].here) {
         tools_work_here(t, ticket);
         return;
     }
-    if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
-        wfi_work_read(&w);
+    if (tools_kinds[k->kind].work == wfi_tool_read && wfi_tool_read_is_small(&w)) {
+        wfi_tool_read(&w);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
         return;
     }
@@ -20835,7 +20931,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
         tools_fail(t, ticket, tools_refusal(tools_kinds[k->kind].right));
         return WF_OK;
     }
-    k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
+    k->size = tools_answer_size(call) + WFI_TOOL_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
@@ -20909,11 +21005,11 @@ static void tools_interrupted(void *ctx, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     wfi_ticket k = {.call = *call, .kind = tools_find(call->name, false)};
     if (k.kind == TOOLS_KINDS || !tools_kinds[k.kind].here) return;
-    k.size = tools_answer_size(call) + WFI_WORK_ROOM + sizeof *k.cwd;
+    k.size = tools_answer_size(call) + WFI_TOOL_ROOM + sizeof *k.cwd;
     k.pages = wfi_sys_pages(k.size);
     if (k.pages != NULL && tools_open_cwd(t, &k) == 0) {
-        wfi_work w = tools_work(t, &k);
-        wfi_work_write_clear(&w);
+        wfi_tool w = tools_work(t, &k);
+        wfi_tool_write_clear(&w);
     }
     tools_leave(&k);
     wfi_sys_pages_end(k.pages, k.size);

@@ -7,16 +7,15 @@
 #endif
 #include "program.h"
 #include "cgroup.h"
+#include "descendants.h"
 #include "guard.h"
 #include "privdir.h"
-#include "../os/dir.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -31,10 +30,9 @@
 #define PROGRAM_GIVE_UP_MS 10000u
 #define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
 #define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63     /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_BROOD      16384u /* descendants reached at a time */
-#define PROGRAM_NICE       19     /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16     /* of one stream between two looks around */
+#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS      16 /* of one stream between two looks around */
 #define PROGRAM_CHUNK      65536u
 #define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
 #define PROGRAM_FILES      1024u
@@ -46,7 +44,7 @@ extern char **environ;
 typedef struct program_run {
     wfi_program *p;
     wfi_program_end *end;
-    wfi_scratch scratch;
+    wfi_privdir privdir;
     wfi_cgroup group;
     wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
@@ -62,106 +60,11 @@ typedef struct program_run {
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
-    uint32_t *brood;
-    char home[WFI_SCRATCH_PATH + 8], tmp[WFI_SCRATCH_PATH + 8];
+    uint32_t *pids; /* room for its descendants */
+    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
-/* ---- what is gathered: the head stands still, the tail is a ring behind it ---- */
-
-static void program_gather(wfi_gather *g, const char *from, size_t n) {
-    size_t head = g->cap / 2, ring = g->cap - head;
-    for (size_t done = 0; done < n;) {
-        size_t at = g->total < head ? (size_t)g->total : head + (size_t)((g->total - head) % ring);
-        size_t room = (g->total < head ? head : g->cap) - at;
-        size_t take = n - done < room ? n - done : room;
-        memcpy(g->buf + at, from + done, take);
-        g->total += take;
-        done += take;
-    }
-}
-
-static void program_reverse(char *from, char *to) {
-    while (from < --to) {
-        char c = *from;
-        *from++ = *to;
-        *to = c;
-    }
-}
-
-uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
-    size_t half = g->cap / 2, ring = g->cap - half;
-    *tail = wf_str_of(NULL, 0);
-    *head = wf_str_of(g->buf, (size_t)(g->total < g->cap ? g->total : g->cap));
-    if (g->total <= g->cap) return 0;
-    size_t start = (size_t)((g->total - half) % ring);
-    char *at = g->buf + half, *end = g->buf + g->cap;
-    program_reverse(at, at + start); /* turns the ring so that its oldest byte comes first */
-    program_reverse(at + start, end);
-    program_reverse(at, end);
-    head->len = half;
-    for (int i = 0; i < 3 && at < end && ((uint8_t)*at & 0xc0) == 0x80; i++)
-        at++;
-    /* the head must not end within a character either: back to its first byte, if what is there is not whole */
-    for (size_t back = 1; back <= 4 && back <= half; back++) {
-        uint8_t c = (uint8_t)g->buf[half - back];
-        if ((c & 0xc0) == 0x80) continue;
-        size_t whole = c < 0xc0 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
-        if (whole > back) head->len = half - back;
-        break;
-    }
-    *tail = wf_str_of(at, (size_t)(end - at));
-    return g->total - head->len - tail->len;
-}
-
 /* ---- its environment ---- */
-
-/* Whether the text has the word in it, case aside. */
-static bool program_has(const char *text, size_t len, const char *word) {
-    size_t n = strlen(word);
-    for (size_t i = 0; i + n <= len; i++)
-        if (strncasecmp(text + i, word, n) == 0) return true;
-    return false;
-}
-
-/* Whether the name's last word, or all of it, is this one. */
-static bool program_name_ends(const char *name, size_t len, const char *word) {
-    size_t n = strlen(word);
-    if (len < n || strncasecmp(name + len - n, word, n) != 0) return false;
-    return len == n || name[len - n - 1] == '_';
-}
-
-/* scheme://user:password@host */
-static bool program_has_login(const char *value) {
-    const char *host = strstr(value, "://");
-    return host != NULL && host[3 + strcspn(host + 3, "/?#@")] == '@';
-}
-
-/* What keys look like, and settings that have one in them. */
-static bool program_is_secret_value(const char *value) {
-    static const char *const begins[] = {"sk-",   "ghp_",  "gho_", "ghs_", "github_pat_", "glpat-",
-                                         "xoxb-", "xoxp-", "AKIA", "eyJ",  "-----BEGIN",  "Bearer "};
-    static const char *const parts[] = {"password=",  "passwd=",     "pwd=",    "secret=",  "token=",
-                                        "accesskey=", "accountkey=", "apikey=", "api_key=", "authorization:"};
-    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
-        if (strncmp(value, begins[i], strlen(begins[i])) == 0) return true;
-    for (size_t i = 0, n = strlen(value); i < sizeof parts / sizeof *parts; i++)
-        if (program_has(value, n, parts[i])) return true;
-    return program_has_login(value);
-}
-
-bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
-    static const char *const parts[] = {"_KEY",   "APIKEY",     "PRIVATEKEY", "TOKEN",  "SECRET",       "PASSWORD",
-                                        "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
-    static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
-                                       "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
-    if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
-    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-        if (program_has(name, len, parts[i])) return true;
-    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++)
-        if (program_name_ends(name, len, ends[i])) return true;
-    if (len > 3 && program_name_ends(name, len, "PWD")) return true; /* PWD itself is a path */
-    return program_is_secret_value(value) || (program_has(name, len, "PROXY") && strchr(value, '@') != NULL);
-}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) {
@@ -191,10 +94,10 @@ static const char *program_getenv(const char *const *env, size_t n, const char *
 }
 
 static void program_own(program_run *r, const char *name, const char *dir, char *out, size_t *n) {
-    char path[WFI_SCRATCH_PATH];
+    char path[WFI_PRIVDIR_PATH];
     size_t len = strlen(name);
     if (program_getenv(r->env, *n, name, len) != NULL) return;
-    wfi_scratch_name(&r->scratch, dir, path);
+    wfi_privdir_name(&r->privdir, dir, path);
     memcpy(out, name, len);
     out[len] = '=';
     strcpy(out + len + 1, path);
@@ -236,13 +139,6 @@ static bool program_environment(program_run *r) {
 
 /* ---- becoming the program ---- */
 
-static uint64_t program_number(const char *text) {
-    uint64_t n = 0;
-    while (*text >= '0' && *text <= '9')
-        n = n * 10 + (uint64_t)(*text++ - '0');
-    return n;
-}
-
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
 static uint64_t program_most(void) {
@@ -252,7 +148,7 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? program_number(slash + 1) : 4096);
+    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
@@ -291,12 +187,12 @@ static bool program_is_there(const char *path, int fd) {
 /* Its mounts. They go by paths, which others may swap: those that its rights to write were taken from must be what is there. */
 static const char *program_mounts(const program_run *r) {
     const wfi_program *p = r->p;
-    char empty[WFI_SCRATCH_PATH];
-    wfi_scratch_name(&r->scratch, "empty", empty);
-    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->scratch.path, empty);
+    char empty[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&r->privdir, "empty", empty);
+    const char *failed = wfi_jail_mounts(p->jail, p->tree, r->privdir.path, empty);
     if (failed != NULL) return failed;
     if (!program_is_there(p->tree, p->tree_fd)) return "find the workspace where it was";
-    return program_is_there(r->scratch.path, r->scratch.fd) ? NULL : "find its own directory where it was";
+    return program_is_there(r->privdir.path, r->privdir.fd) ? NULL : "find its own directory where it was";
 }
 
 static const char *program_settle(const program_run *r, int in, int out, int err) {
@@ -315,7 +211,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(p);
-    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->scratch.fd) : NULL;
+    return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
 /* execvpe, which may call malloc. Returns with errno. */
@@ -400,17 +296,17 @@ static bool program_prepare(program_run *r) {
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_scratch_make(&r->scratch)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
+        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
         if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->scratch.path, '/'), WFI_PROGRAM_PROCESSES))
+            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
             return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
-    r->brood = wfi_sys_pages(PROGRAM_BROOD * sizeof *r->brood);
-    if (r->chunk == NULL || r->brood == NULL || !program_environment(r)) return program_fail(r, "get memory");
+    r->pids = wfi_sys_pages(WFI_DESCENDANTS_MAX * sizeof *r->pids);
+    if (r->chunk == NULL || r->pids == NULL || !program_environment(r)) return program_fail(r, "get memory");
     return true;
 }
 
@@ -453,106 +349,15 @@ static bool program_start(program_run *r) {
     return r->end->failed == NULL;
 }
 
-/* ---- its descendants ---- */
-
-#if WFI_LINUX
-/* Parents before their children. Each gets the signal, if it is one, as soon as it is read: numbers are given out in turn, so
- * one that was a descendant's a moment ago is nobody else's yet. */
-typedef struct program_brood {
-    uint32_t *pid; /* PROGRAM_BROOD of them: more are for the next time */
-    uint32_t count;
-    int dir; /* /proc/PID/task */
-    int signal;
-} program_brood;
-
-static void program_proc(char out[64], uint32_t pid, const char *rest) {
-    char room[WFI_SYS_DECIMAL];
-    strcpy(out, "/proc/");
-    strcat(out, wfi_sys_decimal(pid, room));
-    strcat(out, rest);
-}
-
-/* "N N N ", of which the last may be cut short; answers how much of it was taken. */
-static size_t program_brood_add(program_brood *b, const char *text) {
-    const char *at = text, *space;
-    while ((space = strchr(at, ' ')) != NULL && b->count < PROGRAM_BROOD) {
-        b->pid[b->count] = (uint32_t)program_number(at);
-        if (b->signal != 0) kill((pid_t)b->pid[b->count], b->signal);
-        b->count++;
-        at = space + 1;
-    }
-    return (size_t)(at - text);
-}
-
-/* The children that one thread made. */
-static bool program_brood_of_thread(void *ctx, const char *name, wfi_entry_type type) {
-    program_brood *b = ctx;
-    char path[64], text[4096];
-    size_t kept = 0;
-    ssize_t n;
-    (void)type;
-    if (strlen(name) > 20) return true;
-    strcpy(path, name);
-    strcat(path, "/children");
-    int fd = openat(b->dir, path, O_RDONLY | O_CLOEXEC);
-    while (fd >= 0 && b->count < PROGRAM_BROOD && (n = read(fd, text + kept, sizeof text - 1 - kept)) > 0) {
-        text[kept + (size_t)n] = '\0';
-        size_t taken = program_brood_add(b, text);
-        kept += (size_t)n - taken;
-        memmove(text, text + taken, kept);
-    }
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static void program_brood_of(program_brood *b, uint32_t pid) {
-    uint64_t room[256];
-    char path[64];
-    program_proc(path, pid, "/task");
-    b->dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (b->dir >= 0) wfi_entries(b->dir, room, sizeof room, program_brood_of_thread, b);
-    wfi_sys_close(&b->dir);
-}
-
-/* All that descend from us, up to `most` and some more; answers how many. /proc may know us by another number than we do. */
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    char self[16] = "";
-    program_brood b = {.pid = r->brood, .signal = number};
-    if (readlink("/proc/self", self, sizeof self - 1) > 0) program_brood_of(&b, (uint32_t)program_number(self));
-    for (uint32_t i = 0; i < b.count && b.count <= most; i++)
-        program_brood_of(&b, b.pid[i]);
-    return b.count;
-}
-
-/* Children before their parents: those of one that goes at once would be ours only after we have looked. */
-static uint32_t program_ask(const program_run *r, int number) {
-    uint32_t count = program_descend(r, PROGRAM_BROOD, 0);
-    for (uint32_t n = count; n > 0; n--)
-        kill((pid_t)r->brood[n - 1], number);
-    return count;
-}
+/* ---- watching ---- */
 
 /* First of a PID namespace, we reach all that is in it, at one blow. */
 static void program_signal(const program_run *r, int number) {
     if (r->p->jail != NULL && r->p->jail->spaces != 0)
         kill(-1, number);
-    else if ((number == SIGKILL ? program_descend(r, PROGRAM_BROOD, number) : program_ask(r, number)) == 0 && !r->ended)
+    else if (wfi_descendants_signal(r->pids, number) == 0 && !r->ended)
         kill(-r->pid, number);
 }
-#else
-static uint32_t program_descend(const program_run *r, uint32_t most, int number) {
-    (void)r;
-    (void)most;
-    (void)number;
-    return 0;
-}
-
-static void program_signal(const program_run *r, int number) {
-    if (!r->ended) kill(-r->pid, number);
-}
-#endif
-
-/* ---- watching ---- */
 
 static void program_ended(program_run *r, int status) {
     r->ended = true;
@@ -604,7 +409,7 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && program_descend(r, WFI_PROGRAM_PROCESSES, 0) > WFI_PROGRAM_PROCESSES) {
+        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
@@ -627,7 +432,7 @@ static bool program_read(program_run *r, int *fd, wfi_gather *g) {
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
-    program_gather(g, r->chunk, (size_t)n);
+    wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
@@ -685,7 +490,7 @@ static void program_drain(program_run *r) {
 
 void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     program_run r = {.p = p, .end = end, .in = -1, .out = -1, .err = -1, .failed = -1, .news = {-1, -1}, .reader = 1};
-    r.scratch.fd = -1;
+    r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
     if (program_prepare(&r) && program_start(&r)) {
@@ -694,10 +499,10 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.scratch.fd >= 0) wfi_scratch_remove(&r.scratch);
+    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
-    wfi_sys_pages_end(r.brood, PROGRAM_BROOD * sizeof *r.brood);
+    wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);
     wfi_sys_close(&r.in);
     wfi_sys_close(&r.out);
     wfi_sys_close(&r.err);

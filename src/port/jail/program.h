@@ -19,17 +19,11 @@
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
 
+#include "gather.h"
 #include "guard.h"
 #include "jail.h"
 
 #define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
-
-/* Head and tail of a stream. */
-typedef struct wfi_gather {
-    char *buf;
-    size_t cap;
-    uint64_t total; /* bytes that came */
-} wfi_gather;
 
 typedef struct wfi_program {
     const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
@@ -58,10 +52,6 @@ typedef struct wfi_program_end {
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
-
-/* What was gathered: all of it in head, or the beginning and the end of it, without cut characters, and the number of bytes
- * between them. */
-WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 
 #define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
 

@@ -80,6 +80,13 @@ const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]) {
     return room + at;
 }
 
+uint64_t wfi_sys_number(const char *text) {
+    uint64_t n = 0;
+    while (*text >= '0' && *text <= '9')
+        n = n * 10 + (uint64_t)(*text++ - '0');
+    return n;
+}
+
 void wfi_sys_hex(uint64_t n, char *out, size_t digits) {
     out[digits] = '\0';
     for (; digits > 0; n >>= 4)

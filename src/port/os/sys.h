@@ -39,6 +39,7 @@ WFI bool wfi_sys_random(void *buf, size_t n);
 /* What snprintf would do, where nothing of stdio may be called: in a child of a process with threads. */
 #define WFI_SYS_DECIMAL 21                                               /* bytes of a number, with its terminator */
 WFI const char *wfi_sys_decimal(uint64_t n, char room[WFI_SYS_DECIMAL]); /* somewhere in room */
+WFI uint64_t wfi_sys_number(const char *text);                           /* the digits at its start */
 WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, and a terminator behind them */
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);

@@ -1,4 +1,5 @@
-/* shell: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what it printed, how it ended. */
+/* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
+ * it printed, how it ended. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
@@ -11,217 +12,217 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SHELL_SECONDS      120u /* of a command of bash; */
-#define SHELL_SECONDS_MOST 600u
-#define SHELL_MS           600000u /* ... of exec */
-#define SHELL_MS_MOST      86400000u
-#define SHELL_WORDS        256u              /* of a command as a list, variables of env */
-#define SHELL_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
-#define SHELL_GAP          64u               /* kept free for the line about what is left out */
+#define COMMAND_SECONDS      120u /* of a command of bash; */
+#define COMMAND_SECONDS_MOST 600u
+#define COMMAND_MS           600000u /* ... of exec */
+#define COMMAND_MS_MOST      86400000u
+#define COMMAND_WORDS        256u              /* of a command as a list, variables of env */
+#define COMMAND_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
+#define COMMAND_GAP          64u               /* kept free for the line about what is left out */
 
-static uint64_t shell_deadline(const wfi_work *w, uint64_t ms) {
+static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
     uint64_t own = wfi_sys_now_ms() + ms;
     return own < w->deadline ? own : w->deadline;
 }
 
 /* The program's part that all commands have in common. */
-static bool shell_place(wfi_work *w, wfi_program *p) {
+static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
-        wfi_work_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        wfi_tool_error(w, "no command runs in .git or .wf; give the agent another cwd");
         return false;
     }
     if (w->root->root[0] != '\0') return true;
-    wfi_work_error(w, "the workspace has no path any more: was it moved or deleted?");
+    wfi_tool_error(w, "the workspace has no path any more: was it moved or deleted?");
     return false;
 }
 
-static bool shell_stream(wfi_work *w, wfi_gather *g, size_t cap) {
-    g->buf = wfi_work_take(w, cap);
+static bool command_stream(wfi_tool *w, wfi_gather *g, size_t cap) {
+    g->buf = wfi_tool_take(w, cap);
     g->cap = cap;
     return g->buf != NULL;
 }
 
 /* "could not ACTION: REASON". The numbers that a user can fix have words of their own. */
-static void shell_failed(wfi_work *w, const wfi_program_end *end, const char *name) {
+static void command_failed(wfi_tool *w, const wfi_program_end *end, const char *name) {
     if (strcmp(end->failed, WFI_PROGRAM_EXEC) != 0) {
-        wfi_work_error(w, "the command was not started, for we could not ");
-        wfi_work_puts(w, end->failed);
-        wfi_work_puts(w, ": ");
-        wfi_work_puts(w, strerror(end->error));
+        wfi_tool_error(w, "the command was not started, for we could not ");
+        wfi_tool_puts(w, end->failed);
+        wfi_tool_puts(w, ": ");
+        wfi_tool_puts(w, strerror(end->error));
         return;
     }
-    wfi_work_error(w, "cannot run \"");
-    wfi_work_put(w, wfi_work_clip(wf_str_of(name, strlen(name)), 256));
+    wfi_tool_error(w, "cannot run \"");
+    wfi_tool_put(w, wfi_tool_clip(wf_str_of(name, strlen(name)), 256));
     if (end->error == ENOENT)
-        wfi_work_puts(w, "\": there is no such program; install it, or fix its name or PATH");
+        wfi_tool_puts(w, "\": there is no such program; install it, or fix its name or PATH");
     else if (end->error == EACCES)
-        wfi_work_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
+        wfi_tool_puts(w, "\": it is not executable; chmod +x it, or name the interpreter before it");
     else if (end->error == ENOEXEC)
-        wfi_work_puts(w, "\": it is no program; name the interpreter before it");
+        wfi_tool_puts(w, "\": it is no program; name the interpreter before it");
     else if (end->error == E2BIG)
-        wfi_work_puts(w,
+        wfi_tool_puts(w,
                       "\": the command and its variables are too long for this system; put what is long into a file");
     else
-        wfi_work_puts(w, "\": it cannot be started here");
+        wfi_tool_puts(w, "\": it cannot be started here");
 }
 
 /* What a stream brought, with a line in the place of what is left out. False: something is. */
-static bool shell_show(wfi_work *w, wfi_gather *g) {
+static bool command_show(wfi_tool *w, wfi_gather *g) {
     wf_str head, tail;
     uint64_t missing = wfi_gather_parts(g, &head, &tail);
-    wfi_work_put(w, head);
+    wfi_tool_put(w, head);
     if (missing == 0) return true;
-    wfi_work_puts(w, "\n... ");
-    wfi_work_putn(w, missing);
-    wfi_work_puts(w, " bytes left out ...\n");
-    wfi_work_put(w, tail);
+    wfi_tool_puts(w, "\n... ");
+    wfi_tool_putn(w, missing);
+    wfi_tool_puts(w, " bytes left out ...\n");
+    wfi_tool_put(w, tail);
     return false;
 }
 
 /* Text as C has it; NULL: an error was set. */
-static const char *shell_terminated(wfi_work *w, wf_str text, const char *error) {
-    char *copy = wfi_work_take(w, text.len + 1);
+static const char *command_terminated(wfi_tool *w, wf_str text, const char *error) {
+    char *copy = wfi_tool_take(w, text.len + 1);
     if (copy == NULL) return NULL;
     if (text.len > 0) memcpy(copy, text.ptr, text.len);
     copy[text.len] = '\0';
     if (strlen(copy) == text.len) return copy;
-    wfi_work_error(w, error);
+    wfi_tool_error(w, error);
     return NULL;
 }
 
 /* ---- bash ---- */
 
-static const char *shell_name(void) {
+static const char *command_shell(void) {
     return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
 }
 
 /* A line of its own, whatever the command printed last. */
-static void shell_line(wfi_work *w, const char *text) {
-    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_work_puts(w, "\n");
-    wfi_work_puts(w, text);
+static void command_line(wfi_tool *w, const char *text) {
+    if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_tool_puts(w, "\n");
+    wfi_tool_puts(w, text);
 }
 
-static void shell_say_aside(wfi_work *w, const char *name) {
-    shell_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
-    wfi_work_puts(w, ", which is not its to make; that is now ");
-    wfi_work_puts(w, name);
-    wfi_work_puts(w, ")");
+static void command_say_aside(wfi_tool *w, const char *name) {
+    command_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
+    wfi_tool_puts(w, ", which is not its to make; that is now ");
+    wfi_tool_puts(w, name);
+    wfi_tool_puts(w, ")");
 }
 
 /* How it ended, if there is something to say about it. */
-static void shell_say_end(wfi_work *w, const wfi_program_end *end, uint64_t seconds) {
+static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
     if (end->crowded) {
-        shell_line(w, "(stopped: it had more than ");
-        wfi_work_putn(w, WFI_PROGRAM_PROCESSES);
-        wfi_work_puts(w, " processes at a time)");
+        command_line(w, "(stopped: it had more than ");
+        wfi_tool_putn(w, WFI_PROGRAM_PROCESSES);
+        wfi_tool_puts(w, " processes at a time)");
     } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
-        shell_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
     } else if (end->timed_out) {
-        shell_line(w, "(stopped after ");
-        wfi_work_putn(w, seconds);
-        wfi_work_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
+        command_line(w, "(stopped after ");
+        wfi_tool_putn(w, seconds);
+        wfi_tool_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
     } else if (end->signal != 0) {
-        shell_line(w, "(killed by signal ");
-        wfi_work_putn(w, (uint64_t)end->signal);
-        wfi_work_puts(w, ")");
+        command_line(w, "(killed by signal ");
+        wfi_tool_putn(w, (uint64_t)end->signal);
+        wfi_tool_puts(w, ")");
     } else if (end->code != 0) {
-        shell_line(w, "(exit code ");
-        wfi_work_putn(w, (uint64_t)end->code);
-        wfi_work_puts(w, ")");
+        command_line(w, "(exit code ");
+        wfi_tool_putn(w, (uint64_t)end->code);
+        wfi_tool_puts(w, ")");
     }
-    if (end->aside[0] != '\0') shell_say_aside(w, end->aside);
+    if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
-        shell_line(w, "(some of its processes could not be ended)");
+        command_line(w, "(some of its processes could not be ended)");
     else if (end->left)
-        shell_line(w, "(what it left running was ended)");
+        command_line(w, "(what it left running was ended)");
 }
 
-void wfi_work_bash(wfi_work *w) {
+void wfi_tool_bash(wfi_tool *w) {
     wfi_program p = {.deadline = 0};
     wfi_program_end end;
     wf_str command = {"", 0};
-    uint64_t seconds = SHELL_SECONDS;
-    if (!wfi_work_str(w, "command", true, &command) || !shell_place(w, &p)) return;
-    if (!wfi_work_u64(w, "timeout", 1, SHELL_SECONDS_MOST, &seconds)) return;
-    if (!shell_stream(w, &p.out, w->cap - SHELL_GAP)) return;
-    const char *text = shell_terminated(w, command, "bash: \"command\" holds a zero byte");
-    const char *const argv[] = {shell_name(), "-c", text, NULL};
+    uint64_t seconds = COMMAND_SECONDS;
+    if (!wfi_tool_str(w, "command", true, &command) || !command_place(w, &p)) return;
+    if (!wfi_tool_u64(w, "timeout", 1, COMMAND_SECONDS_MOST, &seconds)) return;
+    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP)) return;
+    const char *text = command_terminated(w, command, "bash: \"command\" holds a zero byte");
+    const char *const argv[] = {command_shell(), "-c", text, NULL};
     if (text == NULL) return;
     p.argv = argv;
-    p.deadline = shell_deadline(w, seconds * 1000);
+    p.deadline = command_deadline(w, seconds * 1000);
     wfi_program_run(&p, &end);
     if (end.failed != NULL) {
-        shell_failed(w, &end, argv[0]);
+        command_failed(w, &end, argv[0]);
         return;
     }
-    shell_show(w, &p.out);
-    wfi_work_foot(w);
-    shell_say_end(w, &end, seconds);
-    if (w->len == 0) wfi_work_puts(w, "(no output)");
+    command_show(w, &p.out);
+    wfi_tool_foot(w);
+    command_say_end(w, &end, seconds);
+    if (w->len == 0) wfi_tool_puts(w, "(no output)");
 }
 
 /* ---- exec ---- */
 
 /* A string of the input; NULL: an error was set. */
-static const char *shell_string(wfi_work *w, wf_str raw, const char *error) {
-    char *text = wfi_work_take(w, raw.len);
-    return text != NULL ? shell_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
+static const char *command_string(wfi_tool *w, wf_str raw, const char *error) {
+    char *text = wfi_tool_take(w, raw.len);
+    return text != NULL ? command_terminated(w, wf_str_of(text, wf_json_unescape(raw, text)), error) : NULL;
 }
 
-static bool shell_bad(wfi_work *w, const char *text) {
-    wfi_work_error(w, text);
+static bool command_bad(wfi_tool *w, const char *text) {
+    wfi_tool_error(w, text);
     return false;
 }
 
-#define SHELL_CMD                                                                                                      \
+#define COMMAND_CMD                                                                                                    \
     "exec: \"cmd\" must be a string or a list of strings, not empty, up to 255 of them, without zero bytes"
-#define SHELL_ENV                                                                                                      \
+#define COMMAND_ENV                                                                                                    \
     "exec: \"env\" must be a table of strings, up to 255 of them, whose names hold no \"=\" and no zero byte"
 
 /* A list runs as it is, a string goes to sh. */
-static bool shell_command(wfi_work *w, const char **argv) {
+static bool command_argv(wfi_tool *w, const char **argv) {
     wf_json j;
     wf_str list;
     wf_json_token t;
     uint32_t n = 0;
-    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return shell_bad(w, SHELL_CMD);
+    if (!wf_json_member(w->input, WF_STR("cmd"), &list)) return command_bad(w, COMMAND_CMD);
     wf_json_init(&j, list);
     t = wf_json_next(&j);
     if (t == WF_JSON_STRING) {
         argv[0] = "/bin/sh";
         argv[1] = "-c";
-        argv[2] = shell_string(w, j.raw, SHELL_CMD);
+        argv[2] = command_string(w, j.raw, COMMAND_CMD);
         argv[3] = NULL;
         return argv[2] != NULL;
     }
-    if (t != WF_JSON_ARRAY) return shell_bad(w, SHELL_CMD);
-    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < SHELL_WORDS) {
-        argv[n] = shell_string(w, j.raw, SHELL_CMD);
+    if (t != WF_JSON_ARRAY) return command_bad(w, COMMAND_CMD);
+    while ((t = wf_json_next(&j)) == WF_JSON_STRING && n + 1 < COMMAND_WORDS) {
+        argv[n] = command_string(w, j.raw, COMMAND_CMD);
         if (argv[n++] == NULL) return false;
     }
     argv[n] = NULL;
-    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || shell_bad(w, SHELL_CMD);
+    return (t == WF_JSON_ARRAY_END && n > 0 && argv[0][0] != '\0') || command_bad(w, COMMAND_CMD);
 }
 
 /* One "NAME=value"; NULL: an error was set. */
-static const char *shell_variable(wfi_work *w, const char *name, const char *value) {
+static const char *command_variable(wfi_tool *w, const char *name, const char *value) {
     if (name == NULL || value == NULL) return NULL;
     size_t n = strlen(name), m = strlen(value);
-    char *text = wfi_work_take(w, n + m + 2);
+    char *text = wfi_tool_take(w, n + m + 2);
     if (text == NULL) return NULL;
     memcpy(text, name, n);
     text[n] = '=';
     memcpy(text + n + 1, value, m + 1);
     if (n > 0 && strchr(name, '=') == NULL) return text;
-    wfi_work_error(w, SHELL_ENV);
+    wfi_tool_error(w, COMMAND_ENV);
     return NULL;
 }
 
-static bool shell_environment(wfi_work *w, const char **env) {
+static bool command_environment(wfi_tool *w, const char **env) {
     wf_json j;
     wf_str object;
     wf_json_token t;
@@ -231,28 +232,28 @@ static bool shell_environment(wfi_work *w, const char **env) {
     wf_json_init(&j, object);
     t = wf_json_next(&j);
     if (t == WF_JSON_NULL) return true;
-    if (t != WF_JSON_OBJECT) return shell_bad(w, SHELL_ENV);
-    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < SHELL_WORDS) {
-        const char *name = shell_string(w, j.raw, SHELL_ENV);
-        if (wf_json_next(&j) != WF_JSON_STRING) return shell_bad(w, SHELL_ENV);
-        env[n] = shell_variable(w, name, shell_string(w, j.raw, SHELL_ENV));
+    if (t != WF_JSON_OBJECT) return command_bad(w, COMMAND_ENV);
+    while ((t = wf_json_next(&j)) == WF_JSON_KEY && n + 1 < COMMAND_WORDS) {
+        const char *name = command_string(w, j.raw, COMMAND_ENV);
+        if (wf_json_next(&j) != WF_JSON_STRING) return command_bad(w, COMMAND_ENV);
+        env[n] = command_variable(w, name, command_string(w, j.raw, COMMAND_ENV));
         if (env[n++] == NULL) return false;
     }
     env[n] = NULL;
-    return t == WF_JSON_OBJECT_END || shell_bad(w, SHELL_ENV);
+    return t == WF_JSON_OBJECT_END || command_bad(w, COMMAND_ENV);
 }
 
 /* The directory `cwd`, below the root. */
-static bool shell_directory(wfi_work *w, wfi_program *p) {
+static bool command_directory(wfi_tool *w, wfi_program *p) {
     wf_str given = {".", 1};
     char path[WFI_CONFINE_PATH];
-    wfi_confine root = *w->root, *dir = wfi_work_take(w, sizeof *dir);
+    wfi_confine root = *w->root, *dir = wfi_tool_take(w, sizeof *dir);
     root.fd = w->dirfd;
-    if (dir == NULL || !wfi_work_str(w, "cwd", false, &given)) return false;
+    if (dir == NULL || !wfi_tool_str(w, "cwd", false, &given)) return false;
     int error = wfi_confine_relative(&root, given, path);
     if (error == 0) error = wfi_confine_below(&root, path, dir);
     if (error != 0) {
-        wfi_work_path_error(w, error, given);
+        wfi_tool_path_error(w, error, given);
         return false;
     }
     wfi_confine_close(dir);
@@ -261,26 +262,26 @@ static bool shell_directory(wfi_work *w, wfi_program *p) {
 }
 
 /* The member `key`: what a stream brought, and what there is to say about it. */
-static void shell_put_stream(wfi_work *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
-                             bool *truncated) {
-    wfi_work text = {.cap = g->cap + 2 * SHELL_GAP + WFI_GUARD_NAME};
-    text.out = wfi_work_take(w, text.cap);
+static void command_put_stream(wfi_tool *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
+                               bool *truncated) {
+    wfi_tool text = {.cap = g->cap + 2 * COMMAND_GAP + WFI_GUARD_NAME};
+    text.out = wfi_tool_take(w, text.cap);
     if (text.out == NULL) return;
-    if (!shell_show(&text, g)) *truncated = true;
-    if (aside[0] != '\0') shell_say_aside(&text, aside);
+    if (!command_show(&text, g)) *truncated = true;
+    if (aside[0] != '\0') command_say_aside(&text, aside);
     wf_json_key(o, key);
     wf_json_str(o, wf_str_of(text.out, text.len));
 }
 
-static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end) {
+static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *end) {
     wf_json_out o;
     bool truncated = false;
     wf_json_out_init(&o, w->out, w->cap);
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    shell_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
-    shell_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    command_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
+    command_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -296,24 +297,24 @@ static void shell_answer(wfi_work *w, wfi_program *p, const wfi_program_end *end
     if (wf_json_ok(&o))
         w->len = o.len;
     else
-        wfi_work_error(w, "exec: the answer is too large");
+        wfi_tool_error(w, "exec: the answer is too large");
 }
 
-void wfi_work_exec(wfi_work *w) {
-    const char *argv[SHELL_WORDS], *env[SHELL_WORDS];
+void wfi_tool_exec(wfi_tool *w) {
+    const char *argv[COMMAND_WORDS], *env[COMMAND_WORDS];
     wfi_program p = {.argv = argv, .env = env};
     wfi_program_end end;
-    uint64_t ms = SHELL_MS;
-    if (!shell_place(w, &p) || !shell_command(w, argv) || !shell_environment(w, env)) return;
-    if (!shell_directory(w, &p) || !wfi_work_str(w, "input", false, &p.input)) return;
-    if (!wfi_work_u64(w, "timeout", 1, SHELL_MS_MOST, &ms)) return;
-    if (!shell_stream(w, &p.out, SHELL_KEEP) || !shell_stream(w, &p.err, SHELL_KEEP)) return;
-    p.deadline = shell_deadline(w, ms);
+    uint64_t ms = COMMAND_MS;
+    if (!command_place(w, &p) || !command_argv(w, argv) || !command_environment(w, env)) return;
+    if (!command_directory(w, &p) || !wfi_tool_str(w, "input", false, &p.input)) return;
+    if (!wfi_tool_u64(w, "timeout", 1, COMMAND_MS_MOST, &ms)) return;
+    if (!command_stream(w, &p.out, COMMAND_KEEP) || !command_stream(w, &p.err, COMMAND_KEEP)) return;
+    p.deadline = command_deadline(w, ms);
     wfi_program_run(&p, &end);
     if (end.failed != NULL)
-        shell_failed(w, &end, argv[0]);
+        command_failed(w, &end, argv[0]);
     else if (end.crowded)
-        wfi_work_error(w, "exec: stopped, for it had more than 512 processes at a time");
+        wfi_tool_error(w, "exec: stopped, for it had more than 512 processes at a time");
     else
-        shell_answer(w, &p, &end);
+        command_answer(w, &p, &end);
 }

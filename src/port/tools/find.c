@@ -28,7 +28,7 @@ typedef struct find_line {
 } find_line;
 
 typedef struct find {
-    wfi_work *w;
+    wfi_tool *w;
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
     uint32_t globs;
     bool glob_base; /* the glob has no '/': it is matched with the file's name alone */
@@ -51,11 +51,11 @@ typedef struct find {
 
 /* ---- globs ---- */
 
-static bool find_bad_glob(wfi_work *w, const char *why, wf_str glob) {
-    wfi_work_error(w, "glob \"");
-    wfi_work_put(w, wfi_work_clip(glob, 256));
-    wfi_work_puts(w, "\": ");
-    wfi_work_puts(w, why);
+static bool find_bad_glob(wfi_tool *w, const char *why, wf_str glob) {
+    wfi_tool_error(w, "glob \"");
+    wfi_tool_put(w, wfi_tool_clip(glob, 256));
+    wfi_tool_puts(w, "\": ");
+    wfi_tool_puts(w, why);
     return false;
 }
 
@@ -76,7 +76,7 @@ static bool find_add_glob(find *f, wf_str glob) {
     if (glob.len == 0) return find_bad_glob(f->w, "it is empty; ** stands for all files", glob);
     if (glob.ptr[0] == '/' || find_has_dots(glob))
         return find_bad_glob(f->w, "it leads outside the workspace; give it relative, without ..", glob);
-    wfi_match *m = wfi_work_take(f->w, sizeof *m);
+    wfi_match *m = wfi_tool_take(f->w, sizeof *m);
     if (m == NULL) return false;
     const char *error = wfi_match_glob(m, glob, &at);
     if (error != NULL) return find_bad_glob(f->w, error, glob);
@@ -114,7 +114,7 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     size_t n = strlen(real);
     memcpy(prefix, real, n);
     if (n > 0) prefix[n++] = '/';
-    wfi_walk *walk = wfi_work_take(f->w, sizeof *walk);
+    wfi_walk *walk = wfi_tool_take(f->w, sizeof *walk);
     if (walk == NULL) return;
     memset(walk, 0, sizeof *walk);
     walk->enter = find_enter;
@@ -130,20 +130,20 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
 
 /* The end of an answer without results. */
 static void find_nothing_foot(find *f, const char *what) {
-    wfi_work_puts(f->w, what);
-    if (f->ignored) wfi_work_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
-    wfi_work_puts(f->w, "\n");
+    wfi_tool_puts(f->w, what);
+    if (f->ignored) wfi_tool_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
+    wfi_tool_puts(f->w, "\n");
 }
 
 static void find_unreadable_foot(find *f) {
     if (f->unreadable == 0) return;
-    wfi_work_puts(f->w, "(");
-    wfi_work_putn(f->w, f->unreadable);
-    wfi_work_puts(f->w, " files or directories could not be read)\n");
+    wfi_tool_puts(f->w, "(");
+    wfi_tool_putn(f->w, f->unreadable);
+    wfi_tool_puts(f->w, " files or directories could not be read)\n");
 }
 
-static find *find_begin(wfi_work *w) {
-    find *f = wfi_work_take(w, sizeof *f);
+static find *find_begin(wfi_tool *w) {
+    find *f = wfi_tool_take(w, sizeof *f);
     if (f == NULL) return NULL;
     memset(f, 0, sizeof *f);
     f->w = w;
@@ -151,10 +151,10 @@ static find *find_begin(wfi_work *w) {
 }
 
 /* The directory of a search; -1: an error was set. */
-static int find_open_dir(wfi_work *w, const char *path, char real[WFI_CONFINE_PATH]) {
+static int find_open_dir(wfi_tool *w, const char *path, char real[WFI_CONFINE_PATH]) {
     int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd >= 0 && wfi_confine_is_dir(fd)) return fd;
-    wfi_work_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
+    wfi_tool_path_error(w, fd < 0 ? -fd : ENOTDIR, wf_str_of(path, strlen(path)));
     wfi_sys_close(&fd);
     return -1;
 }
@@ -169,7 +169,7 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     size_t start = f->w->len;
     f->found++;
     if (f->w->full) return true;
-    if (wfi_work_put(f->w, path) && wfi_work_puts(f->w, "\n")) {
+    if (wfi_tool_put(f->w, path) && wfi_tool_puts(f->w, "\n")) {
         f->shown++;
     } else {
         f->w->len = start;
@@ -177,11 +177,11 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     return true;
 }
 
-void wfi_work_glob(wfi_work *w) {
+void wfi_tool_glob(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     wf_str pattern;
     find *f = find_begin(w);
-    if (f == NULL || !wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
+    if (f == NULL || !wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
         !find_add_glob(f, pattern))
         return;
     int fd = find_open_dir(w, path, real);
@@ -189,37 +189,37 @@ void wfi_work_glob(wfi_work *w) {
     find_walk(f, fd, real, find_list);
     close(fd);
     if (w->is_error) return;
-    wfi_work_foot(w);
+    wfi_tool_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no file matches");
     find_unreadable_foot(f);
     if (f->shown == f->found) return;
-    wfi_work_puts(w, "... ");
-    wfi_work_putn(w, f->found - f->shown);
-    wfi_work_puts(w, " more files; narrow the pattern");
+    wfi_tool_puts(w, "... ");
+    wfi_tool_putn(w, f->found - f->shown);
+    wfi_tool_puts(w, " more files; narrow the pattern");
 }
 
 /* ---- files ---- */
 
 static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     wf_json_out o;
     (void)dirfd;
     (void)name;
     if (!find_wants(f, path)) return true;
-    wfi_work_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
+    wfi_tool_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
     wf_json_str(&o, path);
     if (wf_json_ok(&o)) {
         w->len += o.len;
         return true;
     }
-    wfi_work_error(w, "the globs match more paths than fit; narrow them");
+    wfi_tool_error(w, "the globs match more paths than fit; narrow them");
     return false;
 }
 
-static bool find_bad_globs(wfi_work *w) {
-    wfi_work_error(w, "files: \"globs\" must be an array of at least one string");
+static bool find_bad_globs(wfi_tool *w) {
+    wfi_tool_error(w, "files: \"globs\" must be an array of at least one string");
     return false;
 }
 
@@ -231,38 +231,38 @@ static bool find_parse_globs(find *f) {
     if (wf_json_next(&j) != WF_JSON_ARRAY) return find_bad_globs(f->w);
     wf_json_token token;
     while ((token = wf_json_next(&j)) == WF_JSON_STRING) {
-        char *text = wfi_work_take(f->w, j.raw.len + 1);
+        char *text = wfi_tool_take(f->w, j.raw.len + 1);
         if (text == NULL || !find_add_glob(f, wf_str_of(text, wf_json_unescape(j.raw, text)))) return false;
     }
     return (token == WF_JSON_ARRAY_END && f->globs > 0) || find_bad_globs(f->w);
 }
 
-void wfi_work_files(wfi_work *w) {
+void wfi_tool_files(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
-    if (f == NULL || !find_parse_globs(f) || !wfi_work_path(w, false, path)) return;
+    if (f == NULL || !find_parse_globs(f) || !wfi_tool_path(w, false, path)) return;
     int fd = find_open_dir(w, path, real);
     if (fd < 0) return;
-    wfi_work_put(w, WF_STR("["));
+    wfi_tool_put(w, WF_STR("["));
     find_walk(f, fd, real, find_list_json);
     close(fd);
-    if (!w->is_error) wfi_work_put(w, WF_STR("]"));
+    if (!w->is_error) wfi_tool_put(w, WF_STR("]"));
 }
 
 /* ---- grep: one file ---- */
 
 /* "path:12:text"; false: it does not fit. */
 static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_work_puts(w, "--\n");
-    wfi_work_put(w, path);
-    wfi_work_puts(w, mark);
-    wfi_work_putn(w, number);
-    wfi_work_puts(w, mark);
-    wfi_work_put(w, text);
-    if (cut) wfi_work_puts(w, "...");
-    wfi_work_puts(w, "\n");
+    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    wfi_tool_put(w, path);
+    wfi_tool_puts(w, mark);
+    wfi_tool_putn(w, number);
+    wfi_tool_puts(w, mark);
+    wfi_tool_put(w, text);
+    if (cut) wfi_tool_puts(w, "...");
+    wfi_tool_puts(w, "\n");
     f->printed = number;
     if (!w->full) return true;
     w->len = start;
@@ -275,7 +275,7 @@ static void find_hold(find *f, wf_str text, uint64_t number) {
     find_line *line = &f->before[(f->oldest + f->held) % room];
     if (f->held == room) f->oldest = (f->oldest + 1) % room;
     if (f->held < room) f->held++;
-    wf_str shown = wfi_work_clip(text, FIND_LINE_MAX);
+    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (shown.len > 0) memcpy(line->text, shown.ptr, shown.len);
     line->len = shown.len;
     line->cut = shown.len < text.len;
@@ -294,7 +294,7 @@ static bool find_show_held(find *f, wf_str path) {
 
 /* False: enough was found, or nothing more fits. */
 static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
-    wf_str shown = wfi_work_clip(text, FIND_LINE_MAX);
+    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (wfi_match_search(f->regex, text)) {
         f->after = f->context;
         f->found++;
@@ -352,58 +352,58 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
 static bool find_regex(find *f, wf_str pattern, bool fold) {
     size_t at;
     const char *error;
-    f->regex = wfi_work_take(f->w, sizeof *f->regex);
+    f->regex = wfi_tool_take(f->w, sizeof *f->regex);
     if (f->regex == NULL) return false;
     error = wfi_match_regex(f->regex, pattern, fold, &at);
     if (error == NULL) return true;
-    wfi_work_error(f->w, "pattern, at character ");
-    wfi_work_putn(f->w, at + 1);
-    wfi_work_puts(f->w, ": ");
-    wfi_work_puts(f->w, error);
+    wfi_tool_error(f->w, "pattern, at character ");
+    wfi_tool_putn(f->w, at + 1);
+    wfi_tool_puts(f->w, ": ");
+    wfi_tool_puts(f->w, error);
     return false;
 }
 
 static bool find_grep_parse(find *f, char *path) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     wf_str pattern, glob = {NULL, 0};
     bool fold = false;
     f->max = FIND_MATCHES;
-    if (!wfi_work_str(w, "pattern", true, &pattern) || !wfi_work_path(w, false, path) ||
-        !wfi_work_str(w, "glob", false, &glob) || !wfi_work_bool(w, "ignore_case", &fold) ||
-        !wfi_work_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
-        !wfi_work_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
+    if (!wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
+        !wfi_tool_str(w, "glob", false, &glob) || !wfi_tool_bool(w, "ignore_case", &fold) ||
+        !wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
+        !wfi_tool_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
     if (glob.len > 0 && !find_add_glob(f, glob)) return false;
-    f->window = wfi_work_take(w, WFI_LINES_WINDOW);
+    f->window = wfi_tool_take(w, WFI_LINES_WINDOW);
     return f->window != NULL && find_regex(f, pattern, fold);
 }
 
 static void find_grep_foot(find *f) {
-    wfi_work *w = f->w;
+    wfi_tool *w = f->w;
     bool full = w->full;
-    wfi_work_foot(w);
+    wfi_tool_foot(w);
     if (f->found == 0) find_nothing_foot(f, "no match");
     find_unreadable_foot(f);
     if (f->clipped > 0) {
-        wfi_work_puts(w, "(of ");
-        wfi_work_putn(w, f->clipped);
-        wfi_work_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+        wfi_tool_puts(w, "(of ");
+        wfi_tool_putn(w, f->clipped);
+        wfi_tool_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
     }
     if (!full && f->found == f->shown) return;
-    wfi_work_puts(w, "... cut at ");
-    wfi_work_putn(w, f->shown);
-    wfi_work_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
+    wfi_tool_puts(w, "... cut at ");
+    wfi_tool_putn(w, f->shown);
+    wfi_tool_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
                           : " matches; narrow pattern, path or glob, or raise max");
 }
 
-void wfi_work_grep(wfi_work *w) {
+void wfi_tool_grep(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], real[WFI_CONFINE_PATH];
     find *f = find_begin(w);
     if (f == NULL || !find_grep_parse(f, path)) return;
     int fd = wfi_confine_open_real(w->root, w->dirfd, path, real);
     if (fd < 0) {
-        wfi_work_path_error(w, -fd, wf_str_of(path, strlen(path)));
+        wfi_tool_path_error(w, -fd, wf_str_of(path, strlen(path)));
         return;
     }
     if (wfi_confine_is_dir(fd)) {
@@ -411,7 +411,7 @@ void wfi_work_grep(wfi_work *w) {
     } else {
         wf_str shown = wf_str_of(path, strlen(path));
         find_grep_fd(f, shown, fd);
-        if (f->binary) wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "");
+        if (f->binary) wfi_tool_path_bad(w, "it is a binary file, not text: ", shown, "");
     }
     close(fd);
     if (!w->is_error) find_grep_foot(f);

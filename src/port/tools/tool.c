@@ -1,18 +1,22 @@
-/* work: see work.h. Output, input, errors and lines for the tools. */
+/* tool: see tool.h. Output, errors, near names, input and lines for the tools. */
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE 1
 #endif
 #ifndef _FILE_OFFSET_BITS
 #define _FILE_OFFSET_BITS 64
 #endif
+#include "../os/dir.h"
 #include "tool.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
+#define TOOL_NEAR_NAMES 3
+#define TOOL_NEAR_LEN   64u /* names longer than this are not compared */
+
 /* ---- output ---- */
 
-bool wfi_work_put(wfi_work *w, wf_str text) {
+bool wfi_tool_put(wfi_tool *w, wf_str text) {
     if (text.len > w->cap - w->len) {
         w->full = true;
         return false;
@@ -22,26 +26,26 @@ bool wfi_work_put(wfi_work *w, wf_str text) {
     return true;
 }
 
-bool wfi_work_puts(wfi_work *w, const char *text) {
-    return wfi_work_put(w, wf_str_of(text, strlen(text)));
+bool wfi_tool_puts(wfi_tool *w, const char *text) {
+    return wfi_tool_put(w, wf_str_of(text, strlen(text)));
 }
 
-bool wfi_work_putn(wfi_work *w, uint64_t n) {
+bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
     char room[WFI_SYS_DECIMAL];
-    return wfi_work_puts(w, wfi_sys_decimal(n, room));
+    return wfi_tool_puts(w, wfi_sys_decimal(n, room));
 }
 
-void wfi_work_foot(wfi_work *w) {
-    w->cap += WFI_WORK_FOOT;
+void wfi_tool_foot(wfi_tool *w) {
+    w->cap += WFI_TOOL_FOOT;
 }
 
-void wfi_work_error(wfi_work *w, const char *text) {
+void wfi_tool_error(wfi_tool *w, const char *text) {
     w->len = 0;
     w->is_error = true;
-    wfi_work_puts(w, text);
+    wfi_tool_puts(w, text);
 }
 
-wf_str wfi_work_clip(wf_str text, size_t max) {
+wf_str wfi_tool_clip(wf_str text, size_t max) {
     if (text.len <= max) return text;
     size_t n = max;
     for (int i = 0; i < 3 && n > 0 && ((uint8_t)text.ptr[n] & 0xc0) == 0x80; i++)
@@ -49,7 +53,7 @@ wf_str wfi_work_clip(wf_str text, size_t max) {
     return wf_str_of(text.ptr, n);
 }
 
-static const char *work_why(int error) {
+static const char *tool_why(int error) {
     switch (error) {
     case EXDEV:
         return "path leads outside the workspace: ";
@@ -73,37 +77,100 @@ static const char *work_why(int error) {
     }
 }
 
-void wfi_work_path_bad(wfi_work *w, const char *text, wf_str path, const char *mend) {
-    wfi_work_error(w, text);
-    wfi_work_put(w, wfi_work_clip(path, 256));
-    if (path.len > 256) wfi_work_puts(w, "...");
-    wfi_work_puts(w, mend);
+void wfi_tool_path_bad(wfi_tool *w, const char *text, wf_str path, const char *mend) {
+    wfi_tool_error(w, text);
+    wfi_tool_put(w, wfi_tool_clip(path, 256));
+    if (path.len > 256) wfi_tool_puts(w, "...");
+    wfi_tool_puts(w, mend);
 }
 
-void wfi_work_path_error(wfi_work *w, int error, wf_str path) {
-    wfi_work_path_bad(w, work_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
+void wfi_tool_path_error(wfi_tool *w, int error, wf_str path) {
+    wfi_tool_path_bad(w, tool_why(error), path, error == EXDEV ? "; give a path relative to it" : "");
 }
 
-bool wfi_work_line(wfi_work *w, wf_str text, uint64_t number, size_t max, bool whole) {
+bool wfi_tool_line(wfi_tool *w, wf_str text, uint64_t number, size_t max, bool whole) {
     size_t start = w->len;
-    wf_str shown = wfi_work_clip(text, max);
+    wf_str shown = wfi_tool_clip(text, max);
     for (uint64_t pad = number; pad < 10000; pad = pad * 10 + 9)
-        wfi_work_put(w, WF_STR(" "));
-    wfi_work_putn(w, number);
-    wfi_work_put(w, WF_STR("\t"));
-    wfi_work_put(w, shown);
-    if (shown.len < text.len || !whole) wfi_work_put(w, WF_STR(" ... (long line, cut)"));
-    if (wfi_work_put(w, WF_STR("\n")) && !w->full) return true;
+        wfi_tool_put(w, WF_STR(" "));
+    wfi_tool_putn(w, number);
+    wfi_tool_put(w, WF_STR("\t"));
+    wfi_tool_put(w, shown);
+    if (shown.len < text.len || !whole) wfi_tool_put(w, WF_STR(" ... (long line, cut)"));
+    if (wfi_tool_put(w, WF_STR("\n")) && !w->full) return true;
     w->len = start;
     return false;
 }
 
+/* ---- near names ---- */
+
+typedef struct tool_near {
+    wf_str name; /* that is not there */
+    uint32_t count;
+    char found[TOOL_NEAR_NAMES][TOOL_NEAR_LEN + 1];
+} tool_near;
+
+static char tool_low(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
+}
+
+/* Changed, added and lost characters between two names, case aside. */
+static uint32_t tool_distance(wf_str a, wf_str b) {
+    uint32_t row[TOOL_NEAR_LEN + 1];
+    for (uint32_t j = 0; j <= b.len; j++)
+        row[j] = j;
+    for (uint32_t i = 1; i <= a.len; i++) {
+        uint32_t corner = row[0];
+        row[0] = i;
+        for (uint32_t j = 1; j <= b.len; j++) {
+            uint32_t change = corner + (tool_low(a.ptr[i - 1]) != tool_low(b.ptr[j - 1]));
+            uint32_t least = (row[j] < row[j - 1] ? row[j] : row[j - 1]) + 1;
+            corner = row[j];
+            row[j] = change < least ? change : least;
+        }
+    }
+    return row[b.len];
+}
+
+static bool tool_compare_name(void *ctx, const char *name, wfi_entry_type type) {
+    tool_near *near = ctx;
+    size_t n = strlen(name);
+    (void)type;
+    if (n > TOOL_NEAR_LEN) return true;
+    if (tool_distance(near->name, wf_str_of(name, n)) > 2 || n <= 2) return true;
+    memcpy(near->found[near->count++], name, n + 1);
+    return near->count < TOOL_NEAR_NAMES;
+}
+
+/* Looks in the directory where the name should be. */
+void wfi_tool_suggest(wfi_tool *w, const char *path) {
+    uint64_t entries[1024];
+    char dir[WFI_CONFINE_PATH];
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    tool_near near = {.name = wf_str_of(name, strlen(name))};
+    if (near.name.len == 0 || near.name.len > TOOL_NEAR_LEN) return;
+    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    if (n >= sizeof dir) return;
+    memcpy(dir, n > 0 ? path : ".", n > 0 ? n : 1);
+    dir[n > 0 ? n : 1] = '\0';
+    int fd = wfi_confine_open(w->root, w->dirfd, dir);
+    if (fd < 0) return;
+    wfi_entries(fd, entries, sizeof entries, tool_compare_name, &near);
+    close(fd);
+    for (uint32_t i = 0; i < near.count; i++) {
+        wfi_tool_puts(w, i == 0 ? "; there is " : ", ");
+        wfi_tool_put(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
+        wfi_tool_puts(w, near.found[i]);
+    }
+}
+
 /* ---- input ---- */
 
-void *wfi_work_take(wfi_work *w, size_t n) {
+void *wfi_tool_take(wfi_tool *w, size_t n) {
     size_t aligned = (n + 7) & ~(size_t)7;
     if (aligned > w->size - w->used) {
-        wfi_work_error(w, "the input is too large");
+        wfi_tool_error(w, "the input is too large");
         return NULL;
     }
     void *p = w->room + w->used;
@@ -111,67 +178,67 @@ void *wfi_work_take(wfi_work *w, size_t n) {
     return p;
 }
 
-static bool work_bad(wfi_work *w, const char *key, const char *what) {
-    wfi_work_error(w, "");
-    wfi_work_put(w, w->tool);
-    wfi_work_puts(w, ": \"");
-    wfi_work_puts(w, key);
-    wfi_work_puts(w, "\" ");
-    wfi_work_puts(w, what);
+static bool tool_bad(wfi_tool *w, const char *key, const char *what) {
+    wfi_tool_error(w, "");
+    wfi_tool_put(w, w->tool);
+    wfi_tool_puts(w, ": \"");
+    wfi_tool_puts(w, key);
+    wfi_tool_puts(w, "\" ");
+    wfi_tool_puts(w, what);
     return false;
 }
 
 /* The member's text; empty if it is absent or null. */
-static wf_str work_member(const wfi_work *w, const char *key) {
+static wf_str tool_member(const wfi_tool *w, const char *key) {
     wf_str value = {NULL, 0};
     if (!wf_json_member(w->input, wf_str_of(key, strlen(key)), &value)) return wf_str_of(NULL, 0);
     bool null = value.len == 4 && memcmp(value.ptr, "null", 4) == 0;
     return null ? wf_str_of(NULL, 0) : value;
 }
 
-bool wfi_work_str(wfi_work *w, const char *key, bool needed, wf_str *out) {
+bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out) {
     wf_str escaped;
-    if (work_member(w, key).len == 0) return !needed || work_bad(w, key, "is missing: give a string");
+    if (tool_member(w, key).len == 0) return !needed || tool_bad(w, key, "is missing: give a string");
     if (!wf_json_member_str(w->input, wf_str_of(key, strlen(key)), &escaped))
-        return work_bad(w, key, "must be a string");
-    char *text = wfi_work_take(w, escaped.len + 1);
+        return tool_bad(w, key, "must be a string");
+    char *text = wfi_tool_take(w, escaped.len + 1);
     if (text == NULL) return false;
     *out = wf_str_of(text, wf_json_unescape(escaped, text));
     return true;
 }
 
-bool wfi_work_u64(wfi_work *w, const char *key, uint64_t least, uint64_t most, uint64_t *out) {
+bool wfi_tool_u64(wfi_tool *w, const char *key, uint64_t least, uint64_t most, uint64_t *out) {
     uint64_t v = 0;
-    if (work_member(w, key).len == 0) return true;
+    if (tool_member(w, key).len == 0) return true;
     bool good = wf_json_member_u64(w->input, wf_str_of(key, strlen(key)), &v);
     if (good && v >= least && v <= most) {
         *out = v;
         return true;
     }
-    work_bad(w, key, "must be a whole number from ");
-    wfi_work_putn(w, least);
-    wfi_work_puts(w, most == UINT64_MAX ? " up" : " to ");
-    if (most != UINT64_MAX) wfi_work_putn(w, most);
+    tool_bad(w, key, "must be a whole number from ");
+    wfi_tool_putn(w, least);
+    wfi_tool_puts(w, most == UINT64_MAX ? " up" : " to ");
+    if (most != UINT64_MAX) wfi_tool_putn(w, most);
     return false;
 }
 
-bool wfi_work_bool(wfi_work *w, const char *key, bool *out) {
-    if (work_member(w, key).len == 0) return true;
-    return wf_json_member_bool(w->input, wf_str_of(key, strlen(key)), out) || work_bad(w, key, "must be true or false");
+bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out) {
+    if (tool_member(w, key).len == 0) return true;
+    return wf_json_member_bool(w->input, wf_str_of(key, strlen(key)), out) || tool_bad(w, key, "must be true or false");
 }
 
-bool wfi_work_path(wfi_work *w, bool needed, char path[WFI_CONFINE_PATH]) {
+bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]) {
     wf_str given = {".", 1};
-    if (!wfi_work_str(w, "path", needed, &given)) return false;
+    if (!wfi_tool_str(w, "path", needed, &given)) return false;
     int error = wfi_confine_relative(w->root, given, path);
-    if (error != 0) wfi_work_path_error(w, error, given);
+    if (error != 0) wfi_tool_path_error(w, error, given);
     return error == 0;
 }
 
 /* ---- lines ---- */
 
 /* Moves what is left to the window's start and reads more behind it. */
-static void work_fill(wfi_lines *l) {
+static void tool_fill(wfi_lines *l) {
     memmove(l->window, l->window + l->at, l->len - l->at);
     l->len -= l->at;
     l->at = 0;
@@ -184,23 +251,23 @@ static void work_fill(wfi_lines *l) {
     l->failed = n < 0;
 }
 
-bool wfi_lines_init(wfi_lines *l, wfi_work *w, int fd) {
+bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd) {
     memset(l, 0, sizeof *l);
     l->fd = fd;
     l->ended = true;
-    l->window = wfi_work_take(w, WFI_LINES_WINDOW);
+    l->window = wfi_tool_take(w, WFI_LINES_WINDOW);
     return l->window != NULL;
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
-    while (!l->eof && l->len < WFI_WORK_PROBE)
-        work_fill(l);
-    size_t n = l->len < WFI_WORK_PROBE ? l->len : WFI_WORK_PROBE;
+    while (!l->eof && l->len < WFI_TOOL_PROBE)
+        tool_fill(l);
+    size_t n = l->len < WFI_TOOL_PROBE ? l->len : WFI_TOOL_PROBE;
     return n > 0 && memchr(l->window, '\0', n) != NULL;
 }
 
 /* The length of the next piece, filling the window as needed; whether a newline follows it. */
-static size_t work_piece(wfi_lines *l, bool *ended) {
+static size_t tool_piece(wfi_lines *l, bool *ended) {
     size_t seen = 0;
     for (;;) {
         const char *from = l->window + l->at;
@@ -209,14 +276,14 @@ static size_t work_piece(wfi_lines *l, bool *ended) {
         if (newline != NULL) return (size_t)(newline - from);
         seen = l->len - l->at;
         if (l->eof) return seen;
-        if (seen == WFI_LINES_WINDOW) return wfi_work_clip(wf_str_of(from, seen), seen - 4).len;
-        work_fill(l);
+        if (seen == WFI_LINES_WINDOW) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
+        tool_fill(l);
     }
 }
 
 bool wfi_lines_next(wfi_lines *l) {
     bool ended;
-    size_t n = work_piece(l, &ended);
+    size_t n = tool_piece(l, &ended);
     if (l->failed || (n == 0 && !ended)) return false;
     l->first = l->ended;
     l->number += l->first;

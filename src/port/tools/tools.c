@@ -35,7 +35,7 @@ static const struct {
     wf_tool tool; /* an effect of scripts has a name only */
     uint32_t right;
     bool model, script;
-    wfi_work_fn work;
+    wfi_tool_fn work;
     bool here; /* always in this process: it changes files, which no child of ours may */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
@@ -45,7 +45,7 @@ static const struct {
      WF_ALLOW_READ,
      true,
      true,
-     wfi_work_read,
+     wfi_tool_read,
      false},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
@@ -59,21 +59,21 @@ static const struct {
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_grep,
+     wfi_tool_grep,
      false},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
-     wfi_work_glob,
+     wfi_tool_glob,
      false},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
-     wfi_work_write,
+     wfi_tool_write,
      true},
     {{TOOLS_STR("edit"),
       TOOLS_STR(
@@ -86,9 +86,9 @@ static const struct {
      WF_ALLOW_WRITE,
      true,
      false,
-     wfi_work_edit,
+     wfi_tool_edit,
      true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_work_files, false},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
@@ -99,9 +99,9 @@ static const struct {
      WF_ALLOW_BASH,
      true,
      false,
-     wfi_work_bash,
+     wfi_tool_bash,
      false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_work_exec, false},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -193,17 +193,17 @@ static void tools_fail(wfi_tools *t, uint32_t ticket, const char *text) {
 
 /* The answer's place in a ticket's pages: what the work may fill, its last line, and the byte behind. */
 static size_t tools_cap(const wf_tool_call *call) {
-    if (call->script) return WFI_WORK_SCRIPT_MAX;
-    size_t max = call->output_max == 0 ? WFI_WORK_OUT : call->output_max;
-    return (max < WFI_WORK_OUT_MIN ? WFI_WORK_OUT_MIN : max) - WFI_WORK_FOOT;
+    if (call->script) return WFI_TOOL_SCRIPT_MAX;
+    size_t max = call->output_max == 0 ? WFI_TOOL_OUT : call->output_max;
+    return (max < WFI_TOOL_OUT_MIN ? WFI_TOOL_OUT_MIN : max) - WFI_TOOL_FOOT;
 }
 
 static size_t tools_answer_size(const wf_tool_call *call) {
-    return (tools_cap(call) + WFI_WORK_FOOT + 1 + 7) & ~(size_t)7;
+    return (tools_cap(call) + WFI_TOOL_FOOT + 1 + 7) & ~(size_t)7;
 }
 
-static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
-    wfi_work w;
+static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
+    wfi_tool w;
     memset(&w, 0, sizeof w);
     w.root = k->cwd != NULL ? k->cwd : &t->root;
     w.dirfd = w.root->fd;
@@ -215,7 +215,7 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
-    w.size = WFI_WORK_ROOM;
+    w.size = WFI_TOOL_ROOM;
     return w;
 }
 
@@ -224,7 +224,7 @@ static wfi_work tools_work(const wfi_tools *t, const wfi_ticket *k) {
 /* Whatever it calls will find no folder. */
 static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wf_str cwd = wfi_work_clip(k->call.cwd, 200);
+    wf_str cwd = wfi_tool_clip(k->call.cwd, 200);
     snprintf(k->pages, k->size, "the agent's cwd is no folder of the workspace: %.*s", (int)cwd.len, cwd.ptr);
     tools_fail(t, ticket, k->pages);
     k->result.is_fatal = true;
@@ -235,7 +235,7 @@ static bool tools_no_cwd(wfi_tools *t, uint32_t ticket) {
 static int tools_open_cwd(const wfi_tools *t, wfi_ticket *k) {
     char path[WFI_CONFINE_PATH];
     if (k->cwd != NULL || k->call.cwd.len == 0) return 0;
-    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_WORK_ROOM);
+    wfi_confine *c = (void *)(k->pages + tools_answer_size(&k->call) + WFI_TOOL_ROOM);
     int error = wfi_confine_relative(&t->root, k->call.cwd, path);
     if (error == 0) error = wfi_confine_below(&t->root, path, c);
     if (error == 0) k->cwd = c;
@@ -267,9 +267,9 @@ typedef struct tools_job {
 
 static void tools_child(void *arg) {
     const tools_job *job = arg;
-    wfi_work w = tools_work(job->t, job->k);
+    wfi_tool w = tools_work(job->t, job->k);
     w.dirfd = WFI_CHILD_KEEP;
-    w.size = WFI_WORK_FIND_ROOM;
+    w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) return;
     tools_kinds[job->k->kind].work(&w);
@@ -395,8 +395,8 @@ static uint32_t tools_find(wf_str name, bool script) {
 /* One after the other: nothing changes a file between an edit's reading and its writing but other programs. */
 static void tools_work_here(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wfi_work w = tools_work(t, k);
-    w.size = WFI_WORK_FIND_ROOM;
+    wfi_tool w = tools_work(t, k);
+    w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) {
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
@@ -409,13 +409,13 @@ static void tools_work_here(wfi_tools *t, uint32_t ticket) {
 
 static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    wfi_work w = tools_work(t, k);
+    wfi_tool w = tools_work(t, k);
     if (tools_kinds[k->kind].here) {
         tools_work_here(t, ticket);
         return;
     }
-    if (tools_kinds[k->kind].work == wfi_work_read && wfi_work_read_is_small(&w)) {
-        wfi_work_read(&w);
+    if (tools_kinds[k->kind].work == wfi_tool_read && wfi_tool_read_is_small(&w)) {
+        wfi_tool_read(&w);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
         return;
     }
@@ -453,7 +453,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
         tools_fail(t, ticket, tools_refusal(tools_kinds[k->kind].right));
         return WF_OK;
     }
-    k->size = tools_answer_size(call) + WFI_WORK_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
+    k->size = tools_answer_size(call) + WFI_TOOL_ROOM + (call->cwd.len > 0 ? sizeof *k->cwd : 0);
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
@@ -527,11 +527,11 @@ static void tools_interrupted(void *ctx, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     wfi_ticket k = {.call = *call, .kind = tools_find(call->name, false)};
     if (k.kind == TOOLS_KINDS || !tools_kinds[k.kind].here) return;
-    k.size = tools_answer_size(call) + WFI_WORK_ROOM + sizeof *k.cwd;
+    k.size = tools_answer_size(call) + WFI_TOOL_ROOM + sizeof *k.cwd;
     k.pages = wfi_sys_pages(k.size);
     if (k.pages != NULL && tools_open_cwd(t, &k) == 0) {
-        wfi_work w = tools_work(t, &k);
-        wfi_work_write_clear(&w);
+        wfi_tool w = tools_work(t, &k);
+        wfi_tool_write_clear(&w);
     }
     tools_leave(&k);
     wfi_sys_pages_end(k.pages, k.size);

@@ -42,29 +42,29 @@ typedef struct write_file {
 
 /* ---- errors ---- */
 
-static bool write_path_error(wfi_work *w, int error, const char *path) {
+static bool write_path_error(wfi_tool *w, int error, const char *path) {
     wf_str shown = wf_str_of(path, strlen(path));
     switch (error) {
     case WFI_CONFINE_GUARDED:
-        wfi_work_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
+        wfi_tool_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
     case EISDIR:
-        wfi_work_path_bad(w, "it is a directory, not a file: ", shown, "");
+        wfi_tool_path_bad(w, "it is a directory, not a file: ", shown, "");
         break;
     case EACCES:
     case EPERM:
-        wfi_work_path_bad(w, "no permission to write: ", shown, "");
+        wfi_tool_path_bad(w, "no permission to write: ", shown, "");
         break;
     case EROFS:
-        wfi_work_path_bad(w, "on a file system that is only read: ", shown, "");
+        wfi_tool_path_bad(w, "on a file system that is only read: ", shown, "");
         break;
     case ENOSPC:
     case EDQUOT:
     case EFBIG:
-        wfi_work_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
+        wfi_tool_path_bad(w, "no room left on the disk for: ", shown, "; nothing was changed");
         break;
     case ETXTBSY:
-        wfi_work_path_bad(w, "it is a program that is running: ", shown, "");
+        wfi_tool_path_bad(w, "it is a program that is running: ", shown, "");
         break;
     case ENOENT:
     case ENOTDIR:
@@ -72,10 +72,10 @@ static bool write_path_error(wfi_work *w, int error, const char *path) {
     case ELOOP:
     case ENAMETOOLONG:
     case ENXIO:
-        wfi_work_path_error(w, error, shown);
+        wfi_tool_path_error(w, error, shown);
         break;
     default:
-        wfi_work_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
+        wfi_tool_path_bad(w, "cannot be written: ", shown, "; nothing was changed");
     }
     return false;
 }
@@ -99,20 +99,20 @@ static int write_open_there(write_file *f, int flags) {
 }
 
 /* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
-static bool write_open(wfi_work *w, const char *path, int flags, write_file *f) {
+static bool write_open(wfi_tool *w, const char *path, int flags, write_file *f) {
     bool make = (flags & O_CREAT) != 0;
     f->fd = -1;
     memset(&f->st, 0, sizeof f->st);
     int error = wfi_confine_spot(w->root, w->dirfd, path, make, &f->spot);
     if (error != 0) {
         write_path_error(w, error, path);
-        if (error == ENOENT) wfi_work_suggest(w, path);
+        if (error == ENOENT) wfi_tool_suggest(w, path);
         return false;
     }
     error = write_open_there(f, flags & ~O_CREAT);
     if (error == 0 || (error == ENOENT && make)) return true;
     write_path_error(w, error, path);
-    if (error == ENOENT) wfi_work_suggest(w, f->spot.path);
+    if (error == ENOENT) wfi_tool_suggest(w, f->spot.path);
     wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
     return false;
@@ -192,7 +192,7 @@ static int write_put(const write_file *f, wf_str input, wf_str text) {
 }
 
 /* Stores the text and closes the file. False: an error was set. */
-static bool write_store(wfi_work *w, write_file *f, wf_str text) {
+static bool write_store(wfi_tool *w, write_file *f, wf_str text) {
     int error = write_put(f, w->input, text);
     if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
     write_close(f);
@@ -208,48 +208,48 @@ static uint64_t write_count(wf_str text, char c) {
     return n;
 }
 
-static void write_put_path(wfi_work *w, const write_file *f) {
-    wfi_work_put(w, wfi_work_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
+static void write_put_path(wfi_tool *w, const write_file *f) {
+    wfi_tool_put(w, wfi_tool_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
 }
 
-static void write_links_foot(wfi_work *w, const write_file *f) {
+static void write_links_foot(wfi_tool *w, const write_file *f) {
     if (f->st.st_nlink < 2) return;
-    wfi_work_puts(w, "(the file had ");
-    wfi_work_putn(w, f->st.st_nlink);
-    wfi_work_puts(w, " names; under the others it is as it was)\n");
+    wfi_tool_puts(w, "(the file had ");
+    wfi_tool_putn(w, f->st.st_nlink);
+    wfi_tool_puts(w, " names; under the others it is as it was)\n");
 }
 
-static bool write_fits(wfi_work *w, const char *key, wf_str text) {
-    if (text.len <= WFI_WORK_WRITE_MAX) return true;
-    wfi_work_error(w, "\"");
-    wfi_work_puts(w, key);
-    wfi_work_puts(w, "\" is longer than 4 MiB; write less at once");
+static bool write_fits(wfi_tool *w, const char *key, wf_str text) {
+    if (text.len <= WFI_TOOL_WRITE_MAX) return true;
+    wfi_tool_error(w, "\"");
+    wfi_tool_puts(w, key);
+    wfi_tool_puts(w, "\" is longer than 4 MiB; write less at once");
     return false;
 }
 
-void wfi_work_write(wfi_work *w) {
+void wfi_tool_write(wfi_tool *w) {
     char path[WFI_CONFINE_PATH];
     write_file f;
     wf_str text;
-    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
+    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
         !write_open(w, path, O_WRONLY | O_CREAT, &f))
         return;
     bool there = f.fd >= 0;
     if (!write_store(w, &f, text)) return;
-    wfi_work_puts(w, there ? "replaced " : "made ");
+    wfi_tool_puts(w, there ? "replaced " : "made ");
     write_put_path(w, &f);
-    wfi_work_puts(w, ": ");
-    wfi_work_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
-    wfi_work_puts(w, " lines, ");
-    wfi_work_putn(w, text.len);
-    wfi_work_puts(w, " bytes\n");
+    wfi_tool_puts(w, ": ");
+    wfi_tool_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
+    wfi_tool_puts(w, " lines, ");
+    wfi_tool_putn(w, text.len);
+    wfi_tool_puts(w, " bytes\n");
     write_links_foot(w, &f);
 }
 
-void wfi_work_write_clear(wfi_work *w) {
+void wfi_tool_write_clear(wfi_tool *w) {
     char path[WFI_CONFINE_PATH], name[WRITE_NEW_NAME];
     wfi_spot spot;
-    if (!wfi_work_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
+    if (!wfi_tool_path(w, true, path) || wfi_confine_spot(w->root, w->dirfd, path, false, &spot) != 0) return;
     for (uint32_t i = 0; i < WRITE_TRIES; i++) {
         write_name(w->input, i, name);
         unlinkat(spot.dir, name, 0);
@@ -260,7 +260,7 @@ void wfi_work_write_clear(wfi_work *w) {
 /* ---- edit: the text that is looked for ---- */
 
 typedef struct write_edit {
-    wfi_work *w;
+    wfi_tool *w;
     wf_str text; /* of the file */
     wf_str from, to;
     bool all;
@@ -286,8 +286,8 @@ static void write_count_matches(write_edit *e) {
 }
 
 /* The text with CRLF where it has a bare LF. False: the room is used up. */
-static bool write_crlf(wfi_work *w, wf_str text, wf_str *out) {
-    char *to = wfi_work_take(w, text.len + write_count(text, '\n'));
+static bool write_crlf(wfi_tool *w, wf_str text, wf_str *out) {
+    char *to = wfi_tool_take(w, text.len + write_count(text, '\n'));
     size_t n = 0;
     if (to == NULL) return false;
     for (size_t i = 0; i < text.len; i++) {
@@ -327,7 +327,7 @@ static uint64_t write_line_of(wf_str text, size_t at) {
 }
 
 /* Shows the lines that hold from..to, and some around them. */
-static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
+static void write_show(wfi_tool *w, wf_str text, size_t from, size_t to) {
     for (uint32_t i = 0; from > 0; from--)
         if (text.ptr[from - 1] == '\n' && i++ == WRITE_AROUND) break;
     uint64_t number = write_line_of(text, from);
@@ -335,7 +335,7 @@ static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
     for (uint32_t i = 0; i < WRITE_SHOWN && from < text.len && behind <= WRITE_AROUND; i++) {
         size_t end = write_find(text, from, WF_STR("\n"));
         size_t n = end - from - (end > from && text.ptr[end - 1] == '\r');
-        if (!wfi_work_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
+        if (!wfi_tool_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
         behind += end >= to;
         from = end + 1;
     }
@@ -344,15 +344,15 @@ static void write_show(wfi_work *w, wf_str text, size_t from, size_t to) {
 /* "s 3, 17, 20" behind the word line. */
 static void write_put_lines(const write_edit *e) {
     uint64_t last = 0;
-    wfi_work_puts(e->w, e->count > 1 ? "s" : "");
+    wfi_tool_puts(e->w, e->count > 1 ? "s" : "");
     for (uint64_t i = 0; i < e->count && i < WRITE_NAMED; i++) {
         uint64_t line = write_line_of(e->text, e->at[i]);
         if (line == last) continue;
-        wfi_work_puts(e->w, i == 0 ? " " : ", ");
-        wfi_work_putn(e->w, line);
+        wfi_tool_puts(e->w, i == 0 ? " " : ", ");
+        wfi_tool_putn(e->w, line);
         last = line;
     }
-    if (e->count > WRITE_NAMED) wfi_work_puts(e->w, " ...");
+    if (e->count > WRITE_NAMED) wfi_tool_puts(e->w, " ...");
 }
 
 /* ---- edit: what may be said when nothing matches ---- */
@@ -362,8 +362,8 @@ static bool write_is_blank(char c) {
 }
 
 /* The text without its blanks. */
-static bool write_squeeze(wfi_work *w, wf_str text, wf_str *out) {
-    char *to = wfi_work_take(w, text.len);
+static bool write_squeeze(wfi_tool *w, wf_str text, wf_str *out) {
+    char *to = wfi_tool_take(w, text.len);
     size_t n = 0;
     if (to == NULL) return false;
     for (size_t i = 0; i < text.len; i++)
@@ -387,9 +387,9 @@ static bool write_near_blanks(write_edit *e) {
     size_t at = write_find(text, 0, from);
     if (at == text.len) return false;
     size_t first = write_unsqueeze(e->text, at), last = write_unsqueeze(e->text, at + from.len - 1);
-    wfi_work_puts(e->w, ". Line ");
-    wfi_work_putn(e->w, write_line_of(e->text, first));
-    wfi_work_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
+    wfi_tool_puts(e->w, ". Line ");
+    wfi_tool_putn(e->w, write_line_of(e->text, first));
+    wfi_tool_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
     write_show(e->w, e->text, first, last);
     return true;
 }
@@ -415,93 +415,93 @@ static bool write_has_number(wf_str line) {
 }
 
 static void write_not_found(write_edit *e, const write_file *f) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     wf_str line = write_first_line(e->from);
-    wfi_work_error(w, "\"old\" is not in ");
+    wfi_tool_error(w, "\"old\" is not in ");
     write_put_path(w, f);
     if (write_has_number(line)) {
-        wfi_work_puts(w, "; leave out the line numbers that read shows");
+        wfi_tool_puts(w, "; leave out the line numbers that read shows");
         return;
     }
     if (write_near_blanks(e)) return;
     size_t at = line.len > 0 ? write_find(e->text, 0, line) : e->text.len;
     if (at == e->text.len) {
-        wfi_work_puts(w, "; read the file again");
+        wfi_tool_puts(w, "; read the file again");
         return;
     }
-    wfi_work_puts(w, "; its first line is there, in line ");
-    wfi_work_putn(w, write_line_of(e->text, at));
-    wfi_work_puts(w, ", but not what follows:\n");
+    wfi_tool_puts(w, "; its first line is there, in line ");
+    wfi_tool_putn(w, write_line_of(e->text, at));
+    wfi_tool_puts(w, ", but not what follows:\n");
     write_show(w, e->text, at, at);
 }
 
 /* ---- edit ---- */
 
 static bool write_edit_parse(write_edit *e, char *path) {
-    wfi_work *w = e->w;
-    if (!wfi_work_path(w, true, path) || !wfi_work_str(w, "old", true, &e->from) ||
-        !wfi_work_str(w, "new", true, &e->to) || !wfi_work_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
+    wfi_tool *w = e->w;
+    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "old", true, &e->from) ||
+        !wfi_tool_str(w, "new", true, &e->to) || !wfi_tool_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
         !write_fits(w, "new", e->to))
         return false;
     if (e->from.len == 0) {
-        wfi_work_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
+        wfi_tool_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
         return false;
     }
     if (e->from.len != e->to.len || memcmp(e->from.ptr, e->to.ptr, e->to.len) != 0) return true;
-    wfi_work_error(w, "\"old\" and \"new\" are the same: nothing to do");
+    wfi_tool_error(w, "\"old\" and \"new\" are the same: nothing to do");
     return false;
 }
 
 /* Reads the whole file. */
 static bool write_load(write_edit *e, const write_file *f, const char *path) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     size_t size = (size_t)f->st.st_size, n = 0;
     wf_str shown = wf_str_of(path, strlen(path));
-    if ((uint64_t)f->st.st_size > WFI_WORK_EDIT_MAX) {
-        wfi_work_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
+    if ((uint64_t)f->st.st_size > WFI_TOOL_EDIT_MAX) {
+        wfi_tool_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
         return false;
     }
-    char *text = wfi_work_take(w, size);
+    char *text = wfi_tool_take(w, size);
     if (text == NULL) return false;
     while (n < size) {
         ssize_t got = read(f->fd, text + n, size - n);
         if (got < 0 && errno == EINTR) continue;
-        if (got < 0) wfi_work_path_error(w, errno, shown);
+        if (got < 0) wfi_tool_path_error(w, errno, shown);
         if (got < 0) return false;
         if (got == 0) break;
         n += (size_t)got;
     }
     e->text = wf_str_of(text, n);
-    if (n == 0 || memchr(text, '\0', n < WFI_WORK_PROBE ? n : WFI_WORK_PROBE) == NULL) return true;
-    wfi_work_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
+    if (n == 0 || memchr(text, '\0', n < WFI_TOOL_PROBE ? n : WFI_TOOL_PROBE) == NULL) return true;
+    wfi_tool_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
     return false;
 }
 
 /* Whether the matches are what was asked for. */
 static bool write_found(write_edit *e, const write_file *f) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     if (e->count == 0) {
         write_not_found(e, f);
         return false;
     }
     if (e->count == 1 || e->all) return true;
-    wfi_work_error(w, "\"old\" is there ");
-    wfi_work_putn(w, e->count);
-    wfi_work_puts(w, " times, in line");
+    wfi_tool_error(w, "\"old\" is there ");
+    wfi_tool_putn(w, e->count);
+    wfi_tool_puts(w, " times, in line");
     write_put_lines(e);
-    wfi_work_puts(w, "; add lines around it to name one place, or set \"all\"");
+    wfi_tool_puts(w, "; add lines around it to name one place, or set \"all\"");
     return false;
 }
 
 /* The file's text with all matches replaced. */
 static bool write_replace(write_edit *e, wf_str *out) {
-    wfi_work *w = e->w;
+    wfi_tool *w = e->w;
     uint64_t size = e->text.len - e->count * e->from.len + e->count * e->to.len;
-    if (size > WFI_WORK_EDIT_MAX) {
-        wfi_work_error(w, "the file would become larger than 16 MiB; nothing was changed");
+    if (size > WFI_TOOL_EDIT_MAX) {
+        wfi_tool_error(w, "the file would become larger than 16 MiB; nothing was changed");
         return false;
     }
-    char *to = wfi_work_take(w, (size_t)size);
+    char *to = wfi_tool_take(w, (size_t)size);
     size_t from = 0, n = 0;
     if (to == NULL) return false;
     for (uint64_t i = 0; i <= e->count; i++) {
@@ -518,19 +518,19 @@ static bool write_replace(write_edit *e, wf_str *out) {
 }
 
 static void write_edit_answer(write_edit *e, const write_file *f, wf_str text) {
-    wfi_work *w = e->w;
-    wfi_work_puts(w, "edited ");
+    wfi_tool *w = e->w;
+    wfi_tool_puts(w, "edited ");
     write_put_path(w, f);
-    wfi_work_puts(w, ": ");
-    wfi_work_putn(w, e->count);
-    wfi_work_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
+    wfi_tool_puts(w, ": ");
+    wfi_tool_putn(w, e->count);
+    wfi_tool_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
     write_put_lines(e);
-    wfi_work_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
+    wfi_tool_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
     write_links_foot(w, f);
     write_show(w, text, e->at[0], e->at[0] + e->to.len);
 }
 
-void wfi_work_edit(wfi_work *w) {
+void wfi_tool_edit(wfi_tool *w) {
     char path[WFI_CONFINE_PATH];
     write_edit e = {.w = w};
     write_file f;

@@ -476,7 +476,7 @@ static void test_own_in_guarded(void **state) {
 }
 
 /* Whatever it leaves in its own directories goes. */
-static void test_scratch(void **state) {
+static void test_privdir(void **state) {
     (void)state;
     prints("cd $TMPDIR; mkdir -p a/b c; echo x >a/b/f; chmod 0 a/b/f a/b a; ln -s / c/link; mkfifo c/fifo; chmod 0 . ; "
            "echo ok",
@@ -1536,7 +1536,7 @@ int main(int argc, char **argv) {
         CASE(test_surroundings),
         CASE(test_own_shm),
         CASE(test_own_in_guarded),
-        CASE(test_scratch),
+        CASE(test_privdir),
         CASE(test_flood),
         CASE(test_timeout),
         CASE(test_daemons),
