@@ -105,11 +105,14 @@ MBEDTLS_LIBS    = $(MBEDTLS_A)
 endif
 MBEDTLS_TEST_CFLAGS := $(subst src/port/tls/mbedtls_config.h,tests/server/mbedtls_test_config.h,$(MBEDTLS_CFLAGS))
 
-INC     := -Ibuild/gen $(LUA_CFLAGS) $(MBEDTLS_CFLAGS)
+# What the hosted parts ask of the system's headers, for the split tree; amalgamate's head has it for workflow.h. The core
+# includes none of them.
+HOSTED  := -D_GNU_SOURCE -D_FILE_OFFSET_BITS=64
+INC     := $(HOSTED) -Ibuild/gen $(LUA_CFLAGS) $(MBEDTLS_CFLAGS)
 # For a shell to read: the name of the configuration is in quotes.
 shell_words = $(subst ",\",$(1))
 # Tests may look inside, by paths from the root.
-TEST_INC := -D_GNU_SOURCE -iquote .
+TEST_INC := -iquote .
 COMPILE  = $(CC) $(WARN) $(HARD) $(call shell_words,$(INC)) -MMD -MP -c -o $@ $<
 
 # ---- the library and the command, from the split tree ----
@@ -179,7 +182,7 @@ build/test/mbedtls/%.o: $(MBEDTLS_DIR)/library/%.c src/port/tls/mbedtls_config.h
 build/test/%.o: tests/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
-	$(Q)$(CC) $(WARN) $(HARD) -D_GNU_SOURCE -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(WARN) $(HARD) $(HOSTED) -iquote tests/server $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -O2 -g -MMD -MP -c -o $@ $<
 
 build/test/tls_peer: build/test/server/tls_peer.o build/test/server/certs.o build/test/libmbedtls.a
 	@echo '  $@'
@@ -209,7 +212,7 @@ build/test/wf-server: $(SERVER:%=build/test/server/%.o) $(if $(MBEDTLS_DIR),buil
 build/test/server/%.o: tests/server/%.c $(DEPS_MK)
 	@mkdir -p $(@D)
 	@echo '  $@'
-	$(Q)$(CC) $(WARN) $(HARD) $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) -D_GNU_SOURCE -O2 -g -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(WARN) $(HARD) $(call shell_words,$(MBEDTLS_TEST_CFLAGS)) $(HOSTED) -O2 -g -MMD -MP -c -o $@ $<
 
 # ---- the static command: the same sources and pinned libraries with musl, for size ----
 
@@ -353,8 +356,6 @@ build/test/bench/launch: build/test/bench/launch.o
 build/test/soak: build/obj/tests/soak/soak.o build/libworkflow.a $(LUA_A) $(MBEDTLS_A)
 	@echo '  $@'
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) $(MBEDTLS_LIBS) $(LIBS)
-
-build/obj/tests/soak/soak.o: CFLAGS += -D_GNU_SOURCE
 
 soak: build/test/soak build/test/wf-server
 	@python3 tests/soak/soak.py $(or $(SECONDS),600)

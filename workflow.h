@@ -10,8 +10,13 @@
  *     #include "workflow.h"
  *
  * Everywhere else the plain #include is enough; as C++ too. */
-#if defined(WORKFLOW_IMPLEMENTATION) && (defined(WF_PORT_POSIX) || defined(WF_PORT_MBEDTLS)) && !defined(_GNU_SOURCE)
+#if defined(WORKFLOW_IMPLEMENTATION) && (defined(WF_PORT_POSIX) || defined(WF_PORT_MBEDTLS))
+#ifndef _GNU_SOURCE
 #define _GNU_SOURCE
+#endif
+#ifndef _FILE_OFFSET_BITS
+#define _FILE_OFFSET_BITS 64
+#endif
 #endif
 
 /* ==== begin src/api/core.h ==== */
@@ -12560,12 +12565,6 @@ WFI void wfi_sys_pages_end(void *p, size_t n);
 /* ==== begin src/port/os/sys.c ==== */
 
 /* sys: see sys.h. Nothing here keeps state or calls malloc. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -12729,12 +12728,6 @@ WFI int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ct
 /* ==== begin src/port/os/dir.c ==== */
 
 /* dir: see dir.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -12802,9 +12795,6 @@ int wfi_entries(int fd, void *room, size_t size, wfi_entry_fn each, void *ctx) {
  *
  * The block is only reserved: its pages are taken when they are first used, so its size is a promise of how much a run
  * may come to use, and costs nothing by itself. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12981,12 +12971,6 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 /* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
  * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
  * fork at any moment finds no lock of ours held that the child could want. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -13428,12 +13412,6 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], cons
 /* ==== begin src/port/jail/guard.c ==== */
 
 /* guard: see guard.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <fcntl.h>
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
@@ -13632,12 +13610,6 @@ WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
 /* ==== begin src/port/jail/cgroup.c ==== */
 
 /* cgroup: see cgroup.h. No malloc, no stdio: it runs in forked children. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <fcntl.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -13774,12 +13746,6 @@ WFI void wfi_jail_shut(void);
 
 /* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
  * stdio: most of it runs between fork and exec. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <string.h>
 #if WFI_LINUX
 #include <errno.h>
@@ -14404,12 +14370,6 @@ WFI void wfi_children_close(wfi_children *cs);
 /* ==== begin src/port/jail/child.c ==== */
 
 /* child: see child.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -14680,12 +14640,6 @@ WFI void wfi_privdir_remove(wfi_privdir *d);
 
 /* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
  * directory moves up to the top, until nothing but the top is left. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h> /* renameat */
@@ -14816,12 +14770,6 @@ WFI uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail);
 
 /* gather: see gather.h. The head stands still in the first half of the buffer, the tail is a ring
  * behind it. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <string.h>
 
 void wfi_gather_add(wfi_gather *g, const char *from, size_t n) {
@@ -14876,12 +14824,6 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 
 /* secrets: tells which variables of the environment look like keys, tokens or passwords
  * (wf_posix_is_secret, see posix.h): commands do not get them. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <string.h>
 #include <strings.h>
 
@@ -14963,12 +14905,6 @@ WFI uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int numb
 
 /* descendants: see descendants.h. The children of a process are those of its threads, which
  * /proc/PID/task/TID/children names. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #if WFI_LINUX
 #include <fcntl.h>
 #include <signal.h>
@@ -15142,12 +15078,6 @@ WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 /* ==== begin src/port/jail/program.c ==== */
 
 /* program: see program.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15746,12 +15676,6 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 /* ==== begin src/port/net/lookup.c ==== */
 
 /* lookup: see lookup.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
@@ -16113,12 +16037,6 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 /* ==== begin src/port/net/sockets.c ==== */
 
 /* sockets: see sockets.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -16803,12 +16721,6 @@ WFI bool wfi_confine_is_dir(int fd);
 /* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for
  * the common case, and a walk of our own that also follows absolute links into the root and works everywhere. No
  * malloc: it runs in forked children. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -18030,12 +17942,6 @@ WFI bool wfi_ignored(const wfi_ignore *level, wf_str path, bool dir);
 /* ==== begin src/port/tools/ignore.c ==== */
 
 /* ignore: see ignore.h. A pattern is matched by the set of the places in it that can be reached with the text so far. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -18342,12 +18248,6 @@ WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
  *
  * Layout of a directory's piece of room: records of a type byte, a name, a zero; behind them, aligned, the array of
  * their offsets. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -18655,12 +18555,6 @@ WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a ze
 /* ==== begin src/port/tools/tool.c ==== */
 
 /* tool: see tool.h. Output, errors, near names, input and lines for the tools. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -18954,12 +18848,6 @@ bool wfi_lines_next(wfi_lines *l) {
 /* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
  * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
  * file's size. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -19110,12 +18998,6 @@ void wfi_tool_read(wfi_tool *w) {
 
 /* find: the tools that look through the tree: grep and glob for models, files for scripts. They run in a child; their
  * order is that of the paths' bytes, so the same tree gives the same answer. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -19539,12 +19421,6 @@ void wfi_tool_grep(wfi_tool *w) {
  *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
  *      be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any write.
  *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -20078,12 +19954,6 @@ void wfi_tool_edit(wfi_tool *w) {
 
 /* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
  * it printed, how it ended. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
@@ -20482,12 +20352,6 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
  *
  * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
  * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21402,12 +21266,6 @@ WFI const wf_model_ops *wfi_workers_ops(void); /* their ctx is the wfi_workers *
 /* ==== begin src/port/exec/worker.c ==== */
 
 /* worker: see worker.h. A child reports what became of its program: a worker_report, then what stdout and stderr brought. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -21889,12 +21747,6 @@ void wfi_workers_close(wfi_workers *w) {
  *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -22248,12 +22100,6 @@ WFI bool wfi_trust_holds(wfi_trust *t, const mbedtls_x509_crt *crt);
  *
  * Names are compared byte for byte, as RFC 5280 asks of those who issue (the issuer is to be encoded as the subject was).
  * A hash only leads to candidates: the names themselves are compared, and mbedTLS checks the signatures. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include <errno.h>
 #include <fcntl.h>
 #include <mbedtls/platform.h>
@@ -22603,9 +22449,6 @@ void wfi_trust_close(wfi_trust *t) {
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
  * mutable static data of the library. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include <arpa/inet.h>
 #include <mbedtls/build_info.h>
 #include <mbedtls/error.h>

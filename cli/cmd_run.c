@@ -1,7 +1,4 @@
 /* cmd_run: `wf run` and `wf resume`: from a script or a log to a result on stdout, a census on stderr and an exit code. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "run/advice.h"
 #include "cmd_check.h"
 #include "commands.h"

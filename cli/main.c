@@ -11,9 +11,6 @@
  *   run/intercept  the effects that the command itself answers; run/ask puts questions to a person
  *   run/drive      a script over an open world, to its durable end; run/progress shows what goes on
  *   run/advice     how to go on after a run that did not end well */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "commands.h"
 #include "base/environ.h"
 #include <errno.h>

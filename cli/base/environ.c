@@ -1,8 +1,5 @@
 /* environ: see environ.h. What is a secret is the port's to say, for commands get none of them either. Which ones wf itself has a use for
  * makes no difference. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "environ.h"
 #include <string.h>
 #include <sys/resource.h>

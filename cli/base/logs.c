@@ -1,7 +1,4 @@
 /* logs: see logs.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "logs.h"
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,5 @@
 /* options: see options.h. The table says everything about an option: its name, its form, its bounds, which commands take
  * it, whether it belongs to a run's recorded settings, its default and its line of help. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "options.h"
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,4 @@
 /* text: how the command speaks: errors, amounts, other people's text; and how it reads files. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "cli.h"
 #include <errno.h>
 #include <inttypes.h>

@@ -1,7 +1,4 @@
 /* ask: see ask.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "ask.h"
 #include <errno.h>
 #include <poll.h>

@@ -1,7 +1,4 @@
 /* drive: see drive.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "drive.h"
 #include "../base/logs.h"
 #include <signal.h>

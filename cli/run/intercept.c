@@ -1,7 +1,4 @@
 /* intercept: see intercept.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "intercept.h"
 #include "../base/environ.h"
 #include "../base/logs.h"

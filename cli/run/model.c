@@ -1,7 +1,4 @@
 /* model: see model.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "model.h"
 #include "../base/environ.h"
 #include "../base/logs.h"

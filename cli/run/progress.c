@@ -1,7 +1,4 @@
 /* progress: see progress.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "progress.h"
 #include <errno.h>
 #include <inttypes.h>

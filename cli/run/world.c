@@ -1,7 +1,4 @@
 /* world: see world.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "world.h"
 #include "../base/logs.h"
 #include "model.h"

@@ -4,12 +4,6 @@
  *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "../api/posix.h"
 #include "jail/jail.h"
 #include "os/logfile.h"

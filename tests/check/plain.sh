@@ -12,7 +12,7 @@ port=$(./amalgamate --list posix | grep '\.c$')
 for test in $tests; do
     number=$((number + 1))
     # shellcheck disable=SC2086
-    if ! log=$($CC $WARN $INC -D_GNU_SOURCE -DWFI_PLAIN_POSIX -O1 -iquote . -o $dir/$test "$(find tests/port -name "$test.c")" $port \
+    if ! log=$($CC $WARN $INC -DWFI_PLAIN_POSIX -O1 -iquote . -o $dir/$test "$(find tests/port -name "$test.c")" $port \
         build/libworkflow.a -lcmocka -pthread 2>&1); then
         printf '%s\n' "$log" | head -n 20 | sed 's/^/#   /'
         echo "not ok $number - $test compiles on plain POSIX"

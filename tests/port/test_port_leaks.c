@@ -2,7 +2,6 @@
  * descriptor and no child. A script over a run over the posix platform, with a model of rules: each
  * kind of work is done some times, counted, done again many times, and counted again. Tools take no
  * memory from a heap; they hold descriptors and children. */
-#define _GNU_SOURCE 1
 #include "src/api/lua.h"
 #include "toolbox.h"
 

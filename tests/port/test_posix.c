@@ -1,5 +1,4 @@
 /* test_posix: the log file (locking, naming, failing), clock, random and waiting of the POSIX port. */
-#define _GNU_SOURCE 1
 #include "src/port/os/logfile.h"
 #include <setjmp.h>
 #include <cmocka.h>

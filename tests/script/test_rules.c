@@ -1,5 +1,4 @@
 /* Rules models as a transport: answers, delays, errors, mistakes of every kind, lanes that are given up, memory, many lanes. */
-#define _DEFAULT_SOURCE /* mkstemp */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

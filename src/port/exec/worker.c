@@ -1,10 +1,4 @@
 /* worker: see worker.h. A child reports what became of its program: a worker_report, then what stdout and stderr brought. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "worker.h"
 #include "../jail/program.h"
 #include "spec.h"

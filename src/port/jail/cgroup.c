@@ -1,10 +1,4 @@
 /* cgroup: see cgroup.h. No malloc, no stdio: it runs in forked children. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "cgroup.h"
 #include <fcntl.h>
 #include <string.h>

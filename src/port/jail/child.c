@@ -1,10 +1,4 @@
 /* child: see child.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "child.h"
 #include "jail.h"
 #include <errno.h>

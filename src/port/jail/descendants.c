@@ -1,11 +1,5 @@
 /* descendants: see descendants.h. The children of a process are those of its threads, which
  * /proc/PID/task/TID/children names. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "descendants.h"
 #if WFI_LINUX
 #include "../os/dir.h"

@@ -1,11 +1,5 @@
 /* gather: see gather.h. The head stands still in the first half of the buffer, the tail is a ring
  * behind it. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "gather.h"
 #include <string.h>
 

@@ -1,10 +1,4 @@
 /* guard: see guard.h. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "guard.h"
 #include <fcntl.h>
 #include <stdio.h> /* renameat */

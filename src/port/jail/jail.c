@@ -1,11 +1,5 @@
 /* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
  * stdio: most of it runs between fork and exec. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "jail.h"
 #include "cgroup.h"
 #include "guard.h"

@@ -1,11 +1,5 @@
 /* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
  * directory moves up to the top, until nothing but the top is left. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "privdir.h"
 #include "../os/dir.h"
 #include <errno.h>

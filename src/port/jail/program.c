@@ -1,10 +1,4 @@
 /* program: see program.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "program.h"
 #include "cgroup.h"
 #include "descendants.h"

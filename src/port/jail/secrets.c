@@ -1,11 +1,5 @@
 /* secrets: tells which variables of the environment look like keys, tokens or passwords
  * (wf_posix_is_secret, see posix.h): commands do not get them. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "../../api/posix.h"
 #include <string.h>
 #include <strings.h>

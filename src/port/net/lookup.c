@@ -1,10 +1,4 @@
 /* lookup: see lookup.h for its contract and invariants. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "lookup.h"
 #include <arpa/inet.h>
 #include <errno.h>

@@ -1,12 +1,6 @@
 /* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
  * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
  * fork at any moment finds no lock of ours held that the child could want. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "logfile.h"
 #include "sys.h"
 #include <errno.h>

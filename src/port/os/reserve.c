@@ -2,9 +2,6 @@
  *
  * The block is only reserved: its pages are taken when they are first used, so its size is a promise of how much a run
  * may come to use, and costs nothing by itself. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "../../api/posix.h"
 #include "sys.h"
 #include <fcntl.h>

@@ -1,10 +1,4 @@
 /* sys: see sys.h. Nothing here keeps state or calls malloc. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -16,9 +16,6 @@
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
  * mutable static data of the library. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
 #include "trust.h"
 #include <arpa/inet.h>
 #include <mbedtls/build_info.h>

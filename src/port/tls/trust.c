@@ -8,12 +8,6 @@
  *
  * Names are compared byte for byte, as RFC 5280 asks of those who issue (the issuer is to be encoded as the subject was).
  * A hash only leads to candidates: the names themselves are compared, and mbedTLS checks the signatures. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "trust.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,11 +1,5 @@
 /* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
  * it printed, how it ended. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "../jail/program.h"
 #include "tool.h"
 #include <errno.h>

@@ -1,12 +1,6 @@
 /* confine: see confine.h for its contract and invariants. Two ways to open: the kernel's (openat2, Linux 5.6) for
  * the common case, and a walk of our own that also follows absolute links into the root and works everywhere. No
  * malloc: it runs in forked children. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "confine.h"
 #include <errno.h>
 #include <fcntl.h>

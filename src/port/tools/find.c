@@ -1,11 +1,5 @@
 /* find: the tools that look through the tree: grep and glob for models, files for scripts. They run in a child; their
  * order is that of the paths' bytes, so the same tree gives the same answer. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "match.h"
 #include "walk.h"
 #include "tool.h"

@@ -1,10 +1,4 @@
 /* ignore: see ignore.h. A pattern is matched by the set of the places in it that can be reached with the text so far. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "ignore.h"
 #include "match.h"
 #include <errno.h>

@@ -1,12 +1,6 @@
 /* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
  * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
  * file's size. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "tool.h"
 #include <errno.h>
 #include <string.h>

@@ -1,10 +1,4 @@
 /* tool: see tool.h. Output, errors, near names, input and lines for the tools. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "../os/dir.h"
 #include "tool.h"
 #include <errno.h>

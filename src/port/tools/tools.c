@@ -2,12 +2,6 @@
  *
  * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
  * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "tools.h"
 #include "tool.h"
 #include <errno.h>

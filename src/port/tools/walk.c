@@ -4,12 +4,6 @@
  *
  * Layout of a directory's piece of room: records of a type byte, a name, a zero; behind them, aligned, the array of
  * their offsets. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "walk.h"
 #include "../os/dir.h"
 #include <errno.h>

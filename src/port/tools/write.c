@@ -9,12 +9,6 @@
  *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
  *      be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any write.
  *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
-#ifndef _GNU_SOURCE
-#define _GNU_SOURCE 1
-#endif
-#ifndef _FILE_OFFSET_BITS
-#define _FILE_OFFSET_BITS 64
-#endif
 #include "tool.h"
 #include <errno.h>
 #include <fcntl.h>

@@ -1,6 +1,5 @@
 /* Tests of arena and heap: exhaustion at every size, a shadow model under random traffic, injected failures, damage
  * that wfi_heap_check must see, and a proof by page protection that no operation walks a list. */
-#define _DEFAULT_SOURCE /* mmap's MAP_ANONYMOUS */
 #include <setjmp.h>
 #include <signal.h>
 #include <stdio.h>

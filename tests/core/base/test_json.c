@@ -1,6 +1,5 @@
 /* Tests of the JSON reader and writer: the grammar by tables and by mutation, memory by guard pages, the writer by
  * round trips of random documents. Everything random comes from fixed seeds. */
-#define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

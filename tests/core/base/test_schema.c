@@ -1,5 +1,4 @@
 /* Tests of the schema check: tables of schemas and values with the exact reason, bounds, hostile input, examples. */
-#define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,5 @@
 /* HTTP/1.1 as text: addresses, lists of hosts, and responses. Every response is read whole, byte by byte and cut in two at each
  * place, its bytes flush against a page that must not be read; what comes out must be the same. */
-#define _DEFAULT_SOURCE /* mmap's MAP_ANONYMOUS */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,6 +1,5 @@
 /* Tests of the reader of server-sent events: each input whole, byte by byte and cut in two at every place, with each piece at the
  * very end of its memory; limits, memory, and random input against a second reader that is slow and simple. */
-#define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,6 +1,5 @@
 /* Tests of replies that come as events: recorded ones (tests/wire/streams.tsv) and odd ones, each whole, byte by byte and cut in
  * two at every place, with each piece at the very end of its memory; every allocation failing, every limit, 20,000 mutations. */
-#define _DEFAULT_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,5 +1,4 @@
 /* test_worker: models that are programs: what they read, what becomes of what they print, and that none outlives its exchange. */
-#define _GNU_SOURCE 1
 #include "tests/port/toolbox.h"
 #include "src/port/exec/spec.h"
 #include <signal.h>

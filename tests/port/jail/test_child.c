@@ -1,5 +1,4 @@
 /* test_child: the supervisor of child processes. */
-#define _GNU_SOURCE 1
 #include "src/port/jail/child.h"
 #include <setjmp.h>
 #include <stdarg.h>

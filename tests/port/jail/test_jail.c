@@ -1,7 +1,6 @@
 /* test_jail: commands that try to get out, to stay, to flood and to pry, as the tool bash and as bare programs, with all that this
  * system has and with less. Whatever they do: no process, no file outside, no key. The test is its own attacker: with an
  * argument it does one hostile thing. */
-#define _GNU_SOURCE 1
 #include "src/port/jail/child.h"
 #include "src/port/jail/program.h"
 #include "src/api/posix.h"

@@ -1,6 +1,5 @@
 /* test_net: TCP connections of the POSIX port, over loopback: connecting, all addresses of a name, look-up, waiting, ends and
  * failures. Whoever got AGAIN does nothing more until the connection is named: a lost wake-up is a test that runs out of time. */
-#define _GNU_SOURCE 1
 #include "src/port/net/sockets.h"
 #include "src/api/posix.h"
 #include <setjmp.h>

@@ -1,5 +1,4 @@
 /* test_ignore: what .gitignore says to grep, glob and files: case by case, and against git itself on generated rules. */
-#define _GNU_SOURCE 1
 #include "tests/port/toolbox.h"
 #include "src/port/tools/ignore.h"
 #include <fcntl.h>

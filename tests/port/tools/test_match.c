@@ -1,6 +1,5 @@
 /* test_match: regular expressions and globs. Tables, every error, linear time, and a comparison with the system's
  * own regexec on random patterns. */
-#define _GNU_SOURCE 1
 #include "src/port/tools/match.h"
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,4 @@
 /* test_tools: read, grep, glob, files through the public platform, and the confinement under them. */
-#define _GNU_SOURCE 1
 #include "tests/port/toolbox.h"
 #include "src/port/tools/confine.h"
 #include <dirent.h>

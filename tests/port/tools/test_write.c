@@ -1,6 +1,5 @@
 /* test_write: the tools write and edit through the public platform: what they store, what they refuse, and that nothing
  * outside of the workspace, in .git or in .wf is touched, whatever paths and links say. */
-#define _GNU_SOURCE 1
 #include "tests/port/toolbox.h"
 #include "src/port/tools/confine.h"
 #include <errno.h>
