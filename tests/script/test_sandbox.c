@@ -632,18 +632,18 @@ static void test_pattern_slices(void **state) {
                                            "[^%d]-%d+",    "(.-)%s(.-)$",    "aab"};
     const char *text = "aa bb (aab(b)) x aabbaa 123 aabaac";
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        wfi_pattern whole, cut;
+        wfi_luapattern whole, cut;
         wf_str t = wf_str_of(text, strlen(text)), p = wf_str_of(patterns[i], strlen(patterns[i]));
         for (int plain = 0; plain < 2; plain++) {
-            wfi_pattern_init(&whole, t, p, 0, plain != 0, true);
-            wfi_pattern_status expected = wfi_pattern_run(&whole, 1000000), got;
-            assert_int_not_equal(expected, WFI_PATTERN_PAUSED);
+            wfi_luapattern_init(&whole, t, p, 0, plain != 0, true);
+            wfi_luapattern_status expected = wfi_luapattern_run(&whole, 1000000), got;
+            assert_int_not_equal(expected, WFI_LUAPATTERN_PAUSED);
             for (int64_t slice = 1; slice < 60; slice++) {
-                wfi_pattern_init(&cut, t, p, 0, plain != 0, true);
-                while ((got = wfi_pattern_run(&cut, slice)) == WFI_PATTERN_PAUSED) {
+                wfi_luapattern_init(&cut, t, p, 0, plain != 0, true);
+                while ((got = wfi_luapattern_run(&cut, slice)) == WFI_LUAPATTERN_PAUSED) {
                 }
                 assert_int_equal(got, expected);
-                if (got != WFI_PATTERN_MATCH) continue;
+                if (got != WFI_LUAPATTERN_MATCH) continue;
                 assert_int_equal(cut.start, whole.start);
                 assert_int_equal(cut.end, whole.end);
                 assert_int_equal(cut.captures, whole.captures);
