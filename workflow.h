@@ -23579,7 +23579,7 @@ static const char *const wfi_flow[] = {
         "return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
     "end\n",
     "\n",
-    "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)\n",
+    "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (agents.lua)\n",
     "\n",
     "\n", // -- where: before the message, once no line of the script is running that the message could name.
     "local function check_meta(where)\n",
@@ -26166,7 +26166,7 @@ WFI void wfi_luajson_open(lua_State *L, int json) {
 #define WFI_LUASTRING_H
 
 
-/* Fills the table at `strings` with the safe functions (gsub is Lua, over host.scan, and comes with the prelude) and
+/* Fills the table at `strings` with the safe functions (gsub is Lua, over host.scan, and comes with stdlib.lua) and
  * the one at `host` with scan. Makes `strings` what methods of strings are looked up in. */
 WFI void wfi_luastring_open(lua_State *L, int strings, int host);
 
@@ -26534,7 +26534,7 @@ WFI void wfi_sandbox_globals(lua_State *L);
 /* ==== begin src/script/sandbox.c ==== */
 
 /* sandbox: owns the script's globals: which stock functions go in as they are, the C functions that replace others,
- * and the guard that makes undefined globals an error. The rest is Lua, in prelude.lua.
+ * and the guard that makes undefined globals an error. The rest is Lua, in stdlib.lua.
  *
  * Invariants:
  *   1. Nothing in env or reachable from it is a stock function that calls back into the script, shows an address,
@@ -26740,7 +26740,7 @@ static int sandbox_less(lua_State *L) {
     return 1;
 }
 
-/* ---- the raw parts of table functions; the prelude has seen to types and metamethods ---- */
+/* ---- the raw parts of table functions; stdlib.lua has seen to types and metamethods ---- */
 
 /* join(list, separator, i, j): the text of list[i..j] one after the other. */
 static int sandbox_join(lua_State *L) {

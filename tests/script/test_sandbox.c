@@ -1,6 +1,6 @@
 /* The script's standard library: what each function answers, with and without pre-emption at every instruction;
  * equality with the stock library where they should agree; limits; memory that runs out anywhere.
- * Run from the top of the tree: it reads src/script/prelude.lua. */
+ * Run from the top of the tree: it reads src/script/stdlib.lua. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,10 +41,10 @@ static void *heap_alloc(void *ctx, void *p, size_t old, size_t size) {
     return q;
 }
 
-static const char *prelude(void) {
+static const char *stdlib_text(void) {
     static char text[65536];
     if (text[0] == 0) {
-        FILE *f = fopen("src/script/prelude.lua", "rb");
+        FILE *f = fopen("src/script/stdlib.lua", "rb");
         if (!f) abort();
         text[fread(text, 1, sizeof text - 1, f)] = 0;
         fclose(f);
@@ -70,7 +70,7 @@ static int can_yield(lua_State *L) {
 }
 
 static int open_protected(lua_State *L) {
-    const char *pieces[] = {prelude(), NULL};
+    const char *pieces[] = {stdlib_text(), NULL};
     wfi_sandbox_open(L);
     lua_pushcfunction(L, host_print);
     lua_setfield(L, -3, "print");
