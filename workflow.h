@@ -138,7 +138,8 @@ typedef struct wf_error {
     X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
     X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
     X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
-    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */
+    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */                                                       \
+    X(WF_KIND_AGENTS, "agents")       /* the run's number of agents or calls is used up: a stop */
 
 typedef enum wf_kind {
 #define WF_KIND_ENUM(name, text) name,
@@ -148,9 +149,6 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
-/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
- * other failed call is made again. */
-bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -352,7 +350,10 @@ typedef struct wf_config {
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     struct wf_heap *shared; /* where messages lie, in `heap` bytes of it at most; NULL: in a part of the block */
     wf_sync sync;
-    bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
+    /* Kinds of failures (bits 1 << wf_kind) that a resumed run asks again although its script has seen
+     * them; finished work that came after may then be asked again too. 0: such failures are delivered
+     * again, in their place. UINT32_MAX: all kinds. */
+    uint32_t retry_kinds;
 } wf_config;
 
 typedef struct wf wf; /* lives in the caller's block */
@@ -493,6 +494,14 @@ typedef struct wf_agent_spec {
     bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;
 
+/* What a call would be told now: WF_OK: it would be taken; WF_E_STOPPED: the run is stopping, or its number of agents is
+ * used up; *kind and *text (lives as long as the wf) say why.
+ *
+ * Stops are values: whoever has been told of one, here, by WF_E_STOPPED or WF_E_LIMIT of a start, or by a delivery, may go
+ * on and end the run with a partial value. What it did from there on is in the log, and is discarded by a resume: the
+ * calls that were refused are asked for, notes are made again, and the result is that of a run that never stopped. */
+wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text);
+
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
 
@@ -501,6 +510,7 @@ typedef struct wf_effect_spec {
     wf_str name;  /* at most 64 bytes */
     wf_str input; /* JSON; with the name it identifies the effect */
     uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
+    bool reads; /* it only reads: it is also taken, and answered, while the run stops */
     bool
         changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
                    * fails as "interrupted, state unknown", and is never silently repeated */
@@ -536,7 +546,7 @@ typedef struct wf_delivery {
     bool cached; /* answered from the log */
     uint32_t attempts, turns;
     wf_usage usage;
-    bool stopped; /* the run is stopping and this call will not be answered; kind and value say why */
+    bool stopped; /* the run is stopping, and a resume will answer this call; kind and value say why */
 } wf_delivery;
 
 /* Hands out exactly one durable result, in the order of the log. Call it only when the script can go no further:
@@ -551,6 +561,7 @@ typedef struct wf_call_info {
     bool effect;
     bool finished, cancelled;
     bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
+    bool delivered;  /* the script has seen its answer, or its failure */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */
@@ -7992,6 +8003,7 @@ typedef enum wfi_rec {
     WFI_REC_DELIVER, /* a result was handed to the script */
     WFI_REC_NOTE,    /* a phase or a line of the script */
     WFI_REC_END,     /* the run ended */
+    WFI_REC_STOP,    /* the script was told that the run stops: a resume discards what it did after */
     WFI_REC_COUNT
 } wfi_rec;
 
@@ -8118,6 +8130,8 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
+ *   stop     outcome                                              nothing: the script was told of a stop; what it
+ *                                                                 did from here to the next resume is not replayed
  *
  * INVARIANTS
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
@@ -8138,8 +8152,9 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
 static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
 const char *wfi_rec_name(wfi_rec type) {
-    static const char *const names[WFI_REC_COUNT] = {"?",      "run",     "resume", "text",  "call",    "turn", "block",
-                                                     "intent", "reserve", "done",   "moved", "deliver", "note", "end"};
+    static const char *const names[WFI_REC_COUNT] = {"?",     "run",     "resume", "text",    "call",
+                                                     "turn",  "block",   "intent", "reserve", "done",
+                                                     "moved", "deliver", "note",   "end",     "stop"};
     return type < WFI_REC_COUNT ? names[type] : "?";
 }
 
@@ -8553,6 +8568,10 @@ typedef struct wfi_meta_end {
     uint64_t wall;
 } wfi_meta_end;
 
+typedef struct wfi_meta_stop {
+    uint32_t outcome; /* enum wf_outcome */
+} wfi_meta_stop;
+
 typedef union wfi_meta {
     wfi_meta_run run;
     wfi_meta_call call;
@@ -8565,6 +8584,7 @@ typedef union wfi_meta {
     wfi_meta_deliver deliver;
     wfi_meta_note note;
     wfi_meta_end end;
+    wfi_meta_stop stop;
 } wfi_meta;
 
 /* Writes the metadata of a record of this type. WF_E_LIMIT: more than WFI_LOG_META_MAX bytes. */
@@ -8653,6 +8673,8 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 
+static const meta_field meta_stop[] = {META_FIELD(wfi_meta_stop, outcome, "outcome", META_U32)};
+
 typedef struct meta_list {
     const meta_field *fields;
     size_t count, size;
@@ -8677,6 +8699,7 @@ static meta_list meta_fields_of(wfi_rec type) {
         META_CASE(WFI_REC_DELIVER, meta_deliver, wfi_meta_deliver);
         META_CASE(WFI_REC_NOTE, meta_note, wfi_meta_note);
         META_CASE(WFI_REC_END, meta_end, wfi_meta_end);
+        META_CASE(WFI_REC_STOP, meta_stop, wfi_meta_stop);
     case WFI_REC_TEXT:
     case WFI_REC_COUNT:
         break;
@@ -9009,6 +9032,7 @@ typedef struct wfi_slot {
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
     bool effect;
+    bool reads; /* such an effect is taken and answered while the run stops, too */
     bool finished;
     bool hit;       /* answered from the log */
     bool moved;     /* its answer was given to another place: not to be matched by content again */
@@ -9032,6 +9056,9 @@ WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
 
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
+
+/* Gives what a slot has, its answer or its unfinished conversation, to another one, a fresh one. */
+WFI void wfi_slots_move(wfi_slot *from, wfi_slot *to);
 
 WFI wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot);
 WFI uint32_t wfi_slots_find(const wfi_slots *t, wf_call call); /* WFI_NO_SLOT: stale */
@@ -9088,6 +9115,18 @@ uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot) {
 
 bool wfi_slot_unasked(const wfi_slot *slot) {
     return slot->state == WFI_CALL_LOGGED && slot->finished && !slot->moved && !slot->replaced;
+}
+
+void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
+    from->moved = true;
+    to->finished = from->finished;
+    to->delivered = false;
+    to->kind = from->kind;
+    to->done_at = from->done_at;
+    to->last_item = from->last_item;
+    to->intent_at = from->intent_at;
+    to->turns = from->turns;
+    to->started = from->started;
 }
 
 wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot) {
@@ -10974,6 +11013,28 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
+static bool sched_is_refused(const wfi_slot *r) {
+    return !r->reads;
+}
+
+static bool sched_is_read(const wfi_slot *r) {
+    return r->reads;
+}
+
+/* Takes the first slot of a kind out of a list; WFI_NO_SLOT: there is none. */
+static uint32_t sched_pop_if(wfi_sched *s, wfi_list *list, bool (*is)(const wfi_slot *)) {
+    uint32_t before = WFI_NO_SLOT, slot = list->first;
+    while (slot != WFI_NO_SLOT && !is(&s->slots.slots[slot])) {
+        before = slot;
+        slot = s->slots.slots[slot].next;
+    }
+    if (slot == WFI_NO_SLOT) return slot;
+    if (before == WFI_NO_SLOT) return sched_pop(s, list);
+    s->slots.slots[before].next = s->slots.slots[slot].next;
+    if (list->last == slot) list->last = before;
+    return slot;
+}
+
 /* The script has come to ask for this slot. */
 static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->unasked -= wfi_slot_unasked(r);
@@ -11025,11 +11086,11 @@ uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
     wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        if (lists[i]->first == WFI_NO_SLOT) {
+        uint32_t slot = sched_pop_if(s, lists[i], sched_is_refused);
+        if (slot == WFI_NO_SLOT) {
             i++;
             continue;
         }
-        uint32_t slot = sched_pop(s, lists[i]);
         wfi_slot *r = &s->slots.slots[slot];
         if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
@@ -11091,13 +11152,18 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
     return rt->log.error.code != WF_OK ? rt->log.error.code : WF_E_INTERNAL;
 }
 
-void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
+/* Ends the tasks where they are; `reads`: but for those that only read. */
+static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE) continue;
+        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
         sched_stop_row(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
     }
+}
+
+void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
+    sched_drop(rt, s, false);
 }
 
 wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
@@ -11131,32 +11197,62 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- dispatch ---- */
 
-/* An edited script: a finished call that no place has asked for, with the same content. */
-static uint32_t sched_same_content(const wfi_sched *s, const wfi_slot *want) {
+/* ---- an edited script: what the log has of a call whose place has moved ---- */
+
+static bool sched_same(const wfi_slot *r, const wfi_slot *want) {
+    return r->effect == want->effect && wfi_compare(r->content, want->content, sizeof r->content) == 0;
+}
+
+/* A finished call that no place has asked for, with the same content. */
+static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
     for (uint32_t i = 0; i < s->slots.count; i++) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect &&
-            wfi_compare(r->content, want->content, sizeof r->content) == 0)
-            return i;
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && sched_same(r, want)) return i;
     }
     return WFI_NO_SLOT;
 }
 
-/* Lets the slot take over the answer of another place. */
+/* One that was under way: its conversation is paid for, and its effect may have been done. */
+static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
+    for (uint32_t i = 0; i < s->slots.count; i++) {
+        const wfi_slot *r = &s->slots.slots[i];
+        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0);
+        if (under_way && r->state == WFI_CALL_LOGGED && !r->moved && !r->replaced && sched_same(r, want)) return i;
+    }
+    return WFI_NO_SLOT;
+}
+
+/* Lets the slot take over what the log has of another place. */
 static wf_status sched_move(wfi_runtime *rt, wfi_sched *s, uint32_t to, uint32_t from) {
     wfi_slot *r = &s->slots.slots[to], *old = &s->slots.slots[from];
     wfi_meta_moved meta = {.from = from + 1};
     wf_status status = wfi_runtime_record(rt, WFI_REC_MOVED, to + 1, &meta, wf_str_of("", 0), NULL, NULL);
     if (status != WF_OK) return status;
     s->unasked -= wfi_slot_unasked(old);
-    old->moved = true;
-    r->finished = r->hit = true;
-    r->kind = old->kind;
-    r->done_at = old->done_at;
+    wfi_slots_move(old, r);
+    if (!r->finished) return WF_OK; /* it waits for a lane as before */
+    r->hit = true;
     sched_make_ready(s, to);
     wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
     wfi_runtime_trace(rt, &event);
     return WF_OK;
+}
+
+/* Looks for the call at the list's head elsewhere in the log. *held: it may be found, but a branch may yet ask for it at its
+ * own place. */
+static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool *found, bool *held) {
+    wfi_slot *r = &s->slots.slots[list->first];
+    *found = *held = false;
+    if (!s->by_content || r->intent_at != 0) return WF_OK;
+    uint32_t from = sched_same_answer(s, r);
+    if (from != WFI_NO_SLOT) {
+        *found = true;
+        return sched_move(rt, s, sched_pop(s, list), from);
+    }
+    if (r->turns > 0 || r->started) return WF_OK;
+    from = sched_same_open(s, r);
+    *held = from != WFI_NO_SLOT && !s->settled;
+    return from == WFI_NO_SLOT || *held ? WF_OK : sched_move(rt, s, list->first, from);
 }
 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
@@ -11167,23 +11263,31 @@ static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
     while (list->first != WFI_NO_SLOT && *work > 0) {
-        wfi_slot *r = &s->slots.slots[list->first];
-        wf_status status = WF_OK;
-        if (r->state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
+        wf_status status;
+        if (s->slots.slots[list->first].state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
             sched_pop(s, list);
             continue;
         }
-        bool fresh = r->turns == 0 && !r->started;
-        uint32_t from = s->by_content && fresh ? sched_same_content(s, r) : WFI_NO_SLOT;
-        if (from != WFI_NO_SLOT)
-            status = sched_move(rt, s, sched_pop(s, list), from);
-        else if (*room > 0)
+        bool found, held;
+        status = sched_find(rt, s, list, &found, &held);
+        if (status == WF_OK && !found && !held && *room > 0)
             status = sched_start(rt, s, sched_pop(s, list));
-        else
-            break;
+        else if (!found)
+            return status;
         if (status != WF_OK) return status;
         (*work)--;
         if (s->hits_ready > 0) break; /* invariant 2 */
+    }
+    return WF_OK;
+}
+
+/* While the run stops. */
+static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
+    while (s->free_effects > 0) {
+        uint32_t slot = sched_pop_if(s, &s->queued_effects, sched_is_read);
+        if (slot == WFI_NO_SLOT) return WF_OK;
+        wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
+        if (status != WF_OK) return status;
     }
     return WF_OK;
 }
@@ -11253,12 +11357,18 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
     }
 }
 
+/* Whether somebody waits to be told that the run stops. */
+static bool sched_refuses(const wfi_sched *s) {
+    uint32_t slot = s->queued_effects.first;
+    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads)
+        slot = s->slots.slots[slot].next;
+    return slot != WFI_NO_SLOT || s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT;
+}
+
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
-    bool stopped =
-        rt->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
-                                    s->queued_effects.first != WFI_NO_SLOT);
+    bool stopped = rt->stop != WF_RUN_OPEN && sched_refuses(s);
     bool room = (s->queued_agents.first != WFI_NO_SLOT && s->free_lanes > 0) ||
                 (s->queued_effects.first != WFI_NO_SLOT && s->free_effects > 0);
     if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(rt, s))) return 0;
@@ -11297,8 +11407,9 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     *wait_ms = 0;
     if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
-    if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) wfi_sched_drop_all(rt, s);
+    if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
+    if (rt->stop != WF_RUN_OPEN) status = sched_dispatch_reads(rt, s);
     if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
     if (status == WF_OK && sched_may_send(rt, s))
         status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);
@@ -11332,6 +11443,7 @@ typedef struct wfi_run {
     uint64_t valid;   /* where the valid log ends */
     uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */
+    bool told;        /* while it is read: the script was told of a stop, and there was no resume since */
     wf_outcome outcome;
     wfi_meta_end census; /* of that end */
 } wfi_run;
@@ -11391,7 +11503,8 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
     return true;
 }
 
-static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta) {
+/* told: the script asked for it after it had been told of a stop, and will ask anew. */
+static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta, bool told) {
     uint8_t content[16] = {0};
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
@@ -11399,6 +11512,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     uint32_t slot = wfi_slots_add(&s->slots, wfi_replay_place(meta->path), content, meta->effect.len > 0);
     if (slot == WFI_NO_SLOT) return WF_E_LIMIT;
     s->slots.slots[slot].call_at = rec->offset;
+    s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
     if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
@@ -11415,17 +11529,13 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
 
 static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *meta) {
     if (meta->from == 0 || meta->from > s->slots.count) return WF_E_CORRUPT;
-    wfi_slot *old = &s->slots.slots[meta->from - 1];
-    old->moved = true;
-    r->finished = true;
-    r->delivered = false;
-    r->kind = old->kind;
-    r->done_at = old->done_at;
+    wfi_slots_move(&s->slots.slots[meta->from - 1], r);
     return WF_OK;
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
+                            const wfi_meta *meta) {
     switch (rec->type) {
     case WFI_REC_TURN:
         replay_turn(rt, r, rec, &meta->turn);
@@ -11447,6 +11557,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wf
     case WFI_REC_MOVED:
         return replay_moved(s, r, &meta->moved);
     case WFI_REC_DELIVER:
+        if (run->told) return WF_OK;
         r->delivered = true;
         r->order = ++s->deliveries;
         r->wall = meta->deliver.wall;
@@ -11466,15 +11577,19 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         run->header = rec->offset;
         run->started = meta->run.wall;
         return WF_OK;
+    case WFI_REC_STOP:
+        run->told = true;
+        return WF_OK;
     case WFI_REC_RESUME:
+        run->told = false;
         if (meta->run.script > 0) run->header = rec->offset;
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
     case WFI_REC_CALL:
-        return replay_call(s, rec, &meta->call);
+        return replay_call(s, rec, &meta->call, run->told);
     case WFI_REC_NOTE:
-        run->notes += !meta->note.error;
+        run->notes += !meta->note.error && !run->told;
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
@@ -11488,7 +11603,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         break;
     }
     if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
-    return replay_row(rt, s, &s->slots.slots[rec->call - 1], rec, meta);
+    return replay_row(rt, s, run, &s->slots.slots[rec->call - 1], rec, meta);
 }
 
 static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
@@ -11533,24 +11648,26 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
 
 /* ---- matching ---- */
 
-/* Failures that a new try may cure are asked again. */
-bool wf_kind_is_kept(wf_kind kind) {
-    switch (kind) {
-    case WF_KIND_SCHEMA:
-    case WF_KIND_REFUSED:
-    case WF_KIND_TURNS:
-    case WF_KIND_TOOL:
+/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
+ * it; but not what stopped the run. What nobody saw is asked anew, unless that could do something twice: an effect may have
+ * been done, whatever it said; and a cancelled call was given up in favour of an answer that is there. */
+static bool replay_keeps(const wfi_slot *r) {
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_MEMORY:
+        return false;
     case WF_KIND_CANCELLED:
     case WF_KIND_SKIPPED:
         return true;
     default:
-        return false;
+        return r->delivered || r->effect;
     }
 }
 
 static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return !rt->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
+    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
 }
 
 static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
@@ -11565,7 +11682,7 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     *why = "";
     for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
         const wfi_slot *r = &t->slots[i];
-        if (r->state != WFI_CALL_LOGGED || r->replaced) continue;
+        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !r->finished)) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;
@@ -11626,10 +11743,11 @@ struct wf {
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
-    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
-    bool replacing;       /* the run goes on with another script or args */
-    wf_usage delivered;   /* usage of delivered results */
-    struct {              /* the tools text made last: agents of a fan-out mostly share it */
+    const char *capped; /* why agents are turned away though the run goes on: a number is used up; NULL: they are not */
+    bool told;          /* of a stop: the log says from where on the script's doings are not replayed */
+    bool replacing;     /* the run goes on with another script or args */
+    wf_usage delivered; /* usage of delivered results */
+    struct {            /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
@@ -12004,7 +12122,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->rt.log);
     out->synced_bytes = w->rt.log.synced;
     out->syncs = w->rt.log.syncs;
-    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? WFI_WORKFLOW_CAP : w->rt.stop_text);
+    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? w->capped : w->rt.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -12093,6 +12211,7 @@ wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
  * for in the log; what is not there gets a slot and a record, and waits for a lane. */
 
 #define CALLS_PATH_MAX 512u
+#define CALLS_FULL     "the table of calls is full; resume with a higher --agents, or make fewer calls"
 
 /* A call's place and identity, as match and record need them. */
 typedef struct calls_id {
@@ -12217,11 +12336,48 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
     return WF_OK;
 }
 
-static wf_status calls_may_start(wf *w, bool effect) {
+/* ---- stops ---- */
+
+/* From here on the script knows that the run stops. */
+static wf_status calls_told(wf *w) {
+    wfi_meta_stop meta = {.outcome = w->rt.stop};
+    if (w->told) return WF_OK;
+    w->told = true;
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, wf_str_of("", 0), NULL, NULL));
+}
+
+static wf_kind calls_stop_kind(const wf *w) {
+    static const wf_kind kinds[] = {WF_KIND_AGENTS,   WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
+                                    WF_KIND_DEADLINE, WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
+    return kinds[w->rt.stop];
+}
+
+static wf_str calls_stop_text(const wf *w) {
+    return wfi_str_z(w->rt.stop != WF_RUN_OPEN || !w->capped ? w->rt.stop_text : w->capped);
+}
+
+/* A start is turned away; the script is told. */
+static wf_status calls_turn_away(wf *w, wf_status why) {
+    w->turned_away++;
+    if (why == WF_E_LIMIT && !w->capped)
+        w->capped = w->sched.slots.count == w->sched.slots.cap ? CALLS_FULL : WFI_WORKFLOW_CAP;
+    wf_status s = calls_told(w);
+    return s != WF_OK ? s : wfi_workflow_fail(w, why, calls_stop_text(w).ptr);
+}
+
+wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text) {
+    if (w->rt.stop == WF_RUN_OPEN && !w->capped) return WF_OK;
+    *kind = calls_stop_kind(w);
+    *text = calls_stop_text(w);
+    wf_status s = calls_told(w);
+    return s != WF_OK ? s : WF_E_STOPPED;
+}
+
+static wf_status calls_may_start(wf *w, bool effect, bool reads) {
     if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (w->rt.stop != WF_RUN_OPEN) return wfi_workflow_fail(w, WF_E_STOPPED, w->rt.stop_text);
-    if (!effect && w->sched.agents >= w->rt.config.max_agents)
-        return wfi_workflow_fail(w, WF_E_LIMIT, WFI_WORKFLOW_CAP);
+    if (reads) return WF_OK;
+    if (w->rt.stop != WF_RUN_OPEN) return WF_E_STOPPED;
+    if (w->capped || (!effect && w->sched.agents >= w->rt.config.max_agents)) return WF_E_LIMIT;
     return WF_OK;
 }
 
@@ -12261,8 +12417,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
             return WF_OK;
         }
     }
-    if (w->sched.slots.count == w->sched.slots.cap)
-        return wfi_workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    if (w->sched.slots.count == w->sched.slots.cap) return WF_E_LIMIT;
     *replaced = *slot;
     /* with the script as it was, a place that the log does not have is simply one that it had not reached */
     if (!why[0] && w->replacing) why = "the log has no call at this place";
@@ -12277,11 +12432,10 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
-    wf_status s = calls_may_start(w, false);
-    w->capped |= s == WF_E_LIMIT;
+    wf_status s = calls_may_start(w, false, false);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_OK) s = calls_check_spec(w, spec, model);
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
-    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WFI_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WFI_LABEL_MAX),
@@ -12294,6 +12448,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
     s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
@@ -12314,7 +12469,8 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     wfi_meta_call meta = {.effect = spec->name,
                           .agent_ms = wfi_workflow_default(spec->ms, w->rt.config.agent_ms),
                           .changes = spec->changes};
-    wf_status s = calls_may_start(w, true);
+    wf_status s = calls_may_start(w, true, spec->reads);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
     if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
@@ -12322,12 +12478,14 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_add_row(w, &id, &meta, spec->input, replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
+    w->sched.slots.slots[slot].reads = spec->reads;
     *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }
@@ -12341,12 +12499,16 @@ wf_status wf_call_cancel(wf *w, wf_call call) {
 /* ---- deliveries ---- */
 
 static void calls_deliver_stopped(const wf *w, uint32_t slot, wf_delivery *out) {
-    static const wf_kind kinds[] = {WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
-                                    WF_KIND_DEADLINE,  WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
     out->id = slot + 1;
-    out->kind = kinds[w->rt.stop];
-    out->value = wfi_str_z(w->rt.stop_text);
+    out->kind = calls_stop_kind(w);
+    out->value = calls_stop_text(w);
     out->stopped = true;
+}
+
+/* Whether an answer is what stopped the run. */
+static bool calls_stops(const wf *w, uint32_t slot) {
+    uint8_t kind = w->sched.slots.slots[slot].kind;
+    return w->rt.stop != WF_RUN_OPEN && (kind == WF_KIND_QUOTA || kind == WF_KIND_AUTH);
 }
 
 /* Reads the answer that is next. Where there is no memory for it, it stays next. */
@@ -12398,6 +12560,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     bool stopped = slot == WFI_NO_SLOT;
     wf_status s = stopped ? WF_OK : calls_read_answer(w, slot);
     if (s != WF_OK) return s;
+    out->stopped = !stopped && calls_stops(w, slot);
     slot = stopped ? wfi_sched_take_stopped(&w->rt, &w->sched) : wfi_sched_take(&w->sched);
     if (slot == WFI_NO_SLOT) {
         w->sched.settled = true;
@@ -12406,6 +12569,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     w->sched.settled = false;
     out->call = wfi_slots_handle(&w->sched.slots, slot);
     out->call.bits -= UINT64_C(1) << 32; /* the generation under which the caller knows it */
+    if ((stopped || out->stopped) && (s = calls_told(w)) != WF_OK) return s;
     if (stopped) {
         calls_deliver_stopped(w, slot, out);
         return WF_OK;
@@ -12463,6 +12627,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->prompt = inspect_prompt(w, meta.call.prompt, prompt, INSPECT_SHOWN);
     out->finished = r->finished;
     out->superseded = r->replaced || r->moved;
+    out->delivered = r->delivered;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;
@@ -23516,7 +23681,7 @@ static const char *const wfi_flow[] = {
     "local near, workflow_now = host.near, host.workflow\n",
     "local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope\n",
     "local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase\n",
-    "local reject, count_error, status = host.reject, host.count_error, host.status\n",
+    "local reject, count_error, status, refuses = host.reject, host.count_error, host.status, host.refuses\n",
     "local try, names_line, metamethod = host.try, host.names_line, host.metamethod\n",
     "local check_schema, random_bits = host.check_schema, host.random\n",
     "local pcall = host.pcall\n",
@@ -23543,8 +23708,10 @@ static const char *const wfi_flow[] = {
     "local failure_meta = { __tostring = failure_text, __name = \"error\", counted = true }\n",
     "local uncounted_meta = { __tostring = failure_text, __name = \"error\" } -- an effect's, or one that was only returned\n",
     "\n",
-    "local function failure(kind, message, agent, attempts, meta)\n",
-        "return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, meta or failure_meta)\n",
+    "\n", // -- stop: the run has stopped; a resume will ask for it.
+    "local function failure(kind, message, agent, attempts, meta, stop)\n",
+        "local e = { kind = kind, message = message, agent = agent, attempts = attempts, stop = stop or nil }\n",
+        "return setmetatable(e, meta or failure_meta)\n",
     "end\n",
     "\n",
     "local function is_failure(e)\n",
@@ -23561,11 +23728,18 @@ static const char *const wfi_flow[] = {
         "return is_failure(e) and e or failure(\"script\", text_of(e), nil, nil, meta)\n",
     "end\n",
     "\n",
-    "local refused = false -- by a stop of the run; what branches raise then is its doing\n",
+    "local refused = false -- the script knows that the run stops; what branches raise then is its doing\n",
     "\n",
-    "local function stopped(e)\n",
-        "refused = true\n",
-        "error(e, 0)\n",
+    "\n", // -- The error of a call that was not answered.
+    "local function unanswered(kind, message, agent, attempts, stop, meta)\n",
+        "refused = refused or stop\n",
+        "return failure(kind, message, agent, attempts, meta, stop)\n",
+    "end\n",
+    "\n",
+    "\n", // -- The error that a call would meet now, as the run has stopped; nil: it has not.
+    "local function stopped()\n",
+        "local kind, message = refuses()\n",
+        "return kind and unanswered(kind, message, nil, nil, true)\n",
     "end\n",
     "\n",
     "\n", // -- The text of what a branch raised, with its line.
@@ -23729,13 +23903,12 @@ static const char *const wfi_flow[] = {
     "\n",
     "\n", // ---- effects ----------------------------------------------------------------------------------------------------------------------
     "\n",
-    "\n", // -- An effect: its answer, or nil and an error. changes: it changes the world, and so is never begun twice; ms: its deadline, nil
-    "\n", // -- for an agent's.
-    "local function run_effect(name, input, changes, ms)\n",
-        "local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)\n",
+    "\n", // -- An effect: its answer, or nil and an error. ms: its deadline, nil for an agent's. changes: it changes the world, and so is
+    "\n", // -- never begun twice; reads: it only reads, and is answered after a stop too.
+    "local function run_effect(name, input, ms, changes, reads)\n",
+        "local kind, value, agent, attempts, stop = branch_effect(name, encode(input), ms, changes, reads)\n",
         "if kind == \"none\" then return value end\n",
-        "if attempts == nil then stopped(failure(kind, value, agent, attempts)) end\n",
-        "return nil, failure(kind, value, agent, attempts, uncounted_meta)\n",
+        "return nil, unanswered(kind, value, agent, attempts, stop, not stop and uncounted_meta)\n",
     "end\n",
     "\n",
     "\n", // ---- agent ------------------------------------------------------------------------------------------------------------------------
@@ -23748,13 +23921,11 @@ static const char *const wfi_flow[] = {
     "end\n",
     "\n",
     "local function answer(prompt, o, phase)\n",
-        "local kind, value, agent, attempts = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,\n",
+        "local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,\n",
             "o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
             "o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
         "if kind == \"none\" then return value, nil, agent, attempts end\n",
-        "local e = failure(kind, value, agent, attempts)\n",
-        "if attempts == nil then stopped(e) end\n",
-        "return nil, e\n",
+        "return nil, unanswered(kind, value, agent, attempts, stop)\n",
     "end\n",
     "\n",
     "local AGENT_OPTIONS = {\n",
@@ -23812,7 +23983,7 @@ static const char *const wfi_flow[] = {
     "\n",
     "\n", // -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
     "\n", // -- done(i, ok, ...) gets what a body returned, or what it raised and the line; if it returns true, the rest is cancelled. place:
-    "\n", // -- the next one of this branch, unless it is given.
+    "\n", // -- the next one of this branch, unless it is given. After a stop no further branch begins: done gets nil and the stop's error.
     "local function fan_out(n, body, done, place)\n",
         "local me, live, begun, running, over = self(), {}, 0, 0, false\n",
         "place = place or scope()\n",
@@ -23826,6 +23997,12 @@ static const char *const wfi_flow[] = {
         "\n", // -- Answers whether it stopped for want of memory.
         "local function launch()\n",
             "while not over and running < LIVE_MAX and begun < n do\n",
+                "local stop = stopped()\n",
+                "if stop then\n",
+                    "for i = begun + 1, n do done(i, true, nil, stop) end\n",
+                    "n = begun\n",
+                    "return\n",
+                "end\n",
                 "if running > 0 and short() then return true end\n",
                 "begun = begun + 1\n",
                 "running = running + 1\n",
@@ -23977,6 +24154,7 @@ static const char *const wfi_flow[] = {
     "\n",
     "host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out\n",
     "host.text, host.duration, host.failure, host.uncounted_meta = text, duration, failure, uncounted_meta\n",
+    "host.stopped = stopped\n",
     0};
 
 /* ==== end src/script/flow.lua ==== */
@@ -23998,9 +24176,9 @@ static const char *const wfi_effects[] = {
     "local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms\n",
     "local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer\n",
     "\n",
-    "local function effect(name, input, changes, ms)\n",
+    "local function effect(name, input, ms, changes, reads)\n",
         "check_meta()\n",
-        "return run_effect(name, input, changes, ms)\n",
+        "return run_effect(name, input, ms, changes, reads)\n",
     "end\n",
     "\n",
     "function env.files(...)\n",
@@ -24009,7 +24187,7 @@ static const char *const wfi_effects[] = {
         "for i = 1, #globs do\n",
             "if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
         "end\n",
-        "local paths, e = effect(\"files\", { globs = globs })\n",
+        "local paths, e = effect(\"files\", { globs = globs }, nil, false, true)\n",
         "if paths then return paths end\n",
         "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
         "local _, message = pcall(fail, \"files: \" .. e.message)\n",
@@ -24018,7 +24196,7 @@ static const char *const wfi_effects[] = {
     "\n",
     "function env.read(path, from, to)\n",
         "if type(path) ~= \"string\" then fail(\"read: the path takes a text, got \" .. type(path)) end\n",
-        "return effect(\"read\", { path = path, from = from, to = to })\n",
+        "return effect(\"read\", { path = path, from = from, to = to }, nil, false, true)\n",
     "end\n",
     "\n",
     "\n", // ---- exec -------------------------------------------------------------------------------------------------------------------------
@@ -24074,7 +24252,7 @@ static const char *const wfi_effects[] = {
             "scope() -- its place is taken, so that a run which may do it later finds all others where they were\n",
             "fail(\"exec: this run may not run commands: start it, or resume it, with --allow read,exec\")\n",
         "end\n",
-        "return effect(\"exec\", input, true, input.timeout + EXEC_GRACE)\n",
+        "return effect(\"exec\", input, input.timeout + EXEC_GRACE, true)\n",
     "end\n",
     "\n",
     "\n", // ---- ask --------------------------------------------------------------------------------------------------------------------------
@@ -24101,7 +24279,7 @@ static const char *const wfi_effects[] = {
         "local known = input.choices == nil or input.default == nil\n",
         "for i = 1, known and 0 or #input.choices do known = known or input.choices[i] == input.default end\n",
         "if not known then fail(\"ask: default is none of the choices: \" .. input.default) end\n",
-        "return effect(\"ask\", input, false, NO_DEADLINE) -- people take their time\n",
+        "return effect(\"ask\", input, NO_DEADLINE) -- people take their time\n",
     "end\n",
     "\n",
     "for _, name in pairs({ \"files\", \"read\", \"exec\", \"ask\" }) do\n",
@@ -24143,7 +24321,7 @@ static const char *const wfi_agents[] = {
         "local name = effect .. \" \" .. key\n",
         "if not kept[name] then\n",
             "if is_sealed and effect == \"read\" then return nil, sealed end\n",
-            "local text, e = run_effect(effect, input)\n",
+            "local text, e = run_effect(effect, input, nil, false, true)\n",
             "kept[name] = kept[name] or { text, e } -- another branch may have been faster\n",
         "end\n",
         "return kept[name][1], kept[name][2]\n",
@@ -24374,6 +24552,8 @@ static const char *const wfi_agents[] = {
         "if not is_workflow_name(name) then\n",
             "fail(format(\"workflow: '%s' is neither a saved workflow's name nor a path that ends in .lua\", name))\n",
         "end\n",
+        "local stop = host.stopped()\n",
+        "if stop then return nil, stop end\n",
         "local source, where, e = workflow_source(name)\n",
         "if not source then fail(format(\"workflow: there is no workflow '%s': looked at %s (%s)\", name, where, e.message)) end\n",
         "local inside = { globals = globals(), name = where }\n",
@@ -24424,7 +24604,7 @@ static const char *const wfi_agents[] = {
     "\n",
     "\n", // -- Reads all files of one kind in a folder.
     "local function read_folder(folder, ending)\n",
-        "local paths = run_effect(\"files\", { globs = array({ \"*\" .. ending }), path = folder }) or array({})\n",
+        "local paths = run_effect(\"files\", { globs = array({ \"*\" .. ending }), path = folder }, nil, false, true) or array({})\n",
         "for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do\n",
             "file(folder .. match(paths[i], \"[^/]*$\")) -- the folder may be a link\n",
         "end\n",
@@ -27141,6 +27321,7 @@ struct wf_script {
     uint32_t dropped;           /* branches that dropped out on purpose */
     uint32_t rejected;          /* agents whose last answer a check rejected */
     uint32_t errors;            /* branches that a mistake of the script ended */
+    uint32_t refused;           /* calls that a stop refused */
     uint64_t noted;             /* bytes of lines */
     wf_status broken;           /* of the run, met inside a call of the script */
     bool ended;                 /* result holds */
@@ -27477,8 +27658,9 @@ WFI void wfi_host_open(lua_State *L, int host);
 #include <string.h>
 
 
-#define HOST_NOTED (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
-#define HOST_NOTE  64u         /* ... and what a record adds to each */
+#define HOST_NOTED    (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define HOST_NOTE     64u         /* ... and what a record adds to each */
+#define HOST_REFUSALS 10000u      /* calls after a stop */
 
 static wf_str host_arg(lua_State *L, int arg) {
     size_t n = 0;
@@ -27505,19 +27687,38 @@ static void host_check_yieldable(lua_State *L, const char *what) {
 
 /* ---- calls ---- */
 
-static const char *host_stop_kind(wf_outcome outcome) {
-    switch (outcome) {
-    case WF_RUN_BUDGET:
-        return "budget";
-    case WF_RUN_DEADLINE:
-        return "deadline";
-    case WF_RUN_PAUSED:
-        return "quota";
-    case WF_RUN_REFUSED:
-        return "auth";
-    default:
-        return "cancelled";
-    }
+/* Pushes the kind and the text of the stop that refuses calls now; false: none does, and nothing is pushed. A script that
+ * goes on calling is ended: it knows better. */
+static bool host_push_stop(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    wf_kind kind;
+    wf_str text;
+    wf_status status = wf_run_refuses(s->config.run, &kind, &text);
+    if (status == WF_OK) return false;
+    if (status != WF_E_STOPPED) s->broken = status;
+    if (++s->refused > HOST_REFUSALS)
+        wfi_report_fail(s, "the run has stopped, and the script goes on calling: 10,000 calls were refused");
+    lua_pushstring(L, wf_kind_name(kind));
+    lua_pushlstring(L, text.ptr, text.len);
+    return true;
+}
+
+/* A call is refused: kind, text, no agent, no attempts, true. */
+static int host_refuse(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    if (!host_push_stop(L)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
+    if (s->ended || s->broken != WF_OK) return host_block_here(L);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    lua_pushboolean(L, true);
+    return 5;
+}
+
+/* refuses(): the kind and the text of the stop that a call would meet now; nothing: none. */
+static int host_refuses(lua_State *L) {
+    const wf_script *s = wfi_script_of(L);
+    if (!host_push_stop(L)) return 0;
+    return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 
 /* What follows a start: wait for the call, or answer in its stead. */
@@ -27528,16 +27729,9 @@ static int host_started(lua_State *L, const char *what, wf_status status, wf_cal
         wfi_script_await(L, call);
         return host_block_here(L);
     }
+    if (status == WF_E_STOPPED || status == WF_E_LIMIT) return host_refuse(L);
     wf_last_error(s->config.run, &error);
     switch (status) {
-    case WF_E_STOPPED:
-        lua_pushstring(L, host_stop_kind(wf_run_stopping(s->config.run)));
-        lua_pushstring(L, error.text);
-        return 2;
-    case WF_E_LIMIT:
-        lua_pushliteral(L, "budget");
-        lua_pushstring(L, error.text);
-        return 2;
     case WF_E_MEMORY:
         s->meter.starved = true;
         return luaL_error(L, "%s", error.text);
@@ -27583,6 +27777,7 @@ static int host_effect(lua_State *L) {
     wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
     spec.ms = host_arg_u32(L, 3);
     spec.changes = lua_toboolean(L, 4);
+    spec.reads = lua_toboolean(L, 5);
     return host_started(L, name.ptr, wf_effect_start(wfi_script_of(L)->config.run, &spec, &call), call);
 }
 
@@ -27863,6 +28058,7 @@ static int host_load(lua_State *L) {
 WFI void wfi_host_open(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", host_agent},
                                          {"effect", host_effect},
+                                         {"refuses", host_refuses},
                                          {"spawn", host_spawn},
                                          {"start", host_start},
                                          {"short", host_short},
@@ -28232,12 +28428,10 @@ static int script_hand_over(lua_State *L) {
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
-    if (d->stopped)
-        lua_pushnil(L);
-    else
-        lua_pushinteger(L, d->attempts);
-    lua_xmove(L, b->co, 4);
-    b->args = 4;
+    lua_pushinteger(L, d->attempts);
+    lua_pushboolean(L, d->stopped);
+    lua_xmove(L, b->co, 5);
+    b->args = 5;
     return 0;
 }
 

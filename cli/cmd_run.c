@@ -74,6 +74,10 @@ static void run_event(wf_json_out *out, const run_job *job, const wf_run_status 
     if (s->text.len > 0) cli_json_text(out, "text", s->text);
     cli_json_census(out, &s->census);
     cli_json_usage(out, &s->usage);
+    if (s->outcome > WF_RUN_FAILED) {
+        wf_json_key(out, WF_STR("partial"));
+        wf_json_bool(out, true);
+    }
     wf_json_key(out, s->outcome == WF_RUN_FAILED ? WF_STR("error") : WF_STR("value"));
     if (json)
         wf_json_raw(out, value);
@@ -124,6 +128,8 @@ static cli_exit run_put_end(const run_job *job, cli_world *w, const cli_drive_en
         run_put_error(w, s, r);
     else if (!end->starved)
         written = run_put_result(job, r->value);
+    if (!r->failed && !end->starved && s->outcome > WF_RUN_FAILED && !job->options->number[OPT_JSON])
+        fputs("wf: the result is partial: the run stopped before it was complete\n", stderr);
     code = run_put_event(job, s, r->value, r->json, code);
     return written != CLI_OK ? written : code;
 }
@@ -170,6 +176,9 @@ static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_en
         cli_put(stderr, s->text, RUN_MESSAGE);
         fputc('\n', stderr);
     }
+    if (cli_progress_again() > 0)
+        fprintf(stderr, "%" PRIu32 " failures were delivered again; --retry-failed asks them anew\n",
+                cli_progress_again());
     cli_advice_put(w, &job->spec, end);
     run_put_log(job);
 }
@@ -264,6 +273,8 @@ static void run_announce(const run_job *job) {
 static void run_put_terms(const run_job *job) {
     const cli_options *o = job->options;
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
+    if (o->number[OPT_RETRY_FAILED] && !o->number[OPT_QUIET])
+        fputs("--retry-failed: finished work that came after a failure may be asked again\n", stderr);
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_model_is_rules(o) && !o->own_budget)) return;
     fputs("model: ", stderr);
     cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);

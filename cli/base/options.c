@@ -13,6 +13,7 @@ typedef enum option_form {
     FORM_MONEY,
     FORM_CHOICE, /* number: its place in `arg` */
     FORM_ALLOW,
+    FORM_KINDS, /* number: bits 1 << wf_kind; all, where no value is given */
     FORM_LATER, /* a later issue's: refused, never passed over in silence; `arg` if it takes one */
 } option_form;
 
@@ -75,8 +76,9 @@ static const option_entry option_table[OPT_COUNT] = {
                      true, 0, 0},
     [OPT_OUT] = {"o", "FILE", NULL, "the result goes there", FORM_TEXT, ON_RUNS, false, 0, 0},
     [OPT_YES] = {"yes", NULL, NULL, "run a new script without asking", FORM_FLAG, ON_RUNS, false, 0, 0},
-    [OPT_RETRY_FAILED] = {"retry-failed", NULL, NULL, "ask all failed agents again", FORM_FLAG, ON(CLI_RESUME), false,
-                          0, 0},
+    [OPT_RETRY_FAILED] = {"retry-failed", NULL, NULL,
+                          "ask failed agents again that the script has seen fail; =KIND,...: of these kinds",
+                          FORM_KINDS, ON(CLI_RESUME), false, 0, 0},
     [OPT_JSON] = {"json", NULL, NULL, "one JSON object a line on stdout: a run's events, a log's records", FORM_FLAG,
                   ON_RUNS | ON(CLI_LOG), false, 0, 0},
     [OPT_QUIET] = {"quiet", NULL, NULL, "no progress", FORM_FLAG, ON_RUNS, false, 0, 0},
@@ -246,6 +248,25 @@ static cli_exit option_allow(const char *text, uint64_t *out) {
     return CLI_OK;
 }
 
+static cli_exit option_kinds(const char *text, uint64_t *out) {
+    *out = UINT32_MAX;
+    if (strcmp(text, "yes") == 0) return CLI_OK;
+    *out = 0;
+    for (const char *p = text;; p++) {
+        size_t n = strcspn(p, ",");
+        int kind = WF_KIND_NONE + 1;
+        while (kind < WF_KIND_COUNT && !cli_same(wf_str_of(p, n), cli_str(wf_kind_name((wf_kind)kind))))
+            kind++;
+        if (kind == WF_KIND_COUNT)
+            return cli_fail(CLI_USAGE,
+                            "--retry-failed=%s: not a list of kinds of failures, such as provider,deadline,schema",
+                            text);
+        *out |= UINT64_C(1) << kind;
+        p += n;
+        if (*p == '\0') return CLI_OK;
+    }
+}
+
 static cli_exit option_bad(const option_entry *e, const char *text, const char *wanted) {
     const char *dashes = e->name[1] ? "--" : "-";
     return cli_fail(CLI_USAGE, "%s%s %s: %s", dashes, e->name, text, wanted);
@@ -279,6 +300,8 @@ static cli_exit option_settle(const option_entry *e, const char *text, uint64_t 
         return text[0] ? CLI_OK : option_bad(e, "''", "is empty; give a value or leave the option out");
     case FORM_ALLOW:
         return option_allow(text, n);
+    case FORM_KINDS:
+        return option_kinds(text, n);
     case FORM_CHOICE:
         return option_choice(e->arg, text, strlen(text), n) ? CLI_OK : option_bad(e, text, e->arg);
     case FORM_COUNT:
@@ -339,6 +362,10 @@ static cli_exit option_take(cli_options *o, int argc, char **argv, int *at) {
     if (o->given[id]) return cli_fail(CLI_USAGE, "%s: given twice; give it once", given);
     o->given[id] = true;
     o->text[id] = "yes";
+    if (e->form == FORM_KINDS && name[len] == '=') {
+        o->text[id] = name + len + 1;
+        return CLI_OK;
+    }
     if (!e->arg && name[len] == '=') return cli_fail(CLI_USAGE, "%s: takes no value; write --%s", given, e->name);
     if (!e->arg) return CLI_OK;
     if (name[len] == '=') {

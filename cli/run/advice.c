@@ -12,7 +12,7 @@
 /* What the table of calls holds. */
 typedef struct advice_calls {
     uint32_t agents, failed;
-    bool kept; /* a failure among them is delivered again from the log */
+    bool kept; /* a failure among them was seen by the script, and is delivered again */
 } advice_calls;
 
 static advice_calls advice_count(wf *run) {
@@ -23,7 +23,7 @@ static advice_calls advice_count(wf *run) {
         found.agents++;
         if (!call.finished || call.cancelled || call.kind == WF_KIND_NONE) continue;
         found.failed++;
-        found.kept |= wf_kind_is_kept(call.kind);
+        found.kept |= call.delivered;
     }
     return found;
 }
@@ -87,7 +87,7 @@ static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_sc
         return;
     }
     if (kind != WF_KIND_NONE) {
-        advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", wf_kind_is_kept(kind));
+        advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", call.delivered);
         fputc('\n', stderr);
     }
     if (kind == WF_KIND_NONE || effect)

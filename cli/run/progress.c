@@ -16,6 +16,7 @@ static struct progress {
     bool json, quiet, color;
     uint32_t finished; /* agents, answers from the log included */
     uint32_t failed;
+    uint32_t again; /* of these, how many the log answered */
     uint32_t ids[CLI_FAILURES];
     uint32_t lines; /* printed since the first failure */
     bool untold;    /* a failure was not printed in full */
@@ -43,6 +44,10 @@ uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent) {
     memcpy(ids, progress.ids, sizeof progress.ids);
     *recent = !progress.untold && progress.lines <= PROGRESS_LINES;
     return progress.failed;
+}
+
+uint32_t cli_progress_again(void) {
+    return progress.again;
 }
 
 bool cli_progress_stop(void) {
@@ -190,6 +195,7 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
     if (ends && e->kind != WF_KIND_NONE && e->kind != WF_KIND_CANCELLED) {
         if (progress.failed < CLI_FAILURES) progress.ids[progress.failed] = e->id;
         progress.failed++;
+        progress.again += e->type == WF_TRACE_HIT;
         progress.untold |= progress.json || progress.quiet || e->type == WF_TRACE_HIT || e->text.len > PROGRESS_TEXT;
     }
     progress.lines += progress.failed > 0;

@@ -14,6 +14,9 @@ void cli_progress_trace(void *ctx, const wf_trace *event);
  * were printed in full, a few lines ago. */
 uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent);
 
+/* How many failed agents of the log were delivered again. */
+uint32_t cli_progress_again(void);
+
 /* Whether the reason why the run stops was printed in full. */
 bool cli_progress_stop(void);
 

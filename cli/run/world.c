@@ -233,7 +233,7 @@ static void world_config(const cli_world *w, wf_config *c) {
     c->budget_tokens = o->number[OPT_BUDGET_TOKENS];
     c->budget_nano_usd = o->number[OPT_BUDGET_USD];
     c->sync = (wf_sync)o->number[OPT_SYNC];
-    c->retry_failed = o->number[OPT_RETRY_FAILED] != 0;
+    c->retry_kinds = (uint32_t)o->number[OPT_RETRY_FAILED];
     c->prices = o->prices;
 }
 

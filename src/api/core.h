@@ -115,7 +115,8 @@ typedef struct wf_error {
     X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
     X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
     X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
-    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */
+    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */                                                       \
+    X(WF_KIND_AGENTS, "agents")       /* the run's number of agents or calls is used up: a stop */
 
 typedef enum wf_kind {
 #define WF_KIND_ENUM(name, text) name,
@@ -125,9 +126,6 @@ typedef enum wf_kind {
 } wf_kind;
 
 const char *wf_kind_name(wf_kind kind);
-/* Whether a resumed run delivers such a failure again from its log, unless retry_failed is set; any
- * other failed call is made again. */
-bool wf_kind_is_kept(wf_kind kind);
 
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
@@ -329,7 +327,10 @@ typedef struct wf_config {
     size_t heap;         /* bytes for messages in flight; default: what the block leaves */
     struct wf_heap *shared; /* where messages lie, in `heap` bytes of it at most; NULL: in a part of the block */
     wf_sync sync;
-    bool retry_failed; /* a resumed run asks every failed call again, not only those that a new try may cure */
+    /* Kinds of failures (bits 1 << wf_kind) that a resumed run asks again although its script has seen
+     * them; finished work that came after may then be asked again too. 0: such failures are delivered
+     * again, in their place. UINT32_MAX: all kinds. */
+    uint32_t retry_kinds;
 } wf_config;
 
 typedef struct wf wf; /* lives in the caller's block */
@@ -470,6 +471,14 @@ typedef struct wf_agent_spec {
     bool no_cache;                           /* never answered from the log */
 } wf_agent_spec;
 
+/* What a call would be told now: WF_OK: it would be taken; WF_E_STOPPED: the run is stopping, or its number of agents is
+ * used up; *kind and *text (lives as long as the wf) say why.
+ *
+ * Stops are values: whoever has been told of one, here, by WF_E_STOPPED or WF_E_LIMIT of a start, or by a delivery, may go
+ * on and end the run with a partial value. What it did from there on is in the log, and is discarded by a resume: the
+ * calls that were refused are asked for, notes are made again, and the result is that of a run that never stopped. */
+wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text);
+
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
 
@@ -478,6 +487,7 @@ typedef struct wf_effect_spec {
     wf_str name;  /* at most 64 bytes */
     wf_str input; /* JSON; with the name it identifies the effect */
     uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
+    bool reads; /* it only reads: it is also taken, and answered, while the run stops */
     bool
         changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
                    * fails as "interrupted, state unknown", and is never silently repeated */
@@ -513,7 +523,7 @@ typedef struct wf_delivery {
     bool cached; /* answered from the log */
     uint32_t attempts, turns;
     wf_usage usage;
-    bool stopped; /* the run is stopping and this call will not be answered; kind and value say why */
+    bool stopped; /* the run is stopping, and a resume will answer this call; kind and value say why */
 } wf_delivery;
 
 /* Hands out exactly one durable result, in the order of the log. Call it only when the script can go no further:
@@ -528,6 +538,7 @@ typedef struct wf_call_info {
     bool effect;
     bool finished, cancelled;
     bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
+    bool delivered;  /* the script has seen its answer, or its failure */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */

@@ -27,7 +27,7 @@ local function keep(effect, key, input)
     local name = effect .. " " .. key
     if not kept[name] then
         if is_sealed and effect == "read" then return nil, sealed end
-        local text, e = run_effect(effect, input)
+        local text, e = run_effect(effect, input, nil, false, true)
         kept[name] = kept[name] or { text, e } -- another branch may have been faster
     end
     return kept[name][1], kept[name][2]
@@ -258,6 +258,8 @@ function env.workflow(name, args)
     if not is_workflow_name(name) then
         fail(format("workflow: '%s' is neither a saved workflow's name nor a path that ends in .lua", name))
     end
+    local stop = host.stopped()
+    if stop then return nil, stop end
     local source, where, e = workflow_source(name)
     if not source then fail(format("workflow: there is no workflow '%s': looked at %s (%s)", name, where, e.message)) end
     local inside = { globals = globals(), name = where }
@@ -308,7 +310,7 @@ end
 
 -- Reads all files of one kind in a folder.
 local function read_folder(folder, ending)
-    local paths = run_effect("files", { globs = array({ "*" .. ending }), path = folder }) or array({})
+    local paths = run_effect("files", { globs = array({ "*" .. ending }), path = folder }, nil, false, true) or array({})
     for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do
         file(folder .. match(paths[i], "[^/]*$")) -- the folder may be a link
     end

@@ -12,9 +12,9 @@ local NO_DEADLINE = 0xffffffff
 local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms
 local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer
 
-local function effect(name, input, changes, ms)
+local function effect(name, input, ms, changes, reads)
     check_meta()
-    return run_effect(name, input, changes, ms)
+    return run_effect(name, input, ms, changes, reads)
 end
 
 function env.files(...)
@@ -23,7 +23,7 @@ function env.files(...)
     for i = 1, #globs do
         if type(globs[i]) ~= "string" then fail(format("files: argument %d is no text but a %s", i, type(globs[i]))) end
     end
-    local paths, e = effect("files", { globs = globs })
+    local paths, e = effect("files", { globs = globs }, nil, false, true)
     if paths then return paths end
     -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
     local _, message = pcall(fail, "files: " .. e.message)
@@ -32,7 +32,7 @@ end
 
 function env.read(path, from, to)
     if type(path) ~= "string" then fail("read: the path takes a text, got " .. type(path)) end
-    return effect("read", { path = path, from = from, to = to })
+    return effect("read", { path = path, from = from, to = to }, nil, false, true)
 end
 
 ---- exec -------------------------------------------------------------------------------------------------------------------------
@@ -88,7 +88,7 @@ function env.exec(cmd, opts)
         scope() -- its place is taken, so that a run which may do it later finds all others where they were
         fail("exec: this run may not run commands: start it, or resume it, with --allow read,exec")
     end
-    return effect("exec", input, true, input.timeout + EXEC_GRACE)
+    return effect("exec", input, input.timeout + EXEC_GRACE, true)
 end
 
 ---- ask --------------------------------------------------------------------------------------------------------------------------
@@ -115,7 +115,7 @@ function env.ask(question, opts)
     local known = input.choices == nil or input.default == nil
     for i = 1, known and 0 or #input.choices do known = known or input.choices[i] == input.default end
     if not known then fail("ask: default is none of the choices: " .. input.default) end
-    return effect("ask", input, false, NO_DEADLINE) -- people take their time
+    return effect("ask", input, NO_DEADLINE) -- people take their time
 end
 
 for _, name in pairs({ "files", "read", "exec", "ask" }) do

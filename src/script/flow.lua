@@ -11,7 +11,7 @@ local fail, branch_call, branch_effect, block, wake = host.fail, host.agent, hos
 local near, workflow_now = host.near, host.workflow
 local spawn, start, kill, self, scope = host.spawn, host.start, host.kill, host.self, host.scope
 local short, drop, note, phase_now = host.short, host.drop, host.note, host.phase
-local reject, count_error, status = host.reject, host.count_error, host.status
+local reject, count_error, status, refuses = host.reject, host.count_error, host.status, host.refuses
 local try, names_line, metamethod = host.try, host.names_line, host.metamethod
 local check_schema, random_bits = host.check_schema, host.random
 local pcall = host.pcall
@@ -38,8 +38,10 @@ end
 local failure_meta = { __tostring = failure_text, __name = "error", counted = true }
 local uncounted_meta = { __tostring = failure_text, __name = "error" } -- an effect's, or one that was only returned
 
-local function failure(kind, message, agent, attempts, meta)
-    return setmetatable({ kind = kind, message = message, agent = agent, attempts = attempts }, meta or failure_meta)
+-- stop: the run has stopped; a resume will ask for it.
+local function failure(kind, message, agent, attempts, meta, stop)
+    local e = { kind = kind, message = message, agent = agent, attempts = attempts, stop = stop or nil }
+    return setmetatable(e, meta or failure_meta)
 end
 
 local function is_failure(e)
@@ -56,11 +58,18 @@ local function as_failure(e, meta)
     return is_failure(e) and e or failure("script", text_of(e), nil, nil, meta)
 end
 
-local refused = false -- by a stop of the run; what branches raise then is its doing
+local refused = false -- the script knows that the run stops; what branches raise then is its doing
 
-local function stopped(e)
-    refused = true
-    error(e, 0)
+-- The error of a call that was not answered.
+local function unanswered(kind, message, agent, attempts, stop, meta)
+    refused = refused or stop
+    return failure(kind, message, agent, attempts, meta, stop)
+end
+
+-- The error that a call would meet now, as the run has stopped; nil: it has not.
+local function stopped()
+    local kind, message = refuses()
+    return kind and unanswered(kind, message, nil, nil, true)
 end
 
 -- The text of what a branch raised, with its line.
@@ -224,13 +233,12 @@ end
 
 ---- effects ----------------------------------------------------------------------------------------------------------------------
 
--- An effect: its answer, or nil and an error. changes: it changes the world, and so is never begun twice; ms: its deadline, nil
--- for an agent's.
-local function run_effect(name, input, changes, ms)
-    local kind, value, agent, attempts = branch_effect(name, encode(input), ms, changes)
+-- An effect: its answer, or nil and an error. ms: its deadline, nil for an agent's. changes: it changes the world, and so is
+-- never begun twice; reads: it only reads, and is answered after a stop too.
+local function run_effect(name, input, ms, changes, reads)
+    local kind, value, agent, attempts, stop = branch_effect(name, encode(input), ms, changes, reads)
     if kind == "none" then return value end
-    if attempts == nil then stopped(failure(kind, value, agent, attempts)) end
-    return nil, failure(kind, value, agent, attempts, uncounted_meta)
+    return nil, unanswered(kind, value, agent, attempts, stop, not stop and uncounted_meta)
 end
 
 ---- agent ------------------------------------------------------------------------------------------------------------------------
@@ -243,13 +251,11 @@ local function identity(prompt, o)
 end
 
 local function answer(prompt, o, phase)
-    local kind, value, agent, attempts = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,
+    local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,
         o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
         o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
     if kind == "none" then return value, nil, agent, attempts end
-    local e = failure(kind, value, agent, attempts)
-    if attempts == nil then stopped(e) end
-    return nil, e
+    return nil, unanswered(kind, value, agent, attempts, stop)
 end
 
 local AGENT_OPTIONS = {
@@ -307,7 +313,7 @@ end
 
 -- Runs body(i) in a branch of its own for i = 1..n, each branch at once as far as the limit allows, and waits for all of them.
 -- done(i, ok, ...) gets what a body returned, or what it raised and the line; if it returns true, the rest is cancelled. place:
--- the next one of this branch, unless it is given.
+-- the next one of this branch, unless it is given. After a stop no further branch begins: done gets nil and the stop's error.
 local function fan_out(n, body, done, place)
     local me, live, begun, running, over = self(), {}, 0, 0, false
     place = place or scope()
@@ -321,12 +327,19 @@ local function fan_out(n, body, done, place)
     -- Answers whether it stopped for want of memory.
     local function launch()
         while not over and running < LIVE_MAX and begun < n do
+            local stop = stopped()
+            if stop then
+                for i = begun + 1, n do done(i, true, nil, stop) end
+                n = begun
+                return
+            end
             if running > 0 and short() then return true end
             begun = begun + 1
             running = running + 1
             local i = begun
             live[i] = false -- room for it, before there is something to lose
-            live[i] = spawn(place, i, function()
+            spawn(place, i, function()
+                live[i] = self() -- not by who spawns it: that may be pre-empted, and come back when this has ended
                 local result = pack(try(body, i))
                 live[i] = nil
                 running = running - 1
@@ -472,3 +485,4 @@ env.math.random = env.random
 
 host.check_meta, host.run_effect, host.read_options, host.fan_out = check_meta, run_effect, read_options, fan_out
 host.text, host.duration, host.failure, host.uncounted_meta = text, duration, failure, uncounted_meta
+host.stopped = stopped

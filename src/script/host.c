@@ -7,8 +7,9 @@
 #include "sandbox.h"
 #include "script.h"
 
-#define HOST_NOTED (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
-#define HOST_NOTE  64u         /* ... and what a record adds to each */
+#define HOST_NOTED    (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define HOST_NOTE     64u         /* ... and what a record adds to each */
+#define HOST_REFUSALS 10000u      /* calls after a stop */
 
 static wf_str host_arg(lua_State *L, int arg) {
     size_t n = 0;
@@ -35,19 +36,38 @@ static void host_check_yieldable(lua_State *L, const char *what) {
 
 /* ---- calls ---- */
 
-static const char *host_stop_kind(wf_outcome outcome) {
-    switch (outcome) {
-    case WF_RUN_BUDGET:
-        return "budget";
-    case WF_RUN_DEADLINE:
-        return "deadline";
-    case WF_RUN_PAUSED:
-        return "quota";
-    case WF_RUN_REFUSED:
-        return "auth";
-    default:
-        return "cancelled";
-    }
+/* Pushes the kind and the text of the stop that refuses calls now; false: none does, and nothing is pushed. A script that
+ * goes on calling is ended: it knows better. */
+static bool host_push_stop(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    wf_kind kind;
+    wf_str text;
+    wf_status status = wf_run_refuses(s->config.run, &kind, &text);
+    if (status == WF_OK) return false;
+    if (status != WF_E_STOPPED) s->broken = status;
+    if (++s->refused > HOST_REFUSALS)
+        wfi_report_fail(s, "the run has stopped, and the script goes on calling: 10,000 calls were refused");
+    lua_pushstring(L, wf_kind_name(kind));
+    lua_pushlstring(L, text.ptr, text.len);
+    return true;
+}
+
+/* A call is refused: kind, text, no agent, no attempts, true. */
+static int host_refuse(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    if (!host_push_stop(L)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
+    if (s->ended || s->broken != WF_OK) return host_block_here(L);
+    lua_pushnil(L);
+    lua_pushnil(L);
+    lua_pushboolean(L, true);
+    return 5;
+}
+
+/* refuses(): the kind and the text of the stop that a call would meet now; nothing: none. */
+static int host_refuses(lua_State *L) {
+    const wf_script *s = wfi_script_of(L);
+    if (!host_push_stop(L)) return 0;
+    return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 
 /* What follows a start: wait for the call, or answer in its stead. */
@@ -58,16 +78,9 @@ static int host_started(lua_State *L, const char *what, wf_status status, wf_cal
         wfi_script_await(L, call);
         return host_block_here(L);
     }
+    if (status == WF_E_STOPPED || status == WF_E_LIMIT) return host_refuse(L);
     wf_last_error(s->config.run, &error);
     switch (status) {
-    case WF_E_STOPPED:
-        lua_pushstring(L, host_stop_kind(wf_run_stopping(s->config.run)));
-        lua_pushstring(L, error.text);
-        return 2;
-    case WF_E_LIMIT:
-        lua_pushliteral(L, "budget");
-        lua_pushstring(L, error.text);
-        return 2;
     case WF_E_MEMORY:
         s->meter.starved = true;
         return luaL_error(L, "%s", error.text);
@@ -113,6 +126,7 @@ static int host_effect(lua_State *L) {
     wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
     spec.ms = host_arg_u32(L, 3);
     spec.changes = lua_toboolean(L, 4);
+    spec.reads = lua_toboolean(L, 5);
     return host_started(L, name.ptr, wf_effect_start(wfi_script_of(L)->config.run, &spec, &call), call);
 }
 
@@ -393,6 +407,7 @@ static int host_load(lua_State *L) {
 WFI void wfi_host_open(lua_State *L, int host) {
     static const luaL_Reg functions[] = {{"agent", host_agent},
                                          {"effect", host_effect},
+                                         {"refuses", host_refuses},
                                          {"spawn", host_spawn},
                                          {"start", host_start},
                                          {"short", host_short},

@@ -339,12 +339,10 @@ static int script_hand_over(lua_State *L) {
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
-    if (d->stopped)
-        lua_pushnil(L);
-    else
-        lua_pushinteger(L, d->attempts);
-    lua_xmove(L, b->co, 4);
-    b->args = 4;
+    lua_pushinteger(L, d->attempts);
+    lua_pushboolean(L, d->stopped);
+    lua_xmove(L, b->co, 5);
+    b->args = 5;
     return 0;
 }
 

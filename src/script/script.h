@@ -71,6 +71,7 @@ struct wf_script {
     uint32_t dropped;           /* branches that dropped out on purpose */
     uint32_t rejected;          /* agents whose last answer a check rejected */
     uint32_t errors;            /* branches that a mistake of the script ended */
+    uint32_t refused;           /* calls that a stop refused */
     uint64_t noted;             /* bytes of lines */
     wf_status broken;           /* of the run, met inside a call of the script */
     bool ended;                 /* result holds */

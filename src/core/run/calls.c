@@ -5,6 +5,7 @@
 #include "workflow.h"
 
 #define CALLS_PATH_MAX 512u
+#define CALLS_FULL     "the table of calls is full; resume with a higher --agents, or make fewer calls"
 
 /* A call's place and identity, as match and record need them. */
 typedef struct calls_id {
@@ -129,11 +130,48 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
     return WF_OK;
 }
 
-static wf_status calls_may_start(wf *w, bool effect) {
+/* ---- stops ---- */
+
+/* From here on the script knows that the run stops. */
+static wf_status calls_told(wf *w) {
+    wfi_meta_stop meta = {.outcome = w->rt.stop};
+    if (w->told) return WF_OK;
+    w->told = true;
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, wf_str_of("", 0), NULL, NULL));
+}
+
+static wf_kind calls_stop_kind(const wf *w) {
+    static const wf_kind kinds[] = {WF_KIND_AGENTS,   WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
+                                    WF_KIND_DEADLINE, WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
+    return kinds[w->rt.stop];
+}
+
+static wf_str calls_stop_text(const wf *w) {
+    return wfi_str_z(w->rt.stop != WF_RUN_OPEN || !w->capped ? w->rt.stop_text : w->capped);
+}
+
+/* A start is turned away; the script is told. */
+static wf_status calls_turn_away(wf *w, wf_status why) {
+    w->turned_away++;
+    if (why == WF_E_LIMIT && !w->capped)
+        w->capped = w->sched.slots.count == w->sched.slots.cap ? CALLS_FULL : WFI_WORKFLOW_CAP;
+    wf_status s = calls_told(w);
+    return s != WF_OK ? s : wfi_workflow_fail(w, why, calls_stop_text(w).ptr);
+}
+
+wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text) {
+    if (w->rt.stop == WF_RUN_OPEN && !w->capped) return WF_OK;
+    *kind = calls_stop_kind(w);
+    *text = calls_stop_text(w);
+    wf_status s = calls_told(w);
+    return s != WF_OK ? s : WF_E_STOPPED;
+}
+
+static wf_status calls_may_start(wf *w, bool effect, bool reads) {
     if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (w->rt.stop != WF_RUN_OPEN) return wfi_workflow_fail(w, WF_E_STOPPED, w->rt.stop_text);
-    if (!effect && w->sched.agents >= w->rt.config.max_agents)
-        return wfi_workflow_fail(w, WF_E_LIMIT, WFI_WORKFLOW_CAP);
+    if (reads) return WF_OK;
+    if (w->rt.stop != WF_RUN_OPEN) return WF_E_STOPPED;
+    if (w->capped || (!effect && w->sched.agents >= w->rt.config.max_agents)) return WF_E_LIMIT;
     return WF_OK;
 }
 
@@ -173,8 +211,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
             return WF_OK;
         }
     }
-    if (w->sched.slots.count == w->sched.slots.cap)
-        return wfi_workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    if (w->sched.slots.count == w->sched.slots.cap) return WF_E_LIMIT;
     *replaced = *slot;
     /* with the script as it was, a place that the log does not have is simply one that it had not reached */
     if (!why[0] && w->replacing) why = "the log has no call at this place";
@@ -189,11 +226,10 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
-    wf_status s = calls_may_start(w, false);
-    w->capped |= s == WF_E_LIMIT;
+    wf_status s = calls_may_start(w, false, false);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_OK) s = calls_check_spec(w, spec, model);
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
-    w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
     if (s != WF_OK) return s;
     wfi_meta_call meta = {.label = wfi_utf8_clip(spec->label, WFI_LABEL_MAX),
                           .phase = wfi_utf8_clip(spec->phase, WFI_LABEL_MAX),
@@ -206,6 +242,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
     s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
@@ -226,7 +263,8 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     wfi_meta_call meta = {.effect = spec->name,
                           .agent_ms = wfi_workflow_default(spec->ms, w->rt.config.agent_ms),
                           .changes = spec->changes};
-    wf_status s = calls_may_start(w, true);
+    wf_status s = calls_may_start(w, true, spec->reads);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
     if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
@@ -234,12 +272,14 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_add_row(w, &id, &meta, spec->input, replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
+    w->sched.slots.slots[slot].reads = spec->reads;
     *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }
@@ -253,12 +293,16 @@ wf_status wf_call_cancel(wf *w, wf_call call) {
 /* ---- deliveries ---- */
 
 static void calls_deliver_stopped(const wf *w, uint32_t slot, wf_delivery *out) {
-    static const wf_kind kinds[] = {WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
-                                    WF_KIND_DEADLINE,  WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
     out->id = slot + 1;
-    out->kind = kinds[w->rt.stop];
-    out->value = wfi_str_z(w->rt.stop_text);
+    out->kind = calls_stop_kind(w);
+    out->value = calls_stop_text(w);
     out->stopped = true;
+}
+
+/* Whether an answer is what stopped the run. */
+static bool calls_stops(const wf *w, uint32_t slot) {
+    uint8_t kind = w->sched.slots.slots[slot].kind;
+    return w->rt.stop != WF_RUN_OPEN && (kind == WF_KIND_QUOTA || kind == WF_KIND_AUTH);
 }
 
 /* Reads the answer that is next. Where there is no memory for it, it stays next. */
@@ -310,6 +354,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     bool stopped = slot == WFI_NO_SLOT;
     wf_status s = stopped ? WF_OK : calls_read_answer(w, slot);
     if (s != WF_OK) return s;
+    out->stopped = !stopped && calls_stops(w, slot);
     slot = stopped ? wfi_sched_take_stopped(&w->rt, &w->sched) : wfi_sched_take(&w->sched);
     if (slot == WFI_NO_SLOT) {
         w->sched.settled = true;
@@ -318,6 +363,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     w->sched.settled = false;
     out->call = wfi_slots_handle(&w->sched.slots, slot);
     out->call.bits -= UINT64_C(1) << 32; /* the generation under which the caller knows it */
+    if ((stopped || out->stopped) && (s = calls_told(w)) != WF_OK) return s;
     if (stopped) {
         calls_deliver_stopped(w, slot, out);
         return WF_OK;

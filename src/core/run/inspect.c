@@ -45,6 +45,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->prompt = inspect_prompt(w, meta.call.prompt, prompt, INSPECT_SHOWN);
     out->finished = r->finished;
     out->superseded = r->replaced || r->moved;
+    out->delivered = r->delivered;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;

@@ -40,6 +40,8 @@
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
+ *   stop     outcome                                              nothing: the script was told of a stop; what it
+ *                                                                 did from here to the next resume is not replayed
  *
  * INVARIANTS
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
@@ -61,8 +63,9 @@
 static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
 const char *wfi_rec_name(wfi_rec type) {
-    static const char *const names[WFI_REC_COUNT] = {"?",      "run",     "resume", "text",  "call",    "turn", "block",
-                                                     "intent", "reserve", "done",   "moved", "deliver", "note", "end"};
+    static const char *const names[WFI_REC_COUNT] = {"?",     "run",     "resume", "text",    "call",
+                                                     "turn",  "block",   "intent", "reserve", "done",
+                                                     "moved", "deliver", "note",   "end",     "stop"};
     return type < WFI_REC_COUNT ? names[type] : "?";
 }
 

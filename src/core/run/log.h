@@ -23,6 +23,7 @@ typedef enum wfi_rec {
     WFI_REC_DELIVER, /* a result was handed to the script */
     WFI_REC_NOTE,    /* a phase or a line of the script */
     WFI_REC_END,     /* the run ended */
+    WFI_REC_STOP,    /* the script was told that the run stops: a resume discards what it did after */
     WFI_REC_COUNT
 } wfi_rec;
 

@@ -74,6 +74,8 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 
+static const meta_field meta_stop[] = {META_FIELD(wfi_meta_stop, outcome, "outcome", META_U32)};
+
 typedef struct meta_list {
     const meta_field *fields;
     size_t count, size;
@@ -98,6 +100,7 @@ static meta_list meta_fields_of(wfi_rec type) {
         META_CASE(WFI_REC_DELIVER, meta_deliver, wfi_meta_deliver);
         META_CASE(WFI_REC_NOTE, meta_note, wfi_meta_note);
         META_CASE(WFI_REC_END, meta_end, wfi_meta_end);
+        META_CASE(WFI_REC_STOP, meta_stop, wfi_meta_stop);
     case WFI_REC_TEXT:
     case WFI_REC_COUNT:
         break;

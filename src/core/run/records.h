@@ -68,6 +68,10 @@ typedef struct wfi_meta_end {
     uint64_t wall;
 } wfi_meta_end;
 
+typedef struct wfi_meta_stop {
+    uint32_t outcome; /* enum wf_outcome */
+} wfi_meta_stop;
+
 typedef union wfi_meta {
     wfi_meta_run run;
     wfi_meta_call call;
@@ -80,6 +84,7 @@ typedef union wfi_meta {
     wfi_meta_deliver deliver;
     wfi_meta_note note;
     wfi_meta_end end;
+    wfi_meta_stop stop;
 } wfi_meta;
 
 /* Writes the metadata of a record of this type. WF_E_LIMIT: more than WFI_LOG_META_MAX bytes. */

@@ -32,7 +32,8 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
     return true;
 }
 
-static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta) {
+/* told: the script asked for it after it had been told of a stop, and will ask anew. */
+static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta, bool told) {
     uint8_t content[16] = {0};
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
@@ -40,6 +41,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     uint32_t slot = wfi_slots_add(&s->slots, wfi_replay_place(meta->path), content, meta->effect.len > 0);
     if (slot == WFI_NO_SLOT) return WF_E_LIMIT;
     s->slots.slots[slot].call_at = rec->offset;
+    s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
     if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
@@ -56,17 +58,13 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
 
 static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *meta) {
     if (meta->from == 0 || meta->from > s->slots.count) return WF_E_CORRUPT;
-    wfi_slot *old = &s->slots.slots[meta->from - 1];
-    old->moved = true;
-    r->finished = true;
-    r->delivered = false;
-    r->kind = old->kind;
-    r->done_at = old->done_at;
+    wfi_slots_move(&s->slots.slots[meta->from - 1], r);
     return WF_OK;
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wfi_log_rec *rec, const wfi_meta *meta) {
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
+                            const wfi_meta *meta) {
     switch (rec->type) {
     case WFI_REC_TURN:
         replay_turn(rt, r, rec, &meta->turn);
@@ -88,6 +86,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wf
     case WFI_REC_MOVED:
         return replay_moved(s, r, &meta->moved);
     case WFI_REC_DELIVER:
+        if (run->told) return WF_OK;
         r->delivered = true;
         r->order = ++s->deliveries;
         r->wall = meta->deliver.wall;
@@ -107,15 +106,19 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         run->header = rec->offset;
         run->started = meta->run.wall;
         return WF_OK;
+    case WFI_REC_STOP:
+        run->told = true;
+        return WF_OK;
     case WFI_REC_RESUME:
+        run->told = false;
         if (meta->run.script > 0) run->header = rec->offset;
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
     case WFI_REC_CALL:
-        return replay_call(s, rec, &meta->call);
+        return replay_call(s, rec, &meta->call, run->told);
     case WFI_REC_NOTE:
-        run->notes += !meta->note.error;
+        run->notes += !meta->note.error && !run->told;
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
@@ -129,7 +132,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         break;
     }
     if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
-    return replay_row(rt, s, &s->slots.slots[rec->call - 1], rec, meta);
+    return replay_row(rt, s, run, &s->slots.slots[rec->call - 1], rec, meta);
 }
 
 static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
@@ -174,24 +177,28 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
 
 /* ---- matching ---- */
 
-/* Failures that a new try may cure are asked again. */
-bool wf_kind_is_kept(wf_kind kind) {
-    switch (kind) {
-    case WF_KIND_SCHEMA:
-    case WF_KIND_REFUSED:
-    case WF_KIND_TURNS:
-    case WF_KIND_TOOL:
-    case WF_KIND_CANCELLED:
-    case WF_KIND_SKIPPED:
-        return true;
-    default:
+/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
+ * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
+static bool replay_keeps(const wfi_slot *r) {
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_MEMORY:
         return false;
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_CONTEXT:
+    case WF_KIND_BUDGET:
+        return r->delivered;
+    default:
+        return true;
     }
 }
 
 static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return !rt->config.retry_failed && wf_kind_is_kept((wf_kind)r->kind);
+    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
 }
 
 static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
@@ -206,7 +213,7 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     *why = "";
     for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
         const wfi_slot *r = &t->slots[i];
-        if (r->state != WFI_CALL_LOGGED || r->replaced) continue;
+        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !r->finished)) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;

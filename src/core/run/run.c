@@ -175,7 +175,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->rt.log);
     out->synced_bytes = w->rt.log.synced;
     out->syncs = w->rt.log.syncs;
-    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? WFI_WORKFLOW_CAP : w->rt.stop_text);
+    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? w->capped : w->rt.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {

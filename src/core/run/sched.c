@@ -45,6 +45,28 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
+static bool sched_is_refused(const wfi_slot *r) {
+    return !r->reads;
+}
+
+static bool sched_is_read(const wfi_slot *r) {
+    return r->reads;
+}
+
+/* Takes the first slot of a kind out of a list; WFI_NO_SLOT: there is none. */
+static uint32_t sched_pop_if(wfi_sched *s, wfi_list *list, bool (*is)(const wfi_slot *)) {
+    uint32_t before = WFI_NO_SLOT, slot = list->first;
+    while (slot != WFI_NO_SLOT && !is(&s->slots.slots[slot])) {
+        before = slot;
+        slot = s->slots.slots[slot].next;
+    }
+    if (slot == WFI_NO_SLOT) return slot;
+    if (before == WFI_NO_SLOT) return sched_pop(s, list);
+    s->slots.slots[before].next = s->slots.slots[slot].next;
+    if (list->last == slot) list->last = before;
+    return slot;
+}
+
 /* The script has come to ask for this slot. */
 static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->unasked -= wfi_slot_unasked(r);
@@ -96,11 +118,11 @@ uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
     wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        if (lists[i]->first == WFI_NO_SLOT) {
+        uint32_t slot = sched_pop_if(s, lists[i], sched_is_refused);
+        if (slot == WFI_NO_SLOT) {
             i++;
             continue;
         }
-        uint32_t slot = sched_pop(s, lists[i]);
         wfi_slot *r = &s->slots.slots[slot];
         if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
@@ -162,13 +184,18 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
     return rt->log.error.code != WF_OK ? rt->log.error.code : WF_E_INTERNAL;
 }
 
-void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
+/* Ends the tasks where they are; `reads`: but for those that only read. */
+static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE) continue;
+        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
         sched_stop_row(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
     }
+}
+
+void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
+    sched_drop(rt, s, false);
 }
 
 wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
@@ -202,32 +229,62 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- dispatch ---- */
 
-/* An edited script: a finished call that no place has asked for, with the same content. */
-static uint32_t sched_same_content(const wfi_sched *s, const wfi_slot *want) {
+/* ---- an edited script: what the log has of a call whose place has moved ---- */
+
+static bool sched_same(const wfi_slot *r, const wfi_slot *want) {
+    return r->effect == want->effect && wfi_compare(r->content, want->content, sizeof r->content) == 0;
+}
+
+/* A finished call that no place has asked for, with the same content. */
+static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
     for (uint32_t i = 0; i < s->slots.count; i++) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect &&
-            wfi_compare(r->content, want->content, sizeof r->content) == 0)
-            return i;
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && sched_same(r, want)) return i;
     }
     return WFI_NO_SLOT;
 }
 
-/* Lets the slot take over the answer of another place. */
+/* One that was under way: its conversation is paid for, and its effect may have been done. */
+static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
+    for (uint32_t i = 0; i < s->slots.count; i++) {
+        const wfi_slot *r = &s->slots.slots[i];
+        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0);
+        if (under_way && r->state == WFI_CALL_LOGGED && !r->moved && !r->replaced && sched_same(r, want)) return i;
+    }
+    return WFI_NO_SLOT;
+}
+
+/* Lets the slot take over what the log has of another place. */
 static wf_status sched_move(wfi_runtime *rt, wfi_sched *s, uint32_t to, uint32_t from) {
     wfi_slot *r = &s->slots.slots[to], *old = &s->slots.slots[from];
     wfi_meta_moved meta = {.from = from + 1};
     wf_status status = wfi_runtime_record(rt, WFI_REC_MOVED, to + 1, &meta, wf_str_of("", 0), NULL, NULL);
     if (status != WF_OK) return status;
     s->unasked -= wfi_slot_unasked(old);
-    old->moved = true;
-    r->finished = r->hit = true;
-    r->kind = old->kind;
-    r->done_at = old->done_at;
+    wfi_slots_move(old, r);
+    if (!r->finished) return WF_OK; /* it waits for a lane as before */
+    r->hit = true;
     sched_make_ready(s, to);
     wf_trace event = {.type = WF_TRACE_HIT, .id = to + 1, .effect = r->effect, .kind = (wf_kind)r->kind};
     wfi_runtime_trace(rt, &event);
     return WF_OK;
+}
+
+/* Looks for the call at the list's head elsewhere in the log. *held: it may be found, but a branch may yet ask for it at its
+ * own place. */
+static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool *found, bool *held) {
+    wfi_slot *r = &s->slots.slots[list->first];
+    *found = *held = false;
+    if (!s->by_content || r->intent_at != 0) return WF_OK;
+    uint32_t from = sched_same_answer(s, r);
+    if (from != WFI_NO_SLOT) {
+        *found = true;
+        return sched_move(rt, s, sched_pop(s, list), from);
+    }
+    if (r->turns > 0 || r->started) return WF_OK;
+    from = sched_same_open(s, r);
+    *held = from != WFI_NO_SLOT && !s->settled;
+    return from == WFI_NO_SLOT || *held ? WF_OK : sched_move(rt, s, list->first, from);
 }
 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
@@ -238,23 +295,31 @@ static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
     while (list->first != WFI_NO_SLOT && *work > 0) {
-        wfi_slot *r = &s->slots.slots[list->first];
-        wf_status status = WF_OK;
-        if (r->state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
+        wf_status status;
+        if (s->slots.slots[list->first].state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
             sched_pop(s, list);
             continue;
         }
-        bool fresh = r->turns == 0 && !r->started;
-        uint32_t from = s->by_content && fresh ? sched_same_content(s, r) : WFI_NO_SLOT;
-        if (from != WFI_NO_SLOT)
-            status = sched_move(rt, s, sched_pop(s, list), from);
-        else if (*room > 0)
+        bool found, held;
+        status = sched_find(rt, s, list, &found, &held);
+        if (status == WF_OK && !found && !held && *room > 0)
             status = sched_start(rt, s, sched_pop(s, list));
-        else
-            break;
+        else if (!found)
+            return status;
         if (status != WF_OK) return status;
         (*work)--;
         if (s->hits_ready > 0) break; /* invariant 2 */
+    }
+    return WF_OK;
+}
+
+/* While the run stops. */
+static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
+    while (s->free_effects > 0) {
+        uint32_t slot = sched_pop_if(s, &s->queued_effects, sched_is_read);
+        if (slot == WFI_NO_SLOT) return WF_OK;
+        wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
+        if (status != WF_OK) return status;
     }
     return WF_OK;
 }
@@ -324,12 +389,18 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
     }
 }
 
+/* Whether somebody waits to be told that the run stops. */
+static bool sched_refuses(const wfi_sched *s) {
+    uint32_t slot = s->queued_effects.first;
+    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads)
+        slot = s->slots.slots[slot].next;
+    return slot != WFI_NO_SLOT || s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT;
+}
+
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
-    bool stopped =
-        rt->stop != WF_RUN_OPEN && (s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
-                                    s->queued_effects.first != WFI_NO_SLOT);
+    bool stopped = rt->stop != WF_RUN_OPEN && sched_refuses(s);
     bool room = (s->queued_agents.first != WFI_NO_SLOT && s->free_lanes > 0) ||
                 (s->queued_effects.first != WFI_NO_SLOT && s->free_effects > 0);
     if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(rt, s))) return 0;
@@ -368,8 +439,9 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     *wait_ms = 0;
     if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
-    if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) wfi_sched_drop_all(rt, s);
+    if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
+    if (rt->stop != WF_RUN_OPEN) status = sched_dispatch_reads(rt, s);
     if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
     if (status == WF_OK && sched_may_send(rt, s))
         status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);

@@ -47,6 +47,18 @@ bool wfi_slot_unasked(const wfi_slot *slot) {
     return slot->state == WFI_CALL_LOGGED && slot->finished && !slot->moved && !slot->replaced;
 }
 
+void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
+    from->moved = true;
+    to->finished = from->finished;
+    to->delivered = false;
+    to->kind = from->kind;
+    to->done_at = from->done_at;
+    to->last_item = from->last_item;
+    to->intent_at = from->intent_at;
+    to->turns = from->turns;
+    to->started = from->started;
+}
+
 wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot) {
     wf_call call = {(uint64_t)t->slots[slot].generation << 32 | (slot + 1)};
     return call;

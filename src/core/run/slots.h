@@ -42,6 +42,7 @@ typedef struct wfi_slot {
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
     bool effect;
+    bool reads; /* such an effect is taken and answered while the run stops, too */
     bool finished;
     bool hit;       /* answered from the log */
     bool moved;     /* its answer was given to another place: not to be matched by content again */
@@ -65,6 +66,9 @@ WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
 
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
+
+/* Gives what a slot has, its answer or its unfinished conversation, to another one, a fresh one. */
+WFI void wfi_slots_move(wfi_slot *from, wfi_slot *to);
 
 WFI wf_call wfi_slots_handle(const wfi_slots *t, uint32_t slot);
 WFI uint32_t wfi_slots_find(const wfi_slots *t, wf_call call); /* WFI_NO_SLOT: stale */

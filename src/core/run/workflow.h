@@ -28,10 +28,11 @@ struct wf {
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
-    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
-    bool replacing;       /* the run goes on with another script or args */
-    wf_usage delivered;   /* usage of delivered results */
-    struct {              /* the tools text made last: agents of a fan-out mostly share it */
+    const char *capped; /* why agents are turned away though the run goes on: a number is used up; NULL: they are not */
+    bool told;          /* of a stop: the log says from where on the script's doings are not replayed */
+    bool replacing;     /* the run goes on with another script or args */
+    wf_usage delivered; /* usage of delivered results */
+    struct {            /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;

@@ -16,7 +16,7 @@ static void small_rig(rig *r, const uint8_t *log, size_t size) {
     r->config.log_buffer = 4096;
     r->config.max_agents = r->config.max_calls = LIMIT;
     r->config.stall_ms = 2000;
-    r->config.retry_failed = true; /* an effect that could not be started is a tool's failure */
+    r->config.retry_kinds = UINT32_MAX; /* an effect that could not be started is a tool's failure */
     r->f->sync_ms = 1;
     r->f->tool_delay = 2;
     r->f->delay_max = 9;

@@ -58,7 +58,7 @@ static void test_which_failures_are_answered(void **state) {
             rig_start(&r);
             assert_int_equal(rig_do(&r, cases[i].prompt).kind, cases[i].kind);
             assert_int_equal(rig_do(&r, "fine").kind, WF_KIND_NONE);
-            r.config.retry_failed = retry;
+            r.config.retry_kinds = retry ? UINT32_MAX : 0;
             rig_crash(&r, FAKE_SYNCED);
             wf_delivery d = rig_do(&r, cases[i].prompt);
             assert_int_equal(d.kind, cases[i].kind);
