@@ -112,6 +112,43 @@ static void exec_is_never_begun_twice(void **state) {
     free(source);
 }
 
+/* The same with an edited script, whose new lines move the command to another place: it is looked for by what it is. */
+static void an_edit_begins_no_command_twice(void **state) {
+    (void)state;
+    static const char body[] = "local r, e = exec('make') return r and 'ran' or e.kind .. ': ' .. e.message";
+    char *source = with_meta(body), edited[512];
+    wf_str text = wf_str_of(source, strlen(source));
+    uint32_t unknown = 0, ran = 0;
+    for (uint64_t turn = 1; turn < 40; turn++) {
+        for (uint32_t lines = 1; lines <= 3; lines++) {
+            stage *w = stage_new(1, NULL, 0);
+            w->f->sync_ms = 3;
+            w->f->tool_delay = 30;
+            stage_open_run(w, text);
+            assert_int_equal(stage_open_script(w, text), WF_OK);
+            while (w->turns < turn && stage_turn(w)) {
+            }
+            stage *v = stage_new(2, w->f->disk.data, w->f->disk.size);
+            snprintf(edited, sizeof edited, META "for i = 1, %u do exec('new ' .. i) end %s", lines, body);
+            stage_run(v, edited);
+            if (w->execs + v->execs - lines > 1) fail_msg("killed at %u, %u lines: twice", (unsigned)turn, lines);
+            bool well = v->result.value.len == 3;
+            if (!well) assert_true(result_is(v, edited, "~tool: interrupted, state unknown: "));
+            unknown += !well;
+            ran += well;
+            stage *again = stage_new(3, v->f->disk.data, v->f->disk.size);
+            stage_run(again, edited);
+            assert_int_equal(again->execs, 0);
+            assert_int_equal(again->result.value.len, v->result.value.len);
+            stage_free(again);
+            stage_free(v);
+            stage_free(w);
+        }
+    }
+    assert_true(unknown > 0 && ran > 0);
+    free(source);
+}
+
 /* ---- ask ---- */
 
 static void ask_answers_with_a_text(void **state) {
@@ -484,6 +521,7 @@ int main(void) {
         cmocka_unit_test(exec_hands_its_options_on),
         cmocka_unit_test(exec_needs_the_right),
         cmocka_unit_test(exec_is_never_begun_twice),
+        cmocka_unit_test(an_edit_begins_no_command_twice),
         cmocka_unit_test(ask_answers_with_a_text),
         cmocka_unit_test(answers_come_from_the_log_again),
         cmocka_unit_test(agent_types_are_read_with_tolerance),
