@@ -149,13 +149,8 @@ local function check(found, path, index)
   local outcome = { kept = {}, refuted = {}, unverified = {} }
   outcomes[index] = outcome
   if #claims == 0 then return true end
-  local ran, kept, rest = pcall(verify, claims, { lenses = LENSES, context = CONTEXT, phase = "Verify", label = path })
-  if not ran then -- the run is being stopped: the claims stand in the report, as not verified
-    for _, claim in ipairs(claims) do
-      file_away(outcome, { claim = claim, verdict = "not run", reasons = { reason_of(kept) } })
-    end
-    return nil, kept
-  end
+  -- If the run stops, what was not heard stands in the report, as not verified.
+  local kept, rest = verify(claims, { lenses = LENSES, context = CONTEXT, phase = "Verify", label = path })
   outcome.kept = kept
   for _, entry in ipairs(rest) do file_away(outcome, entry) end
   return true
@@ -164,7 +159,7 @@ end
 -- ---- the report ------------------------------------------------------------------------------------------------
 
 -- Gathers the outcomes of all files, in the order of the files.
-local function gather(paths, errors, stopped)
+local function gather(paths, errors)
   local all = { files = #paths, found = 0, findings = json.array {}, refuted = json.array {},
     unverified = json.array {}, failed = json.array {} }
   for index, path in ipairs(paths) do
@@ -174,7 +169,7 @@ local function gather(paths, errors, stopped)
       table.move(outcome.refuted, 1, #outcome.refuted, #all.refuted + 1, all.refuted)
       table.move(outcome.unverified, 1, #outcome.unverified, #all.unverified + 1, all.unverified)
     else
-      all.failed[#all.failed + 1] = { file = path, reason = reason_of(errors[index] or stopped or "it was not run") }
+      all.failed[#all.failed + 1] = { file = path, reason = reason_of(errors[index] or "it was not run") }
     end
   end
   all.found = #all.findings + #all.refuted + #all.unverified
@@ -232,9 +227,9 @@ local paths = files(table.unpack(globs()))
 if #paths == 0 then error("no file matches " .. table.concat(globs(), ", ") .. "; name others with  -- dir=DIR", 0) end
 log("%d files to audit", #paths)
 
-local ran, results, failures = pcall(pipeline, paths, find, check)
+local _, failures = pipeline(paths, find, check)
 phase("Report")
-local all = gather(paths, ran and failures.at or {}, not ran and results or nil)
+local all = gather(paths, failures.at)
 log("%d found, %d refuted, %d kept", all.found, #all.refuted, #all.findings)
 if given.format == "json" then return all end
 return as_text(all)
