@@ -9246,7 +9246,7 @@ static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
 
 /* ==== begin src/core/run/retry.h ==== */
 
-/* retry: when a failed request is sent again, and after how long; the policy that all providers share. Pure functions. */
+/* retry: whether a status calls for another try, and after how long; agent.c decides. All providers share it. Pure functions. */
 #ifndef WFI_RETRY_H
 #define WFI_RETRY_H
 
@@ -9729,8 +9729,8 @@ wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
 
 /* ==== begin src/core/run/exchange.h ==== */
 
-/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It decides
- * nothing: whether to try again, and what a failure means for the agent and the run, is the agent's business. */
+/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It says
+ * whether another try may help; whether there is one, and what a failure means for the agent and the run, is the agent's business. */
 #ifndef WFI_EXCHANGE_H
 #define WFI_EXCHANGE_H
 
@@ -11110,7 +11110,7 @@ static void sched_activate(wfi_sched *s, uint32_t task) {
 }
 
 /* A slot whose task ended unfinished: the script is yet to be told. */
-static void sched_stop_row(wfi_sched *s, uint32_t slot) {
+static void sched_stop_slot(wfi_sched *s, uint32_t slot) {
     s->slots.slots[slot].state = WFI_CALL_QUEUED;
     sched_append(s, &s->stopped, slot);
 }
@@ -11143,7 +11143,7 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_STOPPED:
-        sched_stop_row(s, t->slot_index);
+        sched_stop_slot(s, t->slot_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_BROKEN:
@@ -11157,7 +11157,7 @@ static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
-        sched_stop_row(s, s->tasks[i].slot_index);
+        sched_stop_slot(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
     }
 }
@@ -12254,8 +12254,8 @@ static void calls_trace_hit(const wf *w, uint32_t slot, const wfi_meta_call *met
 }
 
 /* A new slot, with its record. replaced: the slot that it is a fresh try of, or WFI_NO_SLOT. */
-static wf_status calls_add_row(wf *w, const calls_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
-                               uint32_t *slot) {
+static wf_status calls_add_slot(wf *w, const calls_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
+                                uint32_t *slot) {
     wfi_sched *s = &w->sched;
     bool effect = meta->effect.len > 0;
     uint64_t at;
@@ -12451,7 +12451,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
-        if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
+        if (s == WF_OK) s = calls_add_slot(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
@@ -12480,7 +12480,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     s = calls_match(w, &id, false, &slot, &meta, &replaced);
     if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
-        s = calls_add_row(w, &id, &meta, spec->input, replaced, &slot);
+        s = calls_add_slot(w, &id, &meta, spec->input, replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
@@ -12523,7 +12523,7 @@ static wf_status calls_read_answer(wf *w, uint32_t slot) {
 }
 
 /* Hands out what was read; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
-static wf_status calls_deliver_row(wf *w, uint32_t slot, wf_delivery *out) {
+static wf_status calls_deliver_slot(wf *w, uint32_t slot, wf_delivery *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_slot *r = &w->sched.slots.slots[slot];
     wfi_log_rec rec;
@@ -12574,7 +12574,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
         calls_deliver_stopped(w, slot, out);
         return WF_OK;
     }
-    return wfi_workflow_below(w, calls_deliver_row(w, slot, out));
+    return wfi_workflow_below(w, calls_deliver_slot(w, slot, out));
 }
 
 /* ==== end src/core/run/calls.c ==== */
@@ -13134,7 +13134,7 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 /* ==== begin src/port/os/logfile.c ==== */
 
 /* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
- * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
+ * a sync that is not quick goes to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
  * fork at any moment finds no lock of ours held that the child could want. */
 #include <errno.h>
 #include <fcntl.h>

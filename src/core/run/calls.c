@@ -48,8 +48,8 @@ static void calls_trace_hit(const wf *w, uint32_t slot, const wfi_meta_call *met
 }
 
 /* A new slot, with its record. replaced: the slot that it is a fresh try of, or WFI_NO_SLOT. */
-static wf_status calls_add_row(wf *w, const calls_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
-                               uint32_t *slot) {
+static wf_status calls_add_slot(wf *w, const calls_id *id, wfi_meta_call *meta, wf_str input, uint32_t replaced,
+                                uint32_t *slot) {
     wfi_sched *s = &w->sched;
     bool effect = meta->effect.len > 0;
     uint64_t at;
@@ -245,7 +245,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
-        if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
+        if (s == WF_OK) s = calls_add_slot(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
@@ -274,7 +274,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     s = calls_match(w, &id, false, &slot, &meta, &replaced);
     if (s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_END) {
-        s = calls_add_row(w, &id, &meta, spec->input, replaced, &slot);
+        s = calls_add_slot(w, &id, &meta, spec->input, replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
     }
     if (s != WF_OK) return s;
@@ -317,7 +317,7 @@ static wf_status calls_read_answer(wf *w, uint32_t slot) {
 }
 
 /* Hands out what was read; the record of the delivery needs no sync of its own: whatever the script does next stands after it. */
-static wf_status calls_deliver_row(wf *w, uint32_t slot, wf_delivery *out) {
+static wf_status calls_deliver_slot(wf *w, uint32_t slot, wf_delivery *out) {
     char buf[WFI_LOG_META_MAX];
     wfi_slot *r = &w->sched.slots.slots[slot];
     wfi_log_rec rec;
@@ -368,5 +368,5 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
         calls_deliver_stopped(w, slot, out);
         return WF_OK;
     }
-    return wfi_workflow_below(w, calls_deliver_row(w, slot, out));
+    return wfi_workflow_below(w, calls_deliver_slot(w, slot, out));
 }

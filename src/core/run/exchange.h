@@ -1,5 +1,5 @@
-/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It decides
- * nothing: whether to try again, and what a failure means for the agent and the run, is the agent's business. */
+/* exchange: one request and its response, from the first byte out to a whole reply or to the reason why there is none. It says
+ * whether another try may help; whether there is one, and what a failure means for the agent and the run, is the agent's business. */
 #ifndef WFI_EXCHANGE_H
 #define WFI_EXCHANGE_H
 

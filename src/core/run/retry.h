@@ -1,4 +1,4 @@
-/* retry: when a failed request is sent again, and after how long; the policy that all providers share. Pure functions. */
+/* retry: whether a status calls for another try, and after how long; agent.c decides. All providers share it. Pure functions. */
 #ifndef WFI_RETRY_H
 #define WFI_RETRY_H
 

@@ -142,7 +142,7 @@ static void sched_activate(wfi_sched *s, uint32_t task) {
 }
 
 /* A slot whose task ended unfinished: the script is yet to be told. */
-static void sched_stop_row(wfi_sched *s, uint32_t slot) {
+static void sched_stop_slot(wfi_sched *s, uint32_t slot) {
     s->slots.slots[slot].state = WFI_CALL_QUEUED;
     sched_append(s, &s->stopped, slot);
 }
@@ -175,7 +175,7 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_STOPPED:
-        sched_stop_row(s, t->slot_index);
+        sched_stop_slot(s, t->slot_index);
         sched_free_task(s, task);
         return WF_OK;
     case WFI_PACE_BROKEN:
@@ -189,7 +189,7 @@ static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
         if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
-        sched_stop_row(s, s->tasks[i].slot_index);
+        sched_stop_slot(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
     }
 }

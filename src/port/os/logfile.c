@@ -1,5 +1,5 @@
 /* logfile: see logfile.h for its invariants. Reads and writes are done at once, on the caller's thread, EINTR retried;
- * syncs go to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
+ * a sync that is not quick goes to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
  * fork at any moment finds no lock of ours held that the child could want. */
 #include "logfile.h"
 #include "sys.h"
