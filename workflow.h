@@ -11649,19 +11649,21 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
 /* ---- matching ---- */
 
 /* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
- * it; but not what stopped the run. What nobody saw is asked anew, unless that could do something twice: an effect may have
- * been done, whatever it said; and a cancelled call was given up in favour of an answer that is there. */
+ * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
 static bool replay_keeps(const wfi_slot *r) {
     switch ((wf_kind)r->kind) {
     case WF_KIND_QUOTA:
     case WF_KIND_AUTH:
     case WF_KIND_MEMORY:
         return false;
-    case WF_KIND_CANCELLED:
-    case WF_KIND_SKIPPED:
-        return true;
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_CONTEXT:
+    case WF_KIND_BUDGET:
+        return r->delivered;
     default:
-        return r->delivered || r->effect;
+        return true;
     }
 }
 
@@ -24008,7 +24010,8 @@ static const char *const wfi_flow[] = {
                 "running = running + 1\n",
                 "local i = begun\n",
                 "live[i] = false -- room for it, before there is something to lose\n",
-                "live[i] = spawn(place, i, function()\n",
+                "spawn(place, i, function()\n",
+                    "live[i] = self() -- not by who spawns it: that may be pre-empted, and come back when this has ended\n",
                     "local result = pack(try(body, i))\n",
                     "live[i] = nil\n",
                     "running = running - 1\n",
