@@ -192,8 +192,9 @@ typedef struct wf_response {
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
- * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
+ * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
+ * once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
@@ -5483,6 +5484,7 @@ typedef struct wfi_client_lane {
     bool extra;         /* bytes have come that belong to no answer */
     uint64_t head_at;   /* bytes of the request's head that are written */
     uint64_t body_left; /* bytes of its body that are not */
+    uint64_t sent_at;   /* when the last byte of the request was */
     wfi_parser reader;
     uint32_t in_at, in_len; /* what of `in` has not been read */
     wfi_headers response;
@@ -5532,9 +5534,11 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
  * Invariants:
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
- *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
- *      new connection: so never twice in a row.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
+ *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
+
+#define CLIENT_AT_ONCE_MS 1000u
 
 /* ---- error texts ---- */
 
@@ -5582,10 +5586,17 @@ static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status
     return client_break(http, x, status);
 }
 
+/* Whether a connection that is lost now was dead when its last use began, as far as one can tell. A server that has the whole
+ * request for longer may be at work on it. */
+static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
+    const wf_platform *os = http->config.platform;
+    return x->body_left > 0 || !x->head_sent || os->now_ms(os->ctx) - x->sent_at <= CLIENT_AT_ONCE_MS;
+}
+
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard) {
+    if (x->reused && !x->heard && client_at_once(http, x)) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
     }
@@ -5780,6 +5791,7 @@ static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, si
         if (s != WF_OK) return s;
         WFI_ASSERT(put <= rest.len);
         *sent += put;
+        x->sent_at = http->config.platform->now_ms(http->config.platform->ctx);
     }
     return WF_OK;
 }
@@ -7985,7 +7997,7 @@ typedef enum wfi_rec {
     WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
-    WFI_REC_INTENT,  /* an effect is about to start */
+    WFI_REC_INTENT,  /* an effect is about to start; or, nameless, will not after all */
     WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
     WFI_REC_DONE,    /* a call finished */
     WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */
@@ -8111,7 +8123,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              a tool's input; of a script's effect the call has it
+ *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
@@ -9123,6 +9135,13 @@ typedef enum wfi_task_state {
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
 
+/* What the request under way may have cost so far. It follows from bytes alone, so it never lags behind what the model has. */
+typedef enum wfi_fate {
+    WFI_FATE_FREE, /* nothing: the model has not all of it, or said no before any work, or its reply is accounted for */
+    WFI_FATE_UNHEARD, /* its last byte is out, and nothing of a reply has come */
+    WFI_FATE_BEGUN    /* a reply has begun */
+} wfi_fate;
+
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
     uint64_t at; /* of the payload */
@@ -9161,7 +9180,10 @@ typedef struct wfi_task {
     size_t head_len;
     uint32_t piece;     /* of the body */
     uint64_t piece_pos; /* bytes of it that are sent */
+    uint64_t body_len;  /* all of them, */
+    uint64_t unsent;    /* ... and those that the provider has not taken */
     bool exchange;      /* begun, not ended */
+    wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
@@ -9541,7 +9563,8 @@ void wfi_request_sent(wfi_task *t, size_t n) {
  *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
  *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
- *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
+ *   3. A reservation ends as nothing (answered, or its last byte is not out), or as lost (the model has the whole request, but the
+ *      answer never came whole: it may be billed). Also if the same request is then sent again at once.
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
  *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
  *      not long before. */
@@ -9554,7 +9577,7 @@ void wfi_request_sent(wfi_task *t, size_t n) {
 WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
 WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
-/* Gives the reservation back; what went out without being answered stays spent. */
+/* Gives the reservation back; what may have been billed, by t->fate, stays spent. */
 WFI void wfi_budget_settle(wfi_runtime *rt, wfi_task *t);
 /* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
  * this waits for no sync: a log that does not have it yet says too much, never too little. */
@@ -9627,10 +9650,12 @@ static wf_status budget_raise(wfi_runtime *rt, wfi_cost all, wfi_cost need, wfi_
 /* ---- reservations ---- */
 
 void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
+    wfi_fate fate = t->fate;
+    t->fate = WFI_FATE_FREE;
     if (t->reserved.tokens == 0) return;
     rt->reserved.tokens -= t->reserved.tokens;
     rt->reserved.nano_usd -= t->reserved.nano_usd;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&rt->lost, t->reserved);
+    if (fate != WFI_FATE_FREE) wfi_cost_add(&rt->lost, t->reserved);
     rt->settles++;
     wfi_zero(&t->reserved, sizeof t->reserved);
 }
@@ -9700,7 +9725,7 @@ typedef enum wfi_progress {
     WFI_PROGRESS_MORE,   /* call again */
     WFI_PROGRESS_WAIT,   /* when the model is ready */
     WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
-    WFI_PROGRESS_STALE,  /* nobody has seen the request: begin it again at once */
+    WFI_PROGRESS_STALE,  /* a kept connection was dead: begin it again at once */
     WFI_PROGRESS_FAILED, /* *failure says how */
     WFI_PROGRESS_MEMORY, /* the heap is exhausted */
     WFI_PROGRESS_BROKEN  /* the log could not be read */
@@ -9710,7 +9735,6 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
-    bool answered;   /* the provider said no before it did any work: it costs nothing */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
@@ -9722,7 +9746,8 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
-/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
+/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
+ * t->fate says what it may have cost. */
 WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
@@ -9842,7 +9867,6 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
-    f->answered = true;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
@@ -9889,6 +9913,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     rt->exchanges++;
+    t->body_len = t->unsent = body_len;
+    t->fate = WFI_FATE_FREE;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -9911,6 +9937,8 @@ static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
     t->progress = rt->now;
     wfi_request_sent(t, sent);
+    t->unsent -= sent;
+    if (t->unsent == 0) t->fate = WFI_FATE_UNHEARD; /* now: a cancel or a stop may come before the next step */
     return WFI_PROGRESS_MORE;
 }
 
@@ -9935,6 +9963,7 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     exchange_keep_id(rt, t);
     t->progress = rt->now;
     t->state = WFI_TASK_BODY;
+    t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
@@ -10149,7 +10178,16 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* What was intended was not begun, and so is not "interrupted". If the log fails, the next thing that needs it will say so. */
+static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
+    wfi_meta_intent none = {.name = wf_str_of("", 0)};
+    if (t->slot->intent_at == 0) return;
+    (void)wfi_runtime_record(rt, WFI_REC_INTENT, t->slot_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+    t->slot->intent_at = 0;
+}
+
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -10426,18 +10464,23 @@ static bool agent_hurry_due(const wfi_runtime *rt, const wfi_task *t) {
            rt->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* Leaves the call as it is in the log, for a resumed run to go on with. */
+static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
+    wfi_task_drop(rt, t);
+    return WFI_PACE_STOPPED;
+}
+
+/* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
-    if (rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(rt, t)) {
@@ -10478,14 +10521,10 @@ static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f)
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
     wfi_exchange_end(rt, t);
-    if (!f->answered) wfi_budget_settle(rt, t);
+    if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (f->again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -10500,7 +10539,8 @@ static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progre
         return agent_reply(rt, t);
     case WFI_PROGRESS_STALE:
         wfi_exchange_end(rt, t);
-        return agent_send(rt, t, wfi_request_begin(t));
+        if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t);
+        return agent_request(rt, t);
     case WFI_PROGRESS_FAILED:
         return agent_failed(rt, t, f);
     case WFI_PROGRESS_MEMORY:
@@ -10552,6 +10592,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
+    t->fate = WFI_FATE_FREE;
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
@@ -10776,6 +10817,7 @@ static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
     wf_status s = agent_tool_of(rt, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(rt, t, s);
     if (!tool) return agent_tool_answer(rt, t, "tool", use.id, why, true);
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (!tool->effect) return agent_begin_tools(rt, t, tool, &use);
     return agent_intend(rt, t, use.id, tool->name, use.input);
 }
@@ -10844,6 +10886,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
         if (t->slot->effect) return agent_start_effect(rt, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_begin_tools(rt, t, agent_tool_named(rt, use.name), &use);
@@ -11435,7 +11478,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wf
         r->intent_at = 0;
         return WF_OK;
     case WFI_REC_INTENT:
-        r->intent_at = rec->offset;
+        r->intent_at = meta->intent.name.len > 0 ? rec->offset : 0;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;

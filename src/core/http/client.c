@@ -8,10 +8,12 @@
  * Invariants:
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
- *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
- *      new connection: so never twice in a row.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
+ *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
 #include "client.h"
+
+#define CLIENT_AT_ONCE_MS 1000u
 
 /* ---- error texts ---- */
 
@@ -59,10 +61,17 @@ static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status
     return client_break(http, x, status);
 }
 
+/* Whether a connection that is lost now was dead when its last use began, as far as one can tell. A server that has the whole
+ * request for longer may be at work on it. */
+static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
+    const wf_platform *os = http->config.platform;
+    return x->body_left > 0 || !x->head_sent || os->now_ms(os->ctx) - x->sent_at <= CLIENT_AT_ONCE_MS;
+}
+
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard) {
+    if (x->reused && !x->heard && client_at_once(http, x)) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
     }
@@ -257,6 +266,7 @@ static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, si
         if (s != WF_OK) return s;
         WFI_ASSERT(put <= rest.len);
         *sent += put;
+        x->sent_at = http->config.platform->now_ms(http->config.platform->ctx);
     }
     return WF_OK;
 }

@@ -32,7 +32,16 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* What was intended was not begun, and so is not "interrupted". If the log fails, the next thing that needs it will say so. */
+static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
+    wfi_meta_intent none = {.name = wf_str_of("", 0)};
+    if (t->slot->intent_at == 0) return;
+    (void)wfi_runtime_record(rt, WFI_REC_INTENT, t->slot_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+    t->slot->intent_at = 0;
+}
+
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -309,18 +318,23 @@ static bool agent_hurry_due(const wfi_runtime *rt, const wfi_task *t) {
            rt->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* Leaves the call as it is in the log, for a resumed run to go on with. */
+static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
+    wfi_task_drop(rt, t);
+    return WFI_PACE_STOPPED;
+}
+
+/* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
-    if (rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(rt, t)) {
@@ -361,14 +375,10 @@ static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f)
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
     wfi_exchange_end(rt, t);
-    if (!f->answered) wfi_budget_settle(rt, t);
+    if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (f->again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -383,7 +393,8 @@ static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progre
         return agent_reply(rt, t);
     case WFI_PROGRESS_STALE:
         wfi_exchange_end(rt, t);
-        return agent_send(rt, t, wfi_request_begin(t));
+        if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t);
+        return agent_request(rt, t);
     case WFI_PROGRESS_FAILED:
         return agent_failed(rt, t, f);
     case WFI_PROGRESS_MEMORY:
@@ -435,6 +446,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
+    t->fate = WFI_FATE_FREE;
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
@@ -659,6 +671,7 @@ static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
     wf_status s = agent_tool_of(rt, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(rt, t, s);
     if (!tool) return agent_tool_answer(rt, t, "tool", use.id, why, true);
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (!tool->effect) return agent_begin_tools(rt, t, tool, &use);
     return agent_intend(rt, t, use.id, tool->name, use.input);
 }
@@ -727,6 +740,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
         if (t->slot->effect) return agent_start_effect(rt, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_begin_tools(rt, t, agent_tool_named(rt, use.name), &use);

@@ -58,10 +58,12 @@ static wf_status budget_raise(wfi_runtime *rt, wfi_cost all, wfi_cost need, wfi_
 /* ---- reservations ---- */
 
 void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
+    wfi_fate fate = t->fate;
+    t->fate = WFI_FATE_FREE;
     if (t->reserved.tokens == 0) return;
     rt->reserved.tokens -= t->reserved.tokens;
     rt->reserved.nano_usd -= t->reserved.nano_usd;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&rt->lost, t->reserved);
+    if (fate != WFI_FATE_FREE) wfi_cost_add(&rt->lost, t->reserved);
     rt->settles++;
     wfi_zero(&t->reserved, sizeof t->reserved);
 }

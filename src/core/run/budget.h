@@ -6,7 +6,8 @@
  *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
  *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
- *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
+ *   3. A reservation ends as nothing (answered, or its last byte is not out), or as lost (the model has the whole request, but the
+ *      answer never came whole: it may be billed). Also if the same request is then sent again at once.
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
  *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
  *      not long before. */
@@ -20,7 +21,7 @@
 WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
 WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
-/* Gives the reservation back; what went out without being answered stays spent. */
+/* Gives the reservation back; what may have been billed, by t->fate, stays spent. */
 WFI void wfi_budget_settle(wfi_runtime *rt, wfi_task *t);
 /* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
  * this waits for no sync: a log that does not have it yet says too much, never too little. */

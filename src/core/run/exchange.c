@@ -102,7 +102,6 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
-    f->answered = true;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
@@ -149,6 +148,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     rt->exchanges++;
+    t->body_len = t->unsent = body_len;
+    t->fate = WFI_FATE_FREE;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -171,6 +172,8 @@ static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
     t->progress = rt->now;
     wfi_request_sent(t, sent);
+    t->unsent -= sent;
+    if (t->unsent == 0) t->fate = WFI_FATE_UNHEARD; /* now: a cancel or a stop may come before the next step */
     return WFI_PROGRESS_MORE;
 }
 
@@ -195,6 +198,7 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     exchange_keep_id(rt, t);
     t->progress = rt->now;
     t->state = WFI_TASK_BODY;
+    t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));

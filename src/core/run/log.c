@@ -33,7 +33,7 @@
  *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              a tool's input; of a script's effect the call has it
+ *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)

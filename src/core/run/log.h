@@ -16,7 +16,7 @@ typedef enum wfi_rec {
     WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
-    WFI_REC_INTENT,  /* an effect is about to start */
+    WFI_REC_INTENT,  /* an effect is about to start; or, nameless, will not after all */
     WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
     WFI_REC_DONE,    /* a call finished */
     WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */

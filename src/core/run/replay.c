@@ -76,7 +76,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_slot *r, const wf
         r->intent_at = 0;
         return WF_OK;
     case WFI_REC_INTENT:
-        r->intent_at = rec->offset;
+        r->intent_at = meta->intent.name.len > 0 ? rec->offset : 0;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;

@@ -19,6 +19,13 @@ typedef enum wfi_task_state {
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
 
+/* What the request under way may have cost so far. It follows from bytes alone, so it never lags behind what the model has. */
+typedef enum wfi_fate {
+    WFI_FATE_FREE, /* nothing: the model has not all of it, or said no before any work, or its reply is accounted for */
+    WFI_FATE_UNHEARD, /* its last byte is out, and nothing of a reply has come */
+    WFI_FATE_BEGUN    /* a reply has begun */
+} wfi_fate;
+
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
     uint64_t at; /* of the payload */
@@ -57,7 +64,10 @@ typedef struct wfi_task {
     size_t head_len;
     uint32_t piece;     /* of the body */
     uint64_t piece_pos; /* bytes of it that are sent */
+    uint64_t body_len;  /* all of them, */
+    uint64_t unsent;    /* ... and those that the provider has not taken */
     bool exchange;      /* begun, not ended */
+    wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */

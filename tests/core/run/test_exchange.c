@@ -254,6 +254,22 @@ static void test_stale_connection_is_no_retry(void **state) {
     rig_end(&r);
 }
 
+/* It is sent again at once; but who had the request whole may bill it. */
+static void test_stale_connection_may_be_billed(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_STALE}, {"end_turn", TEXT("fresh")}};
+    rig r;
+    (void)state;
+    for (uint64_t worst = 1; worst < 3; worst++) {
+        BEGIN(&r, said);
+        r.config.budget_nano_usd = worst * UINT64_C(200000000); /* so many worst cases */
+        rig_start(&r);
+        rig_ask(&r, "go");
+        assert_int_equal(rig_take(&r).stopped, worst == 1);
+        assert_int_equal(line_next, worst);
+        rig_end(&r);
+    }
+}
+
 /* A peer that cannot be trusted will not be trusted later: the run stops, to be mended and resumed. */
 static void test_final_failure_stops_the_run(void **state) {
     static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_FINAL}};
@@ -406,6 +422,7 @@ int main(void) {
         cmocka_unit_test(test_error_events),
         cmocka_unit_test(test_refusal_says_why),
         cmocka_unit_test(test_stale_connection_is_no_retry),
+        cmocka_unit_test(test_stale_connection_may_be_billed),
         cmocka_unit_test(test_final_failure_stops_the_run),
         cmocka_unit_test(test_context_error),
         cmocka_unit_test(test_server_tools),

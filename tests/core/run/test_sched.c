@@ -281,6 +281,54 @@ static void test_run_deadline(void **state) {
     rig_end(&r);
 }
 
+/* Stopped after any number of steps: from then on no request and no tool begins, whatever they were waiting for; and what was
+ * only intended is done by a resumed run, not reported as interrupted. */
+static void stop_after(uint32_t steps, bool effect, bool *over) {
+    rig r;
+    wf_delivery d;
+    wf_call call;
+    uint32_t wait;
+    wf_effect_spec spec = {.name = WF_STR("deploy"), .input = WF_STR("1"), .changes = true};
+    rig_init(&r, 1, NULL, 0);
+    r.f->sync_ms = 30;
+    r.config.budget_tokens = 1000000;
+    rig_start(&r);
+    for (int life = 0;; life++) {
+        if (effect)
+            assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
+        else
+            rig_ask(&r, "tools=1;calls=llcl;delay=5;");
+        if (life == 1) break;
+        for (uint32_t i = 0; i < steps; i++) {
+            *over |= wf_deliver(r.w, &d) == WF_OK;
+            assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+            if (wait > 0 && !*over) fake_sleep(r.f, wait);
+        }
+        wf_run_stop(r.w, WF_RUN_PAUSED, WF_STR("quota"));
+        uint64_t requests = r.f->requests, tools = r.f->tool_starts;
+        take_all(&r);
+        assert_int_equal(r.f->requests, requests);
+        assert_int_equal(r.f->tool_starts, tools);
+        assert_int_equal(fake_finish(r.f, r.w, WF_RUN_PAUSED, "x"), WF_OK);
+        rig_crash(&r, FAKE_ALL);
+    }
+    d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_NONE);
+    assert_string_equal(r.f->interrupted, "");
+    rig_end(&r);
+}
+
+static void test_nothing_begins_after_a_stop(void **state) {
+    (void)state;
+    for (int effect = 0; effect < 2; effect++) {
+        bool over = false;
+        uint32_t n = 0;
+        while (!over)
+            stop_after(n++, effect != 0, &over);
+        assert_true(n > (effect ? 3 : 10));
+    }
+}
+
 /* ---- budget ---- */
 
 /* A model that bills the worst case for whatever reached it, also if its answer gets lost; errors are free. */
@@ -299,6 +347,24 @@ static void greedy(fake *f, const fake_request *r, fake_answer *out) {
     if (dice == 1) out->drop = FAKE_DROP_HEAD;
     if (dice == 2) out->drop = FAKE_DROP_BODY;
     if (dice == 3) out->drop = FAKE_HANG;
+    if (dice == 4) out->drop = FAKE_STALE; /* it has the request whole all the same */
+}
+
+/* One life of the run, up to anywhere: agents are cancelled, and the run is stopped, between any two pieces of work. */
+static void budget_life(rig *r, uint64_t *rng) {
+    wf_call calls[12];
+    uint32_t wait, work = fake_below(rng, 2) ? 1 : 4;
+    for (int i = 0; i < 12; i++)
+        calls[i] = rig_ask(r, "short");
+    for (uint64_t n = fake_below(rng, 60); n > 0; n--) {
+        wf_delivery d;
+        uint64_t dice = fake_below(rng, 40);
+        wf_deliver(r->w, &d);
+        if (dice < 3) wf_call_cancel(r->w, calls[fake_below(rng, 12)]);
+        if (dice == 3) wf_run_stop(r->w, WF_RUN_PAUSED, WF_STR("enough for now"));
+        assert_int_equal(wf_step(r->w, work, &wait), WF_OK);
+        if (wait > 0 && !fake_sleep(r->f, wait)) break;
+    }
 }
 
 static void test_budget_is_never_overshot(void **state) {
@@ -312,32 +378,64 @@ static void test_budget_is_never_overshot(void **state) {
         r.config.max_tokens = 100;
         r.config.tool_count = 0;
         r.config.stall_ms = 1000;
+        r.config.agent_ms = budget % 3 == 0 ? 40 : WF_NONE;
         r.f->model = greedy;
         r.f->user = &paid;
         r.f->sync_ms = 3;
         for (int life = 0; life < 4; life++) {
-            uint32_t wait;
             if (life == 0)
                 rig_start(&r);
             else
                 rig_crash(&r, (fake_survival)fake_below(&rng, FAKE_SURVIVALS));
-            for (int i = 0; i < 12; i++)
-                rig_ask(&r, "short");
-            for (uint64_t n = life == 3 ? 0 : fake_below(&rng, 60); n > 0; n--) { /* killed anywhere */
-                wf_delivery d;
-                wf_deliver(r.w, &d);
-                assert_int_equal(wf_step(r.w, 4, &wait), WF_OK);
-                if (wait > 0 && !fake_sleep(r.f, wait)) break;
-            }
+            if (life < 3) budget_life(&r, &rng); /* and killed there */
         }
+        for (int i = 0; i < 12; i++)
+            rig_ask(&r, "short");
         take_all(&r);
         if (paid > budget) fail_msg("budget %llu: %llu", (unsigned long long)budget, (unsigned long long)paid);
         wf_census c = status_of(&r).census;
-        if (c.done + c.failed < 12) assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
-        all += status_of(&r).census.done == 12;
+        if (c.done + c.failed + c.cancelled < 12) assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
+        all += c.done + c.cancelled == 12;
         rig_end(&r);
     }
     assert_in_range(all, 20, 140); /* neither always enough nor never */
+}
+
+/* What a cancel gives back is what the model has not got: with its last byte out, a request may be billed. */
+static void test_a_whole_request_is_not_given_back(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.max_tokens = 1000;
+    r.config.budget_tokens = 1800; /* one request, not two */
+    r.config.tool_count = 0;
+    rig_start(&r);
+    wf_call call = rig_ask(&r, "first delay=5;");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (!r.f->lanes[0].answered)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+    rig_ask(&r, "second");
+    assert_true(rig_take(&r).stopped);
+    assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
+    assert_int_equal(r.f->requests, 1);
+    rig_end(&r);
+
+    rig_init(&r, 1, NULL, 0); /* but for a byte: nothing is billed */
+    r.config.max_tokens = 1000;
+    r.config.budget_tokens = 1800;
+    r.config.tool_count = 0;
+    r.f->clog = "first";
+    rig_start(&r);
+    call = rig_ask(&r, "first");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (!r.f->lanes[0].clogged)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+    assert_int_equal(rig_do(&r, "second").kind, WF_KIND_NONE);
+    rig_end(&r);
 }
 
 /* A run with room for `spare` worst cases beyond four replies, cut short twice with nothing under way; answers how many of the
@@ -519,7 +617,9 @@ int main(void) {
         cmocka_unit_test(test_auth_stops_the_run),
         cmocka_unit_test(test_stronger_reason_wins),
         cmocka_unit_test(test_run_deadline),
+        cmocka_unit_test(test_nothing_begins_after_a_stop),
         cmocka_unit_test(test_budget_is_never_overshot),
+        cmocka_unit_test(test_a_whole_request_is_not_given_back),
         cmocka_unit_test(test_budget_after_a_resume),
         cmocka_unit_test(test_budget_after_a_rest),
         cmocka_unit_test(test_budget_is_raised_ahead),
