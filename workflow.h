@@ -263,6 +263,7 @@ typedef struct wf_usage {
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
     uint64_t unpriced;    /* of all these tokens: those whose price is not known */
+    uint64_t estimated;   /* of all these tokens: those that the reply did not tell, and that its bytes stand for */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -440,7 +441,9 @@ typedef struct wf_run_status {
     wf_census census;   /* agents only, effects are not counted */
     wf_usage usage;     /* of all replies paid for, retries included */
     wf_usage delivered; /* of delivered results only: what the script may see */
-    uint32_t agents;    /* rows taken */
+    /* Of requests whose replies were lost: what they count in the budget, and what they may have cost beyond that at most. */
+    uint64_t lost_tokens, lost_nano_usd, more_tokens, more_nano_usd;
+    uint32_t agents; /* rows taken */
     uint32_t running, queued;
     uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */
@@ -6715,6 +6718,8 @@ typedef struct wfi_reader {
     const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
     wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
     wf_str error;    /* data of an error event; lives until reader_free */
+    wf_usage usage;  /* of a stream: what the reply has said so far */
+    uint64_t write_1h;
     /* private */
     wfi_heap *heap;
     size_t max;
@@ -6726,11 +6731,14 @@ typedef struct wfi_reader {
     size_t reason_len;
     size_t main; /* of the block under way: where in body the value begins that its deltas fill */
     wfi_sse sse;
-    wf_usage usage;
-    uint64_t write_1h;
     uint32_t place, kind, blocks;
     char event_buf[96];
 } wfi_reader;
+
+/* Bytes that have come of the reply's content, or of the one body. */
+static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
+    return (uint64_t)r->body.len + r->side.len;
+}
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
@@ -8120,11 +8128,12 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
+ *            more_tokens more_nano_usd (lost replies may have cost so much beyond)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -8518,7 +8527,10 @@ typedef struct wfi_meta_call {
 
 typedef struct wfi_meta_turn {
     uint64_t prev; /* offset of the item before it in the conversation, 0 for none */
+    uint64_t
+        aside; /* offset of the call's last turn that is no part of the conversation, 0 for none. Only in such turns */
     uint32_t stop; /* enum wfi_stop */
+    bool fitted;   /* max_tokens was lowered to what a budget left */
     wf_str reason;
     wf_usage usage;
 } wfi_meta_turn;
@@ -8535,6 +8547,7 @@ typedef struct wfi_meta_intent {
 
 typedef struct wfi_meta_reserve {
     wfi_cost ceiling;
+    wfi_cost more; /* that lost replies may have cost beyond what is held for them */
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {
@@ -8607,7 +8620,8 @@ typedef struct meta_field {
         META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
         META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
         META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
-        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
+        META_FIELD(record, usage.unpriced, "unpriced", META_U64),                                                      \
+        META_FIELD(record, usage.estimated, "estimated", META_U64)
 
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
@@ -8634,15 +8648,18 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR), META_USAGE(wfi_meta_turn)};
+    META_FIELD(wfi_meta_turn, prev, "prev", META_U64),      META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
+    META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+    META_FIELD(wfi_meta_turn, reason, "reason", META_STR),  META_USAGE(wfi_meta_turn)};
 static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
                                         META_FIELD(wfi_meta_block, why, "why", META_STR),
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
 static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.tokens, "more_tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.nano_usd, "more_nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
@@ -8809,7 +8826,8 @@ typedef struct wfi_runtime {
     uint64_t rng;         /* jitter only: nothing that a replay must repeat */
     wf_usage spent;       /* by all replies, from the log and in this process */
     wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
     wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
@@ -8925,6 +8943,7 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+    to->estimated = wfi_add_sat(to->estimated, from->estimated);
 }
 
 wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {
@@ -9011,6 +9030,7 @@ typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
+    uint64_t aside;                                            /* offset of its last turn outside of the conversation */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
@@ -9182,6 +9202,8 @@ typedef struct wfi_task {
     uint64_t piece_pos; /* bytes of it that are sent */
     uint64_t body_len;  /* all of them, */
     uint64_t unsent;    /* ... and those that the provider has not taken */
+    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
     bool exchange;      /* begun, not ended */
     wfi_fate fate;
     wf_response response;
@@ -9220,6 +9242,7 @@ typedef enum wfi_pace {
 /* The most tokens that its next reply may have. */
 static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
     uint32_t most = t->slot->limits.max_tokens;
+    if (t->fitted > 0) return t->fitted;
     return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
 }
 
@@ -9565,16 +9588,29 @@ void wfi_request_sent(wfi_task *t, size_t n) {
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
  *   3. A reservation ends as nothing (answered, or its last byte is not out), or as lost (the model has the whole request, but the
  *      answer never came whole: it may be billed). Also if the same request is then sent again at once.
+ *      Lost is, of a request of which nothing was heard, all of its reservation; of a reply that began, its input and what had come
+ *      of it, as its usage says or its bytes, rounded up. The rest of such a reservation is not held, or a few broken replies would
+ *      end a run that has used up little; it is summed up in `more` and shown: so much may be billed beyond the budget at most.
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
  *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
- *      not long before. */
+ *      not long before.
+ *   5. What a reply does not say of its tokens is estimated from its bytes and the request's, rounded up and at most what was set
+ *      aside for it, and marked so. Of providers without prices nothing is estimated: what they do not say is nothing.
+ *   6. A request whose worst case a budget does not cover is sent with lower max_tokens, if at least BUDGET_LEAST fit and no other
+ *      request is under way whose end could make room. A reply that is cut there fails its agent for the budget. */
 #ifndef WFI_BUDGET_H
 #define WFI_BUDGET_H
 
 
+#define WFI_BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+
 /* Sets the cost of the task's next request aside. WFI_PACE_MORE: it may be sent now; DURABLE: when the log is durable up to
  * t->durable; BUDGET: others must settle first; STOPPED: the budget is spent, and the run stops; BROKEN: the log failed. */
 WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
+/* Lowers t->fitted to what is left near the end of a budget; answers whether it did, and the body is to be begun anew. */
+WFI bool wfi_budget_fit(const wfi_runtime *rt, wfi_task *t, uint64_t body_len);
+/* Completes what a reply with so many bytes of content says of its usage: its tokens, if it does not tell, and its cost. */
+WFI void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
 WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
 /* Gives the reservation back; what may have been billed, by t->fate, stays spent. */
@@ -9593,7 +9629,9 @@ WFI wf_status wfi_budget_close(wfi_runtime *rt);
 
 /* budget: see budget.h. */
 
-#define BUDGET_AHEAD 64u /* the ceiling is raised ahead of need by this part of the budget at most */
+#define BUDGET_LEAST           1024u /* tokens that a lowered reply has at least */
+#define BUDGET_BYTES_PER_TOKEN 3u    /* fewer than any text in use has, but single rare characters */
+#define BUDGET_AHEAD           64u   /* the ceiling is raised ahead of need by this part of the budget at most */
 
 /* ---- the ceiling ---- */
 
@@ -9603,7 +9641,7 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
 
 /* end: where the record ends, or NULL. */
 static wf_status budget_set_ceiling(wfi_runtime *rt, wfi_cost to, uint64_t *end) {
-    wfi_meta_reserve meta = {.ceiling = to};
+    wfi_meta_reserve meta = {.ceiling = to, .more = rt->more};
     wf_status s = wfi_runtime_record(rt, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
     if (s == WF_OK) rt->ceiling = to;
     return s;
@@ -9649,22 +9687,102 @@ static wf_status budget_raise(wfi_runtime *rt, wfi_cost all, wfi_cost need, wfi_
 
 /* ---- reservations ---- */
 
-void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
-    wfi_fate fate = t->fate;
-    t->fate = WFI_FATE_FREE;
-    if (t->reserved.tokens == 0) return;
-    rt->reserved.tokens -= t->reserved.tokens;
-    rt->reserved.nano_usd -= t->reserved.nano_usd;
-    if (fate != WFI_FATE_FREE) wfi_cost_add(&rt->lost, t->reserved);
-    rt->settles++;
-    wfi_zero(&t->reserved, sizeof t->reserved);
-}
-
 /* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
 static wfi_cost budget_worst(const wfi_task *t, uint64_t body_len) {
     uint64_t output = wfi_task_max_tokens(t);
     wfi_cost worst = {wfi_add_sat(body_len, output), wfi_price_worst(&t->tariff, body_len, output)};
     return worst;
+}
+
+/* Fills in tokens that are not told. begun: the reply broke off, so what it said of its output is not its last word. */
+static void budget_estimate(const wfi_task *t, uint64_t bytes, bool begun, wf_usage *u) {
+    uint64_t output = (bytes + BUDGET_BYTES_PER_TOKEN - 1) / BUDGET_BYTES_PER_TOKEN, most = wfi_task_max_tokens(t);
+    if (output > most) output = most;
+    if (u->input == 0 && u->cache_read == 0 && u->cache_write == 0) {
+        u->input = (t->body_len + BUDGET_BYTES_PER_TOKEN - 1) / BUDGET_BYTES_PER_TOKEN;
+        u->estimated = u->input;
+    }
+    if (u->output > 0 && (!begun || u->output >= output)) return;
+    u->output = output;
+    u->estimated += output;
+}
+
+static void budget_price(const wfi_task *t, uint64_t write_1h, wf_usage *u) {
+    if (!t->provider->priced) return;
+    if (t->tariff.count > 0)
+        u->nano_usd = wfi_price_of(&t->tariff, u, write_1h);
+    else
+        u->unpriced = wfi_cost_of(u).tokens;
+}
+
+void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage) {
+    if (t->provider->priced) budget_estimate(t, bytes, false, usage);
+    budget_price(t, write_1h, usage);
+}
+
+static uint64_t budget_less(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+/* The model has the request, and its reply will not come whole. */
+static void budget_lose(wfi_runtime *rt, const wfi_task *t, wfi_fate fate) {
+    wfi_cost worst = t->reserved.tokens > 0 ? t->reserved : budget_worst(t, t->body_len), held = worst;
+    if (fate == WFI_FATE_BEGUN) {
+        wf_usage usage = t->reader.usage;
+        budget_estimate(t, wfi_reader_bytes(&t->reader), true, &usage);
+        budget_price(t, t->reader.write_1h, &usage);
+        held = wfi_cost_of(&usage);
+    }
+    wfi_cost_add(&rt->lost, held);
+    wfi_cost more = {budget_less(worst.tokens, held.tokens), budget_less(worst.nano_usd, held.nano_usd)};
+    wfi_cost_add(&rt->more, more);
+    if (more.tokens > 0) (void)budget_set_ceiling(rt, rt->ceiling, NULL); /* a broken log says so by itself */
+}
+
+void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
+    wfi_fate fate = t->fate;
+    t->fate = WFI_FATE_FREE;
+    if (fate != WFI_FATE_FREE) budget_lose(rt, t, fate);
+    if (t->reserved.tokens == 0) return;
+    rt->reserved.tokens -= t->reserved.tokens;
+    rt->reserved.nano_usd -= t->reserved.nano_usd;
+    rt->settles++;
+    wfi_zero(&t->reserved, sizeof t->reserved);
+}
+
+/* Whether the request as it stands is within the budgets; while others are under way, what they give back may make it so. */
+static bool budget_fits(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len, bool *run) {
+    const wfi_limits *l = &t->slot->limits;
+    wfi_cost own_limit = {l->budget_tokens, l->budget_nano_usd}, own = wfi_cost_of(&t->usage);
+    wfi_cost limit = {rt->config.budget_tokens, rt->config.budget_nano_usd}, all = wfi_cost_of(&rt->spent);
+    wfi_cost need = budget_worst(t, body_len);
+    wfi_cost_add(&own, need);
+    wfi_cost_add(&all, rt->lost);
+    wfi_cost_add(&all, need);
+    *run = rt->reserved.tokens <= t->reserved.tokens && !wfi_cost_within(all, limit);
+    return !*run && wfi_cost_within(own, own_limit);
+}
+
+bool wfi_budget_fit(const wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
+    bool run;
+    uint32_t high = wfi_task_max_tokens(t), low = BUDGET_LEAST;
+    if (t->raised && low <= t->slot->limits.max_tokens)
+        low = t->slot->limits.max_tokens + 1; /* so much was too little */
+    if (low >= high || budget_fits(rt, t, body_len, &t->fitted_to_run)) return false;
+    t->fitted = low;
+    if (!budget_fits(rt, t, body_len, &run)) {
+        t->fitted = 0;
+        return false;
+    }
+    while (high - low > 1) { /* low fits, high does not */
+        t->fitted = low + (high - low) / 2;
+        if (budget_fits(rt, t, body_len, &run))
+            low = t->fitted;
+        else
+            high = t->fitted;
+    }
+    t->fitted = low;
+    return true;
 }
 
 const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len) {
@@ -9682,14 +9800,47 @@ const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_
     return NULL;
 }
 
-#define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+/* "0.0123 USD", rounded up, or "1234 tokens". */
+static size_t budget_put(char *to, uint64_t n, bool usd) {
+    static const char unit[2][8] = {" tokens", " USD"};
+    uint64_t parts = n / 100000 + (n % 100000 > 0); /* 1/10,000 USD */
+    size_t at = wfi_u64_str(usd ? parts / 10000 : n, to);
+    if (usd) {
+        to[at++] = '.';
+        for (uint64_t digit = 1000; digit > 0; digit /= 10)
+            to[at++] = (char)('0' + parts / digit % 10);
+    }
+    wf_str end = wfi_str_z(unit[usd]);
+    wfi_copy(to + at, end.ptr, end.len);
+    return at + end.len;
+}
 
-static wfi_pace budget_spent(wfi_runtime *rt) {
-    wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
-    wf_str lost =
-        WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
-               "have been billed; " BUDGET_MEND);
-    wfi_runtime_stop(rt, WF_RUN_BUDGET, rt->lost.tokens > 0 || rt->lost.nano_usd > 0 ? lost : plain);
+/* The run stops for what the next request would set aside at least. */
+static wfi_pace budget_spent(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_cost limit) {
+    static const char *const texts[] = {"the next request could overshoot the budget: it sets aside ", ", and ",
+                                        " are left beside requests that were cut off and may have been billed",
+                                        " are left", "; " WFI_BUDGET_MEND};
+    wfi_cost all = wfi_cost_of(&rt->spent);
+    uint32_t most = wfi_task_max_tokens(t);
+    bool lost = rt->lost.tokens > 0 || rt->lost.nano_usd > 0;
+    wfi_cost_add(&all, rt->lost);
+    t->fitted = most < BUDGET_LEAST ? most : BUDGET_LEAST;
+    wfi_cost need = budget_worst(t, body_len), both = all;
+    wfi_cost_add(&both, need);
+    bool usd = limit.nano_usd > 0 && (limit.tokens == 0 || both.nano_usd > limit.nano_usd);
+    char *to = (char *)rt->scratch;
+    size_t n = 0;
+    for (size_t i = 0; i < WFI_COUNT(texts); i++) {
+        if (i == (lost ? 3 : 2)) continue;
+        wf_str text = wfi_str_z(texts[i]);
+        wfi_copy(to + n, text.ptr, text.len);
+        n += text.len;
+        if (i == 0) n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
+        if (i != 1) continue;
+        uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
+        n += budget_put(to + n, left, usd);
+    }
+    wfi_runtime_stop(rt, WF_RUN_BUDGET, wf_str_of(to, n));
     return WFI_PACE_STOPPED;
 }
 
@@ -9700,10 +9851,11 @@ wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     if (t->reserved.tokens >= need.tokens) return WFI_PACE_MORE; /* a retry keeps what it has */
     wfi_budget_settle(rt, t);
     wfi_cost_add(&all, rt->lost);
-    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(rt);
+    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(rt, t, body_len, limit);
     wfi_cost_add(&all, rt->reserved);
     wfi_cost_add(&all, need);
-    if (!wfi_cost_within(all, limit)) return rt->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(rt);
+    if (!wfi_cost_within(all, limit))
+        return rt->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(rt, t, body_len, limit);
     if (budget_raise(rt, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
     wfi_cost_add(&rt->reserved, need);
     t->reserved = need;
@@ -10281,6 +10433,22 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
+static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
+        wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
+        if (s != WF_OK) return s;
+        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        after = at;
+        wfi_usage_add(&t->usage, &meta.turn.usage);
+        t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
+    }
+    return WF_OK;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -10331,7 +10499,8 @@ static wf_status agent_load(wfi_runtime *rt, wfi_task *t) {
     t->wrapped = t->schema.len > 0 && !wfi_schema_is_object(t->schema);
     if (t->call.system != 0 && (s = wfi_log_peek(&rt->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
     if (t->call.tools != 0 && (s = wfi_log_peek(&rt->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
-    return agent_load_items(rt, t);
+    s = agent_load_asides(rt, t);
+    return s == WF_OK ? agent_load_items(rt, t) : s;
 }
 
 /* The turn that the log ends with, as if it had just come. */
@@ -10489,7 +10658,9 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
+    t->fitted = 0;
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -10565,23 +10736,16 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
-/* What the reply cost: as it says itself, or by the price list. */
-static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
-    if (!t->provider->priced) return;
-    if (t->tariff.count > 0)
-        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
-    else
-        usage->unpriced = wfi_cost_of(usage).tokens;
-}
-
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
+    wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
+                          .aside = item ? 0 : t->slot->aside,
+                          .fitted = t->fitted > 0,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
@@ -10597,6 +10761,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
+    if (!item) t->slot->aside = at;
     if (item) {
         wfi_log_rec rec;
         uint32_t meta_len;
@@ -10648,6 +10813,15 @@ static wfi_pace agent_stopped(wfi_runtime *rt, wfi_task *t, wf_kind kind, const 
     return agent_finish(rt, t, kind, wfi_exchange_message(rt, t, text, detail, true, t->response.request_id), false);
 }
 
+/* The reply was cut where the budget ends. */
+static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
+    static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
+    static const char own[] =
+        "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
+    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
+}
+
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -10659,6 +10833,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
     case WFI_STOP_PAUSE:
         return agent_request(rt, t);
     case WFI_STOP_CUT:
+        if (t->fitted > 0) return agent_cut_to_fit(rt, t);
         if (t->raised)
             return agent_stopped(rt, t, WF_KIND_CONTEXT,
                                  "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
@@ -11451,7 +11626,10 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
     wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
-    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) { /* no part of the conversation */
+        r->aside = rec->offset;
+        return;
+    }
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -11521,6 +11699,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
+        rt->more = meta->reserve.more;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
@@ -12042,6 +12221,10 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
+    out->lost_tokens = w->rt.lost.tokens;
+    out->lost_nano_usd = w->rt.lost.nano_usd;
+    out->more_tokens = w->rt.more.tokens;
+    out->more_nano_usd = w->rt.more.nano_usd;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->rt.log);

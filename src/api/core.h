@@ -240,6 +240,7 @@ typedef struct wf_usage {
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
     uint64_t unpriced;    /* of all these tokens: those whose price is not known */
+    uint64_t estimated;   /* of all these tokens: those that the reply did not tell, and that its bytes stand for */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -417,7 +418,9 @@ typedef struct wf_run_status {
     wf_census census;   /* agents only, effects are not counted */
     wf_usage usage;     /* of all replies paid for, retries included */
     wf_usage delivered; /* of delivered results only: what the script may see */
-    uint32_t agents;    /* rows taken */
+    /* Of requests whose replies were lost: what they count in the budget, and what they may have cost beyond that at most. */
+    uint64_t lost_tokens, lost_nano_usd, more_tokens, more_nano_usd;
+    uint32_t agents; /* rows taken */
     uint32_t running, queued;
     uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */

@@ -135,6 +135,22 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
+static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
+        wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
+        if (s != WF_OK) return s;
+        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        after = at;
+        wfi_usage_add(&t->usage, &meta.turn.usage);
+        t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
+    }
+    return WF_OK;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -185,7 +201,8 @@ static wf_status agent_load(wfi_runtime *rt, wfi_task *t) {
     t->wrapped = t->schema.len > 0 && !wfi_schema_is_object(t->schema);
     if (t->call.system != 0 && (s = wfi_log_peek(&rt->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
     if (t->call.tools != 0 && (s = wfi_log_peek(&rt->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
-    return agent_load_items(rt, t);
+    s = agent_load_asides(rt, t);
+    return s == WF_OK ? agent_load_items(rt, t) : s;
 }
 
 /* The turn that the log ends with, as if it had just come. */
@@ -343,7 +360,9 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
+    t->fitted = 0;
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -419,23 +438,16 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
-/* What the reply cost: as it says itself, or by the price list. */
-static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
-    if (!t->provider->priced) return;
-    if (t->tariff.count > 0)
-        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
-    else
-        usage->unpriced = wfi_cost_of(usage).tokens;
-}
-
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
+    wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
+                          .aside = item ? 0 : t->slot->aside,
+                          .fitted = t->fitted > 0,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
@@ -451,6 +463,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
+    if (!item) t->slot->aside = at;
     if (item) {
         wfi_log_rec rec;
         uint32_t meta_len;
@@ -502,6 +515,15 @@ static wfi_pace agent_stopped(wfi_runtime *rt, wfi_task *t, wf_kind kind, const 
     return agent_finish(rt, t, kind, wfi_exchange_message(rt, t, text, detail, true, t->response.request_id), false);
 }
 
+/* The reply was cut where the budget ends. */
+static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
+    static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
+    static const char own[] =
+        "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
+    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
+}
+
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -513,6 +535,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
     case WFI_STOP_PAUSE:
         return agent_request(rt, t);
     case WFI_STOP_CUT:
+        if (t->fitted > 0) return agent_cut_to_fit(rt, t);
         if (t->raised)
             return agent_stopped(rt, t, WF_KIND_CONTEXT,
                                  "the reply was cut at max_tokens, and again at twice that; raise max_tokens",

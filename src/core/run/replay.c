@@ -49,7 +49,10 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
     wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
-    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) { /* no part of the conversation */
+        r->aside = rec->offset;
+        return;
+    }
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -119,6 +122,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
+        rt->more = meta->reserve.more;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;

@@ -170,6 +170,10 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
+    out->lost_tokens = w->rt.lost.tokens;
+    out->lost_nano_usd = w->rt.lost.nano_usd;
+    out->more_tokens = w->rt.more.tokens;
+    out->more_nano_usd = w->rt.more.nano_usd;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->rt.log);

@@ -76,6 +76,7 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+    to->estimated = wfi_add_sat(to->estimated, from->estimated);
 }
 
 wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {

@@ -37,7 +37,8 @@ typedef struct wfi_runtime {
     uint64_t rng;         /* jitter only: nothing that a replay must repeat */
     wf_usage spent;       /* by all replies, from the log and in this process */
     wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
     wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */

@@ -32,6 +32,7 @@ typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
+    uint64_t aside;                                            /* offset of its last turn outside of the conversation */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;

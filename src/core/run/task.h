@@ -66,6 +66,8 @@ typedef struct wfi_task {
     uint64_t piece_pos; /* bytes of it that are sent */
     uint64_t body_len;  /* all of them, */
     uint64_t unsent;    /* ... and those that the provider has not taken */
+    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
     bool exchange;      /* begun, not ended */
     wfi_fate fate;
     wf_response response;
@@ -104,6 +106,7 @@ typedef enum wfi_pace {
 /* The most tokens that its next reply may have. */
 static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
     uint32_t most = t->slot->limits.max_tokens;
+    if (t->fitted > 0) return t->fitted;
     return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
 }
 

@@ -261,7 +261,7 @@ static void test_stale_connection_may_be_billed(void **state) {
     (void)state;
     for (uint64_t worst = 1; worst < 3; worst++) {
         BEGIN(&r, said);
-        r.config.budget_nano_usd = worst * UINT64_C(200000000); /* so many worst cases */
+        r.config.budget_nano_usd = worst * UINT64_C(170000000); /* so many worst cases */
         rig_start(&r);
         rig_ask(&r, "go");
         assert_int_equal(rig_take(&r).stopped, worst == 1);
@@ -394,7 +394,7 @@ static void test_lost_money_stays_spent(void **state) {
     rig r;
     (void)state;
     BEGIN(&r, said);
-    r.config.budget_nano_usd = UINT64_C(200000000); /* one worst case, not two */
+    r.config.budget_nano_usd = UINT64_C(170000000); /* one worst case, and less than the least beside it */
     rig_start(&r);
     rig_ask(&r, "go");
     wf_delivery d = rig_take(&r);
@@ -407,6 +407,91 @@ static void test_lost_money_stays_spent(void **state) {
     assert_true(rig_take(&r).stopped); /* the log remembers */
     assert_int_equal(line_next, 1);
     rig_end(&r);
+}
+
+/* Of a reply that broke off its input and what had come is held; what it may have cost beyond is shown, over a resume too. */
+static void test_a_broken_reply_costs_what_came(void **state) {
+    static const line said[] = {{.events = START HELLO START, .drop = FAKE_DROP_BODY}, {"end_turn", TEXT("y")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.budget_nano_usd = UINT64_C(200000000); /* one worst case, not two */
+    rig_start(&r);
+    assert_text(rig_do(&r, "go").value, "y");
+    wf_run_status s = status_of(&r);
+    assert_in_range(s.lost_nano_usd, 10 * 2000 + 10000, 10 * 2000 + 50 * 10000);
+    assert_in_range(s.lost_nano_usd + s.more_nano_usd, 160000000, 165000000);
+    assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+    rig_crash(&r, FAKE_ALL);
+    wf_run_status again = status_of(&r);
+    assert_int_equal(again.lost_nano_usd, s.lost_nano_usd);
+    assert_int_equal(again.more_nano_usd, s.more_nano_usd);
+    rig_end(&r);
+}
+
+/* A gateway that never tells: tokens are estimated, so that a budget holds, and are marked so. */
+static void test_replies_without_usage(void **state) {
+    char text[3001] = "", body[4096];
+    line said[12] = {{0}};
+    rig r;
+    (void)state;
+    memset(text, 'w', sizeof text - 1);
+    snprintf(body, sizeof body, "{\"stop_reason\":\"end_turn\",\"content\":" TEXT("%s") "}", text);
+    for (size_t i = 0; i < 12; i++)
+        said[i] = (line){.body = body, .type = "application/json"};
+    BEGIN(&r, said);
+    r.config.budget_tokens = 8000;
+    r.config.max_tokens = 1500;
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_in_range(d.usage.output, 1000, 1100); /* three bytes a token */
+    assert_in_range(d.usage.input, 100, 1000);
+    assert_int_equal(d.usage.estimated, d.usage.input + d.usage.output);
+    assert_int_equal(d.usage.nano_usd, d.usage.input * 2000 + d.usage.output * 10000);
+    while (!rig_do(&r, "more").stopped)
+        assert_true(line_next < 12);
+    wf_usage u = status_of(&r).usage;
+    assert_in_range(u.input + u.output, 5000, 8000);
+    assert_true(rig_has(status_of(&r).text, "it sets aside "));
+    rig_end(&r);
+}
+
+/* Near the end of a budget a reply may be no longer than what fits; one that is cut there fails for the budget, and is asked again
+ * by a run that has more. */
+static void test_max_tokens_is_lowered_to_what_fits(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x")}, {"max_tokens", TEXT("y")}, {"end_turn", TEXT("z")}};
+    rig r;
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        wf_call call;
+        BEGIN(&r, said);
+        wf_agent_spec spec = {.prompt = WF_STR("go")};
+        uint64_t budget = UINT64_C(50000000); /* some 4,900 tokens out */
+        if (own)
+            spec.budget_nano_usd = budget;
+        else
+            r.config.budget_nano_usd = budget;
+        rig_start(&r);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+            wf_delivery d = rig_take(&r);
+            const char *most = strstr(last, "\"max_tokens\":");
+            assert_in_range(strtoull(most + 13, NULL, 10), 4500, 5000);
+            assert_int_equal(d.kind, i == 0 ? WF_KIND_NONE : WF_KIND_BUDGET);
+            assert_false(d.stopped);
+        }
+        assert_int_equal(wf_run_stopping(r.w), own ? WF_RUN_OPEN : WF_RUN_BUDGET);
+        r.config.budget_nano_usd = 0;
+        rig_crash(&r, FAKE_ALL);
+        serve(&r);
+        spec.budget_nano_usd = 0;
+        for (uint32_t i = 0; i < 2; i++)
+            assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        assert_text(rig_take(&r).value, "x");
+        assert_text(rig_take(&r).value, "z");
+        assert_non_null(strstr(last, "\"max_tokens\":16000")); /* nor was it raised for the cut */
+        rig_end(&r);
+    }
 }
 
 int main(void) {
@@ -431,6 +516,9 @@ int main(void) {
         cmocka_unit_test(test_no_budget_without_a_price),
         cmocka_unit_test(test_budget_in_usd_is_never_overshot),
         cmocka_unit_test(test_lost_money_stays_spent),
+        cmocka_unit_test(test_a_broken_reply_costs_what_came),
+        cmocka_unit_test(test_replies_without_usage),
+        cmocka_unit_test(test_max_tokens_is_lowered_to_what_fits),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -503,6 +503,29 @@ static void test_notes_once(void **state) {
     rig_end(&r);
 }
 
+/* A reply that was cut is no part of the conversation; but it was paid for, and the next one may be longer, also in another life. */
+static void test_cut_replies_are_remembered(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.f->sync_ms = 0;
+    rig_start(&r);
+    rig_ask(&r, "stop=max_tokens;");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (r.f->requests < 2)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    rig_crash(&r, FAKE_SYNCED);
+    rig_ask(&r, "stop=max_tokens;");
+    d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_CONTEXT);
+    assert_int_equal(r.f->requests, 1); /* the longer one, at once */
+    assert_int_equal(d.usage.input, 20);
+    assert_int_equal(d.usage.output, 10);
+    rig_end(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_which_failures_are_answered),
@@ -521,6 +544,7 @@ int main(void) {
         cmocka_unit_test(test_empty_and_foreign_logs),
         cmocka_unit_test(test_header_outlives_the_edit),
         cmocka_unit_test(test_notes_once),
+        cmocka_unit_test(test_cut_replies_are_remembered),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

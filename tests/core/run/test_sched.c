@@ -334,16 +334,17 @@ static void test_nothing_begins_after_a_stop(void **state) {
 /* A model that bills the worst case for whatever reached it, also if its answer gets lost; errors are free. */
 static void greedy(fake *f, const fake_request *r, fake_answer *out) {
     uint64_t dice = fake_below(&f->rng, 10);
+    uint64_t most = strtoull(strstr(r->body, "\"max_tokens\":") + 13, NULL, 10);
     out->delay_ms = fake_below(&f->rng, 20);
     if (dice == 0) {
         fake_error(out, 529, "busy");
         return;
     }
-    *(uint64_t *)f->user += r->len + 100;
+    *(uint64_t *)f->user += r->len + most;
     fake_body(out,
               "{\"content\":[{\"type\":\"text\",\"text\":\"x\"}],\"stop_reason\":\"end_turn\",\"usage\":"
-              "{\"input_tokens\":%zu,\"output_tokens\":100}}",
-              r->len);
+              "{\"input_tokens\":%zu,\"output_tokens\":%llu}}",
+              r->len, (unsigned long long)most);
     if (dice == 1) out->drop = FAKE_DROP_HEAD;
     if (dice == 2) out->drop = FAKE_DROP_BODY;
     if (dice == 3) out->drop = FAKE_HANG;
@@ -372,10 +373,10 @@ static void test_budget_is_never_overshot(void **state) {
     (void)state;
     for (uint64_t budget = 1; budget < 9000; budget += 59) {
         rig r;
-        uint64_t paid = 0, rng = budget;
+        uint64_t paid = 0, more = 0, rng = budget;
         rig_init(&r, budget, NULL, 0);
         r.config.budget_tokens = budget;
-        r.config.max_tokens = 100;
+        r.config.max_tokens = budget % 2 ? 100 : 3000;
         r.config.tool_count = 0;
         r.config.stall_ms = 1000;
         r.config.agent_ms = budget % 3 == 0 ? 40 : WF_NONE;
@@ -387,12 +388,18 @@ static void test_budget_is_never_overshot(void **state) {
                 rig_start(&r);
             else
                 rig_crash(&r, (fake_survival)fake_below(&rng, FAKE_SURVIVALS));
+            uint64_t before = status_of(&r).more_tokens;
             if (life < 3) budget_life(&r, &rng); /* and killed there */
+            more += status_of(&r).more_tokens - before;
         }
+        uint64_t before = status_of(&r).more_tokens;
         for (int i = 0; i < 12; i++)
             rig_ask(&r, "short");
         take_all(&r);
-        if (paid > budget) fail_msg("budget %llu: %llu", (unsigned long long)budget, (unsigned long long)paid);
+        more += status_of(&r).more_tokens - before;
+        if (paid > budget + more)
+            fail_msg("budget %llu, and %llu shown beyond it: %llu", (unsigned long long)budget,
+                     (unsigned long long)more, (unsigned long long)paid);
         wf_census c = status_of(&r).census;
         if (c.done + c.failed + c.cancelled < 12) assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
         all += c.done + c.cancelled == 12;
