@@ -178,14 +178,16 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
+#define WF_KEYS_MAX 4u
+
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
     int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
-    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
-    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
+    wf_str content_type;      /* media type in lower case, without parameters; empty: JSON */
+    wf_str keys[WF_KEYS_MAX]; /* that the request had, so that a server which repeats one is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
@@ -2917,9 +2919,9 @@ static bool date_part(char part, wf_str s, size_t *at, date_fields *d) {
         return date_field(s, at, 2, &d->day);
     case 'Y':
         return date_field(s, at, 4, &d->year);
-    case 'y': /* two digits: of this century, which is right or long ago or far too late */
+    case 'y': /* two digits: of this century, or from 70 on of the last one, as everybody reads them */
         if (!date_field(s, at, 2, &d->year)) return false;
-        d->year += 2000;
+        d->year += d->year < 70 ? 2000 : 1900;
         return true;
     case 'h':
         return date_field(s, at, 2, &d->hour);
@@ -4746,7 +4748,8 @@ typedef struct wfi_parser {
     bool cut;
     wf_str body;
     const char *why;
-    bool keep; /* after END: the connection may carry another request */
+    bool keep;     /* after END: the connection may carry another request */
+    bool bodiless; /* to be set after begin: it answers HEAD, so no body follows (RFC 9110, 9.3.2) */
     /* private */
     uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
     bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
@@ -4979,7 +4982,7 @@ static wfi_parse_event parse_header(wfi_parser *r) {
 
 /* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
 static wfi_parse_event parse_head_end(wfi_parser *r) {
-    bool opened = r->tunnel && r->status < 300;
+    bool opened = (r->tunnel && r->status < 300) || r->bodiless;
     if (r->trailer) {
         r->state = PARSE_DONE;
         return WFI_PARSE_END;
@@ -5315,20 +5318,20 @@ WFI void wfi_pool_close(wfi_pool *p) {
 
 typedef struct wfi_headers {
     bool packed; /* the body has a content-encoding */
-    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len;
+    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len, date_len;
     int32_t should_retry;
-    char type[96], id[128], retry_ms[32], retry[48];
+    char type[96], id[128], retry_ms[32], retry[48], date[48];
 } wfi_headers;
 
 WFI void wfi_headers_begin(wfi_headers *r);
 /* name in lower case; cut: there was more of the value. rates (may be NULL) takes the anthropic-ratelimit headers. */
 WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut, wf_rates *rates);
-/* The slices of *out live as long as r. */
+/* The slices of *out live as long as r. A date is compared with the response's own, if it has one: wall_ms may be off. */
 WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out);
 
 /* The wait that a response asks for, in ms, from its headers retry-after-ms and retry-after (empty: absent); the latter is
- * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. -1: it asks for none, or not for one that
- * can be used. */
+ * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. At most some 24 days. -1: it asks for none,
+ * or not for one that can be used. */
 WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms);
 
 #endif
@@ -5341,7 +5344,7 @@ WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t 
 
 #define HEADERS_NO_ID UINT32_MAX
 #define HEADERS_WAIT_MAX                                                                                               \
-    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
+    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more is as good as this */
 
 WFI void wfi_headers_begin(wfi_headers *r) {
     wfi_zero(r, offsetof(wfi_headers, type)); /* what the buffers hold is said by their lengths */
@@ -5380,7 +5383,8 @@ WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t 
             ms -= (int64_t)wall_ms;
         }
     }
-    return ms > 0 && ms <= HEADERS_WAIT_MAX ? ms : -1;
+    if (ms > HEADERS_WAIT_MAX) return HEADERS_WAIT_MAX;
+    return ms > 0 ? ms : -1;
 }
 
 /* ---- headers ---- */
@@ -5433,6 +5437,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
         r->retry_ms_len = headers_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
     else if (wfi_str_eq(name, WF_STR("retry-after")))
         r->retry_len = headers_keep(r->retry, sizeof r->retry, value, cut);
+    else if (wfi_str_eq(name, WF_STR("date")))
+        r->date_len = headers_keep(r->date, sizeof r->date, value, cut);
     else if (wfi_str_eq(name, WF_STR("x-should-retry")))
         r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
     else if (wfi_str_eq(name, WF_STR("content-encoding")))
@@ -5443,6 +5449,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
 
 WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
     wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
+    int64_t date;
+    if (wfi_http_date(wf_str_of(r->date, r->date_len), &date) && date > 0) wall_ms = (uint64_t)date;
     out->status = status;
     out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
     out->should_retry = r->should_retry;
@@ -5613,6 +5621,11 @@ static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status
 
 /* ---- beginning ---- */
 
+static void client_begin_answer(wfi_client_lane *x) {
+    wfi_parse_begin(&x->reader, false);
+    x->reader.bodiless = wfi_str_eq(x->call.method, WF_STR("HEAD"));
+}
+
 /* Headers that say how the message is framed and kept are written by this client alone. */
 static const char *client_check_header(const wf_header *h) {
     static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
@@ -5653,7 +5666,10 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_parse_begin(&x->reader, proxied);
+    if (proxied)
+        wfi_parse_begin(&x->reader, true);
+    else
+        client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
@@ -5681,7 +5697,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     return WF_OK;
 }
 
@@ -5808,7 +5824,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
     client_say_who(http, x);
     client_say(x, WF_STR(" redirects to "));
-    client_say(x, r->value);
+    client_say(x, r->cut ? WF_STR("a long address") : r->value); /* a part of a key in it could not be told */
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
@@ -5903,7 +5919,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -6202,22 +6218,33 @@ static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
-/* The last word of the header that has the key. */
-static wf_str http_key(const wf_endpoint *endpoint) {
-    for (uint32_t i = 0; i < endpoint->header_count; i++) {
-        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
-        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+/* Whether a header's name says that its value is a secret: x-api-key, authorization, x-goog-api-key, cookie, ... */
+static bool http_is_key(wf_str name) {
+    static const char *const words[] = {"key", "auth", "token", "secret", "password", "cookie"};
+    for (size_t i = 0; i < WFI_COUNT(words); i++) {
+        wf_str word = wfi_str_z(words[i]);
+        for (size_t at = 0; at + word.len <= name.len; at++)
+            if (wfi_same_name(wfi_str_cut(name, at, at + word.len), word)) return true;
+    }
+    return false;
+}
+
+/* The last words of the headers that have keys. */
+static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
+        wf_str key = endpoint->headers[i].value;
+        if (!http_is_key(endpoint->headers[i].name)) continue;
         for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
-        return key;
+        keys[n++] = key;
     }
-    return wf_str_of("", 0);
 }
 
 static wf_status http_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
     wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = http_key(&e->endpoint);
+    if (s == WF_OK) http_keys(&e->endpoint, out->keys);
     return s;
 }
 
@@ -8062,13 +8089,15 @@ WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, s
 /* Gives it room to keep parts of the file that were read. */
 WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
-/* Begins a new log in an empty file. */
+/* Begins a new log, in place of what wfi_log_load took for an empty one. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
-/* Reads the file's head. WF_END: the file is empty. */
+/* Reads the file's head. WF_END: the file is empty, or ends inside the head. */
 WFI wf_status wfi_log_load(wfi_log *l);
 /* The record at `at` (first: WFI_LOG_FIRST). WF_END: the valid log ends at `at`; what follows is a torn tail.
  * WF_E_CORRUPT: what follows is damage to bytes that were durable; error.offset says where. */
 WFI wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out);
+/* While scanning: whether the file ends before a record that begins at `at` does. */
+WFI bool wfi_log_is_cut_off(wfi_log *l, uint64_t at);
 /* Ends scanning: the log goes on at `end`; cuts what follows and makes the rest durable (see wfi_log_pump). */
 WFI wf_status wfi_log_resume(wfi_log *l, uint64_t end);
 
@@ -8152,10 +8181,16 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *      order, so a good record after a bad one proves nothing else. Loss of a synced tail itself leaves no trace: it
  *      cannot be told from a crash before it was written.)
  *   7. Records of log bytes inside a log (a tool that reads a log, say) cannot pass for records: the salt differs, and a
- *      scan goes from record to record.
- *   8. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
+ *      scan goes from record to record. Who knows the salt (it is no secret for those who may read the file) can have a record's
+ *      payload hold bytes that look like a record of this log. No scan takes it for one: it starts inside of another's payload.
+ *      It is looked at only if that very record is torn, and then all that it can do is to have the log refused (6), not read
+ *      wrongly: an embedder that lets its agents read the log of their own run accepts that.
+ *   8. A file that ends inside its head or its first record is an empty one. What begins as another file does is refused.
+ *   9. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
 
-#define LOG_VERSION 1u
+#define LOG_VERSION    1u
+#define LOG_LOOK       4u      /* times the bytes of a tail are summed that are looked at for damage, */
+#define LOG_LOOK_LEAST 262144u /* ... or so many */
 static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
 const char *wfi_rec_name(wfi_rec type) {
@@ -8241,6 +8276,10 @@ wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
     wfi_put32(head + 12, WFI_LOG_FIRST);
     wfi_put32(head + 16, salt);
     wfi_put32(head + 28, wfi_crc32c(0, head, 28));
+    if (l->file_size > 0 && l->ops->cut(l->ctx, 0) != WF_OK)
+        return log_fail(l, WF_E_IO, "what an earlier try left of the log could not be cut", 0);
+    l->file_size = 0;
+    l->window_len = 0;
     l->salt = salt;
     l->fill = 0;
     l->base = l->flushed = l->synced = l->wanted = 0;
@@ -8419,7 +8458,7 @@ wf_status wfi_log_load(wfi_log *l) {
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
         return log_fail(l, WF_E_FOREIGN, "the file does not begin as a workflow log does", 0);
-    if (n < WFI_LOG_FIRST) return log_fail(l, WF_E_CORRUPT, "the log ends inside its head", n);
+    if (n < WFI_LOG_FIRST) return WF_END; /* the very first write was torn, so nobody has seen anything of the run */
     if (wfi_get32(head + 28) != wfi_crc32c(0, head, 28))
         return log_fail(l, WF_E_CORRUPT, "the log's head is damaged", 0);
     if (wfi_get32(head + 8) != LOG_VERSION || wfi_get32(head + 12) != WFI_LOG_FIRST)
@@ -8464,17 +8503,23 @@ static wf_status log_check(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 /* Invariant 6: is there, after the first bad byte, a valid record that knew it durable? Cheap tests come first, so that
- * the work stays linear unless somebody made the file to be slow; then it is bounded by the count of tries. */
+ * the work stays linear unless somebody made the file to be slow; then it is bounded by the bytes that are summed, and what is
+ * not looked at to its end is not cut. */
 static wf_status log_look_for_damage(wfi_log *l, uint64_t bad) {
-    uint32_t tries = 100000;
-    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size && tries > 0; at += 8) {
+    uint64_t work = LOG_LOOK * (l->file_size - bad) + LOG_LOOK_LEAST;
+    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size; at += 8) {
         const uint8_t *p;
         wfi_log_rec rec;
         wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
         if (s != WF_OK) return s;
         uint64_t synced = wfi_get64(p + 16);
         if (synced <= bad || synced > at || p[4] == 0 || p[5] != 0) continue;
-        tries--;
+        uint64_t cost = WFI_LOG_HEAD + (uint64_t)wfi_get32(p);
+        if (cost > l->file_size - at) continue; /* it cannot be whole */
+        if (cost > work)
+            return log_fail(l, WF_E_CORRUPT,
+                            "the log's tail is damaged or made to look so; cut the file at this offset to go on", bad);
+        work -= cost;
         s = log_check(l, at, &rec);
         if (s == WF_OK) return log_fail(l, WF_E_CORRUPT, "the log is damaged below bytes that were known durable", bad);
         if (s != WF_END) return s;
@@ -8490,13 +8535,23 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
     return s;
 }
 
+bool wfi_log_is_cut_off(wfi_log *l, uint64_t at) {
+    const uint8_t *p;
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    if (at + WFI_LOG_HEAD > l->file_size) return true;
+    if (log_window(l, at, WFI_LOG_HEAD, &p) != WF_OK) return false;
+    log_parse_head(p, at, &rec, &meta_len);
+    return rec.next > l->file_size;
+}
+
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->base = l->flushed = end;
     l->window_len = 0;
-    l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
+    l->synced = 0; /* what was read may still be only in the system's memory: invariant 9 */
     wfi_log_want(l);
     return WF_OK;
 }
@@ -8832,6 +8887,8 @@ typedef struct wfi_runtime {
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
+    uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
+    uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
     uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;    /* of the model looked up last, */
     wf_str tariff_model;  /* ... which has this name, */
@@ -8972,7 +9029,13 @@ wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, boo
         to[n + 10 + id.len] = ')';
         n += id.len + 11;
     }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
+    for (size_t i = 0, len; i < n; i += len) { /* a server may write in any charset */
+        len = wfi_utf8_len((const uint8_t *)to + i, n - i);
+        if (len > 0) continue;
+        to[i] = '?';
+        len = 1;
+    }
+    return wf_str_of(to, n);
 }
 
 const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
@@ -9035,8 +9098,9 @@ typedef struct wfi_slot {
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
     uint32_t generation;
-    uint32_t next_place; /* chain of slots with the same hash bucket */
-    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
+    uint32_t next_place;   /* chain of slots with the same hash bucket */
+    uint32_t next_content; /* likewise, by content */
+    uint32_t next;         /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
@@ -9052,7 +9116,7 @@ typedef struct wfi_slot {
 typedef struct wfi_slots {
     wfi_slot *slots;
     uint32_t count, cap;
-    uint32_t *buckets;
+    uint32_t *buckets, *contents;
     uint32_t bucket_mask;
 } wfi_slots;
 
@@ -9061,6 +9125,8 @@ WFI void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap);
 WFI uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect);
 WFI uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place); /* slots of a place, newest first; WFI_NO_SLOT ends */
 WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
+WFI uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot); /* slots of its content, newest first */
+WFI uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot);
 
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
@@ -9082,12 +9148,13 @@ void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap) {
         buckets *= 2;
     t->slots = wfi_arena_take_raw(a, cap, sizeof *t->slots); /* wfi_slots_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
+    t->contents = wfi_arena_take(a, buckets, sizeof *t->contents);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
     t->count = 0;
-    if (t->buckets)
+    if (t->buckets && t->contents)
         for (uint32_t i = 0; i < buckets; i++)
-            t->buckets[i] = WFI_NO_SLOT;
+            t->buckets[i] = t->contents[i] = WFI_NO_SLOT;
 }
 
 uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect) {
@@ -9101,7 +9168,24 @@ uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], 
     slot->generation = 1;
     slot->next_place = *bucket;
     *bucket = i;
+    bucket = &t->contents[wfi_get32(content) & t->bucket_mask];
+    slot->next_content = *bucket;
+    *bucket = i;
     return i;
+}
+
+static uint32_t slots_same_content(const wfi_slots *t, uint32_t i, const uint8_t content[16]) {
+    while (i != WFI_NO_SLOT && wfi_compare(t->slots[i].content, content, sizeof t->slots[i].content) != 0)
+        i = t->slots[i].next_content;
+    return i;
+}
+
+uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot) {
+    return slots_same_content(t, t->contents[wfi_get32(slot->content) & t->bucket_mask], slot->content);
+}
+
+uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot) {
+    return slots_same_content(t, t->slots[slot].next_content, t->slots[slot].content);
 }
 
 static uint32_t slots_same_place(const wfi_slots *t, uint32_t i, uint64_t place) {
@@ -9226,7 +9310,7 @@ typedef struct wfi_task {
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
     wf_usage usage;
 
-    wf_kind kind; /* of a finished task */
+    bool alone; /* it fails by itself: what refused it has served others with the same key */
 } wfi_task;
 
 typedef enum wfi_pace {
@@ -9815,31 +9899,30 @@ static size_t budget_put(char *to, uint64_t n, bool usd) {
     return at + end.len;
 }
 
+static size_t budget_say(char *to, const char *text) {
+    wf_str s = wfi_str_z(text);
+    wfi_copy(to, s.ptr, s.len);
+    return s.len;
+}
+
 /* The run stops for what the next request would set aside at least. */
 static wfi_pace budget_spent(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_cost limit) {
-    static const char *const texts[] = {"the next request could overshoot the budget: it sets aside ", ", and ",
-                                        " are left beside requests that were cut off and may have been billed",
-                                        " are left", "; " WFI_BUDGET_MEND};
     wfi_cost all = wfi_cost_of(&rt->spent);
     uint32_t most = wfi_task_max_tokens(t);
-    bool lost = rt->lost.tokens > 0 || rt->lost.nano_usd > 0;
+    char *to = (char *)rt->scratch;
     wfi_cost_add(&all, rt->lost);
     t->fitted = most < BUDGET_LEAST ? most : BUDGET_LEAST;
     wfi_cost need = budget_worst(t, body_len), both = all;
     wfi_cost_add(&both, need);
     bool usd = limit.nano_usd > 0 && (limit.tokens == 0 || both.nano_usd > limit.nano_usd);
-    char *to = (char *)rt->scratch;
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(texts); i++) {
-        if (i == (lost ? 3 : 2)) continue;
-        wf_str text = wfi_str_z(texts[i]);
-        wfi_copy(to + n, text.ptr, text.len);
-        n += text.len;
-        if (i == 0) n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
-        if (i != 1) continue;
-        uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
-        n += budget_put(to + n, left, usd);
-    }
+    uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
+    size_t n = budget_say(to, "the next request could overshoot the budget: it sets aside ");
+    n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
+    n += budget_say(to + n, ", and ");
+    n += budget_put(to + n, left, usd);
+    n += budget_say(to + n, " are left");
+    if (rt->lost.tokens > 0) n += budget_say(to + n, " beside lost replies that may have been billed");
+    n += budget_say(to + n, "; " WFI_BUDGET_MEND);
     wfi_runtime_stop(rt, WF_RUN_BUDGET, wf_str_of(to, n));
     return WFI_PACE_STOPPED;
 }
@@ -9887,6 +9970,8 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool refused;    /* the key was: 401, 403 */
+    bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
@@ -9905,6 +9990,9 @@ WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_
 WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
 WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
+/* Stars in the place of the request's keys, wherever the text repeats one: all that comes from a server goes through this once,
+ * before anything cuts it; what is known to have been cut before may end with a part of one. */
+WFI void wfi_exchange_mask(const wfi_task *t, char *text, size_t n);
 /* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
 WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
@@ -9945,21 +10033,35 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
-/* Stars in the place of the key, wherever a server repeats it. */
-static void exchange_mask(const wfi_task *t, char *text, size_t n) {
-    wf_str key = t->response.key;
-    if (key.len < EXCHANGE_KEY_MIN) return;
-    for (size_t at = 0; at + key.len <= n; at++) {
-        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
-        for (size_t i = 0; i < key.len; i++)
-            text[at + i] = '*';
+static char exchange_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
+ * A beginning of it counts at the text's end, where a cut may have been. */
+static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
+    size_t i = 0, k = 0;
+    for (; k < key.len && i < n; i++, k++) {
+        if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
+        if (exchange_lower(text[i]) != exchange_lower(key.ptr[k])) return 0;
+    }
+    return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
+}
+
+void wfi_exchange_mask(const wfi_task *t, char *text, size_t n) {
+    for (size_t which = 0; which < WF_KEYS_MAX; which++) {
+        wf_str key = t->response.keys[which];
+        if (key.len < EXCHANGE_KEY_MIN) continue;
+        for (size_t at = 0; at + EXCHANGE_KEY_MIN <= n; at++)
+            for (size_t len = exchange_key_len(key, text + at, n - at); len > 0; len--, at++)
+                text[at] = '*';
     }
 }
 
 wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                             wf_str id) {
     wf_str message = wfi_runtime_message(rt, text, detail, escaped, id);
-    exchange_mask(t, (char *)rt->scratch, message.len);
+    wfi_exchange_mask(t, (char *)rt->scratch, message.len);
     return message;
 }
 
@@ -10009,16 +10111,18 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
-    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
+    wfi_exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
-    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
+    f->refused = r->status == 401 || r->status == 403;
+    f->foreign = fault.type.len == 0;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
@@ -10026,10 +10130,11 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
 /* The provider gave up in the middle of its reply. */
 static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
+    wfi_exchange_mask(t, (char *)(uintptr_t)t->reader.error.ptr, t->reader.error.len);
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
-    wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
+    wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
@@ -10102,7 +10207,7 @@ static bool exchange_succeeded(const wfi_task *t) {
 static void exchange_keep_id(wfi_runtime *rt, wfi_task *t) {
     wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
     wfi_copy(rt->scratch, id.ptr, id.len);
-    exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
+    wfi_exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
     id = wfi_utf8_clip(wf_str_of((const char *)rt->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
@@ -10131,6 +10236,8 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
+    wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
     return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
 }
 
@@ -10380,7 +10487,7 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -10687,15 +10794,28 @@ static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) 
     return WFI_PACE_WAIT;
 }
 
+static uint64_t agent_provider_bit(const wfi_runtime *rt, const wfi_task *t) {
+    uint32_t i = (uint32_t)(t->provider - rt->config.providers);
+    return UINT64_C(1) << (i < 63 ? i : 63);
+}
+
+/* One odd refusal does not end a run whose key was good: it fails its agent. A second one, with no reply in between, does. */
+static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
+    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
+    if (odd) rt->doubted |= agent_provider_bit(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -10740,6 +10860,8 @@ static bool agent_is_empty(const wfi_task *t) {
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     bool empty = agent_is_empty(t);
+    rt->proved |= agent_provider_bit(rt, t);
+    rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
@@ -10790,6 +10912,7 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json_init(&j, t->turn.content);
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    wfi_exchange_mask(t, text, n); /* where escapes hid a key */
     wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
                                 : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
     wfi_heap_free(&rt->heap, text);
@@ -11349,15 +11472,14 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- dispatch ---- */
 
-/* An edited script: a finished call that no place has asked for, with the same content. */
+/* An edited script: a finished call that no place has asked for, with the same content; of several the oldest. */
 static uint32_t sched_same_content(const wfi_sched *s, const wfi_slot *want) {
-    for (uint32_t i = 0; i < s->slots.count; i++) {
+    uint32_t found = WFI_NO_SLOT;
+    for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect &&
-            wfi_compare(r->content, want->content, sizeof r->content) == 0)
-            return i;
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect) found = i;
     }
-    return WFI_NO_SLOT;
+    return found;
 }
 
 /* Lets the slot take over the answer of another place. */
@@ -11486,8 +11608,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && s->started + rt->config.run_ms < due)
-        due = s->started + rt->config.run_ms;
+    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
+        due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
@@ -11688,7 +11810,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         run->started = meta->run.wall;
         return WF_OK;
     case WFI_REC_RESUME:
-        if (meta->run.script > 0) run->header = rec->offset;
+        if (meta->run.sha256.len > 0) run->header = rec->offset; /* it is whole: script or args were others */
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
@@ -11743,6 +11865,7 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
         at = rec.next;
     }
     if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0 && wfi_log_is_cut_off(&rt->log, WFI_LOG_FIRST)) return WF_END; /* log.c, invariant 8 */
     if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
     for (uint32_t i = 0; i < s->slots.count; i++) {
@@ -11845,13 +11968,14 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script, but for errors */
+    uint64_t *recorded;   /* heap: hashes of the log's notes that an edited script has not said again; 0: said */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
-    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
-    bool replacing;       /* the run goes on with another script or args */
-    wf_usage delivered;   /* usage of delivered results */
-    struct {              /* the tools text made last: agents of a fan-out mostly share it */
+    const char *capped; /* some by a limit of the run, this one: it went on without them, and is not well. NULL: none */
+    bool replacing;     /* the run goes on with another script or args */
+    wf_usage delivered; /* usage of delivered results */
+    struct {            /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;
@@ -11940,17 +12064,19 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     while (texts < c->max_agents && texts < 4096)
         texts *= 2;
     wf *w = wfi_arena_take(a, 1, sizeof *w);
-    wf scratch; /* for counting: a wf that is not there cannot be filled in */
-    wf *to = w ? w : &scratch;
-    if (!w) wfi_zero(&scratch, sizeof scratch);
-    wfi_sched_carve(&to->sched, a, c);
-    wfi_spares_carve(&to->rt.spares, a, c);
-    to->rt.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
-    to->rt.texts = wfi_arena_take(a, texts, sizeof *to->rt.texts);
-    to->rt.text_mask = texts - 1;
+    wfi_sched sched = {
+        0}; /* for counting: a wf that is not there cannot be filled in, and a whole one is too much stack */
+    wfi_spares spares = {0};
+    wfi_sched_carve(w ? &w->sched : &sched, a, c);
+    wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
+    uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
+    w->rt.scratch = scratch;
+    w->rt.texts = slots;
+    w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
     wfi_log_keep(&w->rt.log, kept, c->log_buffer / 4);
     return w;
@@ -12011,10 +12137,12 @@ const wf_config *wf_settings(const wf *w) {
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->rt, &w->sched);
     if (w->stage == WFI_STAGE_RUNNING) (void)wfi_log_flush(&w->rt.log); /* if it cannot be: a sync would have said so */
+    wfi_heap_free(&w->rt.heap, w->recorded);
     wfi_heap_free(&w->rt.heap, w->old_header);
     wfi_heap_free(&w->rt.heap, w->header);
     wfi_heap_free(&w->rt.heap, w->value);
     wfi_heap_free(&w->rt.heap, w->info);
+    w->recorded = NULL;
     w->old_header = w->header = w->value = w->info = NULL;
     w->stage = WFI_STAGE_ENDED;
 }
@@ -12071,7 +12199,10 @@ static wf_status run_header(wf *w) {
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
         return WF_E_CORRUPT;
-    return wfi_runtime_payload(&w->rt, &rec, 1, &w->header);
+    s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
+    if (s == WF_OK)
+        wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */
+    return s;
 }
 
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
@@ -12079,7 +12210,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     wf_status s = run_header(w);
     if (s != WF_OK) return wfi_workflow_below(w, s);
     const wfi_meta_run *m = &w->header_meta;
-    out->name = m->name;
+    out->name = wf_str_of(w->header + m->script + m->args + m->settings, m->name.len);
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
@@ -12230,7 +12361,7 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->log_bytes = wfi_log_end(&w->rt.log);
     out->synced_bytes = w->rt.log.synced;
     out->syncs = w->rt.log.syncs;
-    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? WFI_WORKFLOW_CAP : w->rt.stop_text);
+    out->text = wfi_str_z(w->rt.stop == WF_RUN_OPEN && w->capped ? w->capped : w->rt.stop_text);
 }
 
 wf_outcome wf_run_stopping(const wf *w) {
@@ -12300,12 +12431,64 @@ wf_status wf_run_value(wf *w, wf_str *value, bool *json) {
     return WF_OK;
 }
 
+/* Never 0. */
+static uint64_t run_note_hash(bool phase, wf_str text) {
+    wf_str parts[] = {phase ? WF_STR("phase") : WF_STR("line"), text};
+    uint8_t hash[32];
+    wfi_replay_identity(parts, WFI_COUNT(parts), hash);
+    return wfi_get64(hash) | 1;
+}
+
+/* Fills w->recorded from the log. */
+static wf_status run_read_notes(wf *w) {
+    char buf[WFI_LOG_META_MAX], *text;
+    wfi_log_rec rec;
+    wfi_meta meta;
+    uint32_t meta_len, n = 0;
+    if (!(w->recorded = wfi_heap_alloc(&w->rt.heap, w->run.notes * sizeof *w->recorded))) return WF_E_MEMORY;
+    for (uint64_t at = WFI_LOG_FIRST; at < w->run.valid && n < w->run.notes; at = rec.next) {
+        wf_status s = wfi_log_peek(&w->rt.log, at, &rec, &meta_len);
+        if (s == WF_OK && rec.type != WFI_REC_NOTE) continue;
+        if (s == WF_OK) s = wfi_runtime_meta(&w->rt, at, &rec, buf, &meta);
+        if (s == WF_OK && meta.note.error) continue;
+        if (s == WF_OK) s = wfi_runtime_payload(&w->rt, &rec, 1, &text);
+        if (s != WF_OK) return s;
+        w->recorded[n++] = run_note_hash(meta.note.phase, wf_str_of(text, rec.payload_len));
+        wfi_heap_free(&w->rt.heap, text);
+    }
+    w->run.notes = n;
+    return WF_OK;
+}
+
+/* Whether the log has the note from an earlier life. A script that was never edited says its notes in their order; of an edited
+ * one each is looked for, once for each time that it was said. */
+static wf_status run_note_is_recorded(wf *w, bool phase, wf_str text, bool *out) {
+    *out = ++w->notes <= w->run.notes;
+    if (!w->sched.by_content || w->run.notes == 0) return WF_OK;
+    if (!w->recorded) {
+        wf_status s = run_read_notes(w);
+        if (s != WF_OK) return s;
+    }
+    uint64_t hash = run_note_hash(phase, text);
+    uint32_t i = 0;
+    while (i < w->run.notes && w->recorded[i] != hash)
+        i++;
+    *out = i < w->run.notes;
+    if (*out) w->recorded[i] = 0;
+    return WF_OK;
+}
+
 wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
     static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
     wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
     if ((size_t)kind >= WFI_COUNT(types)) return wfi_workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    bool recorded = false; /* a replay says it again */
+    if (kind != WF_NOTE_ERROR) {
+        wf_status s = run_note_is_recorded(w, meta.phase, text, &recorded);
+        if (s != WF_OK) return wfi_workflow_below(w, s);
+    }
+    if (recorded) return WF_OK;
     wf_trace event = {.type = types[kind], .text = text};
     wfi_runtime_trace(&w->rt, &event);
     return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
@@ -12329,6 +12512,13 @@ typedef struct calls_id {
     char hex[64];
 } calls_id;
 
+/* The log holds UTF-8: other bytes would not come back from it as they were. */
+static bool calls_is_utf8(wf_str s) {
+    for (size_t i = 0, len; i < s.len; i += len)
+        if ((len = wfi_utf8_len((const uint8_t *)s.ptr + i, s.len - i)) == 0) return false;
+    return true;
+}
+
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
     if (path.len > sizeof id->path)
         return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
@@ -12336,6 +12526,7 @@ static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
     }
+    if (!calls_is_utf8(path)) return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
     id->path_text = path;
     id->place = wfi_replay_place(path);
     wfi_replay_identity(parts, count, id->hash);
@@ -12436,6 +12627,10 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
                                  "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > CALLS_PATH_MAX)
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
+    if (!calls_is_utf8(spec->cwd))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is not UTF-8; rename the folder, or use another");
+    if (!calls_is_utf8(model) || !calls_is_utf8(spec->effort))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is not UTF-8");
     if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
         return wfi_workflow_fail(w, WF_E_CONFIG,
@@ -12487,8 +12682,10 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
             return WF_OK;
         }
     }
-    if (w->sched.slots.count == w->sched.slots.cap)
-        return wfi_workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    if (w->sched.slots.count == w->sched.slots.cap) {
+        w->capped = "the table of calls is full; resume with a higher --agents";
+        return wfi_workflow_fail(w, WF_E_LIMIT, w->capped);
+    }
     *replaced = *slot;
     /* with the script as it was, a place that the log does not have is simply one that it had not reached */
     if (!why[0] && w->replacing) why = "the log has no call at this place";
@@ -12504,7 +12701,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
     wf_status s = calls_may_start(w, false);
-    w->capped |= s == WF_E_LIMIT;
+    if (s == WF_E_LIMIT) w->capped = WFI_WORKFLOW_CAP;
     if (s == WF_OK) s = calls_check_spec(w, spec, model);
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
     w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
@@ -12520,6 +12717,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
     s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
+    w->turned_away += s == WF_E_LIMIT;
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
@@ -12543,8 +12741,8 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     wf_status s = calls_may_start(w, true);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
-        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
+        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty, longer than 64 bytes or not UTF-8");
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);

@@ -155,14 +155,16 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
+#define WF_KEYS_MAX 4u
+
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
     int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
-    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
-    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
+    wf_str content_type;      /* media type in lower case, without parameters; empty: JSON */
+    wf_str keys[WF_KEYS_MAX]; /* that the request had, so that a server which repeats one is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...

@@ -85,6 +85,11 @@ static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status
 
 /* ---- beginning ---- */
 
+static void client_begin_answer(wfi_client_lane *x) {
+    wfi_parse_begin(&x->reader, false);
+    x->reader.bodiless = wfi_str_eq(x->call.method, WF_STR("HEAD"));
+}
+
 /* Headers that say how the message is framed and kept are written by this client alone. */
 static const char *client_check_header(const wf_header *h) {
     static const char *const own[] = {"host",       "content-length", "transfer-encoding", "connection",
@@ -125,7 +130,10 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_parse_begin(&x->reader, proxied);
+    if (proxied)
+        wfi_parse_begin(&x->reader, true);
+    else
+        client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
@@ -153,7 +161,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     return WF_OK;
 }
 
@@ -280,7 +288,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
     client_say_who(http, x);
     client_say(x, WF_STR(" redirects to "));
-    client_say(x, r->value);
+    client_say(x, r->cut ? WF_STR("a long address") : r->value); /* a part of a key in it could not be told */
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
@@ -375,7 +383,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;

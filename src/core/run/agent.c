@@ -82,7 +82,7 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -389,15 +389,28 @@ static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) 
     return WFI_PACE_WAIT;
 }
 
+static uint64_t agent_provider_bit(const wfi_runtime *rt, const wfi_task *t) {
+    uint32_t i = (uint32_t)(t->provider - rt->config.providers);
+    return UINT64_C(1) << (i < 63 ? i : 63);
+}
+
+/* One odd refusal does not end a run whose key was good: it fails its agent. A second one, with no reply in between, does. */
+static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
+    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
+    if (odd) rt->doubted |= agent_provider_bit(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -442,6 +455,8 @@ static bool agent_is_empty(const wfi_task *t) {
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     bool empty = agent_is_empty(t);
+    rt->proved |= agent_provider_bit(rt, t);
+    rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
@@ -492,6 +507,7 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json_init(&j, t->turn.content);
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    wfi_exchange_mask(t, text, n); /* where escapes hid a key */
     wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
                                 : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
     wfi_heap_free(&rt->heap, text);

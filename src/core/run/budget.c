@@ -187,31 +187,30 @@ static size_t budget_put(char *to, uint64_t n, bool usd) {
     return at + end.len;
 }
 
+static size_t budget_say(char *to, const char *text) {
+    wf_str s = wfi_str_z(text);
+    wfi_copy(to, s.ptr, s.len);
+    return s.len;
+}
+
 /* The run stops for what the next request would set aside at least. */
 static wfi_pace budget_spent(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_cost limit) {
-    static const char *const texts[] = {"the next request could overshoot the budget: it sets aside ", ", and ",
-                                        " are left beside requests that were cut off and may have been billed",
-                                        " are left", "; " WFI_BUDGET_MEND};
     wfi_cost all = wfi_cost_of(&rt->spent);
     uint32_t most = wfi_task_max_tokens(t);
-    bool lost = rt->lost.tokens > 0 || rt->lost.nano_usd > 0;
+    char *to = (char *)rt->scratch;
     wfi_cost_add(&all, rt->lost);
     t->fitted = most < BUDGET_LEAST ? most : BUDGET_LEAST;
     wfi_cost need = budget_worst(t, body_len), both = all;
     wfi_cost_add(&both, need);
     bool usd = limit.nano_usd > 0 && (limit.tokens == 0 || both.nano_usd > limit.nano_usd);
-    char *to = (char *)rt->scratch;
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(texts); i++) {
-        if (i == (lost ? 3 : 2)) continue;
-        wf_str text = wfi_str_z(texts[i]);
-        wfi_copy(to + n, text.ptr, text.len);
-        n += text.len;
-        if (i == 0) n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
-        if (i != 1) continue;
-        uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
-        n += budget_put(to + n, left, usd);
-    }
+    uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
+    size_t n = budget_say(to, "the next request could overshoot the budget: it sets aside ");
+    n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
+    n += budget_say(to + n, ", and ");
+    n += budget_put(to + n, left, usd);
+    n += budget_say(to + n, " are left");
+    if (rt->lost.tokens > 0) n += budget_say(to + n, " beside lost replies that may have been billed");
+    n += budget_say(to + n, "; " WFI_BUDGET_MEND);
     wfi_runtime_stop(rt, WF_RUN_BUDGET, wf_str_of(to, n));
     return WFI_PACE_STOPPED;
 }

@@ -15,6 +15,13 @@ typedef struct calls_id {
     char hex[64];
 } calls_id;
 
+/* The log holds UTF-8: other bytes would not come back from it as they were. */
+static bool calls_is_utf8(wf_str s) {
+    for (size_t i = 0, len; i < s.len; i += len)
+        if ((len = wfi_utf8_len((const uint8_t *)s.ptr + i, s.len - i)) == 0) return false;
+    return true;
+}
+
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
     if (path.len > sizeof id->path)
         return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
@@ -22,6 +29,7 @@ static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
     }
+    if (!calls_is_utf8(path)) return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
     id->path_text = path;
     id->place = wfi_replay_place(path);
     wfi_replay_identity(parts, count, id->hash);
@@ -122,6 +130,10 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
                                  "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > CALLS_PATH_MAX)
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
+    if (!calls_is_utf8(spec->cwd))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is not UTF-8; rename the folder, or use another");
+    if (!calls_is_utf8(model) || !calls_is_utf8(spec->effort))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is not UTF-8");
     if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
         return wfi_workflow_fail(w, WF_E_CONFIG,
@@ -173,8 +185,10 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
             return WF_OK;
         }
     }
-    if (w->sched.slots.count == w->sched.slots.cap)
-        return wfi_workflow_fail(w, WF_E_LIMIT, "the table of calls is full; give a higher --agents");
+    if (w->sched.slots.count == w->sched.slots.cap) {
+        w->capped = "the table of calls is full; resume with a higher --agents";
+        return wfi_workflow_fail(w, WF_E_LIMIT, w->capped);
+    }
     *replaced = *slot;
     /* with the script as it was, a place that the log does not have is simply one that it had not reached */
     if (!why[0] && w->replacing) why = "the log has no call at this place";
@@ -190,7 +204,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
     wf_status s = calls_may_start(w, false);
-    w->capped |= s == WF_E_LIMIT;
+    if (s == WF_E_LIMIT) w->capped = WFI_WORKFLOW_CAP;
     if (s == WF_OK) s = calls_check_spec(w, spec, model);
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
     w->turned_away += s == WF_E_STOPPED || s == WF_E_LIMIT;
@@ -206,6 +220,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
     s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
+    w->turned_away += s == WF_E_LIMIT;
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_row(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
@@ -229,8 +244,8 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     wf_status s = calls_may_start(w, true);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
-        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
+        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty, longer than 64 bytes or not UTF-8");
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);

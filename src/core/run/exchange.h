@@ -19,6 +19,8 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool refused;    /* the key was: 401, 403 */
+    bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
@@ -37,6 +39,9 @@ WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_
 WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
 WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
+/* Stars in the place of the request's keys, wherever the text repeats one: all that comes from a server goes through this once,
+ * before anything cuts it; what is known to have been cut before may end with a part of one. */
+WFI void wfi_exchange_mask(const wfi_task *t, char *text, size_t n);
 /* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
 WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);

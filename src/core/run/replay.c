@@ -111,7 +111,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         run->started = meta->run.wall;
         return WF_OK;
     case WFI_REC_RESUME:
-        if (meta->run.script > 0) run->header = rec->offset;
+        if (meta->run.sha256.len > 0) run->header = rec->offset; /* it is whole: script or args were others */
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
@@ -166,6 +166,7 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
         at = rec.next;
     }
     if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0 && wfi_log_is_cut_off(&rt->log, WFI_LOG_FIRST)) return WF_END; /* log.c, invariant 8 */
     if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
     for (uint32_t i = 0; i < s->slots.count; i++) {

@@ -43,6 +43,8 @@ typedef struct wfi_runtime {
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
+    uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
+    uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
     uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;    /* of the model looked up last, */
     wf_str tariff_model;  /* ... which has this name, */

@@ -90,7 +90,7 @@ typedef struct wfi_task {
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
     wf_usage usage;
 
-    wf_kind kind; /* of a finished task */
+    bool alone; /* it fails by itself: what refused it has served others with the same key */
 } wfi_task;
 
 typedef enum wfi_pace {

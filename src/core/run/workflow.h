@@ -25,13 +25,14 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script, but for errors */
+    uint64_t *recorded;   /* heap: hashes of the log's notes that an edited script has not said again; 0: said */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
-    bool capped;          /* some of them by the cap: the run went on without them, and is not well */
-    bool replacing;       /* the run goes on with another script or args */
-    wf_usage delivered;   /* usage of delivered results */
-    struct {              /* the tools text made last: agents of a fan-out mostly share it */
+    const char *capped; /* some by a limit of the run, this one: it went on without them, and is not well. NULL: none */
+    bool replacing;     /* the run goes on with another script or args */
+    wf_usage delivered; /* usage of delivered results */
+    struct {            /* the tools text made last: agents of a fan-out mostly share it */
         char names[64];
         size_t names_len;
         uint64_t schema, at;

@@ -1145,6 +1145,45 @@ static void mutants_do_no_harm(void **state) {
     rig_free(r);
 }
 
+/* HEAD has no body, whatever length its answer names; and the connection can be used again. */
+static void head_has_no_body(void **state) {
+    wf_response head;
+    size_t n;
+    char buf[8];
+    (void)state;
+    rig *r = rig_new();
+    rig_open(r, "http://localhost", "/", NULL, 0);
+    answer_with(r, "HTTP/1.1 200 OK\r\ncontent-length: 1000\r\n\r\n");
+    wf_http_call call = {.method = WF_STR("HEAD"), .url = WF_STR("http://localhost"), .path = WF_STR("/")};
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(wf_http_begin(r->http, 0, &call), WF_OK);
+        assert_int_equal(wf_http_head(r->http, 0, &head), WF_OK);
+        assert_int_equal(wf_http_recv(r->http, 0, buf, sizeof buf, &n), WF_END);
+        wf_http_end(r->http, 0);
+    }
+    assert_int_equal(r->net->opens, 1);
+    rig_free(r);
+}
+
+/* Whatever header a key is in, the answer says what must not be quoted. */
+static void keys_of_all_headers_are_named(void **state) {
+    static const wf_header headers[] = {{{"x-team", 6}, {"platform", 8}},
+                                        {{"Api-Key", 7}, {"secret-of-azure", 15}},
+                                        {{"x-goog-api-key", 14}, {"secret-of-google", 16}},
+                                        {{"authorization", 13}, {"Bearer secret-of-all", 20}}};
+    static outcome o;
+    (void)state;
+    rig *r = rig_new();
+    rig_open(r, "https://h", "/", headers, 4);
+    answer_with(r, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_int_equal(run(r, "{}", &o), WF_END);
+    assert_true(wfi_str_eq(o.head.keys[0], WF_STR("secret-of-azure")));
+    assert_true(wfi_str_eq(o.head.keys[1], WF_STR("secret-of-google")));
+    assert_true(wfi_str_eq(o.head.keys[2], WF_STR("secret-of-all")));
+    assert_int_equal(o.head.keys[3].len, 0);
+    rig_free(r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(requests_are_these_bytes),
@@ -1174,6 +1213,8 @@ int main(void) {
         cmocka_unit_test(configs_are_checked),
         cmocka_unit_test(a_thousand_lanes),
         cmocka_unit_test(mutants_do_no_harm),
+        cmocka_unit_test(head_has_no_body),
+        cmocka_unit_test(keys_of_all_headers_are_named),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,10 @@
 /* An agent's exchanges with a provider that streams and has prices: events, failures in the middle, dead connections, money. */
 #include "tests/fake/rig.h"
 
+#include "src/core/base/base.h"
+
+#include <strings.h>
+
 /* Lines of a conversation name only what matters. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
@@ -494,6 +498,119 @@ static void test_max_tokens_is_lowered_to_what_fits(void **state) {
     }
 }
 
+/* ---- keys ---- */
+
+#define KEY "sk-ant-Abcdef0123456789/Ghijklmnop0123456789-Qrstuvwxyz0123456789_The-End"
+
+/* Whether eight bytes of the key in a row are there, in any case. */
+static bool has_key(const void *text, size_t n) {
+    const char *p = text;
+    for (size_t at = 0; at + 8 <= n; at++)
+        for (size_t k = 0; k + 8 < sizeof KEY; k++)
+            if (strncasecmp(p + at, KEY + k, 8) == 0) return true;
+    return false;
+}
+
+/* A server that repeats the key, at each place around all cuts that a message may meet: nobody sees a part of it. */
+static void test_no_part_of_a_key_is_shown(void **state) {
+    static const size_t cuts[] = {100, 200, 256, 3696, 4096};
+    static const struct {
+        const char *before, *after, *type;
+        uint32_t status;
+    } ways[] = {
+        {EVENT("error") "data: {\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}\n\n",
+         "text/event-stream", 200},
+        {EVENT("error") "data: ", "\n\n", "text/event-stream", 200},
+        {START EVENT("message_delta") "data: {\"delta\":{\"stop_reason\":\"", "\"}}\n\n" STOP, "text/event-stream",
+         200},
+        {"", "", "text/plain", 400},
+        {"{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}", NULL, 400},
+        {"{\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "\"}]}", NULL, 200},
+    };
+    (void)state;
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++)
+        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++)
+            for (size_t pad = cuts[i] < sizeof KEY ? 0 : cuts[i] - sizeof KEY; pad < cuts[i] + 8; pad += 3) {
+                char body[8192], xs[4200];
+                size_t size;
+                rig r;
+                memset(xs, 'x', pad);
+                xs[pad] = 0;
+                snprintf(body, sizeof body, "%s%s%s%s", ways[way].before, xs, KEY, ways[way].after);
+                const line said[] = {{.body = body, .type = ways[way].type, .status = ways[way].status}};
+                BEGIN(&r, said);
+                r.f->key = KEY;
+                r.config.retries = WF_NONE;
+                rig_start(&r);
+                wf_delivery d = rig_do(&r, "go");
+                if (has_key(d.value.ptr, d.value.len)) fail_msg("way %zu, after %zu: %s", way, pad, d.value.ptr);
+                uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+                assert_false(has_key(log, size));
+                free(log);
+                rig_end(&r);
+            }
+}
+
+/* Whatever charset a server's error is in, the message is text. */
+static void test_messages_are_utf8(void **state) {
+    char body[400];
+    (void)state;
+    for (size_t pad = 190; pad < 204; pad++) {
+        rig r;
+        size_t n = 0;
+        memset(body, 'x', sizeof body);
+        memcpy(body + pad, "\xc3\xa9\xe9t\xe9", 6);
+        const line said[] = {{.body = body, .type = "text/plain", .status = 400}};
+        BEGIN(&r, said);
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        for (size_t i = 0; i < d.value.len; n++) {
+            size_t len = wfi_utf8_len((const uint8_t *)d.value.ptr + i, d.value.len - i);
+            assert_true(len > 0);
+            i += len;
+        }
+        assert_true(n > 190);
+        rig_end(&r);
+    }
+}
+
+/* ---- refusals ---- */
+
+/* What the run makes of refusals: after a success, one fails its agent, and what is no error of the API is asked again. */
+static void test_one_odd_refusal_fails_its_agent(void **state) {
+    static const line ok = {"end_turn", TEXT("x")};
+    static const line api = {.body = "{\"error\":{\"type\":\"permission_error\",\"message\":\"no\"}}", .status = 403};
+    static const line wall = {.body = "upstream connect error", .type = "text/plain", .status = 403};
+    static const struct {
+        const char *replies; /* o: fine, a: an error of the API, w: something else's */
+        uint32_t agents, failed;
+        wf_outcome outcome;
+    } cases[] = {{"oao", 3, 1, WF_RUN_OPEN},  {"oaoao", 5, 2, WF_RUN_OPEN},   {"oaa", 3, 2, WF_RUN_REFUSED},
+                 {"a", 1, 1, WF_RUN_REFUSED}, {"w", 1, 1, WF_RUN_REFUSED},    {"owo", 2, 0, WF_RUN_OPEN},
+                 {"owwo", 2, 1, WF_RUN_OPEN}, {"owwww", 3, 2, WF_RUN_REFUSED}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        line said[8];
+        rig r;
+        uint32_t failed = 0;
+        size_t n = strlen(cases[i].replies);
+        for (size_t k = 0; k < n; k++)
+            said[k] = cases[i].replies[k] == 'o' ? ok : cases[i].replies[k] == 'a' ? api : wall;
+        if (i == 6) said[3] = ok;
+        begin(&r, said, n);
+        r.config.retries = 1;
+        r.config.lanes = 1;
+        rig_start(&r);
+        for (uint32_t k = 0; k < cases[i].agents; k++)
+            failed += rig_do(&r, "go").kind == WF_KIND_AUTH;
+        if (i == 6) assert_int_equal(rig_do(&r, "go").kind, WF_KIND_NONE);
+        assert_int_equal(failed, cases[i].failed);
+        assert_int_equal(wf_run_stopping(r.w), cases[i].outcome);
+        assert_int_equal(line_next, n);
+        rig_end(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_streamed_conversation),
@@ -519,6 +636,9 @@ int main(void) {
         cmocka_unit_test(test_a_broken_reply_costs_what_came),
         cmocka_unit_test(test_replies_without_usage),
         cmocka_unit_test(test_max_tokens_is_lowered_to_what_fits),
+        cmocka_unit_test(test_no_part_of_a_key_is_shown),
+        cmocka_unit_test(test_messages_are_utf8),
+        cmocka_unit_test(test_one_odd_refusal_fails_its_agent),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -613,6 +613,70 @@ static void test_effects(void **state) {
     rig_end(&r);
 }
 
+/* A table that is full ends a run as its cap does, though the script may have caught the error. */
+static void test_a_full_table_is_told_at_the_end(void **state) {
+    (void)state;
+    for (int agent = 0; agent < 2; agent++) {
+        rig r;
+        wf_call call;
+        wf_effect_spec effect = {.name = WF_STR("probe"), .input = WF_STR("1")};
+        wf_agent_spec spec = {.prompt = WF_STR("a")};
+        rig_init(&r, 1, NULL, 0);
+        r.config.max_agents = r.config.max_calls = 3;
+        rig_start(&r);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_OK);
+        assert_int_equal(agent ? wf_agent_start(r.w, &spec, &call) : wf_effect_start(r.w, &effect, &call), WF_E_LIMIT);
+        assert_int_equal(take_all(&r), 3);
+        assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+        wf_run_status s = status_of(&r);
+        assert_int_equal(s.outcome, WF_RUN_BUDGET);
+        assert_int_equal(s.census.not_run, agent);
+        assert_true(rig_has(s.text, "the table of calls is full"));
+        rig_end(&r);
+    }
+}
+
+static void test_an_endless_deadline(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait = 0;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.run_ms = UINT64_MAX - 5;
+    rig_start(&r);
+    rig_ask(&r, "delay=5000;");
+    for (int i = 0; i < 100 && wait == 0; i++) {
+        assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+        assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+    }
+    assert_int_equal(wait, 5000);
+    rig_end(&r);
+}
+
+/* The log is UTF-8: what would not come back from it as it was is refused. */
+static void test_names_are_utf8(void **state) {
+    rig r;
+    wf_call call;
+    wf_str bad = WF_STR("caf\xe9");
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    const wf_agent_spec agents[] = {{.prompt = WF_STR("a"), .cwd = bad},
+                                    {.prompt = WF_STR("a"), .path = bad},
+                                    {.prompt = WF_STR("a"), .model = bad},
+                                    {.prompt = WF_STR("a"), .effort = bad}};
+    for (size_t i = 0; i < sizeof agents / sizeof *agents; i++) {
+        wf_error error;
+        assert_int_equal(wf_agent_start(r.w, &agents[i], &call), WF_E_CONFIG);
+        wf_last_error(r.w, &error);
+        assert_non_null(strstr(error.text, "UTF-8"));
+    }
+    wf_effect_spec effect = {.name = bad, .input = WF_STR("1")};
+    assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_E_CONFIG);
+    rig_end(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thousand),
@@ -634,6 +698,9 @@ int main(void) {
         cmocka_unit_test(test_budget_in_usd),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_effects),
+        cmocka_unit_test(test_a_full_table_is_told_at_the_end),
+        cmocka_unit_test(test_an_endless_deadline),
+        cmocka_unit_test(test_names_are_utf8),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
