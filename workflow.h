@@ -3073,6 +3073,7 @@ WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
 
 #define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
 #define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
+#define SCHEMA_BATCH   8u                  /* members looked for in one pass */
 #define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
 #define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
 
@@ -3563,26 +3564,43 @@ static bool schema_check_const(wfi_schema_run *r, const schema_at *at) {
     return schema_equal(r, at->arg, at->value) || schema_miss(r, "expected %v, got %v", at->arg, at->value);
 }
 
-static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, node, value, rest = wfi_schema_open(at->arg, '{');
-    if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, &key, &node)) {
-        if (!wfi_schema_member(r, at->value, key, &value)) continue;
-        size_t back = schema_path_key(r, key);
-        if (!schema_check_node(r, node, value)) {
-            r->path_len = back;
-            return false;
-        }
-        r->path_len = back;
+/* The values that an object has for the next few keys of *keys, found in one pass over it, which may be long: out[i].len is 0 where
+ * it has none. Answers how many keys that were; *keys goes on behind them. map: the keys are those of an object, else elements. */
+static uint32_t schema_members(wfi_schema_run *r, wf_str object, bool map, wf_str *keys, wf_str out[SCHEMA_BATCH]) {
+    wf_str names[SCHEMA_BATCH], name, value, rest = wfi_schema_open(object, '{');
+    uint32_t n = 0;
+    while (n < SCHEMA_BATCH && wfi_schema_next(r, keys, map ? &names[n] : NULL, &value)) {
+        if (!map) names[n] = value;
+        out[n++].len = 0;
     }
+    while (n > 0 && wfi_schema_next(r, &rest, &name, &value))
+        for (uint32_t i = 0; i < n; i++)
+            if (schema_same_string(name, names[i])) out[i] = value;
+    return n;
+}
+
+static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, node, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '{'), rest = next;
+    uint32_t n;
+    if (at->value.ptr[0] != '{') return true;
+    while ((n = schema_members(r, at->value, true, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, &key, &node); i++) {
+            if (values[i].len == 0) continue;
+            size_t back = schema_path_key(r, key);
+            bool fits = schema_check_node(r, node, values[i]);
+            r->path_len = back;
+            if (!fits) return false;
+        }
     return true;
 }
 
 static bool schema_check_required(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, value, rest = wfi_schema_open(at->arg, '[');
+    wf_str key, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '['), rest = next;
+    uint32_t n;
     if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, NULL, &key))
-        if (!wfi_schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
+    while ((n = schema_members(r, at->value, false, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, NULL, &key); i++)
+            if (values[i].len == 0) return schema_miss(r, "missing required property %v", key);
     return true;
 }
 
@@ -7545,7 +7563,11 @@ static wf_status stream_close_input(wfi_reader *r) {
     size_t len = wf_json_unescape(wf_str_of(r->side.ptr, r->side.len), input);
     wf_json_init(&j, wf_str_of(input, len));
     t = wf_json_next(&j);
-    bool good = t == WF_JSON_OBJECT && wf_json_skip(&j, t, NULL) == WF_OK && wf_json_next(&j) == WF_JSON_END;
+    bool good = t == WF_JSON_OBJECT;
+    while (good && t != WF_JSON_END) { /* also where it will stand: in a block of the content of a body */
+        t = wf_json_next(&j);
+        good = t != WF_JSON_ERROR && j.depth <= WF_JSON_DEPTH - 3;
+    }
     if (good) r->body.len += len;
     r->broken |= !good;
     return good ? WF_OK : stream_put(r, &r->body, WF_STR("{}"));
@@ -7599,7 +7621,7 @@ static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
     if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
-        return stream_wrong(r, "a tool call's input is no JSON object");
+        return stream_wrong(r, "a tool call's input is no JSON object, or nested too deeply");
     wf_status s = stream_put(r, &r->body, WF_STR("]"));
     r->complete = s == WF_OK;
     return s;
@@ -9415,7 +9437,10 @@ static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"
 static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
 
 bool wfi_schema_is_object(wf_str schema) {
-    wf_str type;
+    static const char *const more[] = {"anyOf", "oneOf", "allOf", "not", "if", "$ref", "enum", "const"};
+    wf_str type, value;
+    for (size_t i = 0; i < WFI_COUNT(more); i++) /* providers take these anywhere but at the top of a tool's input */
+        if (wf_json_member(schema, wfi_str_z(more[i]), &value)) return false;
     return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
 }
 
@@ -9490,17 +9515,46 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
     wf_json_finish(o);
 }
 
+static size_t request_copy(char *out, size_t n, wf_str s) {
+    if (out) wfi_copy(out + n, s.ptr, s.len);
+    return n + s.len;
+}
+
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. */
+static size_t request_move_refs(wf_str schema, char *out) {
+    wf_json j;
+    wf_json_token t;
+    size_t n = 0, from = 0;
+    bool ref = false, data = false;
+    wf_json_init(&j, schema);
+    while ((t = wf_json_next(&j)) != WF_JSON_END && t != WF_JSON_ERROR) {
+        if (data && t == WF_JSON_ARRAY) (void)wf_json_skip(&j, t, NULL); /* of enum or examples: values, no schemas */
+        wf_str to = j.raw, next = wfi_str_cut(to, 1, 2);
+        bool local = ref && t == WF_JSON_STRING && to.len > 0 && to.ptr[0] == '#' &&
+                     (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
+        ref = t == WF_JSON_KEY && wf_json_equals(j.raw, WF_STR("$ref"));
+        data = t == WF_JSON_KEY && (wf_json_equals(j.raw, WF_STR("enum")) || wf_json_equals(j.raw, WF_STR("examples")));
+        if (!local) continue;
+        size_t end = (size_t)(to.ptr - schema.ptr) + 1;
+        n = request_copy(out, n, wfi_str_cut(schema, from, end));
+        n = request_copy(out, n, WF_STR("/properties/value"));
+        from = end;
+    }
+    return request_copy(out, n, wfi_str_cut(schema, from, schema.len));
+}
+
 /* The result tool takes the answer as its input, which the wire wants to be an object. */
 static wf_status request_result_schema(wfi_runtime *rt, wf_str schema, char **buf, wf_str *out) {
     *buf = NULL;
     *out = schema;
     if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
     size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
-    if (!(*buf = wfi_heap_alloc(&rt->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    size_t len = request_move_refs(schema, NULL);
+    if (!(*buf = wfi_heap_alloc(&rt->heap, head + len + tail))) return WF_E_MEMORY;
     wfi_copy(*buf, request_wrap_head, head);
-    wfi_copy(*buf + head, schema.ptr, schema.len);
-    wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
-    *out = wf_str_of(*buf, head + schema.len + tail);
+    (void)request_move_refs(schema, *buf + head);
+    wfi_copy(*buf + head + len, request_wrap_tail, tail);
+    *out = wf_str_of(*buf, head + len + tail);
     return WF_OK;
 }
 
@@ -11002,7 +11056,8 @@ static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view 
     wf_str value = use->input, text;
     wf_schema_error error = {0};
     wf_status s;
-    if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
+    bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
+    if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
         s = WF_E_SCHEMA;
         text = WF_STR("the answer goes into the property \"value\"");
     } else {

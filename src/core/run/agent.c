@@ -597,7 +597,8 @@ static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view 
     wf_str value = use->input, text;
     wf_schema_error error = {0};
     wf_status s;
-    if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
+    bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
+    if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
         s = WF_E_SCHEMA;
         text = WF_STR("the answer goes into the property \"value\"");
     } else {
