@@ -176,22 +176,25 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
+#define WF_KEYS_MAX 4u
+
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
     int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
-    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
-    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
+    wf_str content_type;      /* media type in lower case, without parameters; empty: JSON */
+    wf_str keys[WF_KEYS_MAX]; /* that the request had, so that a server which repeats one is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
- * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
+ * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
+ * once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
@@ -260,6 +263,7 @@ typedef struct wf_usage {
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
     uint64_t unpriced;    /* of all these tokens: those whose price is not known */
+    uint64_t estimated;   /* of all these tokens: those that the reply did not tell, and that its bytes stand for */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -440,7 +444,9 @@ typedef struct wf_run_status {
     wf_census census;   /* agents only, effects are not counted */
     wf_usage usage;     /* of all replies paid for, retries included */
     wf_usage delivered; /* of delivered results only: what the script may see */
-    uint32_t agents;    /* rows taken */
+    /* Of requests whose replies were lost: what they count in the budget, and what they may have cost beyond that at most. */
+    uint64_t lost_tokens, lost_nano_usd, more_tokens, more_nano_usd;
+    uint32_t agents; /* rows taken */
     uint32_t running, queued;
     uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */
@@ -2924,9 +2930,9 @@ static bool date_part(char part, wf_str s, size_t *at, date_fields *d) {
         return date_field(s, at, 2, &d->day);
     case 'Y':
         return date_field(s, at, 4, &d->year);
-    case 'y': /* two digits: of this century, which is right or long ago or far too late */
+    case 'y': /* two digits: of this century, or from 70 on of the last one, as everybody reads them */
         if (!date_field(s, at, 2, &d->year)) return false;
-        d->year += 2000;
+        d->year += d->year < 70 ? 2000 : 1900;
         return true;
     case 'h':
         return date_field(s, at, 2, &d->hour);
@@ -3078,6 +3084,7 @@ WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
 
 #define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
 #define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
+#define SCHEMA_BATCH   8u                  /* members looked for in one pass */
 #define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
 #define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
 
@@ -3568,26 +3575,43 @@ static bool schema_check_const(wfi_schema_run *r, const schema_at *at) {
     return schema_equal(r, at->arg, at->value) || schema_miss(r, "expected %v, got %v", at->arg, at->value);
 }
 
-static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, node, value, rest = wfi_schema_open(at->arg, '{');
-    if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, &key, &node)) {
-        if (!wfi_schema_member(r, at->value, key, &value)) continue;
-        size_t back = schema_path_key(r, key);
-        if (!schema_check_node(r, node, value)) {
-            r->path_len = back;
-            return false;
-        }
-        r->path_len = back;
+/* The values that an object has for the next few keys of *keys, found in one pass over it, which may be long: out[i].len is 0 where
+ * it has none. Answers how many keys that were; *keys goes on behind them. map: the keys are those of an object, else elements. */
+static uint32_t schema_members(wfi_schema_run *r, wf_str object, bool map, wf_str *keys, wf_str out[SCHEMA_BATCH]) {
+    wf_str names[SCHEMA_BATCH], name, value, rest = wfi_schema_open(object, '{');
+    uint32_t n = 0;
+    while (n < SCHEMA_BATCH && wfi_schema_next(r, keys, map ? &names[n] : NULL, &value)) {
+        if (!map) names[n] = value;
+        out[n++].len = 0;
     }
+    while (n > 0 && wfi_schema_next(r, &rest, &name, &value))
+        for (uint32_t i = 0; i < n; i++)
+            if (schema_same_string(name, names[i])) out[i] = value;
+    return n;
+}
+
+static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, node, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '{'), rest = next;
+    uint32_t n;
+    if (at->value.ptr[0] != '{') return true;
+    while ((n = schema_members(r, at->value, true, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, &key, &node); i++) {
+            if (values[i].len == 0) continue;
+            size_t back = schema_path_key(r, key);
+            bool fits = schema_check_node(r, node, values[i]);
+            r->path_len = back;
+            if (!fits) return false;
+        }
     return true;
 }
 
 static bool schema_check_required(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, value, rest = wfi_schema_open(at->arg, '[');
+    wf_str key, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '['), rest = next;
+    uint32_t n;
     if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, NULL, &key))
-        if (!wfi_schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
+    while ((n = schema_members(r, at->value, false, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, NULL, &key); i++)
+            if (values[i].len == 0) return schema_miss(r, "missing required property %v", key);
     return true;
 }
 
@@ -4753,7 +4777,8 @@ typedef struct wfi_parser {
     bool cut;
     wf_str body;
     const char *why;
-    bool keep; /* after END: the connection may carry another request */
+    bool keep;     /* after END: the connection may carry another request */
+    bool bodiless; /* to be set after begin: it answers HEAD, so no body follows (RFC 9110, 9.3.2) */
     /* private */
     uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
     bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;
@@ -4986,7 +5011,7 @@ static wfi_parse_event parse_header(wfi_parser *r) {
 
 /* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
 static wfi_parse_event parse_head_end(wfi_parser *r) {
-    bool opened = r->tunnel && r->status < 300;
+    bool opened = (r->tunnel && r->status < 300) || r->bodiless;
     if (r->trailer) {
         r->state = PARSE_DONE;
         return WFI_PARSE_END;
@@ -5322,20 +5347,20 @@ WFI void wfi_pool_close(wfi_pool *p) {
 
 typedef struct wfi_headers {
     bool packed; /* the body has a content-encoding */
-    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len;
+    uint32_t id_rank, type_len, id_len, retry_ms_len, retry_len, date_len;
     int32_t should_retry;
-    char type[96], id[128], retry_ms[32], retry[48];
+    char type[96], id[128], retry_ms[32], retry[48], date[48];
 } wfi_headers;
 
 WFI void wfi_headers_begin(wfi_headers *r);
 /* name in lower case; cut: there was more of the value. rates (may be NULL) takes the anthropic-ratelimit headers. */
 WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut, wf_rates *rates);
-/* The slices of *out live as long as r. */
+/* The slices of *out live as long as r. A date is compared with the response's own, if it has one: wall_ms may be off. */
 WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out);
 
 /* The wait that a response asks for, in ms, from its headers retry-after-ms and retry-after (empty: absent); the latter is
- * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. -1: it asks for none, or not for one that
- * can be used. */
+ * seconds, fractions allowed, or an HTTP date (RFC 9110, 5.6.7), counted from wall_ms. At most some 24 days. -1: it asks for none,
+ * or not for one that can be used. */
 WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t wall_ms);
 
 #endif
@@ -5348,7 +5373,7 @@ WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t 
 
 #define HEADERS_NO_ID UINT32_MAX
 #define HEADERS_WAIT_MAX                                                                                               \
-    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
+    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more is as good as this */
 
 WFI void wfi_headers_begin(wfi_headers *r) {
     wfi_zero(r, offsetof(wfi_headers, type)); /* what the buffers hold is said by their lengths */
@@ -5387,7 +5412,8 @@ WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t 
             ms -= (int64_t)wall_ms;
         }
     }
-    return ms > 0 && ms <= HEADERS_WAIT_MAX ? ms : -1;
+    if (ms > HEADERS_WAIT_MAX) return HEADERS_WAIT_MAX;
+    return ms > 0 ? ms : -1;
 }
 
 /* ---- headers ---- */
@@ -5440,6 +5466,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
         r->retry_ms_len = headers_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
     else if (wfi_str_eq(name, WF_STR("retry-after")))
         r->retry_len = headers_keep(r->retry, sizeof r->retry, value, cut);
+    else if (wfi_str_eq(name, WF_STR("date")))
+        r->date_len = headers_keep(r->date, sizeof r->date, value, cut);
     else if (wfi_str_eq(name, WF_STR("x-should-retry")))
         r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
     else if (wfi_str_eq(name, WF_STR("content-encoding")))
@@ -5450,6 +5478,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
 
 WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
     wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
+    int64_t date;
+    if (wfi_http_date(wf_str_of(r->date, r->date_len), &date) && date > 0) wall_ms = (uint64_t)date;
     out->status = status;
     out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
     out->should_retry = r->should_retry;
@@ -5494,6 +5524,7 @@ typedef struct wfi_client_lane {
     bool extra;         /* bytes have come that belong to no answer */
     uint64_t head_at;   /* bytes of the request's head that are written */
     uint64_t body_left; /* bytes of its body that are not */
+    uint64_t sent_at;   /* when the last byte of the request was */
     wfi_parser reader;
     uint32_t in_at, in_len; /* what of `in` has not been read */
     wfi_headers response;
@@ -5543,9 +5574,11 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
  * Invariants:
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
- *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
- *      new connection: so never twice in a row.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
+ *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
+
+#define CLIENT_AT_ONCE_MS 1000u
 
 /* ---- error texts ---- */
 
@@ -5593,10 +5626,17 @@ static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status
     return client_break(http, x, status);
 }
 
+/* Whether a connection that is lost now was dead when its last use began, as far as one can tell. A server that has the whole
+ * request for longer may be at work on it. */
+static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
+    const wf_platform *os = http->config.platform;
+    return x->body_left > 0 || !x->head_sent || os->now_ms(os->ctx) - x->sent_at <= CLIENT_AT_ONCE_MS;
+}
+
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard) {
+    if (x->reused && !x->heard && client_at_once(http, x)) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
     }
@@ -5609,6 +5649,11 @@ static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status
 }
 
 /* ---- beginning ---- */
+
+static void client_begin_answer(wfi_client_lane *x) {
+    wfi_parse_begin(&x->reader, false);
+    x->reader.bodiless = wfi_str_eq(x->call.method, WF_STR("HEAD"));
+}
 
 /* Headers that say how the message is framed and kept are written by this client alone. */
 static const char *client_check_header(const wf_header *h) {
@@ -5650,7 +5695,10 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_parse_begin(&x->reader, proxied);
+    if (proxied)
+        wfi_parse_begin(&x->reader, true);
+    else
+        client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
@@ -5678,7 +5726,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     return WF_OK;
 }
 
@@ -5791,6 +5839,7 @@ static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, si
         if (s != WF_OK) return s;
         WFI_ASSERT(put <= rest.len);
         *sent += put;
+        x->sent_at = http->config.platform->now_ms(http->config.platform->ctx);
     }
     return WF_OK;
 }
@@ -5804,7 +5853,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
     client_say_who(http, x);
     client_say(x, WF_STR(" redirects to "));
-    client_say(x, r->value);
+    client_say(x, r->cut ? WF_STR("a long address") : r->value); /* a part of a key in it could not be told */
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
@@ -5899,7 +5948,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;
@@ -6198,22 +6247,33 @@ static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
-/* The last word of the header that has the key. */
-static wf_str http_key(const wf_endpoint *endpoint) {
-    for (uint32_t i = 0; i < endpoint->header_count; i++) {
-        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
-        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+/* Whether a header's name says that its value is a secret: x-api-key, authorization, x-goog-api-key, cookie, ... */
+static bool http_is_key(wf_str name) {
+    static const char *const words[] = {"key", "auth", "token", "secret", "password", "cookie"};
+    for (size_t i = 0; i < WFI_COUNT(words); i++) {
+        wf_str word = wfi_str_z(words[i]);
+        for (size_t at = 0; at + word.len <= name.len; at++)
+            if (wfi_same_name(wfi_str_cut(name, at, at + word.len), word)) return true;
+    }
+    return false;
+}
+
+/* The last words of the headers that have keys. */
+static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
+        wf_str key = endpoint->headers[i].value;
+        if (!http_is_key(endpoint->headers[i].name)) continue;
         for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
-        return key;
+        keys[n++] = key;
     }
-    return wf_str_of("", 0);
 }
 
 static wf_status http_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
     wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = http_key(&e->endpoint);
+    if (s == WF_OK) http_keys(&e->endpoint, out->keys);
     return s;
 }
 
@@ -6714,6 +6774,8 @@ typedef struct wfi_reader {
     const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
     wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
     wf_str error;    /* data of an error event; lives until reader_free */
+    wf_usage usage;  /* of a stream: what the reply has said so far */
+    uint64_t write_1h;
     /* private */
     wfi_heap *heap;
     size_t max;
@@ -6725,11 +6787,14 @@ typedef struct wfi_reader {
     size_t reason_len;
     size_t main; /* of the block under way: where in body the value begins that its deltas fill */
     wfi_sse sse;
-    wf_usage usage;
-    uint64_t write_1h;
     uint32_t place, kind, blocks;
     char event_buf[96];
 } wfi_reader;
+
+/* Bytes that have come of the reply's content, or of the one body. */
+static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
+    return (uint64_t)r->body.len + r->side.len;
+}
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
@@ -7509,7 +7574,11 @@ static wf_status stream_close_input(wfi_reader *r) {
     size_t len = wf_json_unescape(wf_str_of(r->side.ptr, r->side.len), input);
     wf_json_init(&j, wf_str_of(input, len));
     t = wf_json_next(&j);
-    bool good = t == WF_JSON_OBJECT && wf_json_skip(&j, t, NULL) == WF_OK && wf_json_next(&j) == WF_JSON_END;
+    bool good = t == WF_JSON_OBJECT;
+    while (good && t != WF_JSON_END) { /* also where it will stand: in a block of the content of a body */
+        t = wf_json_next(&j);
+        good = t != WF_JSON_ERROR && j.depth <= WF_JSON_DEPTH - 3;
+    }
     if (good) r->body.len += len;
     r->broken |= !good;
     return good ? WF_OK : stream_put(r, &r->body, WF_STR("{}"));
@@ -7563,7 +7632,7 @@ static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
     if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
-        return stream_wrong(r, "a tool call's input is no JSON object");
+        return stream_wrong(r, "a tool call's input is no JSON object, or nested too deeply");
     wf_status s = stream_put(r, &r->body, WF_STR("]"));
     r->complete = s == WF_OK;
     return s;
@@ -7996,7 +8065,7 @@ typedef enum wfi_rec {
     WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
-    WFI_REC_INTENT,  /* an effect is about to start */
+    WFI_REC_INTENT,  /* an effect is about to start; or, nameless, will not after all */
     WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
     WFI_REC_DONE,    /* a call finished */
     WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */
@@ -8054,13 +8123,15 @@ WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, s
 /* Gives it room to keep parts of the file that were read. */
 WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
-/* Begins a new log in an empty file. */
+/* Begins a new log, in place of what wfi_log_load took for an empty one. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
-/* Reads the file's head. WF_END: the file is empty. */
+/* Reads the file's head. WF_END: the file is empty, or ends inside the head. */
 WFI wf_status wfi_log_load(wfi_log *l);
 /* The record at `at` (first: WFI_LOG_FIRST). WF_END: the valid log ends at `at`; what follows is a torn tail.
  * WF_E_CORRUPT: what follows is damage to bytes that were durable; error.offset says where. */
 WFI wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out);
+/* While scanning: whether the file ends before a record that begins at `at` does. */
+WFI bool wfi_log_is_cut_off(wfi_log *l, uint64_t at);
 /* Ends scanning: the log goes on at `end`; cuts what follows and makes the rest durable (see wfi_log_pump). */
 WFI wf_status wfi_log_resume(wfi_log *l, uint64_t end);
 
@@ -8120,11 +8191,12 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              a tool's input; of a script's effect the call has it
+ *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
+ *            more_tokens more_nano_usd (lost replies may have cost so much beyond)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -8145,10 +8217,16 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *      order, so a good record after a bad one proves nothing else. Loss of a synced tail itself leaves no trace: it
  *      cannot be told from a crash before it was written.)
  *   7. Records of log bytes inside a log (a tool that reads a log, say) cannot pass for records: the salt differs, and a
- *      scan goes from record to record.
- *   8. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
+ *      scan goes from record to record. Who knows the salt (it is no secret for those who may read the file) can have a record's
+ *      payload hold bytes that look like a record of this log. No scan takes it for one: it starts inside of another's payload.
+ *      It is looked at only if that very record is torn, and then all that it can do is to have the log refused (6), not read
+ *      wrongly: an embedder that lets its agents read the log of their own run accepts that.
+ *   8. A file that ends inside its head or its first record is an empty one. What begins as another file does is refused.
+ *   9. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
 
-#define LOG_VERSION 1u
+#define LOG_VERSION    1u
+#define LOG_LOOK       4u      /* times the bytes of a tail are summed that are looked at for damage, */
+#define LOG_LOOK_LEAST 262144u /* ... or so many */
 static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
 const char *wfi_rec_name(wfi_rec type) {
@@ -8235,6 +8313,10 @@ wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
     wfi_put32(head + 12, WFI_LOG_FIRST);
     wfi_put32(head + 16, salt);
     wfi_put32(head + 28, wfi_crc32c(0, head, 28));
+    if (l->file_size > 0 && l->ops->cut(l->ctx, 0) != WF_OK)
+        return log_fail(l, WF_E_IO, "what an earlier try left of the log could not be cut", 0);
+    l->file_size = 0;
+    l->window_len = 0;
     l->salt = salt;
     l->fill = 0;
     l->base = l->flushed = l->synced = l->wanted = 0;
@@ -8413,7 +8495,7 @@ wf_status wfi_log_load(wfi_log *l) {
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
         return log_fail(l, WF_E_FOREIGN, "the file does not begin as a workflow log does", 0);
-    if (n < WFI_LOG_FIRST) return log_fail(l, WF_E_CORRUPT, "the log ends inside its head", n);
+    if (n < WFI_LOG_FIRST) return WF_END; /* the very first write was torn, so nobody has seen anything of the run */
     if (wfi_get32(head + 28) != wfi_crc32c(0, head, 28))
         return log_fail(l, WF_E_CORRUPT, "the log's head is damaged", 0);
     if (wfi_get32(head + 8) != LOG_VERSION || wfi_get32(head + 12) != WFI_LOG_FIRST)
@@ -8458,17 +8540,23 @@ static wf_status log_check(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 /* Invariant 6: is there, after the first bad byte, a valid record that knew it durable? Cheap tests come first, so that
- * the work stays linear unless somebody made the file to be slow; then it is bounded by the count of tries. */
+ * the work stays linear unless somebody made the file to be slow; then it is bounded by the bytes that are summed, and what is
+ * not looked at to its end is not cut. */
 static wf_status log_look_for_damage(wfi_log *l, uint64_t bad) {
-    uint32_t tries = 100000;
-    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size && tries > 0; at += 8) {
+    uint64_t work = LOG_LOOK * (l->file_size - bad) + LOG_LOOK_LEAST;
+    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size; at += 8) {
         const uint8_t *p;
         wfi_log_rec rec;
         wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
         if (s != WF_OK) return s;
         uint64_t synced = wfi_get64(p + 16);
         if (synced <= bad || synced > at || p[4] == 0 || p[5] != 0) continue;
-        tries--;
+        uint64_t cost = WFI_LOG_HEAD + (uint64_t)wfi_get32(p);
+        if (cost > l->file_size - at) continue; /* it cannot be whole */
+        if (cost > work)
+            return log_fail(l, WF_E_CORRUPT,
+                            "the log's tail is damaged or made to look so; cut the file at this offset to go on", bad);
+        work -= cost;
         s = log_check(l, at, &rec);
         if (s == WF_OK) return log_fail(l, WF_E_CORRUPT, "the log is damaged below bytes that were known durable", bad);
         if (s != WF_END) return s;
@@ -8484,13 +8572,23 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
     return s;
 }
 
+bool wfi_log_is_cut_off(wfi_log *l, uint64_t at) {
+    const uint8_t *p;
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    if (at + WFI_LOG_HEAD > l->file_size) return true;
+    if (log_window(l, at, WFI_LOG_HEAD, &p) != WF_OK) return false;
+    log_parse_head(p, at, &rec, &meta_len);
+    return rec.next > l->file_size;
+}
+
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->base = l->flushed = end;
     l->window_len = 0;
-    l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
+    l->synced = 0; /* what was read may still be only in the system's memory: invariant 9 */
     wfi_log_want(l);
     return WF_OK;
 }
@@ -8521,7 +8619,10 @@ typedef struct wfi_meta_call {
 
 typedef struct wfi_meta_turn {
     uint64_t prev; /* offset of the item before it in the conversation, 0 for none */
+    uint64_t
+        aside; /* offset of the call's last turn that is no part of the conversation, 0 for none. Only in such turns */
     uint32_t stop; /* enum wfi_stop */
+    bool fitted;   /* max_tokens was lowered to what a budget left */
     wf_str reason;
     wf_usage usage;
 } wfi_meta_turn;
@@ -8538,6 +8639,7 @@ typedef struct wfi_meta_intent {
 
 typedef struct wfi_meta_reserve {
     wfi_cost ceiling;
+    wfi_cost more; /* that lost replies may have cost beyond what is held for them */
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {
@@ -8615,7 +8717,8 @@ typedef struct meta_field {
         META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
         META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
         META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
-        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
+        META_FIELD(record, usage.unpriced, "unpriced", META_U64),                                                      \
+        META_FIELD(record, usage.estimated, "estimated", META_U64)
 
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
@@ -8642,15 +8745,18 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR), META_USAGE(wfi_meta_turn)};
+    META_FIELD(wfi_meta_turn, prev, "prev", META_U64),      META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
+    META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+    META_FIELD(wfi_meta_turn, reason, "reason", META_STR),  META_USAGE(wfi_meta_turn)};
 static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
                                         META_FIELD(wfi_meta_block, why, "why", META_STR),
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
 static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.tokens, "more_tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.nano_usd, "more_nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
@@ -8820,11 +8926,14 @@ typedef struct wfi_runtime {
     uint64_t rng;         /* jitter only: nothing that a replay must repeat */
     wf_usage spent;       /* by all replies, from the log and in this process */
     wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
     wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
+    uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
+    uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
     uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;    /* of the model looked up last, */
     wf_str tariff_model;  /* ... which has this name, */
@@ -8936,6 +9045,7 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+    to->estimated = wfi_add_sat(to->estimated, from->estimated);
 }
 
 wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {
@@ -8964,7 +9074,13 @@ wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, boo
         to[n + 10 + id.len] = ')';
         n += id.len + 11;
     }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
+    for (size_t i = 0, len; i < n; i += len) { /* a server may write in any charset */
+        len = wfi_utf8_len((const uint8_t *)to + i, n - i);
+        if (len > 0) continue;
+        to[i] = '?';
+        len = 1;
+    }
+    return wf_str_of(to, n);
 }
 
 const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
@@ -9022,12 +9138,14 @@ typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
+    uint64_t aside;                                            /* offset of its last turn outside of the conversation */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
     uint32_t generation;
-    uint32_t next_place; /* chain of slots with the same hash bucket */
-    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
+    uint32_t next_place;   /* chain of slots with the same hash bucket */
+    uint32_t next_content; /* likewise, by content */
+    uint32_t next;         /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
@@ -9044,7 +9162,7 @@ typedef struct wfi_slot {
 typedef struct wfi_slots {
     wfi_slot *slots;
     uint32_t count, cap;
-    uint32_t *buckets;
+    uint32_t *buckets, *contents;
     uint32_t bucket_mask;
 } wfi_slots;
 
@@ -9053,6 +9171,8 @@ WFI void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap);
 WFI uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect);
 WFI uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place); /* slots of a place, newest first; WFI_NO_SLOT ends */
 WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
+WFI uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot); /* slots of its content, newest first */
+WFI uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot);
 
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
@@ -9077,12 +9197,13 @@ void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap) {
         buckets *= 2;
     t->slots = wfi_arena_take_raw(a, cap, sizeof *t->slots); /* wfi_slots_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
+    t->contents = wfi_arena_take(a, buckets, sizeof *t->contents);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
     t->count = 0;
-    if (t->buckets)
+    if (t->buckets && t->contents)
         for (uint32_t i = 0; i < buckets; i++)
-            t->buckets[i] = WFI_NO_SLOT;
+            t->buckets[i] = t->contents[i] = WFI_NO_SLOT;
 }
 
 uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect) {
@@ -9096,7 +9217,24 @@ uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], 
     slot->generation = 1;
     slot->next_place = *bucket;
     *bucket = i;
+    bucket = &t->contents[wfi_get32(content) & t->bucket_mask];
+    slot->next_content = *bucket;
+    *bucket = i;
     return i;
+}
+
+static uint32_t slots_same_content(const wfi_slots *t, uint32_t i, const uint8_t content[16]) {
+    while (i != WFI_NO_SLOT && wfi_compare(t->slots[i].content, content, sizeof t->slots[i].content) != 0)
+        i = t->slots[i].next_content;
+    return i;
+}
+
+uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot) {
+    return slots_same_content(t, t->contents[wfi_get32(slot->content) & t->bucket_mask], slot->content);
+}
+
+uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot) {
+    return slots_same_content(t, t->slots[slot].next_content, t->slots[slot].content);
 }
 
 static uint32_t slots_same_place(const wfi_slots *t, uint32_t i, uint64_t place) {
@@ -9125,6 +9263,7 @@ void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     to->done_at = from->done_at;
     to->last_item = from->last_item;
     to->intent_at = from->intent_at;
+    to->aside = from->aside;
     to->turns = from->turns;
     to->started = from->started;
 }
@@ -9161,6 +9300,13 @@ typedef enum wfi_task_state {
     WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
+
+/* What the request under way may have cost so far. It follows from bytes alone, so it never lags behind what the model has. */
+typedef enum wfi_fate {
+    WFI_FATE_FREE, /* nothing: the model has not all of it, or said no before any work, or its reply is accounted for */
+    WFI_FATE_UNHEARD, /* its last byte is out, and nothing of a reply has come */
+    WFI_FATE_BEGUN    /* a reply has begun */
+} wfi_fate;
 
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
@@ -9200,7 +9346,12 @@ typedef struct wfi_task {
     size_t head_len;
     uint32_t piece;     /* of the body */
     uint64_t piece_pos; /* bytes of it that are sent */
+    uint64_t body_len;  /* all of them, */
+    uint64_t unsent;    /* ... and those that the provider has not taken */
+    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
     bool exchange;      /* begun, not ended */
+    wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
@@ -9221,7 +9372,7 @@ typedef struct wfi_task {
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
     wf_usage usage;
 
-    wf_kind kind; /* of a finished task */
+    bool alone; /* it fails by itself: what refused it has served others with the same key */
 } wfi_task;
 
 typedef enum wfi_pace {
@@ -9237,6 +9388,7 @@ typedef enum wfi_pace {
 /* The most tokens that its next reply may have. */
 static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
     uint32_t most = t->slot->limits.max_tokens;
+    if (t->fitted > 0) return t->fitted;
     return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
 }
 
@@ -9325,7 +9477,10 @@ static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"
 static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
 
 bool wfi_schema_is_object(wf_str schema) {
-    wf_str type;
+    static const char *const more[] = {"anyOf", "oneOf", "allOf", "not", "if", "$ref", "enum", "const"};
+    wf_str type, value;
+    for (size_t i = 0; i < WFI_COUNT(more); i++) /* providers take these anywhere but at the top of a tool's input */
+        if (wf_json_member(schema, wfi_str_z(more[i]), &value)) return false;
     return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
 }
 
@@ -9400,17 +9555,46 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
     wf_json_finish(o);
 }
 
+static size_t request_copy(char *out, size_t n, wf_str s) {
+    if (out) wfi_copy(out + n, s.ptr, s.len);
+    return n + s.len;
+}
+
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. */
+static size_t request_move_refs(wf_str schema, char *out) {
+    wf_json j;
+    wf_json_token t;
+    size_t n = 0, from = 0;
+    bool ref = false, data = false;
+    wf_json_init(&j, schema);
+    while ((t = wf_json_next(&j)) != WF_JSON_END && t != WF_JSON_ERROR) {
+        if (data && t == WF_JSON_ARRAY) (void)wf_json_skip(&j, t, NULL); /* of enum or examples: values, no schemas */
+        wf_str to = j.raw, next = wfi_str_cut(to, 1, 2);
+        bool local = ref && t == WF_JSON_STRING && to.len > 0 && to.ptr[0] == '#' &&
+                     (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
+        ref = t == WF_JSON_KEY && wf_json_equals(j.raw, WF_STR("$ref"));
+        data = t == WF_JSON_KEY && (wf_json_equals(j.raw, WF_STR("enum")) || wf_json_equals(j.raw, WF_STR("examples")));
+        if (!local) continue;
+        size_t end = (size_t)(to.ptr - schema.ptr) + 1;
+        n = request_copy(out, n, wfi_str_cut(schema, from, end));
+        n = request_copy(out, n, WF_STR("/properties/value"));
+        from = end;
+    }
+    return request_copy(out, n, wfi_str_cut(schema, from, schema.len));
+}
+
 /* The result tool takes the answer as its input, which the wire wants to be an object. */
 static wf_status request_result_schema(wfi_runtime *rt, wf_str schema, char **buf, wf_str *out) {
     *buf = NULL;
     *out = schema;
     if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
     size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
-    if (!(*buf = wfi_heap_alloc(&rt->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    size_t len = request_move_refs(schema, NULL);
+    if (!(*buf = wfi_heap_alloc(&rt->heap, head + len + tail))) return WF_E_MEMORY;
     wfi_copy(*buf, request_wrap_head, head);
-    wfi_copy(*buf + head, schema.ptr, schema.len);
-    wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
-    *out = wf_str_of(*buf, head + schema.len + tail);
+    (void)request_move_refs(schema, *buf + head);
+    wfi_copy(*buf + head + len, request_wrap_tail, tail);
+    *out = wf_str_of(*buf, head + len + tail);
     return WF_OK;
 }
 
@@ -9580,20 +9764,34 @@ void wfi_request_sent(wfi_task *t, size_t n) {
  *   1. spent + lost + reserved never exceeds the run's budget. One reply may whose cost nobody can know before: of a model that tells
  *      it only in its replies, or with tools that the provider runs itself.
  *   2. spent + lost + reserved never exceeds the ceiling, and a request goes out only when the ceiling above it is durable.
- *   3. A reservation ends as nothing (answered, or never sent), or as lost (sent, but the answer never came whole: it may be billed).
+ *   3. A reservation ends as nothing (answered, or its last byte is not out), or as lost (the model has the whole request, but the
+ *      answer never came whole: it may be billed). Also if the same request is then sent again at once.
+ *      Lost is, of a request of which nothing was heard, all of its reservation; of a reply that began, its input and what had come
+ *      of it, as its usage says or its bytes, rounded up. The rest of such a reservation is not held, or a few broken replies would
+ *      end a run that has used up little; it is summed up in `more` and shown: so much may be billed beyond the budget at most.
  *   4. What a log's ceiling lies above the replies that it holds is lost to a resumed run. After an end in good order, that is what
  *      was lost before; after a kill, also what was under way and the little ahead; after a power cut, also what was under way
- *      not long before. */
+ *      not long before.
+ *   5. What a reply does not say of its tokens is estimated from its bytes and the request's, rounded up and at most what was set
+ *      aside for it, and marked so. Of providers without prices nothing is estimated: what they do not say is nothing.
+ *   6. A request whose worst case a budget does not cover is sent with lower max_tokens, if at least BUDGET_LEAST fit and no other
+ *      request is under way whose end could make room. A reply that is cut there fails its agent for the budget. */
 #ifndef WFI_BUDGET_H
 #define WFI_BUDGET_H
 
 
+#define WFI_BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+
 /* Sets the cost of the task's next request aside. WFI_PACE_MORE: it may be sent now; DURABLE: when the log is durable up to
  * t->durable; BUDGET: others must settle first; STOPPED: the budget is spent, and the run stops; BROKEN: the log failed. */
 WFI wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len);
+/* Lowers t->fitted to what is left near the end of a budget; answers whether it did, and the body is to be begun anew. */
+WFI bool wfi_budget_fit(const wfi_runtime *rt, wfi_task *t, uint64_t body_len);
+/* Completes what a reply with so many bytes of content says of its usage: its tokens, if it does not tell, and its cost. */
+WFI void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage);
 /* Why the agent's own budget, or the lack of a price, forbids the next request; NULL: nothing does. */
 WFI const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len);
-/* Gives the reservation back; what went out without being answered stays spent. */
+/* Gives the reservation back; what may have been billed, by t->fate, stays spent. */
 WFI void wfi_budget_settle(wfi_runtime *rt, wfi_task *t);
 /* The run has nothing to do for a while: takes the ceiling down if it is higher than it was raised ahead of need. Unlike a raise
  * this waits for no sync: a log that does not have it yet says too much, never too little. */
@@ -9609,7 +9807,9 @@ WFI wf_status wfi_budget_close(wfi_runtime *rt);
 
 /* budget: see budget.h. */
 
-#define BUDGET_AHEAD 64u /* the ceiling is raised ahead of need by this part of the budget at most */
+#define BUDGET_LEAST           1024u /* tokens that a lowered reply has at least */
+#define BUDGET_BYTES_PER_TOKEN 3u    /* fewer than any text in use has, but single rare characters */
+#define BUDGET_AHEAD           64u   /* the ceiling is raised ahead of need by this part of the budget at most */
 
 /* ---- the ceiling ---- */
 
@@ -9619,7 +9819,7 @@ static bool budget_covers(wfi_cost ceiling, wfi_cost all) {
 
 /* end: where the record ends, or NULL. */
 static wf_status budget_set_ceiling(wfi_runtime *rt, wfi_cost to, uint64_t *end) {
-    wfi_meta_reserve meta = {.ceiling = to};
+    wfi_meta_reserve meta = {.ceiling = to, .more = rt->more};
     wf_status s = wfi_runtime_record(rt, WFI_REC_RESERVE, 0, &meta, wf_str_of("", 0), NULL, end);
     if (s == WF_OK) rt->ceiling = to;
     return s;
@@ -9665,20 +9865,102 @@ static wf_status budget_raise(wfi_runtime *rt, wfi_cost all, wfi_cost need, wfi_
 
 /* ---- reservations ---- */
 
-void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
-    if (t->reserved.tokens == 0) return;
-    rt->reserved.tokens -= t->reserved.tokens;
-    rt->reserved.nano_usd -= t->reserved.nano_usd;
-    if (t->state == WFI_TASK_HEAD || t->state == WFI_TASK_BODY) wfi_cost_add(&rt->lost, t->reserved);
-    rt->settles++;
-    wfi_zero(&t->reserved, sizeof t->reserved);
-}
-
 /* What the next request may use up at worst: a token is at least a byte, and no cache helps. */
 static wfi_cost budget_worst(const wfi_task *t, uint64_t body_len) {
     uint64_t output = wfi_task_max_tokens(t);
     wfi_cost worst = {wfi_add_sat(body_len, output), wfi_price_worst(&t->tariff, body_len, output)};
     return worst;
+}
+
+/* Fills in tokens that are not told. begun: the reply broke off, so what it said of its output is not its last word. */
+static void budget_estimate(const wfi_task *t, uint64_t bytes, bool begun, wf_usage *u) {
+    uint64_t output = (bytes + BUDGET_BYTES_PER_TOKEN - 1) / BUDGET_BYTES_PER_TOKEN, most = wfi_task_max_tokens(t);
+    if (output > most) output = most;
+    if (u->input == 0 && u->cache_read == 0 && u->cache_write == 0) {
+        u->input = (t->body_len + BUDGET_BYTES_PER_TOKEN - 1) / BUDGET_BYTES_PER_TOKEN;
+        u->estimated = u->input;
+    }
+    if (u->output > 0 && (!begun || u->output >= output)) return;
+    u->output = output;
+    u->estimated += output;
+}
+
+static void budget_price(const wfi_task *t, uint64_t write_1h, wf_usage *u) {
+    if (!t->provider->priced) return;
+    if (t->tariff.count > 0)
+        u->nano_usd = wfi_price_of(&t->tariff, u, write_1h);
+    else
+        u->unpriced = wfi_cost_of(u).tokens;
+}
+
+void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage) {
+    if (t->provider->priced) budget_estimate(t, bytes, false, usage);
+    budget_price(t, write_1h, usage);
+}
+
+static uint64_t budget_less(uint64_t a, uint64_t b) {
+    return a > b ? a - b : 0;
+}
+
+/* The model has the request, and its reply will not come whole. */
+static void budget_lose(wfi_runtime *rt, const wfi_task *t, wfi_fate fate) {
+    wfi_cost worst = t->reserved.tokens > 0 ? t->reserved : budget_worst(t, t->body_len), held = worst;
+    if (fate == WFI_FATE_BEGUN) {
+        wf_usage usage = t->reader.usage;
+        budget_estimate(t, wfi_reader_bytes(&t->reader), true, &usage);
+        budget_price(t, t->reader.write_1h, &usage);
+        held = wfi_cost_of(&usage);
+    }
+    wfi_cost_add(&rt->lost, held);
+    wfi_cost more = {budget_less(worst.tokens, held.tokens), budget_less(worst.nano_usd, held.nano_usd)};
+    wfi_cost_add(&rt->more, more);
+    if (more.tokens > 0) (void)budget_set_ceiling(rt, rt->ceiling, NULL); /* a broken log says so by itself */
+}
+
+void wfi_budget_settle(wfi_runtime *rt, wfi_task *t) {
+    wfi_fate fate = t->fate;
+    t->fate = WFI_FATE_FREE;
+    if (fate != WFI_FATE_FREE) budget_lose(rt, t, fate);
+    if (t->reserved.tokens == 0) return;
+    rt->reserved.tokens -= t->reserved.tokens;
+    rt->reserved.nano_usd -= t->reserved.nano_usd;
+    rt->settles++;
+    wfi_zero(&t->reserved, sizeof t->reserved);
+}
+
+/* Whether the request as it stands is within the budgets; while others are under way, what they give back may make it so. */
+static bool budget_fits(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len, bool *run) {
+    const wfi_limits *l = &t->slot->limits;
+    wfi_cost own_limit = {l->budget_tokens, l->budget_nano_usd}, own = wfi_cost_of(&t->usage);
+    wfi_cost limit = {rt->config.budget_tokens, rt->config.budget_nano_usd}, all = wfi_cost_of(&rt->spent);
+    wfi_cost need = budget_worst(t, body_len);
+    wfi_cost_add(&own, need);
+    wfi_cost_add(&all, rt->lost);
+    wfi_cost_add(&all, need);
+    *run = rt->reserved.tokens <= t->reserved.tokens && !wfi_cost_within(all, limit);
+    return !*run && wfi_cost_within(own, own_limit);
+}
+
+bool wfi_budget_fit(const wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
+    bool run;
+    uint32_t high = wfi_task_max_tokens(t), low = BUDGET_LEAST;
+    if (t->raised && low <= t->slot->limits.max_tokens)
+        low = t->slot->limits.max_tokens + 1; /* so much was too little */
+    if (low >= high || budget_fits(rt, t, body_len, &t->fitted_to_run)) return false;
+    t->fitted = low;
+    if (!budget_fits(rt, t, body_len, &run)) {
+        t->fitted = 0;
+        return false;
+    }
+    while (high - low > 1) { /* low fits, high does not */
+        t->fitted = low + (high - low) / 2;
+        if (budget_fits(rt, t, body_len, &run))
+            low = t->fitted;
+        else
+            high = t->fitted;
+    }
+    t->fitted = low;
+    return true;
 }
 
 const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_t body_len) {
@@ -9696,14 +9978,46 @@ const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_
     return NULL;
 }
 
-#define BUDGET_MEND "resume with a higher --budget-usd or --budget-tokens"
+/* "0.0123 USD", rounded up, or "1234 tokens". */
+static size_t budget_put(char *to, uint64_t n, bool usd) {
+    static const char unit[2][8] = {" tokens", " USD"};
+    uint64_t parts = n / 100000 + (n % 100000 > 0); /* 1/10,000 USD */
+    size_t at = wfi_u64_str(usd ? parts / 10000 : n, to);
+    if (usd) {
+        to[at++] = '.';
+        for (uint64_t digit = 1000; digit > 0; digit /= 10)
+            to[at++] = (char)('0' + parts / digit % 10);
+    }
+    wf_str end = wfi_str_z(unit[usd]);
+    wfi_copy(to + at, end.ptr, end.len);
+    return at + end.len;
+}
 
-static wfi_pace budget_spent(wfi_runtime *rt) {
-    wf_str plain = WF_STR("the next request could overshoot the budget; " BUDGET_MEND);
-    wf_str lost =
-        WF_STR("the next request could overshoot what the budget leaves beside requests that were cut off and may "
-               "have been billed; " BUDGET_MEND);
-    wfi_runtime_stop(rt, WF_RUN_BUDGET, rt->lost.tokens > 0 || rt->lost.nano_usd > 0 ? lost : plain);
+static size_t budget_say(char *to, const char *text) {
+    wf_str s = wfi_str_z(text);
+    wfi_copy(to, s.ptr, s.len);
+    return s.len;
+}
+
+/* The run stops for what the next request would set aside at least. */
+static wfi_pace budget_spent(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_cost limit) {
+    wfi_cost all = wfi_cost_of(&rt->spent);
+    uint32_t most = wfi_task_max_tokens(t);
+    char *to = (char *)rt->scratch;
+    wfi_cost_add(&all, rt->lost);
+    t->fitted = most < BUDGET_LEAST ? most : BUDGET_LEAST;
+    wfi_cost need = budget_worst(t, body_len), both = all;
+    wfi_cost_add(&both, need);
+    bool usd = limit.nano_usd > 0 && (limit.tokens == 0 || both.nano_usd > limit.nano_usd);
+    uint64_t left = usd ? budget_less(limit.nano_usd, all.nano_usd) : budget_less(limit.tokens, all.tokens);
+    size_t n = budget_say(to, "the next request could overshoot the budget: it sets aside ");
+    n += budget_put(to + n, usd ? need.nano_usd : need.tokens, usd);
+    n += budget_say(to + n, ", and ");
+    n += budget_put(to + n, left, usd);
+    n += budget_say(to + n, " are left");
+    if (rt->lost.tokens > 0) n += budget_say(to + n, " beside lost replies that may have been billed");
+    n += budget_say(to + n, "; " WFI_BUDGET_MEND);
+    wfi_runtime_stop(rt, WF_RUN_BUDGET, wf_str_of(to, n));
     return WFI_PACE_STOPPED;
 }
 
@@ -9714,10 +10028,11 @@ wfi_pace wfi_budget_reserve(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     if (t->reserved.tokens >= need.tokens) return WFI_PACE_MORE; /* a retry keeps what it has */
     wfi_budget_settle(rt, t);
     wfi_cost_add(&all, rt->lost);
-    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(rt);
+    if (limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd) return budget_spent(rt, t, body_len, limit);
     wfi_cost_add(&all, rt->reserved);
     wfi_cost_add(&all, need);
-    if (!wfi_cost_within(all, limit)) return rt->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(rt);
+    if (!wfi_cost_within(all, limit))
+        return rt->reserved.tokens > 0 ? WFI_PACE_BUDGET : budget_spent(rt, t, body_len, limit);
     if (budget_raise(rt, all, need, limit) != WF_OK) return WFI_PACE_BROKEN;
     wfi_cost_add(&rt->reserved, need);
     t->reserved = need;
@@ -9739,7 +10054,7 @@ typedef enum wfi_progress {
     WFI_PROGRESS_MORE,   /* call again */
     WFI_PROGRESS_WAIT,   /* when the model is ready */
     WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
-    WFI_PROGRESS_STALE,  /* nobody has seen the request: begin it again at once */
+    WFI_PROGRESS_STALE,  /* a kept connection was dead: begin it again at once */
     WFI_PROGRESS_FAILED, /* *failure says how */
     WFI_PROGRESS_MEMORY, /* the heap is exhausted */
     WFI_PROGRESS_BROKEN  /* the log could not be read */
@@ -9749,7 +10064,8 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
-    bool answered;   /* the provider said no before it did any work: it costs nothing */
+    bool refused;    /* the key was: 401, 403 */
+    bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
 } wfi_failure;
 
@@ -9761,12 +10077,16 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
-/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. */
+/* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
+ * t->fate says what it may have cost. */
 WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
 WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
+/* Stars in the place of the request's keys, wherever the text repeats one: all that comes from a server goes through this once,
+ * before anything cuts it; what is known to have been cut before may end with a part of one. */
+WFI void wfi_exchange_mask(const wfi_task *t, char *text, size_t n);
 /* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
 WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
@@ -9807,21 +10127,35 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
-/* Stars in the place of the key, wherever a server repeats it. */
-static void exchange_mask(const wfi_task *t, char *text, size_t n) {
-    wf_str key = t->response.key;
-    if (key.len < EXCHANGE_KEY_MIN) return;
-    for (size_t at = 0; at + key.len <= n; at++) {
-        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
-        for (size_t i = 0; i < key.len; i++)
-            text[at + i] = '*';
+static char exchange_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
+ * A beginning of it counts at the text's end, where a cut may have been. */
+static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
+    size_t i = 0, k = 0;
+    for (; k < key.len && i < n; i++, k++) {
+        if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
+        if (exchange_lower(text[i]) != exchange_lower(key.ptr[k])) return 0;
+    }
+    return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
+}
+
+void wfi_exchange_mask(const wfi_task *t, char *text, size_t n) {
+    for (size_t which = 0; which < WF_KEYS_MAX; which++) {
+        wf_str key = t->response.keys[which];
+        if (key.len < EXCHANGE_KEY_MIN) continue;
+        for (size_t at = 0; at + EXCHANGE_KEY_MIN <= n; at++)
+            for (size_t len = exchange_key_len(key, text + at, n - at); len > 0; len--, at++)
+                text[at] = '*';
     }
 }
 
 wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                             wf_str id) {
     wf_str message = wfi_runtime_message(rt, text, detail, escaped, id);
-    exchange_mask(t, (char *)rt->scratch, message.len);
+    wfi_exchange_mask(t, (char *)rt->scratch, message.len);
     return message;
 }
 
@@ -9871,17 +10205,18 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
-    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
+    wfi_exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
-    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
-    f->answered = true;
+    f->refused = r->status == 401 || r->status == 403;
+    f->foreign = fault.type.len == 0;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
@@ -9889,10 +10224,11 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
 /* The provider gave up in the middle of its reply. */
 static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
+    wfi_exchange_mask(t, (char *)(uintptr_t)t->reader.error.ptr, t->reader.error.len);
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
-    wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
+    wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
@@ -9928,6 +10264,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     rt->exchanges++;
+    t->body_len = t->unsent = body_len;
+    t->fate = WFI_FATE_FREE;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -9950,6 +10288,8 @@ static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
     t->progress = rt->now;
     wfi_request_sent(t, sent);
+    t->unsent -= sent;
+    if (t->unsent == 0) t->fate = WFI_FATE_UNHEARD; /* now: a cancel or a stop may come before the next step */
     return WFI_PROGRESS_MORE;
 }
 
@@ -9961,7 +10301,7 @@ static bool exchange_succeeded(const wfi_task *t) {
 static void exchange_keep_id(wfi_runtime *rt, wfi_task *t) {
     wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
     wfi_copy(rt->scratch, id.ptr, id.len);
-    exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
+    wfi_exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
     id = wfi_utf8_clip(wf_str_of((const char *)rt->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
@@ -9974,6 +10314,7 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     exchange_keep_id(rt, t);
     t->progress = rt->now;
     t->state = WFI_TASK_BODY;
+    t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
@@ -9989,6 +10330,8 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
+    wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
     return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
 }
 
@@ -10188,7 +10531,16 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* What was intended was not begun, and so is not "interrupted". If the log fails, the next thing that needs it will say so. */
+static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
+    wfi_meta_intent none = {.name = wf_str_of("", 0)};
+    if (t->slot->intent_at == 0) return;
+    (void)wfi_runtime_record(rt, WFI_REC_INTENT, t->slot_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+    t->slot->intent_at = 0;
+}
+
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -10229,7 +10581,7 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -10282,6 +10634,22 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
+static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
+        wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
+        if (s != WF_OK) return s;
+        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        after = at;
+        wfi_usage_add(&t->usage, &meta.turn.usage);
+        t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
+    }
+    return WF_OK;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -10332,7 +10700,8 @@ static wf_status agent_load(wfi_runtime *rt, wfi_task *t) {
     t->wrapped = t->schema.len > 0 && !wfi_schema_is_object(t->schema);
     if (t->call.system != 0 && (s = wfi_log_peek(&rt->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
     if (t->call.tools != 0 && (s = wfi_log_peek(&rt->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
-    return agent_load_items(rt, t);
+    s = agent_load_asides(rt, t);
+    return s == WF_OK ? agent_load_items(rt, t) : s;
 }
 
 /* The turn that the log ends with, as if it had just come. */
@@ -10465,18 +10834,23 @@ static bool agent_hurry_due(const wfi_runtime *rt, const wfi_task *t) {
            rt->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* Leaves the call as it is in the log, for a resumed run to go on with. */
+static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
+    wfi_task_drop(rt, t);
+    return WFI_PACE_STOPPED;
+}
+
+/* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
-    if (rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(rt, t)) {
@@ -10485,7 +10859,9 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
+    t->fitted = 0;
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -10512,19 +10888,28 @@ static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) 
     return WFI_PACE_WAIT;
 }
 
+static uint64_t agent_provider_bit(const wfi_runtime *rt, const wfi_task *t) {
+    uint32_t i = (uint32_t)(t->provider - rt->config.providers);
+    return UINT64_C(1) << (i < 63 ? i : 63);
+}
+
+/* One odd refusal does not end a run whose key was good: it fails its agent. A second one, with no reply in between, does. */
+static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
+    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     wfi_exchange_end(rt, t);
-    if (!f->answered) wfi_budget_settle(rt, t);
+    if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
+    if (odd) rt->doubted |= agent_provider_bit(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -10539,7 +10924,8 @@ static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progre
         return agent_reply(rt, t);
     case WFI_PROGRESS_STALE:
         wfi_exchange_end(rt, t);
-        return agent_send(rt, t, wfi_request_begin(t));
+        if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t);
+        return agent_request(rt, t);
     case WFI_PROGRESS_FAILED:
         return agent_failed(rt, t, f);
     case WFI_PROGRESS_MEMORY:
@@ -10564,23 +10950,18 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
-/* What the reply cost: as it says itself, or by the price list. */
-static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
-    if (!t->provider->priced) return;
-    if (t->tariff.count > 0)
-        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
-    else
-        usage->unpriced = wfi_cost_of(usage).tokens;
-}
-
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
+    rt->proved |= agent_provider_bit(rt, t);
+    rt->doubted &= ~agent_provider_bit(rt, t);
+    wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
+                          .aside = item ? 0 : t->slot->aside,
+                          .fitted = t->fitted > 0,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
@@ -10591,10 +10972,12 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
+    t->fate = WFI_FATE_FREE;
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
+    if (!item) t->slot->aside = at;
     if (item) {
         wfi_log_rec rec;
         uint32_t meta_len;
@@ -10623,6 +11006,7 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json_init(&j, t->turn.content);
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    wfi_exchange_mask(t, text, n); /* where escapes hid a key */
     wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
                                 : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
     wfi_heap_free(&rt->heap, text);
@@ -10646,6 +11030,15 @@ static wfi_pace agent_stopped(wfi_runtime *rt, wfi_task *t, wf_kind kind, const 
     return agent_finish(rt, t, kind, wfi_exchange_message(rt, t, text, detail, true, t->response.request_id), false);
 }
 
+/* The reply was cut where the budget ends. */
+static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
+    static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
+    static const char own[] =
+        "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
+    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
+}
+
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -10657,6 +11050,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
     case WFI_STOP_PAUSE:
         return agent_request(rt, t);
     case WFI_STOP_CUT:
+        if (t->fitted > 0) return agent_cut_to_fit(rt, t);
         if (t->raised)
             return agent_stopped(rt, t, WF_KIND_CONTEXT,
                                  "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
@@ -10702,7 +11096,8 @@ static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view 
     wf_str value = use->input, text;
     wf_schema_error error = {0};
     wf_status s;
-    if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
+    bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
+    if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
         s = WF_E_SCHEMA;
         text = WF_STR("the answer goes into the property \"value\"");
     } else {
@@ -10815,6 +11210,7 @@ static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
     wf_status s = agent_tool_of(rt, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(rt, t, s);
     if (!tool) return agent_tool_answer(rt, t, "tool", use.id, why, true);
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (!tool->effect) return agent_begin_tools(rt, t, tool, &use);
     return agent_intend(rt, t, use.id, tool->name, use.input);
 }
@@ -10883,6 +11279,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
         if (t->slot->effect) return agent_start_effect(rt, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_begin_tools(rt, t, agent_tool_named(rt, use.name), &use);
@@ -11199,27 +11596,25 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- an edited script: what the log has of a call whose place has moved ---- */
 
-static bool sched_same(const wfi_slot *r, const wfi_slot *want) {
-    return r->effect == want->effect && wfi_compare(r->content, want->content, sizeof r->content) == 0;
-}
-
-/* A finished call that no place has asked for, with the same content. */
+/* A finished call that no place has asked for, with the same content; of several the oldest. */
 static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
-    for (uint32_t i = 0; i < s->slots.count; i++) {
+    uint32_t found = WFI_NO_SLOT;
+    for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && sched_same(r, want)) return i;
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect) found = i;
     }
-    return WFI_NO_SLOT;
+    return found;
 }
 
 /* One that was under way: its conversation is paid for, and its effect may have been done. */
 static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
-    for (uint32_t i = 0; i < s->slots.count; i++) {
+    uint32_t found = WFI_NO_SLOT;
+    for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0);
-        if (under_way && r->state == WFI_CALL_LOGGED && !r->moved && !r->replaced && sched_same(r, want)) return i;
+        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
+        if (under_way && !r->moved && !r->replaced && r->effect == want->effect) found = i;
     }
-    return WFI_NO_SLOT;
+    return found;
 }
 
 /* Lets the slot take over what the log has of another place. */
@@ -11378,8 +11773,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && s->started + rt->config.run_ms < due)
-        due = s->started + rt->config.run_ms;
+    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
+        due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
@@ -11522,7 +11917,10 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
     wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
-    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) { /* no part of the conversation */
+        r->aside = rec->offset;
+        return;
+    }
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -11545,7 +11943,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, w
         r->intent_at = 0;
         return WF_OK;
     case WFI_REC_INTENT:
-        r->intent_at = rec->offset;
+        r->intent_at = meta->intent.name.len > 0 ? rec->offset : 0;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -11582,7 +11980,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESUME:
         run->told = false;
-        if (meta->run.script > 0) run->header = rec->offset;
+        if (meta->run.sha256.len > 0) run->header = rec->offset; /* it is whole: script or args were others */
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
@@ -11593,6 +11991,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
+        rt->more = meta->reserve.more;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
@@ -11636,6 +12035,7 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
         at = rec.next;
     }
     if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0 && wfi_log_is_cut_off(&rt->log, WFI_LOG_FIRST)) return WF_END; /* log.c, invariant 8 */
     if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
     for (uint32_t i = 0; i < s->slots.count; i++) {
@@ -11742,6 +12142,7 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script, but for errors */
+    uint64_t *recorded;   /* heap: hashes of the log's notes that an edited script has not said again; 0: said */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */
@@ -11838,17 +12239,19 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     while (texts < c->max_agents && texts < 4096)
         texts *= 2;
     wf *w = wfi_arena_take(a, 1, sizeof *w);
-    wf scratch; /* for counting: a wf that is not there cannot be filled in */
-    wf *to = w ? w : &scratch;
-    if (!w) wfi_zero(&scratch, sizeof scratch);
-    wfi_sched_carve(&to->sched, a, c);
-    wfi_spares_carve(&to->rt.spares, a, c);
-    to->rt.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
-    to->rt.texts = wfi_arena_take(a, texts, sizeof *to->rt.texts);
-    to->rt.text_mask = texts - 1;
+    wfi_sched sched = {
+        0}; /* for counting: a wf that is not there cannot be filled in, and a whole one is too much stack */
+    wfi_spares spares = {0};
+    wfi_sched_carve(w ? &w->sched : &sched, a, c);
+    wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
+    uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
+    w->rt.scratch = scratch;
+    w->rt.texts = slots;
+    w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
     wfi_log_keep(&w->rt.log, kept, c->log_buffer / 4);
     return w;
@@ -11909,10 +12312,12 @@ const wf_config *wf_settings(const wf *w) {
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->rt, &w->sched);
     if (w->stage == WFI_STAGE_RUNNING) (void)wfi_log_flush(&w->rt.log); /* if it cannot be: a sync would have said so */
+    wfi_heap_free(&w->rt.heap, w->recorded);
     wfi_heap_free(&w->rt.heap, w->old_header);
     wfi_heap_free(&w->rt.heap, w->header);
     wfi_heap_free(&w->rt.heap, w->value);
     wfi_heap_free(&w->rt.heap, w->info);
+    w->recorded = NULL;
     w->old_header = w->header = w->value = w->info = NULL;
     w->stage = WFI_STAGE_ENDED;
 }
@@ -11969,7 +12374,10 @@ static wf_status run_header(wf *w) {
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
         return WF_E_CORRUPT;
-    return wfi_runtime_payload(&w->rt, &rec, 1, &w->header);
+    s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
+    if (s == WF_OK)
+        wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */
+    return s;
 }
 
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
@@ -11977,7 +12385,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     wf_status s = run_header(w);
     if (s != WF_OK) return wfi_workflow_below(w, s);
     const wfi_meta_run *m = &w->header_meta;
-    out->name = m->name;
+    out->name = wf_str_of(w->header + m->script + m->args + m->settings, m->name.len);
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
@@ -12119,6 +12527,10 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
+    out->lost_tokens = w->rt.lost.tokens;
+    out->lost_nano_usd = w->rt.lost.nano_usd;
+    out->more_tokens = w->rt.more.tokens;
+    out->more_nano_usd = w->rt.more.nano_usd;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->rt.log);
@@ -12194,12 +12606,66 @@ wf_status wf_run_value(wf *w, wf_str *value, bool *json) {
     return WF_OK;
 }
 
+/* Never 0. */
+static uint64_t run_note_hash(bool phase, wf_str text) {
+    wf_str parts[] = {phase ? WF_STR("phase") : WF_STR("line"), text};
+    uint8_t hash[32];
+    wfi_replay_identity(parts, WFI_COUNT(parts), hash);
+    return wfi_get64(hash) | 1;
+}
+
+/* Fills w->recorded from the log. */
+static wf_status run_read_notes(wf *w) {
+    char buf[WFI_LOG_META_MAX], *text;
+    wfi_log_rec rec;
+    wfi_meta meta;
+    uint32_t meta_len, n = 0;
+    bool told = false; /* see wfi_run */
+    if (!(w->recorded = wfi_heap_alloc(&w->rt.heap, w->run.notes * sizeof *w->recorded))) return WF_E_MEMORY;
+    for (uint64_t at = WFI_LOG_FIRST; at < w->run.valid && n < w->run.notes; at = rec.next) {
+        wf_status s = wfi_log_peek(&w->rt.log, at, &rec, &meta_len);
+        told = s == WF_OK && (rec.type == WFI_REC_STOP || (told && rec.type != WFI_REC_RESUME));
+        if (s == WF_OK && (told || rec.type != WFI_REC_NOTE)) continue;
+        if (s == WF_OK) s = wfi_runtime_meta(&w->rt, at, &rec, buf, &meta);
+        if (s == WF_OK && meta.note.error) continue;
+        if (s == WF_OK) s = wfi_runtime_payload(&w->rt, &rec, 1, &text);
+        if (s != WF_OK) return s;
+        w->recorded[n++] = run_note_hash(meta.note.phase, wf_str_of(text, rec.payload_len));
+        wfi_heap_free(&w->rt.heap, text);
+    }
+    w->run.notes = n;
+    return WF_OK;
+}
+
+/* Whether the log has the note from an earlier life. A script that was never edited says its notes in their order; of an edited
+ * one each is looked for, once for each time that it was said. */
+static wf_status run_note_is_recorded(wf *w, bool phase, wf_str text, bool *out) {
+    *out = ++w->notes <= w->run.notes;
+    if (!w->sched.by_content || w->run.notes == 0) return WF_OK;
+    if (!w->recorded) {
+        wf_status s = run_read_notes(w);
+        if (s != WF_OK) return s;
+    }
+    uint64_t hash = run_note_hash(phase, text);
+    uint32_t i = 0;
+    while (i < w->run.notes && w->recorded[i] != hash)
+        i++;
+    *out = i < w->run.notes;
+    if (*out) w->recorded[i] = 0;
+    return WF_OK;
+}
+
 wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
     static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
     wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
     if ((size_t)kind >= WFI_COUNT(types)) return wfi_workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    bool recorded = false; /* a replay says it again */
+    if (kind != WF_NOTE_ERROR) {
+        wf_status s = run_note_is_recorded(w, meta.phase, text, &recorded);
+        if (s != WF_OK) return wfi_workflow_below(w, s);
+    }
+    if (recorded) return WF_OK;
     wf_trace event = {.type = types[kind], .text = text};
     wfi_runtime_trace(&w->rt, &event);
     return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));
@@ -12224,6 +12690,13 @@ typedef struct calls_id {
     char hex[64];
 } calls_id;
 
+/* The log holds UTF-8: other bytes would not come back from it as they were. */
+static bool calls_is_utf8(wf_str s) {
+    for (size_t i = 0, len; i < s.len; i += len)
+        if ((len = wfi_utf8_len((const uint8_t *)s.ptr + i, s.len - i)) == 0) return false;
+    return true;
+}
+
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
     if (path.len > sizeof id->path)
         return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
@@ -12231,6 +12704,7 @@ static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
     }
+    if (!calls_is_utf8(path)) return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
     id->path_text = path;
     id->place = wfi_replay_place(path);
     wfi_replay_identity(parts, count, id->hash);
@@ -12331,6 +12805,10 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
                                  "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > CALLS_PATH_MAX)
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
+    if (!calls_is_utf8(spec->cwd))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is not UTF-8; rename the folder, or use another");
+    if (!calls_is_utf8(model) || !calls_is_utf8(spec->effort))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is not UTF-8");
     if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
         return wfi_workflow_fail(w, WF_E_CONFIG,
@@ -12475,8 +12953,8 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64))
-        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty or too long");
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
+        s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty, longer than 64 bytes or not UTF-8");
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);

@@ -78,6 +78,7 @@ static void run_event(wf_json_out *out, const run_job *job, const wf_run_status 
         wf_json_key(out, WF_STR("partial"));
         wf_json_bool(out, true);
     }
+    cli_json_lost(out, s);
     wf_json_key(out, s->outcome == WF_RUN_FAILED ? WF_STR("error") : WF_STR("value"));
     if (json)
         wf_json_raw(out, value);
@@ -165,10 +166,10 @@ static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_en
     cli_put_census(stderr, &s->census);
     fputc('\n', stderr);
     run_put_failures(w, job);
-    bool money = s->usage.nano_usd > 0 || s->usage.unpriced > 0;
+    bool money = s->usage.nano_usd > 0 || s->usage.unpriced > 0 || s->lost_nano_usd > 0;
     if (money && !job->options->number[OPT_STATS]) { /* which tell it as well */
         fputs("spend: ", stderr);
-        cli_put_spend(stderr, &s->usage);
+        cli_put_spend(stderr, s);
         fputc('\n', stderr);
     }
     if (s->outcome > WF_RUN_FAILED && !cli_progress_stop()) {
@@ -208,7 +209,7 @@ static void run_put_stats(const cli_world *w, const run_job *job, const cli_driv
             run_seconds(used.ru_stime));
     cli_network_put_stats(&w->network, stderr);
     fputs("spend: ", stderr);
-    cli_put_spend(stderr, &end->status.usage);
+    cli_put_spend(stderr, &end->status);
     fputc('\n', stderr);
 }
 

@@ -185,7 +185,7 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     printf("agents:   ");
     runs_put_census(w, status);
     printf("\nspend:    ");
-    cli_put_spend(stdout, &status->usage);
+    cli_put_spend(stdout, status);
     putchar('\n');
 }
 

@@ -54,11 +54,12 @@ const char *cli_money(cli_amount *a, uint64_t nano_usd); /* 0.0123 USD */
 const char *cli_date(cli_amount *a, uint64_t wall_ms);   /* 2026-11-22 20:15:30 */
 uint64_t cli_tokens(const wf_usage *usage);              /* all kinds together */
 void cli_put_census(FILE *to, const wf_census *census);  /* without a newline, as the next */
-void cli_put_spend(FILE *to, const wf_usage *usage);     /* tokens and USD, as far as known */
+void cli_put_spend(FILE *to, const wf_run_status *s);    /* tokens and USD, as far as known, and what may come on top */
 void cli_json_member(wf_json_out *out, const char *key, uint64_t n);
 void cli_json_text(wf_json_out *out, const char *key, wf_str text);
 void cli_json_census(wf_json_out *out, const wf_census *census); /* as member "census" */
 void cli_json_usage(wf_json_out *out, const wf_usage *usage);    /* as member "usage" */
+void cli_json_lost(wf_json_out *out, const wf_run_status *s);    /* as member "lost" */
 
 /* A terminated text as a slice. */
 wf_str cli_str(const char *text);

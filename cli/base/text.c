@@ -190,7 +190,23 @@ void cli_put_census(FILE *to, const wf_census *c) {
                 c->script_errors == 1 ? "branch" : "branches");
 }
 
-void cli_put_spend(FILE *to, const wf_usage *u) {
+/* What nobody can know: it may be billed, or not. */
+static void text_put_lost(FILE *to, const wf_run_status *s) {
+    cli_amount usd, tokens;
+    bool money = s->lost_nano_usd > 0;
+    if (s->lost_tokens == 0) return;
+    fprintf(to, "; lost replies count %s",
+            money ? cli_money(&usd, s->lost_nano_usd) : cli_count(&tokens, s->lost_tokens));
+    if (!money) fputs(" tokens", to);
+    fputs(" on top", to);
+    if (s->more_nano_usd > 0)
+        fprintf(to, ", up to %s more may have been billed", cli_money(&usd, s->more_nano_usd));
+    else if (s->more_tokens > 0)
+        fprintf(to, ", up to %s tokens more may have been billed", cli_count(&tokens, s->more_tokens));
+}
+
+void cli_put_spend(FILE *to, const wf_run_status *s) {
+    const wf_usage *u = &s->usage;
     cli_amount in, cached, out, usd, unpriced;
     uint64_t kept = u->cache_read + u->cache_write;
     fprintf(to, "%s tokens in", cli_count(&in, u->input + kept));
@@ -203,6 +219,10 @@ void cli_put_spend(FILE *to, const wf_usage *u) {
     else
         fprintf(to, "at least %s at list price, and %s tokens of unknown price", cli_money(&usd, u->nano_usd),
                 cli_count(&unpriced, u->unpriced));
+    if (u->estimated > 0)
+        fprintf(to, "; %s of the tokens are estimated, for replies that did not tell them",
+                cli_count(&unpriced, u->estimated));
+    text_put_lost(to, s);
 }
 
 /* ---- JSON ---- */
@@ -239,6 +259,17 @@ void cli_json_usage(wf_json_out *out, const wf_usage *usage) {
     cli_json_member(out, "cache_write", usage->cache_write);
     cli_json_member(out, "nano_usd", usage->nano_usd);
     cli_json_member(out, "unpriced", usage->unpriced);
+    cli_json_member(out, "estimated", usage->estimated);
+    wf_json_finish(out);
+}
+
+void cli_json_lost(wf_json_out *out, const wf_run_status *s) {
+    wf_json_key(out, WF_STR("lost"));
+    wf_json_begin(out, true);
+    cli_json_member(out, "tokens", s->lost_tokens);
+    cli_json_member(out, "nano_usd", s->lost_nano_usd);
+    cli_json_member(out, "more_tokens", s->more_tokens);
+    cli_json_member(out, "more_nano_usd", s->more_nano_usd);
     wf_json_finish(out);
 }
 

@@ -153,22 +153,25 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
+#define WF_KEYS_MAX 4u
+
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
     uint32_t status;        /* HTTP status */
     int64_t retry_after_ms; /* > 0, or -1: not said */
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
-    wf_str content_type; /* media type in lower case, without parameters; empty: JSON */
-    wf_str key;          /* that the request had, so that a server which repeats it is not quoted; empty: none */
+    wf_str content_type;      /* media type in lower case, without parameters; empty: JSON */
+    wf_str keys[WF_KEYS_MAX]; /* that the request had, so that a server which repeats one is not quoted; empty: none */
 } wf_response;
 
 /* How requests reach a model and replies come back: an HTTPS client, a function in this program, ...
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead, nobody has seen
- * the request; `end` it and begin the same one again at once, which is no retry. It is answered at most once in a row.
+ * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
+ * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
+ * once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
@@ -237,6 +240,7 @@ typedef struct wf_usage {
     uint64_t cache_write; /* prompt tokens taken into it */
     uint64_t nano_usd;    /* cost, where known */
     uint64_t unpriced;    /* of all these tokens: those whose price is not known */
+    uint64_t estimated;   /* of all these tokens: those that the reply did not tell, and that its bytes stand for */
 } wf_usage;
 
 /* What a run tells while it goes, for progress views. Nothing depends on anybody listening. */
@@ -417,7 +421,9 @@ typedef struct wf_run_status {
     wf_census census;   /* agents only, effects are not counted */
     wf_usage usage;     /* of all replies paid for, retries included */
     wf_usage delivered; /* of delivered results only: what the script may see */
-    uint32_t agents;    /* rows taken */
+    /* Of requests whose replies were lost: what they count in the budget, and what they may have cost beyond that at most. */
+    uint64_t lost_tokens, lost_nano_usd, more_tokens, more_nano_usd;
+    uint32_t agents; /* rows taken */
     uint32_t running, queued;
     uint32_t effects;    /* under way that change the world: broken off, they would be "interrupted, state unknown" */
     uint64_t now_ms;     /* the run's own clock: wall time of the last delivery, in ms since 1970 */

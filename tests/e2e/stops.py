@@ -18,10 +18,10 @@ return said
 """
 
 
-def stops(rig, actions, code, kind, message, sent=1):
-    """The fifth agent of a row meets something that stops the run."""
+def stops(rig, actions, code, kind, message, sent=1, items=(5,)):
+    """The fifth agent of a row (or the last of these items) meets something that stops the run."""
     rig.write("row.lua", ROW)
-    rig.server.scenario('on body="item 5." : ' + actions)
+    rig.server.scenario("\n".join('on body="item %d." : %s' % (item, actions) for item in items))
     before = rig.server.stats()
     done = rig.run("row.lua")
     expect(done.code == code, "exit %d, not %d" % (done.code, code), done)
@@ -69,8 +69,9 @@ def rate_limit(rig):
 @case
 def auth(rig):
     """a key that is refused, a permission that is missing, a model that is unknown stop the run: exit 78"""
-    stops(rig, "status=401 message='invalid x-api-key'", 78, "auth", "invalid x-api-key")
-    stops(rig, "status=403 message='not allowed'", 78, "auth", "not allowed")
+    # the key was good for four agents: one refusal is that agent's alone, a second one stops the run
+    stops(rig, "status=401 message='invalid x-api-key'", 78, "auth", "invalid x-api-key", sent=2, items=(5, 6))
+    stops(rig, "status=403 message='not allowed'", 78, "auth", "not allowed", sent=2, items=(5, 6))
     stops(rig, "status=404 message='model: no-such-model'", 78, "auth", "no-such-model")
 
 

@@ -395,6 +395,7 @@ static wf_status fake_head(void *ctx, uint32_t lane, wf_response *out) {
                          .retry_after_ms = x->answer.retry_after_ms,
                          .should_retry = x->answer.should_retry,
                          .request_id = wf_str_of(x->id, 5)};
+    if (f->key) out->keys[1] = wf_str_of(f->key, strlen(f->key));
     if (x->answer.type) out->content_type = wf_str_of(x->answer.type, strlen(x->answer.type));
     return WF_OK;
 }

@@ -141,6 +141,7 @@ struct fake {
     bool mute;             /* `due` tells nothing: the lane is named when it is time */
     fake_model model;
     fake_tool tool;
+    const char *key;  /* that requests have, as the provider knows it */
     const char *clog; /* the next request that holds this text is never taken whole */
     void (*on_request)(fake *f, const fake_request *request);
     void *user;

@@ -50,9 +50,9 @@ static bool date_part(char part, wf_str s, size_t *at, date_fields *d) {
         return date_field(s, at, 2, &d->day);
     case 'Y':
         return date_field(s, at, 4, &d->year);
-    case 'y': /* two digits: of this century, which is right or long ago or far too late */
+    case 'y': /* two digits: of this century, or from 70 on of the last one, as everybody reads them */
         if (!date_field(s, at, 2, &d->year)) return false;
-        d->year += 2000;
+        d->year += d->year < 70 ? 2000 : 1900;
         return true;
     case 'h':
         return date_field(s, at, 2, &d->hour);

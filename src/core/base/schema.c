@@ -12,6 +12,7 @@
 
 #define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
 #define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
+#define SCHEMA_BATCH   8u                  /* members looked for in one pass */
 #define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
 #define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
 
@@ -502,26 +503,43 @@ static bool schema_check_const(wfi_schema_run *r, const schema_at *at) {
     return schema_equal(r, at->arg, at->value) || schema_miss(r, "expected %v, got %v", at->arg, at->value);
 }
 
-static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, node, value, rest = wfi_schema_open(at->arg, '{');
-    if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, &key, &node)) {
-        if (!wfi_schema_member(r, at->value, key, &value)) continue;
-        size_t back = schema_path_key(r, key);
-        if (!schema_check_node(r, node, value)) {
-            r->path_len = back;
-            return false;
-        }
-        r->path_len = back;
+/* The values that an object has for the next few keys of *keys, found in one pass over it, which may be long: out[i].len is 0 where
+ * it has none. Answers how many keys that were; *keys goes on behind them. map: the keys are those of an object, else elements. */
+static uint32_t schema_members(wfi_schema_run *r, wf_str object, bool map, wf_str *keys, wf_str out[SCHEMA_BATCH]) {
+    wf_str names[SCHEMA_BATCH], name, value, rest = wfi_schema_open(object, '{');
+    uint32_t n = 0;
+    while (n < SCHEMA_BATCH && wfi_schema_next(r, keys, map ? &names[n] : NULL, &value)) {
+        if (!map) names[n] = value;
+        out[n++].len = 0;
     }
+    while (n > 0 && wfi_schema_next(r, &rest, &name, &value))
+        for (uint32_t i = 0; i < n; i++)
+            if (schema_same_string(name, names[i])) out[i] = value;
+    return n;
+}
+
+static bool schema_check_properties(wfi_schema_run *r, const schema_at *at) {
+    wf_str key, node, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '{'), rest = next;
+    uint32_t n;
+    if (at->value.ptr[0] != '{') return true;
+    while ((n = schema_members(r, at->value, true, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, &key, &node); i++) {
+            if (values[i].len == 0) continue;
+            size_t back = schema_path_key(r, key);
+            bool fits = schema_check_node(r, node, values[i]);
+            r->path_len = back;
+            if (!fits) return false;
+        }
     return true;
 }
 
 static bool schema_check_required(wfi_schema_run *r, const schema_at *at) {
-    wf_str key, value, rest = wfi_schema_open(at->arg, '[');
+    wf_str key, values[SCHEMA_BATCH], next = wfi_schema_open(at->arg, '['), rest = next;
+    uint32_t n;
     if (at->value.ptr[0] != '{') return true;
-    while (wfi_schema_next(r, &rest, NULL, &key))
-        if (!wfi_schema_member(r, at->value, key, &value)) return schema_miss(r, "missing required property %v", key);
+    while ((n = schema_members(r, at->value, false, &next, values)) > 0)
+        for (uint32_t i = 0; i < n && wfi_schema_next(r, &rest, NULL, &key); i++)
+            if (values[i].len == 0) return schema_miss(r, "missing required property %v", key);
     return true;
 }
 

@@ -8,10 +8,12 @@
  * Invariants:
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
- *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, and the lane's next request opens a
- *      new connection: so never twice in a row.
+ *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
+ *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
 #include "client.h"
+
+#define CLIENT_AT_ONCE_MS 1000u
 
 /* ---- error texts ---- */
 
@@ -59,10 +61,17 @@ static wf_status client_fail(wf_http *http, wfi_client_lane *x, wf_status status
     return client_break(http, x, status);
 }
 
+/* Whether a connection that is lost now was dead when its last use began, as far as one can tell. A server that has the whole
+ * request for longer may be at work on it. */
+static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
+    const wf_platform *os = http->config.platform;
+    return x->body_left > 0 || !x->head_sent || os->now_ms(os->ctx) - x->sent_at <= CLIENT_AT_ONCE_MS;
+}
+
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard) {
+    if (x->reused && !x->heard && client_at_once(http, x)) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
     }
@@ -75,6 +84,11 @@ static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status
 }
 
 /* ---- beginning ---- */
+
+static void client_begin_answer(wfi_client_lane *x) {
+    wfi_parse_begin(&x->reader, false);
+    x->reader.bodiless = wfi_str_eq(x->call.method, WF_STR("HEAD"));
+}
 
 /* Headers that say how the message is framed and kept are written by this client alone. */
 static const char *client_check_header(const wf_header *h) {
@@ -116,7 +130,10 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     const wfi_url *to = proxied ? &http->proxy : &x->url;
     x->conn = wfi_pool_take(&http->pool, &x->url, lane);
     x->phase = proxied ? WFI_PHASE_TUNNEL : WFI_PHASE_SEND;
-    wfi_parse_begin(&x->reader, proxied);
+    if (proxied)
+        wfi_parse_begin(&x->reader, true);
+    else
+        client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
     if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
@@ -144,7 +161,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     if (!fresh) x->conn = wfi_pool_reuse(&http->pool, &x->url, lane);
     if (x->conn == WFI_NO_CONN) return client_connect(http, x, lane);
     x->reused = true;
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     return WF_OK;
 }
 
@@ -257,6 +274,7 @@ static wf_status client_write(wf_http *http, wfi_client_lane *x, wf_str body, si
         if (s != WF_OK) return s;
         WFI_ASSERT(put <= rest.len);
         *sent += put;
+        x->sent_at = http->config.platform->now_ms(http->config.platform->ctx);
     }
     return WF_OK;
 }
@@ -270,7 +288,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
     if (r->status / 100 != 3 || !wfi_str_eq(r->name, WF_STR("location"))) return;
     client_say_who(http, x);
     client_say(x, WF_STR(" redirects to "));
-    client_say(x, r->value);
+    client_say(x, r->cut ? WF_STR("a long address") : r->value); /* a part of a key in it could not be told */
     client_say(x, WF_STR(", which is not followed: give that address, if it is right"));
 }
 
@@ -365,7 +383,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     x->phase = WFI_PHASE_SEND;
     s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
-    wfi_parse_begin(&x->reader, false);
+    client_begin_answer(x);
     x->head_at = 0;
     x->head_sent = x->answered = x->heard = false;
     return WF_OK;

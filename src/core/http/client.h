@@ -34,6 +34,7 @@ typedef struct wfi_client_lane {
     bool extra;         /* bytes have come that belong to no answer */
     uint64_t head_at;   /* bytes of the request's head that are written */
     uint64_t body_left; /* bytes of its body that are not */
+    uint64_t sent_at;   /* when the last byte of the request was */
     wfi_parser reader;
     uint32_t in_at, in_len; /* what of `in` has not been read */
     wfi_headers response;

@@ -5,7 +5,7 @@
 
 #define HEADERS_NO_ID UINT32_MAX
 #define HEADERS_WAIT_MAX                                                                                               \
-    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more counts as nothing said */
+    INT64_C(2147483647) /* what timers of the vendors' libraries can hold; more is as good as this */
 
 WFI void wfi_headers_begin(wfi_headers *r) {
     wfi_zero(r, offsetof(wfi_headers, type)); /* what the buffers hold is said by their lengths */
@@ -44,7 +44,8 @@ WFI int64_t wfi_retry_after(wf_str retry_after_ms, wf_str retry_after, uint64_t 
             ms -= (int64_t)wall_ms;
         }
     }
-    return ms > 0 && ms <= HEADERS_WAIT_MAX ? ms : -1;
+    if (ms > HEADERS_WAIT_MAX) return HEADERS_WAIT_MAX;
+    return ms > 0 ? ms : -1;
 }
 
 /* ---- headers ---- */
@@ -97,6 +98,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
         r->retry_ms_len = headers_keep(r->retry_ms, sizeof r->retry_ms, value, cut);
     else if (wfi_str_eq(name, WF_STR("retry-after")))
         r->retry_len = headers_keep(r->retry, sizeof r->retry, value, cut);
+    else if (wfi_str_eq(name, WF_STR("date")))
+        r->date_len = headers_keep(r->date, sizeof r->date, value, cut);
     else if (wfi_str_eq(name, WF_STR("x-should-retry")))
         r->should_retry = wfi_str_eq(value, WF_STR("true")) ? 1 : wfi_str_eq(value, WF_STR("false")) ? 0 : -1;
     else if (wfi_str_eq(name, WF_STR("content-encoding")))
@@ -107,6 +110,8 @@ WFI void wfi_headers_header(wfi_headers *r, wf_str name, wf_str value, bool cut,
 
 WFI void wfi_headers_get(const wfi_headers *r, uint32_t status, uint64_t wall_ms, wf_response *out) {
     wf_str retry_ms = wf_str_of(r->retry_ms, r->retry_ms_len), retry = wf_str_of(r->retry, r->retry_len);
+    int64_t date;
+    if (wfi_http_date(wf_str_of(r->date, r->date_len), &date) && date > 0) wall_ms = (uint64_t)date;
     out->status = status;
     out->retry_after_ms = wfi_retry_after(retry_ms, retry, wall_ms);
     out->should_retry = r->should_retry;

@@ -166,22 +166,33 @@ static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
     return wf_http_send(((wfi_endpoint *)ctx)->http, lane, buf, n, sent);
 }
 
-/* The last word of the header that has the key. */
-static wf_str http_key(const wf_endpoint *endpoint) {
-    for (uint32_t i = 0; i < endpoint->header_count; i++) {
-        wf_str name = endpoint->headers[i].name, key = endpoint->headers[i].value;
-        if (!wfi_same_name(name, WF_STR("authorization")) && !wfi_same_name(name, WF_STR("x-api-key"))) continue;
+/* Whether a header's name says that its value is a secret: x-api-key, authorization, x-goog-api-key, cookie, ... */
+static bool http_is_key(wf_str name) {
+    static const char *const words[] = {"key", "auth", "token", "secret", "password", "cookie"};
+    for (size_t i = 0; i < WFI_COUNT(words); i++) {
+        wf_str word = wfi_str_z(words[i]);
+        for (size_t at = 0; at + word.len <= name.len; at++)
+            if (wfi_same_name(wfi_str_cut(name, at, at + word.len), word)) return true;
+    }
+    return false;
+}
+
+/* The last words of the headers that have keys. */
+static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
+        wf_str key = endpoint->headers[i].value;
+        if (!http_is_key(endpoint->headers[i].name)) continue;
         for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
-        return key;
+        keys[n++] = key;
     }
-    return wf_str_of("", 0);
 }
 
 static wf_status http_head(void *ctx, uint32_t lane, wf_response *out) {
     wfi_endpoint *e = ctx;
     wf_status s = wf_http_head(e->http, lane, out);
-    if (s == WF_OK) out->key = http_key(&e->endpoint);
+    if (s == WF_OK) http_keys(&e->endpoint, out->keys);
     return s;
 }
 

@@ -207,7 +207,7 @@ static wfi_parse_event parse_header(wfi_parser *r) {
 
 /* The empty line: after a 1xx another head follows, after the head the body, after the trailers nothing. */
 static wfi_parse_event parse_head_end(wfi_parser *r) {
-    bool opened = r->tunnel && r->status < 300;
+    bool opened = (r->tunnel && r->status < 300) || r->bodiless;
     if (r->trailer) {
         r->state = PARSE_DONE;
         return WFI_PARSE_END;

@@ -27,7 +27,8 @@ typedef struct wfi_parser {
     bool cut;
     wf_str body;
     const char *why;
-    bool keep; /* after END: the connection may carry another request */
+    bool keep;     /* after END: the connection may carry another request */
+    bool bodiless; /* to be set after begin: it answers HEAD, so no body follows (RFC 9110, 9.3.2) */
     /* private */
     uint32_t state, head_bytes, lines, chunk_bytes, digits, name_len, value_len;
     bool tunnel, cr, trailer, chunked, has_length, http10, closing, keep_alive;

@@ -291,7 +291,11 @@ static wf_status stream_close_input(wfi_reader *r) {
     size_t len = wf_json_unescape(wf_str_of(r->side.ptr, r->side.len), input);
     wf_json_init(&j, wf_str_of(input, len));
     t = wf_json_next(&j);
-    bool good = t == WF_JSON_OBJECT && wf_json_skip(&j, t, NULL) == WF_OK && wf_json_next(&j) == WF_JSON_END;
+    bool good = t == WF_JSON_OBJECT;
+    while (good && t != WF_JSON_END) { /* also where it will stand: in a block of the content of a body */
+        t = wf_json_next(&j);
+        good = t != WF_JSON_ERROR && j.depth <= WF_JSON_DEPTH - 3;
+    }
     if (good) r->body.len += len;
     r->broken |= !good;
     return good ? WF_OK : stream_put(r, &r->body, WF_STR("{}"));
@@ -345,7 +349,7 @@ static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
     if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
     if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
-        return stream_wrong(r, "a tool call's input is no JSON object");
+        return stream_wrong(r, "a tool call's input is no JSON object, or nested too deeply");
     wf_status s = stream_put(r, &r->body, WF_STR("]"));
     r->complete = s == WF_OK;
     return s;

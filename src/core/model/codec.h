@@ -49,6 +49,8 @@ typedef struct wfi_reader {
     const char *why; /* constant: what was wrong, for WF_E_SYNTAX */
     wf_str event;    /* of a stream: the event just read, as "TYPE" or "TYPE:DELTA TYPE"; lives until the next call */
     wf_str error;    /* data of an error event; lives until reader_free */
+    wf_usage usage;  /* of a stream: what the reply has said so far */
+    uint64_t write_1h;
     /* private */
     wfi_heap *heap;
     size_t max;
@@ -60,11 +62,14 @@ typedef struct wfi_reader {
     size_t reason_len;
     size_t main; /* of the block under way: where in body the value begins that its deltas fill */
     wfi_sse sse;
-    wf_usage usage;
-    uint64_t write_1h;
     uint32_t place, kind, blocks;
     char event_buf[96];
 } wfi_reader;
+
+/* Bytes that have come of the reply's content, or of the one body. */
+static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
+    return (uint64_t)r->body.len + r->side.len;
+}
 
 /* One block of a reply's content. Strings are still escaped. */
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;

@@ -32,7 +32,16 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
 
 /* ---- the end of a task ---- */
 
+/* What was intended was not begun, and so is not "interrupted". If the log fails, the next thing that needs it will say so. */
+static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
+    wfi_meta_intent none = {.name = wf_str_of("", 0)};
+    if (t->slot->intent_at == 0) return;
+    (void)wfi_runtime_record(rt, WFI_REC_INTENT, t->slot_index + 1, &none, wf_str_of("", 0), NULL, NULL);
+    t->slot->intent_at = 0;
+}
+
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -73,7 +82,7 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -126,6 +135,22 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
+static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
+    char buf[WFI_LOG_META_MAX];
+    wfi_log_rec rec;
+    wfi_meta meta;
+    for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
+        wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
+        if (s != WF_OK) return s;
+        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        after = at;
+        wfi_usage_add(&t->usage, &meta.turn.usage);
+        t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
+    }
+    return WF_OK;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -176,7 +201,8 @@ static wf_status agent_load(wfi_runtime *rt, wfi_task *t) {
     t->wrapped = t->schema.len > 0 && !wfi_schema_is_object(t->schema);
     if (t->call.system != 0 && (s = wfi_log_peek(&rt->log, t->call.system, &t->system, &meta_len)) != WF_OK) return s;
     if (t->call.tools != 0 && (s = wfi_log_peek(&rt->log, t->call.tools, &t->tools, &meta_len)) != WF_OK) return s;
-    return agent_load_items(rt, t);
+    s = agent_load_asides(rt, t);
+    return s == WF_OK ? agent_load_items(rt, t) : s;
 }
 
 /* The turn that the log ends with, as if it had just come. */
@@ -309,18 +335,23 @@ static bool agent_hurry_due(const wfi_runtime *rt, const wfi_task *t) {
            rt->now - t->started >= (t->deadline - t->started) / 5 * 4;
 }
 
+/* Leaves the call as it is in the log, for a resumed run to go on with. */
+static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
+    wfi_task_drop(rt, t);
+    return WFI_PACE_STOPPED;
+}
+
+/* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
 
 /* A new request for the conversation as it stands, or the reason why there is none. */
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
-    if (rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
     if (agent_hurry_due(rt, t)) {
@@ -329,7 +360,9 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
                                   WF_STR("Time is nearly up. Answer now with what you have."), false);
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
+    t->fitted = 0;
     uint64_t body_len = wfi_request_begin(t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -356,19 +389,28 @@ static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) 
     return WFI_PACE_WAIT;
 }
 
+static uint64_t agent_provider_bit(const wfi_runtime *rt, const wfi_task *t) {
+    uint32_t i = (uint32_t)(t->provider - rt->config.providers);
+    return UINT64_C(1) << (i < 63 ? i : 63);
+}
+
+/* One odd refusal does not end a run whose key was good: it fails its agent. A second one, with no reply in between, does. */
+static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool last = !f->again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->answered) t->state = WFI_TASK_BACKOFF; /* so its reservation is not lost */
+    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     wfi_exchange_end(rt, t);
-    if (!f->answered) wfi_budget_settle(rt, t);
+    if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
-    if (f->again && rt->stop != WF_RUN_OPEN) {
-        wfi_task_drop(rt, t);
-        return WFI_PACE_STOPPED;
-    }
+    if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
+    if (odd) rt->doubted |= agent_provider_bit(rt, t);
     return agent_finish(rt, t, f->kind, f->why, false);
 }
 
@@ -383,7 +425,8 @@ static wfi_pace agent_progress(wfi_runtime *rt, wfi_task *t, wfi_progress progre
         return agent_reply(rt, t);
     case WFI_PROGRESS_STALE:
         wfi_exchange_end(rt, t);
-        return agent_send(rt, t, wfi_request_begin(t));
+        if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t);
+        return agent_request(rt, t);
     case WFI_PROGRESS_FAILED:
         return agent_failed(rt, t, f);
     case WFI_PROGRESS_MEMORY:
@@ -408,23 +451,18 @@ static bool agent_is_empty(const wfi_task *t) {
     return t->codec->block(&j, &block) == WF_END;
 }
 
-/* What the reply cost: as it says itself, or by the price list. */
-static void agent_price(const wfi_task *t, const wfi_reply *reply, wf_usage *usage) {
-    if (!t->provider->priced) return;
-    if (t->tariff.count > 0)
-        usage->nano_usd = wfi_price_of(&t->tariff, usage, reply->write_1h);
-    else
-        usage->unpriced = wfi_cost_of(usage).tokens;
-}
-
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    agent_price(t, &t->turn, &t->turn.usage);
     bool empty = agent_is_empty(t);
+    rt->proved |= agent_provider_bit(rt, t);
+    rt->doubted &= ~agent_provider_bit(rt, t);
+    wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = !empty && wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
+                          .aside = item ? 0 : t->slot->aside,
+                          .fitted = t->fitted > 0,
                           .stop = (uint32_t)t->turn.stop,
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
@@ -435,10 +473,12 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
+    t->fate = WFI_FATE_FREE;
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
+    if (!item) t->slot->aside = at;
     if (item) {
         wfi_log_rec rec;
         uint32_t meta_len;
@@ -467,6 +507,7 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json_init(&j, t->turn.content);
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    wfi_exchange_mask(t, text, n); /* where escapes hid a key */
     wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
                                 : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
     wfi_heap_free(&rt->heap, text);
@@ -490,6 +531,15 @@ static wfi_pace agent_stopped(wfi_runtime *rt, wfi_task *t, wf_kind kind, const 
     return agent_finish(rt, t, kind, wfi_exchange_message(rt, t, text, detail, true, t->response.request_id), false);
 }
 
+/* The reply was cut where the budget ends. */
+static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
+    static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
+    static const char own[] =
+        "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
+    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
+}
+
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
@@ -501,6 +551,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
     case WFI_STOP_PAUSE:
         return agent_request(rt, t);
     case WFI_STOP_CUT:
+        if (t->fitted > 0) return agent_cut_to_fit(rt, t);
         if (t->raised)
             return agent_stopped(rt, t, WF_KIND_CONTEXT,
                                  "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
@@ -546,7 +597,8 @@ static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view 
     wf_str value = use->input, text;
     wf_schema_error error = {0};
     wf_status s;
-    if (t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value)) {
+    bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
+    if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
         s = WF_E_SCHEMA;
         text = WF_STR("the answer goes into the property \"value\"");
     } else {
@@ -659,6 +711,7 @@ static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
     wf_status s = agent_tool_of(rt, t, &use, &tool, &why);
     if (s != WF_OK) return agent_trouble(rt, t, s);
     if (!tool) return agent_tool_answer(rt, t, "tool", use.id, why, true);
+    if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (!tool->effect) return agent_begin_tools(rt, t, tool, &use);
     return agent_intend(rt, t, use.id, tool->name, use.input);
 }
@@ -727,6 +780,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_INTENT: {
         wfi_block_view use;
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
+        if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
         if (t->slot->effect) return agent_start_effect(rt, t);
         if (!agent_find_use(t, t->use, &use)) return WFI_PACE_BROKEN;
         return agent_begin_tools(rt, t, agent_tool_named(rt, use.name), &use);

@@ -28,21 +28,35 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
-/* Stars in the place of the key, wherever a server repeats it. */
-static void exchange_mask(const wfi_task *t, char *text, size_t n) {
-    wf_str key = t->response.key;
-    if (key.len < EXCHANGE_KEY_MIN) return;
-    for (size_t at = 0; at + key.len <= n; at++) {
-        if (!wfi_str_eq(wf_str_of(text + at, key.len), key)) continue;
-        for (size_t i = 0; i < key.len; i++)
-            text[at + i] = '*';
+static char exchange_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
+/* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
+ * A beginning of it counts at the text's end, where a cut may have been. */
+static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
+    size_t i = 0, k = 0;
+    for (; k < key.len && i < n; i++, k++) {
+        if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
+        if (exchange_lower(text[i]) != exchange_lower(key.ptr[k])) return 0;
+    }
+    return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
+}
+
+void wfi_exchange_mask(const wfi_task *t, char *text, size_t n) {
+    for (size_t which = 0; which < WF_KEYS_MAX; which++) {
+        wf_str key = t->response.keys[which];
+        if (key.len < EXCHANGE_KEY_MIN) continue;
+        for (size_t at = 0; at + EXCHANGE_KEY_MIN <= n; at++)
+            for (size_t len = exchange_key_len(key, text + at, n - at); len > 0; len--, at++)
+                text[at] = '*';
     }
 }
 
 wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                             wf_str id) {
     wf_str message = wfi_runtime_message(rt, text, detail, escaped, id);
-    exchange_mask(t, (char *)rt->scratch, message.len);
+    wfi_exchange_mask(t, (char *)rt->scratch, message.len);
     return message;
 }
 
@@ -92,17 +106,18 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
     wfi_fault fault;
-    exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
+    wfi_exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
-    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_str_cut(body, 0, 200);
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);
-    f->answered = true;
+    f->refused = r->status == 401 || r->status == 403;
+    f->foreign = fault.type.len == 0;
     f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
@@ -110,10 +125,11 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
 /* The provider gave up in the middle of its reply. */
 static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
+    wfi_exchange_mask(t, (char *)(uintptr_t)t->reader.error.ptr, t->reader.error.len);
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
-    wf_str message = escaped ? fault.message : wfi_str_cut(t->reader.error, 0, 200);
+    wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
     return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
 }
@@ -149,6 +165,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
     rt->exchanges++;
+    t->body_len = t->unsent = body_len;
+    t->fate = WFI_FATE_FREE;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -171,6 +189,8 @@ static wfi_progress exchange_send(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s != WF_OK || sent == 0 || sent > bytes.len) return exchange_lost(rt, t, s, f);
     t->progress = rt->now;
     wfi_request_sent(t, sent);
+    t->unsent -= sent;
+    if (t->unsent == 0) t->fate = WFI_FATE_UNHEARD; /* now: a cancel or a stop may come before the next step */
     return WFI_PROGRESS_MORE;
 }
 
@@ -182,7 +202,7 @@ static bool exchange_succeeded(const wfi_task *t) {
 static void exchange_keep_id(wfi_runtime *rt, wfi_task *t) {
     wf_str id = wfi_utf8_clip(t->response.request_id, WFI_SCRATCH);
     wfi_copy(rt->scratch, id.ptr, id.len);
-    exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
+    wfi_exchange_mask(t, (char *)rt->scratch, id.len); /* before a cut can leave half of a key */
     id = wfi_utf8_clip(wf_str_of((const char *)rt->scratch, id.len), sizeof t->request_id);
     wfi_copy(t->request_id, id.ptr, id.len);
     t->response.request_id = wf_str_of(t->request_id, id.len);
@@ -195,6 +215,7 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     exchange_keep_id(rt, t);
     t->progress = rt->now;
     t->state = WFI_TASK_BODY;
+    t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
     wf_str type = t->response.content_type;
     bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
@@ -210,6 +231,8 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
+    wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
     return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
 }
 

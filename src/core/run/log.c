@@ -30,11 +30,12 @@
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev stop reason usage                               the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id                                          one content block of a user message, likewise
- *   intent   id name                                              a tool's input; of a script's effect the call has it
+ *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
+ *            more_tokens more_nano_usd (lost replies may have cost so much beyond)
  *   done     kind json attempts turns ms usage                    the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
@@ -55,11 +56,17 @@
  *      order, so a good record after a bad one proves nothing else. Loss of a synced tail itself leaves no trace: it
  *      cannot be told from a crash before it was written.)
  *   7. Records of log bytes inside a log (a tool that reads a log, say) cannot pass for records: the salt differs, and a
- *      scan goes from record to record.
- *   8. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
+ *      scan goes from record to record. Who knows the salt (it is no secret for those who may read the file) can have a record's
+ *      payload hold bytes that look like a record of this log. No scan takes it for one: it starts inside of another's payload.
+ *      It is looked at only if that very record is torn, and then all that it can do is to have the log refused (6), not read
+ *      wrongly: an embedder that lets its agents read the log of their own run accepts that.
+ *   8. A file that ends inside its head or its first record is an empty one. What begins as another file does is refused.
+ *   9. Recovery twice is recovery once: a resume first makes the valid prefix durable, then appends. */
 #include "log.h"
 
-#define LOG_VERSION 1u
+#define LOG_VERSION    1u
+#define LOG_LOOK       4u      /* times the bytes of a tail are summed that are looked at for damage, */
+#define LOG_LOOK_LEAST 262144u /* ... or so many */
 static const uint8_t log_magic[8] = {0x77, 0x66, 0x2e, 0x6c, 0x6f, 0x67, 0x0d, 0x0a};
 
 const char *wfi_rec_name(wfi_rec type) {
@@ -146,6 +153,10 @@ wf_status wfi_log_create(wfi_log *l, uint32_t salt) {
     wfi_put32(head + 12, WFI_LOG_FIRST);
     wfi_put32(head + 16, salt);
     wfi_put32(head + 28, wfi_crc32c(0, head, 28));
+    if (l->file_size > 0 && l->ops->cut(l->ctx, 0) != WF_OK)
+        return log_fail(l, WF_E_IO, "what an earlier try left of the log could not be cut", 0);
+    l->file_size = 0;
+    l->window_len = 0;
     l->salt = salt;
     l->fill = 0;
     l->base = l->flushed = l->synced = l->wanted = 0;
@@ -324,7 +335,7 @@ wf_status wfi_log_load(wfi_log *l) {
     if ((s = log_window(l, 0, n, &head)) != WF_OK) return s;
     if (wfi_compare(head, log_magic, n < sizeof log_magic ? n : sizeof log_magic) != 0)
         return log_fail(l, WF_E_FOREIGN, "the file does not begin as a workflow log does", 0);
-    if (n < WFI_LOG_FIRST) return log_fail(l, WF_E_CORRUPT, "the log ends inside its head", n);
+    if (n < WFI_LOG_FIRST) return WF_END; /* the very first write was torn, so nobody has seen anything of the run */
     if (wfi_get32(head + 28) != wfi_crc32c(0, head, 28))
         return log_fail(l, WF_E_CORRUPT, "the log's head is damaged", 0);
     if (wfi_get32(head + 8) != LOG_VERSION || wfi_get32(head + 12) != WFI_LOG_FIRST)
@@ -369,17 +380,23 @@ static wf_status log_check(wfi_log *l, uint64_t at, wfi_log_rec *out) {
 }
 
 /* Invariant 6: is there, after the first bad byte, a valid record that knew it durable? Cheap tests come first, so that
- * the work stays linear unless somebody made the file to be slow; then it is bounded by the count of tries. */
+ * the work stays linear unless somebody made the file to be slow; then it is bounded by the bytes that are summed, and what is
+ * not looked at to its end is not cut. */
 static wf_status log_look_for_damage(wfi_log *l, uint64_t bad) {
-    uint32_t tries = 100000;
-    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size && tries > 0; at += 8) {
+    uint64_t work = LOG_LOOK * (l->file_size - bad) + LOG_LOOK_LEAST;
+    for (uint64_t at = bad + 8; at + WFI_LOG_HEAD <= l->file_size; at += 8) {
         const uint8_t *p;
         wfi_log_rec rec;
         wf_status s = log_window(l, at, WFI_LOG_HEAD, &p);
         if (s != WF_OK) return s;
         uint64_t synced = wfi_get64(p + 16);
         if (synced <= bad || synced > at || p[4] == 0 || p[5] != 0) continue;
-        tries--;
+        uint64_t cost = WFI_LOG_HEAD + (uint64_t)wfi_get32(p);
+        if (cost > l->file_size - at) continue; /* it cannot be whole */
+        if (cost > work)
+            return log_fail(l, WF_E_CORRUPT,
+                            "the log's tail is damaged or made to look so; cut the file at this offset to go on", bad);
+        work -= cost;
         s = log_check(l, at, &rec);
         if (s == WF_OK) return log_fail(l, WF_E_CORRUPT, "the log is damaged below bytes that were known durable", bad);
         if (s != WF_END) return s;
@@ -395,13 +412,23 @@ wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out) {
     return s;
 }
 
+bool wfi_log_is_cut_off(wfi_log *l, uint64_t at) {
+    const uint8_t *p;
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    if (at + WFI_LOG_HEAD > l->file_size) return true;
+    if (log_window(l, at, WFI_LOG_HEAD, &p) != WF_OK) return false;
+    log_parse_head(p, at, &rec, &meta_len);
+    return rec.next > l->file_size;
+}
+
 wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
     wfi_zero(l->blocks, sizeof l->blocks); /* they may hold some of the tail */
     if (end < l->file_size && l->ops->cut(l->ctx, end) != WF_OK)
         return log_fail(l, WF_E_IO, "the log's torn tail could not be cut", end);
     l->base = l->flushed = end;
     l->window_len = 0;
-    l->synced = 0; /* what was read may still be only in the system's memory: invariant 8 */
+    l->synced = 0; /* what was read may still be only in the system's memory: invariant 9 */
     wfi_log_want(l);
     return WF_OK;
 }

@@ -16,7 +16,7 @@ typedef enum wfi_rec {
     WFI_REC_CALL,    /* a call was asked for */
     WFI_REC_TURN,    /* a model's reply: content as it goes back on the wire */
     WFI_REC_BLOCK,   /* a content block of ours: a tool's result, a nudge */
-    WFI_REC_INTENT,  /* an effect is about to start */
+    WFI_REC_INTENT,  /* an effect is about to start; or, nameless, will not after all */
     WFI_REC_RESERVE, /* budget is set aside for a request about to be sent */
     WFI_REC_DONE,    /* a call finished */
     WFI_REC_MOVED,   /* a finished call now answers for another place of an edited script */
@@ -74,13 +74,15 @@ WFI void wfi_log_init(wfi_log *l, const wf_log_ops *ops, void *ctx, void *buf, s
 /* Gives it room to keep parts of the file that were read. */
 WFI void wfi_log_keep(wfi_log *l, void *room, size_t size);
 
-/* Begins a new log in an empty file. */
+/* Begins a new log, in place of what wfi_log_load took for an empty one. */
 WFI wf_status wfi_log_create(wfi_log *l, uint32_t salt);
-/* Reads the file's head. WF_END: the file is empty. */
+/* Reads the file's head. WF_END: the file is empty, or ends inside the head. */
 WFI wf_status wfi_log_load(wfi_log *l);
 /* The record at `at` (first: WFI_LOG_FIRST). WF_END: the valid log ends at `at`; what follows is a torn tail.
  * WF_E_CORRUPT: what follows is damage to bytes that were durable; error.offset says where. */
 WFI wf_status wfi_log_scan(wfi_log *l, uint64_t at, wfi_log_rec *out);
+/* While scanning: whether the file ends before a record that begins at `at` does. */
+WFI bool wfi_log_is_cut_off(wfi_log *l, uint64_t at);
 /* Ends scanning: the log goes on at `end`; cuts what follows and makes the rest durable (see wfi_log_pump). */
 WFI wf_status wfi_log_resume(wfi_log *l, uint64_t end);
 

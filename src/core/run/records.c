@@ -16,7 +16,8 @@ typedef struct meta_field {
         META_FIELD(record, usage.cache_read, "cache_read", META_U64),                                                  \
         META_FIELD(record, usage.cache_write, "cache_write", META_U64),                                                \
         META_FIELD(record, usage.nano_usd, "nano_usd", META_U64),                                                      \
-        META_FIELD(record, usage.unpriced, "unpriced", META_U64)
+        META_FIELD(record, usage.unpriced, "unpriced", META_U64),                                                      \
+        META_FIELD(record, usage.estimated, "estimated", META_U64)
 
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
@@ -43,15 +44,18 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
 static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR), META_USAGE(wfi_meta_turn)};
+    META_FIELD(wfi_meta_turn, prev, "prev", META_U64),      META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
+    META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+    META_FIELD(wfi_meta_turn, reason, "reason", META_STR),  META_USAGE(wfi_meta_turn)};
 static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
                                         META_FIELD(wfi_meta_block, why, "why", META_STR),
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
 static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
-                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64)};
+                                          META_FIELD(wfi_meta_reserve, ceiling.nano_usd, "nano_usd", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.tokens, "more_tokens", META_U64),
+                                          META_FIELD(wfi_meta_reserve, more.nano_usd, "more_nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),

@@ -21,7 +21,10 @@ typedef struct wfi_meta_call {
 
 typedef struct wfi_meta_turn {
     uint64_t prev; /* offset of the item before it in the conversation, 0 for none */
+    uint64_t
+        aside; /* offset of the call's last turn that is no part of the conversation, 0 for none. Only in such turns */
     uint32_t stop; /* enum wfi_stop */
+    bool fitted;   /* max_tokens was lowered to what a budget left */
     wf_str reason;
     wf_usage usage;
 } wfi_meta_turn;
@@ -38,6 +41,7 @@ typedef struct wfi_meta_intent {
 
 typedef struct wfi_meta_reserve {
     wfi_cost ceiling;
+    wfi_cost more; /* that lost replies may have cost beyond what is held for them */
 } wfi_meta_reserve;
 
 typedef struct wfi_meta_done {

@@ -51,7 +51,10 @@ static void replay_turn(wfi_runtime *rt, wfi_slot *r, const wfi_log_rec *rec, co
     wfi_usage_add(&rt->spent, &meta->usage);
     r->started = true;
     r->finished = r->delivered = false;
-    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) return; /* no part of the conversation */
+    if (!wfi_stop_continues((wfi_stop)meta->stop) || rec->payload_len == 0) { /* no part of the conversation */
+        r->aside = rec->offset;
+        return;
+    }
     r->last_item = rec->offset;
     r->turns++;
 }
@@ -74,7 +77,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, w
         r->intent_at = 0;
         return WF_OK;
     case WFI_REC_INTENT:
-        r->intent_at = rec->offset;
+        r->intent_at = meta->intent.name.len > 0 ? rec->offset : 0;
         return WF_OK;
     case WFI_REC_DONE:
         r->finished = r->started = true;
@@ -111,7 +114,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESUME:
         run->told = false;
-        if (meta->run.script > 0) run->header = rec->offset;
+        if (meta->run.sha256.len > 0) run->header = rec->offset; /* it is whole: script or args were others */
         return WF_OK;
     case WFI_REC_TEXT:
         return WF_OK;
@@ -122,6 +125,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         return WF_OK;
     case WFI_REC_RESERVE:
         rt->ceiling = meta->reserve.ceiling;
+        rt->more = meta->reserve.more;
         return WF_OK;
     case WFI_REC_END:
         run->end = rec->offset;
@@ -165,6 +169,7 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
         at = rec.next;
     }
     if (status != WF_END || rt->log.file_size == 0) return status;
+    if (run->header == 0 && wfi_log_is_cut_off(&rt->log, WFI_LOG_FIRST)) return WF_END; /* log.c, invariant 8 */
     if (run->header == 0) return replay_fail(rt, WF_E_CORRUPT, WFI_LOG_FIRST);
     run->valid = at;
     for (uint32_t i = 0; i < s->slots.count; i++) {

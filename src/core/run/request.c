@@ -9,7 +9,10 @@ static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"
 static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
 
 bool wfi_schema_is_object(wf_str schema) {
-    wf_str type;
+    static const char *const more[] = {"anyOf", "oneOf", "allOf", "not", "if", "$ref", "enum", "const"};
+    wf_str type, value;
+    for (size_t i = 0; i < WFI_COUNT(more); i++) /* providers take these anywhere but at the top of a tool's input */
+        if (wf_json_member(schema, wfi_str_z(more[i]), &value)) return false;
     return wf_json_member_str(schema, WF_STR("type"), &type) && wfi_str_eq(type, WF_STR("object"));
 }
 
@@ -84,17 +87,46 @@ static void request_put_tools(const wf_config *config, const wfi_codec *codec, w
     wf_json_finish(o);
 }
 
+static size_t request_copy(char *out, size_t n, wf_str s) {
+    if (out) wfi_copy(out + n, s.ptr, s.len);
+    return n + s.len;
+}
+
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. */
+static size_t request_move_refs(wf_str schema, char *out) {
+    wf_json j;
+    wf_json_token t;
+    size_t n = 0, from = 0;
+    bool ref = false, data = false;
+    wf_json_init(&j, schema);
+    while ((t = wf_json_next(&j)) != WF_JSON_END && t != WF_JSON_ERROR) {
+        if (data && t == WF_JSON_ARRAY) (void)wf_json_skip(&j, t, NULL); /* of enum or examples: values, no schemas */
+        wf_str to = j.raw, next = wfi_str_cut(to, 1, 2);
+        bool local = ref && t == WF_JSON_STRING && to.len > 0 && to.ptr[0] == '#' &&
+                     (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
+        ref = t == WF_JSON_KEY && wf_json_equals(j.raw, WF_STR("$ref"));
+        data = t == WF_JSON_KEY && (wf_json_equals(j.raw, WF_STR("enum")) || wf_json_equals(j.raw, WF_STR("examples")));
+        if (!local) continue;
+        size_t end = (size_t)(to.ptr - schema.ptr) + 1;
+        n = request_copy(out, n, wfi_str_cut(schema, from, end));
+        n = request_copy(out, n, WF_STR("/properties/value"));
+        from = end;
+    }
+    return request_copy(out, n, wfi_str_cut(schema, from, schema.len));
+}
+
 /* The result tool takes the answer as its input, which the wire wants to be an object. */
 static wf_status request_result_schema(wfi_runtime *rt, wf_str schema, char **buf, wf_str *out) {
     *buf = NULL;
     *out = schema;
     if (schema.len == 0 || wfi_schema_is_object(schema)) return WF_OK;
     size_t head = sizeof request_wrap_head - 1, tail = sizeof request_wrap_tail - 1;
-    if (!(*buf = wfi_heap_alloc(&rt->heap, head + schema.len + tail))) return WF_E_MEMORY;
+    size_t len = request_move_refs(schema, NULL);
+    if (!(*buf = wfi_heap_alloc(&rt->heap, head + len + tail))) return WF_E_MEMORY;
     wfi_copy(*buf, request_wrap_head, head);
-    wfi_copy(*buf + head, schema.ptr, schema.len);
-    wfi_copy(*buf + head + schema.len, request_wrap_tail, tail);
-    *out = wf_str_of(*buf, head + schema.len + tail);
+    (void)request_move_refs(schema, *buf + head);
+    wfi_copy(*buf + head + len, request_wrap_tail, tail);
+    *out = wf_str_of(*buf, head + len + tail);
     return WF_OK;
 }
 

@@ -20,7 +20,10 @@ static wf_status run_header(wf *w) {
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
         return WF_E_CORRUPT;
-    return wfi_runtime_payload(&w->rt, &rec, 1, &w->header);
+    s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
+    if (s == WF_OK)
+        wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */
+    return s;
 }
 
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
@@ -28,7 +31,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     wf_status s = run_header(w);
     if (s != WF_OK) return wfi_workflow_below(w, s);
     const wfi_meta_run *m = &w->header_meta;
-    out->name = m->name;
+    out->name = wf_str_of(w->header + m->script + m->args + m->settings, m->name.len);
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
@@ -170,6 +173,10 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
+    out->lost_tokens = w->rt.lost.tokens;
+    out->lost_nano_usd = w->rt.lost.nano_usd;
+    out->more_tokens = w->rt.more.tokens;
+    out->more_nano_usd = w->rt.more.nano_usd;
     out->now_ms = w->sched.clock;
     out->started_ms = w->run.started;
     out->log_bytes = wfi_log_end(&w->rt.log);
@@ -245,12 +252,66 @@ wf_status wf_run_value(wf *w, wf_str *value, bool *json) {
     return WF_OK;
 }
 
+/* Never 0. */
+static uint64_t run_note_hash(bool phase, wf_str text) {
+    wf_str parts[] = {phase ? WF_STR("phase") : WF_STR("line"), text};
+    uint8_t hash[32];
+    wfi_replay_identity(parts, WFI_COUNT(parts), hash);
+    return wfi_get64(hash) | 1;
+}
+
+/* Fills w->recorded from the log. */
+static wf_status run_read_notes(wf *w) {
+    char buf[WFI_LOG_META_MAX], *text;
+    wfi_log_rec rec;
+    wfi_meta meta;
+    uint32_t meta_len, n = 0;
+    bool told = false; /* see wfi_run */
+    if (!(w->recorded = wfi_heap_alloc(&w->rt.heap, w->run.notes * sizeof *w->recorded))) return WF_E_MEMORY;
+    for (uint64_t at = WFI_LOG_FIRST; at < w->run.valid && n < w->run.notes; at = rec.next) {
+        wf_status s = wfi_log_peek(&w->rt.log, at, &rec, &meta_len);
+        told = s == WF_OK && (rec.type == WFI_REC_STOP || (told && rec.type != WFI_REC_RESUME));
+        if (s == WF_OK && (told || rec.type != WFI_REC_NOTE)) continue;
+        if (s == WF_OK) s = wfi_runtime_meta(&w->rt, at, &rec, buf, &meta);
+        if (s == WF_OK && meta.note.error) continue;
+        if (s == WF_OK) s = wfi_runtime_payload(&w->rt, &rec, 1, &text);
+        if (s != WF_OK) return s;
+        w->recorded[n++] = run_note_hash(meta.note.phase, wf_str_of(text, rec.payload_len));
+        wfi_heap_free(&w->rt.heap, text);
+    }
+    w->run.notes = n;
+    return WF_OK;
+}
+
+/* Whether the log has the note from an earlier life. A script that was never edited says its notes in their order; of an edited
+ * one each is looked for, once for each time that it was said. */
+static wf_status run_note_is_recorded(wf *w, bool phase, wf_str text, bool *out) {
+    *out = ++w->notes <= w->run.notes;
+    if (!w->sched.by_content || w->run.notes == 0) return WF_OK;
+    if (!w->recorded) {
+        wf_status s = run_read_notes(w);
+        if (s != WF_OK) return s;
+    }
+    uint64_t hash = run_note_hash(phase, text);
+    uint32_t i = 0;
+    while (i < w->run.notes && w->recorded[i] != hash)
+        i++;
+    *out = i < w->run.notes;
+    if (*out) w->recorded[i] = 0;
+    return WF_OK;
+}
+
 wf_status wf_note(wf *w, wf_note_kind kind, wf_str text) {
     static const wf_trace_type types[] = {WF_TRACE_NOTE, WF_TRACE_PHASE, WF_TRACE_ERROR};
     wfi_meta_note meta = {.phase = kind == WF_NOTE_PHASE, .error = kind == WF_NOTE_ERROR};
     if ((size_t)kind >= WFI_COUNT(types)) return wfi_workflow_fail(w, WF_E_CONFIG, "there is no such kind of note");
     if (w->stage != WFI_STAGE_RUNNING) return wfi_workflow_fail(w, WF_E_CONFIG, "the run is not open");
-    if (kind != WF_NOTE_ERROR && ++w->notes <= w->run.notes) return WF_OK; /* a replay says it again */
+    bool recorded = false; /* a replay says it again */
+    if (kind != WF_NOTE_ERROR) {
+        wf_status s = run_note_is_recorded(w, meta.phase, text, &recorded);
+        if (s != WF_OK) return wfi_workflow_below(w, s);
+    }
+    if (recorded) return WF_OK;
     wf_trace event = {.type = types[kind], .text = text};
     wfi_runtime_trace(&w->rt, &event);
     return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_NOTE, 0, &meta, text, NULL, NULL));

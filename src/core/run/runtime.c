@@ -76,6 +76,7 @@ void wfi_usage_add(wf_usage *to, const wf_usage *from) {
     to->cache_write = wfi_add_sat(to->cache_write, from->cache_write);
     to->nano_usd = wfi_add_sat(to->nano_usd, from->nano_usd);
     to->unpriced = wfi_add_sat(to->unpriced, from->unpriced);
+    to->estimated = wfi_add_sat(to->estimated, from->estimated);
 }
 
 wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, bool escaped, wf_str request_id) {
@@ -104,7 +105,13 @@ wf_str wfi_runtime_message(wfi_runtime *rt, const char *text, wf_str detail, boo
         to[n + 10 + id.len] = ')';
         n += id.len + 11;
     }
-    return wfi_utf8_clip(wf_str_of(to, n), n);
+    for (size_t i = 0, len; i < n; i += len) { /* a server may write in any charset */
+        len = wfi_utf8_len((const uint8_t *)to + i, n - i);
+        if (len > 0) continue;
+        to[i] = '?';
+        len = 1;
+    }
+    return wf_str_of(to, n);
 }
 
 const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {

@@ -37,11 +37,14 @@ typedef struct wfi_runtime {
     uint64_t rng;         /* jitter only: nothing that a replay must repeat */
     wf_usage spent;       /* by all replies, from the log and in this process */
     wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* reservations whose requests were cut off: paid for or not, nobody can tell */
+    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
     wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
+    uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
+    uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
     uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
     wfi_tariff tariff;    /* of the model looked up last, */
     wf_str tariff_model;  /* ... which has this name, */

@@ -231,27 +231,25 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- an edited script: what the log has of a call whose place has moved ---- */
 
-static bool sched_same(const wfi_slot *r, const wfi_slot *want) {
-    return r->effect == want->effect && wfi_compare(r->content, want->content, sizeof r->content) == 0;
-}
-
-/* A finished call that no place has asked for, with the same content. */
+/* A finished call that no place has asked for, with the same content; of several the oldest. */
 static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
-    for (uint32_t i = 0; i < s->slots.count; i++) {
+    uint32_t found = WFI_NO_SLOT;
+    for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && sched_same(r, want)) return i;
+        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect) found = i;
     }
-    return WFI_NO_SLOT;
+    return found;
 }
 
 /* One that was under way: its conversation is paid for, and its effect may have been done. */
 static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
-    for (uint32_t i = 0; i < s->slots.count; i++) {
+    uint32_t found = WFI_NO_SLOT;
+    for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0);
-        if (under_way && r->state == WFI_CALL_LOGGED && !r->moved && !r->replaced && sched_same(r, want)) return i;
+        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
+        if (under_way && !r->moved && !r->replaced && r->effect == want->effect) found = i;
     }
-    return WFI_NO_SLOT;
+    return found;
 }
 
 /* Lets the slot take over what the log has of another place. */
@@ -410,8 +408,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && s->started + rt->config.run_ms < due)
-        due = s->started + rt->config.run_ms;
+    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
+        due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;

@@ -7,12 +7,13 @@ void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap) {
         buckets *= 2;
     t->slots = wfi_arena_take_raw(a, cap, sizeof *t->slots); /* wfi_slots_add zeroes them */
     t->buckets = wfi_arena_take(a, buckets, sizeof *t->buckets);
+    t->contents = wfi_arena_take(a, buckets, sizeof *t->contents);
     t->bucket_mask = buckets - 1;
     t->cap = cap;
     t->count = 0;
-    if (t->buckets)
+    if (t->buckets && t->contents)
         for (uint32_t i = 0; i < buckets; i++)
-            t->buckets[i] = WFI_NO_SLOT;
+            t->buckets[i] = t->contents[i] = WFI_NO_SLOT;
 }
 
 uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect) {
@@ -26,7 +27,24 @@ uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], 
     slot->generation = 1;
     slot->next_place = *bucket;
     *bucket = i;
+    bucket = &t->contents[wfi_get32(content) & t->bucket_mask];
+    slot->next_content = *bucket;
+    *bucket = i;
     return i;
+}
+
+static uint32_t slots_same_content(const wfi_slots *t, uint32_t i, const uint8_t content[16]) {
+    while (i != WFI_NO_SLOT && wfi_compare(t->slots[i].content, content, sizeof t->slots[i].content) != 0)
+        i = t->slots[i].next_content;
+    return i;
+}
+
+uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot) {
+    return slots_same_content(t, t->contents[wfi_get32(slot->content) & t->bucket_mask], slot->content);
+}
+
+uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot) {
+    return slots_same_content(t, t->slots[slot].next_content, t->slots[slot].content);
 }
 
 static uint32_t slots_same_place(const wfi_slots *t, uint32_t i, uint64_t place) {
@@ -55,6 +73,7 @@ void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     to->done_at = from->done_at;
     to->last_item = from->last_item;
     to->intent_at = from->intent_at;
+    to->aside = from->aside;
     to->turns = from->turns;
     to->started = from->started;
 }

@@ -32,12 +32,14 @@ typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
     uint64_t call_at, done_at, done_end, last_item, intent_at; /* offsets of records; 0 for none */
+    uint64_t aside;                                            /* offset of its last turn outside of the conversation */
     uint64_t order;                                            /* of delivery: smaller first */
     uint64_t wall;                                             /* of the delivery, if delivered */
     wfi_limits limits;
     uint32_t generation;
-    uint32_t next_place; /* chain of slots with the same hash bucket */
-    uint32_t next;       /* in the queue of calls that wait for a lane, or in that of those that are sealing */
+    uint32_t next_place;   /* chain of slots with the same hash bucket */
+    uint32_t next_content; /* likewise, by content */
+    uint32_t next;         /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
@@ -54,7 +56,7 @@ typedef struct wfi_slot {
 typedef struct wfi_slots {
     wfi_slot *slots;
     uint32_t count, cap;
-    uint32_t *buckets;
+    uint32_t *buckets, *contents;
     uint32_t bucket_mask;
 } wfi_slots;
 
@@ -63,6 +65,8 @@ WFI void wfi_slots_carve(wfi_slots *t, wfi_arena *a, uint32_t cap);
 WFI uint32_t wfi_slots_add(wfi_slots *t, uint64_t place, const uint8_t content[16], bool effect);
 WFI uint32_t wfi_slots_first(const wfi_slots *t, uint64_t place); /* slots of a place, newest first; WFI_NO_SLOT ends */
 WFI uint32_t wfi_slots_next(const wfi_slots *t, uint32_t slot);
+WFI uint32_t wfi_slots_first_like(const wfi_slots *t, const wfi_slot *slot); /* slots of its content, newest first */
+WFI uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot);
 
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);

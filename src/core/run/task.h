@@ -19,6 +19,13 @@ typedef enum wfi_task_state {
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
 } wfi_task_state;
 
+/* What the request under way may have cost so far. It follows from bytes alone, so it never lags behind what the model has. */
+typedef enum wfi_fate {
+    WFI_FATE_FREE, /* nothing: the model has not all of it, or said no before any work, or its reply is accounted for */
+    WFI_FATE_UNHEARD, /* its last byte is out, and nothing of a reply has come */
+    WFI_FATE_BEGUN    /* a reply has begun */
+} wfi_fate;
+
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
     uint64_t at; /* of the payload */
@@ -57,7 +64,12 @@ typedef struct wfi_task {
     size_t head_len;
     uint32_t piece;     /* of the body */
     uint64_t piece_pos; /* bytes of it that are sent */
+    uint64_t body_len;  /* all of them, */
+    uint64_t unsent;    /* ... and those that the provider has not taken */
+    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
     bool exchange;      /* begun, not ended */
+    wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
@@ -78,7 +90,7 @@ typedef struct wfi_task {
     uint64_t durable; /* offset that INTENT and RESERVE wait for */
     wf_usage usage;
 
-    wf_kind kind; /* of a finished task */
+    bool alone; /* it fails by itself: what refused it has served others with the same key */
 } wfi_task;
 
 typedef enum wfi_pace {
@@ -94,6 +106,7 @@ typedef enum wfi_pace {
 /* The most tokens that its next reply may have. */
 static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
     uint32_t most = t->slot->limits.max_tokens;
+    if (t->fitted > 0) return t->fitted;
     return !t->raised ? most : most < UINT32_MAX / 2 ? most * 2 : UINT32_MAX;
 }
 

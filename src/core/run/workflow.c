@@ -58,17 +58,19 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     while (texts < c->max_agents && texts < 4096)
         texts *= 2;
     wf *w = wfi_arena_take(a, 1, sizeof *w);
-    wf scratch; /* for counting: a wf that is not there cannot be filled in */
-    wf *to = w ? w : &scratch;
-    if (!w) wfi_zero(&scratch, sizeof scratch);
-    wfi_sched_carve(&to->sched, a, c);
-    wfi_spares_carve(&to->rt.spares, a, c);
-    to->rt.scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
-    to->rt.texts = wfi_arena_take(a, texts, sizeof *to->rt.texts);
-    to->rt.text_mask = texts - 1;
+    wfi_sched sched = {
+        0}; /* for counting: a wf that is not there cannot be filled in, and a whole one is too much stack */
+    wfi_spares spares = {0};
+    wfi_sched_carve(w ? &w->sched : &sched, a, c);
+    wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
+    uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
+    w->rt.scratch = scratch;
+    w->rt.texts = slots;
+    w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
     wfi_log_keep(&w->rt.log, kept, c->log_buffer / 4);
     return w;
@@ -129,10 +131,12 @@ const wf_config *wf_settings(const wf *w) {
 void wf_close(wf *w) {
     wfi_sched_drop_all(&w->rt, &w->sched);
     if (w->stage == WFI_STAGE_RUNNING) (void)wfi_log_flush(&w->rt.log); /* if it cannot be: a sync would have said so */
+    wfi_heap_free(&w->rt.heap, w->recorded);
     wfi_heap_free(&w->rt.heap, w->old_header);
     wfi_heap_free(&w->rt.heap, w->header);
     wfi_heap_free(&w->rt.heap, w->value);
     wfi_heap_free(&w->rt.heap, w->info);
+    w->recorded = NULL;
     w->old_header = w->header = w->value = w->info = NULL;
     w->stage = WFI_STAGE_ENDED;
 }

@@ -25,6 +25,7 @@ struct wf {
     wf_memory memory;
     wf_error error;
     uint32_t notes;       /* made by this process's run of the script, but for errors */
+    uint64_t *recorded;   /* heap: hashes of the log's notes that an edited script has not said again; 0: said */
     uint32_t pathless;    /* calls without a path of their own */
     uint32_t rejected;    /* see wf_run_finish */
     uint32_t turned_away; /* agents asked for when the run was stopping or at its cap: they have no slot */

@@ -578,13 +578,46 @@ static void test_mutation(void **state) {
     assert_true(seen[0] > 1000 && seen[1] > 1000 && seen[2] > 1000);
 }
 
+/* A large value against many properties: the work grows with their sizes, not with the product of these. */
+static void large_values_are_checked(void **state) {
+    static const struct { uint32_t properties, kib; } cases[] = {{32, 512}, {16, 1024}, {8, 2048}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wf_schema_error error = {0};
+        size_t pad = (size_t)cases[i].kib << 10, n = 0, m = 0;
+        char schema[4096], *value = malloc(pad + 4096);
+        assert_non_null(value);
+        m += (size_t)sprintf(schema + m, "{\"type\":\"object\",\"properties\":{\"a0\":{\"type\":\"string\"}");
+        for (uint32_t k = 1; k < cases[i].properties; k++)
+            m += (size_t)sprintf(schema + m, ",\"a%u\":{\"type\":\"integer\"}", k);
+        m += (size_t)sprintf(schema + m, "},\"required\":[\"a0\"");
+        n += (size_t)sprintf(value, "{\"a0\":\"");
+        memset(value + n, 'x', pad);
+        n += pad;
+        n += (size_t)sprintf(value + n, "\"");
+        for (uint32_t k = 1; k < cases[i].properties; k++) {
+            m += (size_t)sprintf(schema + m, ",\"a%u\"", k);
+            n += (size_t)sprintf(value + n, ",\"a%u\":%u", k, k);
+        }
+        m += (size_t)sprintf(schema + m, "]}");
+        n += (size_t)sprintf(value + n, "}");
+        assert_int_equal(wf_schema_check(wf_str_of(schema, m), wf_str_of(value, n), &error), WF_OK);
+        value[n - 2] = 'x'; /* the last number is none: no JSON */
+        assert_int_equal(wf_schema_check(wf_str_of(schema, m), wf_str_of(value, n), &error), WF_E_SYNTAX);
+        free(value);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_types),    cmocka_unit_test(test_objects),  cmocka_unit_test(test_arrays),
-        cmocka_unit_test(test_bounds),   cmocka_unit_test(test_decimals), cmocka_unit_test(test_equality),
-        cmocka_unit_test(test_branches), cmocka_unit_test(test_refs),     cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_cuts),     cmocka_unit_test(test_limits),   cmocka_unit_test(test_large_reply),
-        cmocka_unit_test(test_ignored),  cmocka_unit_test(test_example),  cmocka_unit_test(test_mutation),
+        cmocka_unit_test(test_types),     cmocka_unit_test(test_objects),
+        cmocka_unit_test(test_arrays),    cmocka_unit_test(test_bounds),
+        cmocka_unit_test(test_decimals),  cmocka_unit_test(test_equality),
+        cmocka_unit_test(test_branches),  cmocka_unit_test(test_refs),
+        cmocka_unit_test(test_malformed), cmocka_unit_test(test_cuts),
+        cmocka_unit_test(test_limits),    cmocka_unit_test(test_large_reply),
+        cmocka_unit_test(test_ignored),   cmocka_unit_test(test_example),
+        cmocka_unit_test(test_mutation),  cmocka_unit_test(large_values_are_checked),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

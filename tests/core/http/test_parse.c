@@ -665,6 +665,10 @@ static void heads_say_what_counts(void **state) {
             "123456789012345678901234567890123456789012345678901234567890123456789\n");
     wfi_headers_get(&r, 429, 1795342830000, &out);
     assert_int_equal(out.retry_after_ms, 10000);
+    wf_str own = WF_STR("Sun, 22 Nov 2026 10:20:10 GMT"); /* of the server; this machine's clock is off by a day */
+    wfi_headers_header(&r, WF_STR("date"), own, false, NULL);
+    wfi_headers_get(&r, 429, 1795342830000 - 86400000, &out);
+    assert_int_equal(out.retry_after_ms, 30000);
     assert_int_equal(out.should_retry, -1);
     assert_int_equal(out.request_id.len, 128);
     assert_int_equal(out.content_type.len, 0); /* it was cut */

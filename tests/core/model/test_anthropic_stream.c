@@ -34,6 +34,10 @@
 #define TEXT_BLOCK(i)    BLOCK(i, "{\"type\":\"text\",\"text\":\"\"}")
 #define TOOL_BLOCK(i)    BLOCK(i, "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":{}}")
 #define TOOL(input)      "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\",\"input\":" input "}"
+#define NEST4(x)         "[[[[" x "]]]]"
+#define NEST16(x)        NEST4(NEST4(NEST4(NEST4(x))))
+#define NEST64(x)        NEST16(NEST16(NEST16(NEST16(x))))
+#define DEEP(x)          NEST64(NEST16(NEST16(NEST16(NEST4(NEST4(NEST4(x)))))))
 #define CUT_SHORT        "the stream ended before the message was complete"
 
 static const wfi_codec *codec;
@@ -342,7 +346,11 @@ static void test_inputs(void **state) {
         {BEGIN TOOL_BLOCK(0) INPUT(0, "{") STOP(0) REASON("tool_use") END, NULL, "input is no JSON object"},
         {BEGIN TOOL_BLOCK(0) INPUT(0, "[]") STOP(0) REASON("tool_use") END, NULL, "input is no JSON object"},
         {BEGIN TOOL_BLOCK(0) INPUT(0, "{}{}") STOP(0) REASON("tool_use") END, NULL, "input is no JSON object"},
-        {BEGIN TOOL_BLOCK(0) INPUT(0, " ") STOP(0) END, NULL, "input is no JSON object"}};
+        {BEGIN TOOL_BLOCK(0) INPUT(0, " ") STOP(0) END, NULL, "input is no JSON object"},
+        /* it will stand inside of other containers: as deep as fits there, and one deeper */
+        {BEGIN TOOL_BLOCK(0) INPUT(0, "{\\\"a\\\":" DEEP("") "}") STOP(0) END, "[" TOOL("{\"a\":" DEEP("") "}") "]",
+         ""},
+        {BEGIN TOOL_BLOCK(0) INPUT(0, "{\\\"a\\\":" DEEP("[]") "}") STOP(0) END, NULL, "nested too deeply"}};
     (void)state;
     check_table(cases, sizeof cases / sizeof cases[0]);
 }

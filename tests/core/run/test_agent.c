@@ -803,6 +803,60 @@ static void test_bad_specs(void **state) {
     rig_end(&r);
 }
 
+static char result_schema[4096]; /* of the last request's result tool */
+
+static void keep_result_schema(fake *f, const fake_request *r) {
+    static const char mark[] = "\"name\":\"result\"";
+    wf_json j;
+    wf_str raw;
+    (void)f;
+    const char *at = strstr(r->body, mark);
+    at = strstr(at, "\"input_schema\":") + 15;
+    wf_json_init(&j, wf_str_of(at, strlen(at)));
+    assert_int_equal(wf_json_skip(&j, wf_json_next(&j), &raw), WF_OK);
+    snprintf(result_schema, sizeof result_schema, "%.*s", (int)raw.len, raw.ptr);
+}
+
+/* What is sent as the result tool's input is a schema of a plain object that means what was asked for, wrapped or not. */
+static void test_what_is_sent_is_a_schema(void **state) {
+    static const struct {
+        const char *schema, *good, *bad;
+        bool wrapped;
+    } cases[] = {
+        {"{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/"
+         "n\"}},\"$defs\":{\"n\":{\"type\":\"integer\"}}}",
+         "{\"a\":1}", "{\"a\":\"x\"}", false},
+        {"{\"type\":\"array\",\"items\":{\"$ref\":\"#/$defs/n\"},\"$defs\":{\"n\":{\"type\":\"integer\"}}}", "[1]",
+         "[\"x\"]", true},
+        {"{\"type\":[\"array\",\"integer\"],\"items\":{\"$ref\":\"#\"}}", "[1,[2]]", "[1,[\"x\"]]", true},
+        {"{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#\\/definitions\\/"
+         "n\"}],\"definitions\":{\"n\":{\"type\":\"integer\"}}}",
+         "1", "\"x\"", true},
+        {"{\"type\":\"object\",\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}", "{\"a\":1}", "{}", true},
+        {"{\"enum\":[{\"$ref\":\"#\"},1]}", "{\"$ref\":\"#\"}", "2", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig r;
+        wf_call call;
+        char value[256];
+        wf_schema_error error;
+        rig_init(&r, 1, NULL, 0);
+        r.f->on_request = keep_result_schema;
+        rig_start(&r);
+        wf_agent_spec spec = {.prompt = WF_STR("go"), .schema = rig_str(cases[i].schema)};
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        (void)rig_take(&r);
+        const char *format = cases[i].wrapped ? "{\"value\":%s}" : "%s";
+        assert_int_equal(strstr(result_schema, "\"value\":") != NULL, cases[i].wrapped);
+        snprintf(value, sizeof value, format, cases[i].good);
+        assert_int_equal(wf_schema_check(rig_str(result_schema), rig_str(value), &error), WF_OK);
+        snprintf(value, sizeof value, format, cases[i].bad);
+        assert_int_equal(wf_schema_check(rig_str(result_schema), rig_str(value), &error), WF_E_SCHEMA);
+        rig_end(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_first_request),
@@ -838,6 +892,7 @@ int main(void) {
         cmocka_unit_test(test_script_effect_is_never_repeated),
         cmocka_unit_test(test_script_effect_out_of_time),
         cmocka_unit_test(test_bad_specs),
+        cmocka_unit_test(test_what_is_sent_is_a_schema),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,10 @@
 /* An agent's exchanges with a provider that streams and has prices: events, failures in the middle, dead connections, money. */
 #include "tests/fake/rig.h"
 
+#include "src/core/base/base.h"
+
+#include <strings.h>
+
 /* Lines of a conversation name only what matters. */
 #pragma GCC diagnostic ignored "-Wmissing-field-initializers"
 
@@ -254,6 +258,22 @@ static void test_stale_connection_is_no_retry(void **state) {
     rig_end(&r);
 }
 
+/* It is sent again at once; but who had the request whole may bill it. */
+static void test_stale_connection_may_be_billed(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_STALE}, {"end_turn", TEXT("fresh")}};
+    rig r;
+    (void)state;
+    for (uint64_t worst = 1; worst < 3; worst++) {
+        BEGIN(&r, said);
+        r.config.budget_nano_usd = worst * UINT64_C(170000000); /* so many worst cases */
+        rig_start(&r);
+        rig_ask(&r, "go");
+        assert_int_equal(rig_take(&r).stopped, worst == 1);
+        assert_int_equal(line_next, worst);
+        rig_end(&r);
+    }
+}
+
 /* A peer that cannot be trusted will not be trusted later: the run stops, to be mended and resumed. */
 static void test_final_failure_stops_the_run(void **state) {
     static const line said[] = {{"end_turn", TEXT("x"), .drop = FAKE_FINAL}};
@@ -378,7 +398,7 @@ static void test_lost_money_stays_spent(void **state) {
     rig r;
     (void)state;
     BEGIN(&r, said);
-    r.config.budget_nano_usd = UINT64_C(200000000); /* one worst case, not two */
+    r.config.budget_nano_usd = UINT64_C(170000000); /* one worst case, and less than the least beside it */
     rig_start(&r);
     rig_ask(&r, "go");
     wf_delivery d = rig_take(&r);
@@ -391,6 +411,204 @@ static void test_lost_money_stays_spent(void **state) {
     assert_true(rig_take(&r).stopped); /* the log remembers */
     assert_int_equal(line_next, 1);
     rig_end(&r);
+}
+
+/* Of a reply that broke off its input and what had come is held; what it may have cost beyond is shown, over a resume too. */
+static void test_a_broken_reply_costs_what_came(void **state) {
+    static const line said[] = {{.events = START HELLO START, .drop = FAKE_DROP_BODY}, {"end_turn", TEXT("y")}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    r.config.budget_nano_usd = UINT64_C(200000000); /* one worst case, not two */
+    rig_start(&r);
+    assert_text(rig_do(&r, "go").value, "y");
+    wf_run_status s = status_of(&r);
+    assert_in_range(s.lost_nano_usd, 10 * 2000 + 10000, 10 * 2000 + 50 * 10000);
+    assert_in_range(s.lost_nano_usd + s.more_nano_usd, 160000000, 165000000);
+    assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+    rig_crash(&r, FAKE_ALL);
+    wf_run_status again = status_of(&r);
+    assert_int_equal(again.lost_nano_usd, s.lost_nano_usd);
+    assert_int_equal(again.more_nano_usd, s.more_nano_usd);
+    rig_end(&r);
+}
+
+/* A gateway that never tells: tokens are estimated, so that a budget holds, and are marked so. */
+static void test_replies_without_usage(void **state) {
+    char text[3001] = "", body[4096];
+    line said[12] = {{0}};
+    rig r;
+    (void)state;
+    memset(text, 'w', sizeof text - 1);
+    snprintf(body, sizeof body, "{\"stop_reason\":\"end_turn\",\"content\":" TEXT("%s") "}", text);
+    for (size_t i = 0; i < 12; i++)
+        said[i] = (line){.body = body, .type = "application/json"};
+    BEGIN(&r, said);
+    r.config.budget_tokens = 8000;
+    r.config.max_tokens = 1500;
+    rig_start(&r);
+    wf_delivery d = rig_do(&r, "go");
+    assert_in_range(d.usage.output, 1000, 1100); /* three bytes a token */
+    assert_in_range(d.usage.input, 100, 1000);
+    assert_int_equal(d.usage.estimated, d.usage.input + d.usage.output);
+    assert_int_equal(d.usage.nano_usd, d.usage.input * 2000 + d.usage.output * 10000);
+    while (!rig_do(&r, "more").stopped)
+        assert_true(line_next < 12);
+    wf_usage u = status_of(&r).usage;
+    assert_in_range(u.input + u.output, 5000, 8000);
+    assert_true(rig_has(status_of(&r).text, "it sets aside "));
+    rig_end(&r);
+}
+
+/* Near the end of a budget a reply may be no longer than what fits; one that is cut there fails for the budget, and is asked again
+ * by a run that has more. */
+static void test_max_tokens_is_lowered_to_what_fits(void **state) {
+    static const line said[] = {{"end_turn", TEXT("x")}, {"max_tokens", TEXT("y")}, {"end_turn", TEXT("z")}};
+    rig r;
+    (void)state;
+    for (int own = 0; own < 2; own++) {
+        wf_call call;
+        BEGIN(&r, said);
+        wf_agent_spec spec = {.prompt = WF_STR("go")};
+        uint64_t budget = UINT64_C(50000000); /* some 4,900 tokens out */
+        if (own)
+            spec.budget_nano_usd = budget;
+        else
+            r.config.budget_nano_usd = budget;
+        rig_start(&r);
+        for (uint32_t i = 0; i < 2; i++) {
+            assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+            wf_delivery d = rig_take(&r);
+            const char *most = strstr(last, "\"max_tokens\":");
+            assert_in_range(strtoull(most + 13, NULL, 10), 4500, 5000);
+            assert_int_equal(d.kind, i == 0 ? WF_KIND_NONE : WF_KIND_BUDGET);
+            assert_false(d.stopped);
+        }
+        assert_int_equal(wf_run_stopping(r.w), own ? WF_RUN_OPEN : WF_RUN_BUDGET);
+        r.config.budget_nano_usd = 0;
+        rig_crash(&r, FAKE_ALL);
+        serve(&r);
+        spec.budget_nano_usd = 0;
+        for (uint32_t i = 0; i < 2; i++)
+            assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        assert_text(rig_take(&r).value, "x");
+        assert_text(rig_take(&r).value, "z");
+        assert_non_null(strstr(last, "\"max_tokens\":16000")); /* nor was it raised for the cut */
+        rig_end(&r);
+    }
+}
+
+/* ---- keys ---- */
+
+#define KEY "sk-ant-Abcdef0123456789/Ghijklmnop0123456789-Qrstuvwxyz0123456789_The-End"
+
+/* Whether eight bytes of the key in a row are there, in any case. */
+static bool has_key(const void *text, size_t n) {
+    const char *p = text;
+    for (size_t at = 0; at + 8 <= n; at++)
+        for (size_t k = 0; k + 8 < sizeof KEY; k++)
+            if (strncasecmp(p + at, KEY + k, 8) == 0) return true;
+    return false;
+}
+
+/* A server that repeats the key, at each place around all cuts that a message may meet: nobody sees a part of it. */
+static void test_no_part_of_a_key_is_shown(void **state) {
+    static const size_t cuts[] = {100, 200, 256, 3696, 4096};
+    static const struct {
+        const char *before, *after, *type;
+        uint32_t status;
+    } ways[] = {
+        {EVENT("error") "data: {\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}\n\n",
+         "text/event-stream", 200},
+        {EVENT("error") "data: ", "\n\n", "text/event-stream", 200},
+        {START EVENT("message_delta") "data: {\"delta\":{\"stop_reason\":\"", "\"}}\n\n" STOP, "text/event-stream",
+         200},
+        {"", "", "text/plain", 400},
+        {"{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}", NULL, 400},
+        {"{\"stop_reason\":\"end_turn\",\"content\":[{\"type\":\"text\",\"text\":\"", "\"}]}", NULL, 200},
+    };
+    (void)state;
+    for (size_t way = 0; way < sizeof ways / sizeof *ways; way++)
+        for (size_t i = 0; i < sizeof cuts / sizeof *cuts; i++)
+            for (size_t pad = cuts[i] < sizeof KEY ? 0 : cuts[i] - sizeof KEY; pad < cuts[i] + 8; pad += 3) {
+                char body[8192], xs[4200];
+                size_t size;
+                rig r;
+                memset(xs, 'x', pad);
+                xs[pad] = 0;
+                snprintf(body, sizeof body, "%s%s%s%s", ways[way].before, xs, KEY, ways[way].after);
+                const line said[] = {{.body = body, .type = ways[way].type, .status = ways[way].status}};
+                BEGIN(&r, said);
+                r.f->key = KEY;
+                r.config.retries = WF_NONE;
+                rig_start(&r);
+                wf_delivery d = rig_do(&r, "go");
+                if (has_key(d.value.ptr, d.value.len)) fail_msg("way %zu, after %zu: %s", way, pad, d.value.ptr);
+                uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+                assert_false(has_key(log, size));
+                free(log);
+                rig_end(&r);
+            }
+}
+
+/* Whatever charset a server's error is in, the message is text. */
+static void test_messages_are_utf8(void **state) {
+    char body[400];
+    (void)state;
+    for (size_t pad = 190; pad < 204; pad++) {
+        rig r;
+        size_t n = 0;
+        memset(body, 'x', sizeof body);
+        memcpy(body + pad, "\xc3\xa9\xe9t\xe9", 6);
+        const line said[] = {{.body = body, .type = "text/plain", .status = 400}};
+        BEGIN(&r, said);
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        for (size_t i = 0; i < d.value.len; n++) {
+            size_t len = wfi_utf8_len((const uint8_t *)d.value.ptr + i, d.value.len - i);
+            assert_true(len > 0);
+            i += len;
+        }
+        assert_true(n > 190);
+        rig_end(&r);
+    }
+}
+
+/* ---- refusals ---- */
+
+/* What the run makes of refusals: after a success, one fails its agent, and what is no error of the API is asked again. */
+static void test_one_odd_refusal_fails_its_agent(void **state) {
+    static const line ok = {"end_turn", TEXT("x")};
+    static const line api = {.body = "{\"error\":{\"type\":\"permission_error\",\"message\":\"no\"}}", .status = 403};
+    static const line wall = {.body = "upstream connect error", .type = "text/plain", .status = 403};
+    static const struct {
+        const char *replies; /* o: fine, a: an error of the API, w: something else's */
+        uint32_t agents, failed;
+        wf_outcome outcome;
+    } cases[] = {{"oao", 3, 1, WF_RUN_OPEN},  {"oaoao", 5, 2, WF_RUN_OPEN},   {"oaa", 3, 2, WF_RUN_REFUSED},
+                 {"a", 1, 1, WF_RUN_REFUSED}, {"w", 1, 1, WF_RUN_REFUSED},    {"owo", 2, 0, WF_RUN_OPEN},
+                 {"owwo", 2, 1, WF_RUN_OPEN}, {"owwww", 3, 2, WF_RUN_REFUSED}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        line said[8];
+        rig r;
+        uint32_t failed = 0;
+        size_t n = strlen(cases[i].replies);
+        for (size_t k = 0; k < n; k++)
+            said[k] = cases[i].replies[k] == 'o' ? ok : cases[i].replies[k] == 'a' ? api : wall;
+        if (i == 6) said[3] = ok;
+        begin(&r, said, n);
+        r.config.retries = 1;
+        r.config.lanes = 1;
+        rig_start(&r);
+        for (uint32_t k = 0; k < cases[i].agents; k++)
+            failed += rig_do(&r, "go").kind == WF_KIND_AUTH;
+        if (i == 6) assert_int_equal(rig_do(&r, "go").kind, WF_KIND_NONE);
+        assert_int_equal(failed, cases[i].failed);
+        assert_int_equal(wf_run_stopping(r.w), cases[i].outcome);
+        assert_int_equal(line_next, n);
+        rig_end(&r);
+    }
 }
 
 int main(void) {
@@ -406,6 +624,7 @@ int main(void) {
         cmocka_unit_test(test_error_events),
         cmocka_unit_test(test_refusal_says_why),
         cmocka_unit_test(test_stale_connection_is_no_retry),
+        cmocka_unit_test(test_stale_connection_may_be_billed),
         cmocka_unit_test(test_final_failure_stops_the_run),
         cmocka_unit_test(test_context_error),
         cmocka_unit_test(test_server_tools),
@@ -414,6 +633,12 @@ int main(void) {
         cmocka_unit_test(test_no_budget_without_a_price),
         cmocka_unit_test(test_budget_in_usd_is_never_overshot),
         cmocka_unit_test(test_lost_money_stays_spent),
+        cmocka_unit_test(test_a_broken_reply_costs_what_came),
+        cmocka_unit_test(test_replies_without_usage),
+        cmocka_unit_test(test_max_tokens_is_lowered_to_what_fits),
+        cmocka_unit_test(test_no_part_of_a_key_is_shown),
+        cmocka_unit_test(test_messages_are_utf8),
+        cmocka_unit_test(test_one_odd_refusal_fails_its_agent),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

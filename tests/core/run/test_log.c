@@ -148,7 +148,7 @@ static void test_strangers(void **state) {
         wf_status status;
     } cases[] = {{"", 0, WF_END},
                  {"#!/bin/sh\necho this is no log of ours at all\n", 45, WF_E_FOREIGN},
-                 {"w", 1, WF_E_CORRUPT},
+                 {"w", 1, WF_END},
                  {"x", 1, WF_E_FOREIGN},
                  {"wf.log\n\n________________________________", 40, WF_E_FOREIGN}, /* line ends were changed */
                  {"wf.log\r\n________________________________", 40, WF_E_CORRUPT}};
@@ -199,10 +199,6 @@ static void test_truncated_everywhere(void **state) {
         f.size = size;
         open_log(&l, &f);
         wf_status s = recover(&l, &count, &end);
-        if (size > 0 && size < WFI_LOG_FIRST) {
-            assert_int_equal(s, WF_E_CORRUPT);
-            continue;
-        }
         assert_int_equal(s, WF_END);
         uint32_t want = 0;
         while (size > 0 && want < 12 && ends[want] <= size)

@@ -418,7 +418,7 @@ static void test_looking_at_a_killed_run(void **state) {
 }
 
 static void test_empty_and_foreign_logs(void **state) {
-    static const wf_status wants[] = {WF_E_FOREIGN, WF_E_CORRUPT};
+    static const wf_status wants[] = {WF_E_FOREIGN, WF_E_NOT_FOUND};
     static const char *const logs[] = {"no log at all", "wf.log\r\n"};
     wf_error error;
     rig r;
@@ -503,6 +503,141 @@ static void test_notes_once(void **state) {
     rig_end(&r);
 }
 
+/* A reply that was cut is no part of the conversation; but it was paid for, and the next one may be longer, also in another life. */
+static void test_cut_replies_are_remembered(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.f->sync_ms = 0;
+    rig_start(&r);
+    rig_ask(&r, "stop=max_tokens;");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (r.f->requests < 2)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    rig_crash(&r, FAKE_SYNCED);
+    rig_ask(&r, "stop=max_tokens;");
+    d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_CONTEXT);
+    assert_int_equal(r.f->requests, 1); /* the longer one, at once */
+    assert_int_equal(d.usage.input, 20);
+    assert_int_equal(d.usage.output, 10);
+    rig_end(&r);
+}
+
+/* Notes of an edited script are told unless they were recorded, each as often as it was; also in the lives after. */
+static void test_notes_of_an_edited_script(void **state) {
+    static const char *const said[][6] = {{"one", "two", "two", NULL},
+                                          {"zero", "one", "two", "three", NULL},
+                                          {"zero", "one", "two", "three", "two", NULL}};
+    static const uint32_t told[] = {3, 5, 5};
+    rig r;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    for (int life = 0; life < 3; life++) {
+        uint32_t notes = 0;
+        if (life > 0) edit(&r, "script b");
+        for (size_t i = 0; said[life][i]; i++)
+            assert_int_equal(wf_note(r.w, WF_NOTE_LINE, rig_str(said[life][i])), WF_OK);
+        assert_int_equal(wf_note(r.w, WF_NOTE_PHASE, WF_STR("one")), WF_OK); /* a line of the same text is another */
+        at_place(&r, "sync", life == 0 ? "a" : life == 1 ? "b" : "c");       /* a new one: by it they are durable */
+        size_t size;
+        wf_record rec;
+        uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+        rig look;
+        rig_init(&look, 2, log, size);
+        free(log);
+        rig_block(&look);
+        assert_int_equal(wf_run_load(look.w), WF_OK);
+        for (uint64_t at = 0; wf_record_next(look.w, &at, &rec) == WF_OK;)
+            notes += strcmp(rec.type, "note") == 0;
+        assert_int_equal(notes, told[life] + 1);
+        rig_end(&look);
+    }
+    rig_end(&r);
+}
+
+/* A C program may have no script: its args are remembered all the same, and so is its name over an edit. */
+static void test_args_without_a_script(void **state) {
+    rig r;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_block(&r);
+    wf_run_spec spec = {WF_STR("first name"), WF_STR(""), WF_STR("[1]"), WF_STR("{}")}, old;
+    assert_int_equal(fake_open(r.f, r.w, &spec), WF_OK);
+    for (int life = 0; life < 2; life++) {
+        size_t size;
+        uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+        rig_end(&r);
+        rig_init(&r, 2, log, size);
+        free(log);
+        rig_block(&r);
+        assert_int_equal(wf_run_load(r.w), WF_OK);
+        assert_int_equal(wf_run_header(r.w, &old, NULL), WF_OK);
+        assert_text(old.name, life == 0 ? "first name" : "second");
+        assert_text(old.args, life == 0 ? "[1]" : "[2]");
+        spec.name = WF_STR("second");
+        spec.args = WF_STR("[2]");
+        assert_int_equal(fake_open(r.f, r.w, &spec), WF_OK);
+        wf_run_spec now;
+        assert_int_equal(wf_run_header(r.w, &now, NULL), WF_OK);
+        assert_text(now.name, "second");
+        assert_text(old.name, life == 0 ? "first name" : "second"); /* it lives on */
+        assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+    }
+    rig_end(&r);
+}
+
+/* Cut anywhere in its very first write, before anybody saw anything of it, a log is an empty one. */
+static void test_a_torn_first_write(void **state) {
+    rig r;
+    size_t size;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+    rig_end(&r);
+    for (size_t n = 1; n < size; n++) {
+        rig_init(&r, 2, log, n);
+        rig_start(&r);
+        assert_int_equal(rig_do(&r, "a").kind, WF_KIND_NONE);
+        rig_crash(&r, FAKE_SYNCED);
+        assert_true(rig_do(&r, "a").cached);
+        rig_end(&r);
+    }
+    free(log);
+}
+
+/* A tail of bytes that each look like a record's head costs no more than a few times its length, and is not cut unread. */
+static void test_a_tail_made_to_be_slow(void **state) {
+    rig r;
+    size_t size, tail = 600000;
+    wf_error error;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+    rig_end(&r);
+    log = realloc(log, size + tail);
+    assert_non_null(log);
+    memset(log + size, 0, tail);
+    for (size_t at = size + 24; at + 24 < size + tail; at += 24) {
+        wfi_put32(log + at, (uint32_t)(size + tail - at - 32)); /* to the end, and wrong */
+        log[at + 4] = 1;
+        wfi_put64(log + at + 16, size + 8);
+    }
+    rig_init(&r, 2, log, size + tail);
+    rig_block(&r);
+    assert_int_equal(wf_run_load(r.w), WF_E_CORRUPT);
+    wf_last_error(r.w, &error);
+    assert_int_equal(error.offset, size);
+    assert_non_null(strstr(error.text, "cut the file"));
+    rig_end(&r);
+    free(log);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_which_failures_are_answered),
@@ -521,6 +656,11 @@ int main(void) {
         cmocka_unit_test(test_empty_and_foreign_logs),
         cmocka_unit_test(test_header_outlives_the_edit),
         cmocka_unit_test(test_notes_once),
+        cmocka_unit_test(test_cut_replies_are_remembered),
+        cmocka_unit_test(test_notes_of_an_edited_script),
+        cmocka_unit_test(test_args_without_a_script),
+        cmocka_unit_test(test_a_torn_first_write),
+        cmocka_unit_test(test_a_tail_made_to_be_slow),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

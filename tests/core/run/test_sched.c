@@ -281,24 +281,91 @@ static void test_run_deadline(void **state) {
     rig_end(&r);
 }
 
+/* Stopped after any number of steps: from then on no request and no tool begins, whatever they were waiting for; and what was
+ * only intended is done by a resumed run, not reported as interrupted. */
+static void stop_after(uint32_t steps, bool effect, bool *over) {
+    rig r;
+    wf_delivery d;
+    wf_call call;
+    uint32_t wait;
+    wf_effect_spec spec = {.name = WF_STR("deploy"), .input = WF_STR("1"), .changes = true};
+    rig_init(&r, 1, NULL, 0);
+    r.f->sync_ms = 30;
+    r.config.budget_tokens = 1000000;
+    rig_start(&r);
+    for (int life = 0;; life++) {
+        if (effect)
+            assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
+        else
+            rig_ask(&r, "tools=1;calls=llcl;delay=5;");
+        if (life == 1) break;
+        for (uint32_t i = 0; i < steps; i++) {
+            *over |= wf_deliver(r.w, &d) == WF_OK;
+            assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+            if (wait > 0 && !*over) fake_sleep(r.f, wait);
+        }
+        wf_run_stop(r.w, WF_RUN_PAUSED, WF_STR("quota"));
+        uint64_t requests = r.f->requests, tools = r.f->tool_starts;
+        take_all(&r);
+        assert_int_equal(r.f->requests, requests);
+        assert_int_equal(r.f->tool_starts, tools);
+        assert_int_equal(fake_finish(r.f, r.w, WF_RUN_PAUSED, "x"), WF_OK);
+        rig_crash(&r, FAKE_ALL);
+    }
+    d = rig_take(&r);
+    assert_int_equal(d.kind, WF_KIND_NONE);
+    assert_string_equal(r.f->interrupted, "");
+    rig_end(&r);
+}
+
+static void test_nothing_begins_after_a_stop(void **state) {
+    (void)state;
+    for (int effect = 0; effect < 2; effect++) {
+        bool over = false;
+        uint32_t n = 0;
+        while (!over)
+            stop_after(n++, effect != 0, &over);
+        assert_true(n > (effect ? 3 : 10));
+    }
+}
+
 /* ---- budget ---- */
 
 /* A model that bills the worst case for whatever reached it, also if its answer gets lost; errors are free. */
 static void greedy(fake *f, const fake_request *r, fake_answer *out) {
     uint64_t dice = fake_below(&f->rng, 10);
+    uint64_t most = strtoull(strstr(r->body, "\"max_tokens\":") + 13, NULL, 10);
     out->delay_ms = fake_below(&f->rng, 20);
     if (dice == 0) {
         fake_error(out, 529, "busy");
         return;
     }
-    *(uint64_t *)f->user += r->len + 100;
+    *(uint64_t *)f->user += r->len + most;
     fake_body(out,
               "{\"content\":[{\"type\":\"text\",\"text\":\"x\"}],\"stop_reason\":\"end_turn\",\"usage\":"
-              "{\"input_tokens\":%zu,\"output_tokens\":100}}",
-              r->len);
+              "{\"input_tokens\":%zu,\"output_tokens\":%llu}}",
+              r->len, (unsigned long long)most);
     if (dice == 1) out->drop = FAKE_DROP_HEAD;
     if (dice == 2) out->drop = FAKE_DROP_BODY;
     if (dice == 3) out->drop = FAKE_HANG;
+    if (dice == 4) out->drop = FAKE_STALE; /* it has the request whole all the same */
+}
+
+/* One life of the run, up to anywhere: agents are cancelled, and the run is stopped, between any two pieces of work. */
+static void budget_life(rig *r, uint64_t *rng) {
+    wf_call calls[12];
+    uint32_t wait, work = fake_below(rng, 2) ? 1 : 4;
+    for (int i = 0; i < 12; i++)
+        calls[i] = rig_ask(r, "short");
+    for (uint64_t n = fake_below(rng, 60); n > 0; n--) {
+        wf_delivery d;
+        uint64_t dice = fake_below(rng, 40);
+        wf_deliver(r->w, &d);
+        if (dice < 3) wf_call_cancel(r->w, calls[fake_below(rng, 12)]);
+        if (dice == 3) wf_run_stop(r->w, WF_RUN_PAUSED, WF_STR("enough for now"));
+        assert_int_equal(wf_step(r->w, work, &wait), WF_OK);
+        if (wait > 0 && !fake_sleep(r->f, wait)) break;
+    }
 }
 
 static void test_budget_is_never_overshot(void **state) {
@@ -306,38 +373,76 @@ static void test_budget_is_never_overshot(void **state) {
     (void)state;
     for (uint64_t budget = 1; budget < 9000; budget += 59) {
         rig r;
-        uint64_t paid = 0, rng = budget;
+        uint64_t paid = 0, more = 0, rng = budget;
         rig_init(&r, budget, NULL, 0);
         r.config.budget_tokens = budget;
-        r.config.max_tokens = 100;
+        r.config.max_tokens = budget % 2 ? 100 : 3000;
         r.config.tool_count = 0;
         r.config.stall_ms = 1000;
+        r.config.agent_ms = budget % 3 == 0 ? 40 : WF_NONE;
         r.f->model = greedy;
         r.f->user = &paid;
         r.f->sync_ms = 3;
         for (int life = 0; life < 4; life++) {
-            uint32_t wait;
             if (life == 0)
                 rig_start(&r);
             else
                 rig_crash(&r, (fake_survival)fake_below(&rng, FAKE_SURVIVALS));
-            for (int i = 0; i < 12; i++)
-                rig_ask(&r, "short");
-            for (uint64_t n = life == 3 ? 0 : fake_below(&rng, 60); n > 0; n--) { /* killed anywhere */
-                wf_delivery d;
-                wf_deliver(r.w, &d);
-                assert_int_equal(wf_step(r.w, 4, &wait), WF_OK);
-                if (wait > 0 && !fake_sleep(r.f, wait)) break;
-            }
+            uint64_t before = status_of(&r).more_tokens;
+            if (life < 3) budget_life(&r, &rng); /* and killed there */
+            more += status_of(&r).more_tokens - before;
         }
+        uint64_t before = status_of(&r).more_tokens;
+        for (int i = 0; i < 12; i++)
+            rig_ask(&r, "short");
         take_all(&r);
-        if (paid > budget) fail_msg("budget %llu: %llu", (unsigned long long)budget, (unsigned long long)paid);
+        more += status_of(&r).more_tokens - before;
+        if (paid > budget + more)
+            fail_msg("budget %llu, and %llu shown beyond it: %llu", (unsigned long long)budget,
+                     (unsigned long long)more, (unsigned long long)paid);
         wf_census c = status_of(&r).census;
-        if (c.done + c.failed < 12) assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
-        all += status_of(&r).census.done == 12;
+        if (c.done + c.failed + c.cancelled < 12) assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
+        all += c.done + c.cancelled == 12;
         rig_end(&r);
     }
     assert_in_range(all, 20, 140); /* neither always enough nor never */
+}
+
+/* What a cancel gives back is what the model has not got: with its last byte out, a request may be billed. */
+static void test_a_whole_request_is_not_given_back(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.max_tokens = 1000;
+    r.config.budget_tokens = 1800; /* one request, not two */
+    r.config.tool_count = 0;
+    rig_start(&r);
+    wf_call call = rig_ask(&r, "first delay=5;");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (!r.f->lanes[0].answered)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+    rig_ask(&r, "second");
+    assert_true(rig_take(&r).stopped);
+    assert_int_equal(status_of(&r).outcome, WF_RUN_BUDGET);
+    assert_int_equal(r.f->requests, 1);
+    rig_end(&r);
+
+    rig_init(&r, 1, NULL, 0); /* but for a byte: nothing is billed */
+    r.config.max_tokens = 1000;
+    r.config.budget_tokens = 1800;
+    r.config.tool_count = 0;
+    r.f->clog = "first";
+    rig_start(&r);
+    call = rig_ask(&r, "first");
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    while (!r.f->lanes[0].clogged)
+        assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+    assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+    assert_int_equal(rig_do(&r, "second").kind, WF_KIND_NONE);
+    rig_end(&r);
 }
 
 /* A run with room for `spare` worst cases beyond four replies, cut short twice with nothing under way; answers how many of the
@@ -508,6 +613,70 @@ static void test_effects(void **state) {
     rig_end(&r);
 }
 
+/* A table that is full ends a run as its cap does, though the script may have caught the error. */
+static void test_a_full_table_is_told_at_the_end(void **state) {
+    (void)state;
+    for (int agent = 0; agent < 2; agent++) {
+        rig r;
+        wf_call call;
+        wf_effect_spec effect = {.name = WF_STR("probe"), .input = WF_STR("1")};
+        wf_agent_spec spec = {.prompt = WF_STR("a")};
+        rig_init(&r, 1, NULL, 0);
+        r.config.max_agents = r.config.max_calls = 3;
+        rig_start(&r);
+        for (int i = 0; i < 3; i++)
+            assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_OK);
+        assert_int_equal(agent ? wf_agent_start(r.w, &spec, &call) : wf_effect_start(r.w, &effect, &call), WF_E_LIMIT);
+        assert_int_equal(take_all(&r), 3);
+        assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+        wf_run_status s = status_of(&r);
+        assert_int_equal(s.outcome, WF_RUN_BUDGET);
+        assert_int_equal(s.census.not_run, agent);
+        assert_true(rig_has(s.text, "the table of calls is full"));
+        rig_end(&r);
+    }
+}
+
+static void test_an_endless_deadline(void **state) {
+    rig r;
+    wf_delivery d;
+    uint32_t wait = 0;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    r.config.run_ms = UINT64_MAX - 5;
+    rig_start(&r);
+    rig_ask(&r, "delay=5000;");
+    for (int i = 0; i < 100 && wait == 0; i++) {
+        assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+        assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+    }
+    assert_int_equal(wait, 5000);
+    rig_end(&r);
+}
+
+/* The log is UTF-8: what would not come back from it as it was is refused. */
+static void test_names_are_utf8(void **state) {
+    rig r;
+    wf_call call;
+    wf_str bad = WF_STR("caf\xe9");
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    const wf_agent_spec agents[] = {{.prompt = WF_STR("a"), .cwd = bad},
+                                    {.prompt = WF_STR("a"), .path = bad},
+                                    {.prompt = WF_STR("a"), .model = bad},
+                                    {.prompt = WF_STR("a"), .effort = bad}};
+    for (size_t i = 0; i < sizeof agents / sizeof *agents; i++) {
+        wf_error error;
+        assert_int_equal(wf_agent_start(r.w, &agents[i], &call), WF_E_CONFIG);
+        wf_last_error(r.w, &error);
+        assert_non_null(strstr(error.text, "UTF-8"));
+    }
+    wf_effect_spec effect = {.name = bad, .input = WF_STR("1")};
+    assert_int_equal(wf_effect_start(r.w, &effect, &call), WF_E_CONFIG);
+    rig_end(&r);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_thousand),
@@ -519,7 +688,9 @@ int main(void) {
         cmocka_unit_test(test_auth_stops_the_run),
         cmocka_unit_test(test_stronger_reason_wins),
         cmocka_unit_test(test_run_deadline),
+        cmocka_unit_test(test_nothing_begins_after_a_stop),
         cmocka_unit_test(test_budget_is_never_overshot),
+        cmocka_unit_test(test_a_whole_request_is_not_given_back),
         cmocka_unit_test(test_budget_after_a_resume),
         cmocka_unit_test(test_budget_after_a_rest),
         cmocka_unit_test(test_budget_is_raised_ahead),
@@ -527,6 +698,9 @@ int main(void) {
         cmocka_unit_test(test_budget_in_usd),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_effects),
+        cmocka_unit_test(test_a_full_table_is_told_at_the_end),
+        cmocka_unit_test(test_an_endless_deadline),
+        cmocka_unit_test(test_names_are_utf8),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
