@@ -12837,8 +12837,8 @@ static wf_str calls_stop_text(const wf *w) {
 }
 
 /* A start is turned away; the script is told. */
-static wf_status calls_turn_away(wf *w, wf_status why) {
-    w->turned_away++;
+static wf_status calls_turn_away(wf *w, wf_status why, bool agent) {
+    w->turned_away += agent;
     if (why == WF_E_LIMIT && !w->capped)
         w->capped = w->sched.slots.count == w->sched.slots.cap ? CALLS_FULL : WFI_WORKFLOW_CAP;
     wf_status s = calls_told(w);
@@ -12913,7 +12913,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
     bool own = spec->identity.len > 0;
     wf_status s = calls_may_start(w, false, false);
-    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s, true);
     if (s == WF_OK) s = calls_check_spec(w, spec, model);
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, own ? &spec->identity : fields, own ? 1 : WFI_COUNT(fields));
     if (s != WF_OK) return s;
@@ -12928,7 +12928,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->agent_ms, c->agent_ms),
                           .stall_ms = wfi_workflow_default(spec->stall_ms, c->stall_ms)};
     s = calls_match(w, &id, spec->no_cache, &slot, &meta, &replaced);
-    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s, true);
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_slot(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
@@ -12950,7 +12950,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
                           .agent_ms = wfi_workflow_default(spec->ms, w->rt.config.agent_ms),
                           .changes = spec->changes};
     wf_status s = calls_may_start(w, true, spec->reads);
-    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s);
+    if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
     if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
@@ -12958,7 +12958,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;
     s = calls_match(w, &id, false, &slot, &meta, &replaced);
-    if (s == WF_E_LIMIT) return calls_turn_away(w, s);
+    if (s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_END) {
         s = calls_add_slot(w, &id, &meta, spec->input, replaced, &slot);
         if (s == WF_OK) wfi_sched_queue(&w->sched, slot);

@@ -653,7 +653,7 @@ static void partial_results_come_out(void **state) {
     };
     for (size_t i = 0; i < COUNT(spent); i++) {
         stage *w = stage_new(1, NULL, 0);
-        w->config.budget_tokens = 17000;
+        w->config.budget_tokens = 1900;
         w->max_ms = 500;
         fine &= run_in(w, spent[i].source, spent[i].want);
     }

@@ -45,9 +45,9 @@ static void test_which_failures_are_answered(void **state) {
         bool answered;
     } cases[] = {{"stop=refusal;", WF_KIND_REFUSED, true},
                  {"tools=9;", WF_KIND_TURNS, true},
-                 {"status=400;", WF_KIND_PROVIDER, false},
-                 {"delay=5000;", WF_KIND_DEADLINE, false},
-                 {"stop=max_tokens;", WF_KIND_CONTEXT, false}};
+                 {"status=400;", WF_KIND_PROVIDER, true},
+                 {"delay=5000;", WF_KIND_DEADLINE, true},
+                 {"stop=max_tokens;", WF_KIND_CONTEXT, true}};
     (void)state;
     for (size_t i = 0; i < 5; i++)
         for (int retry = 0; retry < 2; retry++) {
