@@ -13362,6 +13362,10 @@ const wf_log_ops *wfi_logfile_ops(void) {
  *      user may have made it. The same for a .wf that is a link. (One is there before the first command: wfi_guard_settle.
  *      Where agents have another root it may come later, but then by another wf as well.)
  *
+ * A folder with HEAD, objects and refs, or with HEAD and commondir, is a repository to git as well, whatever its name is.
+ *   4. tools write neither the part that would complete one nor anything inside of one (confine.h);
+ *   5. no command runs in one, and where a command made its tree one, a part of that is put aside as in 3.
+ *
  * No malloc, no stdio: it runs in forked children. */
 #ifndef WFI_GUARD_H
 #define WFI_GUARD_H
@@ -13380,6 +13384,11 @@ typedef struct wfi_guard_id {
 WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
 /* Whether the open directory is one of them. */
 WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
+/* Whether the open directory is a repository to git; also: as if it had an entry of that name, or NULL. */
+WFI bool wfi_guard_is_repository(int dir, const char *also);
+/* Whether a file system might take the n bytes of a name for `low`: case aside, and bytes aside that are no ASCII, for some
+ * systems pass over characters without width. */
+WFI bool wfi_guard_is_like(const char *name, size_t n, const char *low);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
 
@@ -13396,11 +13405,12 @@ typedef struct wfi_guard_seen {
     wfi_guard_id meant; /* of the folder that it leads to */
     uint32_t type;      /* S_IF... */
     bool link;
+    uint32_t parts; /* of .git: what the tree itself has of a repository, a bit for each part */
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have
+/* Sees to it that both are what they were, and that the tree is no repository itself. first: what they meant before the first command, or NULL; what was seen may have
  * been another command's, still at work then. aside: the name that another one has now, or "". */
 WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                            char aside[WFI_GUARD_NAME]);
@@ -13425,6 +13435,14 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], cons
 #define GUARD_POINTER "gitdir:"
 
 static const char *const guard_names[WFI_GUARDS] = {GUARD_GIT, GUARD_WF};
+
+/* What git looks for in a folder that might be a repository. */
+typedef struct guard_part {
+    const char *name, *low;
+} guard_part;
+enum { GUARD_HEAD, GUARD_COMMONDIR, GUARD_REFS, GUARD_OBJECTS, GUARD_PARTS };
+static const guard_part guard_parts[GUARD_PARTS] = {
+    {"HEAD", "head"}, {"commondir", "commondir"}, {"refs", "refs"}, {"objects", "objects"}};
 
 static wfi_guard_id guard_id(const struct stat *st) {
     return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
@@ -13475,6 +13493,36 @@ bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
     if ((!ids[0].there && !ids[1].there) || fstat(fd, &st) != 0) return false;
     wfi_guard_id id = guard_id(&st);
     return guard_same(&id, &ids[0]) || guard_same(&id, &ids[1]);
+}
+
+/* ---- repositories by their shape ---- */
+
+bool wfi_guard_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+static bool guard_has(int dir, const char *also, uint32_t part) {
+    struct stat st;
+    if (also != NULL && wfi_guard_is_like(also, strlen(also), guard_parts[part].low)) return true;
+    return fstatat(dir, guard_parts[part].name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool wfi_guard_is_repository(int dir, const char *also) {
+    if (!guard_has(dir, also, GUARD_HEAD)) return false;
+    return guard_has(dir, also, GUARD_COMMONDIR) ||
+           (guard_has(dir, also, GUARD_OBJECTS) && guard_has(dir, also, GUARD_REFS));
+}
+
+static uint32_t guard_parts_of(int dir) {
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < GUARD_PARTS; i++)
+        if (guard_has(dir, NULL, i)) parts |= UINT32_C(1) << i;
+    return parts;
 }
 
 void wfi_guard_settle(int tree) {
@@ -13534,6 +13582,7 @@ static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
 void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
     for (uint32_t i = 0; i < WFI_GUARDS; i++)
         guard_look(tree, i, &seen[i]);
+    seen[0].parts = guard_parts_of(tree);
 }
 
 static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
@@ -13556,15 +13605,25 @@ static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
+static void guard_put_aside(int tree, const char *name, char *aside) {
+    guard_name_aside(name, aside);
+    if (renameat(tree, name, tree, aside) != 0) aside[0] = '\0';
+}
+
+/* Puts parts aside that are new, as long as they make a repository; HEAD if it is new to nobody. */
+static void guard_unmake_repository(int tree, uint32_t before, char *aside) {
+    for (uint32_t i = 0; i < GUARD_PARTS && wfi_guard_is_repository(tree, NULL); i++)
+        if ((before & UINT32_C(1) << i) == 0 && guard_has(tree, NULL, i))
+            guard_put_aside(tree, guard_parts[i].name, aside);
+    if (wfi_guard_is_repository(tree, NULL)) guard_put_aside(tree, guard_parts[GUARD_HEAD].name, aside);
+}
+
 static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
     if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
-    if (now.id.there) {
-        guard_name_aside(guard_names[i], aside);
-        if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
-    }
+    if (now.id.there) guard_put_aside(tree, guard_names[i], aside);
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
@@ -13573,11 +13632,13 @@ static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, cons
 
 void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                        char aside[WFI_GUARD_NAME]) {
-    char other[WFI_GUARD_NAME] = "";
+    char other[WFI_GUARD_NAME] = "", part[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
     guard_restore(tree, 0, &seen[0], first, aside);
     if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
+    guard_unmake_repository(tree, seen[0].parts, part);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
+    if (aside[0] == '\0') memcpy(aside, part, sizeof part);
 }
 
 /* ==== end src/port/jail/guard.c ==== */
@@ -15063,8 +15124,9 @@ typedef struct wfi_program_end {
     bool crowded;  /* ended for having too many processes */
     bool left;     /* it left processes behind, which were ended */
     bool survived; /* ... but for some that could not be */
-    char
-        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
+    char aside
+        [WFI_GUARD_NAME]; /* the name under which the .git, the .wf or the part of a repository that it made was put
+                                    * aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
@@ -16651,22 +16713,24 @@ void wfi_sockets_close(wfi_sockets *n) {
  * Invariants:
  *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
  *      to an open directory and follows no link by itself.
- *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
+ *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them, and no path takes more than WFI_CONFINE_STEPS
+ *      directories to be opened, whatever links and dots a hostile tree puts in the way.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
  *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
  *      counts are the names of the directories and links that were really passed through, and what directories they were
- *      (guard.h). */
+ *      (guard.h). Nor does one lie in a folder that git would take for a repository with it. */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
 
 #define WFI_CONFINE_PATH  4096 /* bytes of a path, with its terminator */
 #define WFI_CONFINE_LINKS 40
+#define WFI_CONFINE_STEPS 16384
 
 typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
-    bool guarded;                /* it lies itself where nothing may be written */
+    bool guarded;                /* it lies itself where nothing may be written, or is a repository to git */
     bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
     const char *log; /* the run's own log, which no place to write at is; or NULL. Lives as long */
@@ -16699,11 +16763,13 @@ typedef struct wfi_spot {
     uint32_t made;               /* how many of the last directories were made for it */
 } wfi_spot;
 
-#define WFI_CONFINE_GUARDED (-1) /* no errno: the path leads into .git or .wf */
+/* No errnos: the path leads into .git or .wf; git would take a folder that the path leads into for a repository. */
+#define WFI_CONFINE_GUARDED    (-1)
+#define WFI_CONFINE_REPOSITORY (-2)
 
 /* Finds the place that a relative path names, whether a file is there or not; a link is followed to where it leads.
  * `make`: makes the directories that are missing on the way. 0, an errno (EISDIR: the path ends in a slash or dots)
- * or WFI_CONFINE_GUARDED; then spot->dir is -1, and what was made is gone again. */
+ * or one of the two; then spot->dir is -1, and what was made is gone again. */
 WFI int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot);
 /* Removes the directories that were made for it, as long as they are empty. */
 WFI void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot);
@@ -16743,6 +16809,7 @@ int wfi_confine_init(wfi_confine *c, const char *root) {
     c->fd = wfi_sys_high(open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (c->fd < 0) return errno;
     if (realpath(root, c->root) == NULL) c->root[0] = '\0';
+    c->guarded = wfi_guard_is_repository(c->fd, NULL);
     return 0;
 }
 
@@ -16795,37 +16862,35 @@ int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CONFINE
 typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
-    uint32_t links;
+    uint32_t links, steps;
     uint32_t made; /* of the last directories of `done`, how many were made on the way */
     size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
-    bool guarded;  /* it came through something that is guarded */
+    int guarded;   /* it came through something that is guarded: WFI_CONFINE_GUARDED or the other one; or 0 */
+    bool judges;   /* it matters to whom asks whether it came through a repository */
     bool spot;     /* the last name is not opened but pushed */
     bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
 
-/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
- * pass over characters without width. */
-static bool confine_is_like(const char *name, size_t n, const char *low) {
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
-        if ((uint8_t)c >= 0x80) continue;
-        if (*low == '\0' || c != *low++) return false;
-    }
-    return *low == '\0';
-}
-
 /* Whether a name in the directory `done` stands for something that nothing may be written to. */
 static bool confine_is_guarded(const char *done, const char *name) {
     size_t n = strlen(name);
-    return confine_is_like(name, n, ".git") || (done[0] == '\0' && confine_is_like(name, n, ".wf"));
+    return wfi_guard_is_like(name, n, ".git") || (done[0] == '\0' && wfi_guard_is_like(name, n, ".wf"));
+}
+
+/* Takes note of what going on to `name`, or to none, would lead into or make. */
+static void confine_judge(confine_walk *w, int at, const char *name) {
+    if (name != NULL && confine_is_guarded(w->done, name)) w->guarded = WFI_CONFINE_GUARDED;
+    if (!w->judges || w->guarded != 0) return;
+    if (wfi_guard_is_repository(at, w->spot ? name : NULL)) w->guarded = WFI_CONFINE_REPOSITORY;
 }
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
-static int confine_step(int at, const char *name, bool last) {
+static int confine_step(confine_walk *w, const char *name, bool last) {
     int flags = last ? CONFINE_FLAGS : CONFINE_STEP | O_DIRECTORY | O_CLOEXEC;
-    int fd = openat(at, name, flags | O_NOFOLLOW);
+    if (++w->steps > WFI_CONFINE_STEPS) return -ELOOP;
+    int fd = openat(w->at, name, flags | O_NOFOLLOW);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -16849,7 +16914,7 @@ static int confine_reopen(confine_walk *w) {
         if (n >= sizeof name) return ENAMETOOLONG;
         memcpy(name, from, n);
         name[n] = '\0';
-        int fd = confine_step(w->at, name, false);
+        int fd = confine_step(w, name, false);
         if (fd < 0) return -fd;
         wfi_sys_close(&w->at);
         w->at = fd;
@@ -16918,34 +16983,36 @@ static int confine_follow(confine_walk *w, const char *target) {
 
 /* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
 static int confine_enter(confine_walk *w, const char *name) {
-    int fd = confine_step(w->at, name, false);
+    int fd = confine_step(w, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
+    if (fd < 0 && w->spot && w->guarded != 0) return w->guarded; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
-    if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
+    if (missing) fd = confine_step(w, name, false);
+    if (fd < 0) return -fd;
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
     w->at = fd;
-    if (wfi_guard_is(w->c->guard, fd)) w->guarded = true;
+    if (wfi_guard_is(w->c->guard, fd)) w->guarded = WFI_CONFINE_GUARDED;
     return 0;
 }
 
 /* The last name, which is no link. */
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
-    if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->guarded != 0) return w->guarded;
     if (w->spot && w->c->log != NULL && wfi_guard_is_file(w->c->log, w->at, name)) return WFI_CONFINE_GUARDED;
-    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w, name, true);
     if (w->spot)
         w->at = -1;
     else if (*out >= 0 && wfi_guard_is(w->c->guard, *out))
-        w->guarded = true;
+        w->guarded = WFI_CONFINE_GUARDED;
+    else if (*out >= 0)
+        confine_judge(w, *out, NULL);
     return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno, or why nothing is written there. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
@@ -16955,7 +17022,7 @@ static int confine_next(confine_walk *w, int *out) {
     if (error != 0) return error;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return last ? confine_arrive(w, "", out) : 0;
-    if (confine_is_guarded(w->done, name)) w->guarded = true;
+    confine_judge(w, w->at, name);
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
@@ -16966,7 +17033,7 @@ static int confine_next(confine_walk *w, int *out) {
     return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+/* 0 and *out, an errno, or why nothing is written there. */
 static int confine_walk_run(confine_walk *w, const char *path, int *out) {
     *out = -1;
     w->at = -1;
@@ -16982,11 +17049,11 @@ static int confine_walk_run(confine_walk *w, const char *path, int *out) {
 
 /* real and guarded may be NULL. */
 static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real, bool *guarded) {
-    confine_walk w = {.c = c, .dirfd = dirfd};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = guarded != NULL};
     int out, error = confine_walk_run(&w, path, &out);
     if (error != 0) return -error;
     if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
-    if (guarded != NULL) *guarded = w.guarded;
+    if (guarded != NULL) *guarded = w.guarded != 0;
     return out;
 }
 
@@ -17070,7 +17137,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
 /* ---- writing ---- */
 
 int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = true, .spot = true, .make = make};
     size_t n = strlen(path);
     spot->dir = -1;
     if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;
@@ -18613,7 +18680,7 @@ static const char *tool_why(int error) {
     case EPERM:
         return "no permission to read: ";
     case ELOOP:
-        return "too many symbolic links: ";
+        return "too many symbolic links, or \"..\" in them: ";
     case ENAMETOOLONG:
         return "path is too long: ";
     case EINVAL:
@@ -19453,6 +19520,10 @@ static bool write_path_error(wfi_tool *w, int error, const char *path) {
     case WFI_CONFINE_GUARDED:
         wfi_tool_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
+    case WFI_CONFINE_REPOSITORY:
+        wfi_tool_path_bad(w, "git would take the folder for a repository, which tools do not write to: ", shown,
+                          "; choose another folder, or a name that is not HEAD, commondir, objects or refs");
+        break;
     case EISDIR:
         wfi_tool_path_bad(w, "it is a directory, not a file: ", shown, "");
         break;
@@ -19978,7 +20049,9 @@ static bool command_place(wfi_tool *w, wfi_program *p) {
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
-        wfi_tool_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        wfi_tool_error(
+            w, "no command runs in .git, in .wf and in what is a repository itself to git (HEAD, objects, refs); "
+               "give the agent another cwd, or the run another --root");
         return false;
     }
     if (w->root->root[0] != '\0') return true;
@@ -20053,8 +20126,11 @@ static void command_line(wfi_tool *w, const char *text) {
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
-    command_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
-    wfi_tool_puts(w, ", which is not its to make; that is now ");
+    command_line(w, name[0] != '.'   ? "(it made this folder a repository to git"
+                    : name[1] == 'w' ? "(it made .wf"
+                                     : "(it made .git");
+    wfi_tool_puts(w, ", which is not its to make; ");
+    wfi_tool_puts(w, name[0] != '.' ? "a part of that is now " : "that is now ");
     wfi_tool_puts(w, name);
     wfi_tool_puts(w, ")");
 }

@@ -890,6 +890,30 @@ static void test_git_as_file(void **state) {
     linked_git("echo 'gitdir: real' >.git");
 }
 
+/* A tree with HEAD, objects and refs is a repository itself, to git. */
+static void test_repository_by_shape(void **state) {
+    (void)state;
+    static const struct {
+        const char *before, *command, *aside;
+    } rows[] = {{"true", "mkdir objects refs; echo x >HEAD; echo x >config", "HEAD.refused-"},
+                {"true", "echo x >commondir; echo x >HEAD; echo x >config", "HEAD.refused-"},
+                {"echo x >HEAD", "mkdir objects refs", "refs.refused-"},
+                {"mkdir objects refs", "echo x >HEAD", "HEAD.refused-"},
+                {"echo x >HEAD", "echo x >commondir", "commondir.refused-"},
+                {"mkdir objects refs; echo x >HEAD", "true", "HEAD.refused-"},
+                {"true", "mkdir objects; echo x >HEAD; echo x >config", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(system(at("cd %s && %s && chmod -R a+rwX . 2>/dev/null; true", root, rows[i].before)), 0);
+        spec s = sh(rows[i].command, PATIENCE);
+        assert_null(s.end.failed);
+        assert_int_equal(s.end.code, 0);
+        assert_memory_equal(s.end.aside, rows[i].aside, strlen(rows[i].aside) + (rows[i].aside[0] == '\0'));
+        if (s.end.aside[0] != '\0') assert_int_equal(access(at("%s/%s", root, s.end.aside), F_OK), 0);
+        assert_string_equal(sh("true", PATIENCE).end.aside, "");
+        assert_int_equal(system(at("cd %s && rm -rf HEAD* objects* refs* commondir* config", root)), 0);
+    }
+}
+
 /* The folder that a link or a file .git means is mounted, but not those that it lies in: another one in its place is found by
  * nobody. The same for a link .wf. */
 static void moved_git(const char *how) {
@@ -1535,6 +1559,7 @@ int main(int argc, char **argv) {
         CASE(test_surroundings),
         CASE(test_own_shm),
         CASE(test_own_in_guarded),
+        CASE(test_repository_by_shape),
         CASE(test_privdir),
         CASE(test_flood),
         CASE(test_timeout),

@@ -584,8 +584,8 @@ static void test_bash(void **state) {
     bad(ask("bash", "{\"command\":\"true\",\"timeout\":601}"), "\"timeout\" must be a whole number from 1 to 600");
     bad(ask("bash", "{\"command\":\"a\\u0000b\"}"), "holds a zero byte");
     good(ask_in("src", "bash", "{\"command\":\"ls\"}"), "deep\nmain.c\nutil.h\n");
-    bad(ask_in(".git", "bash", "{\"command\":\"touch hooks\"}"), "no command runs in .git or .wf");
-    bad(ask_in(".wf", "bash", "{\"command\":\"true\"}"), "no command runs in .git or .wf");
+    bad(ask_in(".git", "bash", "{\"command\":\"touch hooks\"}"), "no command runs in .git, in .wf");
+    bad(ask_in(".wf", "bash", "{\"command\":\"true\"}"), "no command runs in .git, in .wf");
     const char *text;
     uint32_t holds = wf_posix_holds(posix, &text);
     printf("# %s\n", text);
