@@ -36,8 +36,10 @@ static const char *const help_run[] = {
     "wf run SCRIPT [options] [-- key=value ...]",
     "",
     "Runs a Lua script (`-` reads it from standard input). Its result goes to stdout, text as it is and tables as",
-    "JSON, and into the log; everything else goes to stderr. A script that was not run here before is shown and asked",
-    "about first, unless --yes. `wf help script` is what scripts can do.",
+    "JSON, and into the log; everything else goes to stderr. A script that you did not run before is shown and asked",
+    "about first, unless --yes; so is a log that --log names and that you did not make on this machine. What you agreed",
+    "to is kept in $XDG_STATE_HOME/wf/agreed or ~/.local/state/wf/agreed, outside of the workspace; where neither can",
+    "be, all is new each time. `wf help script` is what scripts can do.",
     "",
     "After -- stand the script's args as key=value. Numbers, true, false and null are themselves, all else is a",
     "string. Together with --args they go into its object.",
@@ -70,6 +72,10 @@ static const char *const help_resume[] = {
     "Goes on with a run: what had finished is answered from the log and never asked of a model again. Without LOG it "
     "takes",
     "the last run of this folder. Script, args and settings come from the log; options given here override settings.",
+    "",
+    "A log that you did not make on this machine, one that came with a repository say, brings script, --allow and",
+    "--model along: these are shown and asked about first; without a terminal it is refused, unless --yes.",
+    "",
     "A completed run prints its result again, with its exit code. To go on with an edited script: wf run SCRIPT --log "
     "LOG.",
     NULL};
