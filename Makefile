@@ -286,14 +286,17 @@ build/san/$(1).a: $(patsubst %.c,build/san/%.o,$(call inside,$(1)))
 stand_on_$(1) := $(patsubst %,build/san/%.a,$(filter-out src/api,$(shell ./amalgamate --needs | grep '^$(1) ')))
 endef
 $(foreach folder,$(FOLDERS),$(eval $(call folder_library,$(folder))))
-SAN_ALL := $(foreach folder,src/script src/port src/port/tls src/core/run,$(stand_on_$(folder)))
+# From the top down: a linker looks for what a library lacks only in those behind it.
+SAN_ALL := $(patsubst %,build/san/%.a,$(shell ./amalgamate --folders | awk '$$1 ~ /^src/ && $$1 != "src/api" { all = $$1 " " all } END { print all }'))
 
-# build/san/tests/port/net/test_sockets: its folder is src/port/net. Tests of the port are over all of it.
+# build/san/tests/port/net/test_sockets: its folder is src/port/net. Tests of the codecs run whole agents, those of the port are
+# over all of it.
 folder_of    = $(patsubst tests/%,src/%,$(patsubst %/,%,$(dir $(1))))
-libraries_of = $(if $(filter tests/core/%,$(1)),$(stand_on_$(call folder_of,$(1))), \
-               $(if $(filter tests/port/tls/%,$(1)),$(stand_on_src/port) $(stand_on_src/port/tls) $(MBEDTLS_SAN_A), \
+libraries_of = $(if $(filter tests/core/model/%,$(1)),$(stand_on_src/core/run), \
+               $(if $(filter tests/core/%,$(1)),$(stand_on_$(call folder_of,$(1))), \
+               $(if $(filter tests/port/tls/%,$(1)),$(filter $(stand_on_src/port) $(stand_on_src/port/tls),$(SAN_ALL)) $(MBEDTLS_SAN_A), \
                $(if $(filter-out src/port,$(call folder_of,$(filter tests/port/%,$(1)))),$(stand_on_src/port), \
-               $(SAN_ALL) $(LUA_SAN_A) $(MBEDTLS_SAN_A))))
+               $(SAN_ALL) $(LUA_SAN_A) $(MBEDTLS_SAN_A)))))
 
 WIRE_TEST   := tests/wire/wire_run.c
 UNIT_BIN    := $(UNIT_TESTS:%.c=build/san/%)

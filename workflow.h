@@ -23703,7 +23703,7 @@ static const char *const wfi_flow[] = {
         "return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }\n",
     "end\n",
     "\n",
-    "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)\n",
+    "local main = { globals = env } -- the script; a workflow that it runs has a table of its own (agents.lua)\n",
     "\n",
     "\n", // -- where: before the message, once no line of the script is running that the message could name.
     "local function check_meta(where)\n",
@@ -25166,54 +25166,54 @@ WFI bool wfi_meter_short(lua_State *L) {
 
 /* ==== begin src/script/luapattern.h ==== */
 
-/* pattern: Lua 5.4's patterns, matched in slices of bounded work.
+/* luapattern: Lua 5.4's patterns, matched in slices of bounded work.
  *
  * The matcher backtracks with a trail of its own instead of the C stack, so it can pause anywhere and go on later: an
  * expensive pattern blocks nobody. It knows nothing of Lua states. Texts and patterns are borrowed for its life.
  *
- * Differences from the stock matcher: classes are ASCII whatever the locale; at most WFI_PATTERN_TRAIL choices and
+ * Differences from the stock matcher: classes are ASCII whatever the locale; at most WFI_LUAPATTERN_TRAIL choices and
  * captures may be open at once (stock counts its C calls instead, to the same number). */
-#ifndef WFI_PATTERN_H
-#define WFI_PATTERN_H
+#ifndef WFI_LUAPATTERN_H
+#define WFI_LUAPATTERN_H
 
 
 #ifndef WFI
 #define WFI extern
 #endif
 
-#define WFI_PATTERN_CAPTURES 32u
-#define WFI_PATTERN_TRAIL    200u
-#define WFI_PATTERN_NOWHERE  SIZE_MAX
+#define WFI_LUAPATTERN_CAPTURES 32u
+#define WFI_LUAPATTERN_TRAIL    200u
+#define WFI_LUAPATTERN_NOWHERE  SIZE_MAX
 
 /* Lengths of captures that are no lengths. */
-#define WFI_PATTERN_OPEN     SIZE_MAX
-#define WFI_PATTERN_POSITION (SIZE_MAX - 1)
+#define WFI_LUAPATTERN_OPEN     SIZE_MAX
+#define WFI_LUAPATTERN_POSITION (SIZE_MAX - 1)
 
-typedef enum wfi_pattern_status {
-    WFI_PATTERN_MATCH,  /* start, end and capture[0..captures) tell what */
-    WFI_PATTERN_NONE,   /* no match from here on */
-    WFI_PATTERN_PAUSED, /* the slice is used up: run it again */
-    WFI_PATTERN_BAD     /* the pattern is malformed: error tells why */
-} wfi_pattern_status;
+typedef enum wfi_luapattern_status {
+    WFI_LUAPATTERN_MATCH,  /* start, end and capture[0..captures) tell what */
+    WFI_LUAPATTERN_NONE,   /* no match from here on */
+    WFI_LUAPATTERN_PAUSED, /* the slice is used up: run it again */
+    WFI_LUAPATTERN_BAD     /* the pattern is malformed: error tells why */
+} wfi_luapattern_status;
 
 /* What to do when the match under way fails: undo a step, or try another choice. */
-typedef struct wfi_pattern_undo {
+typedef struct wfi_luapattern_undo {
     enum {
-        WFI_PATTERN_UNDO_OPEN,  /* forget the last capture */
-        WFI_PATTERN_UNDO_CLOSE, /* open capture number `low` again */
-        WFI_PATTERN_GROWING,    /* a greedy repeat still takes what it can */
-        WFI_PATTERN_GREEDY,     /* give back one character, down to `low` */
-        WFI_PATTERN_LAZY        /* take one character more */
+        WFI_LUAPATTERN_UNDO_OPEN,  /* forget the last capture */
+        WFI_LUAPATTERN_UNDO_CLOSE, /* open capture number `low` again */
+        WFI_LUAPATTERN_GROWING,    /* a greedy repeat still takes what it can */
+        WFI_LUAPATTERN_GREEDY,     /* give back one character, down to `low` */
+        WFI_LUAPATTERN_LAZY        /* take one character more */
     } kind;
     size_t low, at;     /* in the text */
     size_t item, after; /* in the pattern: the repeated item, what follows its quantifier */
-} wfi_pattern_undo;
+} wfi_luapattern_undo;
 
-typedef struct wfi_pattern {
+typedef struct wfi_luapattern {
     wf_str text, pattern;
     size_t start;  /* where the attempt under way began */
     size_t end;    /* of the match */
-    size_t last;   /* a match that ends here does not count; WFI_PATTERN_NOWHERE: all count */
+    size_t last;   /* a match that ends here does not count; WFI_LUAPATTERN_NOWHERE: all count */
     bool plain;    /* the pattern is just text */
     bool anchored; /* only one attempt */
     bool trying;   /* an attempt is under way: s and p hold */
@@ -25223,14 +25223,14 @@ typedef struct wfi_pattern {
     uint32_t captures, depth;
     struct {
         size_t at, len;
-    } capture[WFI_PATTERN_CAPTURES];
-    wfi_pattern_undo trail[WFI_PATTERN_TRAIL];
-} wfi_pattern;
+    } capture[WFI_LUAPATTERN_CAPTURES];
+    wfi_luapattern_undo trail[WFI_LUAPATTERN_TRAIL];
+} wfi_luapattern;
 
 /* Begins a search for the first match at or after `start` (<= text.len). `anchors`: a leading ^ is an anchor. */
-WFI void wfi_pattern_init(wfi_pattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors);
+WFI void wfi_luapattern_init(wfi_luapattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors);
 /* Works on it for about `slice` elementary comparisons. */
-WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice);
+WFI wfi_luapattern_status wfi_luapattern_run(wfi_luapattern *m, int64_t slice);
 
 #endif
 
@@ -25238,7 +25238,7 @@ WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice);
 
 /* ==== begin src/script/luapattern.c ==== */
 
-/* pattern: owns the matching of Lua patterns.
+/* luapattern: see luapattern.h. Owns the matching of Lua patterns.
  *
  * Invariants:
  *   1. trail[0..depth) undoes, from its end, everything that the attempt did since its start.
@@ -25248,25 +25248,26 @@ WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice);
 
 #include <string.h>
 
-typedef enum pattern_move { PATTERN_ON, PATTERN_FAIL, PATTERN_STOP } pattern_move;
+typedef enum luapattern_move { LUAPATTERN_ON, LUAPATTERN_FAIL, LUAPATTERN_STOP } luapattern_move;
 
-static uint8_t pattern_char(wf_str s, size_t i) {
+static uint8_t luapattern_char(wf_str s, size_t i) {
     return (uint8_t)s.ptr[i];
 }
 
-static bool pattern_between(uint8_t c, char low, char high) {
+static bool luapattern_between(uint8_t c, char low, char high) {
     return c >= (uint8_t)low && c <= (uint8_t)high;
 }
 
-static pattern_move pattern_bad(wfi_pattern *m, const char *error) {
+static luapattern_move luapattern_bad(wfi_luapattern *m, const char *error) {
     m->error = error;
-    return PATTERN_STOP;
+    return LUAPATTERN_STOP;
 }
 
 /* Whether c is of the class %class; a letter that names no class, and all else, stands for itself. */
-static bool pattern_class(uint8_t c, uint8_t class) {
-    bool alpha = pattern_between(c | 32, 'a', 'z'), digit = pattern_between(c, '0', '9'), graph = c > 32 && c < 127;
-    bool upper_class = pattern_between(class, 'A', 'Z'), in;
+static bool luapattern_class(uint8_t c, uint8_t class) {
+    bool alpha = luapattern_between(c | 32, 'a', 'z'), digit = luapattern_between(c, '0', '9'),
+         graph = c > 32 && c < 127;
+    bool upper_class = luapattern_between(class, 'A', 'Z'), in;
     switch (upper_class ? class + 32 : class) {
     case 'a':
         in = alpha;
@@ -25281,7 +25282,7 @@ static bool pattern_class(uint8_t c, uint8_t class) {
         in = graph;
         break;
     case 'l':
-        in = pattern_between(c, 'a', 'z');
+        in = luapattern_between(c, 'a', 'z');
         break;
     case 'p':
         in = graph && !alpha && !digit;
@@ -25290,13 +25291,13 @@ static bool pattern_class(uint8_t c, uint8_t class) {
         in = c == ' ' || (c >= 9 && c <= 13);
         break;
     case 'u':
-        in = pattern_between(c, 'A', 'Z');
+        in = luapattern_between(c, 'A', 'Z');
         break;
     case 'w':
         in = alpha || digit;
         break;
     case 'x':
-        in = digit || pattern_between(c | 32, 'a', 'f');
+        in = digit || luapattern_between(c | 32, 'a', 'f');
         break;
     case 'z':
         in = c == 0;
@@ -25308,7 +25309,7 @@ static bool pattern_class(uint8_t c, uint8_t class) {
 }
 
 /* The end of the set whose [ is at p, behind its ]; 0 (and an error) if it has none. */
-static size_t pattern_set_end(wfi_pattern *m, size_t p) {
+static size_t luapattern_set_end(wfi_luapattern *m, size_t p) {
     size_t n = m->pattern.len;
     p++;
     if (p < n && m->pattern.ptr[p] == '^') p++;
@@ -25317,35 +25318,35 @@ static size_t pattern_set_end(wfi_pattern *m, size_t p) {
         p += m->pattern.ptr[p] == '%' && p + 1 < n ? 2 : 1;
     } while (p < n && m->pattern.ptr[p] != ']');
     if (p < n) return p + 1;
-    pattern_bad(m, "malformed pattern (missing ']')");
+    luapattern_bad(m, "malformed pattern (missing ']')");
     return 0;
 }
 
 /* The end of the single-character item at p; 0 (and an error) if it is malformed. */
-static size_t pattern_item_end(wfi_pattern *m, size_t p) {
+static size_t luapattern_item_end(wfi_luapattern *m, size_t p) {
     if (m->pattern.ptr[p] == '[') {
-        size_t end = pattern_set_end(m, p);
+        size_t end = luapattern_set_end(m, p);
         m->left -= (int64_t)(end - (end ? p : 0));
         return end;
     }
     if (m->pattern.ptr[p] != '%') return p + 1;
     if (p + 1 < m->pattern.len) return p + 2;
-    pattern_bad(m, "malformed pattern (ends with '%')");
+    luapattern_bad(m, "malformed pattern (ends with '%')");
     return 0;
 }
 
 /* Whether c is in the set whose [ is at p and whose ] is at `close`. */
-static bool pattern_in_set(wfi_pattern *m, uint8_t c, size_t p, size_t close) {
+static bool luapattern_in_set(wfi_luapattern *m, uint8_t c, size_t p, size_t close) {
     wf_str pat = m->pattern;
     bool negated = pat.ptr[p + 1] == '^';
     m->left -= (int64_t)(close - p);
     for (p += negated ? 2 : 1; p < close; p++) {
         if (pat.ptr[p] == '%') {
-            if (pattern_class(c, pattern_char(pat, ++p))) return !negated;
+            if (luapattern_class(c, luapattern_char(pat, ++p))) return !negated;
         } else if (pat.ptr[p + 1] == '-' && p + 2 < close) {
-            if (pattern_char(pat, p) <= c && c <= pattern_char(pat, p + 2)) return !negated;
+            if (luapattern_char(pat, p) <= c && c <= luapattern_char(pat, p + 2)) return !negated;
             p += 2;
-        } else if (pattern_char(pat, p) == c) {
+        } else if (luapattern_char(pat, p) == c) {
             return !negated;
         }
     }
@@ -25353,52 +25354,52 @@ static bool pattern_in_set(wfi_pattern *m, uint8_t c, size_t p, size_t close) {
 }
 
 /* Whether the item at [p, end) matches the character at s. */
-static bool pattern_single(wfi_pattern *m, size_t s, size_t p, size_t end) {
+static bool luapattern_single(wfi_luapattern *m, size_t s, size_t p, size_t end) {
     m->left--;
     if (s >= m->text.len) return false;
-    uint8_t c = pattern_char(m->text, s);
+    uint8_t c = luapattern_char(m->text, s);
     switch (m->pattern.ptr[p]) {
     case '.':
         return true;
     case '%':
-        return pattern_class(c, pattern_char(m->pattern, p + 1));
+        return luapattern_class(c, luapattern_char(m->pattern, p + 1));
     case '[':
-        return pattern_in_set(m, c, p, end - 1);
+        return luapattern_in_set(m, c, p, end - 1);
     default:
-        return pattern_char(m->pattern, p) == c;
+        return luapattern_char(m->pattern, p) == c;
     }
 }
 
-static pattern_move pattern_push(wfi_pattern *m, wfi_pattern_undo undo) {
-    if (m->depth == WFI_PATTERN_TRAIL) return pattern_bad(m, "pattern too complex");
+static luapattern_move luapattern_push(wfi_luapattern *m, wfi_luapattern_undo undo) {
+    if (m->depth == WFI_LUAPATTERN_TRAIL) return luapattern_bad(m, "pattern too complex");
     m->trail[m->depth++] = undo;
-    return PATTERN_ON;
+    return LUAPATTERN_ON;
 }
 
-static pattern_move pattern_open(wfi_pattern *m) {
-    if (m->captures == WFI_PATTERN_CAPTURES) return pattern_bad(m, "too many captures");
+static luapattern_move luapattern_open(wfi_luapattern *m) {
+    if (m->captures == WFI_LUAPATTERN_CAPTURES) return luapattern_bad(m, "too many captures");
     bool position = m->p + 1 < m->pattern.len && m->pattern.ptr[m->p + 1] == ')';
     m->capture[m->captures].at = m->s;
-    m->capture[m->captures++].len = position ? WFI_PATTERN_POSITION : WFI_PATTERN_OPEN;
+    m->capture[m->captures++].len = position ? WFI_LUAPATTERN_POSITION : WFI_LUAPATTERN_OPEN;
     m->p += position ? 2 : 1;
-    return pattern_push(m, (wfi_pattern_undo){.kind = WFI_PATTERN_UNDO_OPEN});
+    return luapattern_push(m, (wfi_luapattern_undo){.kind = WFI_LUAPATTERN_UNDO_OPEN});
 }
 
-static pattern_move pattern_close(wfi_pattern *m) {
+static luapattern_move luapattern_close(wfi_luapattern *m) {
     uint32_t i = m->captures;
-    while (i > 0 && m->capture[i - 1].len != WFI_PATTERN_OPEN)
+    while (i > 0 && m->capture[i - 1].len != WFI_LUAPATTERN_OPEN)
         i--;
-    if (i == 0) return pattern_bad(m, "invalid pattern capture");
+    if (i == 0) return luapattern_bad(m, "invalid pattern capture");
     m->capture[i - 1].len = m->s - m->capture[i - 1].at;
     m->p++;
-    return pattern_push(m, (wfi_pattern_undo){.kind = WFI_PATTERN_UNDO_CLOSE, .low = i - 1});
+    return luapattern_push(m, (wfi_luapattern_undo){.kind = WFI_LUAPATTERN_UNDO_CLOSE, .low = i - 1});
 }
 
 /* %bxy */
-static pattern_move pattern_balance(wfi_pattern *m) {
-    if (m->pattern.len - m->p < 4) return pattern_bad(m, "malformed pattern (missing arguments to '%b')");
+static luapattern_move luapattern_balance(wfi_luapattern *m) {
+    if (m->pattern.len - m->p < 4) return luapattern_bad(m, "malformed pattern (missing arguments to '%b')");
     char open = m->pattern.ptr[m->p + 2], close = m->pattern.ptr[m->p + 3];
-    if (m->s >= m->text.len || m->text.ptr[m->s] != open) return PATTERN_FAIL;
+    if (m->s >= m->text.len || m->text.ptr[m->s] != open) return LUAPATTERN_FAIL;
     size_t level = 1, s = m->s + 1;
     for (; s < m->text.len; s++) {
         if (m->text.ptr[s] == close) {
@@ -25408,134 +25409,134 @@ static pattern_move pattern_balance(wfi_pattern *m) {
         }
     }
     m->left -= (int64_t)(s - m->s);
-    if (s == m->text.len) return PATTERN_FAIL;
+    if (s == m->text.len) return LUAPATTERN_FAIL;
     m->s = s + 1;
     m->p += 4;
-    return PATTERN_ON;
+    return LUAPATTERN_ON;
 }
 
 /* %f[set]; beyond either end of the text there is a zero byte */
-static pattern_move pattern_frontier(wfi_pattern *m) {
+static luapattern_move luapattern_frontier(wfi_luapattern *m) {
     size_t set = m->p + 2;
     if (set >= m->pattern.len || m->pattern.ptr[set] != '[') {
-        return pattern_bad(m, "missing '[' after '%f' in pattern");
+        return luapattern_bad(m, "missing '[' after '%f' in pattern");
     }
-    size_t end = pattern_item_end(m, set);
-    if (end == 0) return PATTERN_STOP;
-    uint8_t before = m->s > 0 ? pattern_char(m->text, m->s - 1) : 0;
-    uint8_t here = m->s < m->text.len ? pattern_char(m->text, m->s) : 0;
-    if (pattern_in_set(m, before, set, end - 1) || !pattern_in_set(m, here, set, end - 1)) return PATTERN_FAIL;
+    size_t end = luapattern_item_end(m, set);
+    if (end == 0) return LUAPATTERN_STOP;
+    uint8_t before = m->s > 0 ? luapattern_char(m->text, m->s - 1) : 0;
+    uint8_t here = m->s < m->text.len ? luapattern_char(m->text, m->s) : 0;
+    if (luapattern_in_set(m, before, set, end - 1) || !luapattern_in_set(m, here, set, end - 1)) return LUAPATTERN_FAIL;
     m->p = end;
-    return PATTERN_ON;
+    return LUAPATTERN_ON;
 }
 
 /* %1 to %9 */
-static pattern_move pattern_back_reference(wfi_pattern *m) {
+static luapattern_move luapattern_back_reference(wfi_luapattern *m) {
     uint32_t i = (uint32_t)(m->pattern.ptr[m->p + 1] - '1'); /* %0 becomes huge */
-    if (i >= m->captures || m->capture[i].len == WFI_PATTERN_OPEN) {
-        return pattern_bad(m, "invalid capture index in pattern");
+    if (i >= m->captures || m->capture[i].len == WFI_LUAPATTERN_OPEN) {
+        return luapattern_bad(m, "invalid capture index in pattern");
     }
     size_t len = m->capture[i].len;
-    if (len > m->text.len - m->s) return PATTERN_FAIL; /* positions are longer than any text */
+    if (len > m->text.len - m->s) return LUAPATTERN_FAIL; /* positions are longer than any text */
     m->left -= (int64_t)len;
-    if (memcmp(m->text.ptr + m->capture[i].at, m->text.ptr + m->s, len) != 0) return PATTERN_FAIL;
+    if (memcmp(m->text.ptr + m->capture[i].at, m->text.ptr + m->s, len) != 0) return LUAPATTERN_FAIL;
     m->s += len;
     m->p += 2;
-    return PATTERN_ON;
+    return LUAPATTERN_ON;
 }
 
 /* One single-character item with its quantifier. */
-static pattern_move pattern_item(wfi_pattern *m) {
-    size_t end = pattern_item_end(m, m->p);
-    if (end == 0) return PATTERN_STOP;
+static luapattern_move luapattern_item(wfi_luapattern *m) {
+    size_t end = luapattern_item_end(m, m->p);
+    if (end == 0) return LUAPATTERN_STOP;
     char quantifier = end < m->pattern.len ? m->pattern.ptr[end] : 0;
-    wfi_pattern_undo undo = {.low = m->s, .at = m->s, .item = m->p, .after = end + 1};
+    wfi_luapattern_undo undo = {.low = m->s, .at = m->s, .item = m->p, .after = end + 1};
     switch (quantifier) {
     case '-':
-        undo.kind = WFI_PATTERN_LAZY;
+        undo.kind = WFI_LUAPATTERN_LAZY;
         m->p = end + 1;
-        return pattern_push(m, undo);
+        return luapattern_push(m, undo);
     case '*':
-        undo.kind = WFI_PATTERN_GROWING;
-        return pattern_push(m, undo);
+        undo.kind = WFI_LUAPATTERN_GROWING;
+        return luapattern_push(m, undo);
     case '?':
         m->p = end + 1;
-        if (!pattern_single(m, m->s, undo.item, end)) return PATTERN_ON;
-        undo.kind = WFI_PATTERN_GREEDY;
+        if (!luapattern_single(m, m->s, undo.item, end)) return LUAPATTERN_ON;
+        undo.kind = WFI_LUAPATTERN_GREEDY;
         undo.at = ++m->s;
-        return pattern_push(m, undo);
+        return luapattern_push(m, undo);
     default:
-        if (!pattern_single(m, m->s, m->p, end)) return PATTERN_FAIL;
+        if (!luapattern_single(m, m->s, m->p, end)) return LUAPATTERN_FAIL;
         m->s++;
         if (quantifier == '+') {
-            undo.kind = WFI_PATTERN_GROWING;
+            undo.kind = WFI_LUAPATTERN_GROWING;
             undo.low = undo.at = m->s;
-            return pattern_push(m, undo);
+            return luapattern_push(m, undo);
         }
         m->p = end;
-        return PATTERN_ON;
+        return LUAPATTERN_ON;
     }
 }
 
 /* Lets the greedy repeat on top of the trail take more, as far as the slice goes. */
-static void pattern_grow(wfi_pattern *m, wfi_pattern_undo *top) {
-    while (pattern_single(m, top->at, top->item, top->after - 1)) {
+static void luapattern_grow(wfi_luapattern *m, wfi_luapattern_undo *top) {
+    while (luapattern_single(m, top->at, top->item, top->after - 1)) {
         top->at++;
         if (m->left < 0) return;
     }
-    top->kind = WFI_PATTERN_GREEDY;
+    top->kind = WFI_LUAPATTERN_GREEDY;
     m->s = top->at;
     m->p = top->after;
     if (top->at == top->low) m->depth--; /* nothing to give back */
 }
 
 /* One step of the attempt. The pattern is not over, and no repeat is growing. */
-static pattern_move pattern_step(wfi_pattern *m) {
+static luapattern_move luapattern_step(wfi_luapattern *m) {
     size_t next = m->p + 1;
     switch (m->pattern.ptr[m->p]) {
     case '(':
-        return pattern_open(m);
+        return luapattern_open(m);
     case ')':
-        return pattern_close(m);
+        return luapattern_close(m);
     case '$':
         if (next < m->pattern.len) break;
-        if (m->s < m->text.len) return PATTERN_FAIL;
+        if (m->s < m->text.len) return LUAPATTERN_FAIL;
         m->p = next;
-        return PATTERN_ON;
+        return LUAPATTERN_ON;
     case '%':
         if (next == m->pattern.len) break;
-        if (m->pattern.ptr[next] == 'b') return pattern_balance(m);
-        if (m->pattern.ptr[next] == 'f') return pattern_frontier(m);
-        if (pattern_between(pattern_char(m->pattern, next), '0', '9')) return pattern_back_reference(m);
+        if (m->pattern.ptr[next] == 'b') return luapattern_balance(m);
+        if (m->pattern.ptr[next] == 'f') return luapattern_frontier(m);
+        if (luapattern_between(luapattern_char(m->pattern, next), '0', '9')) return luapattern_back_reference(m);
         break;
     default:
         break;
     }
-    return pattern_item(m);
+    return luapattern_item(m);
 }
 
 /* Goes back to the latest choice that has something left. */
-static bool pattern_backtrack(wfi_pattern *m) {
+static bool luapattern_backtrack(wfi_luapattern *m) {
     for (; m->depth > 0; m->depth--) {
-        wfi_pattern_undo *top = &m->trail[m->depth - 1];
+        wfi_luapattern_undo *top = &m->trail[m->depth - 1];
         switch (top->kind) {
-        case WFI_PATTERN_UNDO_OPEN:
+        case WFI_LUAPATTERN_UNDO_OPEN:
             m->captures--;
             break;
-        case WFI_PATTERN_UNDO_CLOSE:
-            m->capture[top->low].len = WFI_PATTERN_OPEN;
+        case WFI_LUAPATTERN_UNDO_CLOSE:
+            m->capture[top->low].len = WFI_LUAPATTERN_OPEN;
             break;
-        case WFI_PATTERN_LAZY:
-            if (!pattern_single(m, top->at, top->item, top->after - 1)) break;
+        case WFI_LUAPATTERN_LAZY:
+            if (!luapattern_single(m, top->at, top->item, top->after - 1)) break;
             m->s = ++top->at;
             m->p = top->after;
             return true;
-        case WFI_PATTERN_GREEDY:
+        case WFI_LUAPATTERN_GREEDY:
             if (top->at == top->low) break;
             m->s = --top->at;
             m->p = top->after;
             return true;
-        case WFI_PATTERN_GROWING:
+        case WFI_LUAPATTERN_GROWING:
             break; /* cannot be: only failed steps come here */
         }
     }
@@ -25543,47 +25544,47 @@ static bool pattern_backtrack(wfi_pattern *m) {
 }
 
 /* Goes on with the attempt at `start` until it is decided or the slice is used up. */
-static wfi_pattern_status pattern_attempt(wfi_pattern *m) {
+static wfi_luapattern_status luapattern_attempt(wfi_luapattern *m) {
     while (m->left > 0) {
         m->left--;
-        if (m->depth > 0 && m->trail[m->depth - 1].kind == WFI_PATTERN_GROWING) {
-            pattern_grow(m, &m->trail[m->depth - 1]);
+        if (m->depth > 0 && m->trail[m->depth - 1].kind == WFI_LUAPATTERN_GROWING) {
+            luapattern_grow(m, &m->trail[m->depth - 1]);
             continue;
         }
-        if (m->p == m->pattern.len) return WFI_PATTERN_MATCH;
-        pattern_move move = pattern_step(m);
-        if (move == PATTERN_STOP) return WFI_PATTERN_BAD;
-        if (move == PATTERN_FAIL && !pattern_backtrack(m)) return WFI_PATTERN_NONE;
+        if (m->p == m->pattern.len) return WFI_LUAPATTERN_MATCH;
+        luapattern_move move = luapattern_step(m);
+        if (move == LUAPATTERN_STOP) return WFI_LUAPATTERN_BAD;
+        if (move == LUAPATTERN_FAIL && !luapattern_backtrack(m)) return WFI_LUAPATTERN_NONE;
     }
-    return WFI_PATTERN_PAUSED;
+    return WFI_LUAPATTERN_PAUSED;
 }
 
 /* The same for a pattern that is just text: p and s walk along both. */
-static wfi_pattern_status pattern_attempt_plain(wfi_pattern *m) {
-    if (m->pattern.len > m->text.len - m->start) return WFI_PATTERN_NONE;
+static wfi_luapattern_status luapattern_attempt_plain(wfi_luapattern *m) {
+    if (m->pattern.len > m->text.len - m->start) return WFI_LUAPATTERN_NONE;
     while (m->left > 0) {
-        if (m->p == m->pattern.len) return WFI_PATTERN_MATCH;
+        if (m->p == m->pattern.len) return WFI_LUAPATTERN_MATCH;
         size_t block = m->pattern.len - m->p < 64 ? m->pattern.len - m->p : 64;
         m->left -= 8;
-        if (memcmp(m->text.ptr + m->s, m->pattern.ptr + m->p, block) != 0) return WFI_PATTERN_NONE;
+        if (memcmp(m->text.ptr + m->s, m->pattern.ptr + m->p, block) != 0) return WFI_LUAPATTERN_NONE;
         m->s += block;
         m->p += block;
     }
-    return WFI_PATTERN_PAUSED;
+    return WFI_LUAPATTERN_PAUSED;
 }
 
 /* The character that every match begins with, -1 if there is no single one. */
-static int pattern_first(const wfi_pattern *m) {
+static int luapattern_first(const wfi_luapattern *m) {
     if (m->anchored || m->pattern.len == 0) return -1;
-    if (m->plain) return pattern_char(m->pattern, 0);
+    if (m->plain) return luapattern_char(m->pattern, 0);
     if (memchr("^$*+?.([%-)", m->pattern.ptr[0], 11)) return -1;
     if (m->pattern.len > 1 && memchr("*?-", m->pattern.ptr[1], 3)) return -1;
-    return pattern_char(m->pattern, 0);
+    return luapattern_char(m->pattern, 0);
 }
 
 /* Sets out for an attempt at `start` or, where that is easily told, at the next place that stands a chance. */
-static bool pattern_restart(wfi_pattern *m) {
-    int first = pattern_first(m);
+static bool luapattern_restart(wfi_luapattern *m) {
+    int first = luapattern_first(m);
     if (first >= 0) {
         size_t rest = m->text.len - m->start;
         const char *found = rest > 0 ? memchr(m->text.ptr + m->start, first, rest) : NULL;
@@ -25599,11 +25600,11 @@ static bool pattern_restart(wfi_pattern *m) {
     return true;
 }
 
-WFI void wfi_pattern_init(wfi_pattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors) {
+WFI void wfi_luapattern_init(wfi_luapattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors) {
     m->text = text;
     m->pattern = pattern;
     m->start = start;
-    m->last = WFI_PATTERN_NOWHERE;
+    m->last = WFI_LUAPATTERN_NOWHERE;
     m->plain = plain;
     m->anchored = anchors && !plain && pattern.len > 0 && pattern.ptr[0] == '^';
     m->trying = false;
@@ -25611,22 +25612,22 @@ WFI void wfi_pattern_init(wfi_pattern *m, wf_str text, wf_str pattern, size_t st
     m->captures = m->depth = 0;
 }
 
-WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice) {
+WFI wfi_luapattern_status wfi_luapattern_run(wfi_luapattern *m, int64_t slice) {
     m->left = slice;
     while (m->left > 0) {
-        if (!m->trying && !pattern_restart(m)) return WFI_PATTERN_NONE;
-        wfi_pattern_status status = m->plain ? pattern_attempt_plain(m) : pattern_attempt(m);
-        if (status == WFI_PATTERN_PAUSED || status == WFI_PATTERN_BAD) return status;
+        if (!m->trying && !luapattern_restart(m)) return WFI_LUAPATTERN_NONE;
+        wfi_luapattern_status status = m->plain ? luapattern_attempt_plain(m) : luapattern_attempt(m);
+        if (status == WFI_LUAPATTERN_PAUSED || status == WFI_LUAPATTERN_BAD) return status;
         m->trying = false;
-        if (status == WFI_PATTERN_MATCH && m->s != m->last) {
+        if (status == WFI_LUAPATTERN_MATCH && m->s != m->last) {
             m->end = m->s;
-            return WFI_PATTERN_MATCH;
+            return WFI_LUAPATTERN_MATCH;
         }
-        if (m->anchored || m->start == m->text.len) return WFI_PATTERN_NONE;
+        if (m->anchored || m->start == m->text.len) return WFI_LUAPATTERN_NONE;
         m->start++;
         m->left--;
     }
-    return WFI_PATTERN_PAUSED;
+    return WFI_LUAPATTERN_PAUSED;
 }
 
 /* ==== end src/script/luapattern.c ==== */
@@ -26289,7 +26290,7 @@ WFI void wfi_luajson_open(lua_State *L, int json) {
 #define WFI_LUASTRING_H
 
 
-/* Fills the table at `strings` with the safe functions (gsub is Lua, over host.scan, and comes with the prelude) and
+/* Fills the table at `strings` with the safe functions (gsub is Lua, over host.scan, and comes with stdlib.lua) and
  * the one at `host` with scan. Makes `strings` what methods of strings are looked up in. */
 WFI void wfi_luastring_open(lua_State *L, int strings, int host);
 
@@ -26321,7 +26322,7 @@ typedef enum luastring_mode {
 } luastring_mode;
 
 typedef struct luastring_search {
-    wfi_pattern m;
+    wfi_luapattern m;
     int64_t spent;
     luastring_mode mode;
 } luastring_search;
@@ -26332,9 +26333,9 @@ static wf_str luastring_arg(lua_State *L, int index) {
     return s;
 }
 
-static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t i) {
-    if (m->capture[i].len == WFI_PATTERN_OPEN) wfi_lua_error(L, "malformed pattern (unfinished capture)");
-    if (m->capture[i].len == WFI_PATTERN_POSITION) {
+static void luastring_push_capture(lua_State *L, const wfi_luapattern *m, uint32_t i) {
+    if (m->capture[i].len == WFI_LUAPATTERN_OPEN) wfi_lua_error(L, "malformed pattern (unfinished capture)");
+    if (m->capture[i].len == WFI_LUAPATTERN_POSITION) {
         lua_pushinteger(L, (lua_Integer)m->capture[i].at + 1);
     } else {
         lua_pushlstring(L, m->text.ptr + m->capture[i].at, m->capture[i].len);
@@ -26343,9 +26344,9 @@ static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t 
 
 /* Pushes the results of a search that found something; answers how many. */
 static int luastring_found(lua_State *L, const luastring_search *search) {
-    const wfi_pattern *m = &search->m;
+    const wfi_luapattern *m = &search->m;
     int base = lua_gettop(L);
-    wfi_lua_room(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
+    wfi_lua_room(L, (int)WFI_LUAPATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
         lua_pushinteger(L, (lua_Integer)m->end);
@@ -26367,14 +26368,14 @@ static int luastring_resumed(lua_State *L, int status, lua_KContext context);
 
 /* Works on a search until it ends, giving way between slices. Answers the number of results. */
 static int luastring_go(lua_State *L, luastring_search *search) {
-    wfi_pattern *m = &search->m;
+    wfi_luapattern *m = &search->m;
     int64_t budget = LUASTRING_BUDGET + LUASTRING_A_BYTE * (int64_t)m->text.len;
     for (;;) {
-        wfi_pattern_status status = wfi_pattern_run(m, LUASTRING_SLICE);
+        wfi_luapattern_status status = wfi_luapattern_run(m, LUASTRING_SLICE);
         search->spent += LUASTRING_SLICE - m->left;
-        if (status == WFI_PATTERN_MATCH) return luastring_found(L, search);
-        if (status == WFI_PATTERN_BAD) return wfi_lua_error(L, "%s", m->error);
-        if (status == WFI_PATTERN_NONE) {
+        if (status == WFI_LUAPATTERN_MATCH) return luastring_found(L, search);
+        if (status == WFI_LUAPATTERN_BAD) return wfi_lua_error(L, "%s", m->error);
+        if (status == WFI_LUAPATTERN_NONE) {
             lua_pushnil(L);
             return 1;
         }
@@ -26425,7 +26426,7 @@ static int luastring_search_from(lua_State *L, luastring_mode mode) {
         return 1;
     }
     bool plain = mode == LUASTRING_FIND && (lua_toboolean(L, 4) || luastring_is_text(pattern));
-    wfi_pattern_init(&search.m, text, pattern, at, plain, true);
+    wfi_luapattern_init(&search.m, text, pattern, at, plain, true);
     return luastring_go(L, &search);
 }
 
@@ -26443,7 +26444,7 @@ static int luastring_scan(lua_State *L) {
     search.mode = LUASTRING_SCAN;
     search.spent = 0;
     wf_str text = luastring_arg(L, 1), pattern = luastring_arg(L, 2);
-    wfi_pattern_init(&search.m, text, pattern, (size_t)luaL_checkinteger(L, 3), false, true);
+    wfi_luapattern_init(&search.m, text, pattern, (size_t)luaL_checkinteger(L, 3), false, true);
     search.m.last = (size_t)luaL_optinteger(L, 4, -1);
     return luastring_go(L, &search);
 }
@@ -26456,7 +26457,7 @@ static int luastring_each(lua_State *L) {
     wf_str text = luastring_arg(L, lua_upvalueindex(1)), pattern = luastring_arg(L, lua_upvalueindex(2));
     size_t at = (size_t)lua_tointeger(L, lua_upvalueindex(3));
     if (at > text.len) return 0;
-    wfi_pattern_init(&search.m, text, pattern, at, false, false);
+    wfi_luapattern_init(&search.m, text, pattern, at, false, false);
     search.m.last = (size_t)lua_tointeger(L, lua_upvalueindex(4));
     return luastring_go(L, &search);
 }
@@ -26657,7 +26658,7 @@ WFI void wfi_sandbox_globals(lua_State *L);
 /* ==== begin src/script/sandbox.c ==== */
 
 /* sandbox: owns the script's globals: which stock functions go in as they are, the C functions that replace others,
- * and the guard that makes undefined globals an error. The rest is Lua, in prelude.lua.
+ * and the guard that makes undefined globals an error. The rest is Lua, in stdlib.lua.
  *
  * Invariants:
  *   1. Nothing in env or reachable from it is a stock function that calls back into the script, shows an address,
@@ -26863,7 +26864,7 @@ static int sandbox_less(lua_State *L) {
     return 1;
 }
 
-/* ---- the raw parts of table functions; the prelude has seen to types and metamethods ---- */
+/* ---- the raw parts of table functions; stdlib.lua has seen to types and metamethods ---- */
 
 /* join(list, separator, i, j): the text of list[i..j] one after the other. */
 static int sandbox_join(lua_State *L) {
@@ -27157,239 +27158,435 @@ WFI void wfi_sandbox_globals(lua_State *L) {
 
 /* ==== end src/script/sandbox.c ==== */
 
-/* ==== begin src/script/script.c ==== */
+/* ==== begin src/script/script.h ==== */
 
-/* script: Lua as the orchestration language, over the public API and Lua's public C API.
+/* script: what is private to a script and shared by script.c, host.c and report.c: the struct
+ * behind wf_script, its branches, and what is done with them. Its public face is src/api/lua.h.
  *
- * A script is a tree of branches, each a coroutine; the script's main chunk is the root. Branches that can go on stand in one
- * queue, first come first served. They all run until they block; then exactly one result is delivered (wf_deliver), and the
- * branch that waited for it runs on. So the order of things is a function of the order of deliveries, which is the log's.
+ * A script is a tree of branches, each a coroutine; the script's main chunk is the root. Branches
+ * that can go on stand in one queue, first come first served. They all run until they block; then
+ * exactly one result is delivered (wf_deliver), and the branch that waited for it runs on. So the
+ * order of things is a function of the order of deliveries, which is the log's.
  *
  * Invariants:
- *   1. A branch is in the queue, or blocked (in block(), held, or on a call), or the current one; never two of these.
- *   2. A pre-empted branch goes to the front of the queue, so pre-emption changes nothing that the script can see.
+ *   1. A branch is in the queue, or blocked (in block(), held, or on a call), or the current one;
+ *      never two of these.
+ *   2. A pre-empted branch goes to the front of the queue, so pre-emption changes nothing that the
+ *      script can see.
  *   3. A branch's userdata is anchored in the registry as long as anything of ours points at it.
- *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what cannot raise.
- *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be caught.
- *   6. When memory runs out, the script ends there and then: nothing that depends on it is recorded or returned. */
+ *   4. Nothing of Lua that may raise is called outside of a protected call, but lua_resume and what
+ *      cannot raise.
+ *   5. Once ended, no code of the script runs any more: a stop needs no cooperation and cannot be
+ *      caught.
+ *   6. When memory runs out, the script ends there and then: nothing that depends on it is recorded
+ *      or returned.
+ *
+ * Who knows whom: report.c knows the structs below and calls no function of the other two. host.c
+ * calls report.c, and the functions declared here, which are script.c's. script.c calls report.c,
+ * and of host.c only wfi_host_open: that one call makes the arrows between these two a circle. */
+#ifndef WFI_SCRIPT_H
+#define WFI_SCRIPT_H
+
+
+/* Lives in a userdata, with the user values below. */
+typedef struct wfi_script_branch {
+    lua_State *co;                     /* its coroutine */
+    struct wfi_script_branch *parent;  /* NULL: the main branch, or no longer in the tree */
+    struct wfi_script_branch *child;   /* the last one that it spawned */
+    struct wfi_script_branch *older;   /* sibling, spawned before it */
+    struct wfi_script_branch *younger; /* sibling, spawned after it */
+    struct wfi_script_branch *next;    /* in the queue, or among the held ones */
+    wf_call call;                      /* waited for; bits 0: none */
+    uint64_t random;                   /* the state of its random numbers */
+    uint32_t counter;                  /* of calls and fan-outs made here */
+    int args;                          /* on co's stack, for the next resume */
+    bool queued;                       /* it is in the queue */
+    bool blocked;                      /* it waits in block() */
+    bool held;                         /* ... and for memory */
+    bool dead;                         /* it was killed */
+} wfi_script_branch;
+
+/* User values of a branch's userdata. */
+enum {
+    WFI_SCRIPT_THREAD = 1, /* anchors co */
+    WFI_SCRIPT_PATH,       /* its place in the script, a text */
+    WFI_SCRIPT_PHASE,      /* the phase that it is in, inherited by what it spawns */
+    WFI_SCRIPT_WORKFLOW,   /* the workflow that it runs, likewise; nil: the script itself */
+    WFI_SCRIPT_RAISED,     /* where the error that try caught was raised, as "NAME:LINE: " */
+    WFI_SCRIPT_VALUES = WFI_SCRIPT_RAISED
+};
+
+struct wf_script {
+    wf_script_config config;    /* with defaults filled in; max_ms is cut once the run stops */
+    wfi_meter meter;            /* of memory and time, for all branches */
+    lua_State *L;               /* the main state: for protected calls of ours, runs no branch */
+    wfi_script_branch *main;    /* runs the script's main chunk */
+    wfi_script_branch *current; /* the one that runs; NULL: none */
+    wfi_script_branch *first;   /* of the queue; NULL: it is empty */
+    wfi_script_branch *last;    /* of the queue, if it is not empty */
+    uint64_t seed;              /* of all random numbers: the run's start, from the log */
+    uint64_t slice;             /* the meter's busy time at the begin of this step */
+    wfi_script_branch *next_up; /* spawned by the branch that runs; goes before it */
+    wfi_script_branch *held;    /* fan-outs that wait for memory, through `next` */
+    bool changed;               /* something was delivered since they looked */
+    uint32_t dropped;           /* branches that dropped out on purpose */
+    uint32_t rejected;          /* agents whose last answer a check rejected */
+    uint32_t errors;            /* branches that a mistake of the script ended */
+    uint64_t noted;             /* bytes of lines */
+    wf_status broken;           /* of the run, met inside a call of the script */
+    bool ended;                 /* result holds */
+    wf_script_result result;    /* its text is a constant, or anchored in the registry */
+    const char *meta;           /* JSON, anchored in the registry; NULL: not yet */
+    size_t meta_len;            /* its bytes */
+};
+
+/* The script that a state, or a coroutine of it, belongs to. */
+static inline wf_script *wfi_script_of(lua_State *L) {
+    return *(wf_script **)lua_getextraspace(L);
+}
+
+/* Pops a function and makes a branch of it, which is in no queue yet. */
+WFI wfi_script_branch *wfi_script_new_branch(lua_State *L, const char *path);
+/* Pushes a branch's userdata. */
+WFI void wfi_script_push_branch(lua_State *L, const wfi_script_branch *b);
+/* Puts a branch into the queue, at its front or its end. */
+WFI void wfi_script_enqueue(wf_script *s, wfi_script_branch *b, bool front);
+/* Pushes the next place in the current branch: "3", or "2[7]/3". */
+WFI const char *wfi_script_next_place(lua_State *L);
+/* The current branch waits for a call. Empties the stack. */
+WFI void wfi_script_await(lua_State *L, wf_call call);
+/* A blocked branch waits for memory too; and no longer, if it did. */
+WFI void wfi_script_hold(wf_script *s, wfi_script_branch *b);
+WFI void wfi_script_unhold(wf_script *s, wfi_script_branch *b);
+/* Cancels a branch with all below it. Depth is bounded by the length of paths. */
+WFI void wfi_script_kill(wf_script *s, wfi_script_branch *b);
+/* Loads a source: its function, or why it is none, on the stack. */
+WFI int wfi_script_load_text(lua_State *L, wf_str source, wf_str name);
+
+#endif
+
+/* ==== end src/script/script.h ==== */
+
+/* ==== begin src/script/report.h ==== */
+
+/* report: how a script ends, and how its errors are told to people: the message, the line that it
+ * names, that line's text, the traceback without our own frames. Knows the structs of script.h, and
+ * calls no function of script.c or host.c. */
+#ifndef WFI_REPORT_H
+#define WFI_REPORT_H
+
+
+/* Makes room for the sources of workflows and for the result. Protected, once, at the start. */
+WFI void wfi_report_open(lua_State *L);
+/* Keeps the text at `source` as that of the workflow whose name is at `name`, for errors to show
+ * its lines. Both are absolute indexes. */
+WFI void wfi_report_keep_source(lua_State *L, int name, int source);
+/* The number of the line of the script, or of a workflow that it has loaded, that a message of the
+ * form "NAME:NUMBER: ..." names, with the source; 0: it names none. Leaves values on the stack. */
+WFI unsigned long wfi_report_find_line(lua_State *L, const char *message, wf_str *source);
+/* Pushes "NAME:LINE: " of the line that a branch is at, or, where it runs none of the script's, the
+ * one that started it. */
+WFI void wfi_report_push_where(lua_State *L, const wfi_script_branch *b);
+/* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that
+ * it names, traceback. */
+WFI int wfi_report_text(lua_State *L);
+
+/* These end the script. As failed, with a constant text: */
+WFI void wfi_report_fail(wf_script *s, const char *text);
+/* ... with the text on top of the main state's stack: */
+WFI void wfi_report_finish_top(wf_script *s, bool failed, bool json);
+/* ... with the error on top of a dead coroutine's stack: */
+WFI void wfi_report_fail_error(wf_script *s, lua_State *co);
+/* ... with what its main branch, which has ended, returned; nil and an error are a failure. These
+ * two do not end it if memory runs out: then the step gives up. */
+WFI void wfi_report_ended(wf_script *s);
+
+#endif
+
+/* ==== end src/script/report.h ==== */
+
+/* ==== begin src/script/report.c ==== */
+
+/* report: see report.h. Which line an error is of is known only by what Lua has put in front of its
+ * message, "NAME:NUMBER: ", so it is read back from there. Our own frames are known by the name of
+ * their chunk. */
+
 #include <stdlib.h>
 #include <string.h>
 
 
-
-#define SCRIPT_SLICE_MS   10     /* before a branch is pre-empted, and I/O has its turn */
-#define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
-#define SCRIPT_LINE_MAX   200u   /* bytes shown of a line */
-#define SCRIPT_FRAMES     20     /* shown of a traceback */
-#define SCRIPT_RESUMES    256    /* branches resumed in one step */
-#define SCRIPT_BUSY_MS    30000u /* default of max_ms */
-#define SCRIPT_STOPPED_MS 1000u  /* that a script may still work once the run stops */
-#define SCRIPT_PATH_MAX   400u
-#define SCRIPT_NAMED      (1u << 20)  /* bytes of a source that are searched for what it names */
-#define SCRIPT_NOTED      (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
-#define SCRIPT_NOTE       64u         /* ... and what a record adds to each */
-
-typedef struct script_branch {
-    lua_State *co;
-    struct script_branch *parent, *child, *older, *younger; /* the tree: first child, its siblings */
-    struct script_branch *next;                             /* in the queue */
-    wf_call call;                                           /* waited for; bits 0: none */
-    uint64_t random;
-    uint32_t counter; /* of calls and fan-outs made here */
-    int args;         /* on co's stack, for the next resume */
-    bool queued, blocked, held, dead;
-} script_branch;
-
-struct wf_script {
-    wf_script_config config;
-    wfi_meter meter;
-    lua_State *L;
-    script_branch *main, *current, *first, *last;
-    uint64_t seed;
-    uint64_t slice;         /* the meter's busy time at the begin of this step */
-    script_branch *next_up; /* spawned by the branch that runs; goes before it */
-    script_branch *held;    /* fan-outs that wait for memory, through `next` */
-    bool changed;           /* something was delivered since they looked */
-    uint32_t dropped, rejected, errors;
-    uint64_t noted;   /* bytes of lines */
-    wf_status broken; /* of the run, met inside a call of the script */
-    bool ended;
-    wf_script_result result;
-    const char *meta; /* JSON, anchored in the registry */
-    size_t meta_len;
-};
+#define REPORT_LINE_MAX 200u /* bytes shown of a line */
+#define REPORT_FRAMES   20   /* shown of a traceback */
 
 /* Keys of the registry, by their addresses. */
-static const char script_branches = 'b', script_calls = 'c', script_result = 'r', script_meta = 'm', script_env = 'e',
-                  script_begin = 'g', script_sources = 's';
+static const char report_result = 'r', report_sources = 's';
 
-static wf_script *script_of(lua_State *L) {
-    return *(wf_script **)lua_getextraspace(L);
+WFI void wfi_report_open(lua_State *L) {
+    lua_newtable(L);
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &report_sources);
+    lua_pushboolean(L, false); /* room for the result, which must need none later */
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &report_result);
 }
 
-static void script_anchor(lua_State *L, const char *key) {
-    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
-}
-
-/* ---- branches ---- */
-
-static void script_enqueue(wf_script *s, script_branch *b, bool front) {
-    b->queued = true;
-    b->blocked = false;
-    b->next = front ? s->first : NULL;
-    if (front || !s->first) {
-        s->first = b;
-        if (!b->next) s->last = b;
-    } else {
-        s->last->next = b;
-        s->last = b;
-    }
-}
-
-/* Lets go of a branch that has ended or was killed. */
-static void script_release(wf_script *s, script_branch *b) {
-    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_branches);
-    lua_pushnil(s->L);
-    lua_rawsetp(s->L, -2, b); /* an existing key: nothing is allocated */
-    lua_pop(s->L, 1);
-}
-
-static void script_unlink(script_branch *b) {
-    if (b->older) b->older->younger = b->younger;
-    if (b->younger) b->younger->older = b->older;
-    if (b->parent && b->parent->child == b) b->parent->child = b->older;
-    b->parent = b->older = b->younger = NULL;
-}
-
-static uint64_t script_fnv(const char *p) {
-    uint64_t h = UINT64_C(0xcbf29ce484222325);
-    while (*p)
-        h = (h ^ (uint8_t)*p++) * UINT64_C(0x100000001b3);
-    return h;
-}
-
-/* User values of a branch's userdata. */
-enum { SCRIPT_THREAD = 1, SCRIPT_PATH, SCRIPT_PHASE, SCRIPT_WORKFLOW, SCRIPT_RAISED, SCRIPT_VALUES = SCRIPT_RAISED };
-
-static void script_push_branch(lua_State *L, const script_branch *b) {
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
-    lua_rawgetp(L, -1, b);
-    lua_remove(L, -2);
-}
-
-/* Gives the branch on top of the stack what it inherits from the current one: the phase, the workflow. */
-static void script_inherit(lua_State *L) {
-    script_push_branch(L, script_of(L)->current);
-    for (int value = SCRIPT_PHASE; value <= SCRIPT_WORKFLOW; value++) {
-        lua_getiuservalue(L, -1, value);
-        lua_setiuservalue(L, -3, value);
-    }
+WFI void wfi_report_keep_source(lua_State *L, int name, int source) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &report_sources);
+    lua_pushvalue(L, name);
+    lua_pushvalue(L, source);
+    lua_rawset(L, -3);
     lua_pop(L, 1);
 }
 
-/* Pops a function and makes a branch of it, which is in no queue yet. */
-static script_branch *script_new_branch(lua_State *L, const char *path) {
-    wf_script *s = script_of(L);
-    script_branch *b = lua_newuserdatauv(L, sizeof *b, SCRIPT_VALUES);
-    memset(b, 0, sizeof *b);
-    b->random = s->seed ^ script_fnv(path);
-    b->co = lua_newthread(L);
-    lua_setiuservalue(L, -2, SCRIPT_THREAD);
-    lua_pushstring(L, path);
-    lua_setiuservalue(L, -2, SCRIPT_PATH);
-    if (s->current) script_inherit(L);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
-    lua_insert(L, -2);
-    lua_rawsetp(L, -2, b);
-    lua_pop(L, 1);
-    lua_xmove(L, b->co, 1);
-    b->parent = s->current;
-    if (b->parent) {
-        b->older = b->parent->child;
-        if (b->older) b->older->younger = b;
-        b->parent->child = b;
-    }
-    return b;
+/* ---- naming the line ---- */
+
+/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
+static unsigned long report_line_number(const char *message, wf_str name) {
+    const bool cut = name.len >= LUA_IDSIZE; /* Lua shows the end of a long name */
+    const size_t dots = cut ? 3 : 0, shown = cut ? LUA_IDSIZE - 1 - dots : name.len;
+    if (name.len == 0 || strncmp(message, "...", dots) != 0) return 0;
+    message += dots;
+    if (strncmp(message, name.ptr + (name.len - shown), shown) != 0 || message[shown] != ':') return 0;
+    return strtoul(message + shown + 1, NULL, 10);
 }
 
-/* The path of a branch; lives as long as the branch. */
-static const char *script_path(lua_State *L, const script_branch *b) {
-    script_push_branch(L, b);
-    lua_getiuservalue(L, -1, SCRIPT_PATH);
-    const char *path = lua_tostring(L, -1);
+WFI unsigned long wfi_report_find_line(lua_State *L, const char *message, wf_str *source) {
+    const wf_script_config *c = &wfi_script_of(L)->config;
+    unsigned long number = report_line_number(message, c->name);
+    *source = c->source;
+    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &report_sources) != LUA_TTABLE) lua_newtable(L);
+    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
+        wf_str name;
+        name.ptr = lua_tolstring(L, -2, &name.len);
+        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
+        number = report_line_number(message, name);
+    }
+    return number;
+}
+
+WFI void wfi_report_push_where(lua_State *L, const wfi_script_branch *b) {
+    lua_Debug frame;
+    for (; b; b = b->parent) {
+        for (int i = 0; i < REPORT_FRAMES && lua_getstack(b->co, i, &frame); i++) {
+            lua_getinfo(b->co, "Sl", &frame);
+            if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+            lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
+            return;
+        }
+    }
+    lua_pushliteral(L, "");
+}
+
+/* ---- the text of an error ---- */
+
+/* Adds "\nNUMBER | the line" for the line that a message names. */
+static void report_add_line(luaL_Buffer *out, const char *message) {
+    wf_str source;
+    lua_State *L = out->L;
+    int top = lua_gettop(L);
+    unsigned long number = wfi_report_find_line(L, message, &source);
+    const char *line = source.ptr, *end = line + source.len;
+    lua_settop(L, top);
+    if (number == 0) return;
+    for (unsigned long i = 1; i < number; i++) {
+        const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+        if (!newline) return;
+        line = newline + 1;
+    }
+    const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
+    size_t n = (size_t)((newline ? newline : end) - line);
+    lua_pushfstring(out->L, "\n%I | ", (LUAI_UACINT)number);
+    luaL_addvalue(out);
+    luaL_addlstring(out, line, n < REPORT_LINE_MAX ? n : REPORT_LINE_MAX);
+}
+
+/* Adds the traceback of a dead branch, without our own frames. */
+static void report_add_traceback(luaL_Buffer *out, lua_State *co) {
+    lua_Debug frame;
+    for (int level = 0, shown = 0; shown < REPORT_FRAMES && lua_getstack(co, level, &frame); level++) {
+        lua_getinfo(co, "Sln", &frame);
+        if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
+        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
+        lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
+                        frame.name ? frame.name : "");
+        luaL_addvalue(out);
+        shown++;
+    }
+}
+
+static wf_kind report_kind(const char *name) {
+    for (int kind = WF_KIND_NONE + 1; name && kind < WF_KIND_COUNT; kind++)
+        if (strcmp(name, wf_kind_name((wf_kind)kind)) == 0) return (wf_kind)kind;
+    return WF_KIND_NONE;
+}
+
+/* Pushes a field of an error, or of a list of failures, which has them in its metatable. Calls no
+ * metamethod: nothing here could end one that loops. */
+static void report_push_field(lua_State *L, int error, const char *name) {
+    lua_pushstring(L, name);
+    lua_rawget(L, error);
+    if (!lua_isnil(L, -1) || !lua_getmetatable(L, error)) return;
+    lua_pushliteral(L, "__index");
+    if (lua_rawget(L, -2) == LUA_TTABLE) {
+        lua_pushstring(L, name);
+        lua_rawget(L, -2);
+        lua_replace(L, -4);
+    }
     lua_pop(L, 2);
-    return path;
 }
 
-/* Pushes the next place in the current branch: "3", or "2[7]/3". */
-static const char *script_next_place(lua_State *L) {
-    script_branch *b = script_of(L)->current;
-    if (wfi_meter_out(&script_of(L)->meter))
-        luaL_error(L, "not enough memory"); /* a <close> variable begins nothing more */
-    const char *path = script_path(L, b);
-    if (strlen(path) > SCRIPT_PATH_MAX)
-        wfi_lua_error(L, "fan-outs are nested too deep: the place has no room for more");
-    return lua_pushfstring(L, "%s%s%I", path, *path ? "/" : "", (LUAI_UACINT)++b->counter);
+/* The text of a table as an error, NULL if it is none. Notes the failure that it passes on. */
+static const char *report_table(lua_State *L, int error) {
+    wf_script_result *result = &wfi_script_of(L)->result;
+    report_push_field(L, error, "kind");
+    report_push_field(L, error, "message");
+    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) return NULL;
+    result->kind = report_kind(lua_tostring(L, -2));
+    lua_pushliteral(L, "agent");
+    lua_rawget(L, error);
+    result->call = (uint32_t)lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    lua_pushliteral(L, "kind");
+    /* a list's message has the kind in it, and a script's begins with the line */
+    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
+    lua_pop(L, 1);
+    return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
 }
 
-static void script_forget_call(wf_script *s, script_branch *b) {
-    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_calls);
-    lua_pushnil(s->L);
-    lua_rawseti(s->L, -2, (lua_Integer)b->call.bits);
-    lua_pop(s->L, 1);
-    b->call.bits = 0;
+WFI int wfi_report_text(lua_State *L) {
+    lua_State *co = lua_touserdata(L, 2);
+    const char *message = lua_tostring(L, 1);
+    luaL_Buffer out;
+    if (!message && lua_istable(L, 1)) message = report_table(L, 1);
+    if (!message) message = "the script raised a value that is neither a text nor an error";
+    luaL_buffinit(L, &out);
+    luaL_addstring(&out, message);
+    report_add_line(&out, message);
+    if (co) report_add_traceback(&out, co);
+    luaL_pushresult(&out);
+    return 1;
 }
 
-/* Fan-outs that wait for memory. */
+/* ---- the end ---- */
 
-static void script_hold(wf_script *s, script_branch *b) {
-    b->held = true;
-    b->next = s->held;
-    s->held = b;
+static void report_finish(wf_script *s, bool failed, const char *text, size_t len, bool json) {
+    s->ended = true;
+    s->result.failed = failed;
+    s->result.value = wf_str_of(text, len);
+    s->result.json = json;
+    s->result.dropped = s->dropped;
+    s->result.rejected = s->rejected;
+    s->result.script_errors = s->errors;
 }
 
-static void script_unhold(wf_script *s, script_branch *b) {
-    script_branch **at = &s->held;
-    if (!b->held) return;
-    while (*at != b)
-        at = &(*at)->next;
-    *at = b->next;
-    b->held = false;
+WFI void wfi_report_fail(wf_script *s, const char *text) {
+    report_finish(s, true, text, strlen(text), false);
 }
 
-/* One looks again, if memory is no longer short. */
-static void script_wake_held(wf_script *s) {
-    script_branch *b = s->held;
-    if (!b || (!s->changed && !s->meter.collecting)) return;
-    s->changed = false;
-    if (wfi_meter_short(s->L)) return;
-    script_unhold(s, b); /* one at a time: it may make memory short again */
-    script_enqueue(s, b, false);
+WFI void wfi_report_finish_top(wf_script *s, bool failed, bool json) {
+    size_t n;
+    const char *text = lua_tolstring(s->L, -1, &n);
+    lua_pushvalue(s->L, -1);
+    lua_rawsetp(s->L, LUA_REGISTRYINDEX, &report_result); /* the key was made at the start: nothing is allocated */
+    report_finish(s, failed, text, n, json);
 }
 
-/* Cancels a branch with all below it. Depth is bounded by the length of paths. */
-static void script_kill(wf_script *s, script_branch *b) {
-    while (b->child)
-        script_kill(s, b->child);
-    script_unlink(b);
-    b->dead = true;
-    if (b->call.bits != 0) {
-        wf_status status = wf_call_cancel(s->config.run, b->call);
-        if (status < 0 && status != WF_E_STALE) s->broken = status;
-        script_forget_call(s, b);
+WFI void wfi_report_fail_error(wf_script *s, lua_State *co) {
+    lua_State *L = s->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, wfi_report_text);
+    lua_xmove(co, L, 1);
+    lua_pushlightuserdata(L, co);
+    int status = lua_pcall(L, 2, 1, 0);
+    if (status != LUA_OK && wfi_lua_caught(L, status)) return;
+    wfi_report_finish_top(s, true, false);
+}
+
+/* Protected: the main chunk's first result as text or JSON; nil and an error as a failure. */
+static int report_take_value(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    lua_State *co = s->main->co;
+    int n = lua_gettop(co);
+    lua_settop(co, 2);
+    lua_xmove(co, L, 2);
+    if (n >= 2 && lua_isnil(L, -2) && !lua_isnil(L, -1)) {
+        lua_pushcfunction(L, wfi_report_text);
+        lua_insert(L, -2);
+        lua_pushlightuserdata(L, NULL);
+        lua_call(L, 2, 1);
+        lua_pushinteger(L, 2);
+        return 2;
     }
-    script_unhold(s, b);
-    if (!b->queued) script_release(s, b); /* else when it comes out of the queue */
+    lua_pop(L, 1);
+    if (lua_isnil(L, -1)) {
+        lua_pushliteral(L, "");
+        lua_pushinteger(L, 0);
+        return 2;
+    }
+    bool text = lua_type(L, -1) == LUA_TSTRING;
+    if (!text) wfi_lua_encode(L, -1, "the script's result");
+    lua_pushinteger(L, text ? 0 : 1);
+    return 2;
 }
 
-/* ---- what our own Lua code calls ---- */
+WFI void wfi_report_ended(wf_script *s) {
+    lua_State *L = s->L;
+    lua_settop(L, 0);
+    lua_pushcfunction(L, report_take_value);
+    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
+    int status = lua_pcall(L, 0, 2, 0);
+    if (status != LUA_OK) {
+        if (!wfi_lua_caught(L, status)) wfi_report_finish_top(s, true, false);
+        return;
+    }
+    lua_Integer how = lua_tointeger(L, -1);
+    lua_pop(L, 1);
+    wfi_report_finish_top(s, how == 2, how == 1);
+}
 
-static int script_block_here(lua_State *L) {
+/* ==== end src/script/report.c ==== */
+
+/* ==== begin src/script/host.h ==== */
+
+/* host: what our own Lua code (flow.lua, effects.lua, agents.lua, ...) calls: the functions of the
+ * table `host` that start calls, make and move branches, tell where an error was raised, and ask
+ * the run. Knows the branches (script.h) and report.h; script.c knows of it the one function
+ * below. */
+#ifndef WFI_HOST_H
+#define WFI_HOST_H
+
+
+/* Fills the table at `host`. */
+WFI void wfi_host_open(lua_State *L, int host);
+
+#endif
+
+/* ==== end src/script/host.h ==== */
+
+/* ==== begin src/script/host.c ==== */
+
+/* host: see host.h. The comment of a function here shows how our Lua code calls it. */
+
+#include <string.h>
+
+
+#define HOST_NOTED (64u << 20) /* bytes of all lines: they go to the disk, which others use too */
+#define HOST_NOTE  64u         /* ... and what a record adds to each */
+
+static wf_str host_arg(lua_State *L, int arg) {
+    size_t n = 0;
+    const char *p = lua_isnoneornil(L, arg) ? NULL : luaL_checklstring(L, arg, &n);
+    return wf_str_of(p, n);
+}
+
+static uint32_t host_arg_u32(lua_State *L, int arg) {
+    return (uint32_t)luaL_optinteger(L, arg, 0);
+}
+
+static int host_block_here(lua_State *L) {
     lua_pushboolean(L, true); /* a yield of no values would be a pre-emption */
     return lua_yield(L, 1);
 }
 
-static void script_check_yieldable(lua_State *L, const char *what) {
+static void host_check_yieldable(lua_State *L, const char *what) {
     if (!lua_isyieldable(L))
         wfi_lua_error(L,
                       "%s cannot be called here: a function that cannot wait is in between (a metamethod or a callback "
@@ -27397,7 +27594,9 @@ static void script_check_yieldable(lua_State *L, const char *what) {
                       what);
 }
 
-static const char *script_stop_kind(wf_outcome outcome) {
+/* ---- calls ---- */
+
+static const char *host_stop_kind(wf_outcome outcome) {
     switch (outcome) {
     case WF_RUN_BUDGET:
         return "budget";
@@ -27413,23 +27612,17 @@ static const char *script_stop_kind(wf_outcome outcome) {
 }
 
 /* What follows a start: wait for the call, or answer in its stead. */
-static int script_started(lua_State *L, const char *what, wf_status status, wf_call call) {
-    wf_script *s = script_of(L);
+static int host_started(lua_State *L, const char *what, wf_status status, wf_call call) {
+    wf_script *s = wfi_script_of(L);
     wf_error error;
     if (status == WF_OK) {
-        s->current->call = call;
-        s->meter.busy = s->slice = 0;
-        lua_settop(L, 0); /* the texts are in the log: a call that waits keeps no copies */
-        lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
-        lua_pushlightuserdata(L, s->current);
-        lua_rawseti(L, -2, (lua_Integer)call.bits);
-        lua_pop(L, 1);
-        return script_block_here(L);
+        wfi_script_await(L, call);
+        return host_block_here(L);
     }
     wf_last_error(s->config.run, &error);
     switch (status) {
     case WF_E_STOPPED:
-        lua_pushstring(L, script_stop_kind(wf_run_stopping(s->config.run)));
+        lua_pushstring(L, host_stop_kind(wf_run_stopping(s->config.run)));
         lua_pushstring(L, error.text);
         return 2;
     case WF_E_LIMIT:
@@ -27443,117 +27636,109 @@ static int script_started(lua_State *L, const char *what, wf_status status, wf_c
         return wfi_lua_error(L, "%s: %s", what, error.text);
     default:
         s->broken = status;
-        return script_block_here(L);
+        return host_block_here(L);
     }
 }
 
-static wf_str script_arg(lua_State *L, int arg) {
-    size_t n = 0;
-    const char *p = lua_isnoneornil(L, arg) ? NULL : luaL_checklstring(L, arg, &n);
-    return wf_str_of(p, n);
-}
-
-static uint32_t script_arg_u32(lua_State *L, int arg) {
-    return (uint32_t)luaL_optinteger(L, arg, 0);
-}
-
-static int script_agent(lua_State *L) {
-    wf_agent_spec spec = {.prompt = script_arg(L, 1),
-                          .identity = script_arg(L, 2),
-                          .label = script_arg(L, 3),
-                          .phase = script_arg(L, 4),
-                          .schema = script_arg(L, 5),
-                          .model = script_arg(L, 6),
-                          .effort = script_arg(L, 7),
-                          .system = script_arg(L, 8),
-                          .tools = script_arg(L, 9),
-                          .max_turns = script_arg_u32(L, 10),
-                          .max_tokens = script_arg_u32(L, 11),
-                          .retries = script_arg_u32(L, 12),
-                          .agent_ms = script_arg_u32(L, 13),
-                          .stall_ms = script_arg_u32(L, 14),
+static int host_agent(lua_State *L) {
+    wf_agent_spec spec = {.prompt = host_arg(L, 1),
+                          .identity = host_arg(L, 2),
+                          .label = host_arg(L, 3),
+                          .phase = host_arg(L, 4),
+                          .schema = host_arg(L, 5),
+                          .model = host_arg(L, 6),
+                          .effort = host_arg(L, 7),
+                          .system = host_arg(L, 8),
+                          .tools = host_arg(L, 9),
+                          .max_turns = host_arg_u32(L, 10),
+                          .max_tokens = host_arg_u32(L, 11),
+                          .retries = host_arg_u32(L, 12),
+                          .agent_ms = host_arg_u32(L, 13),
+                          .stall_ms = host_arg_u32(L, 14),
                           .no_cache = lua_toboolean(L, 15),
                           .budget_tokens = (uint64_t)luaL_optinteger(L, 16, 0),
                           .budget_nano_usd = (uint64_t)luaL_optinteger(L, 17, 0),
-                          .cwd = script_arg(L, 18)};
+                          .cwd = host_arg(L, 18)};
     wf_call call = {0};
-    script_check_yieldable(L, "agent");
-    const char *place = script_next_place(L);
+    host_check_yieldable(L, "agent");
+    const char *place = wfi_script_next_place(L);
     spec.path = wf_str_of(place, strlen(place));
-    return script_started(L, "agent", wf_agent_start(script_of(L)->config.run, &spec, &call), call);
+    return host_started(L, "agent", wf_agent_start(wfi_script_of(L)->config.run, &spec, &call), call);
 }
 
-static int script_effect(lua_State *L) {
-    wf_str name = script_arg(L, 1), input = script_arg(L, 2);
+static int host_effect(lua_State *L) {
+    wf_str name = host_arg(L, 1), input = host_arg(L, 2);
     wf_call call = {0};
-    script_check_yieldable(L, name.ptr);
-    const char *place = script_next_place(L);
+    host_check_yieldable(L, name.ptr);
+    const char *place = wfi_script_next_place(L);
     wf_effect_spec spec = {.path = wf_str_of(place, strlen(place)), .name = name, .input = input};
-    spec.ms = script_arg_u32(L, 3);
+    spec.ms = host_arg_u32(L, 3);
     spec.changes = lua_toboolean(L, 4);
-    return script_started(L, name.ptr, wf_effect_start(script_of(L)->config.run, &spec, &call), call);
+    return host_started(L, name.ptr, wf_effect_start(wfi_script_of(L)->config.run, &spec, &call), call);
 }
+
+/* ---- branches ---- */
 
 /* spawn(place, i, f): a branch that runs f. It goes on to run at the next yield of this one, which comes right after it. */
-static int script_spawn(lua_State *L) {
+static int host_spawn(lua_State *L) {
     const char *place = luaL_checkstring(L, 1);
     lua_Integer i = luaL_checkinteger(L, 2);
     luaL_checktype(L, 3, LUA_TFUNCTION);
     const char *path = lua_pushfstring(L, "%s[%I]", place, (LUAI_UACINT)i);
     lua_pushvalue(L, 3);
-    script_branch *b = script_new_branch(L, path);
-    script_of(L)->next_up = b;
+    wfi_script_branch *b = wfi_script_new_branch(L, path);
+    wfi_script_of(L)->next_up = b;
     lua_pushlightuserdata(L, b);
     return 1;
 }
 
 /* Lets the branch that was spawned last run until it waits. */
-static int script_start(lua_State *L) {
+static int host_start(lua_State *L) {
     return lua_yield(L, 0);
 }
 
 /* Whether memory is short: then this fan-out, some of whose branches run, begins no more of them for now. */
-static int script_short(lua_State *L) {
+static int host_short(lua_State *L) {
     lua_pushboolean(L, wfi_meter_short(L));
     return 1;
 }
 
-static int script_scope(lua_State *L) {
-    script_check_yieldable(L, "a fan-out");
-    script_next_place(L);
+static int host_scope(lua_State *L) {
+    host_check_yieldable(L, "a fan-out");
+    wfi_script_next_place(L);
     return 1;
 }
 
-static int script_self(lua_State *L) {
-    lua_pushlightuserdata(L, script_of(L)->current);
+static int host_self(lua_State *L) {
+    lua_pushlightuserdata(L, wfi_script_of(L)->current);
     return 1;
 }
 
 /* block(held): until somebody wakes it; held: or memory is no longer short. */
-static int script_block(lua_State *L) {
-    wf_script *s = script_of(L);
+static int host_block(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
     s->current->blocked = true;
-    if (lua_toboolean(L, 1)) script_hold(s, s->current);
-    return script_block_here(L);
+    if (lua_toboolean(L, 1)) wfi_script_hold(s, s->current);
+    return host_block_here(L);
 }
 
-static int script_wake(lua_State *L) {
-    script_branch *b = lua_touserdata(L, 1);
+static int host_wake(lua_State *L) {
+    wfi_script_branch *b = lua_touserdata(L, 1);
     if (!b->blocked) return 0;
-    script_unhold(script_of(L), b);
-    script_enqueue(script_of(L), b, false);
+    wfi_script_unhold(wfi_script_of(L), b);
+    wfi_script_enqueue(wfi_script_of(L), b, false);
     return 0;
 }
 
-static int script_kill_branch(lua_State *L) {
-    script_kill(script_of(L), lua_touserdata(L, 1));
+static int host_kill(lua_State *L) {
+    wfi_script_kill(wfi_script_of(L), lua_touserdata(L, 1));
     return 0;
 }
 
 /* With an argument: sets a value of the current branch; without: what it is. */
-static int script_value(lua_State *L, int value) {
+static int host_value(lua_State *L, int value) {
     bool ask = lua_gettop(L) == 0;
-    script_push_branch(L, script_of(L)->current);
+    wfi_script_push_branch(L, wfi_script_of(L)->current);
     if (ask) {
         lua_getiuservalue(L, -1, value);
         return 1;
@@ -27563,141 +27748,109 @@ static int script_value(lua_State *L, int value) {
     return 0;
 }
 
-static int script_phase(lua_State *L) {
-    return script_value(L, SCRIPT_PHASE);
+static int host_phase(lua_State *L) {
+    return host_value(L, WFI_SCRIPT_PHASE);
 }
 
 /* Of a branch of the script itself: nil. */
-static int script_workflow(lua_State *L) {
-    return script_value(L, SCRIPT_WORKFLOW);
+static int host_workflow(lua_State *L) {
+    return host_value(L, WFI_SCRIPT_WORKFLOW);
 }
 
-/* globals(): a table of globals as the script found its own. */
-static int script_globals(lua_State *L) {
-    wfi_sandbox_globals(L);
+/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
+static int host_random(lua_State *L) {
+    uint64_t z = wfi_script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
+    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
+    lua_pushinteger(L, (lua_Integer)(z ^ z >> 31));
     return 1;
 }
 
-static int script_drop(lua_State *L) {
-    script_of(L)->dropped++;
+/* ---- errors, and what is counted ---- */
+
+static int host_drop(lua_State *L) {
+    wfi_script_of(L)->dropped++;
     return 0;
 }
 
-static int script_reject(lua_State *L) {
-    script_of(L)->rejected++;
+static int host_reject(lua_State *L) {
+    wfi_script_of(L)->rejected++;
     return 0;
 }
 
-/* The number of the line that a message of the form "NAME:NUMBER: ..." names; 0: it names none of this file. */
-static unsigned long script_line_number(const char *message, wf_str name) {
-    const bool cut = name.len >= LUA_IDSIZE; /* Lua shows the end of a long name */
-    const size_t dots = cut ? 3 : 0, shown = cut ? LUA_IDSIZE - 1 - dots : name.len;
-    if (name.len == 0 || strncmp(message, "...", dots) != 0) return 0;
-    message += dots;
-    if (strncmp(message, name.ptr + (name.len - shown), shown) != 0 || message[shown] != ':') return 0;
-    return strtoul(message + shown + 1, NULL, 10);
-}
-
-/* The same for the script and all workflows that it has loaded, with the source. */
-static unsigned long script_find_line(lua_State *L, const char *message, wf_str *source) {
-    const wf_script_config *c = &script_of(L)->config;
-    unsigned long number = script_line_number(message, c->name);
-    *source = c->source;
-    if (lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources) != LUA_TTABLE) lua_newtable(L);
-    for (lua_pushnil(L); number == 0 && lua_next(L, -2) != 0; lua_pop(L, 1)) {
-        wf_str name;
-        name.ptr = lua_tolstring(L, -2, &name.len);
-        source->ptr = lua_tolstring(L, -1, &source->len); /* anchored where it is */
-        number = script_line_number(message, name);
-    }
-    return number;
+/* A branch was ended by a mistake of the script. */
+static int host_count_error(lua_State *L) {
+    wfi_script_of(L)->errors++;
+    return 0;
 }
 
 /* names_line(message): whether it begins with a line of the script, or of a workflow that it loaded. */
-static int script_names_line(lua_State *L) {
+static int host_names_line(lua_State *L) {
     wf_str source;
-    lua_pushboolean(L, script_find_line(L, luaL_checkstring(L, 1), &source) > 0);
+    lua_pushboolean(L, wfi_report_find_line(L, luaL_checkstring(L, 1), &source) > 0);
     return 1;
 }
 
-/* Pushes "NAME:LINE: " of the line that a branch is at, or, where it runs none of the script's, the one that started it. */
-static void script_push_where(lua_State *L, const script_branch *b) {
-    lua_Debug frame;
-    for (; b; b = b->parent) {
-        for (int i = 0; i < SCRIPT_FRAMES && lua_getstack(b->co, i, &frame); i++) {
-            lua_getinfo(b->co, "Sl", &frame);
-            if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
-            lua_pushfstring(L, "%s:%d: ", frame.short_src, frame.currentline);
-            return;
-        }
-    }
-    lua_pushliteral(L, "");
-}
-
 /* The message handler of try: keeps the place, which is gone once the error is caught. */
-static int script_raised(lua_State *L) {
-    const script_branch *b = script_of(L)->current;
-    script_push_branch(L, b);
-    script_push_where(L, b);
-    lua_setiuservalue(L, -2, SCRIPT_RAISED);
+static int host_raised(lua_State *L) {
+    const wfi_script_branch *b = wfi_script_of(L)->current;
+    wfi_script_push_branch(L, b);
+    wfi_report_push_where(L, b);
+    lua_setiuservalue(L, -2, WFI_SCRIPT_RAISED);
     lua_settop(L, 1);
     return 1;
 }
 
-static int script_tried(lua_State *L, int status, lua_KContext context) {
-    const script_branch *b = script_of(L)->current;
+static int host_tried(lua_State *L, int status, lua_KContext context) {
+    const wfi_script_branch *b = wfi_script_of(L)->current;
     (void)context;
     if (status == LUA_OK || status == LUA_YIELD) return lua_gettop(L) - 1;
     if (wfi_lua_caught(L, status)) return lua_error(L);
     lua_pushboolean(L, false);
     lua_insert(L, -2);
-    script_push_branch(L, b);
-    if (lua_getiuservalue(L, -1, SCRIPT_RAISED) != LUA_TSTRING) script_push_where(L, b); /* no handler saw it */
+    wfi_script_push_branch(L, b);
+    if (lua_getiuservalue(L, -1, WFI_SCRIPT_RAISED) != LUA_TSTRING) wfi_report_push_where(L, b); /* no handler saw it */
     lua_replace(L, -2);
     return 3;
 }
 
 /* try(f, ...), once in a branch: as pcall, but the line that raised an error stands behind it, as "NAME:LINE: ". */
-static int script_try(lua_State *L) {
-    lua_pushcfunction(L, script_raised);
+static int host_try(lua_State *L) {
+    lua_pushcfunction(L, host_raised);
     lua_insert(L, 1);
     lua_pushboolean(L, true); /* stands before the results */
     lua_insert(L, 2);
-    return script_tried(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 1, 0, script_tried), 0);
+    return host_tried(L, lua_pcallk(L, lua_gettop(L) - 3, LUA_MULTRET, 1, 0, host_tried), 0);
 }
 
-/* A branch was ended by a mistake of the script. */
-static int script_count_error(lua_State *L) {
-    script_of(L)->errors++;
-    return 0;
-}
+/* ---- the run ---- */
 
 /* note(kind, text): a wf_note_kind. */
-static int script_note(lua_State *L) {
-    wf_script *s = script_of(L);
-    wf_str line = script_arg(L, 2);
+static int host_note(lua_State *L) {
+    wf_script *s = wfi_script_of(L);
+    wf_str line = host_arg(L, 2);
     if (wfi_meter_out(&s->meter))
         return 0; /* a <close> variable's last words: the resumed run will not say them here */
-    s->noted += SCRIPT_NOTE + line.len;
-    if (s->noted > SCRIPT_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
+    s->noted += HOST_NOTE + line.len;
+    if (s->noted > HOST_NOTED) return wfi_lua_error(L, "log and phase: more than 64 MiB of lines in one run");
     wf_status status = wf_note(s->config.run, (wf_note_kind)lua_tointeger(L, 1), line);
     if (status < 0) s->broken = status;
     return 0;
 }
 
-static int script_print(lua_State *L) {
+static int host_print(lua_State *L) {
     lua_settop(L, 1);
     lua_pushinteger(L, WF_NOTE_LINE);
     lua_insert(L, 1);
-    return script_note(L);
+    return host_note(L);
 }
 
 /* status(unit): the total or nil, what is spent or nil for an unknown unit, and the run's clock in seconds. */
-static int script_status(lua_State *L) {
+static int host_status(lua_State *L) {
     const char *unit = luaL_checkstring(L, 1);
     wf_run_status run;
-    wf_run_status_get(script_of(L)->config.run, &run);
-    const wf_config *c = wf_settings(script_of(L)->config.run);
+    wf_run_status_get(wfi_script_of(L)->config.run, &run);
+    const wf_config *c = wf_settings(wfi_script_of(L)->config.run);
     const wf_usage *u = &run.delivered;
     lua_settop(L, 0);
     if (strcmp(unit, "tokens") == 0) {
@@ -27718,30 +27871,30 @@ static int script_status(lua_State *L) {
     return 3;
 }
 
-static int script_check_schema(lua_State *L) {
+static int host_check_schema(lua_State *L) {
     wf_schema_error error;
-    wf_status status = wf_schema_check(script_arg(L, 1), script_arg(L, 2), &error);
+    wf_status status = wf_schema_check(host_arg(L, 1), host_arg(L, 2), &error);
     if (status == WF_OK) return 0;
     lua_pushfstring(L, "%s%s%s", error.path, *error.path ? ": " : "", error.reason);
     return 1;
 }
 
 /* schema_ignored(schema): the keywords that are not checked, or nothing. */
-static int script_schema_ignored(lua_State *L) {
+static int host_schema_ignored(lua_State *L) {
     char names[200];
-    if (wf_schema_ignored(script_arg(L, 1), names, sizeof names) == 0) return 0;
+    if (wf_schema_ignored(host_arg(L, 1), names, sizeof names) == 0) return 0;
     lua_pushstring(L, names);
     return 1;
 }
 
-static int script_cap(lua_State *L) {
-    wf_run_cap(script_of(L)->config.run, (uint64_t)luaL_optinteger(L, 1, 0), (uint64_t)luaL_optinteger(L, 2, 0));
+static int host_cap(lua_State *L) {
+    wf_run_cap(wfi_script_of(L)->config.run, (uint64_t)luaL_optinteger(L, 1, 0), (uint64_t)luaL_optinteger(L, 2, 0));
     return 0;
 }
 
 /* The names of the run's tools. */
-static int script_tools(lua_State *L) {
-    const wf_config *c = wf_settings(script_of(L)->config.run);
+static int host_tools(lua_State *L) {
+    const wf_config *c = wf_settings(wfi_script_of(L)->config.run);
     lua_newtable(L);
     for (uint32_t i = 0; i < c->tool_count; i++) {
         lua_pushlstring(L, c->tools[i].name.ptr, c->tools[i].name.len);
@@ -27750,25 +27903,270 @@ static int script_tools(lua_State *L) {
     return 1;
 }
 
-static int script_may_exec(lua_State *L) {
-    lua_pushboolean(L, script_of(L)->config.exec);
+static int host_may_exec(lua_State *L) {
+    lua_pushboolean(L, wfi_script_of(L)->config.exec);
     return 1;
 }
 
 /* The run's model. */
-static int script_model(lua_State *L) {
-    wf_str model = wf_settings(script_of(L)->config.run)->model;
+static int host_model(lua_State *L) {
+    wf_str model = wf_settings(wfi_script_of(L)->config.run)->model;
     lua_pushlstring(L, model.ptr, model.len);
     return 1;
 }
 
-/* splitmix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014), one stream for each branch. */
-static int script_random(lua_State *L) {
-    uint64_t z = script_of(L)->current->random += UINT64_C(0x9e3779b97f4a7c15);
-    z = (z ^ z >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    z = (z ^ z >> 27) * UINT64_C(0x94d049bb133111eb);
-    lua_pushinteger(L, (lua_Integer)(z ^ z >> 31));
+/* ---- workflows ---- */
+
+/* globals(): a table of globals as the script found its own. */
+static int host_globals(lua_State *L) {
+    wfi_sandbox_globals(L);
     return 1;
+}
+
+/* Answers what stands behind the three arguments of load. */
+static int host_loaded(lua_State *L, int status, lua_KContext ctx) {
+    (void)status;
+    (void)ctx;
+    return lua_gettop(L) - 3;
+}
+
+/* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
+static int host_load(lua_State *L) {
+    wf_str source = host_arg(L, 1);
+    host_check_yieldable(L, "workflow");
+    luaL_checktype(L, 3, LUA_TTABLE);
+    lua_settop(L, 3);
+    wfi_report_keep_source(L, 2, 1);
+    int status = wfi_script_load_text(L, source, host_arg(L, 2));
+    if (status == LUA_OK) {
+        lua_pushvalue(L, 3);
+        lua_setupvalue(L, -2, 1);
+    } else {
+        if (wfi_lua_caught(L, status)) return lua_error(L);
+        lua_pushnil(L);
+        lua_insert(L, -2);
+    }
+    return lua_yieldk(L, 0, 0, host_loaded); /* a long text took its time: I/O may have its turn */
+}
+
+/* ---- opening ---- */
+
+WFI void wfi_host_open(lua_State *L, int host) {
+    static const luaL_Reg functions[] = {{"agent", host_agent},
+                                         {"effect", host_effect},
+                                         {"spawn", host_spawn},
+                                         {"start", host_start},
+                                         {"short", host_short},
+                                         {"scope", host_scope},
+                                         {"self", host_self},
+                                         {"block", host_block},
+                                         {"wake", host_wake},
+                                         {"kill", host_kill},
+                                         {"phase", host_phase},
+                                         {"drop", host_drop},
+                                         {"reject", host_reject},
+                                         {"count_error", host_count_error},
+                                         {"try", host_try},
+                                         {"names_line", host_names_line},
+                                         {"note", host_note},
+                                         {"print", host_print},
+                                         {"status", host_status},
+                                         {"check_schema", host_check_schema},
+                                         {"schema_ignored", host_schema_ignored},
+                                         {"cap", host_cap},
+                                         {"tools", host_tools},
+                                         {"may_exec", host_may_exec},
+                                         {"model", host_model},
+                                         {"workflow", host_workflow},
+                                         {"globals", host_globals},
+                                         {"load", host_load},
+                                         {"random", host_random},
+                                         {NULL, NULL}};
+    lua_pushvalue(L, host);
+    luaL_setfuncs(L, functions, 0);
+    lua_pop(L, 1);
+}
+
+/* ==== end src/script/host.c ==== */
+
+/* ==== begin src/script/script.c ==== */
+
+/* script: see script.h. Lua as the orchestration language, over the public API and Lua's public C
+ * API: the functions of src/api/lua.h for scripts, the branches and their queue, and running them. */
+
+#include <string.h>
+
+
+
+#define SCRIPT_SLICE_MS   10     /* before a branch is pre-empted, and I/O has its turn */
+#define SCRIPT_STUCK_MS   100    /* that code which cannot be pre-empted may take */
+#define SCRIPT_RESUMES    256    /* branches resumed in one step */
+#define SCRIPT_BUSY_MS    30000u /* default of max_ms */
+#define SCRIPT_STOPPED_MS 1000u  /* that a script may still work once the run stops */
+#define SCRIPT_PATH_MAX   400u
+#define SCRIPT_NAMED      (1u << 20) /* bytes of a source that are searched for what it names */
+
+/* Keys of the registry, by their addresses. */
+static const char script_branches = 'b', script_calls = 'c', script_meta = 'm', script_env = 'e', script_begin = 'g';
+
+static void script_anchor(lua_State *L, const char *key) {
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
+/* ---- branches ---- */
+
+WFI void wfi_script_enqueue(wf_script *s, wfi_script_branch *b, bool front) {
+    b->queued = true;
+    b->blocked = false;
+    b->next = front ? s->first : NULL;
+    if (front || !s->first) {
+        s->first = b;
+        if (!b->next) s->last = b;
+    } else {
+        s->last->next = b;
+        s->last = b;
+    }
+}
+
+/* Lets go of a branch that has ended or was killed. */
+static void script_release(wf_script *s, wfi_script_branch *b) {
+    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_branches);
+    lua_pushnil(s->L);
+    lua_rawsetp(s->L, -2, b); /* an existing key: nothing is allocated */
+    lua_pop(s->L, 1);
+}
+
+static void script_unlink(wfi_script_branch *b) {
+    if (b->older) b->older->younger = b->younger;
+    if (b->younger) b->younger->older = b->older;
+    if (b->parent && b->parent->child == b) b->parent->child = b->older;
+    b->parent = b->older = b->younger = NULL;
+}
+
+static uint64_t script_fnv(const char *p) {
+    uint64_t h = UINT64_C(0xcbf29ce484222325);
+    while (*p)
+        h = (h ^ (uint8_t)*p++) * UINT64_C(0x100000001b3);
+    return h;
+}
+
+WFI void wfi_script_push_branch(lua_State *L, const wfi_script_branch *b) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_rawgetp(L, -1, b);
+    lua_remove(L, -2);
+}
+
+/* Gives the branch on top of the stack what it inherits from the current one: the phase, the workflow. */
+static void script_inherit(lua_State *L) {
+    wfi_script_push_branch(L, wfi_script_of(L)->current);
+    for (int value = WFI_SCRIPT_PHASE; value <= WFI_SCRIPT_WORKFLOW; value++) {
+        lua_getiuservalue(L, -1, value);
+        lua_setiuservalue(L, -3, value);
+    }
+    lua_pop(L, 1);
+}
+
+WFI wfi_script_branch *wfi_script_new_branch(lua_State *L, const char *path) {
+    wf_script *s = wfi_script_of(L);
+    wfi_script_branch *b = lua_newuserdatauv(L, sizeof *b, WFI_SCRIPT_VALUES);
+    memset(b, 0, sizeof *b);
+    b->random = s->seed ^ script_fnv(path);
+    b->co = lua_newthread(L);
+    lua_setiuservalue(L, -2, WFI_SCRIPT_THREAD);
+    lua_pushstring(L, path);
+    lua_setiuservalue(L, -2, WFI_SCRIPT_PATH);
+    if (s->current) script_inherit(L);
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_branches);
+    lua_insert(L, -2);
+    lua_rawsetp(L, -2, b);
+    lua_pop(L, 1);
+    lua_xmove(L, b->co, 1);
+    b->parent = s->current;
+    if (b->parent) {
+        b->older = b->parent->child;
+        if (b->older) b->older->younger = b;
+        b->parent->child = b;
+    }
+    return b;
+}
+
+/* The path of a branch; lives as long as the branch. */
+static const char *script_path(lua_State *L, const wfi_script_branch *b) {
+    wfi_script_push_branch(L, b);
+    lua_getiuservalue(L, -1, WFI_SCRIPT_PATH);
+    const char *path = lua_tostring(L, -1);
+    lua_pop(L, 2);
+    return path;
+}
+
+WFI const char *wfi_script_next_place(lua_State *L) {
+    wfi_script_branch *b = wfi_script_of(L)->current;
+    if (wfi_meter_out(&wfi_script_of(L)->meter))
+        luaL_error(L, "not enough memory"); /* a <close> variable begins nothing more */
+    const char *path = script_path(L, b);
+    if (strlen(path) > SCRIPT_PATH_MAX)
+        wfi_lua_error(L, "fan-outs are nested too deep: the place has no room for more");
+    return lua_pushfstring(L, "%s%s%I", path, *path ? "/" : "", (LUAI_UACINT)++b->counter);
+}
+
+WFI void wfi_script_await(lua_State *L, wf_call call) {
+    wf_script *s = wfi_script_of(L);
+    s->current->call = call;
+    s->meter.busy = s->slice = 0;
+    lua_settop(L, 0); /* the texts are in the log: a call that waits keeps no copies */
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
+    lua_pushlightuserdata(L, s->current);
+    lua_rawseti(L, -2, (lua_Integer)call.bits);
+    lua_pop(L, 1);
+}
+
+static void script_forget_call(wf_script *s, wfi_script_branch *b) {
+    lua_rawgetp(s->L, LUA_REGISTRYINDEX, &script_calls);
+    lua_pushnil(s->L);
+    lua_rawseti(s->L, -2, (lua_Integer)b->call.bits);
+    lua_pop(s->L, 1);
+    b->call.bits = 0;
+}
+
+/* Fan-outs that wait for memory. */
+
+WFI void wfi_script_hold(wf_script *s, wfi_script_branch *b) {
+    b->held = true;
+    b->next = s->held;
+    s->held = b;
+}
+
+WFI void wfi_script_unhold(wf_script *s, wfi_script_branch *b) {
+    wfi_script_branch **at = &s->held;
+    if (!b->held) return;
+    while (*at != b)
+        at = &(*at)->next;
+    *at = b->next;
+    b->held = false;
+}
+
+/* One looks again, if memory is no longer short. */
+static void script_wake_held(wf_script *s) {
+    wfi_script_branch *b = s->held;
+    if (!b || (!s->changed && !s->meter.collecting)) return;
+    s->changed = false;
+    if (wfi_meter_short(s->L)) return;
+    wfi_script_unhold(s, b); /* one at a time: it may make memory short again */
+    wfi_script_enqueue(s, b, false);
+}
+
+WFI void wfi_script_kill(wf_script *s, wfi_script_branch *b) {
+    while (b->child)
+        wfi_script_kill(s, b->child);
+    script_unlink(b);
+    b->dead = true;
+    if (b->call.bits != 0) {
+        wf_status status = wf_call_cancel(s->config.run, b->call);
+        if (status < 0 && status != WF_E_STALE) s->broken = status;
+        script_forget_call(s, b);
+    }
+    wfi_script_unhold(s, b);
+    if (!b->queued) script_release(s, b); /* else when it comes out of the queue */
 }
 
 /* ---- opening ---- */
@@ -27784,7 +28182,7 @@ static bool script_slice_over(const wf_script *s) {
 
 /* Looks at running code now and then: pre-empts it, and ends what takes too long. */
 static void script_hook(lua_State *L, lua_Debug *frame) {
-    wf_script *s = script_of(L);
+    wf_script *s = wfi_script_of(L);
     bool can_yield = lua_isyieldable(L);
     (void)frame;
     wfi_meter_look(&s->meter, can_yield);
@@ -27799,8 +28197,7 @@ static void script_hook(lua_State *L, lua_Debug *frame) {
     luaL_error(L, "code that cannot be interrupted (a metamethod or callback called from C) ran for too long");
 }
 
-/* Loads a source: its function, or why it is none, on the stack. */
-static int script_load_text(lua_State *L, wf_str source, wf_str name) {
+WFI int wfi_script_load_text(lua_State *L, wf_str source, wf_str name) {
     lua_pushliteral(L, "@");
     lua_pushlstring(L, name.ptr, name.len);
     lua_concat(L, 2);
@@ -27810,84 +28207,18 @@ static int script_load_text(lua_State *L, wf_str source, wf_str name) {
 }
 
 static int script_load(lua_State *L) {
-    const wf_script_config *c = &script_of(L)->config;
-    return script_load_text(L, c->source, c->name.len > 0 ? c->name : WF_STR("script"));
-}
-
-/* Answers what stands behind the three arguments of load. */
-static int script_loaded(lua_State *L, int status, lua_KContext ctx) {
-    (void)status;
-    (void)ctx;
-    return lua_gettop(L) - 3;
-}
-
-/* load(source, name, globals): the function, or nil and why it is none. The source is kept, for errors to show its lines. */
-static int script_load_workflow(lua_State *L) {
-    wf_str source = script_arg(L, 1);
-    script_check_yieldable(L, "workflow");
-    luaL_checktype(L, 3, LUA_TTABLE);
-    lua_settop(L, 3);
-    lua_rawgetp(L, LUA_REGISTRYINDEX, &script_sources);
-    lua_pushvalue(L, 2);
-    lua_pushvalue(L, 1);
-    lua_rawset(L, -3);
-    lua_settop(L, 3);
-    int status = script_load_text(L, source, script_arg(L, 2));
-    if (status == LUA_OK) {
-        lua_pushvalue(L, 3);
-        lua_setupvalue(L, -2, 1);
-    } else {
-        if (wfi_lua_caught(L, status)) return lua_error(L);
-        lua_pushnil(L);
-        lua_insert(L, -2);
-    }
-    return lua_yieldk(L, 0, 0, script_loaded); /* a long text took its time: I/O may have its turn */
-}
-
-static void script_open_host(lua_State *L, int host) {
-    static const luaL_Reg functions[] = {{"agent", script_agent},
-                                         {"effect", script_effect},
-                                         {"spawn", script_spawn},
-                                         {"start", script_start},
-                                         {"short", script_short},
-                                         {"scope", script_scope},
-                                         {"self", script_self},
-                                         {"block", script_block},
-                                         {"wake", script_wake},
-                                         {"kill", script_kill_branch},
-                                         {"phase", script_phase},
-                                         {"drop", script_drop},
-                                         {"reject", script_reject},
-                                         {"count_error", script_count_error},
-                                         {"try", script_try},
-                                         {"names_line", script_names_line},
-                                         {"note", script_note},
-                                         {"print", script_print},
-                                         {"status", script_status},
-                                         {"check_schema", script_check_schema},
-                                         {"schema_ignored", script_schema_ignored},
-                                         {"cap", script_cap},
-                                         {"tools", script_tools},
-                                         {"may_exec", script_may_exec},
-                                         {"model", script_model},
-                                         {"workflow", script_workflow},
-                                         {"globals", script_globals},
-                                         {"load", script_load_workflow},
-                                         {"random", script_random},
-                                         {NULL, NULL}};
-    lua_pushvalue(L, host);
-    luaL_setfuncs(L, functions, 0);
-    lua_pop(L, 1);
+    const wf_script_config *c = &wfi_script_of(L)->config;
+    return wfi_script_load_text(L, c->source, c->name.len > 0 ? c->name : WF_STR("script"));
 }
 
 static int script_decode_args(lua_State *L) {
-    wfi_lua_push_json(L, script_of(L)->config.args);
+    wfi_lua_push_json(L, wfi_script_of(L)->config.args);
     return 1;
 }
 
 /* Pushes the script's args: a table that may be empty, or whatever JSON was given. */
 static void script_push_args(lua_State *L) {
-    if (script_of(L)->config.args.len == 0) {
+    if (wfi_script_of(L)->config.args.len == 0) {
         lua_newtable(L);
         return;
     }
@@ -27899,7 +28230,7 @@ static void script_push_args(lua_State *L) {
 
 /* Puts what goes before the script in front of its function. */
 static void script_prepare(lua_State *L) {
-    const wf_script_config *c = &script_of(L)->config;
+    const wf_script_config *c = &wfi_script_of(L)->config;
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_begin);
     lua_insert(L, -2);
     lua_pushlstring(L, c->source.ptr, c->source.len < SCRIPT_NAMED ? c->source.len : SCRIPT_NAMED);
@@ -27908,18 +28239,15 @@ static void script_prepare(lua_State *L) {
 
 /* Protected: builds the environment and the main branch. A script that does not compile gets one that raises why. */
 static int script_setup(lua_State *L) {
-    wf_script *s = script_of(L);
+    wf_script *s = wfi_script_of(L);
     lua_settop(L, 0);
     lua_newtable(L);
     script_anchor(L, &script_branches);
     lua_newtable(L);
     script_anchor(L, &script_calls);
-    lua_newtable(L);
-    script_anchor(L, &script_sources);
-    lua_pushboolean(L, false); /* room for the result, which must need none later */
-    script_anchor(L, &script_result);
+    wfi_report_open(L);
     wfi_sandbox_open(L);
-    script_open_host(L, 1);
+    wfi_host_open(L, 1);
     lua_pushvalue(L, 2);
     script_anchor(L, &script_env);
     script_push_args(L);
@@ -27941,190 +28269,23 @@ static int script_setup(lua_State *L) {
     }
     script_prepare(L);
     lua_sethook(L, script_hook, LUA_MASKCOUNT, 1); /* branches inherit it */
-    s->main = script_new_branch(L, "");
+    s->main = wfi_script_new_branch(L, "");
     lua_sethook(L, NULL, 0, 0);
-    script_enqueue(s, s->main, false);
+    wfi_script_enqueue(s, s->main, false);
     wfi_meter_adopt(L);
     return 0;
-}
-
-/* ---- the end ---- */
-
-/* Adds "\nNUMBER | the line" for the line that a message names. */
-static void script_add_line(luaL_Buffer *out, const char *message) {
-    wf_str source;
-    lua_State *L = out->L;
-    int top = lua_gettop(L);
-    unsigned long number = script_find_line(L, message, &source);
-    const char *line = source.ptr, *end = line + source.len;
-    lua_settop(L, top);
-    if (number == 0) return;
-    for (unsigned long i = 1; i < number; i++) {
-        const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
-        if (!newline) return;
-        line = newline + 1;
-    }
-    const char *newline = line < end ? memchr(line, '\n', (size_t)(end - line)) : NULL;
-    size_t n = (size_t)((newline ? newline : end) - line);
-    lua_pushfstring(out->L, "\n%I | ", (LUAI_UACINT)number);
-    luaL_addvalue(out);
-    luaL_addlstring(out, line, n < SCRIPT_LINE_MAX ? n : SCRIPT_LINE_MAX);
-}
-
-/* Adds the traceback of a dead branch, without our own frames. */
-static void script_add_traceback(luaL_Buffer *out, lua_State *co) {
-    lua_Debug frame;
-    for (int level = 0, shown = 0; shown < SCRIPT_FRAMES && lua_getstack(co, level, &frame); level++) {
-        lua_getinfo(co, "Sln", &frame);
-        if (frame.currentline <= 0 || strcmp(frame.source, WFI_LUA_PRELUDE) == 0) continue;
-        if (strcmp(frame.what, "main") == 0) frame.name = NULL; /* it would be one of ours */
-        lua_pushfstring(out->L, "\n  at %s:%d%s%s", frame.short_src, frame.currentline, frame.name ? " in " : "",
-                        frame.name ? frame.name : "");
-        luaL_addvalue(out);
-        shown++;
-    }
-}
-
-static wf_kind script_kind(const char *name) {
-    for (int kind = WF_KIND_NONE + 1; name && kind < WF_KIND_COUNT; kind++)
-        if (strcmp(name, wf_kind_name((wf_kind)kind)) == 0) return (wf_kind)kind;
-    return WF_KIND_NONE;
-}
-
-/* Pushes a field of an error, or of a list of failures, which has them in its metatable. Calls no
- * metamethod: nothing here could end one that loops. */
-static void script_push_field(lua_State *L, int error, const char *name) {
-    lua_pushstring(L, name);
-    lua_rawget(L, error);
-    if (!lua_isnil(L, -1) || !lua_getmetatable(L, error)) return;
-    lua_pushliteral(L, "__index");
-    if (lua_rawget(L, -2) == LUA_TTABLE) {
-        lua_pushstring(L, name);
-        lua_rawget(L, -2);
-        lua_replace(L, -4);
-    }
-    lua_pop(L, 2);
-}
-
-/* The text of a table as an error, NULL if it is none. Notes the failure that it passes on. */
-static const char *script_report_table(lua_State *L, int error) {
-    wf_script_result *result = &script_of(L)->result;
-    script_push_field(L, error, "kind");
-    script_push_field(L, error, "message");
-    if (lua_type(L, -2) != LUA_TSTRING || !lua_isstring(L, -1)) return NULL;
-    result->kind = script_kind(lua_tostring(L, -2));
-    lua_pushliteral(L, "agent");
-    lua_rawget(L, error);
-    result->call = (uint32_t)lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    lua_pushliteral(L, "kind");
-    /* a list's message has the kind in it, and a script's begins with the line */
-    bool own = lua_rawget(L, error) != LUA_TNIL && strcmp(lua_tostring(L, -1), "script") != 0;
-    lua_pop(L, 1);
-    return own ? lua_pushfstring(L, "%s: %s", lua_tostring(L, -2), lua_tostring(L, -1)) : lua_tostring(L, -1);
-}
-
-/* Protected: (error, coroutine or nil) -> its text as people should see it: message, the line that it names, traceback. */
-static int script_report(lua_State *L) {
-    lua_State *co = lua_touserdata(L, 2);
-    const char *message = lua_tostring(L, 1);
-    luaL_Buffer out;
-    if (!message && lua_istable(L, 1)) message = script_report_table(L, 1);
-    if (!message) message = "the script raised a value that is neither a text nor an error";
-    luaL_buffinit(L, &out);
-    luaL_addstring(&out, message);
-    script_add_line(&out, message);
-    if (co) script_add_traceback(&out, co);
-    luaL_pushresult(&out);
-    return 1;
-}
-
-static void script_finish(wf_script *s, bool failed, const char *text, size_t len, bool json) {
-    s->ended = true;
-    s->result.failed = failed;
-    s->result.value = wf_str_of(text, len);
-    s->result.json = json;
-    s->result.dropped = s->dropped;
-    s->result.rejected = s->rejected;
-    s->result.script_errors = s->errors;
-}
-
-static void script_fail(wf_script *s, const char *text) {
-    script_finish(s, true, text, strlen(text), false);
-}
-
-/* Ends the script with the text on top of the main state's stack. */
-static void script_finish_top(wf_script *s, bool failed, bool json) {
-    size_t n;
-    const char *text = lua_tolstring(s->L, -1, &n);
-    lua_pushvalue(s->L, -1);
-    lua_rawsetp(s->L, LUA_REGISTRYINDEX, &script_result); /* the key was made at the start: nothing is allocated */
-    script_finish(s, failed, text, n, json);
-}
-
-static void script_fail_error(wf_script *s, lua_State *co) {
-    lua_State *L = s->L;
-    lua_settop(L, 0);
-    lua_pushcfunction(L, script_report);
-    lua_xmove(co, L, 1);
-    lua_pushlightuserdata(L, co);
-    int status = lua_pcall(L, 2, 1, 0);
-    if (status != LUA_OK && wfi_lua_caught(L, status)) return;
-    script_finish_top(s, true, false);
-}
-
-/* Protected: the main chunk's first result as text or JSON; nil and an error as a failure. */
-static int script_take_value(lua_State *L) {
-    wf_script *s = script_of(L);
-    lua_State *co = s->main->co;
-    int n = lua_gettop(co);
-    lua_settop(co, 2);
-    lua_xmove(co, L, 2);
-    if (n >= 2 && lua_isnil(L, -2) && !lua_isnil(L, -1)) {
-        lua_pushcfunction(L, script_report);
-        lua_insert(L, -2);
-        lua_pushlightuserdata(L, NULL);
-        lua_call(L, 2, 1);
-        lua_pushinteger(L, 2);
-        return 2;
-    }
-    lua_pop(L, 1);
-    if (lua_isnil(L, -1)) {
-        lua_pushliteral(L, "");
-        lua_pushinteger(L, 0);
-        return 2;
-    }
-    bool text = lua_type(L, -1) == LUA_TSTRING;
-    if (!text) wfi_lua_encode(L, -1, "the script's result");
-    lua_pushinteger(L, text ? 0 : 1);
-    return 2;
-}
-
-static void script_ended(wf_script *s) {
-    lua_State *L = s->L;
-    lua_settop(L, 0);
-    lua_pushcfunction(L, script_take_value);
-    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
-    int status = lua_pcall(L, 0, 2, 0);
-    if (status != LUA_OK) {
-        if (!wfi_lua_caught(L, status)) script_finish_top(s, true, false);
-        return;
-    }
-    lua_Integer how = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    script_finish_top(s, how == 2, how == 1);
 }
 
 /* ---- running ---- */
 
 /* A branch gave way: it was pre-empted, or lets one that it spawned go first; neither can be seen by the script. */
-static void script_give_way(wf_script *s, script_branch *b) {
-    script_enqueue(s, b, true);
-    if (s->next_up) script_enqueue(s, s->next_up, true);
+static void script_give_way(wf_script *s, wfi_script_branch *b) {
+    wfi_script_enqueue(s, b, true);
+    if (s->next_up) wfi_script_enqueue(s, s->next_up, true);
     s->next_up = NULL;
 }
 
-static void script_resume(wf_script *s, script_branch *b) {
+static void script_resume(wf_script *s, wfi_script_branch *b) {
     int results = 0, args = b->args;
     s->current = b;
     s->meter.running = b->co;
@@ -28139,11 +28300,11 @@ static void script_resume(wf_script *s, script_branch *b) {
     }
     if (status != LUA_OK && wfi_lua_caught(b->co, status)) return;
     while (b->child) /* none, unless its fan-out broke off in the middle */
-        script_kill(s, b->child);
+        wfi_script_kill(s, b->child);
     if (status != LUA_OK) {
-        script_fail_error(s, b->co);
+        wfi_report_fail_error(s, b->co);
     } else if (b == s->main) {
-        script_ended(s);
+        wfi_report_ended(s);
     } else {
         script_unlink(b);
         script_release(s, b);
@@ -28153,7 +28314,7 @@ static void script_resume(wf_script *s, script_branch *b) {
 /* Protected: puts a delivery's values on the stack of the branch that waits for it. */
 static int script_hand_over(lua_State *L) {
     const wf_delivery *d = lua_touserdata(L, 1);
-    script_branch *b = lua_touserdata(L, 2);
+    wfi_script_branch *b = lua_touserdata(L, 2);
     if (d->kind == WF_KIND_NONE && d->json)
         wfi_lua_push_json(L, d->value);
     else
@@ -28172,7 +28333,7 @@ static int script_hand_over(lua_State *L) {
 }
 
 /* Leaves the error on the stack if there is one. */
-static int script_try_hand_over(lua_State *L, const wf_delivery *d, script_branch *b) {
+static int script_try_hand_over(lua_State *L, const wf_delivery *d, wfi_script_branch *b) {
     lua_pushcfunction(L, script_hand_over);
     lua_pushlightuserdata(L, (void *)(uintptr_t)d);
     lua_pushlightuserdata(L, b);
@@ -28184,7 +28345,7 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
     lua_settop(L, 0);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &script_calls);
     lua_rawgeti(L, -1, (lua_Integer)d->call.bits);
-    script_branch *b = lua_touserdata(L, -1);
+    wfi_script_branch *b = lua_touserdata(L, -1);
     lua_settop(L, 0);
     if (!b) return; /* given up meanwhile */
     script_forget_call(s, b);
@@ -28205,7 +28366,7 @@ static void script_deliver(wf_script *s, const wf_delivery *d) {
         s->meter.starved = true; /* it is in the log, and so it is not lost */
         return;
     }
-    script_enqueue(s, b, false);
+    wfi_script_enqueue(s, b, false);
     s->meter.busy = 0;
     s->changed = true;
 }
@@ -28221,7 +28382,7 @@ static void script_run(wf_script *s) {
     wfi_meter_begin(&s->meter);
     s->slice = s->meter.busy;
     for (int i = 0; s->first && i < SCRIPT_RESUMES; i++) {
-        script_branch *b = s->first;
+        wfi_script_branch *b = s->first;
         s->first = b->next;
         b->queued = false;
         if (b->dead) {
@@ -28235,8 +28396,9 @@ static void script_run(wf_script *s) {
         if (script_slice_over(s)) break;
     }
     if (script_endless(s))
-        script_fail(s, "the script ran too long without waiting for anything: an endless loop? (the limit is the time "
-                       "that it works between two results)");
+        wfi_report_fail(s,
+                        "the script ran too long without waiting for anything: an endless loop? (the limit is the time "
+                        "that it works between two results)");
 }
 
 static wf_status script_wait(wf_script *s) {
@@ -28245,7 +28407,7 @@ static wf_status script_wait(wf_script *s) {
     if (s->first) return WF_OK;
     wf_status status = wf_deliver(s->config.run, &delivery);
     if (status == WF_OK) script_deliver(s, &delivery);
-    if (status == WF_END) script_fail(s, "internal error: the script waits for nothing; please report it");
+    if (status == WF_END) wfi_report_fail(s, "internal error: the script waits for nothing; please report it");
     return s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : status;
 }
 
@@ -28271,6 +28433,8 @@ wf_status wf_script_step(wf_script *s) {
     wf_status status = s->meter.starved ? WF_E_MEMORY : s->ended ? WF_END : s->first ? WF_OK : script_wait(s);
     return status == WF_E_MEMORY ? script_give_up(s) : status;
 }
+
+/* ---- the other public functions ---- */
 
 wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     wf_run_spec spec;
@@ -28299,21 +28463,21 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
         return WF_OK;
     }
     s->result.failed = false;
-    lua_State *holder = L; /* the message is on its stack; script_fail_error takes it from there */
-    lua_pushcfunction(L, script_report);
+    lua_State *holder = L; /* the message is on its stack; wfi_report_fail_error takes it from there */
+    lua_pushcfunction(L, wfi_report_text);
     lua_insert(L, -2);
     lua_pushlightuserdata(L, NULL);
     if (lua_pcall(holder, 2, 1, 0) == LUA_OK)
-        script_finish_top(s, true, false);
+        wfi_report_finish_top(s, true, false);
     else
-        script_fail(s, "the script does not compile");
+        wfi_report_fail(s, "the script does not compile");
     return WF_OK;
 }
 
 /* Protected: nothing, or the message why the source is no program. */
 static int script_compile(lua_State *L) {
     if (script_load(L) == LUA_OK) return 0;
-    lua_pushcfunction(L, script_report);
+    lua_pushcfunction(L, wfi_report_text);
     lua_insert(L, -2);
     lua_pushlightuserdata(L, NULL);
     lua_call(L, 2, 1);

@@ -107,7 +107,7 @@ local function read_budget(v, whose)
     return { tokens = v.tokens and floor(v.tokens), nano = v.usd and floor(v.usd * 1e9) }
 end
 
-local main = { globals = env } -- the script; a workflow that it runs has a table of its own (library.lua)
+local main = { globals = env } -- the script; a workflow that it runs has a table of its own (agents.lua)
 
 -- where: before the message, once no line of the script is running that the message could name.
 local function check_meta(where)

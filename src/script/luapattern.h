@@ -1,12 +1,12 @@
-/* pattern: Lua 5.4's patterns, matched in slices of bounded work.
+/* luapattern: Lua 5.4's patterns, matched in slices of bounded work.
  *
  * The matcher backtracks with a trail of its own instead of the C stack, so it can pause anywhere and go on later: an
  * expensive pattern blocks nobody. It knows nothing of Lua states. Texts and patterns are borrowed for its life.
  *
- * Differences from the stock matcher: classes are ASCII whatever the locale; at most WFI_PATTERN_TRAIL choices and
+ * Differences from the stock matcher: classes are ASCII whatever the locale; at most WFI_LUAPATTERN_TRAIL choices and
  * captures may be open at once (stock counts its C calls instead, to the same number). */
-#ifndef WFI_PATTERN_H
-#define WFI_PATTERN_H
+#ifndef WFI_LUAPATTERN_H
+#define WFI_LUAPATTERN_H
 
 #include "../api/core.h"
 
@@ -14,39 +14,39 @@
 #define WFI extern
 #endif
 
-#define WFI_PATTERN_CAPTURES 32u
-#define WFI_PATTERN_TRAIL    200u
-#define WFI_PATTERN_NOWHERE  SIZE_MAX
+#define WFI_LUAPATTERN_CAPTURES 32u
+#define WFI_LUAPATTERN_TRAIL    200u
+#define WFI_LUAPATTERN_NOWHERE  SIZE_MAX
 
 /* Lengths of captures that are no lengths. */
-#define WFI_PATTERN_OPEN     SIZE_MAX
-#define WFI_PATTERN_POSITION (SIZE_MAX - 1)
+#define WFI_LUAPATTERN_OPEN     SIZE_MAX
+#define WFI_LUAPATTERN_POSITION (SIZE_MAX - 1)
 
-typedef enum wfi_pattern_status {
-    WFI_PATTERN_MATCH,  /* start, end and capture[0..captures) tell what */
-    WFI_PATTERN_NONE,   /* no match from here on */
-    WFI_PATTERN_PAUSED, /* the slice is used up: run it again */
-    WFI_PATTERN_BAD     /* the pattern is malformed: error tells why */
-} wfi_pattern_status;
+typedef enum wfi_luapattern_status {
+    WFI_LUAPATTERN_MATCH,  /* start, end and capture[0..captures) tell what */
+    WFI_LUAPATTERN_NONE,   /* no match from here on */
+    WFI_LUAPATTERN_PAUSED, /* the slice is used up: run it again */
+    WFI_LUAPATTERN_BAD     /* the pattern is malformed: error tells why */
+} wfi_luapattern_status;
 
 /* What to do when the match under way fails: undo a step, or try another choice. */
-typedef struct wfi_pattern_undo {
+typedef struct wfi_luapattern_undo {
     enum {
-        WFI_PATTERN_UNDO_OPEN,  /* forget the last capture */
-        WFI_PATTERN_UNDO_CLOSE, /* open capture number `low` again */
-        WFI_PATTERN_GROWING,    /* a greedy repeat still takes what it can */
-        WFI_PATTERN_GREEDY,     /* give back one character, down to `low` */
-        WFI_PATTERN_LAZY        /* take one character more */
+        WFI_LUAPATTERN_UNDO_OPEN,  /* forget the last capture */
+        WFI_LUAPATTERN_UNDO_CLOSE, /* open capture number `low` again */
+        WFI_LUAPATTERN_GROWING,    /* a greedy repeat still takes what it can */
+        WFI_LUAPATTERN_GREEDY,     /* give back one character, down to `low` */
+        WFI_LUAPATTERN_LAZY        /* take one character more */
     } kind;
     size_t low, at;     /* in the text */
     size_t item, after; /* in the pattern: the repeated item, what follows its quantifier */
-} wfi_pattern_undo;
+} wfi_luapattern_undo;
 
-typedef struct wfi_pattern {
+typedef struct wfi_luapattern {
     wf_str text, pattern;
     size_t start;  /* where the attempt under way began */
     size_t end;    /* of the match */
-    size_t last;   /* a match that ends here does not count; WFI_PATTERN_NOWHERE: all count */
+    size_t last;   /* a match that ends here does not count; WFI_LUAPATTERN_NOWHERE: all count */
     bool plain;    /* the pattern is just text */
     bool anchored; /* only one attempt */
     bool trying;   /* an attempt is under way: s and p hold */
@@ -56,13 +56,13 @@ typedef struct wfi_pattern {
     uint32_t captures, depth;
     struct {
         size_t at, len;
-    } capture[WFI_PATTERN_CAPTURES];
-    wfi_pattern_undo trail[WFI_PATTERN_TRAIL];
-} wfi_pattern;
+    } capture[WFI_LUAPATTERN_CAPTURES];
+    wfi_luapattern_undo trail[WFI_LUAPATTERN_TRAIL];
+} wfi_luapattern;
 
 /* Begins a search for the first match at or after `start` (<= text.len). `anchors`: a leading ^ is an anchor. */
-WFI void wfi_pattern_init(wfi_pattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors);
+WFI void wfi_luapattern_init(wfi_luapattern *m, wf_str text, wf_str pattern, size_t start, bool plain, bool anchors);
 /* Works on it for about `slice` elementary comparisons. */
-WFI wfi_pattern_status wfi_pattern_run(wfi_pattern *m, int64_t slice);
+WFI wfi_luapattern_status wfi_luapattern_run(wfi_luapattern *m, int64_t slice);
 
 #endif

@@ -22,7 +22,7 @@ typedef enum luastring_mode {
 } luastring_mode;
 
 typedef struct luastring_search {
-    wfi_pattern m;
+    wfi_luapattern m;
     int64_t spent;
     luastring_mode mode;
 } luastring_search;
@@ -33,9 +33,9 @@ static wf_str luastring_arg(lua_State *L, int index) {
     return s;
 }
 
-static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t i) {
-    if (m->capture[i].len == WFI_PATTERN_OPEN) wfi_lua_error(L, "malformed pattern (unfinished capture)");
-    if (m->capture[i].len == WFI_PATTERN_POSITION) {
+static void luastring_push_capture(lua_State *L, const wfi_luapattern *m, uint32_t i) {
+    if (m->capture[i].len == WFI_LUAPATTERN_OPEN) wfi_lua_error(L, "malformed pattern (unfinished capture)");
+    if (m->capture[i].len == WFI_LUAPATTERN_POSITION) {
         lua_pushinteger(L, (lua_Integer)m->capture[i].at + 1);
     } else {
         lua_pushlstring(L, m->text.ptr + m->capture[i].at, m->capture[i].len);
@@ -44,9 +44,9 @@ static void luastring_push_capture(lua_State *L, const wfi_pattern *m, uint32_t 
 
 /* Pushes the results of a search that found something; answers how many. */
 static int luastring_found(lua_State *L, const luastring_search *search) {
-    const wfi_pattern *m = &search->m;
+    const wfi_luapattern *m = &search->m;
     int base = lua_gettop(L);
-    wfi_lua_room(L, (int)WFI_PATTERN_CAPTURES + 4, "captures");
+    wfi_lua_room(L, (int)WFI_LUAPATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
         lua_pushinteger(L, (lua_Integer)m->end);
@@ -68,14 +68,14 @@ static int luastring_resumed(lua_State *L, int status, lua_KContext context);
 
 /* Works on a search until it ends, giving way between slices. Answers the number of results. */
 static int luastring_go(lua_State *L, luastring_search *search) {
-    wfi_pattern *m = &search->m;
+    wfi_luapattern *m = &search->m;
     int64_t budget = LUASTRING_BUDGET + LUASTRING_A_BYTE * (int64_t)m->text.len;
     for (;;) {
-        wfi_pattern_status status = wfi_pattern_run(m, LUASTRING_SLICE);
+        wfi_luapattern_status status = wfi_luapattern_run(m, LUASTRING_SLICE);
         search->spent += LUASTRING_SLICE - m->left;
-        if (status == WFI_PATTERN_MATCH) return luastring_found(L, search);
-        if (status == WFI_PATTERN_BAD) return wfi_lua_error(L, "%s", m->error);
-        if (status == WFI_PATTERN_NONE) {
+        if (status == WFI_LUAPATTERN_MATCH) return luastring_found(L, search);
+        if (status == WFI_LUAPATTERN_BAD) return wfi_lua_error(L, "%s", m->error);
+        if (status == WFI_LUAPATTERN_NONE) {
             lua_pushnil(L);
             return 1;
         }
@@ -126,7 +126,7 @@ static int luastring_search_from(lua_State *L, luastring_mode mode) {
         return 1;
     }
     bool plain = mode == LUASTRING_FIND && (lua_toboolean(L, 4) || luastring_is_text(pattern));
-    wfi_pattern_init(&search.m, text, pattern, at, plain, true);
+    wfi_luapattern_init(&search.m, text, pattern, at, plain, true);
     return luastring_go(L, &search);
 }
 
@@ -144,7 +144,7 @@ static int luastring_scan(lua_State *L) {
     search.mode = LUASTRING_SCAN;
     search.spent = 0;
     wf_str text = luastring_arg(L, 1), pattern = luastring_arg(L, 2);
-    wfi_pattern_init(&search.m, text, pattern, (size_t)luaL_checkinteger(L, 3), false, true);
+    wfi_luapattern_init(&search.m, text, pattern, (size_t)luaL_checkinteger(L, 3), false, true);
     search.m.last = (size_t)luaL_optinteger(L, 4, -1);
     return luastring_go(L, &search);
 }
@@ -157,7 +157,7 @@ static int luastring_each(lua_State *L) {
     wf_str text = luastring_arg(L, lua_upvalueindex(1)), pattern = luastring_arg(L, lua_upvalueindex(2));
     size_t at = (size_t)lua_tointeger(L, lua_upvalueindex(3));
     if (at > text.len) return 0;
-    wfi_pattern_init(&search.m, text, pattern, at, false, false);
+    wfi_luapattern_init(&search.m, text, pattern, at, false, false);
     search.m.last = (size_t)lua_tointeger(L, lua_upvalueindex(4));
     return luastring_go(L, &search);
 }

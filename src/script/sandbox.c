@@ -1,5 +1,5 @@
 /* sandbox: owns the script's globals: which stock functions go in as they are, the C functions that replace others,
- * and the guard that makes undefined globals an error. The rest is Lua, in prelude.lua.
+ * and the guard that makes undefined globals an error. The rest is Lua, in stdlib.lua.
  *
  * Invariants:
  *   1. Nothing in env or reachable from it is a stock function that calls back into the script, shows an address,
@@ -208,7 +208,7 @@ static int sandbox_less(lua_State *L) {
     return 1;
 }
 
-/* ---- the raw parts of table functions; the prelude has seen to types and metamethods ---- */
+/* ---- the raw parts of table functions; stdlib.lua has seen to types and metamethods ---- */
 
 /* join(list, separator, i, j): the text of list[i..j] one after the other. */
 static int sandbox_join(lua_State *L) {

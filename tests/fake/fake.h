@@ -4,6 +4,7 @@
 #ifndef WF_FAKE_H
 #define WF_FAKE_H
 
+#include "chance.h"
 #include "src/api/json.h"
 
 #include <stdio.h>
@@ -14,12 +15,6 @@
 #define FAKE_TICKETS 2016
 
 typedef struct fake fake;
-
-/* ---- randomness ---- */
-uint64_t fake_mix(uint64_t x); /* splitmix64's finisher: a hash of one number */
-uint64_t fake_hash(uint64_t h, const void *p, size_t n);
-uint64_t fake_next(uint64_t *state);
-uint64_t fake_below(uint64_t *state, uint64_t n);
 
 /* ---- the disk ---- */
 typedef struct fake_write {

@@ -1,6 +1,6 @@
 /* The script's standard library: what each function answers, with and without pre-emption at every instruction;
  * equality with the stock library where they should agree; limits; memory that runs out anywhere.
- * Run from the top of the tree: it reads src/script/prelude.lua. */
+ * Run from the top of the tree: it reads src/script/stdlib.lua. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -41,10 +41,10 @@ static void *heap_alloc(void *ctx, void *p, size_t old, size_t size) {
     return q;
 }
 
-static const char *prelude(void) {
+static const char *stdlib_text(void) {
     static char text[65536];
     if (text[0] == 0) {
-        FILE *f = fopen("src/script/prelude.lua", "rb");
+        FILE *f = fopen("src/script/stdlib.lua", "rb");
         if (!f) abort();
         text[fread(text, 1, sizeof text - 1, f)] = 0;
         fclose(f);
@@ -70,7 +70,7 @@ static int can_yield(lua_State *L) {
 }
 
 static int open_protected(lua_State *L) {
-    const char *pieces[] = {prelude(), NULL};
+    const char *pieces[] = {stdlib_text(), NULL};
     wfi_sandbox_open(L);
     lua_pushcfunction(L, host_print);
     lua_setfield(L, -3, "print");
@@ -632,18 +632,18 @@ static void test_pattern_slices(void **state) {
                                            "[^%d]-%d+",    "(.-)%s(.-)$",    "aab"};
     const char *text = "aa bb (aab(b)) x aabbaa 123 aabaac";
     for (size_t i = 0; i < sizeof patterns / sizeof *patterns; i++) {
-        wfi_pattern whole, cut;
+        wfi_luapattern whole, cut;
         wf_str t = wf_str_of(text, strlen(text)), p = wf_str_of(patterns[i], strlen(patterns[i]));
         for (int plain = 0; plain < 2; plain++) {
-            wfi_pattern_init(&whole, t, p, 0, plain != 0, true);
-            wfi_pattern_status expected = wfi_pattern_run(&whole, 1000000), got;
-            assert_int_not_equal(expected, WFI_PATTERN_PAUSED);
+            wfi_luapattern_init(&whole, t, p, 0, plain != 0, true);
+            wfi_luapattern_status expected = wfi_luapattern_run(&whole, 1000000), got;
+            assert_int_not_equal(expected, WFI_LUAPATTERN_PAUSED);
             for (int64_t slice = 1; slice < 60; slice++) {
-                wfi_pattern_init(&cut, t, p, 0, plain != 0, true);
-                while ((got = wfi_pattern_run(&cut, slice)) == WFI_PATTERN_PAUSED) {
+                wfi_luapattern_init(&cut, t, p, 0, plain != 0, true);
+                while ((got = wfi_luapattern_run(&cut, slice)) == WFI_LUAPATTERN_PAUSED) {
                 }
                 assert_int_equal(got, expected);
-                if (got != WFI_PATTERN_MATCH) continue;
+                if (got != WFI_LUAPATTERN_MATCH) continue;
                 assert_int_equal(cut.start, whole.start);
                 assert_int_equal(cut.end, whole.end);
                 assert_int_equal(cut.captures, whole.captures);

@@ -8,7 +8,7 @@
 #include <strings.h>
 
 #include "src/core/http/client.h"
-#include "tests/fake/fake.h"
+#include "tests/fake/chance.h"
 #include "tests/fake/fakenet.h"
 
 #include <cmocka.h>

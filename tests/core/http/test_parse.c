@@ -12,7 +12,7 @@
 #include "src/core/http/parse.h"
 #include "src/core/http/url.h"
 #include "src/core/http/headers.h"
-#include "tests/fake/fake.h"
+#include "tests/fake/chance.h"
 
 #include <cmocka.h>
 
