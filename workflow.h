@@ -12915,12 +12915,15 @@ void wf_posix_release(void *block, size_t size) {
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
  *      same process cannot open it twice either.
- *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
+ *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
  *      answers WF_OK only after the directory is on disk as well.
  *   3. An existing file is never replaced.
  *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
- *   5. After a failed sync every further one fails. */
+ *   5. After a failed sync every further one fails.
+ *   6. What runs that died before their first sync have left under such names is removed when a log is made beside it; never
+ *      what somebody has locked. Who makes a file looks, once it has the lock, whether it was taken for one of these.
+ *   7. Where no thread can be had all syncs are done in place. */
 #ifndef WFI_LOGFILE_H
 #define WFI_LOGFILE_H
 
@@ -12952,6 +12955,7 @@ typedef struct wfi_logfile {
     size_t error_size;
     bool slow;     /* the last sync was not quick */
     bool threaded; /* the thread was started */
+    bool alone;    /* it could not be */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -12991,6 +12995,9 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 #define LOGFILE_IO_MAX     ((size_t)1 << 30) /* of one read or write; the caller asks again for the rest */
 #define LOGFILE_LOCK_TRIES 20                /* 10 ms apart */
 #define LOGFILE_TEMP_TRIES 16
+#define LOGFILE_TEMP       ".tmp-"
+#define LOGFILE_TEMP_HEX   8
+#define LOGFILE_SWEEP      4096 /* entries of a directory that are looked at for what dead runs have left */
 
 /* ---- errors ---- */
 
@@ -13031,15 +13038,65 @@ static int logfile_make(wfi_logfile *f, const char *base) {
     for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
         uint32_t r;
         if (!wfi_sys_random(&r, sizeof r)) return -1;
-        int n = snprintf(f->temp, sizeof f->temp, "%s.tmp-%08x", base, (unsigned)r);
+        int n = snprintf(f->temp, sizeof f->temp, "%s" LOGFILE_TEMP "%08x", base, (unsigned)r);
         if (n < 0 || (size_t)n >= sizeof f->temp) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd >= 0 || errno != EEXIST) return wfi_sys_high(fd);
     }
     return -1;
+}
+
+/* ---- what dead runs have left ---- */
+
+static int logfile_try_lock(int fd) {
+#if WFI_LINUX && defined(F_OFD_SETLK)
+    struct flock l;
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
+    if (errno != EINVAL) return errno;
+#endif
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
+typedef struct logfile_leavings {
+    const wfi_logfile *f;
+    uint32_t seen;
+} logfile_leavings;
+
+/* Whether it is a name as logfile_make gives one to a log: to this one, or to whatever is called a log. */
+static bool logfile_is_temp(const wfi_logfile *f, const char *name) {
+    static const char suffix[] = ".wflog";
+    size_t n = strlen(name), mark = sizeof LOGFILE_TEMP - 1, tail = mark + LOGFILE_TEMP_HEX, own = strlen(f->name);
+    if (n <= tail || memcmp(name + n - tail, LOGFILE_TEMP, mark) != 0) return false;
+    if (strspn(name + n - LOGFILE_TEMP_HEX, "0123456789abcdef") != LOGFILE_TEMP_HEX) return false;
+    n -= tail;
+    if (n == own && memcmp(name, f->name, n) == 0) return true;
+    return n >= sizeof suffix && memcmp(name + n - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
+
+/* Removes it while its lock is held, which a run that lives would hold. */
+static bool logfile_sweep_one(void *ctx, const char *name, wfi_entry_type type) {
+    logfile_leavings *l = ctx;
+    struct stat st;
+    if (++l->seen > LOGFILE_SWEEP) return false;
+    if (type != WFI_ENTRY_FILE || !logfile_is_temp(l->f, name)) return true;
+    int fd = openat(l->f->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool dead = fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_nlink == 1;
+    if (dead && logfile_try_lock(fd) == 0) (void)unlinkat(l->f->dir, name, 0);
+    wfi_sys_close(&fd);
+    return true;
+}
+
+/* What cannot be removed stays, and stops nothing. */
+static void logfile_sweep(const wfi_logfile *f) {
+    uint64_t room[2048];
+    logfile_leavings l = {f, 0};
+    (void)wfi_entries(f->dir, room, sizeof room, logfile_sweep_one, &l);
 }
 
 static wf_status logfile_create(wfi_logfile *f) {
@@ -13048,6 +13105,7 @@ static wf_status logfile_create(wfi_logfile *f) {
     if (status != WF_OK) return status;
     if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return logfile_say(f, WF_E_IO, "create", "it exists already; resume it, or name another file");
+    logfile_sweep(f);
     f->fd = logfile_make(f, f->name);
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
@@ -13092,18 +13150,6 @@ static wf_status logfile_existing(wfi_logfile *f) {
     return WF_OK;
 }
 
-static int logfile_try_lock(int fd) {
-#if WFI_LINUX && defined(F_OFD_SETLK)
-    struct flock l;
-    memset(&l, 0, sizeof l);
-    l.l_type = F_WRLCK;
-    l.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
-    if (errno != EINVAL) return errno;
-#endif
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-}
-
 /* A killed process may leave a child that has not yet noticed and holds the lock for some milliseconds: hence tries. */
 static wf_status logfile_lock(wfi_logfile *f) {
     int error = 0;
@@ -13131,6 +13177,20 @@ static wf_status logfile_open_mode(wfi_logfile *f) {
     }
 }
 
+/* Another run that made its log at the same time may have taken ours for a dead one's, before it was locked. */
+static wf_status logfile_lock_new(wfi_logfile *f) {
+    struct stat st;
+    wf_status status = logfile_lock(f);
+    for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
+        bool gone = status == WF_E_BUSY || (status == WF_OK && fstat(f->fd, &st) == 0 && st.st_nlink == 0);
+        if (!gone) return status;
+        wfi_sys_close(&f->fd);
+        f->fd = logfile_make(f, f->name);
+        status = f->fd >= 0 ? logfile_lock(f) : logfile_fail(f, "create", errno);
+    }
+    return status;
+}
+
 wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size) {
     memset(f, 0, sizeof *f);
     f->path = config->log;
@@ -13143,7 +13203,10 @@ wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wa
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->cond, NULL);
     wf_status status = logfile_open_mode(f);
-    if (status == WF_OK && f->mode != WF_POSIX_READ) status = logfile_lock(f);
+    if (status == WF_OK && f->mode == WF_POSIX_CREATE)
+        status = logfile_lock_new(f);
+    else if (status == WF_OK && f->mode != WF_POSIX_READ)
+        status = logfile_lock(f);
     if (status != WF_OK) wfi_logfile_close(f);
     return status;
 }
@@ -13267,13 +13330,10 @@ static wf_status logfile_sync(void *ctx) {
     wfi_logfile *f = ctx;
     if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
     pthread_mutex_lock(&f->mutex);
-    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    bool here = f->state == WFI_SYNC_IDLE && (!f->slow || f->alone);
     pthread_mutex_unlock(&f->mutex);
+    if (!here && !f->threaded) here = f->alone = logfile_start_thread(f) != 0;
     if (here) return logfile_sync_here(f);
-    if (!f->threaded) {
-        int error = logfile_start_thread(f);
-        if (error != 0) return logfile_fail(f, "start a thread to sync", error);
-    }
     pthread_mutex_lock(&f->mutex);
     wf_status status = logfile_sync_locked(f);
     pthread_mutex_unlock(&f->mutex);
@@ -13771,17 +13831,19 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
 #define WFI_JAIL_H
 
 
-#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
+#define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;    /* WF_HOLDS_... */
-    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
-    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid; /* ours, before a user namespace hides them */
-    bool hides;        /* with namespaces: there is a HOME to hide keys in */
-    bool counts;       /* the system tells who descends from whom */
+    uint32_t holds;           /* WF_HOLDS_... */
+    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
+    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;        /* ours, before a user namespace hides them */
+    bool hides;               /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
+    bool counts;              /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
@@ -13798,6 +13860,8 @@ WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char 
 WFI void wfi_jail_part(const wfi_jail *j);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* Whether a variable ("NAME=value", the name has len bytes) says where a daemon listens that runs commands for others. */
+WFI bool wfi_jail_is_daemon(const char *variable, size_t len);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
 WFI void wfi_jail_reads_only(void);
 /* Nobody of the same user may look into this process, nor do the command's children. */
@@ -13815,6 +13879,7 @@ WFI void wfi_jail_shut(void);
 #if WFI_LINUX
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14055,7 +14120,38 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".npmrc",
                                            ".pypirc",
                                            ".config/git/credentials",
-                                           ".config/wf"};
+                                           ".config/wf",
+                                           ".config/rclone",
+                                           ".config/op",
+                                           ".config/hub",
+                                           ".config/glab-cli",
+                                           ".config/containers/auth.json",
+                                           ".config/doctl",
+                                           ".config/heroku",
+                                           ".local/share/keyrings",
+                                           ".local/share/kwalletd",
+                                           ".password-store",
+                                           ".pgpass",
+                                           ".my.cnf",
+                                           ".mylogin.cnf",
+                                           ".cargo/credentials",
+                                           ".cargo/credentials.toml",
+                                           ".gem/credentials",
+                                           ".m2/settings.xml",
+                                           ".m2/settings-security.xml",
+                                           ".gradle/gradle.properties",
+                                           ".nuget/NuGet/NuGet.Config",
+                                           ".composer/auth.json",
+                                           ".yarnrc.yml",
+                                           ".terraform.d/credentials.tfrc.json",
+                                           ".terraformrc",
+                                           ".vault-token",
+                                           ".s3cfg",
+                                           ".boto",
+                                           ".oci",
+                                           ".claude/.credentials.json",
+                                           ".claude.json",
+                                           ".codex/auth.json"};
 
 typedef struct jail_view {
     const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
@@ -14093,14 +14189,25 @@ static bool jail_hide(const jail_view *v, const char *path) {
 }
 
 /* NULL: nobody says where it is. */
-static const char *jail_home(void) {
+static const char *jail_home(const wfi_jail *j) {
     const char *home = getenv("HOME");
-    return home != NULL && home[0] == '/' ? home : NULL;
+    if (home != NULL && home[0] == '/') return home;
+    return j->home[0] == '/' ? j->home : NULL;
 }
 
-static bool jail_hide_secrets(const jail_view *v) {
+/* Before there are children, which may not call malloc. */
+static void jail_find_home(wfi_jail *j) {
+    struct passwd entry, *user = NULL;
+    char room[4096];
+    if (getpwuid_r((uid_t)j->uid, &entry, room, sizeof room, &user) != 0 || user == NULL || user->pw_dir == NULL)
+        return;
+    size_t n = strlen(user->pw_dir);
+    if (n > 1 && n < sizeof j->home) memcpy(j->home, user->pw_dir, n + 1); /* daemons have "/" */
+}
+
+static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
     char path[4096];
-    const char *home = jail_home();
+    const char *home = jail_home(j);
     if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
@@ -14108,19 +14215,35 @@ static bool jail_hide_secrets(const jail_view *v) {
 }
 
 /* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
-                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
-                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+static const char *const jail_sockets[] = {"docker.sock",     "podman", "containerd", "crio",
+                                           "systemd/private", "dbus",   "user",       "screen"};
+static const char *const jail_runs[] = {"/run", "/var/run"}; /* one is often a link to the other */
 
-/* A socket that a variable names, up to a comma. */
-static bool jail_hide_named(const jail_view *v, const char *variable) {
+/* Hides what a variable's value names, up to a comma, if it does. */
+static bool jail_hide_value(const jail_view *v, const char *value) {
     char path[4096];
-    const char *value = getenv(variable);
-    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    static const char *const schemes[] = {"unix://", "unix:path="};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0) value += strlen(schemes[i]);
+    size_t n = strcspn(value, ",");
     if (n == 0 || n >= sizeof path || value[0] != '/') return true;
     memcpy(path, value, n);
     path[n] = '\0';
     return jail_hide(v, path);
+}
+
+/* Sockets, and folders of them, that variables name. */
+static bool jail_hide_named(const jail_view *v) {
+    static const char *const names[] = {"TMUX", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && !jail_hide_value(v, value)) return false;
+    }
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t n = strcspn(*e, "=");
+        if ((*e)[n] == '=' && wfi_jail_is_daemon(*e, n) && !jail_hide_value(v, *e + n + 1)) return false;
+    }
+    return true;
 }
 
 static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
@@ -14131,9 +14254,11 @@ static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
 }
 
 static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(v, jail_sockets[i])) return false;
-    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+    char path[64];
+    for (size_t k = 0; k < sizeof jail_runs / sizeof *jail_runs; k++)
+        for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+            if (wfi_sys_join(jail_runs[k], jail_sockets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/tmp/.X11-unix") && jail_hide_tmux(v, uid) && jail_hide_named(v);
 }
 
 /* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
@@ -14175,7 +14300,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     const char *failed = jail_freeze_all(j, tree);
     if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
     if (failed != NULL) return failed;
-    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
@@ -14253,7 +14378,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
-    j->hides = jail_home() != NULL;
+    jail_find_home(j);
+    j->hides = jail_home(j) != NULL;
     j->counts = wfi_sys_knows_children();
     if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
@@ -14302,6 +14428,15 @@ void wfi_jail_shut(void) {
 }
 
 #endif
+
+/* ---- daemons ---- */
+
+bool wfi_jail_is_daemon(const char *variable, size_t len) {
+    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(variable, names[i], len) == 0) return true;
+    return len > 5 && memcmp(variable + len - 5, "_HOST", 5) == 0 && strncmp(variable + len, "=unix://", 8) == 0;
+}
 
 /* ---- in words ---- */
 
@@ -15201,7 +15336,7 @@ typedef struct program_run {
 /* ---- its environment ---- */
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
-static bool program_is_session(const char *name, size_t len) {
+static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
     static const char *const names[] = {"SSH_AUTH_SOCK",
                                         "SSH_AGENT_PID",
                                         "GPG_AGENT_INFO",
@@ -15217,7 +15352,7 @@ static bool program_is_session(const char *name, size_t len) {
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
 /* The variable among the first n, or NULL. */
@@ -18283,7 +18418,7 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
 #define WFI_WALK_H
 
 
-#define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
+#define WFI_WALK_PATH  4097 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
 #define WFI_WALK_DEPTH 128u
 
 typedef struct wfi_walk {
@@ -18304,7 +18439,7 @@ typedef struct wfi_walk {
 } wfi_walk;
 
 /* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
- * fd without links ("" or ending with '/'). */
+ * fd without links ("" or ending with '/'); one that does not fit is unreadable like any other. */
 WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif
@@ -18504,8 +18639,12 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->unreadable = 0;
     w->ignored = false;
     w->rules = NULL;
-    w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
-    if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    w->path_len = prefix.len;
+    if (prefix.len >= sizeof w->path) {
+        w->unreadable = 1;
+        return;
+    }
+    if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
     walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }
@@ -19143,6 +19282,10 @@ static bool find_add_glob(find *f, wf_str glob) {
     f->glob[f->globs++] = m;
     return true;
 }
+
+#if WFI_WALK_PATH <= WFI_CONFINE_PATH
+#error "a walk must be able to begin in every folder that can be opened"
+#endif
 
 static bool find_wants(const find *f, wf_str path) {
     path = wf_str_of(path.ptr + f->prefix, path.len - f->prefix);
