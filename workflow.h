@@ -22280,6 +22280,171 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text) {
 
 #ifdef WF_PORT_MBEDTLS
 
+/* ==== begin src/port/tls/constraints.h ==== */
+
+/* constraints: which names an authority may sign for (RFC 5280, 4.2.1.10), which mbedTLS does not look at.
+ *
+ * Held against all names that the peer's certificate gives as DNS names and addresses, which are those that connections go by;
+ * constraints on other kinds of names are passed over. What cannot be read is not allowed, nor what takes too much work. */
+#ifndef WFI_CONSTRAINTS_H
+#define WFI_CONSTRAINTS_H
+
+#include <mbedtls/x509_crt.h>
+
+#ifndef WFI
+#define WFI extern
+#endif
+
+#define WFI_CONSTRAINTS_WORK 100000u /* comparisons of names, for one authority */
+
+/* Whether the authority may sign for the names of the certificate. */
+WFI bool wfi_constraints_allow(const mbedtls_x509_crt *authority, const mbedtls_x509_crt *crt);
+/* mbedtls_x509_crt_ext_cb_t: accepts the extension where it is critical, for whoever will ask the question above. */
+WFI int wfi_constraints_accept(void *ctx, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid, int critical,
+                               const unsigned char *p, const unsigned char *end);
+
+#endif
+
+/* ==== end src/port/tls/constraints.h ==== */
+
+/* ==== begin src/port/tls/constraints.c ==== */
+
+/* constraints: see constraints.h. */
+#include <mbedtls/asn1.h>
+#include <mbedtls/oid.h>
+#include <string.h>
+
+#define CONSTRAINTS_SEQUENCE  (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE)
+#define CONSTRAINTS_PERMITTED (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 0)
+#define CONSTRAINTS_EXCLUDED  (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 1)
+#define CONSTRAINTS_DNS       (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)
+#define CONSTRAINTS_ADDRESS   (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_IP_ADDRESS)
+
+/* What is left to read of an encoding. */
+typedef struct constraints_der {
+    unsigned char *p;
+    const unsigned char *end;
+} constraints_der;
+
+/* Takes the next element, whose content is *in; false: it is none with that tag. */
+static bool constraints_take(constraints_der *from, int tag, constraints_der *in) {
+    size_t n;
+    if (mbedtls_asn1_get_tag(&from->p, from->end, &n, tag) != 0) return false;
+    *in = (constraints_der){from->p, from->p + n};
+    from->p += n;
+    return true;
+}
+
+static bool constraints_is_oid(const unsigned char *p, size_t n) {
+    return n == MBEDTLS_OID_SIZE(MBEDTLS_OID_NAME_CONSTRAINTS) && memcmp(p, MBEDTLS_OID_NAME_CONSTRAINTS, n) == 0;
+}
+
+int wfi_constraints_accept(void *ctx, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid, int critical,
+                           const unsigned char *p, const unsigned char *end) {
+    (void)ctx, (void)crt, (void)p, (void)end;
+    return !critical || constraints_is_oid(oid->p, oid->len) ? 0 : -1;
+}
+
+/* The extension's content; there: whether the certificate has one. False: it cannot be read. */
+static bool constraints_find(const mbedtls_x509_crt *crt, constraints_der *out, bool *there) {
+    constraints_der ext = {crt->v3_ext.p, crt->v3_ext.p + crt->v3_ext.len}, list, one, oid, skipped;
+    *there = false;
+    if (crt->v3_ext.len == 0) return true;
+    if (!constraints_take(&ext, CONSTRAINTS_SEQUENCE, &list)) return false;
+    while (list.p < list.end) {
+        if (!constraints_take(&list, CONSTRAINTS_SEQUENCE, &one) || !constraints_take(&one, MBEDTLS_ASN1_OID, &oid))
+            return false;
+        if (!constraints_is_oid(oid.p, (size_t)(oid.end - oid.p))) continue;
+        if (one.p < one.end && *one.p == MBEDTLS_ASN1_BOOLEAN &&
+            !constraints_take(&one, MBEDTLS_ASN1_BOOLEAN, &skipped))
+            return false;
+        *there = true;
+        return constraints_take(&one, MBEDTLS_ASN1_OCTET_STRING, &ext) &&
+               constraints_take(&ext, CONSTRAINTS_SEQUENCE, out);
+    }
+    return true;
+}
+
+/* ---- names ---- */
+
+static bool constraints_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char x = a[i], y = b[i];
+        if (x >= 'A' && x <= 'Z') x |= 0x20;
+        if (y >= 'A' && y <= 'Z') y |= 0x20;
+        if (x != y) return false;
+    }
+    return true;
+}
+
+/* Whether the name is the base or lies below it; a base with a dot before it means only what lies below. */
+static bool constraints_is_below(const unsigned char *name, size_t n, const unsigned char *base, size_t m) {
+    if (m == 0) return true;
+    if (n < m || !constraints_same_letters(name + n - m, base, m)) return false;
+    return base[0] == '.' ? n > m : n == m || name[n - m - 1] == '.';
+}
+
+/* strict: whether any host that the name stands for may be meant, as an exclusion wants it of "*.". */
+static bool constraints_has_dns(const mbedtls_x509_buf *name, const constraints_der *base, bool strict) {
+    size_t m = (size_t)(base->end - base->p);
+    if (constraints_is_below(name->p, name->len, base->p, m)) return true;
+    if (!strict || name->len < 2 || name->p[0] != '*') return false;
+    return constraints_is_below(base->p, m, name->p + 2, name->len - 2);
+}
+
+/* An address and a mask. */
+static bool constraints_has_address(const mbedtls_x509_buf *name, const constraints_der *base) {
+    if ((size_t)(base->end - base->p) != 2 * name->len) return false;
+    for (size_t i = 0; i < name->len; i++)
+        if (((name->p[i] ^ base->p[i]) & base->p[name->len + i]) != 0) return false;
+    return true;
+}
+
+/* Looks for the name in a list of subtrees; some: whether there are any of its kind. False: the list cannot be read, or is too
+ * long. */
+static bool constraints_look(constraints_der list, const mbedtls_x509_buf *name, bool excluded, uint32_t *work,
+                             bool *some, bool *in) {
+    constraints_der one, base;
+    *some = *in = false;
+    while (list.p < list.end) {
+        if (++*work > WFI_CONSTRAINTS_WORK || !constraints_take(&list, CONSTRAINTS_SEQUENCE, &one) || one.p >= one.end)
+            return false;
+        int kind = *one.p;
+        if (kind != name->tag) continue;
+        if (!constraints_take(&one, kind, &base)) return false;
+        *some = true;
+        *in |=
+            kind == CONSTRAINTS_DNS ? constraints_has_dns(name, &base, excluded) : constraints_has_address(name, &base);
+    }
+    return true;
+}
+
+static bool constraints_allow_name(constraints_der value, const mbedtls_x509_buf *name, uint32_t *work) {
+    constraints_der list;
+    bool some, in;
+    if (value.p < value.end && *value.p == CONSTRAINTS_PERMITTED) {
+        if (!constraints_take(&value, CONSTRAINTS_PERMITTED, &list)) return false;
+        if (!constraints_look(list, name, false, work, &some, &in) || (some && !in)) return false;
+    }
+    if (value.p == value.end) return true;
+    if (!constraints_take(&value, CONSTRAINTS_EXCLUDED, &list)) return false;
+    return constraints_look(list, name, true, work, &some, &in) && !in;
+}
+
+bool wfi_constraints_allow(const mbedtls_x509_crt *authority, const mbedtls_x509_crt *crt) {
+    constraints_der value;
+    uint32_t work = 0;
+    bool there;
+    if (!constraints_find(authority, &value, &there)) return false;
+    for (const mbedtls_x509_sequence *name = &crt->subject_alt_names; there && name != NULL; name = name->next)
+        if ((name->buf.tag == CONSTRAINTS_DNS || name->buf.tag == CONSTRAINTS_ADDRESS) &&
+            !constraints_allow_name(value, &name->buf, &work))
+            return false;
+    return true;
+}
+
+/* ==== end src/port/tls/constraints.c ==== */
+
 /* ==== begin src/port/tls/trust.h ==== */
 
 /* trust: the roots, a bundle of certificates in PEM of which hardly one is ever parsed.
@@ -22560,7 +22725,7 @@ static int trust_add(mbedtls_x509_crt **found, const uint8_t *der, size_t n) {
     mbedtls_x509_crt *crt = mbedtls_calloc(1, sizeof *crt);
     if (crt == NULL) return MBEDTLS_ERR_X509_ALLOC_FAILED;
     mbedtls_x509_crt_init(crt);
-    int error = mbedtls_x509_crt_parse_der(crt, der, n);
+    int error = mbedtls_x509_crt_parse_der_with_ext_cb(crt, der, n, 1, wfi_constraints_accept, NULL);
     if (error != 0) {
         mbedtls_x509_crt_free(crt);
         mbedtls_free(crt);
@@ -22686,6 +22851,7 @@ void wfi_trust_close(wfi_trust *t) {
 #include <arpa/inet.h>
 #include <mbedtls/build_info.h>
 #include <mbedtls/error.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
@@ -22715,6 +22881,7 @@ void wfi_trust_close(wfi_trust *t) {
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
+#define TLS_CHAIN       10   /* authorities of a chain; mbedTLS goes up no further */
 #define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
@@ -22739,11 +22906,15 @@ typedef struct tls_conn {
     bool leads;     /* others wait for the session that it may bring */
     bool woken;     /* it need wait no longer, and `ready` has yet to say so */
     uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
-    bool self_signed, unreadable; /* the peer's own certificate is */
-    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
-    uint8_t *aside;               /* encrypted bytes that mbedTLS takes for sent; NULL: none */
-    size_t aside_at, aside_size;  /* which of them are next; how many there are */
-    size_t address_size;          /* the host is an address: 4, 16; else 0 */
+    bool self_signed, unreadable;             /* the peer's own certificate is */
+    bool nameless;                            /* ... and names no host, but perhaps in its common name */
+    bool out_of_bounds;                       /* an authority may not sign for its names */
+    const mbedtls_x509_crt *chain[TLS_CHAIN]; /* the authorities, while the chain is judged */
+    uint32_t above;                           /* how many they are */
+    mbedtls_x509_time passed;                 /* the date that the clock is on the wrong side of */
+    uint8_t *aside;                           /* encrypted bytes that mbedTLS takes for sent; NULL: none */
+    size_t aside_at, aside_size;              /* which of them are next; how many there are */
+    size_t address_size;                      /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
     uint16_t ahead_at, ahead_len; /* of `ahead`: taken, and there at all */
@@ -22844,6 +23015,10 @@ static void tls_say_blame(tls_conn *c) {
         snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
     else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
+    else if (c->out_of_bounds)
+        snprintf(text, sizeof text, "has names that its authority may not sign for (name constraints)");
+    else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH && c->nameless)
+        snprintf(text, sizeof text, "names no host: it has no subjectAltName; it needs one for %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH)
         snprintf(text, sizeof text, "is made out to other names, not %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_EXPIRED)
@@ -22856,6 +23031,18 @@ static void tls_say_blame(tls_conn *c) {
     else
         snprintf(text, sizeof text, "may not be used for a server");
     snprintf(c->error, sizeof c->error, "the certificate of %s %s", c->host, text);
+}
+
+/* A certificate of the chain could not even be read for what it insists on. */
+static bool tls_is_critical(int error) {
+    return error == MBEDTLS_ERR_X509_INVALID_EXTENSIONS + MBEDTLS_ERR_ASN1_UNEXPECTED_TAG ||
+           error == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE;
+}
+
+/* mbedTLS's verdicts on certificates; a second try would bring no other. */
+static bool tls_is_verdict(int error) {
+    return error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || error == MBEDTLS_ERR_SSL_BAD_CERTIFICATE ||
+           tls_is_critical(error);
 }
 
 /* Not a record of TLS, where the first one of the peer was expected. */
@@ -22875,7 +23062,12 @@ static void tls_say(tls_conn *c, int error) {
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
     else if (c->below == WF_E_IO)
         to[0] = '\0'; /* the network's own words */
-    else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+    else if (tls_is_critical(error))
+        snprintf(to, size,
+                 "the certificate of %s, or of an authority that it sends, has a critical extension that is not known "
+                 "here; name constraints are, where they are not critical or stand in the root that --ca FILE gives",
+                 host);
+    else if (tls_is_verdict(error))
         tls_say_blame(c);
     else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
@@ -22898,7 +23090,7 @@ static void tls_step_back(tls_conn *c);
 
 static wf_status tls_fail(tls_conn *c, int error) {
     bool starved = tls_now->starved || c->starved;
-    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !starved && c->below != WF_E_IO;
+    bool untrusted = tls_is_verdict(error) && !starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
@@ -22915,9 +23107,19 @@ static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
     return false;
 }
 
-/* For each certificate of the chain, the root first. mbedTLS has judged it, but for three things: whether a peer's own
- * certificate is given as trusted; whether it is made out to an address, since a host that mbedTLS knows would be sent as SNI,
- * which RFC 6066 forbids for addresses; and what to tell the user. */
+/* The names of the peer's own certificate: what mbedTLS does not look at. A common name is no host's (RFC 9525, 6.3), and an
+ * address is not told to mbedTLS: it would be sent as SNI, which RFC 6066 forbids. */
+static uint32_t tls_judge_names(tls_conn *c, const mbedtls_x509_crt *crt) {
+    c->nameless = !mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME);
+    for (uint32_t i = 0; i < c->above && i < TLS_CHAIN; i++)
+        c->out_of_bounds |= !wfi_constraints_allow(c->chain[i], crt);
+    c->out_of_bounds |= c->above > TLS_CHAIN;
+    bool named = c->address_size > 0 ? tls_same_address(c, crt) : !c->nameless;
+    return (named ? 0 : MBEDTLS_X509_BADCERT_CN_MISMATCH) | (c->out_of_bounds ? MBEDTLS_X509_BADCERT_OTHER : 0);
+}
+
+/* For each certificate of the chain, the root first. mbedTLS has judged it, but for its names, for whether a peer's own
+ * certificate is given as trusted, and for what to tell the user. */
 static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
     tls_conn *c = ctx;
     if (depth == 0) {
@@ -22926,7 +23128,10 @@ static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flag
                          memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
         if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
             *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
-        if (c->address_size > 0 && !tls_same_address(c, crt)) *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+        if (!c->unreadable) *flags |= tls_judge_names(c, crt);
+        c->above = 0; /* they are gone when this is over */
+    } else if (c->above++ < TLS_CHAIN) {
+        c->chain[c->above - 1] = crt;
     }
     if (*flags & MBEDTLS_X509_BADCERT_EXPIRED) c->passed = crt->valid_to;
     if (*flags & MBEDTLS_X509_BADCERT_FUTURE) c->passed = crt->valid_from;
@@ -23162,6 +23367,7 @@ static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
 }
 
 static void tls_set_host(tls_conn *c, wf_str host) {
+    if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* the root of all names: no certificate has it */
     memcpy(c->host, host.ptr, host.len);
     c->host[host.len] = '\0';
     c->address_size = inet_pton(AF_INET, c->host, c->address) == 1    ? 4
