@@ -1051,6 +1051,10 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text);
  * get such ones. */
 bool wf_posix_is_secret(const char *name, size_t len, const char *value);
 
+/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
+#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
+void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
+
 #define WF_POSIX_TOOLS 8u /* at most */
 
 /* The tools for agents that the bits of `allow` (0: WF_ALLOW_READ) give; answers how many. Scripts have the effects `read` and
@@ -13556,12 +13560,15 @@ void wf_posix_release(void *block, size_t size) {
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
  *      same process cannot open it twice either.
- *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
+ *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
  *      answers WF_OK only after the directory is on disk as well.
  *   3. An existing file is never replaced.
  *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
- *   5. After a failed sync every further one fails. */
+ *   5. After a failed sync every further one fails.
+ *   6. What runs that died before their first sync have left under such names is removed when a log is made beside it; never
+ *      what somebody has locked. Who makes a file looks, once it has the lock, whether it was taken for one of these.
+ *   7. Where no thread can be had all syncs are done in place. */
 #ifndef WFI_LOGFILE_H
 #define WFI_LOGFILE_H
 
@@ -13593,6 +13600,7 @@ typedef struct wfi_logfile {
     size_t error_size;
     bool slow;     /* the last sync was not quick */
     bool threaded; /* the thread was started */
+    bool alone;    /* it could not be */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t cond;
@@ -13632,6 +13640,9 @@ WFI const wf_log_ops *wfi_logfile_ops(void); /* their ctx is the wfi_logfile */
 #define LOGFILE_IO_MAX     ((size_t)1 << 30) /* of one read or write; the caller asks again for the rest */
 #define LOGFILE_LOCK_TRIES 20                /* 10 ms apart */
 #define LOGFILE_TEMP_TRIES 16
+#define LOGFILE_TEMP       ".tmp-"
+#define LOGFILE_TEMP_HEX   8
+#define LOGFILE_SWEEP      4096 /* entries of a directory that are looked at for what dead runs have left */
 
 /* ---- errors ---- */
 
@@ -13672,15 +13683,65 @@ static int logfile_make(wfi_logfile *f, const char *base) {
     for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
         uint32_t r;
         if (!wfi_sys_random(&r, sizeof r)) return -1;
-        int n = snprintf(f->temp, sizeof f->temp, "%s.tmp-%08x", base, (unsigned)r);
+        int n = snprintf(f->temp, sizeof f->temp, "%s" LOGFILE_TEMP "%08x", base, (unsigned)r);
         if (n < 0 || (size_t)n >= sizeof f->temp) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd >= 0 || errno != EEXIST) return wfi_sys_high(fd);
     }
     return -1;
+}
+
+/* ---- what dead runs have left ---- */
+
+static int logfile_try_lock(int fd) {
+#if WFI_LINUX && defined(F_OFD_SETLK)
+    struct flock l;
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
+    if (errno != EINVAL) return errno;
+#endif
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
+typedef struct logfile_leavings {
+    const wfi_logfile *f;
+    uint32_t seen;
+} logfile_leavings;
+
+/* Whether it is a name as logfile_make gives one to a log: to this one, or to whatever is called a log. */
+static bool logfile_is_temp(const wfi_logfile *f, const char *name) {
+    static const char suffix[] = ".wflog";
+    size_t n = strlen(name), mark = sizeof LOGFILE_TEMP - 1, tail = mark + LOGFILE_TEMP_HEX, own = strlen(f->name);
+    if (n <= tail || memcmp(name + n - tail, LOGFILE_TEMP, mark) != 0) return false;
+    if (strspn(name + n - LOGFILE_TEMP_HEX, "0123456789abcdef") != LOGFILE_TEMP_HEX) return false;
+    n -= tail;
+    if (n == own && memcmp(name, f->name, n) == 0) return true;
+    return n >= sizeof suffix && memcmp(name + n - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
+
+/* Removes it while its lock is held, which a run that lives would hold. */
+static bool logfile_sweep_one(void *ctx, const char *name, wfi_entry_type type) {
+    logfile_leavings *l = ctx;
+    struct stat st;
+    if (++l->seen > LOGFILE_SWEEP) return false;
+    if (type != WFI_ENTRY_FILE || !logfile_is_temp(l->f, name)) return true;
+    int fd = openat(l->f->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool dead = fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_nlink == 1;
+    if (dead && logfile_try_lock(fd) == 0) (void)unlinkat(l->f->dir, name, 0);
+    wfi_sys_close(&fd);
+    return true;
+}
+
+/* What cannot be removed stays, and stops nothing. */
+static void logfile_sweep(const wfi_logfile *f) {
+    uint64_t room[2048];
+    logfile_leavings l = {f, 0};
+    (void)wfi_entries(f->dir, room, sizeof room, logfile_sweep_one, &l);
 }
 
 static wf_status logfile_create(wfi_logfile *f) {
@@ -13689,6 +13750,7 @@ static wf_status logfile_create(wfi_logfile *f) {
     if (status != WF_OK) return status;
     if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return logfile_say(f, WF_E_IO, "create", "it exists already; resume it, or name another file");
+    logfile_sweep(f);
     f->fd = logfile_make(f, f->name);
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
@@ -13733,18 +13795,6 @@ static wf_status logfile_existing(wfi_logfile *f) {
     return WF_OK;
 }
 
-static int logfile_try_lock(int fd) {
-#if WFI_LINUX && defined(F_OFD_SETLK)
-    struct flock l;
-    memset(&l, 0, sizeof l);
-    l.l_type = F_WRLCK;
-    l.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
-    if (errno != EINVAL) return errno;
-#endif
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-}
-
 /* A killed process may leave a child that has not yet noticed and holds the lock for some milliseconds: hence tries. */
 static wf_status logfile_lock(wfi_logfile *f) {
     int error = 0;
@@ -13772,6 +13822,20 @@ static wf_status logfile_open_mode(wfi_logfile *f) {
     }
 }
 
+/* Another run that made its log at the same time may have taken ours for a dead one's, before it was locked. */
+static wf_status logfile_lock_new(wfi_logfile *f) {
+    struct stat st;
+    wf_status status = logfile_lock(f);
+    for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
+        bool gone = status == WF_E_BUSY || (status == WF_OK && fstat(f->fd, &st) == 0 && st.st_nlink == 0);
+        if (!gone) return status;
+        wfi_sys_close(&f->fd);
+        f->fd = logfile_make(f, f->name);
+        status = f->fd >= 0 ? logfile_lock(f) : logfile_fail(f, "create", errno);
+    }
+    return status;
+}
+
 wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size) {
     memset(f, 0, sizeof *f);
     f->path = config->log;
@@ -13784,7 +13848,10 @@ wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wa
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->cond, NULL);
     wf_status status = logfile_open_mode(f);
-    if (status == WF_OK && f->mode != WF_POSIX_READ) status = logfile_lock(f);
+    if (status == WF_OK && f->mode == WF_POSIX_CREATE)
+        status = logfile_lock_new(f);
+    else if (status == WF_OK && f->mode != WF_POSIX_READ)
+        status = logfile_lock(f);
     if (status != WF_OK) wfi_logfile_close(f);
     return status;
 }
@@ -13908,13 +13975,10 @@ static wf_status logfile_sync(void *ctx) {
     wfi_logfile *f = ctx;
     if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
     pthread_mutex_lock(&f->mutex);
-    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    bool here = f->state == WFI_SYNC_IDLE && (!f->slow || f->alone);
     pthread_mutex_unlock(&f->mutex);
+    if (!here && !f->threaded) here = f->alone = logfile_start_thread(f) != 0;
     if (here) return logfile_sync_here(f);
-    if (!f->threaded) {
-        int error = logfile_start_thread(f);
-        if (error != 0) return logfile_fail(f, "start a thread to sync", error);
-    }
     pthread_mutex_lock(&f->mutex);
     wf_status status = logfile_sync_locked(f);
     pthread_mutex_unlock(&f->mutex);
@@ -14007,6 +14071,10 @@ const wf_log_ops *wfi_logfile_ops(void) {
  *      user may have made it. The same for a .wf that is a link. (One is there before the first command: wfi_guard_settle.
  *      Where agents have another root it may come later, but then by another wf as well.)
  *
+ * A folder with HEAD, objects and refs, or with HEAD and commondir, is a repository to git as well, whatever its name is.
+ *   4. tools write neither the part that would complete one nor anything inside of one (confine.h);
+ *   5. no command runs in one, and where a command made its tree one, a part of that is put aside as in 3.
+ *
  * No malloc, no stdio: it runs in forked children. */
 #ifndef WFI_GUARD_H
 #define WFI_GUARD_H
@@ -14025,6 +14093,11 @@ typedef struct wfi_guard_id {
 WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
 /* Whether the open directory is one of them. */
 WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
+/* Whether the open directory is a repository to git; also: as if it had an entry of that name, or NULL. */
+WFI bool wfi_guard_is_repository(int dir, const char *also);
+/* Whether a file system might take the n bytes of a name for `low`: case aside, and bytes aside that are no ASCII, for some
+ * systems pass over characters without width. */
+WFI bool wfi_guard_is_like(const char *name, size_t n, const char *low);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
 
@@ -14041,11 +14114,12 @@ typedef struct wfi_guard_seen {
     wfi_guard_id meant; /* of the folder that it leads to */
     uint32_t type;      /* S_IF... */
     bool link;
+    uint32_t parts; /* of .git: what the tree itself has of a repository, a bit for each part */
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have
+/* Sees to it that both are what they were, and that the tree is no repository itself. first: what they meant before the first command, or NULL; what was seen may have
  * been another command's, still at work then. aside: the name that another one has now, or "". */
 WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                            char aside[WFI_GUARD_NAME]);
@@ -14070,6 +14144,14 @@ WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], cons
 #define GUARD_POINTER "gitdir:"
 
 static const char *const guard_names[WFI_GUARDS] = {GUARD_GIT, GUARD_WF};
+
+/* What git looks for in a folder that might be a repository. */
+typedef struct guard_part {
+    const char *name, *low;
+} guard_part;
+enum { GUARD_HEAD, GUARD_COMMONDIR, GUARD_REFS, GUARD_OBJECTS, GUARD_PARTS };
+static const guard_part guard_parts[GUARD_PARTS] = {
+    {"HEAD", "head"}, {"commondir", "commondir"}, {"refs", "refs"}, {"objects", "objects"}};
 
 static wfi_guard_id guard_id(const struct stat *st) {
     return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
@@ -14120,6 +14202,36 @@ bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
     if ((!ids[0].there && !ids[1].there) || fstat(fd, &st) != 0) return false;
     wfi_guard_id id = guard_id(&st);
     return guard_same(&id, &ids[0]) || guard_same(&id, &ids[1]);
+}
+
+/* ---- repositories by their shape ---- */
+
+bool wfi_guard_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+static bool guard_has(int dir, const char *also, uint32_t part) {
+    struct stat st;
+    if (also != NULL && wfi_guard_is_like(also, strlen(also), guard_parts[part].low)) return true;
+    return fstatat(dir, guard_parts[part].name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool wfi_guard_is_repository(int dir, const char *also) {
+    if (!guard_has(dir, also, GUARD_HEAD)) return false;
+    return guard_has(dir, also, GUARD_COMMONDIR) ||
+           (guard_has(dir, also, GUARD_OBJECTS) && guard_has(dir, also, GUARD_REFS));
+}
+
+static uint32_t guard_parts_of(int dir) {
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < GUARD_PARTS; i++)
+        if (guard_has(dir, NULL, i)) parts |= UINT32_C(1) << i;
+    return parts;
 }
 
 void wfi_guard_settle(int tree) {
@@ -14179,6 +14291,7 @@ static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
 void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
     for (uint32_t i = 0; i < WFI_GUARDS; i++)
         guard_look(tree, i, &seen[i]);
+    seen[0].parts = guard_parts_of(tree);
 }
 
 static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
@@ -14201,15 +14314,25 @@ static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
+static void guard_put_aside(int tree, const char *name, char *aside) {
+    guard_name_aside(name, aside);
+    if (renameat(tree, name, tree, aside) != 0) aside[0] = '\0';
+}
+
+/* Puts parts aside that are new, as long as they make a repository; HEAD if it is new to nobody. */
+static void guard_unmake_repository(int tree, uint32_t before, char *aside) {
+    for (uint32_t i = 0; i < GUARD_PARTS && wfi_guard_is_repository(tree, NULL); i++)
+        if ((before & UINT32_C(1) << i) == 0 && guard_has(tree, NULL, i))
+            guard_put_aside(tree, guard_parts[i].name, aside);
+    if (wfi_guard_is_repository(tree, NULL)) guard_put_aside(tree, guard_parts[GUARD_HEAD].name, aside);
+}
+
 static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
     if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
-    if (now.id.there) {
-        guard_name_aside(guard_names[i], aside);
-        if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
-    }
+    if (now.id.there) guard_put_aside(tree, guard_names[i], aside);
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
@@ -14218,11 +14341,13 @@ static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, cons
 
 void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                        char aside[WFI_GUARD_NAME]) {
-    char other[WFI_GUARD_NAME] = "";
+    char other[WFI_GUARD_NAME] = "", part[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
     guard_restore(tree, 0, &seen[0], first, aside);
     if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
+    guard_unmake_repository(tree, seen[0].parts, part);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
+    if (aside[0] == '\0') memcpy(aside, part, sizeof part);
 }
 
 /* ==== end src/port/jail/guard.c ==== */
@@ -14351,17 +14476,19 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
 #define WFI_JAIL_H
 
 
-#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
+#define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;    /* WF_HOLDS_... */
-    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
-    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid; /* ours, before a user namespace hides them */
-    bool hides;        /* with namespaces: there is a HOME to hide keys in */
-    bool counts;       /* the system tells who descends from whom */
+    uint32_t holds;           /* WF_HOLDS_... */
+    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
+    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;        /* ours, before a user namespace hides them */
+    bool hides;               /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
+    bool counts;              /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
@@ -14378,6 +14505,8 @@ WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char 
 WFI void wfi_jail_part(const wfi_jail *j);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* Whether a variable ("NAME=value", the name has len bytes) says where a daemon listens that runs commands for others. */
+WFI bool wfi_jail_is_daemon(const char *variable, size_t len);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
 WFI void wfi_jail_reads_only(void);
 /* Nobody of the same user may look into this process, nor do the command's children. */
@@ -14395,6 +14524,7 @@ WFI void wfi_jail_shut(void);
 #if WFI_LINUX
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -14635,7 +14765,38 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".npmrc",
                                            ".pypirc",
                                            ".config/git/credentials",
-                                           ".config/wf"};
+                                           ".config/wf",
+                                           ".config/rclone",
+                                           ".config/op",
+                                           ".config/hub",
+                                           ".config/glab-cli",
+                                           ".config/containers/auth.json",
+                                           ".config/doctl",
+                                           ".config/heroku",
+                                           ".local/share/keyrings",
+                                           ".local/share/kwalletd",
+                                           ".password-store",
+                                           ".pgpass",
+                                           ".my.cnf",
+                                           ".mylogin.cnf",
+                                           ".cargo/credentials",
+                                           ".cargo/credentials.toml",
+                                           ".gem/credentials",
+                                           ".m2/settings.xml",
+                                           ".m2/settings-security.xml",
+                                           ".gradle/gradle.properties",
+                                           ".nuget/NuGet/NuGet.Config",
+                                           ".composer/auth.json",
+                                           ".yarnrc.yml",
+                                           ".terraform.d/credentials.tfrc.json",
+                                           ".terraformrc",
+                                           ".vault-token",
+                                           ".s3cfg",
+                                           ".boto",
+                                           ".oci",
+                                           ".claude/.credentials.json",
+                                           ".claude.json",
+                                           ".codex/auth.json"};
 
 typedef struct jail_view {
     const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
@@ -14673,14 +14834,25 @@ static bool jail_hide(const jail_view *v, const char *path) {
 }
 
 /* NULL: nobody says where it is. */
-static const char *jail_home(void) {
+static const char *jail_home(const wfi_jail *j) {
     const char *home = getenv("HOME");
-    return home != NULL && home[0] == '/' ? home : NULL;
+    if (home != NULL && home[0] == '/') return home;
+    return j->home[0] == '/' ? j->home : NULL;
 }
 
-static bool jail_hide_secrets(const jail_view *v) {
+/* Before there are children, which may not call malloc. */
+static void jail_find_home(wfi_jail *j) {
+    struct passwd entry, *user = NULL;
+    char room[4096];
+    if (getpwuid_r((uid_t)j->uid, &entry, room, sizeof room, &user) != 0 || user == NULL || user->pw_dir == NULL)
+        return;
+    size_t n = strlen(user->pw_dir);
+    if (n > 1 && n < sizeof j->home) memcpy(j->home, user->pw_dir, n + 1); /* daemons have "/" */
+}
+
+static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
     char path[4096];
-    const char *home = jail_home();
+    const char *home = jail_home(j);
     if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
@@ -14688,19 +14860,35 @@ static bool jail_hide_secrets(const jail_view *v) {
 }
 
 /* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
-                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
-                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+static const char *const jail_sockets[] = {"docker.sock",     "podman", "containerd", "crio",
+                                           "systemd/private", "dbus",   "user",       "screen"};
+static const char *const jail_runs[] = {"/run", "/var/run"}; /* one is often a link to the other */
 
-/* A socket that a variable names, up to a comma. */
-static bool jail_hide_named(const jail_view *v, const char *variable) {
+/* Hides what a variable's value names, up to a comma, if it does. */
+static bool jail_hide_value(const jail_view *v, const char *value) {
     char path[4096];
-    const char *value = getenv(variable);
-    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    static const char *const schemes[] = {"unix://", "unix:path="};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0) value += strlen(schemes[i]);
+    size_t n = strcspn(value, ",");
     if (n == 0 || n >= sizeof path || value[0] != '/') return true;
     memcpy(path, value, n);
     path[n] = '\0';
     return jail_hide(v, path);
+}
+
+/* Sockets, and folders of them, that variables name. */
+static bool jail_hide_named(const jail_view *v) {
+    static const char *const names[] = {"TMUX", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && !jail_hide_value(v, value)) return false;
+    }
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t n = strcspn(*e, "=");
+        if ((*e)[n] == '=' && wfi_jail_is_daemon(*e, n) && !jail_hide_value(v, *e + n + 1)) return false;
+    }
+    return true;
 }
 
 static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
@@ -14711,9 +14899,11 @@ static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
 }
 
 static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(v, jail_sockets[i])) return false;
-    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+    char path[64];
+    for (size_t k = 0; k < sizeof jail_runs / sizeof *jail_runs; k++)
+        for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+            if (wfi_sys_join(jail_runs[k], jail_sockets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/tmp/.X11-unix") && jail_hide_tmux(v, uid) && jail_hide_named(v);
 }
 
 /* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
@@ -14755,7 +14945,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     const char *failed = jail_freeze_all(j, tree);
     if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
     if (failed != NULL) return failed;
-    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
@@ -14833,7 +15023,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
-    j->hides = jail_home() != NULL;
+    jail_find_home(j);
+    j->hides = jail_home(j) != NULL;
     j->counts = wfi_sys_knows_children();
     if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
@@ -14882,6 +15073,15 @@ void wfi_jail_shut(void) {
 }
 
 #endif
+
+/* ---- daemons ---- */
+
+bool wfi_jail_is_daemon(const char *variable, size_t len) {
+    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(variable, names[i], len) == 0) return true;
+    return len > 5 && memcmp(variable + len - 5, "_HOST", 5) == 0 && strncmp(variable + len, "=unix://", 8) == 0;
+}
 
 /* ---- in words ---- */
 
@@ -15708,8 +15908,9 @@ typedef struct wfi_program_end {
     bool crowded;  /* ended for having too many processes */
     bool left;     /* it left processes behind, which were ended */
     bool survived; /* ... but for some that could not be */
-    char
-        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
+    char aside
+        [WFI_GUARD_NAME]; /* the name under which the .git, the .wf or the part of a repository that it made was put
+                                    * aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
@@ -15780,7 +15981,7 @@ typedef struct program_run {
 /* ---- its environment ---- */
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
-static bool program_is_session(const char *name, size_t len) {
+static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
     static const char *const names[] = {"SSH_AUTH_SOCK",
                                         "SSH_AGENT_PID",
                                         "GPG_AGENT_INFO",
@@ -15796,7 +15997,7 @@ static bool program_is_session(const char *name, size_t len) {
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
 /* The variable among the first n, or NULL. */
@@ -17296,22 +17497,24 @@ void wfi_sockets_close(wfi_sockets *n) {
  * Invariants:
  *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
  *      to an open directory and follows no link by itself.
- *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
+ *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them, and no path takes more than WFI_CONFINE_STEPS
+ *      directories to be opened, whatever links and dots a hostile tree puts in the way.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
  *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
  *      counts are the names of the directories and links that were really passed through, and what directories they were
- *      (guard.h). */
+ *      (guard.h). Nor does one lie in a folder that git would take for a repository with it. */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
 
 #define WFI_CONFINE_PATH  4096 /* bytes of a path, with its terminator */
 #define WFI_CONFINE_LINKS 40
+#define WFI_CONFINE_STEPS 16384
 
 typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
-    bool guarded;                /* it lies itself where nothing may be written */
+    bool guarded;                /* it lies itself where nothing may be written, or is a repository to git */
     bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
     const char *log; /* the run's own log, which no place to write at is; or NULL. Lives as long */
@@ -17344,11 +17547,13 @@ typedef struct wfi_spot {
     uint32_t made;               /* how many of the last directories were made for it */
 } wfi_spot;
 
-#define WFI_CONFINE_GUARDED (-1) /* no errno: the path leads into .git or .wf */
+/* No errnos: the path leads into .git or .wf; git would take a folder that the path leads into for a repository. */
+#define WFI_CONFINE_GUARDED    (-1)
+#define WFI_CONFINE_REPOSITORY (-2)
 
 /* Finds the place that a relative path names, whether a file is there or not; a link is followed to where it leads.
  * `make`: makes the directories that are missing on the way. 0, an errno (EISDIR: the path ends in a slash or dots)
- * or WFI_CONFINE_GUARDED; then spot->dir is -1, and what was made is gone again. */
+ * or one of the two; then spot->dir is -1, and what was made is gone again. */
 WFI int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot);
 /* Removes the directories that were made for it, as long as they are empty. */
 WFI void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot);
@@ -17388,6 +17593,7 @@ int wfi_confine_init(wfi_confine *c, const char *root) {
     c->fd = wfi_sys_high(open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (c->fd < 0) return errno;
     if (realpath(root, c->root) == NULL) c->root[0] = '\0';
+    c->guarded = wfi_guard_is_repository(c->fd, NULL);
     return 0;
 }
 
@@ -17440,37 +17646,35 @@ int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CONFINE
 typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
-    uint32_t links;
+    uint32_t links, steps;
     uint32_t made; /* of the last directories of `done`, how many were made on the way */
     size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
-    bool guarded;  /* it came through something that is guarded */
+    int guarded;   /* it came through something that is guarded: WFI_CONFINE_GUARDED or the other one; or 0 */
+    bool judges;   /* it matters to whom asks whether it came through a repository */
     bool spot;     /* the last name is not opened but pushed */
     bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
 
-/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
- * pass over characters without width. */
-static bool confine_is_like(const char *name, size_t n, const char *low) {
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
-        if ((uint8_t)c >= 0x80) continue;
-        if (*low == '\0' || c != *low++) return false;
-    }
-    return *low == '\0';
-}
-
 /* Whether a name in the directory `done` stands for something that nothing may be written to. */
 static bool confine_is_guarded(const char *done, const char *name) {
     size_t n = strlen(name);
-    return confine_is_like(name, n, ".git") || (done[0] == '\0' && confine_is_like(name, n, ".wf"));
+    return wfi_guard_is_like(name, n, ".git") || (done[0] == '\0' && wfi_guard_is_like(name, n, ".wf"));
+}
+
+/* Takes note of what going on to `name`, or to none, would lead into or make. */
+static void confine_judge(confine_walk *w, int at, const char *name) {
+    if (name != NULL && confine_is_guarded(w->done, name)) w->guarded = WFI_CONFINE_GUARDED;
+    if (!w->judges || w->guarded != 0) return;
+    if (wfi_guard_is_repository(at, w->spot ? name : NULL)) w->guarded = WFI_CONFINE_REPOSITORY;
 }
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
-static int confine_step(int at, const char *name, bool last) {
+static int confine_step(confine_walk *w, const char *name, bool last) {
     int flags = last ? CONFINE_FLAGS : CONFINE_STEP | O_DIRECTORY | O_CLOEXEC;
-    int fd = openat(at, name, flags | O_NOFOLLOW);
+    if (++w->steps > WFI_CONFINE_STEPS) return -ELOOP;
+    int fd = openat(w->at, name, flags | O_NOFOLLOW);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -17494,7 +17698,7 @@ static int confine_reopen(confine_walk *w) {
         if (n >= sizeof name) return ENAMETOOLONG;
         memcpy(name, from, n);
         name[n] = '\0';
-        int fd = confine_step(w->at, name, false);
+        int fd = confine_step(w, name, false);
         if (fd < 0) return -fd;
         wfi_sys_close(&w->at);
         w->at = fd;
@@ -17563,34 +17767,36 @@ static int confine_follow(confine_walk *w, const char *target) {
 
 /* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
 static int confine_enter(confine_walk *w, const char *name) {
-    int fd = confine_step(w->at, name, false);
+    int fd = confine_step(w, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
+    if (fd < 0 && w->spot && w->guarded != 0) return w->guarded; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
-    if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
+    if (missing) fd = confine_step(w, name, false);
+    if (fd < 0) return -fd;
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
     w->at = fd;
-    if (wfi_guard_is(w->c->guard, fd)) w->guarded = true;
+    if (wfi_guard_is(w->c->guard, fd)) w->guarded = WFI_CONFINE_GUARDED;
     return 0;
 }
 
 /* The last name, which is no link. */
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
-    if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->guarded != 0) return w->guarded;
     if (w->spot && w->c->log != NULL && wfi_guard_is_file(w->c->log, w->at, name)) return WFI_CONFINE_GUARDED;
-    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w, name, true);
     if (w->spot)
         w->at = -1;
     else if (*out >= 0 && wfi_guard_is(w->c->guard, *out))
-        w->guarded = true;
+        w->guarded = WFI_CONFINE_GUARDED;
+    else if (*out >= 0)
+        confine_judge(w, *out, NULL);
     return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno, or why nothing is written there. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
@@ -17600,7 +17806,7 @@ static int confine_next(confine_walk *w, int *out) {
     if (error != 0) return error;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return last ? confine_arrive(w, "", out) : 0;
-    if (confine_is_guarded(w->done, name)) w->guarded = true;
+    confine_judge(w, w->at, name);
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
@@ -17611,7 +17817,7 @@ static int confine_next(confine_walk *w, int *out) {
     return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+/* 0 and *out, an errno, or why nothing is written there. */
 static int confine_walk_run(confine_walk *w, const char *path, int *out) {
     *out = -1;
     w->at = -1;
@@ -17627,11 +17833,11 @@ static int confine_walk_run(confine_walk *w, const char *path, int *out) {
 
 /* real and guarded may be NULL. */
 static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real, bool *guarded) {
-    confine_walk w = {.c = c, .dirfd = dirfd};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = guarded != NULL};
     int out, error = confine_walk_run(&w, path, &out);
     if (error != 0) return -error;
     if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
-    if (guarded != NULL) *guarded = w.guarded;
+    if (guarded != NULL) *guarded = w.guarded != 0;
     return out;
 }
 
@@ -17715,7 +17921,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
 /* ---- writing ---- */
 
 int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = true, .spot = true, .make = make};
     size_t n = strlen(path);
     spot->dir = -1;
     if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;
@@ -18857,7 +19063,7 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
 #define WFI_WALK_H
 
 
-#define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
+#define WFI_WALK_PATH  4097 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
 #define WFI_WALK_DEPTH 128u
 
 typedef struct wfi_walk {
@@ -18878,7 +19084,7 @@ typedef struct wfi_walk {
 } wfi_walk;
 
 /* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
- * fd without links ("" or ending with '/'). */
+ * fd without links ("" or ending with '/'); one that does not fit is unreadable like any other. */
 WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif
@@ -19078,8 +19284,12 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->unreadable = 0;
     w->ignored = false;
     w->rules = NULL;
-    w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
-    if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    w->path_len = prefix.len;
+    if (prefix.len >= sizeof w->path) {
+        w->unreadable = 1;
+        return;
+    }
+    if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
     walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }
@@ -19258,7 +19468,7 @@ static const char *tool_why(int error) {
     case EPERM:
         return "no permission to read: ";
     case ELOOP:
-        return "too many symbolic links: ";
+        return "too many symbolic links, or \"..\" in them: ";
     case ENAMETOOLONG:
         return "path is too long: ";
     case EINVAL:
@@ -19718,6 +19928,10 @@ static bool find_add_glob(find *f, wf_str glob) {
     return true;
 }
 
+#if WFI_WALK_PATH <= WFI_CONFINE_PATH
+#error "a walk must be able to begin in every folder that can be opened"
+#endif
+
 static bool find_wants(const find *f, wf_str path) {
     path = wf_str_of(path.ptr + f->prefix, path.len - f->prefix);
     size_t base = path.len;
@@ -20097,6 +20311,10 @@ static bool write_path_error(wfi_tool *w, int error, const char *path) {
     switch (error) {
     case WFI_CONFINE_GUARDED:
         wfi_tool_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
+        break;
+    case WFI_CONFINE_REPOSITORY:
+        wfi_tool_path_bad(w, "git would take the folder for a repository, which tools do not write to: ", shown,
+                          "; choose another folder, or a name that is not HEAD, commondir, objects or refs");
         break;
     case EISDIR:
         wfi_tool_path_bad(w, "it is a directory, not a file: ", shown, "");
@@ -20623,7 +20841,9 @@ static bool command_place(wfi_tool *w, wfi_program *p) {
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
-        wfi_tool_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        wfi_tool_error(
+            w, "no command runs in .git, in .wf and in what is a repository itself to git (HEAD, objects, refs); "
+               "give the agent another cwd, or the run another --root");
         return false;
     }
     if (w->root->root[0] != '\0') return true;
@@ -20698,8 +20918,11 @@ static void command_line(wfi_tool *w, const char *text) {
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
-    command_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
-    wfi_tool_puts(w, ", which is not its to make; that is now ");
+    command_line(w, name[0] != '.'   ? "(it made this folder a repository to git"
+                    : name[1] == 'w' ? "(it made .wf"
+                                     : "(it made .git");
+    wfi_tool_puts(w, ", which is not its to make; ");
+    wfi_tool_puts(w, name[0] != '.' ? "a part of that is now " : "that is now ");
     wfi_tool_puts(w, name);
     wfi_tool_puts(w, ")");
 }
@@ -22675,6 +22898,17 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
 }
 
+void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
+    uint8_t hash[32];
+    wfi_sha256 sha;
+    wfi_sha256_init(&sha);
+    for (size_t i = 0; i < count; i++)
+        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
+    wfi_sha256_end(&sha, hash);
+    wfi_hex(hash, sizeof hash, out);
+    out[WF_HASH_TEXT - 1] = '\0';
+}
+
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {
     return wfi_tools_list(allow, out);
 }
@@ -22690,6 +22924,171 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text) {
 #endif /* WF_PORT_POSIX */
 
 #ifdef WF_PORT_MBEDTLS
+
+/* ==== begin src/port/tls/constraints.h ==== */
+
+/* constraints: which names an authority may sign for (RFC 5280, 4.2.1.10), which mbedTLS does not look at.
+ *
+ * Held against all names that the peer's certificate gives as DNS names and addresses, which are those that connections go by;
+ * constraints on other kinds of names are passed over. What cannot be read is not allowed, nor what takes too much work. */
+#ifndef WFI_CONSTRAINTS_H
+#define WFI_CONSTRAINTS_H
+
+#include <mbedtls/x509_crt.h>
+
+#ifndef WFI
+#define WFI extern
+#endif
+
+#define WFI_CONSTRAINTS_WORK 100000u /* comparisons of names, for one authority */
+
+/* Whether the authority may sign for the names of the certificate. */
+WFI bool wfi_constraints_allow(const mbedtls_x509_crt *authority, const mbedtls_x509_crt *crt);
+/* mbedtls_x509_crt_ext_cb_t: accepts the extension where it is critical, for whoever will ask the question above. */
+WFI int wfi_constraints_accept(void *ctx, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid, int critical,
+                               const unsigned char *p, const unsigned char *end);
+
+#endif
+
+/* ==== end src/port/tls/constraints.h ==== */
+
+/* ==== begin src/port/tls/constraints.c ==== */
+
+/* constraints: see constraints.h. */
+#include <mbedtls/asn1.h>
+#include <mbedtls/oid.h>
+#include <string.h>
+
+#define CONSTRAINTS_SEQUENCE  (MBEDTLS_ASN1_CONSTRUCTED | MBEDTLS_ASN1_SEQUENCE)
+#define CONSTRAINTS_PERMITTED (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 0)
+#define CONSTRAINTS_EXCLUDED  (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_ASN1_CONSTRUCTED | 1)
+#define CONSTRAINTS_DNS       (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_DNS_NAME)
+#define CONSTRAINTS_ADDRESS   (MBEDTLS_ASN1_CONTEXT_SPECIFIC | MBEDTLS_X509_SAN_IP_ADDRESS)
+
+/* What is left to read of an encoding. */
+typedef struct constraints_der {
+    unsigned char *p;
+    const unsigned char *end;
+} constraints_der;
+
+/* Takes the next element, whose content is *in; false: it is none with that tag. */
+static bool constraints_take(constraints_der *from, int tag, constraints_der *in) {
+    size_t n;
+    if (mbedtls_asn1_get_tag(&from->p, from->end, &n, tag) != 0) return false;
+    *in = (constraints_der){from->p, from->p + n};
+    from->p += n;
+    return true;
+}
+
+static bool constraints_is_oid(const unsigned char *p, size_t n) {
+    return n == MBEDTLS_OID_SIZE(MBEDTLS_OID_NAME_CONSTRAINTS) && memcmp(p, MBEDTLS_OID_NAME_CONSTRAINTS, n) == 0;
+}
+
+int wfi_constraints_accept(void *ctx, const mbedtls_x509_crt *crt, const mbedtls_x509_buf *oid, int critical,
+                           const unsigned char *p, const unsigned char *end) {
+    (void)ctx, (void)crt, (void)p, (void)end;
+    return !critical || constraints_is_oid(oid->p, oid->len) ? 0 : -1;
+}
+
+/* The extension's content; there: whether the certificate has one. False: it cannot be read. */
+static bool constraints_find(const mbedtls_x509_crt *crt, constraints_der *out, bool *there) {
+    constraints_der ext = {crt->v3_ext.p, crt->v3_ext.p + crt->v3_ext.len}, list, one, oid, skipped;
+    *there = false;
+    if (crt->v3_ext.len == 0) return true;
+    if (!constraints_take(&ext, CONSTRAINTS_SEQUENCE, &list)) return false;
+    while (list.p < list.end) {
+        if (!constraints_take(&list, CONSTRAINTS_SEQUENCE, &one) || !constraints_take(&one, MBEDTLS_ASN1_OID, &oid))
+            return false;
+        if (!constraints_is_oid(oid.p, (size_t)(oid.end - oid.p))) continue;
+        if (one.p < one.end && *one.p == MBEDTLS_ASN1_BOOLEAN &&
+            !constraints_take(&one, MBEDTLS_ASN1_BOOLEAN, &skipped))
+            return false;
+        *there = true;
+        return constraints_take(&one, MBEDTLS_ASN1_OCTET_STRING, &ext) &&
+               constraints_take(&ext, CONSTRAINTS_SEQUENCE, out);
+    }
+    return true;
+}
+
+/* ---- names ---- */
+
+static bool constraints_same_letters(const unsigned char *a, const unsigned char *b, size_t n) {
+    for (size_t i = 0; i < n; i++) {
+        unsigned char x = a[i], y = b[i];
+        if (x >= 'A' && x <= 'Z') x |= 0x20;
+        if (y >= 'A' && y <= 'Z') y |= 0x20;
+        if (x != y) return false;
+    }
+    return true;
+}
+
+/* Whether the name is the base or lies below it; a base with a dot before it means only what lies below. */
+static bool constraints_is_below(const unsigned char *name, size_t n, const unsigned char *base, size_t m) {
+    if (m == 0) return true;
+    if (n < m || !constraints_same_letters(name + n - m, base, m)) return false;
+    return base[0] == '.' ? n > m : n == m || name[n - m - 1] == '.';
+}
+
+/* strict: whether any host that the name stands for may be meant, as an exclusion wants it of "*.". */
+static bool constraints_has_dns(const mbedtls_x509_buf *name, const constraints_der *base, bool strict) {
+    size_t m = (size_t)(base->end - base->p);
+    if (constraints_is_below(name->p, name->len, base->p, m)) return true;
+    if (!strict || name->len < 2 || name->p[0] != '*') return false;
+    return constraints_is_below(base->p, m, name->p + 2, name->len - 2);
+}
+
+/* An address and a mask. */
+static bool constraints_has_address(const mbedtls_x509_buf *name, const constraints_der *base) {
+    if ((size_t)(base->end - base->p) != 2 * name->len) return false;
+    for (size_t i = 0; i < name->len; i++)
+        if (((name->p[i] ^ base->p[i]) & base->p[name->len + i]) != 0) return false;
+    return true;
+}
+
+/* Looks for the name in a list of subtrees; some: whether there are any of its kind. False: the list cannot be read, or is too
+ * long. */
+static bool constraints_look(constraints_der list, const mbedtls_x509_buf *name, bool excluded, uint32_t *work,
+                             bool *some, bool *in) {
+    constraints_der one, base;
+    *some = *in = false;
+    while (list.p < list.end) {
+        if (++*work > WFI_CONSTRAINTS_WORK || !constraints_take(&list, CONSTRAINTS_SEQUENCE, &one) || one.p >= one.end)
+            return false;
+        int kind = *one.p;
+        if (kind != name->tag) continue;
+        if (!constraints_take(&one, kind, &base)) return false;
+        *some = true;
+        *in |=
+            kind == CONSTRAINTS_DNS ? constraints_has_dns(name, &base, excluded) : constraints_has_address(name, &base);
+    }
+    return true;
+}
+
+static bool constraints_allow_name(constraints_der value, const mbedtls_x509_buf *name, uint32_t *work) {
+    constraints_der list;
+    bool some, in;
+    if (value.p < value.end && *value.p == CONSTRAINTS_PERMITTED) {
+        if (!constraints_take(&value, CONSTRAINTS_PERMITTED, &list)) return false;
+        if (!constraints_look(list, name, false, work, &some, &in) || (some && !in)) return false;
+    }
+    if (value.p == value.end) return true;
+    if (!constraints_take(&value, CONSTRAINTS_EXCLUDED, &list)) return false;
+    return constraints_look(list, name, true, work, &some, &in) && !in;
+}
+
+bool wfi_constraints_allow(const mbedtls_x509_crt *authority, const mbedtls_x509_crt *crt) {
+    constraints_der value;
+    uint32_t work = 0;
+    bool there;
+    if (!constraints_find(authority, &value, &there)) return false;
+    for (const mbedtls_x509_sequence *name = &crt->subject_alt_names; there && name != NULL; name = name->next)
+        if ((name->buf.tag == CONSTRAINTS_DNS || name->buf.tag == CONSTRAINTS_ADDRESS) &&
+            !constraints_allow_name(value, &name->buf, &work))
+            return false;
+    return true;
+}
+
+/* ==== end src/port/tls/constraints.c ==== */
 
 /* ==== begin src/port/tls/trust.h ==== */
 
@@ -22971,7 +23370,7 @@ static int trust_add(mbedtls_x509_crt **found, const uint8_t *der, size_t n) {
     mbedtls_x509_crt *crt = mbedtls_calloc(1, sizeof *crt);
     if (crt == NULL) return MBEDTLS_ERR_X509_ALLOC_FAILED;
     mbedtls_x509_crt_init(crt);
-    int error = mbedtls_x509_crt_parse_der(crt, der, n);
+    int error = mbedtls_x509_crt_parse_der_with_ext_cb(crt, der, n, 1, wfi_constraints_accept, NULL);
     if (error != 0) {
         mbedtls_x509_crt_free(crt);
         mbedtls_free(crt);
@@ -23097,6 +23496,7 @@ void wfi_trust_close(wfi_trust *t) {
 #include <arpa/inet.h>
 #include <mbedtls/build_info.h>
 #include <mbedtls/error.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
@@ -23126,6 +23526,7 @@ void wfi_trust_close(wfi_trust *t) {
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
+#define TLS_CHAIN       10   /* authorities of a chain; mbedTLS goes up no further */
 #define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
@@ -23150,11 +23551,15 @@ typedef struct tls_conn {
     bool leads;     /* others wait for the session that it may bring */
     bool woken;     /* it need wait no longer, and `ready` has yet to say so */
     uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
-    bool self_signed, unreadable; /* the peer's own certificate is */
-    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
-    uint8_t *aside;               /* encrypted bytes that mbedTLS takes for sent; NULL: none */
-    size_t aside_at, aside_size;  /* which of them are next; how many there are */
-    size_t address_size;          /* the host is an address: 4, 16; else 0 */
+    bool self_signed, unreadable;             /* the peer's own certificate is */
+    bool nameless;                            /* ... and names no host, but perhaps in its common name */
+    bool out_of_bounds;                       /* an authority may not sign for its names */
+    const mbedtls_x509_crt *chain[TLS_CHAIN]; /* the authorities, while the chain is judged */
+    uint32_t above;                           /* how many they are */
+    mbedtls_x509_time passed;                 /* the date that the clock is on the wrong side of */
+    uint8_t *aside;                           /* encrypted bytes that mbedTLS takes for sent; NULL: none */
+    size_t aside_at, aside_size;              /* which of them are next; how many there are */
+    size_t address_size;                      /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
     uint16_t ahead_at, ahead_len; /* of `ahead`: taken, and there at all */
@@ -23255,6 +23660,10 @@ static void tls_say_blame(tls_conn *c) {
         snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
     else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
+    else if (c->out_of_bounds)
+        snprintf(text, sizeof text, "has names that its authority may not sign for (name constraints)");
+    else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH && c->nameless)
+        snprintf(text, sizeof text, "names no host: it has no subjectAltName; it needs one for %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH)
         snprintf(text, sizeof text, "is made out to other names, not %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_EXPIRED)
@@ -23267,6 +23676,18 @@ static void tls_say_blame(tls_conn *c) {
     else
         snprintf(text, sizeof text, "may not be used for a server");
     snprintf(c->error, sizeof c->error, "the certificate of %s %s", c->host, text);
+}
+
+/* A certificate of the chain could not even be read for what it insists on. */
+static bool tls_is_critical(int error) {
+    return error == MBEDTLS_ERR_X509_INVALID_EXTENSIONS + MBEDTLS_ERR_ASN1_UNEXPECTED_TAG ||
+           error == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE;
+}
+
+/* mbedTLS's verdicts on certificates; a second try would bring no other. */
+static bool tls_is_verdict(int error) {
+    return error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || error == MBEDTLS_ERR_SSL_BAD_CERTIFICATE ||
+           tls_is_critical(error);
 }
 
 /* Not a record of TLS, where the first one of the peer was expected. */
@@ -23286,7 +23707,12 @@ static void tls_say(tls_conn *c, int error) {
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
     else if (c->below == WF_E_IO)
         to[0] = '\0'; /* the network's own words */
-    else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+    else if (tls_is_critical(error))
+        snprintf(to, size,
+                 "the certificate of %s, or of an authority that it sends, has a critical extension that is not known "
+                 "here; name constraints are, where they are not critical or stand in the root that --ca FILE gives",
+                 host);
+    else if (tls_is_verdict(error))
         tls_say_blame(c);
     else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
@@ -23309,7 +23735,7 @@ static void tls_step_back(tls_conn *c);
 
 static wf_status tls_fail(tls_conn *c, int error) {
     bool starved = tls_now->starved || c->starved;
-    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !starved && c->below != WF_E_IO;
+    bool untrusted = tls_is_verdict(error) && !starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
@@ -23326,9 +23752,19 @@ static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
     return false;
 }
 
-/* For each certificate of the chain, the root first. mbedTLS has judged it, but for three things: whether a peer's own
- * certificate is given as trusted; whether it is made out to an address, since a host that mbedTLS knows would be sent as SNI,
- * which RFC 6066 forbids for addresses; and what to tell the user. */
+/* The names of the peer's own certificate: what mbedTLS does not look at. A common name is no host's (RFC 9525, 6.3), and an
+ * address is not told to mbedTLS: it would be sent as SNI, which RFC 6066 forbids. */
+static uint32_t tls_judge_names(tls_conn *c, const mbedtls_x509_crt *crt) {
+    c->nameless = !mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME);
+    for (uint32_t i = 0; i < c->above && i < TLS_CHAIN; i++)
+        c->out_of_bounds |= !wfi_constraints_allow(c->chain[i], crt);
+    c->out_of_bounds |= c->above > TLS_CHAIN;
+    bool named = c->address_size > 0 ? tls_same_address(c, crt) : !c->nameless;
+    return (named ? 0 : MBEDTLS_X509_BADCERT_CN_MISMATCH) | (c->out_of_bounds ? MBEDTLS_X509_BADCERT_OTHER : 0);
+}
+
+/* For each certificate of the chain, the root first. mbedTLS has judged it, but for its names, for whether a peer's own
+ * certificate is given as trusted, and for what to tell the user. */
 static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
     tls_conn *c = ctx;
     if (depth == 0) {
@@ -23337,7 +23773,10 @@ static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flag
                          memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
         if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
             *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
-        if (c->address_size > 0 && !tls_same_address(c, crt)) *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+        if (!c->unreadable) *flags |= tls_judge_names(c, crt);
+        c->above = 0; /* they are gone when this is over */
+    } else if (c->above++ < TLS_CHAIN) {
+        c->chain[c->above - 1] = crt;
     }
     if (*flags & MBEDTLS_X509_BADCERT_EXPIRED) c->passed = crt->valid_to;
     if (*flags & MBEDTLS_X509_BADCERT_FUTURE) c->passed = crt->valid_from;
@@ -23573,6 +24012,7 @@ static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
 }
 
 static void tls_set_host(tls_conn *c, wf_str host) {
+    if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* the root of all names: no certificate has it */
     memcpy(c->host, host.ptr, host.len);
     c->host[host.len] = '\0';
     c->address_size = inet_pton(AF_INET, c->host, c->address) == 1    ? 4

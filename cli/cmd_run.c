@@ -2,6 +2,7 @@
 #include "run/advice.h"
 #include "cmd_check.h"
 #include "commands.h"
+#include "run/consent.h"
 #include "run/drive.h"
 #include "base/logs.h"
 #include "run/model.h"
@@ -17,8 +18,6 @@
 
 #define RUN_SETTINGS 16384
 #define RUN_LARGE    100 /* agents of a dry run from which a known script is asked about as well */
-#define RUN_SEEN     200 /* logs that are looked through for a known script */
-#define RUN_PREFIX   (UINT64_C(1) << 20)
 #define RUN_MESSAGE  1000
 #define RUN_SERVER   200
 #define RUN_LABEL    160
@@ -30,6 +29,8 @@ typedef struct run_job {
     wf_posix_mode mode;
     int out; /* descriptor of -o, or -1 */
     uint64_t began;
+    wf_run_spec past; /* of the log that is there, */
+    uint64_t started; /* and when it began, or 0 */
 } run_job;
 
 /* ---- the result ---- */
@@ -352,11 +353,11 @@ static cli_exit run_print_again(const run_job *job, cli_world *w, const wf_run_s
 static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec *past, bool *again) {
     cli_world w;
     wf_run_status status;
-    cli_exit code = cli_world_read(&w, job->log, 0, false);
+    cli_exit code = cli_world_read(&w, job->log, false);
     *again = false;
     if (code != CLI_OK) return code;
     w.options = job->options;
-    wf_status s = wf_run_header(w.run, past, NULL);
+    wf_status s = wf_run_header(w.run, past, &job->started);
     if (s != WF_OK) code = cli_world_fail(&w, s);
     wf_run_status_get(w.run, &status);
     bool retry = (job->options->number[OPT_RETRY_FAILED] && status.census.failed > 0) || status.census.not_run > 0;
@@ -370,6 +371,7 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
         past->script = run_keep(past->script);
         past->args = run_keep(past->args);
         past->settings = run_keep(past->settings);
+        job->past = *past;
     }
     cli_world_close(&w);
     return code;
@@ -377,22 +379,16 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
 
 /* ---- may it run? ---- */
 
-static bool run_seen_in(const char *log, wf_str script) {
-    cli_world w;
-    wf_run_spec old;
-    if (cli_world_read(&w, log, RUN_PREFIX + script.len, true) != CLI_OK) return false;
-    bool same = wf_run_header(w.run, &old, NULL) == WF_OK && cli_same(old.script, script);
-    cli_world_close(&w);
-    return same;
+static bool run_has_terminal(void) {
+    return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
 }
 
-static bool run_seen(const run_job *job) {
-    cli_log_list list;
-    if (job->mode == WF_POSIX_OPEN && run_seen_in(job->log, job->spec.script)) return true;
-    if (cli_logs_list(job->options->text[OPT_ROOT], &list) != CLI_OK) return false;
-    for (size_t i = 0; i < list.count && i < RUN_SEEN; i++)
-        if (run_seen_in(list.entries[i].path, job->spec.script)) return true;
-    return false;
+static cli_exit run_ask(const char *question) {
+    char line[16] = "";
+    fprintf(stderr, "%s [y/N] ", question);
+    fflush(stderr);
+    if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
+    return cli_fail(CLI_CANCELLED, "not run");
 }
 
 /* A new script, or a large run, is shown first. */
@@ -400,20 +396,48 @@ static cli_exit run_confirm(const run_job *job) {
     cli_preview preview = {0};
     const cli_options *o = job->options;
     if (o->number[OPT_YES]) return CLI_OK;
-    bool seen = run_seen(job), terminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+    bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = run_has_terminal();
     if (!seen && !terminal)
         return cli_fail(CLI_USAGE,
-                        "%s: a new script, and this is not a terminal: pass --yes to run it without a preview",
-                        o->operand);
+                        "%s: a new script, and this is not a terminal: pass --yes to run it without a preview%s",
+                        o->operand, cli_consent_trouble(o->text[OPT_ROOT]));
     if (!terminal) return CLI_OK;
     cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
     if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
     if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
-    fprintf(stderr, "Run it? [y/N] ");
-    fflush(stderr);
-    char line[16] = "";
-    if (fgets(line, sizeof line, stdin) && (line[0] == 'y' || line[0] == 'Y')) return CLI_OK;
-    return cli_fail(CLI_CANCELLED, "not run");
+    return run_ask("Run it?");
+}
+
+/* What a log from elsewhere would do with this user's rights. */
+static void run_put_foreign(const run_job *job) {
+    static const struct {
+        cli_option option;
+        const char *name;
+    } shown[] = {{OPT_MODEL, "--model"}, {OPT_ALLOW, "--allow"}, {OPT_ROOT, "--root"}, {OPT_CA, "--ca"}};
+    const cli_options *o = job->options;
+    fputs("wf: ", stderr);
+    cli_put(stderr, cli_str(job->log), CLI_PATH);
+    fputs(": this log was not made by you on this machine; it would run the script ", stderr);
+    cli_put(stderr, job->past.name, RUN_LABEL);
+    for (size_t i = 0; i < sizeof shown / sizeof *shown; i++) {
+        if (!o->text[shown[i].option]) continue;
+        fprintf(stderr, " %s ", shown[i].name);
+        cli_put(stderr, cli_str(cli_word(cli_str(o->text[shown[i].option]))), RUN_MESSAGE);
+    }
+}
+
+/* A log brings a script, rights and a model along, and exec: models are commands: one that came with a repository is asked about. */
+static cli_exit run_confirm_log(const run_job *job) {
+    const cli_options *o = job->options;
+    if (job->mode != WF_POSIX_OPEN || o->number[OPT_YES]) return CLI_OK;
+    if (cli_consent_log(o->text[OPT_ROOT], &job->past, job->started)) return CLI_OK;
+    run_put_foreign(job);
+    if (run_has_terminal()) {
+        fputc('\n', stderr);
+        return run_ask("Go on with it?");
+    }
+    fprintf(stderr, "; if that is what you want, pass --yes%s\n", cli_consent_trouble(o->text[OPT_ROOT]));
+    return CLI_USAGE;
 }
 
 /* ---- the commands ---- */
@@ -474,8 +498,10 @@ cli_exit cli_run(cli_options *o) {
     if (code == CLI_OK) code = cli_check_compile(&job.spec);
     if (code == CLI_OK) code = run_look_at_log(&job, o, &again);
     if (code != CLI_OK || again) return code;
-    code = cli_model_settle(o);
+    code = run_confirm_log(&job);
+    if (code == CLI_OK) code = cli_model_settle(o);
     if (code == CLI_OK) code = run_confirm(&job);
+    if (code == CLI_OK) cli_consent_add_script(o->text[OPT_ROOT], job.spec.script);
     if (code == CLI_OK && !job.log) {
         code = cli_logs_new_path(o->text[OPT_ROOT], job.spec.name, path);
         job.log = path;
@@ -501,6 +527,7 @@ cli_exit cli_resume(cli_options *o) {
     if (code != CLI_OK || again) return code;
     job.spec = past;
     code = run_restore(&job, o, past.settings);
+    if (code == CLI_OK) code = run_confirm_log(&job);
     if (code == CLI_OK) code = cli_model_settle(o);
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }

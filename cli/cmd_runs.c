@@ -111,7 +111,7 @@ static void runs_put_line(const cli_log_entry *entry) {
     cli_amount started, size;
     wf_run_status status;
     wf_run_spec spec;
-    if (cli_world_read(&w, entry->path, 0, true) != CLI_OK) {
+    if (cli_world_read(&w, entry->path, true) != CLI_OK) {
         printf("%-19s  %-11s  %9s  cannot be read; wf show tells why\n    %s\n", "?", "?",
                cli_bytes(&size, entry->size), entry->path);
         return;
@@ -266,7 +266,7 @@ cli_exit cli_show(const cli_options *o) {
     cli_world w;
     wf_run_status status;
     runs_summary summary;
-    cli_exit code = cli_world_read(&w, o->operand, 0, false);
+    cli_exit code = cli_world_read(&w, o->operand, false);
     if (code != CLI_OK) return code;
     wf_run_status_get(w.run, &status);
     runs_show_head(&w, &status);
@@ -327,7 +327,7 @@ cli_exit cli_log(const cli_options *o) {
     wf_record record;
     uint64_t at = 0;
     wf_status status;
-    cli_exit code = cli_world_read(&w, o->operand, 0, false);
+    cli_exit code = cli_world_read(&w, o->operand, false);
     if (code != CLI_OK) return code;
     while ((status = wf_record_next(w.run, &at, &record)) == WF_OK && !ferror(stdout)) {
         if (o->number[OPT_JSON])

@@ -25,6 +25,7 @@ static const env_entry env_table[ENV_COUNT] = {
     [ENV_NO_PROXY] = {"NO_PROXY", "no_proxy"},
     [ENV_CERT_FILE] = {"SSL_CERT_FILE", NULL},
     [ENV_CONFIG_HOME] = {"XDG_CONFIG_HOME", NULL},
+    [ENV_STATE_HOME] = {"XDG_STATE_HOME", NULL},
     [ENV_HOME] = {"HOME", NULL},
 };
 
@@ -45,6 +46,16 @@ bool cli_env_config(const char *file, char *path, size_t cap) {
         n = snprintf(path, cap, "%s/wf/%s", folder, file);
     else if (home)
         n = snprintf(path, cap, "%s/.config/wf/%s", home, file);
+    return n > 0 && (size_t)n < cap;
+}
+
+bool cli_env_state(const char *file, char *path, size_t cap) {
+    const char *folder = cli_env(ENV_STATE_HOME), *home = cli_env(ENV_HOME);
+    int n = -1;
+    if (folder && folder[0] == '/') /* as the standard of these variables has it, others are passed over */
+        n = snprintf(path, cap, "%s/wf/%s", folder, file);
+    else if (home && home[0] == '/')
+        n = snprintf(path, cap, "%s/.local/state/wf/%s", home, file);
     return n > 0 && (size_t)n < cap;
 }
 

@@ -18,6 +18,7 @@ typedef enum cli_variable {
     ENV_NO_PROXY,
     ENV_CERT_FILE,
     ENV_CONFIG_HOME,
+    ENV_STATE_HOME,
     ENV_HOME,
     ENV_COUNT
 } cli_variable;
@@ -32,6 +33,9 @@ const char *cli_env_name(cli_variable variable); /* "ANTHROPIC_API_KEY" */
 
 /* The path of a file in the user's configuration, $XDG_CONFIG_HOME/wf or ~/.config/wf; false: there is no such place. */
 bool cli_env_config(const char *file, char *path, size_t cap);
+
+/* The same of what wf keeps between runs, $XDG_STATE_HOME/wf or ~/.local/state/wf; the path is absolute. */
+bool cli_env_state(const char *file, char *path, size_t cap);
 
 /* Overwrites memory that held a secret; not left out by compilers. */
 void cli_wipe(void *memory, size_t n);

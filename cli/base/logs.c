@@ -29,8 +29,8 @@ static cli_exit logs_cannot(const char *what, const char *path) {
                     strerror(errno));
 }
 
-static cli_exit logs_make_dir(const char *path) {
-    return mkdir(path, 0777) == 0 || errno == EEXIST ? CLI_OK : logs_cannot("create", path);
+static cli_exit logs_make_dir(const char *path, mode_t mode) {
+    return mkdir(path, mode) == 0 || errno == EEXIST ? CLI_OK : logs_cannot("create", path);
 }
 
 static cli_exit logs_make_ignore(const char *path) {
@@ -49,10 +49,11 @@ static cli_exit logs_path(char path[CLI_PATH], const char *root, const char *res
 
 static cli_exit logs_make_folder(const char *root, char path[CLI_PATH]) {
     static const char *const dirs[] = {".wf", ".wf/runs"};
+    static const mode_t modes[] = {0777, 0700}; /* logs hold prompts and what was read; the rest of .wf is no secret */
     cli_exit code = CLI_OK;
     for (int i = 0; i < 2 && code == CLI_OK; i++) {
         code = logs_path(path, root, dirs[i]);
-        if (code == CLI_OK) code = logs_make_dir(path);
+        if (code == CLI_OK) code = logs_make_dir(path, modes[i]);
     }
     if (code == CLI_OK) code = logs_path(path, root, ".wf/.gitignore");
     if (code == CLI_OK) code = logs_make_ignore(path);

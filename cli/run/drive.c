@@ -1,6 +1,7 @@
 /* drive: see drive.h. */
 #include "drive.h"
 #include "../base/logs.h"
+#include "consent.h"
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -119,10 +120,19 @@ static wf_status drive_finish(cli_world *w, const wf_script_result *result) {
     return status == WF_END ? WF_OK : status;
 }
 
+/* From now on the log is one of this user's, with whatever it has in force. */
+static void drive_own(cli_world *w) {
+    wf_run_spec in_force;
+    uint64_t started;
+    if (wf_run_header(w->run, &in_force, &started) == WF_OK)
+        cli_consent_add_log(w->options->text[OPT_ROOT], &in_force, started);
+}
+
 static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
     wf_status status = drive_open(w, spec);
     cli_logs_named();
     if (status != WF_OK) return cli_world_fail(w, status);
+    drive_own(w);
     cli_ask_resume(&w->effects.ask, w->run);
     wf_script_config config = {
         .run = w->run, .source = spec->script, .name = spec->name, .args = spec->args, .heap = w->script};

@@ -321,28 +321,6 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
 
 /* ---- opening for a look ---- */
 
-/* The log's ops with a bound on its size. */
-static wf_status world_prefix_size(void *ctx, uint64_t *out) {
-    cli_world *w = ctx;
-    wf_status status = w->log_ops->size(w->log_ctx, out);
-    if (status == WF_OK && *out > w->prefix) *out = w->prefix;
-    return status;
-}
-
-static wf_status world_prefix_read(void *ctx, uint64_t at, void *buf, size_t n, size_t *got) {
-    cli_world *w = ctx;
-    return w->log_ops->read(w->log_ctx, at, buf, n, got);
-}
-
-static void world_bound(cli_world *w, uint64_t prefix) {
-    static const wf_log_ops bounded = {world_prefix_size, world_prefix_read, NULL, NULL, NULL};
-    w->log_ops = w->platform.log;
-    w->log_ctx = w->platform.log_ctx;
-    w->prefix = prefix;
-    w->platform.log = &bounded;
-    w->platform.log_ctx = w;
-}
-
 /* Room for whatever the log can hold: as many calls as records fit in it, and its largest record. */
 static cli_exit world_open_reader(cli_world *w, uint64_t log_size) {
     wf_config config = {.platform = &w->platform, .lanes = 1, .effects = 1, .max_agents = 1, .log_buffer = 1u << 20};
@@ -358,7 +336,7 @@ static cli_exit world_open_reader(cli_world *w, uint64_t log_size) {
     return status == WF_OK ? CLI_OK : cli_world_fail(w, status);
 }
 
-cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet) {
+cli_exit cli_world_read(cli_world *w, const char *log, bool quiet) {
     uint64_t log_size = 0;
     memset(w, 0, sizeof *w);
     w->log = log;
@@ -366,7 +344,6 @@ cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool qui
     if (!world_allocate(w, WORLD_READER)) return CLI_INTERNAL;
     cli_exit code = world_open_posix(w, WF_POSIX_READ, NULL, false);
     if (code != CLI_OK) return world_give_up(w, code);
-    if (prefix > 0) world_bound(w, prefix);
     if (w->platform.log->size(w->platform.log_ctx, &log_size) != WF_OK)
         code = cli_world_fail(w, WF_E_IO);
     else

@@ -25,13 +25,10 @@ typedef struct cli_world {
     void *tables;    /* of the wf */
     size_t tables_size;
     size_t pool_size;
-    wf_heap *pool;             /* what script, messages and models of rules share, by what each asks for */
-    wf_heap *script;           /* the script's part of it */
-    char memory[24];           /* the size of the block, as --memory takes it */
-    const wf_log_ops *log_ops; /* behind a bounded look */
-    void *log_ctx;
-    uint64_t prefix;
-    bool quiet; /* says nothing about errors */
+    wf_heap *pool;   /* what script, messages and models of rules share, by what each asks for */
+    wf_heap *script; /* the script's part of it */
+    char memory[24]; /* the size of the block, as --memory takes it */
+    bool quiet;      /* says nothing about errors */
 } cli_world;
 
 /* Opens all that a run needs, up to an initialised wf; its model is settled. stub: answers in every provider's place, on a
@@ -40,9 +37,8 @@ typedef struct cli_world {
  * Not CLI_OK: a line on stderr said why, and all is closed again. */
 cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode mode, const char *log,
                         const wf_provider *stub, void (*trace)(void *, const wf_trace *));
-/* Opens a log for a look: loads it and writes nothing. prefix: how many bytes of it are looked at, for a log's prefix is a
- * log; 0: all. Errors as above; a quiet look answers with the code alone. */
-cli_exit cli_world_read(cli_world *w, const char *log, uint64_t prefix, bool quiet);
+/* Opens a log for a look: loads it and writes nothing. Errors as above; a quiet look answers with the code alone. */
+cli_exit cli_world_read(cli_world *w, const char *log, bool quiet);
 void cli_world_close(cli_world *w);
 
 /* Says what is wrong with the log, and the fix. */

@@ -32,7 +32,7 @@ class Place:
         self.dir = tempfile.mkdtemp(prefix="wf-advice-")
         os.makedirs(os.path.join(self.dir, "bin"))
         os.symlink(WF, os.path.join(self.dir, "bin/wf"))
-        ours = ("ANTHROPIC_", "XDG_", "WF_")
+        ours = ("ANTHROPIC_", "XDG_CONFIG", "WF_")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         self.env.update(NO_COLOR="1", HOME=self.dir)
         self.env["PATH"] = os.path.join(self.dir, "bin") + ":" + self.env["PATH"]

@@ -26,6 +26,7 @@ class Box:
 
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="wf-cli-")
+        self.state = tempfile.mkdtemp(prefix="wf-cli-state-")
         self.write("hello.lua", HELLO)
         self.write("model.lua", MODEL)
 
@@ -45,6 +46,7 @@ class Box:
                    "no_proxy")
         env = {k: v for k, v in os.environ.items() if not k.startswith(strange)}
         env["HOME"] = self.dir
+        env["XDG_STATE_HOME"] = self.state
         env.update(more.pop("env", {}))
         return subprocess.Popen([WF, *args], cwd=self.dir, env=env, stdin=more.pop("stdin", subprocess.DEVNULL),
                                 stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **more)
@@ -225,7 +227,7 @@ def a_resume_finds_its_workspace(b):
         want("stopped", b.wf("run", "t.lua", "--model", model, "--yes", "--agents", "1", "--root", "one", *more)[0], 5)
 
     def resume(cwd, log, *more):
-        p = subprocess.run([WF, "resume", log, "--agents", "9", *more], cwd=b.path(cwd), env={"HOME": b.dir}, capture_output=True, text=True)
+        p = subprocess.run([WF, "resume", log, "--agents", "9", *more], cwd=b.path(cwd), env={"HOME": b.dir, "XDG_STATE_HOME": b.state}, capture_output=True, text=True)
         return p.returncode, p.stdout, p.stderr
     start()
     log = os.listdir(b.path("one/.wf/runs"))[0]
@@ -327,7 +329,7 @@ def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
     for answer, code, out in ((b"n\n", 6, b""), (b"y\n", 0, b"did: greet world\n")):
         master, slave = pty.openpty()
         p = subprocess.Popen([WF, "run", "hello.lua", "--model", "rules:model.lua"], cwd=b.dir, stdin=slave, stderr=slave,
-                             stdout=subprocess.PIPE)
+                             env={**os.environ, "XDG_STATE_HOME": b.state}, stdout=subprocess.PIPE)
         os.close(slave)
         os.write(master, answer)
         want("stdout", p.communicate(timeout=120)[0], out)
@@ -943,6 +945,7 @@ def main():
             print("not ok %d - %s" % (number, function.__name__), flush=True)
         finally:
             shutil.rmtree(box.dir, ignore_errors=True)
+            shutil.rmtree(box.state, ignore_errors=True)
     return failed > 0
 
 

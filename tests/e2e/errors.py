@@ -32,7 +32,7 @@ TYPO_SAID = "s.lua:2: undefined global 'agnet' (did you mean 'agent'?)"
 class Place:
     def __init__(self):
         self.dir = tempfile.mkdtemp(prefix="wf-errors-")
-        ours = ("ANTHROPIC_", "XDG_", "WF_")
+        ours = ("ANTHROPIC_", "XDG_CONFIG", "WF_")
         self.env = {k: v for k, v in os.environ.items() if not k.startswith(ours)}
         self.env.update(NO_COLOR="1", HOME=self.dir)
         self.model()

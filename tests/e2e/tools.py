@@ -48,7 +48,7 @@ class Place:
         for name, text in (("root/.git/config", "git\n"), ("root/.wf/mine", "mine\n"), ("root/sub/a.txt", "one\ntwo\nthree\n"),
                            ("home/.ssh/id", "private\n"), ("outside/secret", "outside\n"), ("model.lua", MODEL)):
             self.write(name, text)
-        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "XDG_", "WF_"))}
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "XDG_CONFIG", "WF_"))}
         self.env.update(HOME=os.path.join(self.base, "home"), TMPDIR=self.tmp, NO_COLOR="1", ANTHROPIC_API_KEY=KEY,
                         MY_TOKEN=KEY, DATABASE="db://user:%s@host/" % KEY, PYTHON=sys.executable)
         self.env.update([MARK.split("=")])

@@ -179,6 +179,79 @@ static void test_close_waits_for_sync(void **state) {
     assert_int_equal(names("run.wflog.tmp-"), 0);
 }
 
+/* Where no thread can be started, for want of a process or of memory, slow syncs are done in place. */
+static void test_no_thread(void **state) {
+    (void)state;
+    int status;
+    chmod(dir, 0777);
+    pid_t pid = fork();
+    if (pid == 0) {
+        wf_posix *p;
+        wf_platform pl;
+        struct rlimit none = {0, 0};
+        if (geteuid() == 0 && setresuid(65534, 65534, 65534) != 0) _exit(77);
+        bool open = open_log(&p, WF_POSIX_CREATE, path) == WF_OK;
+        if (!open || setrlimit(RLIMIT_NPROC, &none) != 0) _exit(77);
+        wf_posix_platform(p, &pl);
+        wfi_logfile *f = pl.log_ctx;
+        for (uint64_t i = 0; i < 3; i++) {
+            put(&pl, i, "x");
+            f->slow = true;
+            if (pl.log->sync(pl.log_ctx) != WF_OK) _exit(1);
+        }
+        _exit(f->threaded ? 77 : 0);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
+    assert_int_equal(names("run.wflog"), 1);
+}
+
+/* Prompts and what agents read are nobody else's business, whatever the umask allows. */
+static void test_mode(void **state) {
+    (void)state;
+    wf_posix *p;
+    struct stat st;
+    mode_t mask = umask(0);
+    assert_int_equal(open_log(&p, WF_POSIX_CREATE, path), WF_OK);
+    wf_platform pl;
+    wf_posix_platform(p, &pl);
+    assert_int_equal(sync_all(p, &pl), WF_OK);
+    wf_posix_close(p);
+    umask(mask);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0600);
+}
+
+/* What runs left that were killed before their first sync goes when the next log is made; nothing else does. */
+static void test_leavings(void **state) {
+    (void)state;
+    static const char *const dead[] = {"old.wflog.tmp-0123abcd", "run.wflog.tmp-00000000"};
+    static const char *const kept[] = {"old.wflog.tmp-0123abc",  "old.wflog.tmp-0123abcx", "notes.tmp-0123abcd",
+                                       ".wflog.tmp-0123abcd",    "old.wflog.tmp-",         "old.wflog",
+                                       "old.wflog.tmp-0123abcd~"};
+    struct stat st;
+    wf_posix *p, *q;
+    for (size_t i = 0; i < sizeof dead / sizeof *dead; i++)
+        close(open(in_dir(dead[i]), O_WRONLY | O_CREAT, 0600));
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        close(open(in_dir(kept[i]), O_WRONLY | O_CREAT, 0600));
+    assert_int_equal(symlink("old.wflog", in_dir("link.wflog.tmp-0123abcd")), 0);
+    assert_int_equal(open_log(&p, WF_POSIX_CREATE, in_dir("first.wflog")), WF_OK);
+    for (size_t i = 0; i < sizeof dead / sizeof *dead; i++)
+        assert_int_equal(lstat(in_dir(dead[i]), &st), -1);
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        assert_int_equal(lstat(in_dir(kept[i]), &st), 0);
+    assert_int_equal(lstat(in_dir("link.wflog.tmp-0123abcd"), &st), 0);
+    assert_int_equal(names("first.wflog.tmp-"), 1);
+    assert_int_equal(open_log(&q, WF_POSIX_CREATE, path), WF_OK);
+    assert_int_equal(names("first.wflog.tmp-"), 1); /* its run lives */
+    wf_posix_close(q);
+    wf_posix_close(p);
+    assert_int_equal(names("first.wflog"), 0);
+}
+
 /* A slow sync sends the next one to the thread, whose answer is waited for; after a quick one there they are done in place again. */
 static void test_slow_syncs_go_to_a_thread(void **state) {
     (void)state;
@@ -374,6 +447,16 @@ static void test_full(void **state) {
     wf_posix_close(p);
 }
 
+static void test_hash(void **state) {
+    (void)state;
+    char hex[WF_HASH_TEXT];
+    const wf_str parts[] = {WF_STR("a"), WF_STR(""), WF_STR("bc")}; /* FIPS 180-4's "abc" */
+    wf_posix_hash(parts, 3, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    wf_posix_hash(NULL, 0, hex);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
 static void test_clock_and_random(void **state) {
     (void)state;
     wf_posix *p;
@@ -476,6 +559,9 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_unnamed_is_removed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_waits_for_sync, setup, teardown),
         cmocka_unit_test_setup_teardown(test_slow_syncs_go_to_a_thread, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_thread, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_mode, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_leavings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_sync_still_names, setup, teardown),
         cmocka_unit_test_setup_teardown(test_create_refuses_existing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lock_same_process, setup, teardown),
@@ -484,6 +570,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_temporary, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
+        cmocka_unit_test(test_hash),
         cmocka_unit_test_setup_teardown(test_clock_and_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors_are_high, setup, teardown),

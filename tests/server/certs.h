@@ -26,7 +26,12 @@ typedef struct cert_spec {
     const cert *issuer;       /* NULL: signed by itself */
     const char *from, *until; /* YYYYMMDDhhmmss, UTC; default 2020 to 2099 */
     bool ca;                  /* may sign others */
-    bool rsa;                 /* a key of RSA, 2048 bits, which takes a while to find; default ECDSA on P-256 */
+    const char *permitted; /* an authority's name constraints: names, addresses as A.B.C.D/MASK, with commas between */
+    const char *excluded;
+    bool critical;    /* the constraints are */
+    bool for_client;  /* not for a server: by its extended key usage */
+    bool for_signing; /* not for a server: by its key usage */
+    bool rsa;         /* a key of RSA, 2048 bits, which takes a while to find; default ECDSA on P-256 */
 } cert_spec;
 
 #define CERT_LONG_AGO "20190101000000"

@@ -29,7 +29,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEER_CONNS = 1100, PEER_KINDS = 10, PEER_VERSIONS = 4 };
+enum { PEER_CONNS = 1100, PEER_KINDS = 20, PEER_VERSIONS = 4 };
 
 typedef struct peer_conn {
     int fd; /* -1: free */
@@ -39,8 +39,11 @@ typedef struct peer_conn {
     char sni[64];
 } peer_conn;
 
-static const char *const peer_kind[PEER_KINDS] = {"good",    "rsa",  "expired", "future", "other",
-                                                  "unknown", "self", "chain",   "client", "stale-ca"};
+static const char *const peer_kind[PEER_KINDS] = {"good",      "rsa",      "expired",   "future",      "other",
+                                                  "unknown",   "self",     "chain",     "client",      "stale-ca",
+                                                  "in-bounds", "out",      "excluded",  "address-out", "critical",
+                                                  "root-in",   "root-out", "no-server", "no-signing",  "cn-only"};
+static cert peer_bounds, peer_shut, peer_near, peer_critical, peer_root;
 static cert peer_ca, peer_rogue, peer_middle, peer_old, peer_certs[PEER_KINDS];
 static mbedtls_ssl_config peer_confs[PEER_VERSIONS][PEER_KINDS];
 static mbedtls_ssl_ticket_context peer_tickets;
@@ -78,6 +81,31 @@ static void peer_make_certs(const char *dir) {
         {.name = "chain", .san = names, .issuer = &peer_middle},
         {.name = "127.0.0.1", .san = "127.0.0.1.test", .issuer = &peer_ca},
         {.name = "stale-ca", .san = names, .issuer = &peer_old},
+        {.name = "in-bounds", .san = "a.corp.test,corp.test,10.1.2.3", .issuer = &peer_bounds},
+        {.name = "out", .san = names, .issuer = &peer_bounds},
+        {.name = "excluded", .san = names, .issuer = &peer_shut},
+        {.name = "address-out", .san = "localhost,192.168.0.1", .issuer = &peer_near},
+        {.name = "critical", .san = names, .issuer = &peer_critical},
+        {.name = "root-in", .san = "a.corp.test", .issuer = &peer_root},
+        {.name = "root-out", .san = names, .issuer = &peer_root},
+        {.name = "no-server", "no-signing", .san = names, .issuer = &peer_ca, .for_client = true},
+        {.name = "no-signing", .san = names, .issuer = &peer_ca, .for_signing = true},
+        {.name = "localhost", .issuer = &peer_ca},
+    };
+    const struct {
+        cert *to;
+        cert_spec spec;
+        int leaf; /* that has it in its chain; -1: it is a root */
+    } bounded[] = {
+        {&peer_bounds,
+         {.name = "Corp", .ca = true, .issuer = &peer_ca, .permitted = "corp.test,10.0.0.0/255.0.0.0"},
+         10},
+        {&peer_shut, {.name = "Not localhost", .ca = true, .issuer = &peer_ca, .excluded = "LocalHost"}, 12},
+        {&peer_near, {.name = "Near", .ca = true, .issuer = &peer_ca, .permitted = "10.0.0.0/255.0.0.0"}, 13},
+        {&peer_critical,
+         {.name = "Critical", .ca = true, .issuer = &peer_ca, .permitted = "localhost", .critical = true},
+         14},
+        {&peer_root, {.name = "Corp root", .ca = true, .permitted = ".corp.test", .critical = true}, -1},
     };
     char path[512];
     peer_check(cert_make(&peer_ca, &(cert_spec){.name = "Test authority", .ca = true}), "authority");
@@ -90,15 +118,25 @@ static void peer_make_certs(const char *dir) {
                                                  .from = CERT_LONG_AGO,
                                                  .until = CERT_PAST}),
                "expired intermediate");
+    for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
+        peer_check(cert_make(bounded[i].to, &bounded[i].spec), bounded[i].spec.name);
     for (int i = 0; i < PEER_KINDS; i++)
         peer_check(cert_make(&peer_certs[i], &of_kind[i]), peer_kind[i]);
     peer_check(cert_add(&peer_certs[7], &peer_middle) && cert_add(&peer_certs[9], &peer_old), "chain");
+    for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
+        if (bounded[i].leaf >= 0) peer_check(cert_add(&peer_certs[bounded[i].leaf], bounded[i].to), "bounded chain");
+    peer_check(cert_add(&peer_certs[11], &peer_bounds), "bounded chain");
     snprintf(path, sizeof path, "%s/ca.pem", dir);
     peer_check(cert_save(&peer_ca, path), path);
+    char pem[8192];
+    FILE *more = cert_pem(&peer_root, pem, sizeof pem) ? fopen(path, "a") : NULL;
+    peer_check(more != NULL && fputs(pem, more) >= 0 && fclose(more) == 0, path);
     snprintf(path, sizeof path, "%s/self.pem", dir);
     peer_check(cert_save(&peer_certs[6], path), path);
     peer_save_with_key(dir, 0);
     peer_save_with_key(dir, 1);
+    peer_save_with_key(dir, 17); /* which this one, of mbedTLS, refuses to use */
+    peer_save_with_key(dir, 18);
 }
 
 /* ---- TLS ---- */

@@ -14,6 +14,14 @@
 
 static const char *const guard_names[WFI_GUARDS] = {GUARD_GIT, GUARD_WF};
 
+/* What git looks for in a folder that might be a repository. */
+typedef struct guard_part {
+    const char *name, *low;
+} guard_part;
+enum { GUARD_HEAD, GUARD_COMMONDIR, GUARD_REFS, GUARD_OBJECTS, GUARD_PARTS };
+static const guard_part guard_parts[GUARD_PARTS] = {
+    {"HEAD", "head"}, {"commondir", "commondir"}, {"refs", "refs"}, {"objects", "objects"}};
+
 static wfi_guard_id guard_id(const struct stat *st) {
     return (wfi_guard_id){(uint64_t)st->st_dev, (uint64_t)st->st_ino, true};
 }
@@ -63,6 +71,36 @@ bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd) {
     if ((!ids[0].there && !ids[1].there) || fstat(fd, &st) != 0) return false;
     wfi_guard_id id = guard_id(&st);
     return guard_same(&id, &ids[0]) || guard_same(&id, &ids[1]);
+}
+
+/* ---- repositories by their shape ---- */
+
+bool wfi_guard_is_like(const char *name, size_t n, const char *low) {
+    for (size_t i = 0; i < n; i++) {
+        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+        if ((uint8_t)c >= 0x80) continue;
+        if (*low == '\0' || c != *low++) return false;
+    }
+    return *low == '\0';
+}
+
+static bool guard_has(int dir, const char *also, uint32_t part) {
+    struct stat st;
+    if (also != NULL && wfi_guard_is_like(also, strlen(also), guard_parts[part].low)) return true;
+    return fstatat(dir, guard_parts[part].name, &st, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+bool wfi_guard_is_repository(int dir, const char *also) {
+    if (!guard_has(dir, also, GUARD_HEAD)) return false;
+    return guard_has(dir, also, GUARD_COMMONDIR) ||
+           (guard_has(dir, also, GUARD_OBJECTS) && guard_has(dir, also, GUARD_REFS));
+}
+
+static uint32_t guard_parts_of(int dir) {
+    uint32_t parts = 0;
+    for (uint32_t i = 0; i < GUARD_PARTS; i++)
+        if (guard_has(dir, NULL, i)) parts |= UINT32_C(1) << i;
+    return parts;
 }
 
 void wfi_guard_settle(int tree) {
@@ -122,6 +160,7 @@ static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
 void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
     for (uint32_t i = 0; i < WFI_GUARDS; i++)
         guard_look(tree, i, &seen[i]);
+    seen[0].parts = guard_parts_of(tree);
 }
 
 static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
@@ -144,15 +183,25 @@ static bool guard_unchanged(const wfi_guard_seen *a, const wfi_guard_seen *b) {
     return a->type == b->type && guard_same(&a->id, &b->id);
 }
 
+static void guard_put_aside(int tree, const char *name, char *aside) {
+    guard_name_aside(name, aside);
+    if (renameat(tree, name, tree, aside) != 0) aside[0] = '\0';
+}
+
+/* Puts parts aside that are new, as long as they make a repository; HEAD if it is new to nobody. */
+static void guard_unmake_repository(int tree, uint32_t before, char *aside) {
+    for (uint32_t i = 0; i < GUARD_PARTS && wfi_guard_is_repository(tree, NULL); i++)
+        if ((before & UINT32_C(1) << i) == 0 && guard_has(tree, NULL, i))
+            guard_put_aside(tree, guard_parts[i].name, aside);
+    if (wfi_guard_is_repository(tree, NULL)) guard_put_aside(tree, guard_parts[GUARD_HEAD].name, aside);
+}
+
 static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
     wfi_guard_seen now;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now)) return;
     if (first != NULL && guard_same(&first[i], &now.meant)) return; /* another command's supervisor has done it */
-    if (now.id.there) {
-        guard_name_aside(guard_names[i], aside);
-        if (renameat(tree, guard_names[i], tree, aside) != 0) aside[0] = '\0';
-    }
+    if (now.id.there) guard_put_aside(tree, guard_names[i], aside);
     if (!seen->link || symlinkat(seen->target, tree, guard_names[i]) != 0) return;
     guard_look(tree, i, &now);
     if (guard_unchanged(seen, &now) && (first == NULL || guard_alike(&first[i], &now.meant))) return;
@@ -161,9 +210,11 @@ static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, cons
 
 void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                        char aside[WFI_GUARD_NAME]) {
-    char other[WFI_GUARD_NAME] = "";
+    char other[WFI_GUARD_NAME] = "", part[WFI_GUARD_NAME] = "";
     aside[0] = '\0';
     guard_restore(tree, 0, &seen[0], first, aside);
     if (seen[1].link) guard_restore(tree, 1, &seen[1], first, other);
+    guard_unmake_repository(tree, seen[0].parts, part);
     if (aside[0] == '\0') memcpy(aside, other, sizeof other);
+    if (aside[0] == '\0') memcpy(aside, part, sizeof part);
 }

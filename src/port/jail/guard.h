@@ -11,6 +11,10 @@
  *      user may have made it. The same for a .wf that is a link. (One is there before the first command: wfi_guard_settle.
  *      Where agents have another root it may come later, but then by another wf as well.)
  *
+ * A folder with HEAD, objects and refs, or with HEAD and commondir, is a repository to git as well, whatever its name is.
+ *   4. tools write neither the part that would complete one nor anything inside of one (confine.h);
+ *   5. no command runs in one, and where a command made its tree one, a part of that is put aside as in 3.
+ *
  * No malloc, no stdio: it runs in forked children. */
 #ifndef WFI_GUARD_H
 #define WFI_GUARD_H
@@ -30,6 +34,11 @@ typedef struct wfi_guard_id {
 WFI void wfi_guard_ids(int tree, wfi_guard_id out[WFI_GUARDS]);
 /* Whether the open directory is one of them. */
 WFI bool wfi_guard_is(const wfi_guard_id ids[WFI_GUARDS], int fd);
+/* Whether the open directory is a repository to git; also: as if it had an entry of that name, or NULL. */
+WFI bool wfi_guard_is_repository(int dir, const char *also);
+/* Whether a file system might take the n bytes of a name for `low`: case aside, and bytes aside that are no ASCII, for some
+ * systems pass over characters without width. */
+WFI bool wfi_guard_is_like(const char *name, size_t n, const char *low);
 /* Makes a .wf if there is none, if it can be made. */
 WFI void wfi_guard_settle(int tree);
 
@@ -46,11 +55,12 @@ typedef struct wfi_guard_seen {
     wfi_guard_id meant; /* of the folder that it leads to */
     uint32_t type;      /* S_IF... */
     bool link;
+    uint32_t parts; /* of .git: what the tree itself has of a repository, a bit for each part */
     char target[WFI_GUARD_PATH];
 } wfi_guard_seen;
 
 WFI void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]);
-/* Sees to it that both are what they were. first: what they meant before the first command, or NULL; what was seen may have
+/* Sees to it that both are what they were, and that the tree is no repository itself. first: what they meant before the first command, or NULL; what was seen may have
  * been another command's, still at work then. aside: the name that another one has now, or "". */
 WFI void wfi_guard_restore(int tree, const wfi_guard_seen seen[WFI_GUARDS], const wfi_guard_id *first,
                            char aside[WFI_GUARD_NAME]);

@@ -7,6 +7,7 @@
 #if WFI_LINUX
 #include <errno.h>
 #include <fcntl.h>
+#include <pwd.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -247,7 +248,38 @@ static const char *const jail_secrets[] = {".ssh",
                                            ".npmrc",
                                            ".pypirc",
                                            ".config/git/credentials",
-                                           ".config/wf"};
+                                           ".config/wf",
+                                           ".config/rclone",
+                                           ".config/op",
+                                           ".config/hub",
+                                           ".config/glab-cli",
+                                           ".config/containers/auth.json",
+                                           ".config/doctl",
+                                           ".config/heroku",
+                                           ".local/share/keyrings",
+                                           ".local/share/kwalletd",
+                                           ".password-store",
+                                           ".pgpass",
+                                           ".my.cnf",
+                                           ".mylogin.cnf",
+                                           ".cargo/credentials",
+                                           ".cargo/credentials.toml",
+                                           ".gem/credentials",
+                                           ".m2/settings.xml",
+                                           ".m2/settings-security.xml",
+                                           ".gradle/gradle.properties",
+                                           ".nuget/NuGet/NuGet.Config",
+                                           ".composer/auth.json",
+                                           ".yarnrc.yml",
+                                           ".terraform.d/credentials.tfrc.json",
+                                           ".terraformrc",
+                                           ".vault-token",
+                                           ".s3cfg",
+                                           ".boto",
+                                           ".oci",
+                                           ".claude/.credentials.json",
+                                           ".claude.json",
+                                           ".codex/auth.json"};
 
 typedef struct jail_view {
     const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
@@ -285,14 +317,25 @@ static bool jail_hide(const jail_view *v, const char *path) {
 }
 
 /* NULL: nobody says where it is. */
-static const char *jail_home(void) {
+static const char *jail_home(const wfi_jail *j) {
     const char *home = getenv("HOME");
-    return home != NULL && home[0] == '/' ? home : NULL;
+    if (home != NULL && home[0] == '/') return home;
+    return j->home[0] == '/' ? j->home : NULL;
 }
 
-static bool jail_hide_secrets(const jail_view *v) {
+/* Before there are children, which may not call malloc. */
+static void jail_find_home(wfi_jail *j) {
+    struct passwd entry, *user = NULL;
+    char room[4096];
+    if (getpwuid_r((uid_t)j->uid, &entry, room, sizeof room, &user) != 0 || user == NULL || user->pw_dir == NULL)
+        return;
+    size_t n = strlen(user->pw_dir);
+    if (n > 1 && n < sizeof j->home) memcpy(j->home, user->pw_dir, n + 1); /* daemons have "/" */
+}
+
+static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
     char path[4096];
-    const char *home = jail_home();
+    const char *home = jail_home(j);
     if (home == NULL) return true;
     for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
         if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
@@ -300,19 +343,35 @@ static bool jail_hide_secrets(const jail_view *v) {
 }
 
 /* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
-static const char *const jail_sockets[] = {"/run/docker.sock", "/run/podman",          "/run/containerd",
-                                           "/run/crio",        "/run/systemd/private", "/run/dbus",
-                                           "/run/user",        "/run/screen",          "/tmp/.X11-unix"};
+static const char *const jail_sockets[] = {"docker.sock",     "podman", "containerd", "crio",
+                                           "systemd/private", "dbus",   "user",       "screen"};
+static const char *const jail_runs[] = {"/run", "/var/run"}; /* one is often a link to the other */
 
-/* A socket that a variable names, up to a comma. */
-static bool jail_hide_named(const jail_view *v, const char *variable) {
+/* Hides what a variable's value names, up to a comma, if it does. */
+static bool jail_hide_value(const jail_view *v, const char *value) {
     char path[4096];
-    const char *value = getenv(variable);
-    size_t n = value != NULL ? strcspn(value, ",") : 0;
+    static const char *const schemes[] = {"unix://", "unix:path="};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0) value += strlen(schemes[i]);
+    size_t n = strcspn(value, ",");
     if (n == 0 || n >= sizeof path || value[0] != '/') return true;
     memcpy(path, value, n);
     path[n] = '\0';
     return jail_hide(v, path);
+}
+
+/* Sockets, and folders of them, that variables name. */
+static bool jail_hide_named(const jail_view *v) {
+    static const char *const names[] = {"TMUX", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && !jail_hide_value(v, value)) return false;
+    }
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t n = strcspn(*e, "=");
+        if ((*e)[n] == '=' && wfi_jail_is_daemon(*e, n) && !jail_hide_value(v, *e + n + 1)) return false;
+    }
+    return true;
 }
 
 static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
@@ -323,9 +382,11 @@ static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
 }
 
 static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
-    for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-        if (!jail_hide(v, jail_sockets[i])) return false;
-    return jail_hide_tmux(v, uid) && jail_hide_named(v, "TMUX") && jail_hide_named(v, "SSH_AUTH_SOCK");
+    char path[64];
+    for (size_t k = 0; k < sizeof jail_runs / sizeof *jail_runs; k++)
+        for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+            if (wfi_sys_join(jail_runs[k], jail_sockets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/tmp/.X11-unix") && jail_hide_tmux(v, uid) && jail_hide_named(v);
 }
 
 /* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
@@ -367,7 +428,7 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     const char *failed = jail_freeze_all(j, tree);
     if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
     if (failed != NULL) return failed;
-    if (!jail_hide_secrets(&view)) return "hide the secrets of the home directory";
+    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
     jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
@@ -445,7 +506,8 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->uid = geteuid();
     j->gid = getegid();
     j->abi = jail_abi();
-    j->hides = jail_home() != NULL;
+    jail_find_home(j);
+    j->hides = jail_home(j) != NULL;
     j->counts = wfi_sys_knows_children();
     if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
@@ -494,6 +556,15 @@ void wfi_jail_shut(void) {
 }
 
 #endif
+
+/* ---- daemons ---- */
+
+bool wfi_jail_is_daemon(const char *variable, size_t len) {
+    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(variable, names[i], len) == 0) return true;
+    return len > 5 && memcmp(variable + len - 5, "_HOST", 5) == 0 && strncmp(variable + len, "=unix://", 8) == 0;
+}
 
 /* ---- in words ---- */
 

@@ -21,17 +21,19 @@
 #include "../../api/posix.h"
 #include "../os/sys.h"
 
-#define WFI_JAIL_TEXT 400 /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
+#define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;    /* WF_HOLDS_... */
-    int abi;           /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;   /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;       /* with them: what lies outside of the tree can be made read-only */
-    const char *log;   /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid; /* ours, before a user namespace hides them */
-    bool hides;        /* with namespaces: there is a HOME to hide keys in */
-    bool counts;       /* the system tells who descends from whom */
+    uint32_t holds;           /* WF_HOLDS_... */
+    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
+    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;        /* ours, before a user namespace hides them */
+    bool hides;               /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
+    bool counts;              /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
@@ -48,6 +50,8 @@ WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char 
 WFI void wfi_jail_part(const wfi_jail *j);
 /* With nothing but exec to follow. Both are open directories. */
 WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* Whether a variable ("NAME=value", the name has len bytes) says where a daemon listens that runs commands for others. */
+WFI bool wfi_jail_is_daemon(const char *variable, size_t len);
 /* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
 WFI void wfi_jail_reads_only(void);
 /* Nobody of the same user may look into this process, nor do the command's children. */

@@ -61,7 +61,7 @@ typedef struct program_run {
 /* ---- its environment ---- */
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
-static bool program_is_session(const char *name, size_t len) {
+static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
     static const char *const names[] = {"SSH_AUTH_SOCK",
                                         "SSH_AGENT_PID",
                                         "GPG_AGENT_INFO",
@@ -77,7 +77,7 @@ static bool program_is_session(const char *name, size_t len) {
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return len >= 4 && memcmp(name, "XDG_", 4) == 0;
+    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
 /* The variable among the first n, or NULL. */

@@ -47,8 +47,9 @@ typedef struct wfi_program_end {
     bool crowded;  /* ended for having too many processes */
     bool left;     /* it left processes behind, which were ended */
     bool survived; /* ... but for some that could not be */
-    char
-        aside[WFI_GUARD_NAME]; /* the name under which the .git, or .wf, that it made was put aside; "": it made none */
+    char aside
+        [WFI_GUARD_NAME]; /* the name under which the .git, the .wf or the part of a repository that it made was put
+                                    * aside; "": it made none */
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);

@@ -2,6 +2,7 @@
  * a sync that is not quick goes to the helper thread, which touches nothing but this struct and calls neither malloc nor stdio, so that a
  * fork at any moment finds no lock of ours held that the child could want. */
 #include "logfile.h"
+#include "dir.h"
 #include "sys.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -19,6 +20,9 @@
 #define LOGFILE_IO_MAX     ((size_t)1 << 30) /* of one read or write; the caller asks again for the rest */
 #define LOGFILE_LOCK_TRIES 20                /* 10 ms apart */
 #define LOGFILE_TEMP_TRIES 16
+#define LOGFILE_TEMP       ".tmp-"
+#define LOGFILE_TEMP_HEX   8
+#define LOGFILE_SWEEP      4096 /* entries of a directory that are looked at for what dead runs have left */
 
 /* ---- errors ---- */
 
@@ -59,15 +63,65 @@ static int logfile_make(wfi_logfile *f, const char *base) {
     for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
         uint32_t r;
         if (!wfi_sys_random(&r, sizeof r)) return -1;
-        int n = snprintf(f->temp, sizeof f->temp, "%s.tmp-%08x", base, (unsigned)r);
+        int n = snprintf(f->temp, sizeof f->temp, "%s" LOGFILE_TEMP "%08x", base, (unsigned)r);
         if (n < 0 || (size_t)n >= sizeof f->temp) {
             errno = ENAMETOOLONG;
             return -1;
         }
-        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0644);
+        int fd = openat(f->dir, f->temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
         if (fd >= 0 || errno != EEXIST) return wfi_sys_high(fd);
     }
     return -1;
+}
+
+/* ---- what dead runs have left ---- */
+
+static int logfile_try_lock(int fd) {
+#if WFI_LINUX && defined(F_OFD_SETLK)
+    struct flock l;
+    memset(&l, 0, sizeof l);
+    l.l_type = F_WRLCK;
+    l.l_whence = SEEK_SET;
+    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
+    if (errno != EINVAL) return errno;
+#endif
+    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
+}
+
+typedef struct logfile_leavings {
+    const wfi_logfile *f;
+    uint32_t seen;
+} logfile_leavings;
+
+/* Whether it is a name as logfile_make gives one to a log: to this one, or to whatever is called a log. */
+static bool logfile_is_temp(const wfi_logfile *f, const char *name) {
+    static const char suffix[] = ".wflog";
+    size_t n = strlen(name), mark = sizeof LOGFILE_TEMP - 1, tail = mark + LOGFILE_TEMP_HEX, own = strlen(f->name);
+    if (n <= tail || memcmp(name + n - tail, LOGFILE_TEMP, mark) != 0) return false;
+    if (strspn(name + n - LOGFILE_TEMP_HEX, "0123456789abcdef") != LOGFILE_TEMP_HEX) return false;
+    n -= tail;
+    if (n == own && memcmp(name, f->name, n) == 0) return true;
+    return n >= sizeof suffix && memcmp(name + n - (sizeof suffix - 1), suffix, sizeof suffix - 1) == 0;
+}
+
+/* Removes it while its lock is held, which a run that lives would hold. */
+static bool logfile_sweep_one(void *ctx, const char *name, wfi_entry_type type) {
+    logfile_leavings *l = ctx;
+    struct stat st;
+    if (++l->seen > LOGFILE_SWEEP) return false;
+    if (type != WFI_ENTRY_FILE || !logfile_is_temp(l->f, name)) return true;
+    int fd = openat(l->f->dir, name, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    bool dead = fd >= 0 && fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_nlink == 1;
+    if (dead && logfile_try_lock(fd) == 0) (void)unlinkat(l->f->dir, name, 0);
+    wfi_sys_close(&fd);
+    return true;
+}
+
+/* What cannot be removed stays, and stops nothing. */
+static void logfile_sweep(const wfi_logfile *f) {
+    uint64_t room[2048];
+    logfile_leavings l = {f, 0};
+    (void)wfi_entries(f->dir, room, sizeof room, logfile_sweep_one, &l);
 }
 
 static wf_status logfile_create(wfi_logfile *f) {
@@ -76,6 +130,7 @@ static wf_status logfile_create(wfi_logfile *f) {
     if (status != WF_OK) return status;
     if (fstatat(f->dir, f->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
         return logfile_say(f, WF_E_IO, "create", "it exists already; resume it, or name another file");
+    logfile_sweep(f);
     f->fd = logfile_make(f, f->name);
     return f->fd >= 0 ? WF_OK : logfile_fail(f, "create", errno);
 }
@@ -120,18 +175,6 @@ static wf_status logfile_existing(wfi_logfile *f) {
     return WF_OK;
 }
 
-static int logfile_try_lock(int fd) {
-#if WFI_LINUX && defined(F_OFD_SETLK)
-    struct flock l;
-    memset(&l, 0, sizeof l);
-    l.l_type = F_WRLCK;
-    l.l_whence = SEEK_SET;
-    if (fcntl(fd, F_OFD_SETLK, &l) == 0) return 0;
-    if (errno != EINVAL) return errno;
-#endif
-    return flock(fd, LOCK_EX | LOCK_NB) == 0 ? 0 : errno;
-}
-
 /* A killed process may leave a child that has not yet noticed and holds the lock for some milliseconds: hence tries. */
 static wf_status logfile_lock(wfi_logfile *f) {
     int error = 0;
@@ -159,6 +202,20 @@ static wf_status logfile_open_mode(wfi_logfile *f) {
     }
 }
 
+/* Another run that made its log at the same time may have taken ours for a dead one's, before it was locked. */
+static wf_status logfile_lock_new(wfi_logfile *f) {
+    struct stat st;
+    wf_status status = logfile_lock(f);
+    for (int i = 0; i < LOGFILE_TEMP_TRIES; i++) {
+        bool gone = status == WF_E_BUSY || (status == WF_OK && fstat(f->fd, &st) == 0 && st.st_nlink == 0);
+        if (!gone) return status;
+        wfi_sys_close(&f->fd);
+        f->fd = logfile_make(f, f->name);
+        status = f->fd >= 0 ? logfile_lock(f) : logfile_fail(f, "create", errno);
+    }
+    return status;
+}
+
 wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wake, char *error, size_t error_size) {
     memset(f, 0, sizeof *f);
     f->path = config->log;
@@ -171,7 +228,10 @@ wf_status wfi_logfile_open(wfi_logfile *f, const wf_posix_config *config, int wa
     pthread_mutex_init(&f->mutex, NULL);
     pthread_cond_init(&f->cond, NULL);
     wf_status status = logfile_open_mode(f);
-    if (status == WF_OK && f->mode != WF_POSIX_READ) status = logfile_lock(f);
+    if (status == WF_OK && f->mode == WF_POSIX_CREATE)
+        status = logfile_lock_new(f);
+    else if (status == WF_OK && f->mode != WF_POSIX_READ)
+        status = logfile_lock(f);
     if (status != WF_OK) wfi_logfile_close(f);
     return status;
 }
@@ -295,13 +355,10 @@ static wf_status logfile_sync(void *ctx) {
     wfi_logfile *f = ctx;
     if (f->mode == WF_POSIX_READ) return logfile_fail(f, "sync", EBADF);
     pthread_mutex_lock(&f->mutex);
-    bool here = f->state == WFI_SYNC_IDLE && !f->slow;
+    bool here = f->state == WFI_SYNC_IDLE && (!f->slow || f->alone);
     pthread_mutex_unlock(&f->mutex);
+    if (!here && !f->threaded) here = f->alone = logfile_start_thread(f) != 0;
     if (here) return logfile_sync_here(f);
-    if (!f->threaded) {
-        int error = logfile_start_thread(f);
-        if (error != 0) return logfile_fail(f, "start a thread to sync", error);
-    }
     pthread_mutex_lock(&f->mutex);
     wf_status status = logfile_sync_locked(f);
     pthread_mutex_unlock(&f->mutex);

@@ -6,12 +6,15 @@
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
  *      same process cannot open it twice either.
- *   2. A new log lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
+ *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
  *      answers WF_OK only after the directory is on disk as well.
  *   3. An existing file is never replaced.
  *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
- *   5. After a failed sync every further one fails. */
+ *   5. After a failed sync every further one fails.
+ *   6. What runs that died before their first sync have left under such names is removed when a log is made beside it; never
+ *      what somebody has locked. Who makes a file looks, once it has the lock, whether it was taken for one of these.
+ *   7. Where no thread can be had all syncs are done in place. */
 #ifndef WFI_LOGFILE_H
 #define WFI_LOGFILE_H
 
@@ -44,6 +47,7 @@ typedef struct wfi_logfile {
     size_t error_size;
     bool slow;     /* the last sync was not quick */
     bool threaded; /* the thread was started */
+    bool alone;    /* it could not be */
     pthread_t thread;
     pthread_mutex_t mutex;
     pthread_cond_t cond;

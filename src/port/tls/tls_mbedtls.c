@@ -16,10 +16,12 @@
  *
  * mbedTLS has its allocator and its cryptography per process. tls_now, which leads the allocator to its heap, is the only
  * mutable static data of the library. */
+#include "constraints.h"
 #include "trust.h"
 #include <arpa/inet.h>
 #include <mbedtls/build_info.h>
 #include <mbedtls/error.h>
+#include <mbedtls/oid.h>
 #include <mbedtls/platform.h>
 #include <mbedtls/psa_util.h>
 #include <mbedtls/ssl.h>
@@ -49,6 +51,7 @@
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
+#define TLS_CHAIN       10   /* authorities of a chain; mbedTLS goes up no further */
 #define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
@@ -73,11 +76,15 @@ typedef struct tls_conn {
     bool leads;     /* others wait for the session that it may bring */
     bool woken;     /* it need wait no longer, and `ready` has yet to say so */
     uint32_t blame; /* MBEDTLS_X509_BADCERT_...: of all certificates of the chain */
-    bool self_signed, unreadable; /* the peer's own certificate is */
-    mbedtls_x509_time passed;     /* the date that the clock is on the wrong side of */
-    uint8_t *aside;               /* encrypted bytes that mbedTLS takes for sent; NULL: none */
-    size_t aside_at, aside_size;  /* which of them are next; how many there are */
-    size_t address_size;          /* the host is an address: 4, 16; else 0 */
+    bool self_signed, unreadable;             /* the peer's own certificate is */
+    bool nameless;                            /* ... and names no host, but perhaps in its common name */
+    bool out_of_bounds;                       /* an authority may not sign for its names */
+    const mbedtls_x509_crt *chain[TLS_CHAIN]; /* the authorities, while the chain is judged */
+    uint32_t above;                           /* how many they are */
+    mbedtls_x509_time passed;                 /* the date that the clock is on the wrong side of */
+    uint8_t *aside;                           /* encrypted bytes that mbedTLS takes for sent; NULL: none */
+    size_t aside_at, aside_size;              /* which of them are next; how many there are */
+    size_t address_size;                      /* the host is an address: 4, 16; else 0 */
     uint8_t address[16];
     char host[TLS_HOST_MAX];
     uint16_t ahead_at, ahead_len; /* of `ahead`: taken, and there at all */
@@ -178,6 +185,10 @@ static void tls_say_blame(tls_conn *c) {
         snprintf(text, sizeof text, "is signed by itself; if you trust it, give it with --ca FILE");
     else if (c->blame & MBEDTLS_X509_BADCERT_NOT_TRUSTED)
         snprintf(text, sizeof text, "is signed by an unknown authority; give that one's certificate with --ca FILE");
+    else if (c->out_of_bounds)
+        snprintf(text, sizeof text, "has names that its authority may not sign for (name constraints)");
+    else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH && c->nameless)
+        snprintf(text, sizeof text, "names no host: it has no subjectAltName; it needs one for %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_CN_MISMATCH)
         snprintf(text, sizeof text, "is made out to other names, not %s", c->host);
     else if (c->blame & MBEDTLS_X509_BADCERT_EXPIRED)
@@ -190,6 +201,18 @@ static void tls_say_blame(tls_conn *c) {
     else
         snprintf(text, sizeof text, "may not be used for a server");
     snprintf(c->error, sizeof c->error, "the certificate of %s %s", c->host, text);
+}
+
+/* A certificate of the chain could not even be read for what it insists on. */
+static bool tls_is_critical(int error) {
+    return error == MBEDTLS_ERR_X509_INVALID_EXTENSIONS + MBEDTLS_ERR_ASN1_UNEXPECTED_TAG ||
+           error == MBEDTLS_ERR_X509_FEATURE_UNAVAILABLE;
+}
+
+/* mbedTLS's verdicts on certificates; a second try would bring no other. */
+static bool tls_is_verdict(int error) {
+    return error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED || error == MBEDTLS_ERR_SSL_BAD_CERTIFICATE ||
+           tls_is_critical(error);
 }
 
 /* Not a record of TLS, where the first one of the peer was expected. */
@@ -209,7 +232,12 @@ static void tls_say(tls_conn *c, int error) {
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
     else if (c->below == WF_E_IO)
         to[0] = '\0'; /* the network's own words */
-    else if (error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED)
+    else if (tls_is_critical(error))
+        snprintf(to, size,
+                 "the certificate of %s, or of an authority that it sends, has a critical extension that is not known "
+                 "here; name constraints are, where they are not critical or stand in the root that --ca FILE gives",
+                 host);
+    else if (tls_is_verdict(error))
         tls_say_blame(c);
     else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
@@ -232,7 +260,7 @@ static void tls_step_back(tls_conn *c);
 
 static wf_status tls_fail(tls_conn *c, int error) {
     bool starved = tls_now->starved || c->starved;
-    bool untrusted = error == MBEDTLS_ERR_X509_CERT_VERIFY_FAILED && !starved && c->below != WF_E_IO;
+    bool untrusted = tls_is_verdict(error) && !starved && c->below != WF_E_IO;
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
@@ -249,9 +277,19 @@ static bool tls_same_address(const tls_conn *c, const mbedtls_x509_crt *crt) {
     return false;
 }
 
-/* For each certificate of the chain, the root first. mbedTLS has judged it, but for three things: whether a peer's own
- * certificate is given as trusted; whether it is made out to an address, since a host that mbedTLS knows would be sent as SNI,
- * which RFC 6066 forbids for addresses; and what to tell the user. */
+/* The names of the peer's own certificate: what mbedTLS does not look at. A common name is no host's (RFC 9525, 6.3), and an
+ * address is not told to mbedTLS: it would be sent as SNI, which RFC 6066 forbids. */
+static uint32_t tls_judge_names(tls_conn *c, const mbedtls_x509_crt *crt) {
+    c->nameless = !mbedtls_x509_crt_has_ext_type(crt, MBEDTLS_X509_EXT_SUBJECT_ALT_NAME);
+    for (uint32_t i = 0; i < c->above && i < TLS_CHAIN; i++)
+        c->out_of_bounds |= !wfi_constraints_allow(c->chain[i], crt);
+    c->out_of_bounds |= c->above > TLS_CHAIN;
+    bool named = c->address_size > 0 ? tls_same_address(c, crt) : !c->nameless;
+    return (named ? 0 : MBEDTLS_X509_BADCERT_CN_MISMATCH) | (c->out_of_bounds ? MBEDTLS_X509_BADCERT_OTHER : 0);
+}
+
+/* For each certificate of the chain, the root first. mbedTLS has judged it, but for its names, for whether a peer's own
+ * certificate is given as trusted, and for what to tell the user. */
 static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flags) {
     tls_conn *c = ctx;
     if (depth == 0) {
@@ -260,7 +298,10 @@ static int tls_judge(void *ctx, mbedtls_x509_crt *crt, int depth, uint32_t *flag
                          memcmp(crt->issuer_raw.p, crt->subject_raw.p, crt->issuer_raw.len) == 0;
         if (*flags & MBEDTLS_X509_BADCERT_NOT_TRUSTED && wfi_trust_holds(&tls_now->trust, crt))
             *flags &= ~(uint32_t)MBEDTLS_X509_BADCERT_NOT_TRUSTED;
-        if (c->address_size > 0 && !tls_same_address(c, crt)) *flags |= MBEDTLS_X509_BADCERT_CN_MISMATCH;
+        if (!c->unreadable) *flags |= tls_judge_names(c, crt);
+        c->above = 0; /* they are gone when this is over */
+    } else if (c->above++ < TLS_CHAIN) {
+        c->chain[c->above - 1] = crt;
     }
     if (*flags & MBEDTLS_X509_BADCERT_EXPIRED) c->passed = crt->valid_to;
     if (*flags & MBEDTLS_X509_BADCERT_FUTURE) c->passed = crt->valid_from;
@@ -496,6 +537,7 @@ static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
 }
 
 static void tls_set_host(tls_conn *c, wf_str host) {
+    if (host.len > 1 && host.ptr[host.len - 1] == '.') host.len--; /* the root of all names: no certificate has it */
     memcpy(c->host, host.ptr, host.len);
     c->host[host.len] = '\0';
     c->address_size = inet_pton(AF_INET, c->host, c->address) == 1    ? 4

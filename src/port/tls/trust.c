@@ -9,6 +9,7 @@
  * Names are compared byte for byte, as RFC 5280 asks of those who issue (the issuer is to be encoded as the subject was).
  * A hash only leads to candidates: the names themselves are compared, and mbedTLS checks the signatures. */
 #include "trust.h"
+#include "constraints.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <mbedtls/platform.h>
@@ -235,7 +236,7 @@ static int trust_add(mbedtls_x509_crt **found, const uint8_t *der, size_t n) {
     mbedtls_x509_crt *crt = mbedtls_calloc(1, sizeof *crt);
     if (crt == NULL) return MBEDTLS_ERR_X509_ALLOC_FAILED;
     mbedtls_x509_crt_init(crt);
-    int error = mbedtls_x509_crt_parse_der(crt, der, n);
+    int error = mbedtls_x509_crt_parse_der_with_ext_cb(crt, der, n, 1, wfi_constraints_accept, NULL);
     if (error != 0) {
         mbedtls_x509_crt_free(crt);
         mbedtls_free(crt);

@@ -26,7 +26,9 @@ static bool command_place(wfi_tool *w, wfi_program *p) {
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
     if (w->root->guarded) { /* the jail opens all of that folder */
-        wfi_tool_error(w, "no command runs in .git or .wf; give the agent another cwd");
+        wfi_tool_error(
+            w, "no command runs in .git, in .wf and in what is a repository itself to git (HEAD, objects, refs); "
+               "give the agent another cwd, or the run another --root");
         return false;
     }
     if (w->root->root[0] != '\0') return true;
@@ -101,8 +103,11 @@ static void command_line(wfi_tool *w, const char *text) {
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
-    command_line(w, name[1] == 'w' ? "(it made .wf" : "(it made .git");
-    wfi_tool_puts(w, ", which is not its to make; that is now ");
+    command_line(w, name[0] != '.'   ? "(it made this folder a repository to git"
+                    : name[1] == 'w' ? "(it made .wf"
+                                     : "(it made .git");
+    wfi_tool_puts(w, ", which is not its to make; ");
+    wfi_tool_puts(w, name[0] != '.' ? "a part of that is now " : "that is now ");
     wfi_tool_puts(w, name);
     wfi_tool_puts(w, ")");
 }

@@ -24,6 +24,7 @@ int wfi_confine_init(wfi_confine *c, const char *root) {
     c->fd = wfi_sys_high(open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (c->fd < 0) return errno;
     if (realpath(root, c->root) == NULL) c->root[0] = '\0';
+    c->guarded = wfi_guard_is_repository(c->fd, NULL);
     return 0;
 }
 
@@ -76,37 +77,35 @@ int wfi_confine_relative(const wfi_confine *c, wf_str path, char out[WFI_CONFINE
 typedef struct confine_walk {
     const wfi_confine *c;
     int dirfd, at;
-    uint32_t links;
+    uint32_t links, steps;
     uint32_t made; /* of the last directories of `done`, how many were made on the way */
     size_t deep;   /* bytes of `done` that are `at`; behind them may stand a name that is tried */
-    bool guarded;  /* it came through something that is guarded */
+    int guarded;   /* it came through something that is guarded: WFI_CONFINE_GUARDED or the other one; or 0 */
+    bool judges;   /* it matters to whom asks whether it came through a repository */
     bool spot;     /* the last name is not opened but pushed */
     bool make;     /* directories that are missing are made */
     char done[WFI_CONFINE_PATH];
     char todo[WFI_CONFINE_PATH];
 } confine_walk;
 
-/* Whether a file system might take the name for `low`: case aside, and bytes aside that are no ASCII, for some systems
- * pass over characters without width. */
-static bool confine_is_like(const char *name, size_t n, const char *low) {
-    for (size_t i = 0; i < n; i++) {
-        char c = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
-        if ((uint8_t)c >= 0x80) continue;
-        if (*low == '\0' || c != *low++) return false;
-    }
-    return *low == '\0';
-}
-
 /* Whether a name in the directory `done` stands for something that nothing may be written to. */
 static bool confine_is_guarded(const char *done, const char *name) {
     size_t n = strlen(name);
-    return confine_is_like(name, n, ".git") || (done[0] == '\0' && confine_is_like(name, n, ".wf"));
+    return wfi_guard_is_like(name, n, ".git") || (done[0] == '\0' && wfi_guard_is_like(name, n, ".wf"));
+}
+
+/* Takes note of what going on to `name`, or to none, would lead into or make. */
+static void confine_judge(confine_walk *w, int at, const char *name) {
+    if (name != NULL && confine_is_guarded(w->done, name)) w->guarded = WFI_CONFINE_GUARDED;
+    if (!w->judges || w->guarded != 0) return;
+    if (wfi_guard_is_repository(at, w->spot ? name : NULL)) w->guarded = WFI_CONFINE_REPOSITORY;
 }
 
 /* Opens one name below w->at, following no link. A directory on the way needs only to be passed through. */
-static int confine_step(int at, const char *name, bool last) {
+static int confine_step(confine_walk *w, const char *name, bool last) {
     int flags = last ? CONFINE_FLAGS : CONFINE_STEP | O_DIRECTORY | O_CLOEXEC;
-    int fd = openat(at, name, flags | O_NOFOLLOW);
+    if (++w->steps > WFI_CONFINE_STEPS) return -ELOOP;
+    int fd = openat(w->at, name, flags | O_NOFOLLOW);
     return fd >= 0 ? fd : -errno;
 }
 
@@ -130,7 +129,7 @@ static int confine_reopen(confine_walk *w) {
         if (n >= sizeof name) return ENAMETOOLONG;
         memcpy(name, from, n);
         name[n] = '\0';
-        int fd = confine_step(w->at, name, false);
+        int fd = confine_step(w, name, false);
         if (fd < 0) return -fd;
         wfi_sys_close(&w->at);
         w->at = fd;
@@ -199,34 +198,36 @@ static int confine_follow(confine_walk *w, const char *target) {
 
 /* Goes into the directory `name`, which is the last of `done` now; makes it if need be. */
 static int confine_enter(confine_walk *w, const char *name) {
-    int fd = confine_step(w->at, name, false);
+    int fd = confine_step(w, name, false);
     bool missing = fd == -ENOENT && w->make;
-    if (fd < 0 && w->spot && w->guarded) return WFI_CONFINE_GUARDED; /* .git may also be a file */
+    if (fd < 0 && w->spot && w->guarded != 0) return w->guarded; /* .git may also be a file */
     if (missing && mkdirat(w->at, name, 0777) != 0 && errno != EEXIST) return errno;
-    if (missing) fd = confine_step(w->at, name, false);
-    if (fd < 0) return w->spot && w->guarded ? WFI_CONFINE_GUARDED : -fd; /* a .git that is a file has nothing in it */
+    if (missing) fd = confine_step(w, name, false);
+    if (fd < 0) return -fd;
     w->made = missing ? w->made + 1 : 0;
     w->deep = strlen(w->done);
     wfi_sys_close(&w->at);
     w->at = fd;
-    if (wfi_guard_is(w->c->guard, fd)) w->guarded = true;
+    if (wfi_guard_is(w->c->guard, fd)) w->guarded = WFI_CONFINE_GUARDED;
     return 0;
 }
 
 /* The last name, which is no link. */
 static int confine_arrive(confine_walk *w, const char *name, int *out) {
     if (w->spot && name[0] == '\0') return EISDIR;
-    if (w->spot && w->guarded) return WFI_CONFINE_GUARDED;
+    if (w->spot && w->guarded != 0) return w->guarded;
     if (w->spot && w->c->log != NULL && wfi_guard_is_file(w->c->log, w->at, name)) return WFI_CONFINE_GUARDED;
-    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w->at, name, true);
+    *out = w->spot ? w->at : name[0] == '\0' ? openat(w->at, ".", CONFINE_FLAGS) : confine_step(w, name, true);
     if (w->spot)
         w->at = -1;
     else if (*out >= 0 && wfi_guard_is(w->c->guard, *out))
-        w->guarded = true;
+        w->guarded = WFI_CONFINE_GUARDED;
+    else if (*out >= 0)
+        confine_judge(w, *out, NULL);
     return *out >= 0 ? 0 : name[0] == '\0' ? errno : -*out;
 }
 
-/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno or WFI_CONFINE_GUARDED. */
+/* One name further. 0 with *out >= 0: arrived; 0 with *out -1: go on; or an errno, or why nothing is written there. */
 static int confine_next(confine_walk *w, int *out) {
     char name[WFI_CONFINE_PATH], target[WFI_CONFINE_PATH];
     confine_shift(w, name);
@@ -236,7 +237,7 @@ static int confine_next(confine_walk *w, int *out) {
     if (error != 0) return error;
     if (name[0] == '\0' || strcmp(name, ".") == 0 || strcmp(name, "..") == 0)
         return last ? confine_arrive(w, "", out) : 0;
-    if (confine_is_guarded(w->done, name)) w->guarded = true;
+    confine_judge(w, w->at, name);
     ssize_t n = readlinkat(w->at, name, target, sizeof target - 1);
     if (n >= 0) {
         target[n] = '\0';
@@ -247,7 +248,7 @@ static int confine_next(confine_walk *w, int *out) {
     return last ? confine_arrive(w, name, out) : confine_enter(w, name);
 }
 
-/* 0 and *out, an errno, or WFI_CONFINE_GUARDED. */
+/* 0 and *out, an errno, or why nothing is written there. */
 static int confine_walk_run(confine_walk *w, const char *path, int *out) {
     *out = -1;
     w->at = -1;
@@ -263,11 +264,11 @@ static int confine_walk_run(confine_walk *w, const char *path, int *out) {
 
 /* real and guarded may be NULL. */
 static int confine_walk_open(const wfi_confine *c, int dirfd, const char *path, char *real, bool *guarded) {
-    confine_walk w = {.c = c, .dirfd = dirfd};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = guarded != NULL};
     int out, error = confine_walk_run(&w, path, &out);
     if (error != 0) return -error;
     if (real != NULL) memcpy(real, w.done, strlen(w.done) + 1);
-    if (guarded != NULL) *guarded = w.guarded;
+    if (guarded != NULL) *guarded = w.guarded != 0;
     return out;
 }
 
@@ -351,7 +352,7 @@ int wfi_confine_below(const wfi_confine *c, const char *path, wfi_confine *out) 
 /* ---- writing ---- */
 
 int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot) {
-    confine_walk w = {.c = c, .dirfd = dirfd, .spot = true, .make = make};
+    confine_walk w = {.c = c, .dirfd = dirfd, .judges = true, .spot = true, .make = make};
     size_t n = strlen(path);
     spot->dir = -1;
     if (n >= WFI_CONFINE_PATH) return ENAMETOOLONG;

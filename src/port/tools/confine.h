@@ -4,11 +4,12 @@
  * Invariants:
  *   1. No open ever goes outside of the root, even while somebody swaps directories for links: each step is relative
  *      to an open directory and follows no link by itself.
- *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them.
+ *   2. Links that stay inside are followed, at most WFI_CONFINE_LINKS of them, and no path takes more than WFI_CONFINE_STEPS
+ *      directories to be opened, whatever links and dots a hostile tree puts in the way.
  *   3. Only regular files and directories come out; opening never waits (FIFO), and a device is closed unread.
  *   4. No place to write at lies in a .git of any depth or in the root's .wf, by whatever way a path gets there: what
  *      counts are the names of the directories and links that were really passed through, and what directories they were
- *      (guard.h). */
+ *      (guard.h). Nor does one lie in a folder that git would take for a repository with it. */
 #ifndef WFI_CONFINE_H
 #define WFI_CONFINE_H
 
@@ -16,11 +17,12 @@
 
 #define WFI_CONFINE_PATH  4096 /* bytes of a path, with its terminator */
 #define WFI_CONFINE_LINKS 40
+#define WFI_CONFINE_STEPS 16384
 
 typedef struct wfi_confine {
     int fd;                      /* the root, open */
     char root[WFI_CONFINE_PATH]; /* its absolute path without links; "" if it has none */
-    bool guarded;                /* it lies itself where nothing may be written */
+    bool guarded;                /* it lies itself where nothing may be written, or is a repository to git */
     bool below;                  /* a folder of another root; the guard is that one's */
     wfi_guard_id guard[WFI_GUARDS];
     const char *log; /* the run's own log, which no place to write at is; or NULL. Lives as long */
@@ -53,11 +55,13 @@ typedef struct wfi_spot {
     uint32_t made;               /* how many of the last directories were made for it */
 } wfi_spot;
 
-#define WFI_CONFINE_GUARDED (-1) /* no errno: the path leads into .git or .wf */
+/* No errnos: the path leads into .git or .wf; git would take a folder that the path leads into for a repository. */
+#define WFI_CONFINE_GUARDED    (-1)
+#define WFI_CONFINE_REPOSITORY (-2)
 
 /* Finds the place that a relative path names, whether a file is there or not; a link is followed to where it leads.
  * `make`: makes the directories that are missing on the way. 0, an errno (EISDIR: the path ends in a slash or dots)
- * or WFI_CONFINE_GUARDED; then spot->dir is -1, and what was made is gone again. */
+ * or one of the two; then spot->dir is -1, and what was made is gone again. */
 WFI int wfi_confine_spot(const wfi_confine *c, int dirfd, const char *path, bool make, wfi_spot *spot);
 /* Removes the directories that were made for it, as long as they are empty. */
 WFI void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot);

@@ -78,6 +78,10 @@ static bool find_add_glob(find *f, wf_str glob) {
     return true;
 }
 
+#if WFI_WALK_PATH <= WFI_CONFINE_PATH
+#error "a walk must be able to begin in every folder that can be opened"
+#endif
+
 static bool find_wants(const find *f, wf_str path) {
     path = wf_str_of(path.ptr + f->prefix, path.len - f->prefix);
     size_t base = path.len;

@@ -59,7 +59,7 @@ static const char *tool_why(int error) {
     case EPERM:
         return "no permission to read: ";
     case ELOOP:
-        return "too many symbolic links: ";
+        return "too many symbolic links, or \"..\" in them: ";
     case ENAMETOOLONG:
         return "path is too long: ";
     case EINVAL:

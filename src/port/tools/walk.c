@@ -191,8 +191,12 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->unreadable = 0;
     w->ignored = false;
     w->rules = NULL;
-    w->path_len = prefix.len < sizeof w->path ? prefix.len : 0;
-    if (w->path_len > 0) memcpy(w->path, prefix.ptr, w->path_len);
+    w->path_len = prefix.len;
+    if (prefix.len >= sizeof w->path) {
+        w->unreadable = 1;
+        return;
+    }
+    if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
     walk_rules_above(w, root);
     walk_dir(w, fd, 0);
 }

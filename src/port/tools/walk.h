@@ -8,7 +8,7 @@
 
 #include "ignore.h"
 
-#define WFI_WALK_PATH  4096 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
+#define WFI_WALK_PATH  4097 /* longer paths are counted as unreadable, as is what lies deeper than the depth */
 #define WFI_WALK_DEPTH 128u
 
 typedef struct wfi_walk {
@@ -29,7 +29,7 @@ typedef struct wfi_walk {
 } wfi_walk;
 
 /* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
- * fd without links ("" or ending with '/'). */
+ * fd without links ("" or ending with '/'); one that does not fit is unreadable like any other. */
 WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 
 #endif

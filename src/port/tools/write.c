@@ -42,6 +42,10 @@ static bool write_path_error(wfi_tool *w, int error, const char *path) {
     case WFI_CONFINE_GUARDED:
         wfi_tool_path_bad(w, "tools do not write to .git, to .wf and to the run's log: ", shown, "");
         break;
+    case WFI_CONFINE_REPOSITORY:
+        wfi_tool_path_bad(w, "git would take the folder for a repository, which tools do not write to: ", shown,
+                          "; choose another folder, or a name that is not HEAD, commondir, objects or refs");
+        break;
     case EISDIR:
         wfi_tool_path_bad(w, "it is a directory, not a file: ", shown, "");
         break;

@@ -13,6 +13,7 @@
 #include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <poll.h>
+#include <pwd.h>
 #include <signal.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -890,6 +891,30 @@ static void test_git_as_file(void **state) {
     linked_git("echo 'gitdir: real' >.git");
 }
 
+/* A tree with HEAD, objects and refs is a repository itself, to git. */
+static void test_repository_by_shape(void **state) {
+    (void)state;
+    static const struct {
+        const char *before, *command, *aside;
+    } rows[] = {{"true", "mkdir objects refs; echo x >HEAD; echo x >config", "HEAD.refused-"},
+                {"true", "echo x >commondir; echo x >HEAD; echo x >config", "HEAD.refused-"},
+                {"echo x >HEAD", "mkdir objects refs", "refs.refused-"},
+                {"mkdir objects refs", "echo x >HEAD", "HEAD.refused-"},
+                {"echo x >HEAD", "echo x >commondir", "commondir.refused-"},
+                {"mkdir objects refs; echo x >HEAD", "true", "HEAD.refused-"},
+                {"true", "mkdir objects; echo x >HEAD; echo x >config", ""}};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        assert_int_equal(system(at("cd %s && %s && chmod -R a+rwX . 2>/dev/null; true", root, rows[i].before)), 0);
+        spec s = sh(rows[i].command, PATIENCE);
+        assert_null(s.end.failed);
+        assert_int_equal(s.end.code, 0);
+        assert_memory_equal(s.end.aside, rows[i].aside, strlen(rows[i].aside) + (rows[i].aside[0] == '\0'));
+        if (s.end.aside[0] != '\0') assert_int_equal(access(at("%s/%s", root, s.end.aside), F_OK), 0);
+        assert_string_equal(sh("true", PATIENCE).end.aside, "");
+        assert_int_equal(system(at("cd %s && rm -rf HEAD* objects* refs* commondir* config", root)), 0);
+    }
+}
+
 /* The folder that a link or a file .git means is mounted, but not those that it lies in: another one in its place is found by
  * nobody. The same for a link .wf. */
 static void moved_git(const char *how) {
@@ -1048,32 +1073,81 @@ static void test_hidden(void **state) {
     (void)state;
     if (jail.spaces == 0) skip();
     setenv("B", base, 1);
+    static const char *const files[] = {".pgpass",          ".cargo/credentials.toml",     ".claude/.credentials.json",
+                                        ".m2/settings.xml", ".local/share/keyrings/login", ".vault-token"};
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        assert_int_equal(system(at("mkdir -p $(dirname %s/home/%s)", base, files[i])), 0);
+        put(at("%s/home/%s", base, files[i]), "privatestuff\n");
+        prints(at("cat $B/home/%s 2>/dev/null; echo end", files[i]), "end\n");
+    }
     prints("cat $B/home/.ssh/id $B/home/.netrc 2>/dev/null; ls $B/home/.ssh 2>/dev/null; echo end", "end\n");
+    unsetenv("HOME"); /* then it is where the system's list of users has it */
+    snprintf(jail.home, sizeof jail.home, "%s/home", base);
+    prints("cat $B/home/.ssh/id 2>/dev/null; echo end", "end\n");
+    setenv("HOME", jail.home, 1);
 }
 
 /* Who listens there does for others what the user may do: the terminals of tmux, the keys of ssh's agent. */
 static void test_hidden_sockets(void **state) {
     (void)state;
-    const char *const named[] = {at("%s/home/tmux-%u/default", base, (unsigned)geteuid()), at("%s/home/other", base),
-                                 at("%s/home/agent", base)};
+    static const char *const variables[][2] = {{"TMUX", "%s/home/other,1234,0"},
+                                               {"SSH_AUTH_SOCK", "%s/home/agent"},
+                                               {"DOCKER_HOST", "unix://%s/home/docker"},
+                                               {"CONTAINER_HOST", "unix://%s/home/podman"},
+                                               {"NOMAD_HOST", "unix://%s/home/nomad"},
+                                               {"XDG_RUNTIME_DIR", "%s/home/runtime"},
+                                               {"DBUS_SESSION_BUS_ADDRESS", "unix:path=%s/home/bus,guid=1"}};
+    static const char *const sockets[] = {"tmux",   "other", "agent",          "docker",
+                                          "podman", "nomad", "runtime/socket", "bus"};
     if (jail.spaces == 0) skip();
     mkdir(at("%s/home/tmux-%u", base, (unsigned)geteuid()), 0700);
     setenv("TMUX_TMPDIR", at("%s/home", base), 1);
-    setenv("TMUX", at("%s/home/other,1234,0", base), 1);
-    setenv("SSH_AUTH_SOCK", named[2], 1);
-    for (size_t i = 0; i < sizeof named / sizeof *named; i++) {
+    mkdir(at("%s/home/runtime", base), 0700);
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        setenv(variables[i][0], at(variables[i][1], base), 1);
+    setenv("PLAIN_HOST", "example.com", 1);
+    for (size_t i = 0; i < sizeof sockets / sizeof *sockets; i++) {
+        char named[128], name[32];
+        snprintf(name, sizeof name, "%s", sockets[i]);
+        if (i == 0) snprintf(name, sizeof name, "tmux-%u/default", (unsigned)geteuid());
+        snprintf(named, sizeof named, "%s/home/%s", base, name);
         struct sockaddr_un a = {.sun_family = AF_UNIX};
         int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-        strcpy(a.sun_path, named[i]);
+        strcpy(a.sun_path, named);
         assert_int_equal(bind(fd, (struct sockaddr *)&a, sizeof a), 0);
         assert_int_equal(listen(fd, 1), 0);
-        setenv("NAMED", named[i], 1);
-        prints("$W named; echo $TMUX$SSH_AUTH_SOCK", "refused\n\n");
+        setenv("NAMED", named, 1);
+        prints("$W named; echo $TMUX$SSH_AUTH_SOCK$DOCKER_HOST$CONTAINER_HOST$NOMAD_HOST$PLAIN_HOST",
+               "refused\nexample.com\n");
         close(fd);
     }
     unsetenv("TMUX_TMPDIR");
-    unsetenv("TMUX");
-    unsetenv("SSH_AUTH_SOCK");
+    unsetenv("PLAIN_HOST");
+    for (size_t i = 0; i < sizeof variables / sizeof *variables; i++)
+        unsetenv(variables[i][0]);
+}
+
+/* A /var/run that is a folder of its own, as busybox has it, and sockets that are mounted there. */
+static void test_hidden_in_var_run(void **state) {
+    (void)state;
+    struct sockaddr_un a = {.sun_family = AF_UNIX, .sun_path = "/var/run/docker.sock"};
+    int status;
+    if (jail.spaces == 0) skip();
+    pid_t pid = fork();
+    if (pid == 0) {
+        int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        if (unshare(CLONE_NEWNS) != 0 || mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0 ||
+            mount("var", "/var", "tmpfs", 0, NULL) != 0 || mkdir("/var/run", 0755) != 0 ||
+            bind(fd, (struct sockaddr *)&a, sizeof a) != 0 || chmod(a.sun_path, 0666) != 0 || listen(fd, 1) != 0)
+            _exit(77);
+        setenv("NAMED", a.sun_path, 1);
+        sh("$W named", PATIENCE);
+        _exit(strcmp(out, "refused\n") == 0 ? 0 : 1);
+    }
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    if (WEXITSTATUS(status) == 77) skip();
+    assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 /* Where the workspace lies in a folder that would be hidden, that one is not. */
@@ -1381,8 +1455,10 @@ static void test_text(void **state) {
     wfi_jail_probe(&jail, root);
     setenv("HOME", home, 1);
     wfi_jail_text(&jail, text);
-    assert_null(strstr(text, "keys in HOME hidden"));
-    assert_non_null(strstr(text, "HOME"));
+    const struct passwd *user = getpwuid(geteuid());
+    bool known = user != NULL && strlen(user->pw_dir) > 1;
+    assert_string_equal(jail.home, known ? user->pw_dir : "");
+    assert_non_null(strstr(text, known ? "keys in HOME hidden" : "keys not hidden for want of a HOME"));
 }
 
 /* What is missing is named. */
@@ -1535,6 +1611,7 @@ int main(int argc, char **argv) {
         CASE(test_surroundings),
         CASE(test_own_shm),
         CASE(test_own_in_guarded),
+        CASE(test_repository_by_shape),
         CASE(test_privdir),
         CASE(test_flood),
         CASE(test_timeout),
@@ -1561,6 +1638,7 @@ int main(int argc, char **argv) {
         CASE(test_modes),
         CASE(test_hidden),
         CASE(test_hidden_sockets),
+        CASE(test_hidden_in_var_run),
         CASE(test_tree_in_hidden),
         CASE(test_shared_memory),
         CASE(test_prying),

@@ -363,6 +363,24 @@ static void test_alpn_and_sni(void **state) {
     }
 }
 
+#define OUT_OF_BOUNDS "the certificate of localhost has names that its authority may not sign for (name constraints)"
+
+/* Name constraints let through what is in them; a dot at the end of a name is no part of it. */
+static void test_good_names(void **state) {
+    (void)state;
+    static const char *const cases[][2] = {{"in-bounds", "a.corp.test"}, {"in-bounds", "corp.test"},
+                                           {"in-bounds", "10.1.2.3"},    {"root-in", "a.corp.test"},
+                                           {"good", "localhost."},       {"chain", "x.example.test."}};
+    char greeting[32];
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int version = 12; version <= 13; version++) {
+            snprintf(greeting, sizeof greeting, "%d %s", version, cases[i][0]);
+            client_open(greeting);
+            assert_string_equal(visit(cases[i][1]), "well");
+            client_close();
+        }
+}
+
 static void test_certificate_faults(void **state) {
     static const struct {
         const char *kind, *host, *error;
@@ -380,6 +398,17 @@ static void test_certificate_faults(void **state) {
          "the certificate of localhost is signed by an unknown authority; give that one's certificate with --ca FILE"},
         {"self", "localhost",
          "the certificate of localhost is signed by itself; if you trust it, give it with --ca FILE"},
+        {"out", "localhost", OUT_OF_BOUNDS},
+        {"excluded", "localhost", OUT_OF_BOUNDS},
+        {"address-out", "localhost", OUT_OF_BOUNDS},
+        {"root-out", "localhost", OUT_OF_BOUNDS},
+        {"critical", "localhost",
+         "the certificate of localhost, or of an authority that it sends, has a critical extension that is not known "
+         "here; "
+         "name constraints are, where they are not critical or stand in the root that --ca FILE gives"},
+        {"cn-only", "localhost",
+         "the certificate of localhost names no host: it has no subjectAltName; it needs one for localhost"},
+        {"in-bounds", "localhost", "the certificate of localhost is made out to other names, not localhost"},
     };
     char greeting[32];
     (void)state;
@@ -1012,7 +1041,7 @@ static int set_up(void **state) {
 }
 
 static int tear_down(void **state) {
-    const char *const files[] = {"ca.pem", "self.pem", "good.pem", "rsa.pem"};
+    const char *const files[] = {"ca.pem", "self.pem", "good.pem", "rsa.pem", "no-server.pem", "no-signing.pem"};
     char path[64];
     (void)state;
     for (size_t i = 0; i < sizeof files / sizeof files[0]; i++) {
@@ -1042,6 +1071,12 @@ static void test_another_library(void **state) {
         assert_int_equal(stats().resumed, 1);
         client_close();
     }
+    static const char *const misused[] = {"12 no-server", "13 no-server", "13 no-signing"};
+    for (size_t i = 0; started && i < sizeof misused / sizeof misused[0]; i++) {
+        client_open(misused[i]);
+        assert_string_equal(visit("localhost"), "the certificate of localhost may not be used for a server");
+        client_close();
+    }
     peer = own;
     program_stop(&openssl);
     if (!started) skip();
@@ -1054,6 +1089,7 @@ int main(void) {
         cmocka_unit_test_teardown(test_another_library, tidy),
         cmocka_unit_test_teardown(test_alpn_and_sni, tidy),
         cmocka_unit_test_teardown(test_certificate_faults, tidy),
+        cmocka_unit_test_teardown(test_good_names, tidy),
         cmocka_unit_test_teardown(test_self_signed_but_trusted, tidy),
         cmocka_unit_test_teardown(test_what_is_not_tls, tidy),
         cmocka_unit_test_teardown(test_resumption, tidy),

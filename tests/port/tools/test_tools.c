@@ -584,8 +584,8 @@ static void test_bash(void **state) {
     bad(ask("bash", "{\"command\":\"true\",\"timeout\":601}"), "\"timeout\" must be a whole number from 1 to 600");
     bad(ask("bash", "{\"command\":\"a\\u0000b\"}"), "holds a zero byte");
     good(ask_in("src", "bash", "{\"command\":\"ls\"}"), "deep\nmain.c\nutil.h\n");
-    bad(ask_in(".git", "bash", "{\"command\":\"touch hooks\"}"), "no command runs in .git or .wf");
-    bad(ask_in(".wf", "bash", "{\"command\":\"true\"}"), "no command runs in .git or .wf");
+    bad(ask_in(".git", "bash", "{\"command\":\"touch hooks\"}"), "no command runs in .git, in .wf");
+    bad(ask_in(".wf", "bash", "{\"command\":\"true\"}"), "no command runs in .git, in .wf");
     const char *text;
     uint32_t holds = wf_posix_holds(posix, &text);
     printf("# %s\n", text);
@@ -663,6 +663,32 @@ static void test_tool_list(void **state) {
     assert_true(bytes < 1100);
 }
 
+/* Searches may begin in the deepest folder that can be named: what lies in it has a path that is too long, and is told of. */
+static void test_longest_path(void **state) {
+    (void)state;
+    static char deep[WFI_CONFINE_PATH], input[WFI_CONFINE_PATH + 100];
+    char name[256];
+    memset(name, 'a', 255);
+    name[255] = '\0';
+    int at_fd = open(root, O_RDONLY | O_DIRECTORY);
+    for (int i = 0; i < 16; i++) {
+        assert_int_equal(mkdirat(at_fd, name, 0755), 0);
+        int below = openat(at_fd, name, O_RDONLY | O_DIRECTORY);
+        close(at_fd);
+        at_fd = below;
+        strcat(strcat(deep, i > 0 ? "/" : ""), name);
+    }
+    assert_int_equal(strlen(deep), WFI_CONFINE_PATH - 1);
+    close(openat(at_fd, "f.c", O_WRONLY | O_CREAT, 0644));
+    close(at_fd);
+    static const char *const searches[][2] = {{"glob", "\"pattern\":\"*\""},
+                                              {"grep", "\"pattern\":\"x\",\"glob\":\"*.c\""}};
+    for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) {
+        snprintf(input, sizeof input, "{%s,\"path\":\"%s\"}", searches[i][1], deep);
+        has(ask(searches[i][0], input), "(1 files or directories could not be read)");
+    }
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
@@ -670,6 +696,7 @@ int main(void) {
         CASE(test_read_refusals),
         CASE(test_refusals_name_the_mend),
         CASE(test_read_windows),
+        CASE(test_longest_path),
         CASE(test_escapes),
         CASE(test_cwd),
         CASE(test_waiting_in_cwd),

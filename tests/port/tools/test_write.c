@@ -13,8 +13,9 @@
 #include <sys/wait.h>
 #include <sys/xattr.h>
 
-#define OUTSIDE "path leads outside the workspace: "
-#define GUARDED "tools do not write to .git, to .wf and to the run's log: "
+#define OUTSIDE    "path leads outside the workspace: "
+#define GUARDED    "tools do not write to .git, to .wf and to the run's log: "
+#define REPOSITORY "git would take the folder for a repository, which tools do not write to: "
 
 static char text[17 << 20];
 
@@ -374,6 +375,71 @@ static void test_guarded(void **state) {
     static const char *const fine[] = {".gitignore", ".github/x", "src/.wf", ".wfx", "git", "x.git", ".git2/x", ".gi"};
     for (size_t i = 0; i < sizeof fine / sizeof fine[0]; i++)
         has(write_to(fine[i], "x"), "made");
+}
+
+/* A folder with HEAD, objects and refs, or with HEAD and commondir, is a repository to git, whatever its name: the part that
+ * would complete one is not written, and nothing inside of one. */
+static void test_repository_by_shape(void **state) {
+    (void)state;
+    static const struct {
+        const char *before[4], *last;
+    } rows[] = {{{"config", "objects/x", "refs/x"}, "HEAD"},
+                {{"config", "objects/x", "refs/x"}, "head"},
+                {{"config", "HEAD", "refs/x"}, "objects/x"},
+                {{"config", "HEAD", "objects/x"}, "refs/heads/main"},
+                {{"config", "HEAD", "objects/x"}, "refs"},
+                {{"config", "HEAD"}, "commondir"},
+                {{"config", "commondir"}, "HEAD"}};
+    char path[64];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        for (size_t k = 0; k < 4 && rows[i].before[k] != NULL; k++) {
+            snprintf(path, sizeof path, "docs%zu/%s", i, rows[i].before[k]);
+            has(write_to(path, "x"), "made");
+        }
+        snprintf(path, sizeof path, "docs%zu/%s", i, rows[i].last);
+        int before = entries();
+        bad(write_to(path, "x"), REPOSITORY);
+        assert_int_equal(entries(), before);
+        snprintf(path, sizeof path, "docs%zu/other", i);
+        has(write_to(path, "x"), "made");
+    }
+    static const char *const dirs[] = {"bare", "bare/objects", "bare/refs", "bare/hooks"};
+    for (size_t i = 0; i < 4; i++)
+        mkdir(at("%s", dirs[i]), 0755);
+    put("bare/HEAD", "ref: refs/heads/main\n");
+    put("bare/config", "strcpy\n");
+    symlink("bare/config", at("bareconfig"));
+    static const char *const inside[] = {"bare/config", "bare/hooks/post-checkout", "bare/new", "bareconfig",
+                                         "src/../bare/refs/x"};
+    for (size_t i = 0; i < sizeof inside / sizeof inside[0]; i++)
+        bad(write_to(inside[i], "x"), REPOSITORY);
+    bad(edit("bare/config", "strcpy", "x"), REPOSITORY);
+    bad(ask_in("bare", "write", "{\"path\":\"config\",\"content\":\"x\"}"), GUARDED);
+    bad(ask_in("bare/hooks", "write", "{\"path\":\"x\",\"content\":\"x\"}"), GUARDED);
+    has(write_to("bare/../src/HEAD", "x"), "made");
+    assert_string_equal(content("bare/config"), "strcpy\n");
+}
+
+/* Each ".." opens the way from the root again: a tree made for that must not hold up the one process that all lanes share. */
+static void test_dots(void **state) {
+    (void)state;
+    static char deep[700], target[4096];
+    for (size_t i = 0; i < 300; i++) {
+        strcat(deep, i > 0 ? "/d" : "d");
+        mkdir(at("%s", deep), 0755);
+    }
+    for (size_t i = 0; i < 800; i++)
+        strcat(target, "../d/");
+    strcat(target, "f");
+    symlink(target, at("%s/many", deep));
+    symlink(target + 5 * 790, at("%s/few", deep));
+    char path[1500];
+    snprintf(path, sizeof path, "%s/few", deep);
+    has(write_to(path, "x"), "made");
+    int before = entries();
+    snprintf(path, sizeof path, "%s/many", deep);
+    bad(write_to(path, "x"), "too many symbolic links, or \"..\" in them");
+    assert_int_equal(entries(), before);
 }
 
 /* Where .git is a link or a file that names a folder, that folder is guarded, whatever way leads there. */
@@ -823,13 +889,34 @@ static int setup_write(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_write, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_write),         CASE(test_write_refusals), CASE(test_not_allowed),   CASE(test_modes),
-        CASE(test_foreign_group), CASE(test_access_list),    CASE(test_hard_links),    CASE(test_links_inside),
-        CASE(test_escapes),       CASE(test_guarded),        CASE(test_git_as_link),   CASE(test_git_as_file),
-        CASE(test_swapped_links), CASE(test_permissions),    CASE(test_disk_full),     CASE(test_file_limit),
-        CASE(test_atomic),        CASE(test_edit),           CASE(test_edit_refusals), CASE(test_edit_several),
-        CASE(test_edit_crlf),     CASE(test_edit_near),      CASE(test_edit_large),    CASE(test_leaves_nothing),
-        CASE(test_killed),        CASE(test_texts),
+        CASE(test_write),
+        CASE(test_write_refusals),
+        CASE(test_not_allowed),
+        CASE(test_modes),
+        CASE(test_foreign_group),
+        CASE(test_access_list),
+        CASE(test_hard_links),
+        CASE(test_links_inside),
+        CASE(test_escapes),
+        CASE(test_guarded),
+        CASE(test_repository_by_shape),
+        CASE(test_dots),
+        CASE(test_git_as_link),
+        CASE(test_git_as_file),
+        CASE(test_swapped_links),
+        CASE(test_permissions),
+        CASE(test_disk_full),
+        CASE(test_file_limit),
+        CASE(test_atomic),
+        CASE(test_edit),
+        CASE(test_edit_refusals),
+        CASE(test_edit_several),
+        CASE(test_edit_crlf),
+        CASE(test_edit_near),
+        CASE(test_edit_large),
+        CASE(test_leaves_nothing),
+        CASE(test_killed),
+        CASE(test_texts),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

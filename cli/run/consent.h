@@ -1,0 +1,25 @@
+/* consent: what the user has agreed to: scripts, and logs that their own wf made. It is kept in $XDG_STATE_HOME/wf/agreed, or
+ * ~/.local/state/wf/agreed, as one line of hashes for each.
+ *
+ * Invariants:
+ *   1. Nothing of it lies in the workspace, where a cloned repository or an agent would agree in the user's name; what does is
+ *      not read.
+ *   2. Where there is no place for it nothing is agreed to: all is asked about each time.
+ *   3. Whether it can be written stops no run. */
+#ifndef CLI_CONSENT_H
+#define CLI_CONSENT_H
+
+#include "../base/options.h"
+
+/* The script, by its text alone. */
+bool cli_consent_script(const char *root, wf_str script);
+void cli_consent_add_script(const char *root, wf_str script);
+
+/* A log, by what it would do: its script, args and settings, and when it began. */
+bool cli_consent_log(const char *root, const wf_run_spec *spec, uint64_t started);
+void cli_consent_add_log(const char *root, const wf_run_spec *spec, uint64_t started);
+
+/* " (why nothing can be kept, and the way out)", or "". */
+const char *cli_consent_trouble(const char *root);
+
+#endif
