@@ -13,7 +13,7 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 WF = os.path.abspath(os.environ.get("WF", os.path.join(ROOT, "build", "wf")))
 
 # Where each example that only reads runs, and with which args.
-EXAMPLES = {"audit": ("tests/audit/tree", ["dir=src"]), "review": ("src", ["glob=core/*.h"])}
+EXAMPLES = {"audit": ("tests/audit/tree", ["dir=src"]), "review": ("src", ["glob=core/run/*.h"])}
 
 count = failed = 0
 
