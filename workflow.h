@@ -150,6 +150,10 @@ typedef enum wf_kind {
 
 const char *wf_kind_name(wf_kind kind);
 
+#define WF_SHA256_TEXT 65u
+/* SHA-256 of the parts one after the other, as hex digits, terminated. */
+void wf_sha256(const wf_str *parts, size_t count, char out[WF_SHA256_TEXT]);
+
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
 /* The log file. All calls concern one file, opened and locked by the platform before wf_run_open.
@@ -1051,10 +1055,6 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text);
  * get such ones. */
 bool wf_posix_is_secret(const char *name, size_t len, const char *value);
 
-/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
-#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
-
 #define WF_POSIX_TOOLS 8u /* at most */
 
 /* The tools for agents that the bits of `allow` (0: WF_ALLOW_READ) give; answers how many. Scripts have the effects `read` and
@@ -1791,6 +1791,17 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
         out[2 * i] = digits[p[i] >> 4];
         out[2 * i + 1] = digits[p[i] & 15];
     }
+}
+
+void wf_sha256(const wf_str *parts, size_t count, char out[WF_SHA256_TEXT]) {
+    uint8_t hash[32];
+    wfi_sha256 sha;
+    wfi_sha256_init(&sha);
+    for (size_t i = 0; i < count; i++)
+        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
+    wfi_sha256_end(&sha, hash);
+    wfi_hex(hash, sizeof hash, out);
+    out[WF_SHA256_TEXT - 1] = '\0';
 }
 
 /* ==== end src/core/base/base.c ==== */
@@ -22896,17 +22907,6 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
-}
-
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
-    uint8_t hash[32];
-    wfi_sha256 sha;
-    wfi_sha256_init(&sha);
-    for (size_t i = 0; i < count; i++)
-        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
-    wfi_sha256_end(&sha, hash);
-    wfi_hex(hash, sizeof hash, out);
-    out[WF_HASH_TEXT - 1] = '\0';
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

@@ -430,7 +430,7 @@ static void run_put_foreign(const run_job *job) {
 static cli_exit run_confirm_log(const run_job *job) {
     const cli_options *o = job->options;
     if (job->mode != WF_POSIX_OPEN || o->number[OPT_YES]) return CLI_OK;
-    if (cli_consent_log(o->text[OPT_ROOT], &job->past, job->started)) return CLI_OK;
+    if (cli_consent_log(o->text[OPT_ROOT], job->log, &job->past, job->started)) return CLI_OK;
     run_put_foreign(job);
     if (run_has_terminal()) {
         fputc('\n', stderr);

@@ -79,7 +79,7 @@ static const option_entry option_table[OPT_COUNT] = {
                  ON_RUNS, false, 0, 0},
     [OPT_RETRY_FAILED] = {"retry-failed", NULL, NULL,
                           "ask failed agents again that the script has seen fail; =KIND,...: of these kinds",
-                          FORM_KINDS, ON(CLI_RESUME), false, 0, 0},
+                          FORM_KINDS, ON(CLI_RESUME) | ON(CLI_RUN), false, 0, 0},
     [OPT_JSON] = {"json", NULL, NULL, "one JSON object a line on stdout: a run's events, a log's records", FORM_FLAG,
                   ON_RUNS | ON(CLI_LOG), false, 0, 0},
     [OPT_QUIET] = {"quiet", NULL, NULL, "no progress", FORM_FLAG, ON_RUNS, false, 0, 0},

@@ -33,14 +33,14 @@ static void advice_put_resume(const cli_world *w, const char *lead, bool retry) 
 }
 
 /* A resumed run has its script from the log, and so only its file's name. */
-static void advice_put_run(const cli_world *w, const char *lead, const wf_run_spec *spec) {
+static void advice_put_run(const cli_world *w, const char *lead, const wf_run_spec *spec, bool retry) {
     const cli_options *o = w->options;
     bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
     wf_str name = o->command == CLI_RUN ? cli_str(o->operand) : spec->name;
     fprintf(stderr, "%swf run %s --log ", lead, cli_word(name));
     fputs(cli_word(cli_str(w->log)), stderr);
     if (spec->args.len > 0) fprintf(stderr, " --args %s", cli_word(spec->args));
-    fputs(o->number[OPT_YES] || !terminal ? " --yes\n" : "\n", stderr);
+    fprintf(stderr, "%s%s\n", retry ? " --retry-failed" : "", o->number[OPT_YES] || !terminal ? " --yes" : "");
 }
 
 /* The limit that the run reached, doubled. */
@@ -52,7 +52,7 @@ static void advice_put_budget(cli_world *w, const wf_run_spec *spec) {
     bool own = (!tokens || c->budget_tokens == o->number[OPT_BUDGET_TOKENS]) &&
                (!usd || c->budget_nano_usd == o->number[OPT_BUDGET_USD]);
     if (!capped && !own) {
-        advice_put_run(w, "raise meta.budget in the script, then go on: ", spec);
+        advice_put_run(w, "raise meta.budget in the script, then go on: ", spec, false);
         return;
     }
     advice_put_resume(w, "go on: ", false);
@@ -83,7 +83,7 @@ static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_sc
     bool effect = result->call > 0 && wf_call_get(w->run, result->call - 1, &call) == WF_OK && call.effect;
     const wf_kind kind = effect ? call.kind : result->kind;
     if (kind == WF_KIND_BUDGET) { /* not the run's, which would have stopped */
-        advice_put_run(w, "raise the agent's budget in the script, then go on: ", spec);
+        advice_put_run(w, "raise the agent's budget in the script, then go on: ", spec, true);
         return;
     }
     if (kind != WF_KIND_NONE) {
@@ -91,7 +91,7 @@ static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_sc
         fputc('\n', stderr);
     }
     if (kind == WF_KIND_NONE || effect)
-        advice_put_run(w, effect ? "or change the script: " : "fix the script, then go on: ", spec);
+        advice_put_run(w, effect ? "or change the script: " : "fix the script, then go on: ", spec, false);
     if (kind != WF_KIND_NONE) return;
     const advice_calls calls = advice_count(w->run);
     if (calls.failed == 0) return;
@@ -106,7 +106,7 @@ static void advice_put_memory(const cli_world *w) {
 
 /* Of a run that is done. */
 static void advice_put_done(cli_world *w, const wf_run_spec *spec, const wf_census *census) {
-    if (census->script_errors > 0) advice_put_run(w, "fix the script, then go on: ", spec);
+    if (census->script_errors > 0) advice_put_run(w, "fix the script, then go on: ", spec, false);
     if (census->failed == 0 || advice_count(w->run).failed == 0) return;
     advice_put_resume(w, "ask the failed agents again: ", true);
     fputc('\n', stderr);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define CONSENT_FILE "agreed"
-#define CONSENT_LINE (WF_HASH_TEXT + 8)       /* "script HASH\n" */
+#define CONSENT_LINE (WF_SHA256_TEXT + 8)       /* "script HASH\n" */
 #define CONSENT_LOOK ((off_t)4 * 1024 * 1024) /* of the file's end: some 50,000 lines */
 
 /* ---- the place ---- */
@@ -53,8 +53,8 @@ const char *cli_consent_trouble(const char *root) {
 /* ---- the lines ---- */
 
 static void consent_line(const char *kind, const wf_str *parts, size_t count, char line[CONSENT_LINE]) {
-    char hash[WF_HASH_TEXT];
-    wf_posix_hash(parts, count, hash);
+    char hash[WF_SHA256_TEXT];
+    wf_sha256(parts, count, hash);
     snprintf(line, CONSENT_LINE, "%s %s\n", kind, hash);
 }
 
@@ -62,12 +62,30 @@ static void consent_script_line(wf_str script, char line[CONSENT_LINE]) {
     consent_line("script", &script, 1, line);
 }
 
-static void consent_log_line(const wf_run_spec *spec, uint64_t started, char line[CONSENT_LINE]) {
+static void consent_log_line(const char *which, const wf_run_spec *spec, char line[CONSENT_LINE]) {
     char lengths[80];
-    snprintf(lengths, sizeof lengths, "%llu %zu %zu %zu\n", (unsigned long long)started, spec->script.len,
-             spec->args.len, spec->settings.len);
-    const wf_str parts[] = {cli_str(lengths), spec->script, spec->args, spec->settings};
+    snprintf(lengths, sizeof lengths, "\n%zu %zu %zu\n", spec->script.len, spec->args.len, spec->settings.len);
+    const wf_str parts[] = {cli_str(which), cli_str(lengths), spec->script, spec->args, spec->settings};
     consent_line("log", parts, sizeof parts / sizeof *parts, line);
+}
+
+static void consent_started_line(const wf_run_spec *spec, uint64_t started, char line[CONSENT_LINE]) {
+    char which[24];
+    snprintf(which, sizeof which, "%llu", (unsigned long long)started);
+    consent_log_line(which, spec, line);
+}
+
+/* False: the log's folder cannot be named. */
+static bool consent_place_line(const char *log, const wf_run_spec *spec, char line[CONSENT_LINE]) {
+    char folder[CLI_PATH], which[2 * CLI_PATH];
+    const char *slash = strrchr(log, '/');
+    snprintf(folder, sizeof folder, "%.*s", slash ? (int)(slash - log) + 1 : 1, slash ? log : ".");
+    char *real = realpath(folder, NULL);
+    if (!real) return false;
+    snprintf(which, sizeof which, "%s/%s", real, slash ? slash + 1 : log);
+    free(real);
+    consent_log_line(which, spec, line);
+    return true;
 }
 
 /* Reads the end of the file, malloced and terminated; NULL: there is none. */
@@ -131,14 +149,20 @@ void cli_consent_add_script(const char *root, wf_str script) {
     consent_add(root, line);
 }
 
-bool cli_consent_log(const char *root, const wf_run_spec *spec, uint64_t started) {
+bool cli_consent_log(const char *root, const char *log, const wf_run_spec *spec, uint64_t started) {
     char line[CONSENT_LINE];
-    consent_log_line(spec, started, line);
-    return consent_has(root, line);
+    consent_started_line(spec, started, line);
+    if (consent_has(root, line)) return true;
+    return consent_place_line(log, spec, line) && consent_has(root, line);
+}
+
+void cli_consent_add_place(const char *root, const char *log, const wf_run_spec *spec) {
+    char line[CONSENT_LINE];
+    if (consent_place_line(log, spec, line)) consent_add(root, line);
 }
 
 void cli_consent_add_log(const char *root, const wf_run_spec *spec, uint64_t started) {
     char line[CONSENT_LINE];
-    consent_log_line(spec, started, line);
+    consent_started_line(spec, started, line);
     consent_add(root, line);
 }

@@ -15,8 +15,10 @@
 bool cli_consent_script(const char *root, wf_str script);
 void cli_consent_add_script(const char *root, wf_str script);
 
-/* A log, by what it would do: its script, args and settings, and when it began. */
-bool cli_consent_log(const char *root, const wf_run_spec *spec, uint64_t started);
+/* A log, by what it would do, its script, args and settings, and by when it began or where it lies. */
+bool cli_consent_log(const char *root, const char *log, const wf_run_spec *spec, uint64_t started);
+/* Before the log is there: a process that is killed as soon as it has its name must have left word. */
+void cli_consent_add_place(const char *root, const char *log, const wf_run_spec *spec);
 void cli_consent_add_log(const char *root, const wf_run_spec *spec, uint64_t started);
 
 /* " (why nothing can be kept, and the way out)", or "". */

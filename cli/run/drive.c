@@ -129,6 +129,7 @@ static void drive_own(cli_world *w) {
 }
 
 static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *out) {
+    if (w->log && spec->script.len > 0) cli_consent_add_place(w->options->text[OPT_ROOT], w->log, spec);
     wf_status status = drive_open(w, spec);
     cli_logs_named();
     if (status != WF_OK) return cli_world_fail(w, status);

@@ -127,6 +127,10 @@ typedef enum wf_kind {
 
 const char *wf_kind_name(wf_kind kind);
 
+#define WF_SHA256_TEXT 65u
+/* SHA-256 of the parts one after the other, as hex digits, terminated. */
+void wf_sha256(const wf_str *parts, size_t count, char out[WF_SHA256_TEXT]);
+
 /* ---- the platform: the only way out of the core ------------------------------------------------------------------ */
 
 /* The log file. All calls concern one file, opened and locked by the platform before wf_run_open.

@@ -96,7 +96,7 @@ def failures():
             p.model(FAULT)
             p.script(text)
             got = p.run()
-            advice = check("a failed request, " + name, got, 4, ["wf resume x.wflog"], "the cause")
+            advice = check("a failed request, " + name, got, 4, ["wf resume x.wflog --retry-failed"], "the cause")
             case("the script failed" not in got[2], name + ": the script is not said to have failed", got[2])
             p.model()
             goes_on(p, advice[0], "did one\n", name)
@@ -118,7 +118,7 @@ def agents_budget():
         p.model()
         text = 'return assert(agent("one", { budget = { tokens = %d } }))'
         p.script(text % 100)
-        advice = check("an agent's own budget", p.run(), 4, ["wf run s.lua --log x.wflog --yes"])
+        advice = check("an agent's own budget", p.run(), 4, ["wf run s.lua --log x.wflog --retry-failed --yes"])
         p.script(text % 100000)
         goes_on(p, advice[0], "did one\n", "an agent's own budget")
 
@@ -163,7 +163,7 @@ def scripts():
         p.model(FAULT)
         p.script('local a, e = agent("one") if not a then error("no: " .. tostring(e)) end return a')
         advice = check("an error that may be the script's or the agent's", p.run(), 4,
-                       ["wf run s.lua --log x.wflog --yes", "wf resume x.wflog"])
+                       ["wf run s.lua --log x.wflog --yes", "wf resume x.wflog --retry-failed"])
         p.model()
         goes_on(p, advice[1], "did one\n", "an error that may be either's")
 
@@ -181,18 +181,18 @@ def some_failed():
 
 def stops():
     ten = 'local t = {} for i = 1, 10 do t[i] = assert(agent("a" .. i)) end return #t .. ""'
-    for what, more, code, log_more in (("budget", "--budget-tokens 17000", 5, " --budget-tokens 34000"),
+    for what, more, code, log_more in (("budget", "--budget-tokens 2500", 5, " --budget-tokens 5000"),
                                        ("the agents' number", "--agents 5", 5, " --agents 10")):
         with Place() as p:
-            p.model()
+            p.model('{ text = "x", usage = { input = 100, output = 300 } }')
             p.script(ten)
             got = p.run(more)
             advice = check("stopped, " + what, got, code, ["wf resume x.wflog" + log_more])
             case("the script failed" not in got[2], what + ": the script is not said to have failed", got[2])
             goes_on(p, advice[0], "10\n", what)
     with Place() as p:
-        p.model()
-        write(p.dir, "s.lua", META.replace(" }", ", budget = { tokens = 17000 } }") + ten)
+        p.model('{ text = "x", usage = { input = 100, output = 300 } }')
+        write(p.dir, "s.lua", META.replace(" }", ", budget = { tokens = 2500 } }") + ten)
         check("stopped by the script's own budget", p.run(), 5, ["wf run s.lua --log x.wflog --yes"])
     with Place() as p:
         p.model(QUOTA)

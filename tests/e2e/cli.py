@@ -912,7 +912,7 @@ def limits_set_the_code(b):
     b.write("model.lua", "return function() return { text = 'dear', usage = { usd = 6 } } end")
     b.write("t.lua", META + "local t = {} for i = 1, 9 do t[i] = agent('x' .. i) end return 'all'")
     code, out, err = b.run("t.lua", "--log", "u.wflog", env=KEY)
-    want("10 USD, as --yes stands for where there is a key", (code, out), (5, ""))
+    want("10 USD, as --yes stands for where there is a key", (code, out), (5, "all\n"))
     has("stderr", err, "--budget-usd", "wf resume u.wflog")
     want("raised", b.wf("resume", "u.wflog", "--budget-usd", "1000")[:2], (0, "all\n"))
 
