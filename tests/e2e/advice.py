@@ -181,18 +181,18 @@ def some_failed():
 
 def stops():
     ten = 'local t = {} for i = 1, 10 do t[i] = assert(agent("a" .. i)) end return #t .. ""'
-    for what, more, code, log_more in (("budget", "--budget-tokens 2500", 5, " --budget-tokens 5000"),
+    for what, more, code, log_more in (("budget", "--budget-tokens 5000", 5, " --budget-tokens 10000"),
                                        ("the agents' number", "--agents 5", 5, " --agents 10")):
         with Place() as p:
-            p.model('{ text = "x", usage = { input = 100, output = 300 } }')
+            p.model('{ text = "x", usage = { input = 10, output = 30 } }')
             p.script(ten)
             got = p.run(more)
             advice = check("stopped, " + what, got, code, ["wf resume x.wflog" + log_more])
             case("the script failed" not in got[2], what + ": the script is not said to have failed", got[2])
             goes_on(p, advice[0], "10\n", what)
     with Place() as p:
-        p.model('{ text = "x", usage = { input = 100, output = 300 } }')
-        write(p.dir, "s.lua", META.replace(" }", ", budget = { tokens = 2500 } }") + ten)
+        p.model('{ text = "x", usage = { input = 10, output = 30 } }')
+        write(p.dir, "s.lua", META.replace(" }", ", budget = { tokens = 5000 } }") + ten)
         check("stopped by the script's own budget", p.run(), 5, ["wf run s.lua --log x.wflog --yes"])
     with Place() as p:
         p.model(QUOTA)
@@ -220,7 +220,7 @@ def quiet():
     with Place() as p:
         p.model(FAULT)
         p.script(ASK)
-        check("quiet", p.run("--quiet"), 4, ["wf resume x.wflog"], "the cause")
+        check("quiet", p.run("--quiet"), 4, ["wf resume x.wflog --retry-failed"], "the cause")
 
 
 for part in (failures, kept_failures, agents_budget, effects, scripts, some_failed, stops, cancelled, quiet):
