@@ -584,6 +584,12 @@ bool wf_prices_known(wf_str list, wf_str model);
 /* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
 bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
+/* ---- hashes -------------------------------------------------------------------------------------------------------- */
+
+/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
+#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
+void wf_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
+
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */
@@ -1033,10 +1039,6 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text);
 /* Whether a variable of the environment, by its name (len bytes) or value, looks like a key, a token, a password. Commands do not
  * get such ones. */
 bool wf_posix_is_secret(const char *name, size_t len, const char *value);
-
-/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
-#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
 
 #define WF_POSIX_TOOLS 8u /* at most */
 
@@ -1774,6 +1776,17 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
         out[2 * i] = digits[p[i] >> 4];
         out[2 * i + 1] = digits[p[i] & 15];
     }
+}
+
+void wf_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
+    uint8_t hash[32];
+    wfi_sha256 sha;
+    wfi_sha256_init(&sha);
+    for (size_t i = 0; i < count; i++)
+        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
+    wfi_sha256_end(&sha, hash);
+    wfi_hex(hash, sizeof hash, out);
+    out[WF_HASH_TEXT - 1] = '\0';
 }
 
 /* ==== end src/core/base/base.c ==== */
@@ -15435,8 +15448,7 @@ static bool program_git_settings(program_run *r, size_t *n) {
 }
 
 static bool program_environment(program_run *r) {
-    size_t most = 3 + 3 + 2 * PROGRAM_GIT_PAIRS,
-           n = 0; /* HOME, TMPDIR, the end; git's last pair and count; the user's */
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -22305,17 +22317,6 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
-}
-
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
-    uint8_t hash[32];
-    wfi_sha256 sha;
-    wfi_sha256_init(&sha);
-    for (size_t i = 0; i < count; i++)
-        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
-    wfi_sha256_end(&sha, hash);
-    wfi_hex(hash, sizeof hash, out);
-    out[WF_HASH_TEXT - 1] = '\0';
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

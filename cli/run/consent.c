@@ -54,7 +54,7 @@ const char *cli_consent_trouble(const char *root) {
 
 static void consent_line(const char *kind, const wf_str *parts, size_t count, char line[CONSENT_LINE]) {
     char hash[WF_HASH_TEXT];
-    wf_posix_hash(parts, count, hash);
+    wf_hash(parts, count, hash);
     snprintf(line, CONSENT_LINE, "%s %s\n", kind, hash);
 }
 

@@ -561,6 +561,12 @@ bool wf_prices_known(wf_str list, wf_str model);
 /* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
 bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
+/* ---- hashes -------------------------------------------------------------------------------------------------------- */
+
+/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
+#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
+void wf_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
+
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */

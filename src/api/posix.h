@@ -122,10 +122,6 @@ uint32_t wf_posix_holds(const wf_posix *p, const char **text);
  * get such ones. */
 bool wf_posix_is_secret(const char *name, size_t len, const char *value);
 
-/* SHA-256 of the parts, one behind the other, as hexadecimal digits: a text is known again by it without being kept. */
-#define WF_HASH_TEXT 65u /* bytes of a hash as text, with its terminator */
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]);
-
 #define WF_POSIX_TOOLS 8u /* at most */
 
 /* The tools for agents that the bits of `allow` (0: WF_ALLOW_READ) give; answers how many. Scripts have the effects `read` and

@@ -5,7 +5,6 @@
  *   2. Every descriptor is close-on-exec and at least 3.
  *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
 #include "../api/posix.h"
-#include "../core/base/base.h"
 #include "jail/jail.h"
 #include "os/logfile.h"
 #include "net/sockets.h"
@@ -293,17 +292,6 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
     if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
-}
-
-void wf_posix_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
-    uint8_t hash[32];
-    wfi_sha256 sha;
-    wfi_sha256_init(&sha);
-    for (size_t i = 0; i < count; i++)
-        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
-    wfi_sha256_end(&sha, hash);
-    wfi_hex(hash, sizeof hash, out);
-    out[WF_HASH_TEXT - 1] = '\0';
 }
 
 uint32_t wf_posix_tools(uint32_t allow, wf_tool out[WF_POSIX_TOOLS]) {

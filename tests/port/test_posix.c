@@ -447,16 +447,6 @@ static void test_full(void **state) {
     wf_posix_close(p);
 }
 
-static void test_hash(void **state) {
-    (void)state;
-    char hex[WF_HASH_TEXT];
-    const wf_str parts[] = {WF_STR("a"), WF_STR(""), WF_STR("bc")}; /* FIPS 180-4's "abc" */
-    wf_posix_hash(parts, 3, hex);
-    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
-    wf_posix_hash(NULL, 0, hex);
-    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-}
-
 static void test_clock_and_random(void **state) {
     (void)state;
     wf_posix *p;
@@ -570,7 +560,6 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_read_only, setup, teardown),
         cmocka_unit_test_setup_teardown(test_temporary, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
-        cmocka_unit_test(test_hash),
         cmocka_unit_test_setup_teardown(test_clock_and_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors_are_high, setup, teardown),

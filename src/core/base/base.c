@@ -450,3 +450,14 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out) {
         out[2 * i + 1] = digits[p[i] & 15];
     }
 }
+
+void wf_hash(const wf_str *parts, size_t count, char out[WF_HASH_TEXT]) {
+    uint8_t hash[32];
+    wfi_sha256 sha;
+    wfi_sha256_init(&sha);
+    for (size_t i = 0; i < count; i++)
+        wfi_sha256_add(&sha, parts[i].ptr, parts[i].len);
+    wfi_sha256_end(&sha, hash);
+    wfi_hex(hash, sizeof hash, out);
+    out[WF_HASH_TEXT - 1] = '\0';
+}

@@ -159,8 +159,7 @@ static bool program_git_settings(program_run *r, size_t *n) {
 }
 
 static bool program_environment(program_run *r) {
-    size_t most = 3 + 3 + 2 * PROGRAM_GIT_PAIRS,
-           n = 0; /* HOME, TMPDIR, the end; git's last pair and count; the user's */
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)

@@ -424,8 +424,19 @@ static void decimals(void **state) {
     }
 }
 
+static void test_hash_text(void **state) {
+    (void)state;
+    char hex[WF_HASH_TEXT];
+    const wf_str parts[] = {WF_STR("a"), WF_STR(""), WF_STR("bc")}; /* FIPS 180-4's "abc" */
+    wf_hash(parts, 3, hex);
+    assert_string_equal(hex, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+    wf_hash(NULL, 0, hex);
+    assert_string_equal(hex, "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_hash_text),
         cmocka_unit_test(names_and_texts),
         cmocka_unit_test(decimals),
         cmocka_unit_test(memory_functions),
