@@ -497,7 +497,7 @@ typedef struct wf_effect_spec {
     wf_str name;  /* at most 64 bytes */
     wf_str input; /* JSON; with the name it identifies the effect */
     uint32_t ms;  /* its deadline; 0: an agent's; WF_NONE: none */
-    bool reads; /* it only reads: it is also taken, and answered, while the run stops */
+    bool reads;   /* it only reads: it is also taken, and answered, while the run stops */
     bool
         changes; /* it changes the world: a durable intent goes before it. One that was under way when the run was killed
                    * fails as "interrupted, state unknown", and is never silently repeated */
@@ -581,6 +581,8 @@ wf_status wf_prices_check(wf_str list, wf_error *error);
 bool wf_prices_known(wf_str list, wf_str model);
 /* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
 bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
+
+/* ---- hashes -------------------------------------------------------------------------------------------------------- */
 
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
 

@@ -18,6 +18,7 @@
 #include <sys/prctl.h>
 #endif
 
+#define PROGRAM_GIT_PAIRS  256u /* of the user's, that git is told of in its environment */
 #define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
 #define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
 #define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
@@ -42,7 +43,9 @@ typedef struct program_run {
     wfi_cgroup group;
     wfi_guard_seen guard[WFI_GUARDS];
     const char **env;
-    size_t env_size;  /* bytes of its pages */
+    size_t env_size; /* bytes of its pages */
+    char *git;       /* what of it are git's settings, on pages of their own */
+    size_t git_size, git_used;
     int in, out, err; /* our ends */
     int failed;       /* tells why the program could not be started */
     int news[2];      /* a byte for each SIGCHLD */
@@ -98,14 +101,65 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     r->env[(*n)++] = out;
 }
 
-/* Git would not look at a workspace of somebody else, as root in a container often has it, and what the user has said to that lies
- * in the HOME that commands do not see. */
-static const char *const program_git[] = {"GIT_CONFIG_COUNT=1", "GIT_CONFIG_KEY_0=safe.directory",
-                                          "GIT_CONFIG_VALUE_0=*"};
-#define PROGRAM_GIT (sizeof program_git / sizeof *program_git)
+/* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
+
+static bool program_is_git_pair(const char *variable) {
+    return strncmp(variable, "GIT_CONFIG_KEY_", 15) == 0 || strncmp(variable, "GIT_CONFIG_VALUE_", 17) == 0;
+}
+
+static const char *program_git_part(const char *what, uint64_t i) {
+    char name[48] = "GIT_CONFIG_", room[WFI_SYS_DECIMAL];
+    strcat(strcat(name, what), wfi_sys_decimal(i, room));
+    return getenv(name);
+}
+
+/* The user's pair number i; false: it is not whole, or one of them is a secret. */
+static bool program_git_pair(uint64_t i, const char **key, const char **value) {
+    *key = program_git_part("KEY_", i);
+    *value = program_git_part("VALUE_", i);
+    if (*key == NULL || *value == NULL) return false;
+    return !wf_posix_is_secret(*key, strlen(*key), *value) && !wf_posix_is_secret("", 0, *key);
+}
+
+/* what: the name's end, to which the number i belongs; or "COUNT", which has none. */
+static void program_git_put(program_run *r, const char *what, uint64_t i, const char *value, size_t *n) {
+    char room[WFI_SYS_DECIMAL], *at = r->git + r->git_used;
+    bool numbered = what[strlen(what) - 1] == '_';
+    strcat(strcpy(at, "GIT_CONFIG_"), what);
+    if (numbered) strcat(at, wfi_sys_decimal(i, room));
+    strcat(strcat(at, "="), value);
+    r->git_used += strlen(at) + 1;
+    r->env[(*n)++] = at;
+}
+
+/* Numbers the user's pairs anew, without secrets. In a jail one is added: git would not look at a workspace of somebody else, as
+ * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
+static bool program_git_settings(program_run *r, size_t *n) {
+    char room[WFI_SYS_DECIMAL];
+    const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
+    uint64_t most = count != NULL ? wfi_sys_number(count) : 0, kept = 0;
+    if (most > PROGRAM_GIT_PAIRS) most = PROGRAM_GIT_PAIRS;
+    if (most == 0 && r->p->jail == NULL) return true;
+    r->git_size = 256;
+    for (uint64_t i = 0; i < most; i++)
+        if (program_git_pair(i, &key, &value)) r->git_size += strlen(key) + strlen(value) + 128;
+    r->git = wfi_sys_pages(r->git_size);
+    if (r->git == NULL) return false;
+    for (uint64_t i = 0; i < most; i++) {
+        if (!program_git_pair(i, &key, &value)) continue;
+        program_git_put(r, "KEY_", kept, key, n);
+        program_git_put(r, "VALUE_", kept++, value, n);
+    }
+    if (r->p->jail != NULL) {
+        program_git_put(r, "KEY_", kept, "safe.directory", n);
+        program_git_put(r, "VALUE_", kept++, "*", n);
+    }
+    program_git_put(r, "COUNT", 0, wfi_sys_decimal(kept, room), n);
+    return true;
+}
 
 static bool program_environment(program_run *r) {
-    size_t most = 3 + PROGRAM_GIT, n = 0;
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -117,15 +171,12 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
-    bool git = r->p->jail == NULL || program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) != NULL ||
-               getenv("GIT_CONFIG_COUNT") != NULL;
-    for (size_t i = 0; !git && i < PROGRAM_GIT; i++)
-        r->env[n++] = program_git[i];
+    if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
-        if (wf_posix_is_secret(*e, len, *e + len + 1)) continue;
+        if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
         if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
     }
     return true;
@@ -495,6 +546,7 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     wfi_cgroup_remove(&r.group);
     if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
+    wfi_sys_pages_end(r.git, r.git_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
     wfi_sys_pages_end(r.pids, WFI_DESCENDANTS_MAX * sizeof *r.pids);
     wfi_sys_close(&r.in);

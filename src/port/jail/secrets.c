@@ -43,6 +43,7 @@ bool wf_posix_is_secret(const char *name, size_t len, const char *value) {
                                         "PASSWD", "PASSPHRASE", "CREDENTIAL", "COOKIE", "AUTHORIZATION"};
     static const char *const ends[] = {"KEY", "PASS", "PGPASS", "SMTPPASS", "PAT",   "AUTH", "OAUTH",
                                        "JWT", "SAS",  "BEARER", "HEADERS",  "LOGIN", "NETRC"};
+    if (strncmp(name, "GIT_CONFIG_KEY_", 15) == 0) return secrets_is_value(value); /* a setting's name */
     if (strncasecmp(name, "AWS_", 4) == 0 || strncasecmp(name, "GOOGLE_", 7) == 0) return true;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (secrets_has(name, len, parts[i])) return true;

@@ -891,6 +891,34 @@ static void test_git_as_file(void **state) {
     linked_git("echo 'gitdir: real' >.git");
 }
 
+/* What the environment tells git comes as numbered pairs: none of them is missed where one is a secret. */
+static void test_git_settings(void **state) {
+    (void)state;
+    static const char *const pairs[][2] = {{"core.abbrev", "12"},
+                                           {"http.extraheader", "Authorization: Basic planted"},
+                                           {"core.pager", "cat"},
+                                           {"url.https://me:planted@host/.insteadof", "x"}};
+    static const char echo[] = "for i in 0 1 2; do eval echo \\$GIT_CONFIG_KEY_$i=\\$GIT_CONFIG_VALUE_$i; done; "
+                               "echo $GIT_CONFIG_COUNT; env | grep -c planted";
+    char name[32];
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        for (size_t k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "GIT_CONFIG_%s_%zu", k == 0 ? "KEY" : "VALUE", i);
+            setenv(name, pairs[i][k], 1);
+        }
+    setenv("GIT_CONFIG_COUNT", "4", 1);
+    prints(echo, "core.abbrev=12\ncore.pager=cat\nsafe.directory=*\n3\n0\n");
+    unsetenv("GIT_CONFIG_VALUE_0"); /* half a pair, as another filter leaves it */
+    setenv("GIT_CONFIG_COUNT", "1000000000", 1);
+    prints(echo, "core.pager=cat\nsafe.directory=*\n=\n2\n0\n");
+    unsetenv("GIT_CONFIG_COUNT");
+    for (size_t i = 0; i < sizeof pairs / sizeof *pairs; i++)
+        for (size_t k = 0; k < 2; k++) {
+            snprintf(name, sizeof name, "GIT_CONFIG_%s_%zu", k == 0 ? "KEY" : "VALUE", i);
+            unsetenv(name);
+        }
+}
+
 /* A tree with HEAD, objects and refs is a repository itself, to git. */
 static void test_repository_by_shape(void **state) {
     (void)state;
@@ -1612,6 +1640,7 @@ int main(int argc, char **argv) {
         CASE(test_own_shm),
         CASE(test_own_in_guarded),
         CASE(test_repository_by_shape),
+        CASE(test_git_settings),
         CASE(test_privdir),
         CASE(test_flood),
         CASE(test_timeout),
