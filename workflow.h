@@ -605,8 +605,6 @@ bool wf_prices_known(wf_str list, wf_str model);
 /* What a reply of this usage costs, in nano-USD, if what it put into the cache is kept for five minutes. False: not known. */
 bool wf_prices_cost(wf_str list, wf_str model, const wf_usage *usage, uint64_t *nano_usd);
 
-/* ---- hashes -------------------------------------------------------------------------------------------------------- */
-
 /* ---- heap: a bounded-time allocator over caller memory ---------------------------------------------------------- */
 
 /* For libraries that want an allocator (Lua, TLS). Lives at the front of its memory; exhaustion answers NULL. */

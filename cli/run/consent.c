@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 #define CONSENT_FILE "agreed"
-#define CONSENT_LINE (WF_SHA256_TEXT + 8)       /* "script HASH\n" */
+#define CONSENT_LINE (WF_SHA256_TEXT + 8)     /* "script HASH\n" */
 #define CONSENT_LOOK ((off_t)4 * 1024 * 1024) /* of the file's end: some 50,000 lines */
 
 /* ---- the place ---- */
