@@ -417,8 +417,8 @@ def killed(p, script, allow, expected, *flags):
     effects = os.path.join(p.root, "effects")
     process = p.start(script, "--allow", allow,
                       plan=[[tool("bash", command="echo x >>effects; sleep 20; echo y >>effects")], [tool("bash", command="cat effects")]])
-    for _ in range(2000):
-        if os.path.exists(effects):
+    for _ in range(24000):  # until the command has written: the file alone may be there before that
+        if os.path.exists(effects) and os.path.getsize(effects) > 0:
             break
         time.sleep(0.005)
     there = processes()
