@@ -433,6 +433,7 @@ static void test_look_up_fails(void **state) {
     r->inside->lookup.run = slow_run;
     assert_int_equal(start(r, 0, "slow.test", 1), WF_OK);
     assert_says(failure(r, 0), "cannot look up slow.test: no name server has answered in time");
+    r->inside->lookup.limit_ms = LONG; /* a busy machine may take its time from here on */
     r->inside->lookup.run = dead_run;
     assert_int_equal(start(r, 0, "dead.test", 1), WF_OK);
     assert_says(failure(r, 0), "its process ended without an answer");
@@ -440,7 +441,6 @@ static void test_look_up_fails(void **state) {
     assert_int_equal(start(r, 0, "silly.test", 1), WF_OK);
     assert_says(failure(r, 0), "it has no address");
     r->inside->connect_ms = 200; /* shorter than the look-up's own limit */
-    r->inside->lookup.limit_ms = 60000;
     r->inside->lookup.run = slow_run;
     assert_int_equal(start(r, 0, "late.test", 1), WF_OK);
     assert_says(failure(r, 0), "no answer within 0 s");
