@@ -88,7 +88,7 @@ static void peer_make_certs(const char *dir) {
         {.name = "critical", .san = names, .issuer = &peer_critical},
         {.name = "root-in", .san = "a.corp.test", .issuer = &peer_root},
         {.name = "root-out", .san = names, .issuer = &peer_root},
-        {.name = "no-server", "no-signing", .san = names, .issuer = &peer_ca, .for_client = true},
+        {.name = "no-server", .san = names, .issuer = &peer_ca, .for_client = true},
         {.name = "no-signing", .san = names, .issuer = &peer_ca, .for_signing = true},
         {.name = "localhost", .issuer = &peer_ca},
     };
