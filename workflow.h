@@ -505,12 +505,13 @@ typedef struct wf_agent_spec {
 } wf_agent_spec;
 
 /* What a call would be told now: WF_OK: it would be taken; WF_E_STOPPED: the run is stopping, or its number of agents is
- * used up; *kind and *text (lives as long as the wf) say why.
+ * used up; *kind and *text (lives as long as the wf) say why, and `count` calls that are not made for that are counted
+ * as not run.
  *
  * Stops are values: whoever has been told of one, here, by WF_E_STOPPED or WF_E_LIMIT of a start, or by a delivery, may go
  * on and end the run with a partial value. What it did from there on is in the log, and is discarded by a resume: the
  * calls that were refused are asked for, notes are made again, and the result is that of a run that never stopped. */
-wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text);
+wf_status wf_run_refuses(wf *w, uint32_t count, wf_kind *kind, wf_str *text);
 
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);
@@ -12860,10 +12861,11 @@ static wf_status calls_turn_away(wf *w, wf_status why, bool agent) {
     return s != WF_OK ? s : wfi_workflow_fail(w, why, calls_stop_text(w).ptr);
 }
 
-wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text) {
+wf_status wf_run_refuses(wf *w, uint32_t count, wf_kind *kind, wf_str *text) {
     if (w->rt.stop == WF_RUN_OPEN && !w->capped) return WF_OK;
     *kind = calls_stop_kind(w);
     *text = calls_stop_text(w);
+    w->turned_away += count;
     wf_status s = calls_told(w);
     return s != WF_OK ? s : WF_E_STOPPED;
 }
@@ -24709,9 +24711,9 @@ static const char *const wfi_flow[] = {
         "return failure(kind, message, agent, attempts, meta, stop)\n",
     "end\n",
     "\n",
-    "\n", // -- The error that a call would meet now, as the run has stopped; nil: it has not.
-    "local function stopped()\n",
-        "local kind, message = refuses()\n",
+    "\n", // -- The error that n calls would meet now, as the run has stopped; nil: it has not.
+    "local function stopped(n)\n",
+        "local kind, message = refuses(n)\n",
         "return kind and unanswered(kind, message, nil, nil, true)\n",
     "end\n",
     "\n",
@@ -24970,7 +24972,7 @@ static const char *const wfi_flow[] = {
         "\n", // -- Answers whether it stopped for want of memory.
         "local function launch()\n",
             "while not over and running < LIVE_MAX and begun < n do\n",
-                "local stop = stopped()\n",
+                "local stop = stopped(n - begun)\n",
                 "if stop then\n",
                     "for i = begun + 1, n do done(i, true, nil, stop) end\n",
                     "n = begun\n",
@@ -25526,7 +25528,7 @@ static const char *const wfi_agents[] = {
         "if not is_workflow_name(name) then\n",
             "fail(format(\"workflow: '%s' is neither a saved workflow's name nor a path that ends in .lua\", name))\n",
         "end\n",
-        "local stop = host.stopped()\n",
+        "local stop = host.stopped(0)\n",
         "if stop then return nil, stop end\n",
         "local source, where, e = workflow_source(name)\n",
         "if not source then fail(format(\"workflow: there is no workflow '%s': looked at %s (%s)\", name, where, e.message)) end\n",
@@ -28663,11 +28665,11 @@ static void host_check_yieldable(lua_State *L, const char *what) {
 
 /* Pushes the kind and the text of the stop that refuses calls now; false: none does, and nothing is pushed. A script that
  * goes on calling is ended: it knows better. */
-static bool host_push_stop(lua_State *L) {
+static bool host_push_stop(lua_State *L, uint32_t count) {
     wf_script *s = wfi_script_of(L);
     wf_kind kind;
     wf_str text;
-    wf_status status = wf_run_refuses(s->config.run, &kind, &text);
+    wf_status status = wf_run_refuses(s->config.run, count, &kind, &text);
     if (status == WF_OK) return false;
     if (status != WF_E_STOPPED) s->broken = status;
     if (++s->refused > HOST_REFUSALS)
@@ -28680,7 +28682,7 @@ static bool host_push_stop(lua_State *L) {
 /* A call is refused: kind, text, no agent, no attempts, true. */
 static int host_refuse(lua_State *L) {
     wf_script *s = wfi_script_of(L);
-    if (!host_push_stop(L)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
+    if (!host_push_stop(L, 0)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
     if (s->ended || s->broken != WF_OK) return host_block_here(L);
     lua_pushnil(L);
     lua_pushnil(L);
@@ -28688,10 +28690,10 @@ static int host_refuse(lua_State *L) {
     return 5;
 }
 
-/* refuses(): the kind and the text of the stop that a call would meet now; nothing: none. */
+/* refuses(n): the kind and the text of the stop that n calls would meet now, which then count as not run; nothing: none. */
 static int host_refuses(lua_State *L) {
     const wf_script *s = wfi_script_of(L);
-    if (!host_push_stop(L)) return 0;
+    if (!host_push_stop(L, host_arg_u32(L, 1))) return 0;
     return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 

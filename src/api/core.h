@@ -482,12 +482,13 @@ typedef struct wf_agent_spec {
 } wf_agent_spec;
 
 /* What a call would be told now: WF_OK: it would be taken; WF_E_STOPPED: the run is stopping, or its number of agents is
- * used up; *kind and *text (lives as long as the wf) say why.
+ * used up; *kind and *text (lives as long as the wf) say why, and `count` calls that are not made for that are counted
+ * as not run.
  *
  * Stops are values: whoever has been told of one, here, by WF_E_STOPPED or WF_E_LIMIT of a start, or by a delivery, may go
  * on and end the run with a partial value. What it did from there on is in the log, and is discarded by a resume: the
  * calls that were refused are asked for, notes are made again, and the result is that of a run that never stopped. */
-wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text);
+wf_status wf_run_refuses(wf *w, uint32_t count, wf_kind *kind, wf_str *text);
 
 /* Asks for an agent. WF_E_LIMIT: the agent or call table is full (a run-level stop); WF_E_STOPPED; WF_E_CONFIG. */
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out);

@@ -258,7 +258,7 @@ function env.workflow(name, args)
     if not is_workflow_name(name) then
         fail(format("workflow: '%s' is neither a saved workflow's name nor a path that ends in .lua", name))
     end
-    local stop = host.stopped()
+    local stop = host.stopped(0)
     if stop then return nil, stop end
     local source, where, e = workflow_source(name)
     if not source then fail(format("workflow: there is no workflow '%s': looked at %s (%s)", name, where, e.message)) end

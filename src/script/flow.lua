@@ -66,9 +66,9 @@ local function unanswered(kind, message, agent, attempts, stop, meta)
     return failure(kind, message, agent, attempts, meta, stop)
 end
 
--- The error that a call would meet now, as the run has stopped; nil: it has not.
-local function stopped()
-    local kind, message = refuses()
+-- The error that n calls would meet now, as the run has stopped; nil: it has not.
+local function stopped(n)
+    local kind, message = refuses(n)
     return kind and unanswered(kind, message, nil, nil, true)
 end
 
@@ -327,7 +327,7 @@ local function fan_out(n, body, done, place)
     -- Answers whether it stopped for want of memory.
     local function launch()
         while not over and running < LIVE_MAX and begun < n do
-            local stop = stopped()
+            local stop = stopped(n - begun)
             if stop then
                 for i = begun + 1, n do done(i, true, nil, stop) end
                 n = begun

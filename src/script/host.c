@@ -38,11 +38,11 @@ static void host_check_yieldable(lua_State *L, const char *what) {
 
 /* Pushes the kind and the text of the stop that refuses calls now; false: none does, and nothing is pushed. A script that
  * goes on calling is ended: it knows better. */
-static bool host_push_stop(lua_State *L) {
+static bool host_push_stop(lua_State *L, uint32_t count) {
     wf_script *s = wfi_script_of(L);
     wf_kind kind;
     wf_str text;
-    wf_status status = wf_run_refuses(s->config.run, &kind, &text);
+    wf_status status = wf_run_refuses(s->config.run, count, &kind, &text);
     if (status == WF_OK) return false;
     if (status != WF_E_STOPPED) s->broken = status;
     if (++s->refused > HOST_REFUSALS)
@@ -55,7 +55,7 @@ static bool host_push_stop(lua_State *L) {
 /* A call is refused: kind, text, no agent, no attempts, true. */
 static int host_refuse(lua_State *L) {
     wf_script *s = wfi_script_of(L);
-    if (!host_push_stop(L)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
+    if (!host_push_stop(L, 0)) return luaL_error(L, "internal error: a call was refused, and nothing refuses it");
     if (s->ended || s->broken != WF_OK) return host_block_here(L);
     lua_pushnil(L);
     lua_pushnil(L);
@@ -63,10 +63,10 @@ static int host_refuse(lua_State *L) {
     return 5;
 }
 
-/* refuses(): the kind and the text of the stop that a call would meet now; nothing: none. */
+/* refuses(n): the kind and the text of the stop that n calls would meet now, which then count as not run; nothing: none. */
 static int host_refuses(lua_State *L) {
     const wf_script *s = wfi_script_of(L);
-    if (!host_push_stop(L)) return 0;
+    if (!host_push_stop(L, host_arg_u32(L, 1))) return 0;
     return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 

@@ -292,8 +292,10 @@ static void read_facts(const uint8_t *log, size_t size, facts *out) {
             if (!c->hash[0] || !c->path[0]) fail_msg("a call without path or hash");
             out->agents += !wf_json_member_str(record.json, WF_STR("effect"), &effect);
         } else if (strcmp(record.type, "intent") == 0) {
-            out->intents[record.call - 1]++;
-            out->intended++;
+            wf_str name;
+            bool back = !wf_json_member_str(record.json, WF_STR("name"), &name); /* it was not begun after all */
+            out->intents[record.call - 1] = (uint8_t)(out->intents[record.call - 1] + (back ? -1 : 1));
+            out->intended += back ? UINT32_MAX : 1;
         } else if (strcmp(record.type, "deliver") == 0) {
             assert_true(out->deliveries < PATHS_MAX);
             out->delivered[out->deliveries++] = record.call;

@@ -171,10 +171,11 @@ static wf_status calls_turn_away(wf *w, wf_status why, bool agent) {
     return s != WF_OK ? s : wfi_workflow_fail(w, why, calls_stop_text(w).ptr);
 }
 
-wf_status wf_run_refuses(wf *w, wf_kind *kind, wf_str *text) {
+wf_status wf_run_refuses(wf *w, uint32_t count, wf_kind *kind, wf_str *text) {
     if (w->rt.stop == WF_RUN_OPEN && !w->capped) return WF_OK;
     *kind = calls_stop_kind(w);
     *text = calls_stop_text(w);
+    w->turned_away += count;
     wf_status s = calls_told(w);
     return s != WF_OK ? s : WF_E_STOPPED;
 }
