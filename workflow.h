@@ -9165,14 +9165,14 @@ typedef struct wfi_slot {
     uint32_t turns;
     uint8_t state; /* enum wfi_call_state */
     uint8_t kind;  /* enum wf_kind, when finished */
-    bool effect;
-    bool reads; /* such an effect is taken and answered while the run stops, too */
-    bool finished;
-    bool hit;       /* answered from the log */
-    bool moved;     /* its answer was given to another place: not to be matched by content again */
-    bool replaced;  /* asked anew from the start, as another slot: not to be matched again */
-    bool delivered; /* order is that of a deliver record */
-    bool started;   /* was given a lane, in this process or an earlier one */
+    bool effect : 1;
+    bool reads : 1; /* such an effect is taken and answered while the run stops, too */
+    bool finished : 1;
+    bool hit : 1;       /* answered from the log */
+    bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
+    bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
+    bool delivered : 1; /* order is that of a deliver record */
+    bool started : 1;   /* was given a lane, in this process or an earlier one */
 } wfi_slot;
 
 typedef struct wfi_slots {
