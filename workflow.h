@@ -9337,7 +9337,8 @@ typedef struct wfi_task {
     wfi_task_state state;
     uint32_t lane; /* ticket for models and tools */
     uint32_t slot_index;
-    wfi_slot *slot;
+    const wfi_slots *slots;
+    wfi_slot *slot; /* of them */
 
     /* settings, from the call record; strings live in `meta` */
     char *meta; /* heap */
@@ -10502,7 +10503,7 @@ uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
 
 
 /* Gives the slot's call to the task: reads its record and the conversation so far. */
-WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index);
+WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, uint32_t slot_index);
 /* One bounded piece of work. */
 WFI wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t);
 /* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */
@@ -10650,6 +10651,14 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Whether a record is of this conversation: the call's own, or of one with the same content whose place it took (WFI_REC_MOVED). */
+static bool agent_owns(const wfi_task *t, const wfi_log_rec *rec) {
+    if (rec->call == t->slot_index + 1) return true;
+    if (rec->call == 0 || rec->call > t->slots->count) return false;
+    const wfi_slot *old = &t->slots->slots[rec->call - 1];
+    return old->moved && wfi_compare(old->content, t->slot->content, sizeof old->content) == 0;
+}
+
 /* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
 static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -10658,7 +10667,7 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
         wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
         if (s != WF_OK) return s;
-        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
         after = at;
         wfi_usage_add(&t->usage, &meta.turn.usage);
         t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
@@ -10674,7 +10683,7 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     wf_status s = WF_OK;
     for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
-        if (at >= after || rec.call != t->slot_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
+        if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
             return WF_E_CORRUPT; /* only in a log that was not written by us */
         after = at;
         s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
@@ -10780,10 +10789,12 @@ static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     return n;
 }
 
-wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index) {
+wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, uint32_t slot_index) {
     uint32_t lane = t->lane;
+    wfi_slot *slot = &slots->slots[slot_index];
     wfi_zero(t, sizeof *t);
     t->lane = lane;
+    t->slots = slots;
     t->slot = slot;
     t->slot_index = slot_index;
     t->started = t->progress = rt->now;
@@ -11426,21 +11437,20 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
-static bool sched_is_refused(const wfi_slot *r) {
-    return !r->reads;
-}
-
-static bool sched_is_read(const wfi_slot *r) {
-    return r->reads;
-}
-
-/* Takes the first slot of a kind out of a list; WFI_NO_SLOT: there is none. */
-static uint32_t sched_pop_if(wfi_sched *s, wfi_list *list, bool (*is)(const wfi_slot *)) {
-    uint32_t before = WFI_NO_SLOT, slot = list->first;
-    while (slot != WFI_NO_SLOT && !is(&s->slots.slots[slot])) {
-        before = slot;
+/* The first slot of a list that only reads, or the first that does more; *before: the one in front of it. */
+static uint32_t sched_pick(const wfi_sched *s, const wfi_list *list, bool reads, uint32_t *before) {
+    uint32_t slot = list->first;
+    *before = WFI_NO_SLOT;
+    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads != reads) {
+        *before = slot;
         slot = s->slots.slots[slot].next;
     }
+    return slot;
+}
+
+/* The same, taken out. */
+static uint32_t sched_pick_out(wfi_sched *s, wfi_list *list, bool reads) {
+    uint32_t before, slot = sched_pick(s, list, reads, &before);
     if (slot == WFI_NO_SLOT) return slot;
     if (before == WFI_NO_SLOT) return sched_pop(s, list);
     s->slots.slots[before].next = s->slots.slots[slot].next;
@@ -11499,7 +11509,7 @@ uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
     wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        uint32_t slot = sched_pop_if(s, lists[i], sched_is_refused);
+        uint32_t slot = sched_pick_out(s, lists[i], false);
         if (slot == WFI_NO_SLOT) {
             i++;
             continue;
@@ -11669,7 +11679,7 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     uint32_t task = r->effect ? s->free_tasks[s->lanes + --s->free_effects] : s->free_tasks[--s->free_lanes];
-    return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], r, slot));
+    return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], &s->slots, slot));
 }
 
 static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
@@ -11695,7 +11705,7 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
 /* While the run stops. */
 static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
     while (s->free_effects > 0) {
-        uint32_t slot = sched_pop_if(s, &s->queued_effects, sched_is_read);
+        uint32_t slot = sched_pick_out(s, &s->queued_effects, true);
         if (slot == WFI_NO_SLOT) return WF_OK;
         wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
         if (status != WF_OK) return status;
@@ -11703,8 +11713,13 @@ static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
     return WF_OK;
 }
 
+/* Invariant 2. */
+static bool sched_is_live(const wfi_sched *s) {
+    return s->hits_ready == 0 && (s->settled || s->unasked == 0);
+}
+
 static bool sched_may_send(const wfi_runtime *rt, const wfi_sched *s) {
-    return rt->stop == WF_RUN_OPEN && s->hits_ready == 0 && (s->settled || s->unasked == 0);
+    return rt->stop == WF_RUN_OPEN && sched_is_live(s);
 }
 
 /* ---- the turn ---- */
@@ -11770,10 +11785,9 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
 
 /* Whether somebody waits to be told that the run stops. */
 static bool sched_refuses(const wfi_sched *s) {
-    uint32_t slot = s->queued_effects.first;
-    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads)
-        slot = s->slots.slots[slot].next;
-    return slot != WFI_NO_SLOT || s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT;
+    uint32_t before;
+    return s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
+           sched_pick(s, &s->queued_effects, false, &before) != WFI_NO_SLOT;
 }
 
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
@@ -11820,7 +11834,7 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
-    if (rt->stop != WF_RUN_OPEN) status = sched_dispatch_reads(rt, s);
+    if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
     if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
     if (status == WF_OK && sched_may_send(rt, s))
         status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);

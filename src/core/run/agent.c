@@ -135,6 +135,14 @@ static wf_status agent_load_text(wfi_runtime *rt, uint64_t at, wf_str *out) {
     return s;
 }
 
+/* Whether a record is of this conversation: the call's own, or of one with the same content whose place it took (WFI_REC_MOVED). */
+static bool agent_owns(const wfi_task *t, const wfi_log_rec *rec) {
+    if (rec->call == t->slot_index + 1) return true;
+    if (rec->call == 0 || rec->call > t->slots->count) return false;
+    const wfi_slot *old = &t->slots->slots[rec->call - 1];
+    return old->moved && wfi_compare(old->content, t->slot->content, sizeof old->content) == 0;
+}
+
 /* Replies that are no part of the conversation are paid for all the same, and one that was cut has had max_tokens raised. */
 static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -143,7 +151,7 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
         wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
         if (s != WF_OK) return s;
-        if (at >= after || rec.call != t->slot_index + 1 || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
         after = at;
         wfi_usage_add(&t->usage, &meta.turn.usage);
         t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
@@ -159,7 +167,7 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     wf_status s = WF_OK;
     for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
-        if (at >= after || rec.call != t->slot_index + 1 || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
+        if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
             return WF_E_CORRUPT; /* only in a log that was not written by us */
         after = at;
         s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
@@ -265,10 +273,12 @@ static uint32_t agent_blocks_after_turn(const wfi_task *t) {
     return n;
 }
 
-wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index) {
+wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, uint32_t slot_index) {
     uint32_t lane = t->lane;
+    wfi_slot *slot = &slots->slots[slot_index];
     wfi_zero(t, sizeof *t);
     t->lane = lane;
+    t->slots = slots;
     t->slot = slot;
     t->slot_index = slot_index;
     t->started = t->progress = rt->now;

@@ -12,7 +12,7 @@
 #include "task.h"
 
 /* Gives the slot's call to the task: reads its record and the conversation so far. */
-WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, wfi_slot *slot, uint32_t slot_index);
+WFI wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, uint32_t slot_index);
 /* One bounded piece of work. */
 WFI wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t);
 /* When the task wants a step even if nothing becomes ready; UINT64_MAX: never. */

@@ -45,21 +45,20 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
-static bool sched_is_refused(const wfi_slot *r) {
-    return !r->reads;
-}
-
-static bool sched_is_read(const wfi_slot *r) {
-    return r->reads;
-}
-
-/* Takes the first slot of a kind out of a list; WFI_NO_SLOT: there is none. */
-static uint32_t sched_pop_if(wfi_sched *s, wfi_list *list, bool (*is)(const wfi_slot *)) {
-    uint32_t before = WFI_NO_SLOT, slot = list->first;
-    while (slot != WFI_NO_SLOT && !is(&s->slots.slots[slot])) {
-        before = slot;
+/* The first slot of a list that only reads, or the first that does more; *before: the one in front of it. */
+static uint32_t sched_pick(const wfi_sched *s, const wfi_list *list, bool reads, uint32_t *before) {
+    uint32_t slot = list->first;
+    *before = WFI_NO_SLOT;
+    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads != reads) {
+        *before = slot;
         slot = s->slots.slots[slot].next;
     }
+    return slot;
+}
+
+/* The same, taken out. */
+static uint32_t sched_pick_out(wfi_sched *s, wfi_list *list, bool reads) {
+    uint32_t before, slot = sched_pick(s, list, reads, &before);
     if (slot == WFI_NO_SLOT) return slot;
     if (before == WFI_NO_SLOT) return sched_pop(s, list);
     s->slots.slots[before].next = s->slots.slots[slot].next;
@@ -118,7 +117,7 @@ uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
     wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        uint32_t slot = sched_pop_if(s, lists[i], sched_is_refused);
+        uint32_t slot = sched_pick_out(s, lists[i], false);
         if (slot == WFI_NO_SLOT) {
             i++;
             continue;
@@ -288,7 +287,7 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     uint32_t task = r->effect ? s->free_tasks[s->lanes + --s->free_effects] : s->free_tasks[--s->free_lanes];
-    return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], r, slot));
+    return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], &s->slots, slot));
 }
 
 static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
@@ -314,7 +313,7 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
 /* While the run stops. */
 static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
     while (s->free_effects > 0) {
-        uint32_t slot = sched_pop_if(s, &s->queued_effects, sched_is_read);
+        uint32_t slot = sched_pick_out(s, &s->queued_effects, true);
         if (slot == WFI_NO_SLOT) return WF_OK;
         wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
         if (status != WF_OK) return status;
@@ -322,8 +321,13 @@ static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
     return WF_OK;
 }
 
+/* Invariant 2. */
+static bool sched_is_live(const wfi_sched *s) {
+    return s->hits_ready == 0 && (s->settled || s->unasked == 0);
+}
+
 static bool sched_may_send(const wfi_runtime *rt, const wfi_sched *s) {
-    return rt->stop == WF_RUN_OPEN && s->hits_ready == 0 && (s->settled || s->unasked == 0);
+    return rt->stop == WF_RUN_OPEN && sched_is_live(s);
 }
 
 /* ---- the turn ---- */
@@ -389,10 +393,9 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
 
 /* Whether somebody waits to be told that the run stops. */
 static bool sched_refuses(const wfi_sched *s) {
-    uint32_t slot = s->queued_effects.first;
-    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads)
-        slot = s->slots.slots[slot].next;
-    return slot != WFI_NO_SLOT || s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT;
+    uint32_t before;
+    return s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
+           sched_pick(s, &s->queued_effects, false, &before) != WFI_NO_SLOT;
 }
 
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
@@ -439,7 +442,7 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
-    if (rt->stop != WF_RUN_OPEN) status = sched_dispatch_reads(rt, s);
+    if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
     if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
     if (status == WF_OK && sched_may_send(rt, s))
         status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);

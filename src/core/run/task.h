@@ -39,7 +39,8 @@ typedef struct wfi_task {
     wfi_task_state state;
     uint32_t lane; /* ticket for models and tools */
     uint32_t slot_index;
-    wfi_slot *slot;
+    const wfi_slots *slots;
+    wfi_slot *slot; /* of them */
 
     /* settings, from the call record; strings live in `meta` */
     char *meta; /* heap */

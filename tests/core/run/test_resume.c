@@ -638,8 +638,51 @@ static void test_a_tail_made_to_be_slow(void **state) {
     free(log);
 }
 
+/* An edited script moves a conversation that was under way: it goes on where it was, and so it does in the life after. A
+ * finished answer of the same content goes before it. */
+static void test_a_conversation_moves(void **state) {
+    static const char talk[] = "tools=3;delay=400;";
+    wf_call call;
+    (void)state;
+    for (int finished = 0; finished < 2; finished++) {
+        rig r;
+        rig_init(&r, 1, NULL, 0);
+        rig_start(&r);
+        if (finished) assert_int_equal(at_place(&r, "a", talk).kind, WF_KIND_NONE);
+        wf_agent_spec spec = {.path = WF_STR("b"), .prompt = rig_str(talk)};
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        uint64_t before = r.f->requests;
+        wf_delivery d;
+        uint32_t wait;
+        while (r.f->requests < before + 3) { /* two turns are paid for */
+            assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+            assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+            if (wait > 0) assert_true(fake_sleep(r.f, wait));
+        }
+        edit(&r, "with a line above");
+        spec.path = finished ? WF_STR("b") : WF_STR("c");
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        if (!finished) {
+            while (r.f->requests < 1) {
+                assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+                assert_int_equal(wf_step(r.w, 64, &wait), WF_OK);
+                if (wait > 0 && r.f->requests < 1) assert_true(fake_sleep(r.f, wait));
+            }
+            rig_crash(&r, FAKE_ALL);
+            spec.path = WF_STR("c");
+            assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        }
+        d = rig_take(&r);
+        assert_int_equal(d.kind, WF_KIND_NONE);
+        assert_int_equal(d.turns, 4);
+        assert_int_equal(r.f->requests, finished ? 0 : 2); /* the two turns that nobody has heard */
+        rig_end(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_conversation_moves),
         cmocka_unit_test(test_which_failures_are_answered),
         cmocka_unit_test(test_raised_limits),
         cmocka_unit_test(test_no_cache),
