@@ -11939,7 +11939,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     s->slots.slots[slot].call_at = rec->offset;
     s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
-    if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
+    if (meta->replaces > 0 && !told) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
 }
 
@@ -13587,8 +13587,9 @@ void wf_posix_release(void *block, size_t size) {
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
  *      same process cannot open it twice either.
- *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
- *      answers WF_OK only after the directory is on disk as well.
+ *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until
+ *      its first sync is done; only then it is NAME, and that sync answers WF_OK only after the
+ *      directory is on disk as well.
  *   3. An existing file is never replaced.
  *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.

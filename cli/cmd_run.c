@@ -178,9 +178,9 @@ static void run_put_summary(cli_world *w, const run_job *job, const cli_drive_en
         cli_put(stderr, s->text, RUN_MESSAGE);
         fputc('\n', stderr);
     }
-    if (cli_progress_again() > 0)
-        fprintf(stderr, "%" PRIu32 " failures were delivered again; --retry-failed asks them anew\n",
-                cli_progress_again());
+    uint32_t again = cli_progress_again();
+    if (again == 1) fputs("1 failure was delivered again; --retry-failed asks it anew\n", stderr);
+    if (again > 1) fprintf(stderr, "%" PRIu32 " failures were delivered again; --retry-failed asks them anew\n", again);
     cli_advice_put(w, &job->spec, end);
     run_put_log(job);
 }

@@ -43,7 +43,7 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     s->slots.slots[slot].call_at = rec->offset;
     s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
-    if (meta->replaces > 0) s->slots.slots[meta->replaces - 1].replaced = true;
+    if (meta->replaces > 0 && !told) s->slots.slots[meta->replaces - 1].replaced = true;
     return WF_OK;
 }
 

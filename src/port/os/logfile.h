@@ -6,8 +6,9 @@
  * Invariants:
  *   1. Who may write holds an advisory lock on the file; the lock belongs to the open file, not to the process, so the
  *      same process cannot open it twice either.
- *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until its first sync is done; only then it is NAME, and that sync
- *      answers WF_OK only after the directory is on disk as well.
+ *   2. A new log is its owner's alone to read (mode 0600), and lives under NAME.tmp-XXXXXXXX until
+ *      its first sync is done; only then it is NAME, and that sync answers WF_OK only after the
+ *      directory is on disk as well.
  *   3. An existing file is never replaced.
  *   4. `state`, `failed` and `slow` are used under the mutex; `fd`, `dir` and the names do not change while the thread runs;
  *      `named` is the thread's while a sync runs, and the caller's otherwise.
