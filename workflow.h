@@ -1309,6 +1309,11 @@ WFI void wfi_put16(void *p, uint16_t v);
 WFI void wfi_put32(void *p, uint32_t v);
 WFI void wfi_put64(void *p, uint64_t v);
 
+/* Of ASCII letters alone. */
+static inline char wfi_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 /* ---- UTF-8 (RFC 3629) ---- */
 /* Length 1..4 of the valid sequence at p[0..n), 0 if it is not one (overlong, surrogate, > U+10FFFF, cut). */
 WFI size_t wfi_utf8_len(const uint8_t *p, size_t n);
@@ -4601,19 +4606,15 @@ WFI bool wfi_same_name(wf_str a, wf_str b);
 
 #define URL_HOST_MAX 253u /* of a name in DNS */
 
-static char url_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static bool url_alnum(char c) {
-    char l = url_lower(c);
+    char l = wfi_lower(c);
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
 WFI bool wfi_same_name(wf_str a, wf_str b) {
     if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++)
-        if (url_lower(a.ptr[i]) != url_lower(b.ptr[i])) return false;
+        if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
     return true;
 }
 
@@ -4860,10 +4861,6 @@ static wfi_parse_event parse_bad(wfi_parser *r, const char *why) {
 
 /* ---- characters ---- */
 
-static char parse_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static bool parse_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -4879,7 +4876,7 @@ static bool parse_text_char(char c) {
 
 static bool parse_token_char(char c) {
     static const char others[] = "!#$%&'*+-.^_`|~";
-    if (parse_digit(c) || (parse_lower(c) >= 'a' && parse_lower(c) <= 'z')) return true;
+    if (parse_digit(c) || (wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z')) return true;
     return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
 }
 
@@ -4945,7 +4942,7 @@ static wfi_parse_event parse_name_byte(wfi_parser *r, char c) {
     }
     if (parse_blank(c)) return parse_bad(r, "the answer has a header with a blank in its name or before its colon");
     if (!parse_token_char(c)) return parse_bad(r, "the answer has a header whose name is none");
-    if (r->name_len < WFI_PARSE_NAME_MAX) r->name_buf[r->name_len] = parse_lower(c);
+    if (r->name_len < WFI_PARSE_NAME_MAX) r->name_buf[r->name_len] = wfi_lower(c);
     if (r->name_len <= WFI_PARSE_NAME_MAX) r->name_len++; /* one more than the limit: too long */
     return WFI_PARSE_MORE;
 }
@@ -5072,7 +5069,7 @@ static wfi_parse_event parse_line_end(wfi_parser *r) {
 
 /* 0..15; 16: not a hexadecimal digit. */
 static uint32_t parse_hex(char c) {
-    char l = parse_lower(c);
+    char l = wfi_lower(c);
     if (parse_digit(c)) return (uint32_t)(c - '0');
     return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
 }
@@ -5441,7 +5438,7 @@ static void headers_type(wfi_headers *r, wf_str value, bool cut) {
         n--;
     r->type_len = headers_keep(r->type, sizeof r->type, wfi_str_cut(value, 0, n), cut);
     for (uint32_t i = 0; i < r->type_len; i++)
-        if (r->type[i] >= 'A' && r->type[i] <= 'Z') r->type[i] = (char)(r->type[i] + ('a' - 'A'));
+        r->type[i] = wfi_lower(r->type[i]);
 }
 
 static bool headers_id(wfi_headers *r, wf_str name, wf_str value) {
@@ -7196,17 +7193,13 @@ static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     return false;
 }
 
-static char anthropic_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 /* Whether a text holds one of these, which are in lower case. */
 static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++) {
         wf_str phrase = wfi_str_z(*phrases);
         for (size_t at = 0; at + phrase.len <= text.len; at++) {
             size_t i = 0;
-            while (i < phrase.len && anthropic_lower(text.ptr[at + i]) == phrase.ptr[i])
+            while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
                 i++;
             if (i == phrase.len) return true;
         }
@@ -8958,7 +8951,7 @@ typedef struct wfi_runtime {
     char stop_text[256];   /* why, terminated */
 } wfi_runtime;
 
-/* A text that others refer to, stored once however often it is used. *len may be NULL. */
+/* A text that others refer to, stored once however often it is used. */
 WFI wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at);
 /* Appends a record made of a metadata struct and one payload. */
 WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
@@ -9986,8 +9979,7 @@ const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_
     wfi_cost limit = {l->budget_tokens, l->budget_nano_usd}, all = wfi_cost_of(&t->usage);
     if (in_usd && t->provider->priced && t->tariff.count == 0)
         return "the model's price is not known, so a budget in USD cannot hold; add the price with --prices FILE, or "
-               "give "
-               "a budget in tokens";
+               "give a budget in tokens";
     bool reached = limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd;
     wfi_cost_add(&all, budget_worst(t, body_len));
     if (reached || !wfi_cost_within(all, limit))
@@ -10144,17 +10136,13 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
-static char exchange_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 /* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
  * A beginning of it counts at the text's end, where a cut may have been. */
 static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
     size_t i = 0, k = 0;
     for (; k < key.len && i < n; i++, k++) {
         if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
-        if (exchange_lower(text[i]) != exchange_lower(key.ptr[k])) return 0;
+        if (wfi_lower(text[i]) != wfi_lower(key.ptr[k])) return 0;
     }
     return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
 }
@@ -12720,13 +12708,6 @@ typedef struct calls_id {
     char hex[64];
 } calls_id;
 
-/* The log holds UTF-8: other bytes would not come back from it as they were. */
-static bool calls_is_utf8(wf_str s) {
-    for (size_t i = 0, len; i < s.len; i += len)
-        if ((len = wfi_utf8_len((const uint8_t *)s.ptr + i, s.len - i)) == 0) return false;
-    return true;
-}
-
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
     if (path.len > sizeof id->path)
         return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
@@ -12734,7 +12715,9 @@ static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
     }
-    if (!calls_is_utf8(path)) return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
+    /* the log holds UTF-8: other bytes would not come back from it as they were */
+    if (!wfi_utf8_valid(path))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
     id->path_text = path;
     id->place = wfi_replay_place(path);
     wfi_replay_identity(parts, count, id->hash);
@@ -12835,9 +12818,9 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
                                  "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > CALLS_PATH_MAX)
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
-    if (!calls_is_utf8(spec->cwd))
+    if (!wfi_utf8_valid(spec->cwd))
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is not UTF-8; rename the folder, or use another");
-    if (!calls_is_utf8(model) || !calls_is_utf8(spec->effort))
+    if (!wfi_utf8_valid(model) || !wfi_utf8_valid(spec->effort))
         return wfi_workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is not UTF-8");
     if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
@@ -12984,7 +12967,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !wfi_utf8_valid(spec->name)))
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty, longer than 64 bytes or not UTF-8");
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;

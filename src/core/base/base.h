@@ -62,6 +62,11 @@ WFI void wfi_put16(void *p, uint16_t v);
 WFI void wfi_put32(void *p, uint32_t v);
 WFI void wfi_put64(void *p, uint64_t v);
 
+/* Of ASCII letters alone. */
+static inline char wfi_lower(char c) {
+    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
+}
+
 /* ---- UTF-8 (RFC 3629) ---- */
 /* Length 1..4 of the valid sequence at p[0..n), 0 if it is not one (overlong, surrogate, > U+10FFFF, cut). */
 WFI size_t wfi_utf8_len(const uint8_t *p, size_t n);

@@ -57,7 +57,7 @@ static void headers_type(wfi_headers *r, wf_str value, bool cut) {
         n--;
     r->type_len = headers_keep(r->type, sizeof r->type, wfi_str_cut(value, 0, n), cut);
     for (uint32_t i = 0; i < r->type_len; i++)
-        if (r->type[i] >= 'A' && r->type[i] <= 'Z') r->type[i] = (char)(r->type[i] + ('a' - 'A'));
+        r->type[i] = wfi_lower(r->type[i]);
 }
 
 static bool headers_id(wfi_headers *r, wf_str name, wf_str value) {

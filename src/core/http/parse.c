@@ -40,10 +40,6 @@ static wfi_parse_event parse_bad(wfi_parser *r, const char *why) {
 
 /* ---- characters ---- */
 
-static char parse_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static bool parse_digit(char c) {
     return c >= '0' && c <= '9';
 }
@@ -59,7 +55,7 @@ static bool parse_text_char(char c) {
 
 static bool parse_token_char(char c) {
     static const char others[] = "!#$%&'*+-.^_`|~";
-    if (parse_digit(c) || (parse_lower(c) >= 'a' && parse_lower(c) <= 'z')) return true;
+    if (parse_digit(c) || (wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z')) return true;
     return wfi_str_find(wf_str_of(others, sizeof others - 1), c) < sizeof others - 1;
 }
 
@@ -125,7 +121,7 @@ static wfi_parse_event parse_name_byte(wfi_parser *r, char c) {
     }
     if (parse_blank(c)) return parse_bad(r, "the answer has a header with a blank in its name or before its colon");
     if (!parse_token_char(c)) return parse_bad(r, "the answer has a header whose name is none");
-    if (r->name_len < WFI_PARSE_NAME_MAX) r->name_buf[r->name_len] = parse_lower(c);
+    if (r->name_len < WFI_PARSE_NAME_MAX) r->name_buf[r->name_len] = wfi_lower(c);
     if (r->name_len <= WFI_PARSE_NAME_MAX) r->name_len++; /* one more than the limit: too long */
     return WFI_PARSE_MORE;
 }
@@ -252,7 +248,7 @@ static wfi_parse_event parse_line_end(wfi_parser *r) {
 
 /* 0..15; 16: not a hexadecimal digit. */
 static uint32_t parse_hex(char c) {
-    char l = parse_lower(c);
+    char l = wfi_lower(c);
     if (parse_digit(c)) return (uint32_t)(c - '0');
     return l >= 'a' && l <= 'f' ? (uint32_t)(l - 'a') + 10 : 16;
 }

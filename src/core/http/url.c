@@ -7,19 +7,15 @@
 
 #define URL_HOST_MAX 253u /* of a name in DNS */
 
-static char url_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 static bool url_alnum(char c) {
-    char l = url_lower(c);
+    char l = wfi_lower(c);
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
 WFI bool wfi_same_name(wf_str a, wf_str b) {
     if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++)
-        if (url_lower(a.ptr[i]) != url_lower(b.ptr[i])) return false;
+        if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
     return true;
 }
 

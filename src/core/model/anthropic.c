@@ -307,17 +307,13 @@ static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     return false;
 }
 
-static char anthropic_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 /* Whether a text holds one of these, which are in lower case. */
 static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++) {
         wf_str phrase = wfi_str_z(*phrases);
         for (size_t at = 0; at + phrase.len <= text.len; at++) {
             size_t i = 0;
-            while (i < phrase.len && anthropic_lower(text.ptr[at + i]) == phrase.ptr[i])
+            while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
                 i++;
             if (i == phrase.len) return true;
         }

@@ -163,8 +163,7 @@ const char *wfi_budget_forbids(const wfi_runtime *rt, const wfi_task *t, uint64_
     wfi_cost limit = {l->budget_tokens, l->budget_nano_usd}, all = wfi_cost_of(&t->usage);
     if (in_usd && t->provider->priced && t->tariff.count == 0)
         return "the model's price is not known, so a budget in USD cannot hold; add the price with --prices FILE, or "
-               "give "
-               "a budget in tokens";
+               "give a budget in tokens";
     bool reached = limit.nano_usd > 0 && all.nano_usd >= limit.nano_usd;
     wfi_cost_add(&all, budget_worst(t, body_len));
     if (reached || !wfi_cost_within(all, limit))

@@ -16,13 +16,6 @@ typedef struct calls_id {
     char hex[64];
 } calls_id;
 
-/* The log holds UTF-8: other bytes would not come back from it as they were. */
-static bool calls_is_utf8(wf_str s) {
-    for (size_t i = 0, len; i < s.len; i += len)
-        if ((len = wfi_utf8_len((const uint8_t *)s.ptr + i, s.len - i)) == 0) return false;
-    return true;
-}
-
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
     if (path.len > sizeof id->path)
         return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is longer than 512 bytes");
@@ -30,7 +23,9 @@ static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *
         id->path[0] = '#';
         path = wf_str_of(id->path, 1 + wfi_u64_str(++w->pathless, id->path + 1));
     }
-    if (!calls_is_utf8(path)) return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
+    /* the log holds UTF-8: other bytes would not come back from it as they were */
+    if (!wfi_utf8_valid(path))
+        return wfi_workflow_fail(w, WF_E_CONFIG, "the call's path is not UTF-8; give it another");
     id->path_text = path;
     id->place = wfi_replay_place(path);
     wfi_replay_identity(parts, count, id->hash);
@@ -131,9 +126,9 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
                                  "the model's or effort's name is too long; a model's has at most 400 bytes");
     if (spec->cwd.len > CALLS_PATH_MAX)
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is longer than 512 bytes");
-    if (!calls_is_utf8(spec->cwd))
+    if (!wfi_utf8_valid(spec->cwd))
         return wfi_workflow_fail(w, WF_E_CONFIG, "cwd: the path is not UTF-8; rename the folder, or use another");
-    if (!calls_is_utf8(model) || !calls_is_utf8(spec->effort))
+    if (!wfi_utf8_valid(model) || !wfi_utf8_valid(spec->effort))
         return wfi_workflow_fail(w, WF_E_CONFIG, "the model's or effort's name is not UTF-8");
     if (spec->max_tokens > 1u << 30) return wfi_workflow_fail(w, WF_E_CONFIG, "max_tokens: at most 2^30");
     if (spec->schema.len > 0 && (s = wf_schema_check(spec->schema, WF_STR("null"), unfit)) != WF_OK && s != WF_E_SCHEMA)
@@ -280,7 +275,7 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_E_STOPPED || s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_OK && !w->rt.os->tool_ops)
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the platform does no effects: it has no tool_ops");
-    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !calls_is_utf8(spec->name)))
+    if (s == WF_OK && (spec->name.len == 0 || spec->name.len > 64 || !wfi_utf8_valid(spec->name)))
         s = wfi_workflow_fail(w, WF_E_CONFIG, "the effect's name is empty, longer than 64 bytes or not UTF-8");
     if (s == WF_OK) s = calls_identify(w, &id, spec->path, parts, WFI_COUNT(parts));
     if (s != WF_OK) return s;

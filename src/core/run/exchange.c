@@ -28,17 +28,13 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
-static char exchange_lower(char c) {
-    return c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-}
-
 /* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
  * A beginning of it counts at the text's end, where a cut may have been. */
 static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
     size_t i = 0, k = 0;
     for (; k < key.len && i < n; i++, k++) {
         if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
-        if (exchange_lower(text[i]) != exchange_lower(key.ptr[k])) return 0;
+        if (wfi_lower(text[i]) != wfi_lower(key.ptr[k])) return 0;
     }
     return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
 }

@@ -53,7 +53,7 @@ typedef struct wfi_runtime {
     char stop_text[256];   /* why, terminated */
 } wfi_runtime;
 
-/* A text that others refer to, stored once however often it is used. *len may be NULL. */
+/* A text that others refer to, stored once however often it is used. */
 WFI wf_status wfi_runtime_text(wfi_runtime *rt, wf_str text, uint64_t *at);
 /* Appends a record made of a metadata struct and one payload. */
 WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const void *meta, wf_str payload,
