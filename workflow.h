@@ -14232,17 +14232,21 @@ static bool guard_has(int dir, const char *also, uint32_t part) {
     return fstatat(dir, guard_parts[part].name, &st, AT_SYMLINK_NOFOLLOW) == 0;
 }
 
-bool wfi_guard_is_repository(int dir, const char *also) {
-    if (!guard_has(dir, also, GUARD_HEAD)) return false;
-    return guard_has(dir, also, GUARD_COMMONDIR) ||
-           (guard_has(dir, also, GUARD_OBJECTS) && guard_has(dir, also, GUARD_REFS));
+static bool guard_is_whole(uint32_t parts) {
+    const uint32_t head = 1u << GUARD_HEAD, common = 1u << GUARD_COMMONDIR;
+    const uint32_t own = 1u << GUARD_OBJECTS | 1u << GUARD_REFS;
+    return (parts & head) != 0 && ((parts & common) != 0 || (parts & own) == own);
 }
 
-static uint32_t guard_parts_of(int dir) {
+static uint32_t guard_parts_of(int dir, const char *also) {
     uint32_t parts = 0;
     for (uint32_t i = 0; i < GUARD_PARTS; i++)
-        if (guard_has(dir, NULL, i)) parts |= UINT32_C(1) << i;
+        if (guard_has(dir, also, i)) parts |= UINT32_C(1) << i;
     return parts;
+}
+
+bool wfi_guard_is_repository(int dir, const char *also) {
+    return guard_is_whole(guard_parts_of(dir, also));
 }
 
 void wfi_guard_settle(int tree) {
@@ -14302,7 +14306,7 @@ static void guard_look(int tree, uint32_t i, wfi_guard_seen *seen) {
 void wfi_guard_look(int tree, wfi_guard_seen seen[WFI_GUARDS]) {
     for (uint32_t i = 0; i < WFI_GUARDS; i++)
         guard_look(tree, i, &seen[i]);
-    seen[0].parts = guard_parts_of(tree);
+    seen[0].parts = guard_parts_of(tree, NULL);
 }
 
 static void guard_name_aside(const char *name, char out[WFI_GUARD_NAME]) {
@@ -14330,12 +14334,13 @@ static void guard_put_aside(int tree, const char *name, char *aside) {
     if (renameat(tree, name, tree, aside) != 0) aside[0] = '\0';
 }
 
-/* Puts parts aside that are new, as long as they make a repository; HEAD if it is new to nobody. */
+/* Puts parts aside that are new, as long as they make a repository. One that was there before is the user's own, or another
+ * command's, whose supervisor sees to it. */
 static void guard_unmake_repository(int tree, uint32_t before, char *aside) {
+    if (guard_is_whole(before)) return;
     for (uint32_t i = 0; i < GUARD_PARTS && wfi_guard_is_repository(tree, NULL); i++)
         if ((before & UINT32_C(1) << i) == 0 && guard_has(tree, NULL, i))
             guard_put_aside(tree, guard_parts[i].name, aside);
-    if (wfi_guard_is_repository(tree, NULL)) guard_put_aside(tree, guard_parts[GUARD_HEAD].name, aside);
 }
 
 static void guard_restore(int tree, uint32_t i, const wfi_guard_seen *seen, const wfi_guard_id *first, char *aside) {
