@@ -14,6 +14,9 @@ from lib.tap import case, done
 
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
 INNER = "exec:%s agent --model rules:model.lua" % shlex.quote(WF)
+# The second half of the agents waits while there is a file `hold`: a run cannot end before it was killed.
+HELD = ("exec:cat >spec.$$; grep -q 'item 1[0-9][0-9]' spec.$$ && while [ -e hold ]; do sleep 0.05; done; "
+        + INNER[len("exec:"):] + " <spec.$$")
 AGENTS = 200
 
 SCRIPT = """
@@ -85,10 +88,10 @@ def run(folder, body, model, *more):
 
 
 def many(folder):
-    start = ["run", "outer.lua", "--yes", "--quiet", "--lanes", "16", "--model", INNER, "--log"]
+    start = ["run", "outer.lua", "--yes", "--quiet", "--lanes", "16", "--model"]
     wanted = [{"n": i} if i % 2 == 0 else "seen item %d" % i for i in range(1, AGENTS + 1)]
     began = time.time()
-    code, out, err = wf(folder, *start, "whole.wflog")
+    code, out, err = wf(folder, *start, INNER, "--log", "whole.wflog")
     wall = time.time() - began
     result = json.loads(out) if code == 0 else {}
     case(result == {"results": wanted, "failures": 0}, "%d agents, each a wf agent: %.2f s" % (AGENTS, wall), err + out)
@@ -96,11 +99,15 @@ def many(folder):
     turns = [r for r in records(folder, "whole.wflog") if r["type"] == "turn"]
     case(len(turns) == AGENTS and "usd" in json.dumps(turns[0]), "what each one spent is in the log", turns[:1])
 
-    outer = subprocess.Popen([WF, *start, "killed.wflog"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    hold = os.path.join(folder, "hold")
+    open(hold, "w").close()
+    outer = subprocess.Popen([WF, *start, HELD, "--log", "killed.wflog"], cwd=folder, stdout=subprocess.PIPE,
+                             stderr=subprocess.PIPE)
     while outer.poll() is None and len(finished(folder, "killed.wflog")) < AGENTS // 4:
         time.sleep(0.01)
     outer.send_signal(signal.SIGKILL)
     outer.communicate()
+    os.unlink(hold)
     case(outer.returncode == -signal.SIGKILL and left(folder) == [], "the run was killed, and its programs went with it", left(folder))
     before = finished(folder, "killed.wflog")
     size = os.path.getsize(os.path.join(folder, "killed.wflog"))
@@ -192,7 +199,7 @@ HANG = """
 meta = { name = "hang", description = "agents whose commands do not end" }
 local fns = {}
 for i = 1, 3 do fns[i] = function() return agent("hang " .. i) end end
-if args.race then fns[4] = function() exec("until ls begun.*; do sleep 0.01; done; sleep 0.3") return "won" end end
+if args.race then fns[4] = function() exec("until ls go; do sleep 0.01; done") return "won" end end
 return (race(fns))
 """
 
@@ -214,6 +221,7 @@ def ended(folder):
             begun = [name for name in os.listdir(folder) if name.startswith("begun.")]
             time.sleep(0.01)
         there = len(os.listdir(tmp))
+        open(os.path.join(folder, "go"), "w").close()
         if number:
             process.send_signal(number)
         process.wait(timeout=120)
@@ -223,7 +231,7 @@ def ended(folder):
             time.sleep(0.01)
         case(there > 0 and os.listdir(tmp) == [] and left(folder) == [], "%s leaves nothing of a worker's commands" % how,
              (there, os.listdir(tmp)))
-        for name in [name for name in os.listdir(folder) if name.startswith("begun.")]:
+        for name in [name for name in os.listdir(folder) if name.startswith("begun.")] + ["go"]:
             os.unlink(os.path.join(folder, name))
 
 
