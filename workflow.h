@@ -406,7 +406,13 @@ typedef struct wf_run_spec {
     wf_str script;   /* the script's text; may be empty for a C program */
     wf_str args;     /* JSON; empty means null */
     wf_str settings; /* a JSON object of the flags in force; recorded, no part of any call's identity */
+    uint32_t rules;  /* of identities, see WF_RULES; wf_run_header tells the log's, wf_run_open does not look at it */
 } wf_run_spec;
+
+/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number
+ * and keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the
+ * run's flags made of it; 2: for its name and text. */
+#define WF_RULES 2u
 
 /* Reads the log and recovers its tables: cuts a torn tail, refuses damage. WF_END: the log is empty.
  * Read-only use (to show a log) ends here. The platform's random and sync are not touched. */
@@ -8194,6 +8200,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *
  *   type     metadata                                             payload
  *   run      name wall script args settings (lengths) sha256      script, args, settings
+ *            rules (of identities, WF_RULES; only in the first)
  *   resume   wall script args settings (lengths; script and       the same
  *            args 0 if as recorded)
  *   text                                                          the text
@@ -8615,6 +8622,7 @@ wf_status wfi_log_resume(wfi_log *l, uint64_t end) {
 typedef struct wfi_meta_run { /* run, resume */
     wf_str name, sha256;
     uint64_t wall, script, args, settings; /* script, args, settings: bytes of the payload, in this order */
+    uint32_t rules; /* WF_RULES of the release that began the log; 0: an older one. Only in run */
 } wfi_meta_run;
 
 typedef struct wfi_meta_call {
@@ -8732,7 +8740,8 @@ typedef struct meta_field {
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
     META_FIELD(wfi_meta_run, script, "script", META_U64),     META_FIELD(wfi_meta_run, args, "args", META_U64),
-    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR)};
+    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR),
+    META_FIELD(wfi_meta_run, rules, "rules", META_U32)};
 static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", META_STR),
                                        META_FIELD(wfi_meta_call, hash, "hash", META_STR),
                                        META_FIELD(wfi_meta_call, effect, "effect", META_STR),
@@ -11853,6 +11862,7 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
 typedef struct wfi_run {
     uint64_t header;  /* offset of the record that holds the script in force: run, or a resume with another script */
     uint64_t started; /* wall time of the run record */
+    uint32_t rules;   /* its WF_RULES */
     uint64_t valid;   /* where the valid log ends */
     uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */
@@ -11992,6 +12002,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         if (rec->offset != WFI_LOG_FIRST) return WF_E_CORRUPT;
         run->header = rec->offset;
         run->started = meta->run.wall;
+        run->rules = meta->run.rules > 0 ? meta->run.rules : 1;
         return WF_OK;
     case WFI_REC_STOP:
         run->told = true;
@@ -12407,6 +12418,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
+    out->rules = w->run.rules;
     if (started_wall_ms) *started_wall_ms = w->run.started;
     return WF_OK;
 }
@@ -12428,6 +12440,7 @@ static wf_status run_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bo
                          .script = parts[0].len,
                          .args = parts[1].len,
                          .settings = parts[2].len};
+    if (type == WFI_REC_RUN) meta.rules = WF_RULES;
     if (whole) {
         meta.name = wfi_utf8_clip(spec->name, WFI_LABEL_MAX);
         meta.sha256 = wf_str_of(hex, sizeof hex);
@@ -12440,7 +12453,10 @@ static wf_status run_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bo
         w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
-    if (type == WFI_REC_RUN) w->run.started = meta.wall;
+    if (type == WFI_REC_RUN) {
+        w->run.started = meta.wall;
+        w->run.rules = meta.rules;
+    }
     return WF_OK;
 }
 
@@ -24893,13 +24909,28 @@ static const char *const wfi_flow[] = {
     "\n",
     "local REJECTIONS_MAX = 2\n",
     "\n",
-    "\n", // -- What makes the call the same call again; limits, labels and phases do not. Large, so nobody keeps it.
-    "local function identity(prompt, o)\n",
-        "return encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))\n",
+    "\n", // -- What makes the call the same call again: what the script wrote, and the text of the agent type that it names, but nothing that
+    "\n", // -- the run's flags have made of it; nor limits, labels and phases. Large, so nobody keeps it.
+    "local function identity(prompt, o, source)\n",
+        "local parts = array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null })\n",
+        "if source then\n",
+            "parts[#parts + 1] = o.agent_type\n",
+            "parts[#parts + 1] = source\n",
+        "end\n",
+        "return encode(parts)\n",
     "end\n",
     "\n",
-    "local function answer(prompt, o, phase)\n",
-        "local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,\n",
+    "\n", // -- The options as the agent type completes them, and the text of the type.
+    "local function complete(o)\n",
+        "if not o.agent_type then return o end\n",
+        "local all, source = host.agent_type(o.agent_type)\n",
+        "for option, value in pairs(o) do all[option] = value end\n",
+        "return all, source\n",
+    "end\n",
+    "\n",
+    "\n", // -- written: the options as the script wrote them, source: the text of its agent type; o: complete.
+    "local function answer(prompt, written, source, o, phase)\n",
+        "local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, written, source), o.label, phase, o.schema, o.model, o.effort, o.system,\n",
             "o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,\n",
             "o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)\n",
         "if kind == \"none\" then return value, nil, agent, attempts end\n",
@@ -24916,17 +24947,14 @@ static const char *const wfi_flow[] = {
     "function env.agent(prompt, opts)\n",
         "if type(prompt) ~= \"string\" then fail(\"agent: the prompt takes a text, got \" .. type(prompt)) end\n",
         "check_meta()\n",
-        "local o = read_options(opts, AGENT_OPTIONS, \"agent\")\n",
-        "if o.agent_type then\n",
-            "for option, value in pairs(host.agent_type(o.agent_type)) do\n",
-                "if o[option] == nil then o[option] = value end\n",
-            "end\n",
-        "end\n",
+        "local written = read_options(opts, AGENT_OPTIONS, \"agent\")\n",
+        "local o, source = complete(written)\n",
+        "if host.rules() < 2 then written, source = o, nil end\n",
         "host.agent_begins()\n",
         "local phase = o.phase or phase_now()\n",
         "local question, value, e, id, attempts = prompt, nil, nil, nil, nil\n",
         "for _ = 0, REJECTIONS_MAX do\n",
-            "value, e, id, attempts = answer(question, o, phase)\n",
+            "value, e, id, attempts = answer(question, written, source, o, phase)\n",
             "if e then return nil, e end\n",
             "if not o.check then return value end\n",
             "local fine, reason = o.check(value)\n",
@@ -25460,6 +25488,7 @@ static const char *const wfi_agents[] = {
         "if find(model, \"^anthropic:\") or not find(model, \":\", 1, true) then return family end\n",
     "end\n",
     "\n",
+    "\n", // -- The options that a type stands for. They depend on the run's flags; what does not is the text itself.
     "local function read_agent_type(source, name)\n",
         "local front, system = split_front(source)\n",
         "if not front then fail(format(\"agent: the agent type '%s' begins with --- and has no second line of ---: what it may do cannot be told; fix %s.md\", name, name)) end\n",
@@ -25490,7 +25519,7 @@ static const char *const wfi_agents[] = {
             "fail(format(\"agent: there is no agent type '%s': looked at .wf/agents/%s.md and .claude/agents/%s.md (%s); write .wf/agents/%s.md\",\n",
                 "name, name, name, e.message, name))\n",
         "end\n",
-        "return read_agent_type(source, name)\n",
+        "return read_agent_type(source, name), source\n",
     "end\n",
     "\n",
     "\n", // ---- workflows --------------------------------------------------------------------------------------------------------------------
@@ -28293,6 +28322,7 @@ struct wf_script {
     wfi_script_branch *first;   /* of the queue; NULL: it is empty */
     wfi_script_branch *last;    /* of the queue, if it is not empty */
     uint64_t seed;              /* of all random numbers: the run's start, from the log */
+    uint32_t rules;             /* WF_RULES that the log follows */
     uint64_t slice;             /* the meter's busy time at the begin of this step */
     wfi_script_branch *next_up; /* spawned by the branch that runs; goes before it */
     wfi_script_branch *held;    /* fan-outs that wait for memory, through `next` */
@@ -28998,6 +29028,12 @@ static int host_model(lua_State *L) {
     return 1;
 }
 
+/* The rules that identities follow in this log: WF_RULES of the release that began it. */
+static int host_rules(lua_State *L) {
+    lua_pushinteger(L, wfi_script_of(L)->rules);
+    return 1;
+}
+
 /* ---- workflows ---- */
 
 /* globals(): a table of globals as the script found its own. */
@@ -29061,6 +29097,7 @@ WFI void wfi_host_open(lua_State *L, int host) {
                                          {"tools", host_tools},
                                          {"may_exec", host_may_exec},
                                          {"model", host_model},
+                                         {"rules", host_rules},
                                          {"workflow", host_workflow},
                                          {"globals", host_globals},
                                          {"load", host_load},
@@ -29531,7 +29568,11 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     const wf_platform *os = wf_settings(config->run)->platform;
     s->meter =
         (wfi_meter){.heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
-    if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
+    s->rules = WF_RULES;
+    if (wf_run_header(config->run, &spec, &started) == WF_OK) {
+        s->seed = started;
+        s->rules = spec.rules;
+    }
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;

@@ -383,7 +383,13 @@ typedef struct wf_run_spec {
     wf_str script;   /* the script's text; may be empty for a C program */
     wf_str args;     /* JSON; empty means null */
     wf_str settings; /* a JSON object of the flags in force; recorded, no part of any call's identity */
+    uint32_t rules;  /* of identities, see WF_RULES; wf_run_header tells the log's, wf_run_open does not look at it */
 } wf_run_spec;
+
+/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number
+ * and keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the
+ * run's flags made of it; 2: for its name and text. */
+#define WF_RULES 2u
 
 /* Reads the log and recovers its tables: cuts a torn tail, refuses damage. WF_END: the log is empty.
  * Read-only use (to show a log) ends here. The platform's random and sync are not touched. */

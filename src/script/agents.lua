@@ -187,6 +187,7 @@ local function listed_model(name)
     if find(model, "^anthropic:") or not find(model, ":", 1, true) then return family end
 end
 
+-- The options that a type stands for. They depend on the run's flags; what does not is the text itself.
 local function read_agent_type(source, name)
     local front, system = split_front(source)
     if not front then fail(format("agent: the agent type '%s' begins with --- and has no second line of ---: what it may do cannot be told; fix %s.md", name, name)) end
@@ -217,7 +218,7 @@ function host.agent_type(name)
         fail(format("agent: there is no agent type '%s': looked at .wf/agents/%s.md and .claude/agents/%s.md (%s); write .wf/agents/%s.md",
             name, name, name, e.message, name))
     end
-    return read_agent_type(source, name)
+    return read_agent_type(source, name), source
 end
 
 ---- workflows --------------------------------------------------------------------------------------------------------------------

@@ -245,13 +245,28 @@ end
 
 local REJECTIONS_MAX = 2
 
--- What makes the call the same call again; limits, labels and phases do not. Large, so nobody keeps it.
-local function identity(prompt, o)
-    return encode(array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null }))
+-- What makes the call the same call again: what the script wrote, and the text of the agent type that it names, but nothing that
+-- the run's flags have made of it; nor limits, labels and phases. Large, so nobody keeps it.
+local function identity(prompt, o, source)
+    local parts = array({ prompt, o.schema or null, o.model or null, o.effort or null, o.system or null, o.tools or null, o.cwd or null })
+    if source then
+        parts[#parts + 1] = o.agent_type
+        parts[#parts + 1] = source
+    end
+    return encode(parts)
 end
 
-local function answer(prompt, o, phase)
-    local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, o), o.label, phase, o.schema, o.model, o.effort, o.system,
+-- The options as the agent type completes them, and the text of the type.
+local function complete(o)
+    if not o.agent_type then return o end
+    local all, source = host.agent_type(o.agent_type)
+    for option, value in pairs(o) do all[option] = value end
+    return all, source
+end
+
+-- written: the options as the script wrote them, source: the text of its agent type; o: complete.
+local function answer(prompt, written, source, o, phase)
+    local kind, value, agent, attempts, stop = branch_call(prompt, identity(prompt, written, source), o.label, phase, o.schema, o.model, o.effort, o.system,
         o.tools, o.max_turns, o.max_tokens, o.retries, o.deadline, o.stall, o.cache == false,
         o.budget and o.budget.tokens, o.budget and o.budget.nano, o.cwd)
     if kind == "none" then return value, nil, agent, attempts end
@@ -268,17 +283,14 @@ local AGENT_OPTIONS = {
 function env.agent(prompt, opts)
     if type(prompt) ~= "string" then fail("agent: the prompt takes a text, got " .. type(prompt)) end
     check_meta()
-    local o = read_options(opts, AGENT_OPTIONS, "agent")
-    if o.agent_type then
-        for option, value in pairs(host.agent_type(o.agent_type)) do
-            if o[option] == nil then o[option] = value end
-        end
-    end
+    local written = read_options(opts, AGENT_OPTIONS, "agent")
+    local o, source = complete(written)
+    if host.rules() < 2 then written, source = o, nil end
     host.agent_begins()
     local phase = o.phase or phase_now()
     local question, value, e, id, attempts = prompt, nil, nil, nil, nil
     for _ = 0, REJECTIONS_MAX do
-        value, e, id, attempts = answer(question, o, phase)
+        value, e, id, attempts = answer(question, written, source, o, phase)
         if e then return nil, e end
         if not o.check then return value end
         local fine, reason = o.check(value)

@@ -368,6 +368,12 @@ static int host_model(lua_State *L) {
     return 1;
 }
 
+/* The rules that identities follow in this log: WF_RULES of the release that began it. */
+static int host_rules(lua_State *L) {
+    lua_pushinteger(L, wfi_script_of(L)->rules);
+    return 1;
+}
+
 /* ---- workflows ---- */
 
 /* globals(): a table of globals as the script found its own. */
@@ -431,6 +437,7 @@ WFI void wfi_host_open(lua_State *L, int host) {
                                          {"tools", host_tools},
                                          {"may_exec", host_may_exec},
                                          {"model", host_model},
+                                         {"rules", host_rules},
                                          {"workflow", host_workflow},
                                          {"globals", host_globals},
                                          {"load", host_load},

@@ -2,6 +2,7 @@
 """Options of agents that reach into the workspace or the purse: agent_type, cwd, budget, meta.budget. WF is the command."""
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,42 @@ def run(folder, body, *more, log="l.wflog"):
     return done.returncode, done.stdout, done.stderr
 
 
+# Fails as "second" if it has no tool `write`, and says who it is.
+NAMED = """
+return function(r)
+    local names = {}
+    for _, tool in ipairs(r.tools or {}) do names[tool.name] = true end
+    local prompt = r.messages[1].content[1].text
+    if prompt == "second" and not names.write then return { error = { status = 400, message = "no" } } end
+    return { text = prompt .. " by %s" }
+end
+"""
+
+
+def flags(folder):
+    """What flags make of an agent type is no part of a call: with other flags finished ones are not asked again, as
+    long as the type's text is the same."""
+    write(folder, ".wf/agents/editor.md", "---\nname: editor\ntools: Read, Write\nmodel: haiku\n---\nYou edit.\n")
+    for name in ("first", "second"):
+        write(folder, name + ".lua", NAMED % name)
+    body = """local function say(prompt) return (agent(prompt, { agent_type = "editor" })) or "none" end
+        return say("first") .. ", " .. say("second")"""
+    write(folder, "s.lua", META + body)
+    common = ["--yes", "--quiet", "--allow"]
+
+    def wf(*args):
+        done = subprocess.run([WF, *args], cwd=folder, capture_output=True, text=True, timeout=60)
+        return done.stdout.strip(), done.stderr
+    out, err = wf("run", "s.lua", "--log", "t.wflog", "--model", "rules:first.lua", *common, "read")
+    case(out == "first by first, none", "an agent type without the tool that it needs", out + err)
+    shutil.copy(os.path.join(folder, "t.wflog"), os.path.join(folder, "changed.wflog"))
+    out, err = wf("resume", "t.wflog", "--model", "rules:second.lua", *common, "read,write", "--retry-failed")
+    case(out == "first by first, second by second", "other tools and another model: what is finished stays", out + err)
+    write(folder, ".wf/agents/editor.md", "You edit, and say so.\n")
+    out, err = wf("resume", "changed.wflog", "--model", "rules:second.lua", *common, "read,write", "--retry-failed")
+    case(out == "first by first, second by second", "the type's text is the log's on a resume", out + err)
+
+
 def main():
     with tempfile.TemporaryDirectory(prefix="wf-agents-") as folder:
         write(folder, "m.lua", MODEL)
@@ -61,6 +98,7 @@ def main():
         case((code, out.strip()) == (0, "You are a scout.|read,glob|go"), "an agent type gives system text and tools", out + err)
         resumed = subprocess.run([WF, "resume", "last.wflog", "--quiet"], cwd=folder, capture_output=True, text=True)
         case(resumed.stdout == out, "its file is read from the log on a resume", resumed.stderr)
+        flags(folder)
         code, out, err = run(folder, 'return agent("go", { agent_type = "scout", system = "Mine.", tools = { "grep" } })')
         case(out.strip() == "Mine.|grep|go", "what the script says goes before the file", out + err)
         code, out, err = run(folder, 'return agent("go", { agent_type = "plain" })')

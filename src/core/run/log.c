@@ -24,6 +24,7 @@
  *
  *   type     metadata                                             payload
  *   run      name wall script args settings (lengths) sha256      script, args, settings
+ *            rules (of identities, WF_RULES; only in the first)
  *   resume   wall script args settings (lengths; script and       the same
  *            args 0 if as recorded)
  *   text                                                          the text

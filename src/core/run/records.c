@@ -22,7 +22,8 @@ typedef struct meta_field {
 static const meta_field meta_run[] = {
     META_FIELD(wfi_meta_run, name, "name", META_STR),         META_FIELD(wfi_meta_run, wall, "wall", META_U64),
     META_FIELD(wfi_meta_run, script, "script", META_U64),     META_FIELD(wfi_meta_run, args, "args", META_U64),
-    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR)};
+    META_FIELD(wfi_meta_run, settings, "settings", META_U64), META_FIELD(wfi_meta_run, sha256, "sha256", META_STR),
+    META_FIELD(wfi_meta_run, rules, "rules", META_U32)};
 static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", META_STR),
                                        META_FIELD(wfi_meta_call, hash, "hash", META_STR),
                                        META_FIELD(wfi_meta_call, effect, "effect", META_STR),

@@ -8,6 +8,7 @@
 typedef struct wfi_meta_run { /* run, resume */
     wf_str name, sha256;
     uint64_t wall, script, args, settings; /* script, args, settings: bytes of the payload, in this order */
+    uint32_t rules; /* WF_RULES of the release that began the log; 0: an older one. Only in run */
 } wfi_meta_run;
 
 typedef struct wfi_meta_call {

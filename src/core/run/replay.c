@@ -108,6 +108,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
         if (rec->offset != WFI_LOG_FIRST) return WF_E_CORRUPT;
         run->header = rec->offset;
         run->started = meta->run.wall;
+        run->rules = meta->run.rules > 0 ? meta->run.rules : 1;
         return WF_OK;
     case WFI_REC_STOP:
         run->told = true;

@@ -9,6 +9,7 @@
 typedef struct wfi_run {
     uint64_t header;  /* offset of the record that holds the script in force: run, or a resume with another script */
     uint64_t started; /* wall time of the run record */
+    uint32_t rules;   /* its WF_RULES */
     uint64_t valid;   /* where the valid log ends */
     uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */

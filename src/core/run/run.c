@@ -35,6 +35,7 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
+    out->rules = w->run.rules;
     if (started_wall_ms) *started_wall_ms = w->run.started;
     return WF_OK;
 }
@@ -56,6 +57,7 @@ static wf_status run_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bo
                          .script = parts[0].len,
                          .args = parts[1].len,
                          .settings = parts[2].len};
+    if (type == WFI_REC_RUN) meta.rules = WF_RULES;
     if (whole) {
         meta.name = wfi_utf8_clip(spec->name, WFI_LABEL_MAX);
         meta.sha256 = wf_str_of(hex, sizeof hex);
@@ -68,7 +70,10 @@ static wf_status run_put_header(wf *w, wfi_rec type, const wf_run_spec *spec, bo
         w->old_header = w->header; /* the caller may still look at it, and have taken the args from it */
         w->header = NULL;
     }
-    if (type == WFI_REC_RUN) w->run.started = meta.wall;
+    if (type == WFI_REC_RUN) {
+        w->run.started = meta.wall;
+        w->run.rules = meta.rules;
+    }
     return WF_OK;
 }
 
