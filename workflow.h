@@ -19155,12 +19155,12 @@ typedef struct wfi_walk {
     /* in */
     bool (*enter)(void *ctx, wf_str dir); /* dir ends with '/'; false: pass it over; may be NULL */
     bool (*file)(void *ctx, wf_str path, int dirfd, const char *name); /* false: end the walk */
+    void (*unreadable)(void *ctx, wf_str path); /* a directory (ends with '/'; empty: the root), or what did not fit */
     void *ctx;
     char *room; /* 8-aligned */
     size_t size;
     /* out */
-    uint32_t unreadable; /* directories, and what did not fit */
-    bool ignored;        /* rules made it pass something over */
+    bool ignored; /* rules made it pass something over */
     /* own */
     size_t used;
     char path[WFI_WALK_PATH];
@@ -19317,11 +19317,15 @@ static void walk_rules_above(wfi_walk *w, int root) {
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth);
 
+static void walk_unreadable(wfi_walk *w) {
+    w->unreadable(w->ctx, wf_str_of(w->path, w->path_len));
+}
+
 static bool walk_below(wfi_walk *w, int fd, const char *name, uint32_t depth) {
     if (w->enter != NULL && !w->enter(w->ctx, wf_str_of(w->path, w->path_len))) return true;
     int below = depth < WFI_WALK_DEPTH ? openat(fd, name, WALK_FLAGS) : -1;
     if (below < 0) {
-        w->unreadable++;
+        walk_unreadable(w);
         return true;
     }
     bool more = walk_dir(w, below, depth + 1);
@@ -19334,7 +19338,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     bool dir = record[0] == (char)WFI_ENTRY_DIR;
     size_t before = w->path_len, n = strlen(name);
     if (before + n + 2 > sizeof w->path) {
-        w->unreadable++;
+        walk_unreadable(w); /* names its directory: there is no room for more */
         return true;
     }
     memcpy(w->path + before, name, n);
@@ -19355,7 +19359,7 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     walk_list l;
     bool more = true;
     uint32_t *at = walk_load(w, fd, &l);
-    if (at == NULL) w->unreadable++;
+    if (at == NULL) walk_unreadable(w);
     if (at != NULL && l.rules) walk_rules(w, fd, WALK_RULES, w->path_len);
     for (uint32_t i = 0; at != NULL && i < l.count && more; i++)
         more = walk_entry(w, fd, w->room + at[i], depth);
@@ -19366,12 +19370,11 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
 
 void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->used = 0;
-    w->unreadable = 0;
     w->ignored = false;
     w->rules = NULL;
     w->path_len = prefix.len;
     if (prefix.len >= sizeof w->path) {
-        w->unreadable = 1;
+        w->unreadable(w->ctx, prefix);
         return;
     }
     if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
@@ -19949,6 +19952,8 @@ void wfi_tool_read(wfi_tool *w) {
 #define FIND_MATCHES     100u
 #define FIND_MATCHES_MAX 1000u
 
+#define FIND_FIRST_MAX 256u
+
 typedef struct find_line {
     uint64_t number;
     size_t len;
@@ -19965,6 +19970,8 @@ typedef struct find {
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
     uint32_t unreadable;
+    size_t first_len; /* the first of them, clipped */
+    char first[FIND_FIRST_MAX];
     bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
@@ -20041,6 +20048,14 @@ static bool find_enter(void *ctx, wf_str dir) {
 
 typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name);
 
+static void find_unreadable(void *ctx, wf_str path) {
+    find *f = ctx;
+    if (f->unreadable++ > 0) return;
+    wf_str shown = path.len > 0 ? wfi_tool_clip(path, sizeof f->first) : WF_STR("./");
+    memcpy(f->first, shown.ptr, shown.len);
+    f->first_len = shown.len;
+}
+
 /* Walks the open directory at `real`, a path without links, taking all the room that is left. */
 static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
@@ -20052,12 +20067,12 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     memset(walk, 0, sizeof *walk);
     walk->enter = find_enter;
     walk->file = file;
+    walk->unreadable = find_unreadable;
     walk->ctx = f;
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
     f->prefix = n;
     wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
-    f->unreadable += walk->unreadable;
     f->ignored = walk->ignored;
 }
 
@@ -20072,7 +20087,9 @@ static void find_unreadable_foot(find *f) {
     if (f->unreadable == 0) return;
     wfi_tool_puts(f->w, "(");
     wfi_tool_putn(f->w, f->unreadable);
-    wfi_tool_puts(f->w, " files or directories could not be read)\n");
+    wfi_tool_puts(f->w, " files or directories could not be read, first: ");
+    wfi_tool_put(f->w, wf_str_of(f->first, f->first_len));
+    wfi_tool_puts(f->w, ")\n");
 }
 
 static find *find_begin(wfi_tool *w) {
@@ -20133,22 +20150,41 @@ void wfi_tool_glob(wfi_tool *w) {
 
 /* ---- files ---- */
 
-static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
-    find *f = ctx;
-    wfi_tool *w = f->w;
+static bool find_put_json(wfi_tool *w, wf_str text) {
     wf_json_out o;
-    (void)dirfd;
-    (void)name;
-    if (!find_wants(f, path)) return true;
-    wfi_tool_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
-    wf_json_str(&o, path);
+    wf_json_str(&o, text);
     if (wf_json_ok(&o)) {
         w->len += o.len;
         return true;
     }
     wfi_tool_error(w, "the globs match more paths than fit; narrow them");
     return false;
+}
+
+static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
+    find *f = ctx;
+    (void)dirfd;
+    (void)name;
+    if (!find_wants(f, path)) return true;
+    wfi_tool_put(f->w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
+    return find_put_json(f->w, path);
+}
+
+/* An array of paths, or of what could not be read as well: {"paths":[…],"unreadable":N,"first":PATH}. */
+static void find_end_json(find *f, size_t start) {
+    wfi_tool *w = f->w;
+    const wf_str lead = WF_STR("{\"paths\":");
+    wfi_tool_puts(w, "]");
+    if (f->unreadable == 0) return;
+    size_t len = w->len - start;
+    if (!wfi_tool_put(w, lead)) return; /* the room for it */
+    memmove(w->out + start + lead.len, w->out + start, len);
+    memcpy(w->out + start, lead.ptr, lead.len);
+    wfi_tool_puts(w, ",\"unreadable\":");
+    wfi_tool_putn(w, f->unreadable);
+    wfi_tool_puts(w, ",\"first\":");
+    if (find_put_json(w, wf_str_of(f->first, f->first_len))) wfi_tool_puts(w, "}");
 }
 
 static bool find_bad_globs(wfi_tool *w) {
@@ -20176,10 +20212,11 @@ void wfi_tool_files(wfi_tool *w) {
     if (f == NULL || !find_parse_globs(f) || !wfi_tool_path(w, false, path)) return;
     int fd = find_open_dir(w, path, real);
     if (fd < 0) return;
-    wfi_tool_put(w, WF_STR("["));
+    size_t start = w->len;
+    wfi_tool_puts(w, "[");
     find_walk(f, fd, real, find_list_json);
     close(fd);
-    if (!w->is_error) wfi_tool_put(w, WF_STR("]"));
+    if (!w->is_error) find_end_json(f, start);
 }
 
 /* ---- grep: one file ---- */
@@ -20256,7 +20293,7 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
         if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
     }
-    f->unreadable += l->failed;
+    if (l->failed) find_unreadable(f, path);
     return true;
 }
 
@@ -20271,7 +20308,7 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
     if (!find_wants(f, path)) return true;
     int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || !wfi_confine_is_file(fd, NULL)) {
-        f->unreadable++;
+        find_unreadable(f, path);
         wfi_sys_close(&fd);
         return true;
     }
@@ -25179,6 +25216,7 @@ static const char *const wfi_effects[] = {
     "local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type\n",
     "local find, format, array = env.string.find, env.string.format, env.json.array\n",
     "\n",
+    "local note, LINE = host.note, 0\n",
     "local NO_DEADLINE = 0xffffffff\n",
     "local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms\n",
     "local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer\n",
@@ -25188,13 +25226,23 @@ static const char *const wfi_effects[] = {
         "return run_effect(name, input, ms, changes, reads)\n",
     "end\n",
     "\n",
+    "\n", // -- The paths of the workspace's files, sorted; nil and an error. What could not be read is said aloud: a list of all files that
+    "\n", // -- silently is none would be taken for one.
+    "function host.list_files(input)\n",
+        "local answer, e = run_effect(\"files\", input, nil, false, true)\n",
+        "if not answer or not answer.paths then return answer, e end\n",
+        "note(LINE, format(\"files: %d files or directories could not be read and are not in the list, first: %s\", answer.unreadable, answer.first))\n",
+        "return answer.paths\n",
+    "end\n",
+    "\n",
     "function env.files(...)\n",
         "local globs = array({ ... })\n",
         "if #globs == 0 then fail('files takes at least one glob, such as \"src/**/*.c\"') end\n",
         "for i = 1, #globs do\n",
             "if type(globs[i]) ~= \"string\" then fail(format(\"files: argument %d is no text but a %s\", i, type(globs[i]))) end\n",
         "end\n",
-        "local paths, e = effect(\"files\", { globs = globs }, nil, false, true)\n",
+        "check_meta()\n",
+        "local paths, e = host.list_files({ globs = globs })\n",
         "if paths then return paths end\n",
         "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
         "local _, message = pcall(fail, \"files: \" .. e.message)\n",
@@ -25307,7 +25355,7 @@ static const char *const wfi_agents[] = {
     "local host, env = ...\n",
     "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
     "local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools\n",
-    "local names_line = host.names_line\n",
+    "local names_line, list_files = host.names_line, host.list_files\n",
     "local error, type = env.error, env.type\n",
     "local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub\n",
     "local lower, match, sub = env.string.lower, env.string.match, env.string.sub\n",
@@ -25612,7 +25660,7 @@ static const char *const wfi_agents[] = {
     "\n",
     "\n", // -- Reads all files of one kind in a folder.
     "local function read_folder(folder, ending)\n",
-        "local paths = run_effect(\"files\", { globs = array({ \"*\" .. ending }), path = folder }, nil, false, true) or array({})\n",
+        "local paths = list_files({ globs = array({ \"*\" .. ending }), path = folder }) or array({})\n",
         "for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do\n",
             "file(folder .. match(paths[i], \"[^/]*$\")) -- the folder may be a link\n",
         "end\n",

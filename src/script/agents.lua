@@ -6,7 +6,7 @@
 local host, env = ...
 local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out
 local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools
-local names_line = host.names_line
+local names_line, list_files = host.names_line, host.list_files
 local error, type = env.error, env.type
 local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub
 local lower, match, sub = env.string.lower, env.string.match, env.string.sub
@@ -311,7 +311,7 @@ end
 
 -- Reads all files of one kind in a folder.
 local function read_folder(folder, ending)
-    local paths = run_effect("files", { globs = array({ "*" .. ending }), path = folder }, nil, false, true) or array({})
+    local paths = list_files({ globs = array({ "*" .. ending }), path = folder }) or array({})
     for i = 1, #paths < LISTED_MAX and #paths or LISTED_MAX do
         file(folder .. match(paths[i], "[^/]*$")) -- the folder may be a link
     end

@@ -8,6 +8,7 @@ local failure, uncounted_meta, pcall, error = host.failure, host.uncounted_meta,
 local pairs, type, tostring, math_type = env.pairs, env.type, env.tostring, env.math.type
 local find, format, array = env.string.find, env.string.format, env.json.array
 
+local note, LINE = host.note, 0
 local NO_DEADLINE = 0xffffffff
 local EXEC_TIMEOUT, EXEC_TIMEOUT_MAX = 600000, 86400000 -- ms
 local EXEC_GRACE = 10000 -- ms that the effect has beyond the command's own timeout, to end it and to answer
@@ -17,13 +18,23 @@ local function effect(name, input, ms, changes, reads)
     return run_effect(name, input, ms, changes, reads)
 end
 
+-- The paths of the workspace's files, sorted; nil and an error. What could not be read is said aloud: a list of all files that
+-- silently is none would be taken for one.
+function host.list_files(input)
+    local answer, e = run_effect("files", input, nil, false, true)
+    if not answer or not answer.paths then return answer, e end
+    note(LINE, format("files: %d files or directories could not be read and are not in the list, first: %s", answer.unreadable, answer.first))
+    return answer.paths
+end
+
 function env.files(...)
     local globs = array({ ... })
     if #globs == 0 then fail('files takes at least one glob, such as "src/**/*.c"') end
     for i = 1, #globs do
         if type(globs[i]) ~= "string" then fail(format("files: argument %d is no text but a %s", i, type(globs[i]))) end
     end
-    local paths, e = effect("files", { globs = globs }, nil, false, true)
+    check_meta()
+    local paths, e = host.list_files({ globs = globs })
     if paths then return paths end
     -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
     local _, message = pcall(fail, "files: " .. e.message)

@@ -799,6 +799,19 @@ def folders_that_cannot_be_written(b):
         trouble(b.run("hello.lua", "--log", "sealed/x.wflog"), 74, "sealed/x.wflog", "ermission")
 
 
+@case
+def files_tells_what_it_could_not_read(b):
+    deep = b.path("/".join("d" * 140)) # deeper than a walk goes
+    os.makedirs(deep)
+    b.write("a.c", "")
+    b.write("f.lua", META + "return #files('**/*.c')")
+    code, out, err = b.run("f.lua", "--log", "f.wflog")
+    want("what there is", (code, out), (0, "1\n"))
+    has("stderr", err, "files: 1 files or directories could not be read", "first: d/d/d/")
+    log = b.wf("log", "f.wflog")[1]
+    has("the log", log, "could not be read")
+
+
 def limited(size):
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 

@@ -14,6 +14,8 @@
 #define FIND_MATCHES     100u
 #define FIND_MATCHES_MAX 1000u
 
+#define FIND_FIRST_MAX 256u
+
 typedef struct find_line {
     uint64_t number;
     size_t len;
@@ -30,6 +32,8 @@ typedef struct find {
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
     uint32_t unreadable;
+    size_t first_len; /* the first of them, clipped */
+    char first[FIND_FIRST_MAX];
     bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
@@ -106,6 +110,14 @@ static bool find_enter(void *ctx, wf_str dir) {
 
 typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name);
 
+static void find_unreadable(void *ctx, wf_str path) {
+    find *f = ctx;
+    if (f->unreadable++ > 0) return;
+    wf_str shown = path.len > 0 ? wfi_tool_clip(path, sizeof f->first) : WF_STR("./");
+    memcpy(f->first, shown.ptr, shown.len);
+    f->first_len = shown.len;
+}
+
 /* Walks the open directory at `real`, a path without links, taking all the room that is left. */
 static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     char prefix[WFI_CONFINE_PATH + 1];
@@ -117,12 +129,12 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     memset(walk, 0, sizeof *walk);
     walk->enter = find_enter;
     walk->file = file;
+    walk->unreadable = find_unreadable;
     walk->ctx = f;
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
     f->prefix = n;
     wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
-    f->unreadable += walk->unreadable;
     f->ignored = walk->ignored;
 }
 
@@ -137,7 +149,9 @@ static void find_unreadable_foot(find *f) {
     if (f->unreadable == 0) return;
     wfi_tool_puts(f->w, "(");
     wfi_tool_putn(f->w, f->unreadable);
-    wfi_tool_puts(f->w, " files or directories could not be read)\n");
+    wfi_tool_puts(f->w, " files or directories could not be read, first: ");
+    wfi_tool_put(f->w, wf_str_of(f->first, f->first_len));
+    wfi_tool_puts(f->w, ")\n");
 }
 
 static find *find_begin(wfi_tool *w) {
@@ -198,22 +212,41 @@ void wfi_tool_glob(wfi_tool *w) {
 
 /* ---- files ---- */
 
-static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
-    find *f = ctx;
-    wfi_tool *w = f->w;
+static bool find_put_json(wfi_tool *w, wf_str text) {
     wf_json_out o;
-    (void)dirfd;
-    (void)name;
-    if (!find_wants(f, path)) return true;
-    wfi_tool_put(w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
-    wf_json_str(&o, path);
+    wf_json_str(&o, text);
     if (wf_json_ok(&o)) {
         w->len += o.len;
         return true;
     }
     wfi_tool_error(w, "the globs match more paths than fit; narrow them");
     return false;
+}
+
+static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) {
+    find *f = ctx;
+    (void)dirfd;
+    (void)name;
+    if (!find_wants(f, path)) return true;
+    wfi_tool_put(f->w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
+    return find_put_json(f->w, path);
+}
+
+/* An array of paths, or of what could not be read as well: {"paths":[…],"unreadable":N,"first":PATH}. */
+static void find_end_json(find *f, size_t start) {
+    wfi_tool *w = f->w;
+    const wf_str lead = WF_STR("{\"paths\":");
+    wfi_tool_puts(w, "]");
+    if (f->unreadable == 0) return;
+    size_t len = w->len - start;
+    if (!wfi_tool_put(w, lead)) return; /* the room for it */
+    memmove(w->out + start + lead.len, w->out + start, len);
+    memcpy(w->out + start, lead.ptr, lead.len);
+    wfi_tool_puts(w, ",\"unreadable\":");
+    wfi_tool_putn(w, f->unreadable);
+    wfi_tool_puts(w, ",\"first\":");
+    if (find_put_json(w, wf_str_of(f->first, f->first_len))) wfi_tool_puts(w, "}");
 }
 
 static bool find_bad_globs(wfi_tool *w) {
@@ -241,10 +274,11 @@ void wfi_tool_files(wfi_tool *w) {
     if (f == NULL || !find_parse_globs(f) || !wfi_tool_path(w, false, path)) return;
     int fd = find_open_dir(w, path, real);
     if (fd < 0) return;
-    wfi_tool_put(w, WF_STR("["));
+    size_t start = w->len;
+    wfi_tool_puts(w, "[");
     find_walk(f, fd, real, find_list_json);
     close(fd);
-    if (!w->is_error) wfi_tool_put(w, WF_STR("]"));
+    if (!w->is_error) find_end_json(f, start);
 }
 
 /* ---- grep: one file ---- */
@@ -321,7 +355,7 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
         if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
     }
-    f->unreadable += l->failed;
+    if (l->failed) find_unreadable(f, path);
     return true;
 }
 
@@ -336,7 +370,7 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
     if (!find_wants(f, path)) return true;
     int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || !wfi_confine_is_file(fd, NULL)) {
-        f->unreadable++;
+        find_unreadable(f, path);
         wfi_sys_close(&fd);
         return true;
     }

@@ -139,11 +139,15 @@ static void walk_rules_above(wfi_walk *w, int root) {
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth);
 
+static void walk_unreadable(wfi_walk *w) {
+    w->unreadable(w->ctx, wf_str_of(w->path, w->path_len));
+}
+
 static bool walk_below(wfi_walk *w, int fd, const char *name, uint32_t depth) {
     if (w->enter != NULL && !w->enter(w->ctx, wf_str_of(w->path, w->path_len))) return true;
     int below = depth < WFI_WALK_DEPTH ? openat(fd, name, WALK_FLAGS) : -1;
     if (below < 0) {
-        w->unreadable++;
+        walk_unreadable(w);
         return true;
     }
     bool more = walk_dir(w, below, depth + 1);
@@ -156,7 +160,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     bool dir = record[0] == (char)WFI_ENTRY_DIR;
     size_t before = w->path_len, n = strlen(name);
     if (before + n + 2 > sizeof w->path) {
-        w->unreadable++;
+        walk_unreadable(w); /* names its directory: there is no room for more */
         return true;
     }
     memcpy(w->path + before, name, n);
@@ -177,7 +181,7 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     walk_list l;
     bool more = true;
     uint32_t *at = walk_load(w, fd, &l);
-    if (at == NULL) w->unreadable++;
+    if (at == NULL) walk_unreadable(w);
     if (at != NULL && l.rules) walk_rules(w, fd, WALK_RULES, w->path_len);
     for (uint32_t i = 0; at != NULL && i < l.count && more; i++)
         more = walk_entry(w, fd, w->room + at[i], depth);
@@ -188,12 +192,11 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
 
 void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
     w->used = 0;
-    w->unreadable = 0;
     w->ignored = false;
     w->rules = NULL;
     w->path_len = prefix.len;
     if (prefix.len >= sizeof w->path) {
-        w->unreadable = 1;
+        w->unreadable(w->ctx, prefix);
         return;
     }
     if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);

@@ -15,12 +15,12 @@ typedef struct wfi_walk {
     /* in */
     bool (*enter)(void *ctx, wf_str dir); /* dir ends with '/'; false: pass it over; may be NULL */
     bool (*file)(void *ctx, wf_str path, int dirfd, const char *name); /* false: end the walk */
+    void (*unreadable)(void *ctx, wf_str path); /* a directory (ends with '/'; empty: the root), or what did not fit */
     void *ctx;
     char *room; /* 8-aligned */
     size_t size;
     /* out */
-    uint32_t unreadable; /* directories, and what did not fit */
-    bool ignored;        /* rules made it pass something over */
+    bool ignored; /* rules made it pass something over */
     /* own */
     size_t used;
     char path[WFI_WALK_PATH];

@@ -418,7 +418,7 @@ static void test_deep_tree(void **state) {
     strcat(path, "/leaf");
     put(path, "needle\n");
     ask("grep", "{\"pattern\":\"needle\"}");
-    has(answer, "(1 files or directories could not be read)");
+    has(answer, "(1 files or directories could not be read, first: d/d/");
     char input[4600];
     snprintf(input, sizeof input, "{\"pattern\":\"needle\",\"path\":\"%s\"}", path);
     has(ask("grep", input), "leaf:1:needle");
@@ -433,13 +433,18 @@ static void test_unreadable(void **state) {
     chmod(base, 0755);
     bool nobody = as_nobody(true);
     ask("grep", "{\"pattern\":\"world\"}");
-    const char *found = strstr(answer, "README.md:2:world\n(2 files or directories could not be read)");
+    const char *found = strstr(answer, "README.md:2:world\n(2 files or directories could not be read, first: closed/)");
+    ask("glob", "{\"pattern\":\"**/*.md\"}");
+    const char *listed = strstr(answer, "README.md\n(1 files or directories could not be read, first: closed/)");
+    effect("files", "{\"globs\":[\"**/*.md\"]}");
+    const char *list = strstr(answer, "{\"paths\":[\"README.md\"],\"unreadable\":1,\"first\":\"closed/\"}");
+    effect("files", "{\"globs\":[\"README.md\"],\"path\":\"closed\"}");
+    const char *shut = strstr(answer, "closed");
     ask("read", "{\"path\":\"mute\"}");
     const char *refused = strstr(answer, "no permission to read: mute");
     assert_true(as_nobody(false));
     if (!nobody) skip();
-    assert_non_null(found);
-    assert_non_null(refused);
+    assert_true(found && refused && listed && list && shut);
 }
 
 /* ---- tickets ---- */
@@ -685,7 +690,7 @@ static void test_longest_path(void **state) {
                                               {"grep", "\"pattern\":\"x\",\"glob\":\"*.c\""}};
     for (size_t i = 0; i < sizeof searches / sizeof searches[0]; i++) {
         snprintf(input, sizeof input, "{%s,\"path\":\"%s\"}", searches[i][1], deep);
-        has(ask(searches[i][0], input), "(1 files or directories could not be read)");
+        has(ask(searches[i][0], input), "(1 files or directories could not be read, first: aaaa");
     }
 }
 
