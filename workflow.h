@@ -336,10 +336,12 @@ typedef struct wf_config {
     wf_str system; /* default system prompt */
     wf_str prices; /* a price list to go before the built-in one; empty: none */
 
-    uint32_t lanes;       /* agents working at a time, 1..1000; default 16 */
-    uint32_t max_agents;  /* rows of the agent table; default 1000 */
-    uint32_t max_calls;   /* rows for agents and effects together; default 16 x max_agents */
-    uint32_t effects;     /* effects under way at a time; default 8 */
+    uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
+    uint32_t max_agents; /* rows of the agent table; default 1000 */
+    uint32_t max_calls;  /* rows for agents and effects together; default 16 x max_agents */
+    /* Effects under way at a time; default 8. Of three or more, one is kept for effects that change the world, one for
+     * those that only read and one for the others, so that none has to wait for another kind alone. */
+    uint32_t effects;
     uint32_t extra_tools; /* a turn's tool calls that run beside its first; default: lanes; WF_NONE: none */
 
     uint32_t max_turns;       /* per agent; default 50 */
@@ -406,13 +408,7 @@ typedef struct wf_run_spec {
     wf_str script;   /* the script's text; may be empty for a C program */
     wf_str args;     /* JSON; empty means null */
     wf_str settings; /* a JSON object of the flags in force; recorded, no part of any call's identity */
-    uint32_t rules;  /* of identities, see WF_RULES; wf_run_header tells the log's, wf_run_open does not look at it */
 } wf_run_spec;
-
-/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number
- * and keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the
- * run's flags made of it; 2: for its name and text. */
-#define WF_RULES 2u
 
 /* Reads the log and recovers its tables: cuts a torn tail, refuses damage. WF_END: the log is empty.
  * Read-only use (to show a log) ends here. The platform's random and sync are not touched. */
@@ -420,6 +416,12 @@ wf_status wf_run_load(wf *w);
 
 /* The run's first record, after a load or an open; slices live until wf_close. WF_E_NOT_FOUND: no log yet. */
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms);
+
+/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number and
+ * keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the run's
+ * flags made of it; 2: for its name and text. */
+#define WF_RULES 2u
+uint32_t wf_run_rules(const wf *w); /* the log's, after a load or an open; 0: no log yet */
 
 /* Opens the run: writes the header of a new log, or goes on with the one that is there (loading it, if wf_run_load
  * has not). With a spec whose script or args differ from the log's, calls that do not match by place are matched by
@@ -9152,6 +9154,15 @@ typedef struct wfi_limits {
     uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
+/* Where a call waits for its turn. */
+typedef enum wfi_queue {
+    WFI_QUEUE_AGENTS,
+    WFI_QUEUE_CHANGES, /* effects that change the world */
+    WFI_QUEUE_READS,   /* those that only read: taken and answered while the run stops, too */
+    WFI_QUEUE_OTHERS,
+    WFI_QUEUES
+} wfi_queue;
+
 typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
@@ -9165,10 +9176,10 @@ typedef struct wfi_slot {
     uint32_t next_content; /* likewise, by content */
     uint32_t next;         /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
-    uint8_t state; /* enum wfi_call_state */
-    uint8_t kind;  /* enum wf_kind, when finished */
+    uint8_t state;     /* enum wfi_call_state */
+    uint8_t kind;      /* enum wf_kind, when finished */
+    uint8_t queue : 2; /* enum wfi_queue */
     bool effect : 1;
-    bool reads : 1; /* such an effect is taken and answered while the run stops, too */
     bool finished : 1;
     bool hit : 1;       /* answered from the log */
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
@@ -11329,7 +11340,9 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
  *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
  *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
  *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
- *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest. */
+ *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest.
+ *   4. Effects of one queue never keep those of another from beginning: where there are tasks for it (three or more), one is
+ *      kept for each of the other queues of which none is under way. */
 #ifndef WFI_SCHED_H
 #define WFI_SCHED_H
 
@@ -11344,13 +11357,14 @@ typedef struct wfi_sched {
     uint32_t lanes, task_count;
     uint32_t *free_tasks; /* two stacks: agents' from the bottom, effects' from `lanes` on */
     uint32_t free_lanes, free_effects;
-    uint32_t *active; /* ring of tasks that can go on */
+    uint32_t running[WFI_QUEUES]; /* effects under way, by the queue they came from */
+    uint32_t *active;             /* ring of tasks that can go on */
     uint32_t active_at, active_count;
     uint8_t *is_active;      /* by task */
     uint32_t *ready_tickets; /* room for what `ready` names */
     wfi_heapq due;           /* tasks by time */
     wfi_heapq ready;         /* slots by order */
-    wfi_list queued_agents, queued_effects, sealing;
+    wfi_list queued[WFI_QUEUES], sealing;
     wfi_list stopped;                         /* slots that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t sync_began;                      /* when the last one did */
@@ -11367,8 +11381,8 @@ typedef struct wfi_sched {
 } wfi_sched;
 
 WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
-/* Puts a slot into the queue that is new, unfinished, or to be asked again. */
-WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot);
+/* Puts a slot into a queue that is new, unfinished, or to be asked again. */
+WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot, wfi_queue queue);
 /* The log has the answer of this slot: it waits to be delivered. */
 WFI void wfi_sched_hit(wfi_sched *s, uint32_t slot);
 /* Gives a slot up. */
@@ -11392,6 +11406,7 @@ WFI void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s);
 
 /* sched: see sched.h. */
 
+#define SCHED_SHARED (WFI_QUEUES - 1) /* with so many tasks for effects one can be kept for each queue */
 #define SCHED_LIVE_ORDER                                                                                               \
     (UINT64_C(1) << 62) /* undelivered answers come after all that were delivered, by place in the log */
 
@@ -11408,7 +11423,9 @@ void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     s->lanes = s->free_lanes = config->lanes;
     s->free_effects = config->effects;
     s->task_count = n;
-    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_SLOT;
+    s->sealing.first = s->stopped.first = WFI_NO_SLOT;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        s->queued[i].first = WFI_NO_SLOT;
     if (a->full || !a->base) return;
     for (uint32_t i = 0; i < n; i++) {
         s->tasks[i].lane = i;
@@ -11434,27 +11451,6 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
-/* The first slot of a list that only reads, or the first that does more; *before: the one in front of it. */
-static uint32_t sched_pick(const wfi_sched *s, const wfi_list *list, bool reads, uint32_t *before) {
-    uint32_t slot = list->first;
-    *before = WFI_NO_SLOT;
-    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads != reads) {
-        *before = slot;
-        slot = s->slots.slots[slot].next;
-    }
-    return slot;
-}
-
-/* The same, taken out. */
-static uint32_t sched_pick_out(wfi_sched *s, wfi_list *list, bool reads) {
-    uint32_t before, slot = sched_pick(s, list, reads, &before);
-    if (slot == WFI_NO_SLOT) return slot;
-    if (before == WFI_NO_SLOT) return sched_pop(s, list);
-    s->slots.slots[before].next = s->slots.slots[slot].next;
-    if (list->last == slot) list->last = before;
-    return slot;
-}
-
 /* The script has come to ask for this slot. */
 static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->unasked -= wfi_slot_unasked(r);
@@ -11462,12 +11458,13 @@ static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->agents += !r->effect;
 }
 
-void wfi_sched_queue(wfi_sched *s, uint32_t slot) {
+void wfi_sched_queue(wfi_sched *s, uint32_t slot, wfi_queue queue) {
     wfi_slot *r = &s->slots.slots[slot];
     sched_claim(s, r);
     r->finished = false;
     r->state = WFI_CALL_QUEUED;
-    sched_append(s, r->effect ? &s->queued_effects : &s->queued_agents, slot);
+    r->queue = queue & (WFI_QUEUES - 1);
+    sched_append(s, &s->queued[queue], slot);
 }
 
 static void sched_make_ready(wfi_sched *s, uint32_t slot) {
@@ -11503,14 +11500,15 @@ uint32_t wfi_sched_take(wfi_sched *s) {
 }
 
 uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
-    wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
+    wfi_list *const lists[] = {&s->stopped, &s->queued[WFI_QUEUE_CHANGES], &s->queued[WFI_QUEUE_OTHERS],
+                               &s->queued[WFI_QUEUE_AGENTS]};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        uint32_t slot = sched_pick_out(s, lists[i], false);
-        if (slot == WFI_NO_SLOT) {
+        if (lists[i]->first == WFI_NO_SLOT) {
             i++;
             continue;
         }
+        uint32_t slot = sched_pop(s, lists[i]);
         wfi_slot *r = &s->slots.slots[slot];
         if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
@@ -11537,10 +11535,12 @@ static void sched_stop_slot(wfi_sched *s, uint32_t slot) {
 
 static void sched_free_task(wfi_sched *s, uint32_t task) {
     wfi_heapq_remove(&s->due, task);
-    if (task < s->lanes)
+    if (task < s->lanes) {
         s->free_tasks[s->free_lanes++] = task;
-    else
-        s->free_tasks[s->lanes + s->free_effects++] = task;
+        return;
+    }
+    s->free_tasks[s->lanes + s->free_effects++] = task;
+    s->running[s->slots.slots[s->tasks[task].slot_index].queue]--;
 }
 
 /* Acts on what a step of a task said. */
@@ -11575,7 +11575,7 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
 /* Ends the tasks where they are; `reads`: but for those that only read. */
 static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
+        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->queue == WFI_QUEUE_READS)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
         sched_stop_slot(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
@@ -11676,10 +11676,21 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     uint32_t task = r->effect ? s->free_tasks[s->lanes + --s->free_effects] : s->free_tasks[--s->free_lanes];
+    s->running[r->queue] += r->effect;
     return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], &s->slots, slot));
 }
 
-static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
+/* Whether there is a task for the next call of a queue: invariant 4. */
+static bool sched_has_room(const wfi_sched *s, wfi_queue queue) {
+    uint32_t kept = 0;
+    if (queue == WFI_QUEUE_AGENTS) return s->free_lanes > 0;
+    for (uint32_t i = WFI_QUEUE_CHANGES; i < WFI_QUEUES && s->task_count - s->lanes >= SCHED_SHARED; i++)
+        kept += i != queue && s->running[i] == 0;
+    return s->free_effects > kept;
+}
+
+static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_queue queue, uint32_t *work) {
+    wfi_list *list = &s->queued[queue];
     while (list->first != WFI_NO_SLOT && *work > 0) {
         wf_status status;
         if (s->slots.slots[list->first].state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
@@ -11688,7 +11699,7 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
         }
         bool found, held;
         status = sched_find(rt, s, list, &found, &held);
-        if (status == WF_OK && !found && !held && *room > 0)
+        if (status == WF_OK && !found && !held && sched_has_room(s, queue))
             status = sched_start(rt, s, sched_pop(s, list));
         else if (!found)
             return status;
@@ -11701,9 +11712,9 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
 
 /* While the run stops. */
 static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
-    while (s->free_effects > 0) {
-        uint32_t slot = sched_pick_out(s, &s->queued_effects, true);
-        if (slot == WFI_NO_SLOT) return WF_OK;
+    wfi_list *list = &s->queued[WFI_QUEUE_READS];
+    while (list->first != WFI_NO_SLOT && sched_has_room(s, WFI_QUEUE_READS)) {
+        uint32_t slot = sched_pop(s, list);
         wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
         if (status != WF_OK) return status;
     }
@@ -11782,17 +11793,19 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
 
 /* Whether somebody waits to be told that the run stops. */
 static bool sched_refuses(const wfi_sched *s) {
-    uint32_t before;
-    return s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
-           sched_pick(s, &s->queued_effects, false, &before) != WFI_NO_SLOT;
+    bool refuses = s->stopped.first != WFI_NO_SLOT;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        refuses |= i != WFI_QUEUE_READS && s->queued[i].first != WFI_NO_SLOT;
+    return refuses;
 }
 
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
     bool stopped = rt->stop != WF_RUN_OPEN && sched_refuses(s);
-    bool room = (s->queued_agents.first != WFI_NO_SLOT && s->free_lanes > 0) ||
-                (s->queued_effects.first != WFI_NO_SLOT && s->free_effects > 0);
+    bool room = false;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        room |= s->queued[i].first != WFI_NO_SLOT && sched_has_room(s, i);
     if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(rt, s))) return 0;
     if (wfi_heapq_first(&s->due, &id, &at)) due = at;
     for (uint32_t p = 0; p < rt->config.provider_count; p++) {
@@ -11832,9 +11845,8 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
     if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
-    if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
-    if (status == WF_OK && sched_may_send(rt, s))
-        status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);
+    for (uint32_t i = WFI_QUEUES; i > 0 && status == WF_OK && sched_may_send(rt, s); i--)
+        status = sched_dispatch(rt, s, i - 1, &work); /* effects first: agents may wait for them */
     if (status == WF_OK) status = sched_run(rt, s, &work);
     if (status != WF_OK) return status;
     sched_wake_backoffs(rt, s);
@@ -12418,9 +12430,12 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
-    out->rules = w->run.rules;
     if (started_wall_ms) *started_wall_ms = w->run.started;
     return WF_OK;
+}
+
+uint32_t wf_run_rules(const wf *w) {
+    return w->run.rules;
 }
 
 /* Writes the run or resume record. */
@@ -12722,6 +12737,7 @@ typedef struct calls_id {
     uint64_t place;
     uint8_t hash[32];
     char hex[64];
+    wfi_queue queue;
 } calls_id;
 
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
@@ -12923,7 +12939,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
         wf_status s = calls_model_differs(w, &w->sched.slots.slots[*slot], meta, &differs);
         if (s != WF_OK) return s;
         if (!differs) {
-            wfi_sched_queue(&w->sched, *slot);
+            wfi_sched_queue(&w->sched, *slot, id->queue);
             return WF_OK;
         }
     }
@@ -12937,7 +12953,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
 
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     const wf_config *c = &w->rt.config;
-    calls_id id;
+    calls_id id = {.queue = WFI_QUEUE_AGENTS};
     uint32_t slot, replaced;
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
@@ -12962,7 +12978,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_slot(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot, id.queue);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits =
@@ -12973,7 +12989,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
 }
 
 wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
-    calls_id id;
+    calls_id id = {.queue = spec->reads ? WFI_QUEUE_READS : spec->changes ? WFI_QUEUE_CHANGES : WFI_QUEUE_OTHERS};
     uint32_t slot, replaced;
     wf_str parts[] = {spec->name, spec->input};
     wfi_meta_call meta = {.effect = spec->name,
@@ -12991,11 +13007,10 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_END) {
         s = calls_add_slot(w, &id, &meta, spec->input, replaced, &slot);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot, id.queue);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
-    w->sched.slots.slots[slot].reads = spec->reads;
     *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }
@@ -28370,7 +28385,6 @@ struct wf_script {
     wfi_script_branch *first;   /* of the queue; NULL: it is empty */
     wfi_script_branch *last;    /* of the queue, if it is not empty */
     uint64_t seed;              /* of all random numbers: the run's start, from the log */
-    uint32_t rules;             /* WF_RULES that the log follows */
     uint64_t slice;             /* the meter's busy time at the begin of this step */
     wfi_script_branch *next_up; /* spawned by the branch that runs; goes before it */
     wfi_script_branch *held;    /* fan-outs that wait for memory, through `next` */
@@ -29078,7 +29092,7 @@ static int host_model(lua_State *L) {
 
 /* The rules that identities follow in this log: WF_RULES of the release that began it. */
 static int host_rules(lua_State *L) {
-    lua_pushinteger(L, wfi_script_of(L)->rules);
+    lua_pushinteger(L, wf_run_rules(wfi_script_of(L)->config.run));
     return 1;
 }
 
@@ -29616,11 +29630,7 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     const wf_platform *os = wf_settings(config->run)->platform;
     s->meter =
         (wfi_meter){.heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
-    s->rules = WF_RULES;
-    if (wf_run_header(config->run, &spec, &started) == WF_OK) {
-        s->seed = started;
-        s->rules = spec.rules;
-    }
+    if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;

@@ -7,15 +7,15 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#define WORLD_LARGEST(pool) ((pool) / 4 * 3) /* of one user of the pool: the others are left a quarter */
-#define WORLD_MIB           ((size_t)1 << 20)
-#define WORLD_ROOMY         (64 * WORLD_MIB) /* a default of less is told */
-#define WORLD_POOL_LEAST    (2 * WORLD_MIB)
-#define WORLD_DRY_MS        60000u
-#define WORLD_EFFECTS_LEAST 8u
-#define WORLD_READER        ((size_t)1 << 20)
-#define WORLD_CALL_LEAST    128u /* no record of a call is shorter */
-#define WORLD_CALLS_MOST    (1u << 24)
+#define WORLD_LARGEST(pool)  ((pool) / 4 * 3) /* of one user of the pool: the others are left a quarter */
+#define WORLD_MIB            ((size_t)1 << 20)
+#define WORLD_ROOMY          (64 * WORLD_MIB) /* a default of less is told */
+#define WORLD_POOL_LEAST     (2 * WORLD_MIB)
+#define WORLD_DRY_MS         60000u
+#define WORLD_COMMANDS_LEAST 8u
+#define WORLD_READER         ((size_t)1 << 20)
+#define WORLD_CALL_LEAST     128u /* no record of a call is shorter */
+#define WORLD_CALLS_MOST     (1u << 24)
 
 /* ---- the block ---- */
 
@@ -107,12 +107,11 @@ static void world_raise_files(uint32_t conns) {
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* if it cannot be: a connection that finds none will say so */
 }
 
-/* A script's commands mostly wait, as lanes do. */
+/* A script's commands mostly wait, as lanes do. Beside them one read and one question find room. */
 static uint32_t world_effects(const cli_world *w) {
-    uint64_t lanes = w->options->number[OPT_LANES];
-    return lanes < WORLD_EFFECTS_LEAST ? WORLD_EFFECTS_LEAST
-           : lanes < CLI_INTERCEPTED   ? (uint32_t)lanes
-                                       : CLI_INTERCEPTED;
+    uint64_t commands = w->options->number[OPT_LANES];
+    if (commands < WORLD_COMMANDS_LEAST) commands = WORLD_COMMANDS_LEAST;
+    return commands + 2 < CLI_INTERCEPTED ? (uint32_t)commands + 2 : CLI_INTERCEPTED;
 }
 
 /* working: agents are to be asked, so tools and ways to models are wanted. */

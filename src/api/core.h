@@ -313,10 +313,12 @@ typedef struct wf_config {
     wf_str system; /* default system prompt */
     wf_str prices; /* a price list to go before the built-in one; empty: none */
 
-    uint32_t lanes;       /* agents working at a time, 1..1000; default 16 */
-    uint32_t max_agents;  /* rows of the agent table; default 1000 */
-    uint32_t max_calls;   /* rows for agents and effects together; default 16 x max_agents */
-    uint32_t effects;     /* effects under way at a time; default 8 */
+    uint32_t lanes;      /* agents working at a time, 1..1000; default 16 */
+    uint32_t max_agents; /* rows of the agent table; default 1000 */
+    uint32_t max_calls;  /* rows for agents and effects together; default 16 x max_agents */
+    /* Effects under way at a time; default 8. Of three or more, one is kept for effects that change the world, one for
+     * those that only read and one for the others, so that none has to wait for another kind alone. */
+    uint32_t effects;
     uint32_t extra_tools; /* a turn's tool calls that run beside its first; default: lanes; WF_NONE: none */
 
     uint32_t max_turns;       /* per agent; default 50 */
@@ -383,13 +385,7 @@ typedef struct wf_run_spec {
     wf_str script;   /* the script's text; may be empty for a C program */
     wf_str args;     /* JSON; empty means null */
     wf_str settings; /* a JSON object of the flags in force; recorded, no part of any call's identity */
-    uint32_t rules;  /* of identities, see WF_RULES; wf_run_header tells the log's, wf_run_open does not look at it */
 } wf_run_spec;
-
-/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number
- * and keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the
- * run's flags made of it; 2: for its name and text. */
-#define WF_RULES 2u
 
 /* Reads the log and recovers its tables: cuts a torn tail, refuses damage. WF_END: the log is empty.
  * Read-only use (to show a log) ends here. The platform's random and sync are not touched. */
@@ -397,6 +393,12 @@ wf_status wf_run_load(wf *w);
 
 /* The run's first record, after a load or an open; slices live until wf_close. WF_E_NOT_FOUND: no log yet. */
 wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms);
+
+/* Which rules this release's scripts follow when they form the identities of their calls. A new log records the number and
+ * keeps to it, so that a later release finds its calls again. 1, or not recorded: an agent type stood for what the run's
+ * flags made of it; 2: for its name and text. */
+#define WF_RULES 2u
+uint32_t wf_run_rules(const wf *w); /* the log's, after a load or an open; 0: no log yet */
 
 /* Opens the run: writes the header of a new log, or goes on with the one that is there (loading it, if wf_run_load
  * has not). With a spec whose script or args differ from the log's, calls that do not match by place are matched by

@@ -370,7 +370,7 @@ static int host_model(lua_State *L) {
 
 /* The rules that identities follow in this log: WF_RULES of the release that began it. */
 static int host_rules(lua_State *L) {
-    lua_pushinteger(L, wfi_script_of(L)->rules);
+    lua_pushinteger(L, wf_run_rules(wfi_script_of(L)->config.run));
     return 1;
 }
 

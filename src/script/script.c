@@ -463,11 +463,7 @@ wf_status wf_script_open(wf_script **out, const wf_script_config *config) {
     const wf_platform *os = wf_settings(config->run)->platform;
     s->meter =
         (wfi_meter){.heap = heap, .now_ms = os->now_ms, .ctx = os->ctx, .hook = script_hook, .text_max = WFI_TEXT_MAX};
-    s->rules = WF_RULES;
-    if (wf_run_header(config->run, &spec, &started) == WF_OK) {
-        s->seed = started;
-        s->rules = spec.rules;
-    }
+    if (wf_run_header(config->run, &spec, &started) == WF_OK) s->seed = started;
     s->L = lua_newstate(wfi_meter_alloc, &s->meter);
     if (!s->L) return WF_E_MEMORY;
     *(wf_script **)lua_getextraspace(s->L) = s;

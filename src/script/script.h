@@ -64,7 +64,6 @@ struct wf_script {
     wfi_script_branch *first;   /* of the queue; NULL: it is empty */
     wfi_script_branch *last;    /* of the queue, if it is not empty */
     uint64_t seed;              /* of all random numbers: the run's start, from the log */
-    uint32_t rules;             /* WF_RULES that the log follows */
     uint64_t slice;             /* the meter's busy time at the begin of this step */
     wfi_script_branch *next_up; /* spawned by the branch that runs; goes before it */
     wfi_script_branch *held;    /* fan-outs that wait for memory, through `next` */

@@ -14,6 +14,7 @@ typedef struct calls_id {
     uint64_t place;
     uint8_t hash[32];
     char hex[64];
+    wfi_queue queue;
 } calls_id;
 
 static wf_status calls_identify(wf *w, calls_id *id, wf_str path, const wf_str *parts, size_t count) {
@@ -215,7 +216,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
         wf_status s = calls_model_differs(w, &w->sched.slots.slots[*slot], meta, &differs);
         if (s != WF_OK) return s;
         if (!differs) {
-            wfi_sched_queue(&w->sched, *slot);
+            wfi_sched_queue(&w->sched, *slot, id->queue);
             return WF_OK;
         }
     }
@@ -229,7 +230,7 @@ static wf_status calls_match(wf *w, const calls_id *id, bool no_cache, uint32_t 
 
 wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     const wf_config *c = &w->rt.config;
-    calls_id id;
+    calls_id id = {.queue = WFI_QUEUE_AGENTS};
     uint32_t slot, replaced;
     wf_str model = spec->model.len ? spec->model : c->model, system = spec->system.len ? spec->system : c->system;
     wf_str fields[] = {spec->prompt, spec->schema, spec->system, spec->model, spec->effort, spec->tools, spec->cwd};
@@ -254,7 +255,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
     if (s == WF_END) {
         s = calls_texts(w, spec, system, &meta);
         if (s == WF_OK) s = calls_add_slot(w, &id, &meta, wf_str_of("", 0), replaced, &slot);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot, id.queue);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits =
@@ -265,7 +266,7 @@ wf_status wf_agent_start(wf *w, const wf_agent_spec *spec, wf_call *out) {
 }
 
 wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
-    calls_id id;
+    calls_id id = {.queue = spec->reads ? WFI_QUEUE_READS : spec->changes ? WFI_QUEUE_CHANGES : WFI_QUEUE_OTHERS};
     uint32_t slot, replaced;
     wf_str parts[] = {spec->name, spec->input};
     wfi_meta_call meta = {.effect = spec->name,
@@ -283,11 +284,10 @@ wf_status wf_effect_start(wf *w, const wf_effect_spec *spec, wf_call *out) {
     if (s == WF_E_LIMIT) return calls_turn_away(w, s, false);
     if (s == WF_END) {
         s = calls_add_slot(w, &id, &meta, spec->input, replaced, &slot);
-        if (s == WF_OK) wfi_sched_queue(&w->sched, slot);
+        if (s == WF_OK) wfi_sched_queue(&w->sched, slot, id.queue);
     }
     if (s != WF_OK) return s;
     w->sched.slots.slots[slot].limits = (wfi_limits){.agent_ms = meta.agent_ms, .stall_ms = WF_NONE};
-    w->sched.slots.slots[slot].reads = spec->reads;
     *out = wfi_slots_handle(&w->sched.slots, slot);
     return WF_OK;
 }

@@ -35,9 +35,12 @@ wf_status wf_run_header(wf *w, wf_run_spec *out, uint64_t *started_wall_ms) {
     out->script = wf_str_of(w->header, (size_t)m->script);
     out->args = wf_str_of(w->header + m->script, (size_t)m->args);
     out->settings = wf_str_of(w->header + m->script + m->args, (size_t)m->settings);
-    out->rules = w->run.rules;
     if (started_wall_ms) *started_wall_ms = w->run.started;
     return WF_OK;
+}
+
+uint32_t wf_run_rules(const wf *w) {
+    return w->run.rules;
 }
 
 /* Writes the run or resume record. */

@@ -3,6 +3,7 @@
 #include "budget.h"
 #include "toolcalls.h"
 
+#define SCHED_SHARED (WFI_QUEUES - 1) /* with so many tasks for effects one can be kept for each queue */
 #define SCHED_LIVE_ORDER                                                                                               \
     (UINT64_C(1) << 62) /* undelivered answers come after all that were delivered, by place in the log */
 
@@ -19,7 +20,9 @@ void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config) {
     s->lanes = s->free_lanes = config->lanes;
     s->free_effects = config->effects;
     s->task_count = n;
-    s->queued_agents.first = s->queued_effects.first = s->sealing.first = s->stopped.first = WFI_NO_SLOT;
+    s->sealing.first = s->stopped.first = WFI_NO_SLOT;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        s->queued[i].first = WFI_NO_SLOT;
     if (a->full || !a->base) return;
     for (uint32_t i = 0; i < n; i++) {
         s->tasks[i].lane = i;
@@ -45,27 +48,6 @@ static uint32_t sched_pop(wfi_sched *s, wfi_list *list) {
     return slot;
 }
 
-/* The first slot of a list that only reads, or the first that does more; *before: the one in front of it. */
-static uint32_t sched_pick(const wfi_sched *s, const wfi_list *list, bool reads, uint32_t *before) {
-    uint32_t slot = list->first;
-    *before = WFI_NO_SLOT;
-    while (slot != WFI_NO_SLOT && s->slots.slots[slot].reads != reads) {
-        *before = slot;
-        slot = s->slots.slots[slot].next;
-    }
-    return slot;
-}
-
-/* The same, taken out. */
-static uint32_t sched_pick_out(wfi_sched *s, wfi_list *list, bool reads) {
-    uint32_t before, slot = sched_pick(s, list, reads, &before);
-    if (slot == WFI_NO_SLOT) return slot;
-    if (before == WFI_NO_SLOT) return sched_pop(s, list);
-    s->slots.slots[before].next = s->slots.slots[slot].next;
-    if (list->last == slot) list->last = before;
-    return slot;
-}
-
 /* The script has come to ask for this slot. */
 static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->unasked -= wfi_slot_unasked(r);
@@ -73,12 +55,13 @@ static void sched_claim(wfi_sched *s, wfi_slot *r) {
     s->agents += !r->effect;
 }
 
-void wfi_sched_queue(wfi_sched *s, uint32_t slot) {
+void wfi_sched_queue(wfi_sched *s, uint32_t slot, wfi_queue queue) {
     wfi_slot *r = &s->slots.slots[slot];
     sched_claim(s, r);
     r->finished = false;
     r->state = WFI_CALL_QUEUED;
-    sched_append(s, r->effect ? &s->queued_effects : &s->queued_agents, slot);
+    r->queue = queue & (WFI_QUEUES - 1);
+    sched_append(s, &s->queued[queue], slot);
 }
 
 static void sched_make_ready(wfi_sched *s, uint32_t slot) {
@@ -114,14 +97,15 @@ uint32_t wfi_sched_take(wfi_sched *s) {
 }
 
 uint32_t wfi_sched_take_stopped(const wfi_runtime *rt, wfi_sched *s) {
-    wfi_list *const lists[] = {&s->stopped, &s->queued_effects, &s->queued_agents};
+    wfi_list *const lists[] = {&s->stopped, &s->queued[WFI_QUEUE_CHANGES], &s->queued[WFI_QUEUE_OTHERS],
+                               &s->queued[WFI_QUEUE_AGENTS]};
     if (rt->stop == WF_RUN_OPEN) return WFI_NO_SLOT;
     for (size_t i = 0; i < WFI_COUNT(lists);) {
-        uint32_t slot = sched_pick_out(s, lists[i], false);
-        if (slot == WFI_NO_SLOT) {
+        if (lists[i]->first == WFI_NO_SLOT) {
             i++;
             continue;
         }
+        uint32_t slot = sched_pop(s, lists[i]);
         wfi_slot *r = &s->slots.slots[slot];
         if (r->state != WFI_CALL_QUEUED) continue; /* cancelled meanwhile */
         r->state = WFI_CALL_GONE;
@@ -148,10 +132,12 @@ static void sched_stop_slot(wfi_sched *s, uint32_t slot) {
 
 static void sched_free_task(wfi_sched *s, uint32_t task) {
     wfi_heapq_remove(&s->due, task);
-    if (task < s->lanes)
+    if (task < s->lanes) {
         s->free_tasks[s->free_lanes++] = task;
-    else
-        s->free_tasks[s->lanes + s->free_effects++] = task;
+        return;
+    }
+    s->free_tasks[s->lanes + s->free_effects++] = task;
+    s->running[s->slots.slots[s->tasks[task].slot_index].queue]--;
 }
 
 /* Acts on what a step of a task said. */
@@ -186,7 +172,7 @@ static wf_status sched_after(const wfi_runtime *rt, wfi_sched *s, uint32_t task,
 /* Ends the tasks where they are; `reads`: but for those that only read. */
 static void sched_drop(wfi_runtime *rt, wfi_sched *s, bool reads) {
     for (uint32_t i = 0; i < s->task_count; i++) {
-        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->reads)) continue;
+        if (s->tasks[i].state == WFI_TASK_FREE || (reads && s->tasks[i].slot->queue == WFI_QUEUE_READS)) continue;
         wfi_task_drop(rt, &s->tasks[i]);
         sched_stop_slot(s, s->tasks[i].slot_index);
         sched_free_task(s, i);
@@ -287,10 +273,21 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
 static wf_status sched_start(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     uint32_t task = r->effect ? s->free_tasks[s->lanes + --s->free_effects] : s->free_tasks[--s->free_lanes];
+    s->running[r->queue] += r->effect;
     return sched_after(rt, s, task, wfi_task_start(rt, &s->tasks[task], &s->slots, slot));
 }
 
-static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, const uint32_t *room, uint32_t *work) {
+/* Whether there is a task for the next call of a queue: invariant 4. */
+static bool sched_has_room(const wfi_sched *s, wfi_queue queue) {
+    uint32_t kept = 0;
+    if (queue == WFI_QUEUE_AGENTS) return s->free_lanes > 0;
+    for (uint32_t i = WFI_QUEUE_CHANGES; i < WFI_QUEUES && s->task_count - s->lanes >= SCHED_SHARED; i++)
+        kept += i != queue && s->running[i] == 0;
+    return s->free_effects > kept;
+}
+
+static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_queue queue, uint32_t *work) {
+    wfi_list *list = &s->queued[queue];
     while (list->first != WFI_NO_SLOT && *work > 0) {
         wf_status status;
         if (s->slots.slots[list->first].state != WFI_CALL_QUEUED) { /* cancelled meanwhile */
@@ -299,7 +296,7 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
         }
         bool found, held;
         status = sched_find(rt, s, list, &found, &held);
-        if (status == WF_OK && !found && !held && *room > 0)
+        if (status == WF_OK && !found && !held && sched_has_room(s, queue))
             status = sched_start(rt, s, sched_pop(s, list));
         else if (!found)
             return status;
@@ -312,9 +309,9 @@ static wf_status sched_dispatch(wfi_runtime *rt, wfi_sched *s, wfi_list *list, c
 
 /* While the run stops. */
 static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
-    while (s->free_effects > 0) {
-        uint32_t slot = sched_pick_out(s, &s->queued_effects, true);
-        if (slot == WFI_NO_SLOT) return WF_OK;
+    wfi_list *list = &s->queued[WFI_QUEUE_READS];
+    while (list->first != WFI_NO_SLOT && sched_has_room(s, WFI_QUEUE_READS)) {
+        uint32_t slot = sched_pop(s, list);
         wf_status status = s->slots.slots[slot].state == WFI_CALL_QUEUED ? sched_start(rt, s, slot) : WF_OK;
         if (status != WF_OK) return status;
     }
@@ -393,17 +390,19 @@ static void sched_unseal(const wfi_runtime *rt, wfi_sched *s) {
 
 /* Whether somebody waits to be told that the run stops. */
 static bool sched_refuses(const wfi_sched *s) {
-    uint32_t before;
-    return s->stopped.first != WFI_NO_SLOT || s->queued_agents.first != WFI_NO_SLOT ||
-           sched_pick(s, &s->queued_effects, false, &before) != WFI_NO_SLOT;
+    bool refuses = s->stopped.first != WFI_NO_SLOT;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        refuses |= i != WFI_QUEUE_READS && s->queued[i].first != WFI_NO_SLOT;
+    return refuses;
 }
 
 static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
     uint64_t due = UINT64_MAX, at;
     uint32_t id;
     bool stopped = rt->stop != WF_RUN_OPEN && sched_refuses(s);
-    bool room = (s->queued_agents.first != WFI_NO_SLOT && s->free_lanes > 0) ||
-                (s->queued_effects.first != WFI_NO_SLOT && s->free_effects > 0);
+    bool room = false;
+    for (uint32_t i = 0; i < WFI_QUEUES; i++)
+        room |= s->queued[i].first != WFI_NO_SLOT && sched_has_room(s, i);
     if (s->active_count > 0 || s->ready.count > 0 || stopped || (room && sched_may_send(rt, s))) return 0;
     if (wfi_heapq_first(&s->due, &id, &at)) due = at;
     for (uint32_t p = 0; p < rt->config.provider_count; p++) {
@@ -443,9 +442,8 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
     if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
-    if (sched_may_send(rt, s)) status = sched_dispatch(rt, s, &s->queued_effects, &s->free_effects, &work);
-    if (status == WF_OK && sched_may_send(rt, s))
-        status = sched_dispatch(rt, s, &s->queued_agents, &s->free_lanes, &work);
+    for (uint32_t i = WFI_QUEUES; i > 0 && status == WF_OK && sched_may_send(rt, s); i--)
+        status = sched_dispatch(rt, s, i - 1, &work); /* effects first: agents may wait for them */
     if (status == WF_OK) status = sched_run(rt, s, &work);
     if (status != WF_OK) return status;
     sched_wake_backoffs(rt, s);

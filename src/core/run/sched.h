@@ -5,7 +5,9 @@
  *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
  *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
  *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
- *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest. */
+ *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest.
+ *   4. Effects of one queue never keep those of another from beginning: where there are tasks for it (three or more), one is
+ *      kept for each of the other queues of which none is under way. */
 #ifndef WFI_SCHED_H
 #define WFI_SCHED_H
 
@@ -22,13 +24,14 @@ typedef struct wfi_sched {
     uint32_t lanes, task_count;
     uint32_t *free_tasks; /* two stacks: agents' from the bottom, effects' from `lanes` on */
     uint32_t free_lanes, free_effects;
-    uint32_t *active; /* ring of tasks that can go on */
+    uint32_t running[WFI_QUEUES]; /* effects under way, by the queue they came from */
+    uint32_t *active;             /* ring of tasks that can go on */
     uint32_t active_at, active_count;
     uint8_t *is_active;      /* by task */
     uint32_t *ready_tickets; /* room for what `ready` names */
     wfi_heapq due;           /* tasks by time */
     wfi_heapq ready;         /* slots by order */
-    wfi_list queued_agents, queued_effects, sealing;
+    wfi_list queued[WFI_QUEUES], sealing;
     wfi_list stopped;                         /* slots that lost their task to a stop */
     uint32_t blocked;                         /* tasks that wait for the log or for budget */
     uint64_t sync_began;                      /* when the last one did */
@@ -45,8 +48,8 @@ typedef struct wfi_sched {
 } wfi_sched;
 
 WFI void wfi_sched_carve(wfi_sched *s, wfi_arena *a, const wf_config *config);
-/* Puts a slot into the queue that is new, unfinished, or to be asked again. */
-WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot);
+/* Puts a slot into a queue that is new, unfinished, or to be asked again. */
+WFI void wfi_sched_queue(wfi_sched *s, uint32_t slot, wfi_queue queue);
 /* The log has the answer of this slot: it waits to be delivered. */
 WFI void wfi_sched_hit(wfi_sched *s, uint32_t slot);
 /* Gives a slot up. */

@@ -28,6 +28,15 @@ typedef struct wfi_limits {
     uint64_t budget_tokens, budget_nano_usd; /* 0: none */
 } wfi_limits;
 
+/* Where a call waits for its turn. */
+typedef enum wfi_queue {
+    WFI_QUEUE_AGENTS,
+    WFI_QUEUE_CHANGES, /* effects that change the world */
+    WFI_QUEUE_READS,   /* those that only read: taken and answered while the run stops, too */
+    WFI_QUEUE_OTHERS,
+    WFI_QUEUES
+} wfi_queue;
+
 typedef struct wfi_slot {
     uint64_t place;                                            /* hash of the path */
     uint8_t content[16];                                       /* leading half of the SHA-256 of the identity */
@@ -41,10 +50,10 @@ typedef struct wfi_slot {
     uint32_t next_content; /* likewise, by content */
     uint32_t next;         /* in the queue of calls that wait for a lane, or in that of those that are sealing */
     uint32_t turns;
-    uint8_t state; /* enum wfi_call_state */
-    uint8_t kind;  /* enum wf_kind, when finished */
+    uint8_t state;     /* enum wfi_call_state */
+    uint8_t kind;      /* enum wf_kind, when finished */
+    uint8_t queue : 2; /* enum wfi_queue */
     bool effect : 1;
-    bool reads : 1; /* such an effect is taken and answered while the run stops, too */
     bool finished : 1;
     bool hit : 1;       /* answered from the log */
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */

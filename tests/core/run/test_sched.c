@@ -616,6 +616,45 @@ static void test_effects(void **state) {
     rig_end(&r);
 }
 
+static void slow_tool(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    (void)call;
+    out->due = f->now + 1000;
+    snprintf(out->text, 64, "1");
+}
+
+static void step(const rig *r) {
+    uint32_t wait;
+    for (int i = 0; i < 20; i++)
+        assert_int_equal(wf_step(r->w, 64, &wait), WF_OK);
+}
+
+/* Effects that take long keep none of another kind from beginning. */
+static void test_no_effect_starves_another_kind(void **state) {
+    (void)state;
+    const wf_effect_spec kinds[3] = {{.name = WF_STR("probe"), .input = WF_STR("1"), .changes = true},
+                                     {.name = WF_STR("probe"), .input = WF_STR("2"), .reads = true},
+                                     {.name = WF_STR("probe"), .input = WF_STR("3")}};
+    for (uint32_t effects = 2; effects < 5; effects++)
+        for (size_t greedy = 0; greedy < 3; greedy++) {
+            rig r;
+            wf_call call;
+            rig_init(&r, 1, NULL, 0);
+            r.config.effects = effects;
+            r.f->tool = slow_tool;
+            rig_start(&r);
+            for (int i = 0; i < 20; i++)
+                assert_int_equal(wf_effect_start(r.w, &kinds[greedy], &call), WF_OK);
+            step(&r);
+            assert_int_equal(r.f->open_tickets, effects < 3 ? effects : effects - 2);
+            for (size_t other = 0; other < 3; other++)
+                if (other != greedy) assert_int_equal(wf_effect_start(r.w, &kinds[other], &call), WF_OK);
+            step(&r);
+            assert_int_equal(r.f->open_tickets, effects);
+            assert_int_equal(take_all(&r), 22);
+            rig_end(&r);
+        }
+}
+
 /* A table that is full ends a run as its cap does, though the script may have caught the error. */
 static void test_a_full_table_is_told_at_the_end(void **state) {
     (void)state;
@@ -701,6 +740,7 @@ int main(void) {
         cmocka_unit_test(test_budget_in_usd),
         cmocka_unit_test(test_caps),
         cmocka_unit_test(test_effects),
+        cmocka_unit_test(test_no_effect_starves_another_kind),
         cmocka_unit_test(test_a_full_table_is_told_at_the_end),
         cmocka_unit_test(test_an_endless_deadline),
         cmocka_unit_test(test_names_are_utf8),
