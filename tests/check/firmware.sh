@@ -8,9 +8,9 @@ target=thumbv7m-none-eabi
 werror=${WERROR--Werror}
 limit=120000 # bytes of code and constants, of the whole core: HTTP client, codec and price list included
 
-echo 1..4
+echo 1..5
 if ! echo 'int x;' | clang --target=$target -c -x c -o /dev/null - 2>/dev/null; then
-    for n in 1 2 3 4; do echo "ok $n - core for Cortex-M3 # SKIP this clang has no ARM back end"; done
+    for n in 1 2 3 4 5; do echo "ok $n - core for Cortex-M3 # SKIP this clang has no ARM back end"; done
     exit 0
 fi
 
@@ -36,5 +36,7 @@ code=$(size $dir/*.o | awk 'NR > 1 { code += $1; ram += $2 + $3 } END { print co
 ram=${code#* } code=${code% *}
 verdict 3 "core for Cortex-M3 has no RAM of its own" "$([ "$ram" = 0 ] || echo "$ram bytes of data and bss")"
 verdict 4 "core for Cortex-M3 is at most $limit bytes" "$([ "$code" -gt 0 ] && [ "$code" -le $limit ] || echo "$code bytes")"
+frame=$(awk -F '\t' '$2 > most { most = $2 } END { print most + 0 }' $dir/*.su)
+verdict 5 "core for Cortex-M3 has no stack frame above 4096 bytes" "$([ "$frame" -gt 0 ] && [ "$frame" -le 4096 ] || echo "$frame bytes")"
 echo "# $code bytes of code and constants; the largest stack frames:"
 sort -t "$(printf '\t')" -k 2 -n -r $dir/*.su | awk -F '\t' 'NR <= 3 { sub(/.*:/, "", $1); print "#   " $2 " " $1 }'
