@@ -773,8 +773,9 @@ typedef struct wf_net_ops {
      * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
-     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
-    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
+     * peer's certificate must be made out to; read during the call. `port`: the peer's, not the proxy's. NULL: there is no
+     * TLS. */
+    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
     wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
     void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */
@@ -5721,7 +5722,7 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     else
         client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
-    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
+    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host, x->url.port);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
@@ -5967,7 +5968,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     if (x->reader.status >= 300) return client_refused(http, x);
     if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
     x->phase = WFI_PHASE_SEND;
-    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
+    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host, x->url.port);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
     client_begin_answer(x);
     x->head_at = 0;
@@ -24130,7 +24131,6 @@ static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
     tls_drop(c);
     c->error[0] = '\0';
     c->number = conn;
-    c->port = port;
     c->state = TLS_PLAIN;
     wf_status status = t->config.net->open(t->config.net_ctx, conn, host, port);
     if (status != WF_OK) c->state = TLS_CLOSED;
@@ -24146,7 +24146,7 @@ static void tls_set_host(tls_conn *c, wf_str host) {
                                                                       : 0;
 }
 
-static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
+static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
     wf_tls *t = ctx;
     tls_conn *c = tls_conn_of(ctx, conn);
     if (c == NULL || c->state != TLS_PLAIN) return WF_E_IO;
@@ -24156,6 +24156,7 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
         return WF_E_IO;
     }
     tls_set_host(c, host);
+    c->port = port;
     c->ssl = mbedtls_calloc(1, sizeof *c->ssl);
     if (c->ssl == NULL) return tls_fail(c, MBEDTLS_ERR_SSL_ALLOC_FAILED);
     mbedtls_ssl_init(c->ssl);

@@ -23,8 +23,9 @@ typedef struct wf_net_ops {
      * write. */
     wf_status (*open)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     /* From here on the bytes go through TLS: before the first one, or after a proxy has opened its tunnel. `host` is what the
-     * peer's certificate must be made out to; read during the call. NULL: there is no TLS. */
-    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host);
+     * peer's certificate must be made out to; read during the call. `port`: the peer's, not the proxy's. NULL: there is no
+     * TLS. */
+    wf_status (*secure)(void *ctx, uint32_t conn, wf_str host, uint32_t port);
     wf_status (*write)(void *ctx, uint32_t conn, const void *buf, size_t n, size_t *put);
     wf_status (*read)(void *ctx, uint32_t conn, void *buf, size_t n, size_t *got);
     void (*close)(void *ctx, uint32_t conn); /* at once; one that is not open is left alone */

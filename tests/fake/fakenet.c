@@ -106,10 +106,11 @@ static wf_status fakenet_open(void *ctx, uint32_t conn, wf_str host, uint32_t po
     return WF_OK;
 }
 
-static wf_status fakenet_secure(void *ctx, uint32_t conn, wf_str host) {
+static wf_status fakenet_secure(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
     fakenet_conn *c = &((fakenet *)ctx)->conn[conn];
     if (!c->open || c->secured || host.len >= FAKENET_HOST) abort();
     c->secured = true;
+    c->secure_port = port;
     memcpy(c->secure_host, host.ptr, host.len);
     return WF_OK;
 }

@@ -22,6 +22,7 @@ typedef struct fakenet_request {
 typedef struct fakenet_conn {
     bool open, secured;
     char host[FAKENET_HOST], secure_host[FAKENET_HOST]; /* of open and of secure */
+    uint32_t secure_port;
     uint32_t port;
     char *in; /* all that the client wrote since open */
     size_t in_len, in_cap;

@@ -135,7 +135,7 @@ static wf_status client_connect(wf_http *http, wfi_client_lane *x, uint32_t lane
     else
         client_begin_answer(x);
     wf_status s = net->open(http->config.net_ctx, x->conn, to->host, to->port);
-    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host);
+    if (s == WF_OK && x->url.tls && !proxied) s = net->secure(http->config.net_ctx, x->conn, x->url.host, x->url.port);
     return s == WF_OK ? WF_OK : client_lost(http, x, s, NULL);
 }
 
@@ -381,7 +381,7 @@ static wf_status client_tunnel(wf_http *http, wfi_client_lane *x) {
     if (x->reader.status >= 300) return client_refused(http, x);
     if (x->in_at < x->in_len) return client_fail(http, x, WF_E_IO, "bytes came before the tunnel was used");
     x->phase = WFI_PHASE_SEND;
-    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host);
+    s = http->config.net->secure(http->config.net_ctx, x->conn, x->url.host, x->url.port);
     if (s != WF_OK) return client_lost(http, x, s, NULL);
     client_begin_answer(x);
     x->head_at = 0;

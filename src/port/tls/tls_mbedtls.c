@@ -529,7 +529,6 @@ static wf_status tls_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
     tls_drop(c);
     c->error[0] = '\0';
     c->number = conn;
-    c->port = port;
     c->state = TLS_PLAIN;
     wf_status status = t->config.net->open(t->config.net_ctx, conn, host, port);
     if (status != WF_OK) c->state = TLS_CLOSED;
@@ -545,7 +544,7 @@ static void tls_set_host(tls_conn *c, wf_str host) {
                                                                       : 0;
 }
 
-static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
+static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
     wf_tls *t = ctx;
     tls_conn *c = tls_conn_of(ctx, conn);
     if (c == NULL || c->state != TLS_PLAIN) return WF_E_IO;
@@ -555,6 +554,7 @@ static wf_status tls_secure(void *ctx, uint32_t conn, wf_str host) {
         return WF_E_IO;
     }
     tls_set_host(c, host);
+    c->port = port;
     c->ssl = mbedtls_calloc(1, sizeof *c->ssl);
     if (c->ssl == NULL) return tls_fail(c, MBEDTLS_ERR_SSL_ALLOC_FAILED);
     mbedtls_ssl_init(c->ssl);

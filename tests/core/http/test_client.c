@@ -739,6 +739,7 @@ static void tunnels_are_dug(void **state) {
         assert_string_equal(r->net->conn[0].host, "proxy");
         assert_int_equal(r->net->conn[0].port, 3128);
         assert_string_equal(r->net->conn[0].secure_host, "api.example");
+        assert_int_equal(r->net->conn[0].secure_port, 443);
         assert_int_equal(r->net->opens, 1); /* the second goes through the same tunnel */
         rig_free(r);
     }

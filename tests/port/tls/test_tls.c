@@ -88,8 +88,8 @@ static wf_status net_open(void *ctx, uint32_t conn, wf_str host, uint32_t port) 
     return WF_OK;
 }
 
-static wf_status net_secure(void *ctx, uint32_t conn, wf_str host) {
-    (void)ctx, (void)conn, (void)host;
+static wf_status net_secure(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
+    (void)ctx, (void)conn, (void)host, (void)port;
     return WF_E_IO;
 }
 
@@ -249,9 +249,11 @@ static bool wait_for(uint32_t conn) {
     return ops->ready(tls, &ready, 1) == 1 && ready == conn;
 }
 
+static uint32_t port = 443; /* of the peer */
+
 static wf_status begin(uint32_t conn, const char *host) {
-    wf_status status = ops->open(tls, conn, str(host), 443);
-    return status == WF_OK ? ops->secure(tls, conn, str(host)) : status;
+    wf_status status = ops->open(tls, conn, str(host), 3128); /* a proxy's, which is no part of the peer's name */
+    return status == WF_OK ? ops->secure(tls, conn, str(host), port) : status;
 }
 
 static wf_status put_all(uint32_t conn, const void *buf, size_t n) {
@@ -465,17 +467,24 @@ static void test_resumption(void **state) {
         assert_int_equal(stats().resumed, 4);
         assert_string_equal(visit("127.0.0.1"), "well");
         assert_int_equal(stats().resumed, 5);
+        /* Another port as well, whichever way it is reached. */
+        port = 8443;
+        assert_string_equal(visit("localhost"), "well");
+        assert_int_equal(stats().resumed, 5);
+        port = 443;
+        assert_string_equal(visit("localhost"), "well");
+        assert_int_equal(stats().resumed, 6);
         /* Many peers: the eldest gives way. */
         char host[32];
         for (int k = 0; k < 20; k++) {
             snprintf(host, sizeof host, "h%d.example.test", k);
             assert_string_equal(visit(host), "well");
         }
-        assert_int_equal(stats().resumed, 5);
+        assert_int_equal(stats().resumed, 6);
         assert_string_equal(visit("h19.example.test"), "well");
-        assert_int_equal(stats().resumed, 6);
+        assert_int_equal(stats().resumed, 7);
         assert_string_equal(visit("localhost"), "well");
-        assert_int_equal(stats().resumed, 6);
+        assert_int_equal(stats().resumed, 7);
         client_close();
     }
 }
@@ -986,7 +995,7 @@ static void test_opening(void **state) {
     memset(longest, 'a', sizeof longest);
     longest[sizeof longest - 1] = '\0';
     assert_int_equal(ops->open(tls, 0, str("localhost"), 443), WF_OK);
-    assert_int_equal(ops->secure(tls, 0, str(longest)), WF_E_IO);
+    assert_int_equal(ops->secure(tls, 0, str(longest), 443), WF_E_IO);
     assert_true(ops->error(tls, 0).len > 0);
     ops->close(tls, 0);
     size_t n;
