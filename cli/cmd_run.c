@@ -391,16 +391,22 @@ static cli_exit run_ask(const char *question) {
     return cli_fail(CLI_CANCELLED, "not run");
 }
 
+static cli_exit run_fail_new(const cli_options *o) {
+    fputs("wf: ", stderr);
+    cli_put(stderr, cli_str(o->operand), CLI_PATH);
+    fputs(": a new script, and this is not a terminal: pass --yes to run it without a preview", stderr);
+    cli_consent_put_trouble(stderr, o->text[OPT_ROOT]);
+    fputc('\n', stderr);
+    return CLI_USAGE;
+}
+
 /* A new script, or a large run, is shown first. */
 static cli_exit run_confirm(const run_job *job) {
     cli_preview preview = {0};
     const cli_options *o = job->options;
     if (o->number[OPT_YES]) return CLI_OK;
     bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = run_has_terminal();
-    if (!seen && !terminal)
-        return cli_fail(CLI_USAGE,
-                        "%s: a new script, and this is not a terminal: pass --yes to run it without a preview%s",
-                        o->operand, cli_consent_trouble(o->text[OPT_ROOT]));
+    if (!seen && !terminal) return run_fail_new(o);
     if (!terminal) return CLI_OK;
     cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
     if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
@@ -436,7 +442,9 @@ static cli_exit run_confirm_log(const run_job *job) {
         fputc('\n', stderr);
         return run_ask("Go on with it?");
     }
-    fprintf(stderr, "; if that is what you want, pass --yes%s\n", cli_consent_trouble(o->text[OPT_ROOT]));
+    fputs("; if that is what you want, pass --yes", stderr);
+    cli_consent_put_trouble(stderr, o->text[OPT_ROOT]);
+    fputc('\n', stderr);
     return CLI_USAGE;
 }
 

@@ -3,6 +3,7 @@
 #include "environ.h"
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #if defined(__linux__)
 #include <sys/prctl.h>
@@ -49,12 +50,18 @@ bool cli_env_config(const char *file, char *path, size_t cap) {
     return n > 0 && (size_t)n < cap;
 }
 
+/* A HOME that is not there says that the user has none: it is not made. */
+static bool env_is_folder(const char *path) {
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
 bool cli_env_state(const char *file, char *path, size_t cap) {
     const char *folder = cli_env(ENV_STATE_HOME), *home = cli_env(ENV_HOME);
     int n = -1;
     if (folder && folder[0] == '/') /* as the standard of these variables has it, others are passed over */
         n = snprintf(path, cap, "%s/wf/%s", folder, file);
-    else if (home && home[0] == '/')
+    else if (home && home[0] == '/' && env_is_folder(home))
         n = snprintf(path, cap, "%s/.local/state/wf/%s", home, file);
     return n > 0 && (size_t)n < cap;
 }

@@ -40,16 +40,6 @@ static bool consent_place(const char *root, char path[CLI_PATH]) {
     return cli_env_state(CONSENT_FILE, path, CLI_PATH) && !consent_is_in(root, path);
 }
 
-const char *cli_consent_trouble(const char *root) {
-    char path[CLI_PATH];
-    if (!cli_env_state(CONSENT_FILE, path, sizeof path))
-        return " (wf does not remember what you agree to: set HOME or XDG_STATE_HOME)";
-    if (consent_is_in(root, path))
-        return " (wf does not remember what you agree to in the workspace: set XDG_STATE_HOME to a folder outside of "
-               "it)";
-    return "";
-}
-
 /* ---- the lines ---- */
 
 static void consent_line(const char *kind, const wf_str *parts, size_t count, char line[CONSENT_LINE]) {
@@ -124,15 +114,42 @@ static void consent_make_folders(char *path) {
     }
 }
 
+/* Opens the file to add to it, and makes it if it is not there; -1 and errno. */
+static int consent_open(char *path) {
+    consent_make_folders(path);
+    return open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+}
+
 static void consent_add(const char *root, const char *line) {
     char path[CLI_PATH];
     if (consent_has(root, line) || !consent_place(root, path)) return;
-    consent_make_folders(path);
-    int fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NONBLOCK, 0600);
+    int fd = consent_open(path);
     if (fd < 0) return;
     ssize_t n = write(fd, line, strlen(line)); /* one write: lines of two processes do not mix */
     (void)n;
     close(fd);
+}
+
+void cli_consent_put_trouble(FILE *to, const char *root) {
+    char path[CLI_PATH];
+    if (!cli_env_state(CONSENT_FILE, path, sizeof path)) {
+        fputs(" (wf does not remember what you agree to: set HOME or XDG_STATE_HOME)", to);
+        return;
+    }
+    if (consent_is_in(root, path)) {
+        fputs(
+            " (wf does not remember what you agree to in the workspace: set XDG_STATE_HOME to a folder outside of it)",
+            to);
+        return;
+    }
+    int fd = consent_open(path), why = errno;
+    if (fd >= 0) {
+        close(fd);
+        return;
+    }
+    fputs(" (wf cannot remember what you agree to in ", to);
+    cli_put(to, cli_str(path), CLI_PATH);
+    fprintf(to, ": %s; set XDG_STATE_HOME to a folder that you may write to)", strerror(why));
 }
 
 /* ---- what is asked ---- */

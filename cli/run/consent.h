@@ -21,7 +21,7 @@ bool cli_consent_log(const char *root, const char *log, const wf_run_spec *spec,
 void cli_consent_add_place(const char *root, const char *log, const wf_run_spec *spec);
 void cli_consent_add_log(const char *root, const wf_run_spec *spec, uint64_t started);
 
-/* " (why nothing can be kept, and the way out)", or "". */
-const char *cli_consent_trouble(const char *root);
+/* Adds " (why nothing can be kept, and the way out)" to a message, if there is a reason. */
+void cli_consent_put_trouble(FILE *to, const char *root);
 
 #endif

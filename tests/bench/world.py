@@ -50,10 +50,11 @@ class Server(server.Server):
             with open(path, "rb") as f:
                 self.bundle.write(f.read().rstrip() + b"\n")
         self.bundle.flush()
+        self.home = tempfile.TemporaryDirectory(prefix="wf-home-") # wf keeps there that the logs are its own
 
     def env(self, port="https"):
         """Nothing of the caller's environment but the way to programs."""
-        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": "/nonexistent", "NO_COLOR": "1",
+        return {"PATH": os.environ.get("PATH", "/usr/bin:/bin"), "HOME": self.home.name, "NO_COLOR": "1",
                 "ANTHROPIC_API_KEY": KEY, "ANTHROPIC_BASE_URL": self.url(port), "SSL_CERT_FILE": self.bundle.name,
                 "NODE_EXTRA_CA_CERTS": self.ca}
 

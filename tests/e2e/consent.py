@@ -24,6 +24,8 @@ class Place:
     def __init__(self):
         self.base = tempfile.mkdtemp(prefix="wf-consent-")
         self.mine, self.clone = self.path("mine"), self.path("clone")
+        for user in ("me", "you"):
+            os.makedirs(self.path(user + "-home"))
         write(self.mine, "build.lua", SCRIPT)
         write(self.mine, "model.lua", MODEL)
 
@@ -120,8 +122,12 @@ def a_script(p):
 
 
 def nowhere_to_keep_it(p):
+    open(p.path("file"), "w").close()
     for name, more, hint in (("no HOME", {"HOME": None}, "set HOME"),
+                             ("a HOME that is not there", {"HOME": p.path("none")}, "set HOME"),
                              ("a relative one", {"HOME": None, "XDG_STATE_HOME": "state"}, "set HOME"),
+                             ("one that is no folder", {"XDG_STATE_HOME": p.path("file")},
+                              "Not a directory; set XDG_STATE_HOME"),
                              ("in the workspace", {"XDG_STATE_HOME": os.path.join(p.mine, "state")}, "outside of it"),
                              ("a link into the workspace", {"XDG_STATE_HOME": p.path("link/state")}, "outside of it")):
         if not os.path.lexists(p.path("link")):
@@ -133,6 +139,7 @@ def nowhere_to_keep_it(p):
         said = p.wf("me", p.mine, "resume", **more)
         case(foreign(said, hint), name + ": so is a log", said)
     case(not os.path.exists(os.path.join(p.mine, "state")), "nothing is made in the workspace")
+    case(not os.path.exists(p.path("none")), "nor is a HOME made")
 
 
 def planted(p):
