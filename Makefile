@@ -376,7 +376,7 @@ fuzz: $(FUZZ_CHOSEN:%=build/fuzz/fuzz_%)
 ifdef T
 	@mkdir -p build/fuzz/$(T)
 	@$< -artifact_prefix=build/fuzz/$(T). -timeout=25 $(if $(INPUT),$(INPUT),-max_total_time=$(or $(SECONDS),60) \
-	    -print_final_stats=1 $(wildcard tests/fuzz/$(T).dict)) $(if $(INPUT),,build/fuzz/$(T) tests/fuzz/corpus/$(T))
+	    $(patsubst %,-dict=%,$(wildcard tests/fuzz/$(T).dict))) $(if $(INPUT),,build/fuzz/$(T) tests/fuzz/corpus/$(T))
 else
 	@echo 'make fuzz T=NAME: $(FUZZ_NAMES). SECONDS=60; INPUT=FILE: that input alone.'
 endif
