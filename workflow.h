@@ -4611,6 +4611,10 @@ static bool url_alnum(char c) {
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
+static bool url_hex(char c) {
+    return url_alnum(c) && wfi_lower(c) <= 'f';
+}
+
 WFI bool wfi_same_name(wf_str a, wf_str b) {
     if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++)
@@ -4635,13 +4639,14 @@ static const char *url_scheme(wf_str *text, wfi_url *out) {
 }
 
 static bool url_host_ok(wf_str host, bool bracketed) {
-    bool colon = false;
+    uint32_t colons = 0;
     for (size_t i = 0; i < host.len; i++) {
         char c = host.ptr[i];
-        if (c == ':') colon = true;
-        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
+        colons += c == ':';
+        if (bracketed ? !url_hex(c) && c != '.' && c != ':' : !url_alnum(c) && c != '.' && c != '-' && c != '_')
+            return false;
     }
-    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
+    return host.len > 0 && host.len <= URL_HOST_MAX && (bracketed ? colons >= 2 : colons == 0);
 }
 
 /* host[:port], all of it. */
@@ -8442,7 +8447,7 @@ static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
-        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+        return log_fail(l, WF_E_CORRUPT, "a record of the log refers to what is beyond its end", at);
     if (at < l->base) {
         uint64_t part = l->base - at;
         size_t take = part < n ? (size_t)part : n;
@@ -9012,14 +9017,20 @@ wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const
     return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
+/* The log is at fault: we write no such reference. */
+static wf_status runtime_no_record(wfi_runtime *rt, uint64_t at) {
+    rt->log.error = (wf_error){WF_E_CORRUPT, "a record of the log refers to what is no record", at};
+    return WF_E_CORRUPT;
+}
+
 wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
     uint32_t len;
     wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
-    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
+    if (len > WFI_LOG_META_MAX) return runtime_no_record(rt, at);
     s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
-    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : runtime_no_record(rt, at);
 }
 
 wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {

@@ -87,7 +87,7 @@ static wf_str client_net_error(void *ctx, uint32_t conn) {
 }
 
 static uint64_t client_now(void *ctx) {
-    return ((network *)ctx)->now += 7000; /* now and then a kept connection is too old */
+    return ((network *)ctx)->now += 500; /* now and then a kept connection is too old */
 }
 
 static const wf_net_ops client_ops = {client_net_open,  client_net_secure, client_net_write, client_net_read,

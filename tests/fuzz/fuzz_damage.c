@@ -70,7 +70,8 @@ static void damage_make(void) {
 /* Garbles by chance, with a seed of one byte: no input can make a checksum right. */
 static void damage_do(input *in, uint8_t *log, size_t size) {
     uint64_t chance = input_byte(in);
-    size_t at = input_below(in, 65536) % (size + 1), n = 1 + input_below(in, 600);
+    size_t at = input_below(in, 65536) % (size + 1);
+    size_t n = 1 + input_below(in, 600);
     if (n > size - at) n = size - at;
     for (size_t i = 0; i < n; i++)
         log[at + i] = chance % 4 == 0 ? 0 : log[at + i] ^ (uint8_t)fake_below(&chance, 256);
@@ -119,8 +120,8 @@ static bool damage_look(const uint8_t *log, size_t size) {
         FUZZ_MUST(headed && whole > 0);
         damage_judge_records(r.w, whole);
     } else if (status < 0) {
-        FUZZ_MUST(!headed || whole < damage_good.records);
         FUZZ_MUST(error.text && error.text[0]);
+        FUZZ_MUST(!headed || whole == 0 || strstr(error.text, "made to look so")); /* see log_look_for_damage */
     }
     rig_end(&r);
     return status >= 0;

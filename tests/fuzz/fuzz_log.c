@@ -51,35 +51,42 @@ static uint64_t log_place(writing *w) {
     return i == w->count ? 0 : i == w->count + 1 ? wfi_log_end(&w->log) : input_below(&w->in, 60000);
 }
 
+/* A small number, that of a call perhaps, or now and then a huge one. */
+static uint32_t log_number(writing *w) {
+    uint32_t dice = input_byte(&w->in);
+    return dice < 240 ? dice % 9 : (dice & 15) << 28 | input_byte(&w->in) << 12;
+}
+
 static wf_str log_pick(writing *w, const char *const *texts, uint32_t count) {
     return wfi_str_z(texts[input_below(&w->in, count)]);
 }
 
-static wfi_meta_call log_call(writing *w) {
+/* Here and below each byte is taken by a statement of its own: compilers differ in the order inside of one. */
+static void log_call(writing *w, wfi_meta_call *call) {
     static const char *const effects[] = {"", "", "probe"};
     uint8_t hash[32];
     wf_str prompt = log_pick(w, log_prompts, 4);
     wfi_replay_identity(&prompt, 1, hash);
     wfi_hex(hash, sizeof hash, w->hash);
-    return (wfi_meta_call){.path = log_pick(w, log_paths, 4),
-                           .hash = wf_str_of(w->hash, sizeof w->hash),
-                           .effect = log_pick(w, effects, 3),
-                           .model = WF_STR("fake:m"),
-                           .prompt = log_place(w),
-                           .system = log_place(w),
-                           .tools = log_place(w),
-                           .schema = log_place(w),
-                           .replaces = input_below(&w->in, 5),
-                           .changes = input_below(&w->in, 2),
-                           .max_turns = 5};
+    call->hash = wf_str_of(w->hash, sizeof w->hash);
+    call->model = WF_STR("fake:m");
+    call->max_turns = 5;
+    call->path = log_pick(w, log_paths, 4);
+    call->effect = log_pick(w, effects, 3);
+    call->prompt = log_place(w);
+    call->system = log_place(w);
+    call->tools = log_place(w);
+    call->schema = log_place(w);
+    call->replaces = log_number(w);
+    call->changes = input_below(&w->in, 2);
 }
 
-static wfi_meta_turn log_turn(writing *w) {
-    wfi_meta_turn turn = {.prev = log_place(w), .stop = input_below(&w->in, 9)};
-    if (turn.stop >= WFI_STOP_CUT) turn.aside = log_place(w);
-    turn.usage.input = input_below(&w->in, 600);
-    turn.usage.nano_usd = input_below(&w->in, 999);
-    return turn;
+static void log_turn(writing *w, wfi_meta_turn *turn) {
+    turn->prev = log_place(w);
+    turn->stop = input_below(&w->in, 9);
+    if (turn->stop >= WFI_STOP_CUT) turn->aside = log_place(w);
+    turn->usage.input = input_below(&w->in, 600);
+    turn->usage.nano_usd = input_below(&w->in, 999);
 }
 
 /* Metadata of a type, as the product itself would write it. */
@@ -91,29 +98,34 @@ static wfi_meta log_meta(writing *w, wfi_rec type) {
     switch (type) {
     case WFI_REC_RUN:
     case WFI_REC_RESUME:
-        meta.run = (wfi_meta_run){.wall = 5, .script = input_below(&w->in, 14), .args = input_below(&w->in, 14)};
+        meta.run.wall = 5;
+        meta.run.script = input_below(&w->in, 14);
+        meta.run.args = input_below(&w->in, 14);
         meta.run.settings = input_below(&w->in, 14);
         break;
     case WFI_REC_CALL:
-        meta.call = log_call(w);
+        log_call(w, &meta.call);
         break;
     case WFI_REC_TURN:
-        meta.turn = log_turn(w);
+        log_turn(w, &meta.turn);
         break;
     case WFI_REC_BLOCK:
-        meta.block = (wfi_meta_block){log_place(w), log_pick(w, reasons, 5), WF_STR("i")};
+        meta.block.prev = log_place(w);
+        meta.block.why = log_pick(w, reasons, 5);
+        meta.block.id = WF_STR("i");
         break;
     case WFI_REC_INTENT:
         meta.intent = (wfi_meta_intent){WF_STR("i"), log_pick(w, names, 3)};
         break;
     case WFI_REC_RESERVE:
-        meta.reserve.ceiling = (wfi_cost){input_below(&w->in, 9999), input_below(&w->in, 9999)};
+        meta.reserve.ceiling.tokens = input_below(&w->in, 9999);
+        meta.reserve.ceiling.nano_usd = input_below(&w->in, 9999);
         break;
     case WFI_REC_DONE:
         meta.done = (wfi_meta_done){.kind = input_below(&w->in, WF_KIND_COUNT + 2), .json = true, .turns = 3};
         break;
     case WFI_REC_MOVED:
-        meta.moved.from = input_below(&w->in, 9);
+        meta.moved.from = log_number(w);
         break;
     case WFI_REC_END:
         meta.end = (wfi_meta_end){.outcome = input_below(&w->in, 12), .done = 4};
@@ -131,7 +143,7 @@ static void log_record(writing *w) {
     char buf[WFI_LOG_META_MAX];
     wf_str json = WF_STR(""), payload;
     wfi_rec type = (wfi_rec)input_below(&w->in, WFI_REC_COUNT + 1);
-    uint32_t call = input_below(&w->in, 8), how = input_byte(&w->in);
+    uint32_t call = log_number(w), how = input_byte(&w->in);
     if (how % 8 == 7) {
         json = input_line(&w->in); /* metadata as nobody writes it */
         if (json.len > WFI_LOG_META_MAX) json.len = WFI_LOG_META_MAX;
