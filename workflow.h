@@ -8963,6 +8963,9 @@ WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, c
                                  uint64_t *at, uint64_t *end);
 /* Reads a record's metadata into the struct of its type; strings live in buf. */
 WFI wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+/* What a record of the log refers to, at this place, is not what it should be: only in a log that was not written by us. Fails the
+ * log; answers WF_E_CORRUPT. */
+WFI wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
 WFI wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out);
 /* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
@@ -9017,9 +9020,8 @@ wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const
     return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
-/* The log is at fault: we write no such reference. */
-static wf_status runtime_no_record(wfi_runtime *rt, uint64_t at) {
-    rt->log.error = (wf_error){WF_E_CORRUPT, "a record of the log refers to what is no record", at};
+wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at) {
+    rt->log.error = (wf_error){WF_E_CORRUPT, "a record of the log refers to what is not what it should be", at};
     return WF_E_CORRUPT;
 }
 
@@ -9027,10 +9029,10 @@ wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char 
     uint32_t len;
     wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
-    if (len > WFI_LOG_META_MAX) return runtime_no_record(rt, at);
+    if (len > WFI_LOG_META_MAX) return wfi_runtime_astray(rt, at);
     s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
-    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : runtime_no_record(rt, at);
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : wfi_runtime_astray(rt, at);
 }
 
 wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {
@@ -10666,7 +10668,7 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
         wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
         if (s != WF_OK) return s;
-        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return wfi_runtime_astray(rt, at);
         after = at;
         wfi_usage_add(&t->usage, &meta.turn.usage);
         t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
@@ -10683,7 +10685,7 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
         if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
-            return WF_E_CORRUPT; /* only in a log that was not written by us */
+            return wfi_runtime_astray(rt, at);
         after = at;
         s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {
@@ -12402,7 +12404,7 @@ static wf_status run_header(wf *w) {
     const wfi_meta_run *m = &w->header_meta;
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
-        return WF_E_CORRUPT;
+        return wfi_runtime_astray(&w->rt, w->run.header);
     s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
     if (s == WF_OK)
         wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */

@@ -1,5 +1,5 @@
 /* fuzz_damage: the log of a real run, cut, with some of its bytes zeroed or garbled as disks do it. The input is the length that
- * is left and then damages, each a kind, a place and a length.
+ * is cut off and then damages, each a kind, a place before the end, and a length.
  *
  * Judges: exactly the whole records before the first damaged one are read; damage to bytes that a later record knew durable is
  * refused, by its offset; and a run that goes on ends with the value that it would have had. */
@@ -29,7 +29,7 @@ static void damage_rig(rig *r, const uint8_t *log, size_t size) {
     r->config.log_buffer = WFI_LOG_BUFFER_MIN;
     r->config.max_agents = r->config.max_calls = DRIVER_CALLS;
     r->config.retry_kinds = UINT32_MAX;
-    r->f->sync_ms = 1;
+    r->f->sync_ms = 4;
     r->f->tool_delay = 2;
     r->f->delay_max = 9;
 }
@@ -70,7 +70,7 @@ static void damage_make(void) {
 /* Garbles by chance, with a seed of one byte: no input can make a checksum right. */
 static void damage_do(input *in, uint8_t *log, size_t size) {
     uint64_t chance = input_byte(in);
-    size_t at = input_below(in, 65536) % (size + 1);
+    size_t at = size - input_below(in, 65536) % (size + 1);
     size_t n = 1 + input_below(in, 600);
     if (n > size - at) n = size - at;
     for (size_t i = 0; i < n; i++)

@@ -685,6 +685,10 @@ static void test_references_to_what_is_no_record(void **state) {
          "0000000000000000"
          "{}",
          false}, /* ... longer than the log */
+        {"\x10\0\0\0\3\0\2\0"
+         "0000000000000000"
+         "{}",
+         false}, /* of a type that is no part of a conversation */
         {"\x10\0\0\0\5\0\4\0"
          "0000000000000000"
          "no JSON",
