@@ -4,6 +4,7 @@
 #   build/obj         its objects, optimised
 #   build/san         the same sources and the tests, with the address and undefined-behaviour sanitizers
 #   build/static      the command again, static and small, with musl
+#   build/fuzz        the core, the scripts and the fuzz targets with clang's libFuzzer, and what it finds
 #   build/test        what the tests run against: mbedTLS with a server side
 #   build/deps        pinned sources, unpacked by .ci/deps; a .mk file there says where Lua and mbedTLS are
 
@@ -47,7 +48,8 @@ CHECKS       := $(wildcard tests/check/*.sh)
 GOALS   := $(or $(MAKECMDGOALS),all)
 LIBS_OF := $(if $(SYSTEM),system,pinned)
 DEPS_MK := build/deps/$(LIBS_OF).mk
-NEEDS   := $(or $(if $(filter test test-wire check crash bench build/san/% build/test/%,$(GOALS)),test), \
+NEEDS   := $(or $(if $(filter fuzz build/fuzz/%,$(GOALS)),fuzz), \
+             $(if $(filter test test-wire check crash bench build/san/% build/test/%,$(GOALS)),test), \
              $(if $(filter static build/static/%,$(GOALS)),static),build)
 ifneq ($(filter-out clean help deps bare,$(GOALS)),)
 $(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
@@ -303,7 +305,9 @@ UNIT_BIN    := $(UNIT_TESTS:%.c=build/san/%)
 SPLIT_BIN   := $(PUBLIC_TESTS:%.c=build/san/%)
 PRODUCT_BIN := $(PUBLIC_TESTS:%.c=build/san/%.product)
 WIRE_BIN    := $(WIRE_TEST:%.c=build/san/%)
-TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN) $(WIRE_BIN)
+FUZZ_TEST   := tests/fuzz/test_corpus.c
+FUZZ_BIN    := $(FUZZ_TEST:%.c=build/san/%)
+TEST_BIN    := $(UNIT_BIN) $(SPLIT_BIN) $(PRODUCT_BIN) $(WIRE_BIN) $(FUZZ_BIN)
 FAKE_A      := $(if $(FAKES),build/san/libfake.a)
 LINK_TEST    = $(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(if $(LUA_SAN_A),,$(LUA_LIBS)) $(if $(MBEDTLS_SAN_A),,$(MBEDTLS_LIBS)) -lcmocka $(LIBS)
 
@@ -321,6 +325,12 @@ $(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) 
 	@echo '  $@'
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
+# All fuzz targets, on their corpora: they feed the core, the scripts, and of the port the matchers alone.
+$(FUZZ_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/fuzz/*.c)) $(FAKE_A) $(stand_on_src/script) \
+             build/san/src/port/tools/match.o $(LUA_SAN_A)
+	@echo '  $@'
+	$(Q)$(LINK_TEST)
+
 build/san/tests/%.o: tests/%.c | $(GEN)
 	@mkdir -p $(@D)
 	@echo '  $@'
@@ -330,10 +340,11 @@ build/san/tests/%.o: tests/%.c | $(GEN)
 export WARN WARNINGS WERROR INC
 
 # T names some of them: a folder (core/run), a test (core/run/test_sched, sched, tools.py).
-TESTS  := $(UNIT_TESTS) $(PUBLIC_TESTS) $(WIRE_TEST) $(E2E_TESTS) $(CHECKS)
+TESTS  := $(UNIT_TESTS) $(PUBLIC_TESTS) $(WIRE_TEST) $(FUZZ_TEST) $(E2E_TESTS) $(CHECKS)
 named   = $(foreach test,$(1),$(if $(filter $(T) $(T)/% %/$(T) %/test_$(T), \
                                   $(test:tests/%=%) $(basename $(test:tests/%=%))),$(test)))
-CHOSEN := $(if $(T),$(or $(strip $(call named,$(TESTS))),$(error T=$(T): no test or folder of tests has this name; see tests/)),$(TESTS))
+no_test = $(error T=$(T): no test or folder of tests has this name; see tests/)
+CHOSEN := $(if $(filter-out fuzz,$(GOALS)),$(if $(T),$(or $(strip $(call named,$(TESTS))),$(no_test)),$(TESTS)))
 CHOSEN_BIN   := $(patsubst %.c,build/san/%,$(filter %.c,$(CHOSEN))) \
                 $(patsubst %.c,build/san/%.product,$(filter $(PUBLIC_TESTS),$(CHOSEN)))
 CHOSEN_WHOLE := $(filter $(E2E_TESTS) $(CHECKS),$(CHOSEN))
@@ -350,6 +361,46 @@ check: all
 
 crash: $(WHOLE) $(TEST_BIN)
 	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
+
+# ---- fuzzing: the same targets as in tests/fuzz/test_corpus.c, each with libFuzzer in a program of its own ----
+
+FUZZ_NAMES  := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_CHOSEN := $(if $(filter fuzz,$(GOALS)),$(if $(T),$(or $(filter $(T),$(FUZZ_NAMES)), \
+                 $(error T=$(T): no fuzz target has this name; there are: $(FUZZ_NAMES)))))
+FUZZ_FLAGS  := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
+FUZZ_CC      = clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(HARD) -MMD -MP -c -o $@ $<
+FUZZ_SRC    := $(CORE) $(SCRIPT) src/port/tools/match.c $(FAKES)
+FUZZ_LUA    := $(if $(LUA_DIR),$(LUA_STOCK:%=build/fuzz/lua/%.o))
+
+fuzz: $(FUZZ_CHOSEN:%=build/fuzz/fuzz_%)
+ifdef T
+	@mkdir -p build/fuzz/$(T)
+	@$< -artifact_prefix=build/fuzz/$(T). -timeout=25 $(if $(INPUT),$(INPUT),-max_total_time=$(or $(SECONDS),60) \
+	    $(patsubst %,-dict=%,$(wildcard tests/fuzz/$(T).dict))) $(if $(INPUT),,build/fuzz/$(T) tests/fuzz/corpus/$(T))
+else
+	@echo 'make fuzz T=NAME: $(FUZZ_NAMES). SECONDS=60; INPUT=FILE: that input alone.'
+endif
+
+build/fuzz/libparts.a: $(FUZZ_SRC:%.c=build/fuzz/obj/%.o) $(FUZZ_LUA)
+
+build/fuzz/fuzz_%: build/fuzz/obj/tests/fuzz/fuzz_%.o build/fuzz/libparts.a
+	@echo '  $@'
+	$(Q)clang $(FUZZ_FLAGS) -fsanitize=fuzzer -Wl,--defsym=LLVMFuzzerTestOneInput=fuzz_$* -o $@ $^ \
+	    $(if $(FUZZ_LUA),,$(LUA_LIBS)) -lcmocka $(LIBS)
+
+build/fuzz/obj/%.o: %.c | $(GEN)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(FUZZ_CC) $(WARN) $(call shell_words,$(INC)) $(TEST_INC)
+
+build/fuzz/lua/%.o: $(LUA_DIR)/src/%.c $(DEPS_MK)
+	@mkdir -p $(@D)
+	@echo '  $@'
+	$(Q)$(FUZZ_CC) $(LUA_FLAGS) -DLUA_USE_APICHECK
+
+.SECONDARY: $(FUZZ_NAMES:%=build/fuzz/obj/tests/fuzz/fuzz_%.o)
+
+# ---- the other programs of tests ----
 
 build/test/bench/launch: build/test/bench/launch.o
 	@echo '  $@'
@@ -395,6 +446,7 @@ help:
 	@echo 'make test-wire  the cases of the wire in tests/wire; WIRE=DIR: in another folder'
 	@echo 'make check      the checks alone, warnings as errors: includes, workflow.h, compilers, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
+	@echo 'make fuzz       T=NAME: search with libFuzzer for inputs that break a promise; SECONDS=60. Without T: the names'
 	@echo 'make soak       a long run with many kinds of faults, 1,000 lanes; SECONDS=600; fails if anything grows'
 	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
@@ -406,6 +458,6 @@ help:
 	@echo 'WERROR=-Werror: warnings are errors, as in make check and .ci/run.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all static run test test-wire check crash soak bench deps bare install clean help
+.PHONY: all static run test test-wire check crash fuzz soak bench deps bare install clean help
 
--include $(shell find build/obj build/san build/test build/static -name '*.d' 2>/dev/null)
+-include $(shell find build/obj build/san build/fuzz build/test build/static -name '*.d' 2>/dev/null)

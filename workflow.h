@@ -4620,6 +4620,10 @@ static bool url_alnum(char c) {
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
+static bool url_hex(char c) {
+    return url_alnum(c) && wfi_lower(c) <= 'f';
+}
+
 WFI bool wfi_same_name(wf_str a, wf_str b) {
     if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++)
@@ -4644,13 +4648,14 @@ static const char *url_scheme(wf_str *text, wfi_url *out) {
 }
 
 static bool url_host_ok(wf_str host, bool bracketed) {
-    bool colon = false;
+    uint32_t colons = 0;
     for (size_t i = 0; i < host.len; i++) {
         char c = host.ptr[i];
-        if (c == ':') colon = true;
-        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
+        colons += c == ':';
+        if (bracketed ? !url_hex(c) && c != '.' && c != ':' : !url_alnum(c) && c != '.' && c != '-' && c != '_')
+            return false;
     }
-    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
+    return host.len > 0 && host.len <= URL_HOST_MAX && (bracketed ? colons >= 2 : colons == 0);
 }
 
 /* host[:port], all of it. */
@@ -8452,7 +8457,7 @@ static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
-        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+        return log_fail(l, WF_E_CORRUPT, "a record of the log refers to what is beyond its end", at);
     if (at < l->base) {
         uint64_t part = l->base - at;
         size_t take = part < n ? (size_t)part : n;
@@ -8970,6 +8975,9 @@ WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, c
                                  uint64_t *at, uint64_t *end);
 /* Reads a record's metadata into the struct of its type; strings live in buf. */
 WFI wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+/* What a record of the log refers to, at this place, is not what it should be: only in a log that was not written by us. Fails the
+ * log; answers WF_E_CORRUPT. */
+WFI wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
 WFI wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out);
 /* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */
@@ -9024,14 +9032,19 @@ wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const
     return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
+wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at) {
+    rt->log.error = (wf_error){WF_E_CORRUPT, "a record of the log refers to what is not what it should be", at};
+    return WF_E_CORRUPT;
+}
+
 wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
     uint32_t len;
     wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
-    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
+    if (len > WFI_LOG_META_MAX) return wfi_runtime_astray(rt, at);
     s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
-    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : wfi_runtime_astray(rt, at);
 }
 
 wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {
@@ -10676,7 +10689,7 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
         wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
         if (s != WF_OK) return s;
-        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return wfi_runtime_astray(rt, at);
         after = at;
         wfi_usage_add(&t->usage, &meta.turn.usage);
         t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
@@ -10693,7 +10706,7 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
         if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
-            return WF_E_CORRUPT; /* only in a log that was not written by us */
+            return wfi_runtime_astray(rt, at);
         after = at;
         s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {
@@ -12415,7 +12428,7 @@ static wf_status run_header(wf *w) {
     const wfi_meta_run *m = &w->header_meta;
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
-        return WF_E_CORRUPT;
+        return wfi_runtime_astray(&w->rt, w->run.header);
     s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
     if (s == WF_OK)
         wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */

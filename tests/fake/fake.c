@@ -593,12 +593,12 @@ fake *fake_new(uint64_t seed, const void *data, size_t size) {
 }
 
 void fake_free(fake *f) {
-    for (uint32_t i = 0; i < FAKE_LANES; i++) {
+    for (uint32_t i = 0; f->open_lanes > 0 && i < FAKE_LANES; i++) {
         free(f->lanes[i].body);
         free(f->lanes[i].answer.body);
         free(f->lanes[i].id);
     }
-    for (uint32_t i = 0; i < FAKE_TICKETS; i++)
+    for (uint32_t i = 0; f->open_tickets > 0 && i < FAKE_TICKETS; i++)
         free(f->tickets[i].text);
     free(f->disk.data);
     free(f->disk.unsynced);

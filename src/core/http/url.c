@@ -12,6 +12,10 @@ static bool url_alnum(char c) {
     return (l >= 'a' && l <= 'z') || (c >= '0' && c <= '9');
 }
 
+static bool url_hex(char c) {
+    return url_alnum(c) && wfi_lower(c) <= 'f';
+}
+
 WFI bool wfi_same_name(wf_str a, wf_str b) {
     if (a.len != b.len) return false;
     for (size_t i = 0; i < a.len; i++)
@@ -36,13 +40,14 @@ static const char *url_scheme(wf_str *text, wfi_url *out) {
 }
 
 static bool url_host_ok(wf_str host, bool bracketed) {
-    bool colon = false;
+    uint32_t colons = 0;
     for (size_t i = 0; i < host.len; i++) {
         char c = host.ptr[i];
-        if (c == ':') colon = true;
-        if (!url_alnum(c) && c != '.' && (bracketed ? c != ':' : c != '-' && c != '_')) return false;
+        colons += c == ':';
+        if (bracketed ? !url_hex(c) && c != '.' && c != ':' : !url_alnum(c) && c != '.' && c != '-' && c != '_')
+            return false;
     }
-    return host.len > 0 && host.len <= URL_HOST_MAX && colon == bracketed;
+    return host.len > 0 && host.len <= URL_HOST_MAX && (bracketed ? colons >= 2 : colons == 0);
 }
 
 /* host[:port], all of it. */

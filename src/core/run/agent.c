@@ -151,7 +151,7 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->aside, after = UINT64_MAX; at != 0; at = meta.turn.aside) {
         wf_status s = wfi_runtime_meta(rt, at, &rec, buf, &meta);
         if (s != WF_OK) return s;
-        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return WF_E_CORRUPT;
+        if (at >= after || !agent_owns(t, &rec) || rec.type != WFI_REC_TURN) return wfi_runtime_astray(rt, at);
         after = at;
         wfi_usage_add(&t->usage, &meta.turn.usage);
         t->raised |= meta.turn.stop == WFI_STOP_CUT && !meta.turn.fitted;
@@ -168,7 +168,7 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     for (uint64_t at = t->slot->last_item, after = UINT64_MAX; at != 0 && s == WF_OK;) {
         if ((s = wfi_runtime_meta(rt, at, &rec, buf, &meta)) != WF_OK) return s;
         if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
-            return WF_E_CORRUPT; /* only in a log that was not written by us */
+            return wfi_runtime_astray(rt, at);
         after = at;
         s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
         if (rec.type == WFI_REC_TURN) {

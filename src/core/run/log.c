@@ -274,7 +274,7 @@ static wf_status log_read_kept(wfi_log *l, uint64_t at, uint8_t *to, size_t n) {
 wf_status wfi_log_read(wfi_log *l, uint64_t at, void *to, size_t n) {
     uint8_t *p = to;
     if (at > wfi_log_end(l) || n > wfi_log_end(l) - at)
-        return log_fail(l, WF_E_INTERNAL, "a reference beyond the log's end", at);
+        return log_fail(l, WF_E_CORRUPT, "a record of the log refers to what is beyond its end", at);
     if (at < l->base) {
         uint64_t part = l->base - at;
         size_t take = part < n ? (size_t)part : n;

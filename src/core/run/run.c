@@ -19,7 +19,7 @@ static wf_status run_header(wf *w) {
     const wfi_meta_run *m = &w->header_meta;
     if (m->script > rec.payload_len || m->args > rec.payload_len - m->script ||
         m->settings > rec.payload_len - m->script - m->args)
-        return WF_E_CORRUPT;
+        return wfi_runtime_astray(&w->rt, w->run.header);
     s = wfi_runtime_payload(&w->rt, &rec, m->name.len + 1, &w->header);
     if (s == WF_OK)
         wfi_copy(w->header + rec.payload_len, m->name.ptr, m->name.len); /* header_json serves the next one */

@@ -34,14 +34,19 @@ wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, const
     return s == WF_OK ? wfi_log_append(&rt->log, type, call, text, &payload, 1, at, end) : s;
 }
 
+wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at) {
+    rt->log.error = (wf_error){WF_E_CORRUPT, "a record of the log refers to what is not what it should be", at};
+    return WF_E_CORRUPT;
+}
+
 wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta) {
     uint32_t len;
     wf_status s = wfi_log_peek(&rt->log, at, rec, &len);
     if (s != WF_OK) return s;
-    if (len > WFI_LOG_META_MAX) return WF_E_INTERNAL;
+    if (len > WFI_LOG_META_MAX) return wfi_runtime_astray(rt, at);
     s = wfi_log_read(&rt->log, at + WFI_LOG_HEAD, buf, len);
     if (s != WF_OK) return s;
-    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : WF_E_INTERNAL;
+    return wfi_meta_get(rec->type, buf, len, meta) == WF_OK ? WF_OK : wfi_runtime_astray(rt, at);
 }
 
 wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out) {

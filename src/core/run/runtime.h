@@ -60,6 +60,9 @@ WFI wf_status wfi_runtime_record(wfi_runtime *rt, wfi_rec type, uint32_t call, c
                                  uint64_t *at, uint64_t *end);
 /* Reads a record's metadata into the struct of its type; strings live in buf. */
 WFI wf_status wfi_runtime_meta(wfi_runtime *rt, uint64_t at, wfi_log_rec *rec, char buf[WFI_LOG_META_MAX], void *meta);
+/* What a record of the log refers to, at this place, is not what it should be: only in a log that was not written by us. Fails the
+ * log; answers WF_E_CORRUPT. */
+WFI wf_status wfi_runtime_astray(wfi_runtime *rt, uint64_t at);
 /* A record's payload in the heap, with `spare` bytes more; the caller frees it. */
 WFI wf_status wfi_runtime_payload(wfi_runtime *rt, const wfi_log_rec *rec, size_t spare, char **out);
 /* "TEXT: DETAIL (request ID)" in the scratch buffer; the detail may be JSON-escaped. */

@@ -453,6 +453,8 @@ static void addresses_are_parsed(void **state) {
                                       "https://h/#x",
                                       "https://[::1",
                                       "https://[]",
+                                      "https://[6:1]",
+                                      "https://[g::1]",
                                       "https://[::1]x",
                                       "https://[example.com]",
                                       "https://[fe80::1%25eth0]",

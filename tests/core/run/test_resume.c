@@ -1,7 +1,7 @@
 /* What a resumed run answers from its log, what it asks again, and what can be read out of a log. */
 #include "tests/fake/rig.h"
 
-#include "src/core/run/log.h"
+#include "src/core/run/replay.h"
 
 static wf_run_status status_of(const rig *r) {
     wf_run_status s;
@@ -638,6 +638,87 @@ static void test_a_tail_made_to_be_slow(void **state) {
     free(log);
 }
 
+/* Adds to a log, behind a text, a call whose prompt, or whose one reply's predecessor, is said to lie inside of that text. */
+static void refer_into(fake *f, wf_str text, bool prompt) {
+    static uint8_t buffer[WFI_LOG_BUFFER_MIN];
+    char buf[WFI_LOG_META_MAX], hex[64];
+    uint8_t hash[32];
+    uint64_t at = WFI_LOG_FIRST, good, bad;
+    wfi_log log;
+    wfi_log_rec rec;
+    wf_str json, content = WF_STR("{\"type\":\"text\",\"text\":\"x\"}"), reply = WF_STR("[]");
+    wfi_log_init(&log, f->platform.log, f, buffer, sizeof buffer, WF_SYNC_OFF);
+    assert_int_equal(wfi_log_load(&log), WF_OK);
+    while (wfi_log_scan(&log, at, &rec) == WF_OK)
+        at = rec.next;
+    assert_int_equal(wfi_log_resume(&log, at), WF_OK);
+    assert_int_equal(wfi_log_append(&log, WFI_REC_TEXT, 0, WF_STR(""), &content, 1, &good, NULL), WF_OK);
+    assert_int_equal(wfi_log_append(&log, WFI_REC_TEXT, 0, WF_STR(""), &text, 1, &bad, NULL), WF_OK);
+    bad += WFI_LOG_HEAD;
+    wfi_replay_identity(&(wf_str){"x", 1}, 1, hash);
+    wfi_hex(hash, sizeof hash, hex);
+    wfi_meta_call call = {
+        .path = WF_STR("/a"), .model = WF_STR("fake:m"), .hash = wf_str_of(hex, 64), .prompt = prompt ? bad : good};
+    assert_int_equal(wfi_meta_put(WFI_REC_CALL, &call, buf, &json), WF_OK);
+    assert_int_equal(wfi_log_append(&log, WFI_REC_CALL, 1, json, &reply, 0, NULL, NULL), WF_OK);
+    wfi_meta_turn turn = {.prev = bad, .stop = WFI_STOP_TOOL};
+    assert_int_equal(wfi_meta_put(WFI_REC_TURN, &turn, buf, &json), WF_OK);
+    if (!prompt) assert_int_equal(wfi_log_append(&log, WFI_REC_TURN, 1, json, &reply, 1, NULL, NULL), WF_OK);
+    assert_int_equal(wfi_log_flush(&log), WF_OK);
+}
+
+/* A log that somebody made, whose checksums are right: it is at fault, not this program. */
+static void test_references_to_what_is_no_record(void **state) {
+    static const struct {
+        char text[40]; /* a record's head as it would be, and what follows */
+        bool prompt;
+    } cases[] = {
+        {"\xff\xff\xff\x7f\3\0\0\0"
+         "0000000000000000"
+         "{}",
+         true}, /* longer than the log */
+        {"\x10\0\0\0\5\0\xff\xff"
+         "0000000000000000"
+         "{}",
+         false}, /* metadata longer than any may be */
+        {"\xff\xff\0\0\5\0\0\x0b"
+         "0000000000000000"
+         "{}",
+         false}, /* ... longer than the log */
+        {"\x10\0\0\0\3\0\2\0"
+         "0000000000000000"
+         "{}",
+         false}, /* of a type that is no part of a conversation */
+        {"\x10\0\0\0\5\0\4\0"
+         "0000000000000000"
+         "no JSON",
+         false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        rig r;
+        wf_error error;
+        wf_call call;
+        wf_delivery d;
+        rig_init(&r, 1, NULL, 0);
+        rig_start(&r);
+        size_t size;
+        uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+        rig_end(&r);
+        rig_init(&r, 2, log, size);
+        free(log);
+        refer_into(r.f, wf_str_of(cases[i].text, sizeof cases[i].text), cases[i].prompt);
+        rig_start(&r);
+        wf_agent_spec spec = {.path = WF_STR("/a"), .identity = WF_STR("x"), .prompt = WF_STR("x")};
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        assert_int_equal(fake_deliver(r.f, r.w, &d), WF_E_CORRUPT);
+        wf_last_error(r.w, &error);
+        assert_non_null(strstr(error.text, "of the log refers to"));
+        assert_true(error.offset != WF_NO_OFFSET && error.offset > 0);
+        rig_end(&r);
+    }
+}
+
 /* An edited script moves a conversation that was under way: it goes on where it was, and so it does in the life after. A
  * finished answer of the same content goes before it. */
 static void test_a_conversation_moves(void **state) {
@@ -704,6 +785,7 @@ int main(void) {
         cmocka_unit_test(test_args_without_a_script),
         cmocka_unit_test(test_a_torn_first_write),
         cmocka_unit_test(test_a_tail_made_to_be_slow),
+        cmocka_unit_test(test_references_to_what_is_no_record),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);
