@@ -166,6 +166,7 @@ typedef struct wf_response {
     int32_t should_retry;   /* 1, 0, or -1: not said */
     wf_str request_id;
     wf_str content_type;      /* media type in lower case, without parameters; empty: JSON */
+    bool open_ended;          /* nothing says where the body ends but that its connection closes, which may be a cut */
     wf_str keys[WF_KEYS_MAX]; /* that the request had, so that a server which repeats one is not quoted; empty: none */
 } wf_response;
 

@@ -29,9 +29,14 @@ def error_event(rig):
 
 @case
 def no_message_stop(rig):
-    """a stream that ends well, but without message_stop, is no reply"""
-    fault(rig, on_fault("no-stop"), "provider", "message_stop|end", attempts=2)
-    fault(rig, on_fault("no-stop framing=close"), "provider", "message_stop|end", attempts=2)
+    """a stream that ends with a stop reason, but without message_stop, is a whole reply, and paid once"""
+    rig.write("one.lua", 'meta = { name = "one", description = "d" }\nreturn agent("go")')
+    for framing in ("", " framing=close", " framing=length"):
+        rig.server.scenario("on : text=whole no-stop" + framing)
+        before = rig.server.stats()
+        done = rig.run("one.lua")
+        expect(done.code == 0 and done.out.strip() == "whole", "no-stop" + framing, done)
+        expect(rig.since(before)["requests"] == 1, "asked once")
 
 
 @case
@@ -113,8 +118,11 @@ def full_context(rig):
 
 @case
 def unknown_stop(rig):
-    """a stop reason of the future ends the reply with an error that names it"""
-    fault(rig, on_fault("stop=coffee_break"), "provider", "coffee_break|stop")
+    """with a stop reason that is not known here the reply's blocks decide: a text is an answer"""
+    rig.write("one.lua", 'meta = { name = "one", description = "d" }\nreturn agent("go")')
+    rig.server.scenario("on : text=said stop=coffee_break")
+    done = rig.run("one.lua")
+    expect(done.code == 0 and done.out.strip() == "said", "taken", done)
 
 
 @case

@@ -46,7 +46,7 @@ void reply_read(bool stream, wf_str body, size_t first, reply *out) {
     wf_status s = reply_feed(codec, &r, body, first, out);
     if (s == WF_E_IO) text_add(&out->error, r.error);
     if (s == WF_OK) {
-        s = codec->reader_end(&r, &out->value);
+        s = codec->reader_end(&r, true, &out->value);
         out->cut = s == WF_E_SYNTAX;
     }
     if (s == WF_OK) {

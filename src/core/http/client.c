@@ -424,6 +424,7 @@ wf_status wf_http_head(wf_http *http, uint32_t lane, wf_response *out) {
     if (s != WF_OK) return s;
     if (x->phase != WFI_PHASE_BODY && x->phase != WFI_PHASE_DONE) return WF_E_IO;
     wfi_headers_get(&x->response, x->reader.status, os->wall_ms(os->ctx), out);
+    out->open_ended = !x->url.tls && wfi_parse_open_ended(&x->reader); /* TLS says when a peer closes in good order */
     return WF_OK;
 }
 

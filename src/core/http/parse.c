@@ -340,6 +340,10 @@ WFI wfi_parse_event wfi_parse_read(wfi_parser *r, const char *p, size_t n, size_
     }
 }
 
+WFI bool wfi_parse_open_ended(const wfi_parser *r) {
+    return r->state == PARSE_UNTIL_CLOSE;
+}
+
 WFI wfi_parse_event wfi_parse_eof(wfi_parser *r) {
     if (r->state == PARSE_UNTIL_CLOSE) r->state = PARSE_DONE;
     if (r->state == PARSE_DONE) return WFI_PARSE_END;

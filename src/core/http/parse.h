@@ -43,6 +43,9 @@ WFI wfi_parse_event wfi_parse_read(wfi_parser *r, const char *p, size_t n, size_
 /* The connection was closed by the peer: END if that is how this response may end, else BAD. */
 WFI wfi_parse_event wfi_parse_eof(wfi_parser *r);
 
+/* Of a response whose head was read: only the end of its connection ends it. */
+WFI bool wfi_parse_open_ended(const wfi_parser *r);
+
 /* ---- requests ---- */
 /* Whether bytes may stand in a header's value (no control characters but tab), or are a header's name. */
 WFI bool wfi_parse_value_ok(wf_str value);

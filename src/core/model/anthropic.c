@@ -158,6 +158,8 @@ static void anthropic_result_block(wf_json_out *o, wf_str escaped_id, wf_str tex
 
 /* ---- replies ---- */
 
+/* Beside the API's own reasons, the words of others for two of them. Where nothing is said, or a word that is not known here, the
+ * blocks decide: a call wants its answer, and a text is one. */
 WFI wfi_stop wfi_anthropic_stop(wf_str escaped_reason) {
     static const struct {
         const char *name;
@@ -166,12 +168,14 @@ WFI wfi_stop wfi_anthropic_stop(wf_str escaped_reason) {
                  {"stop_sequence", WFI_STOP_END},
                  {"tool_use", WFI_STOP_TOOL},
                  {"max_tokens", WFI_STOP_CUT},
+                 {"length", WFI_STOP_CUT},
                  {"pause_turn", WFI_STOP_PAUSE},
                  {"refusal", WFI_STOP_REFUSED},
+                 {"content_filter", WFI_STOP_REFUSED},
                  {"model_context_window_exceeded", WFI_STOP_CONTEXT}};
     for (size_t i = 0; i < WFI_COUNT(stops); i++)
         if (wf_json_equals(escaped_reason, wfi_str_z(stops[i].name))) return stops[i].stop;
-    return WFI_STOP_OTHER;
+    return WFI_STOP_END;
 }
 
 /* Billionths of a decimal number's text: "1.5e-3" is 1500000. False: not a number that fits. Rounded up, since it is money. */
@@ -283,20 +287,22 @@ static wf_status anthropic_reader_feed(wfi_reader *r, const char *p, size_t n, s
     return s;
 }
 
-static wf_status anthropic_reader_end(wfi_reader *r, wfi_reply *out) {
+static wf_status anthropic_reader_end(wfi_reader *r, bool clean, wfi_reply *out) {
     wfi_zero(out, sizeof *out);
-    out->stop = WFI_STOP_OTHER;
-    if (r->stream) return wfi_anthropic_stream_end(r, out);
-    if (anthropic_parse(wf_str_of(r->body.ptr, r->body.len), out)) return WF_OK;
+    out->stop = WFI_STOP_END;
+    if (r->stream) return wfi_anthropic_stream_end(r, clean, out);
+    wf_str body = wf_str_of(r->body.ptr, r->body.len), error;
+    if (anthropic_parse(body, out)) return WF_OK;
+    if (wf_json_member(body, WF_STR("error"), &error)) r->error = body;
+    if (r->error.len > 0) return WF_E_IO;
     r->why = "the reply is no message of this API";
     return WF_E_SYNTAX;
 }
 
 static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
-    wfi_buf_free(r->heap, &r->side);
     wfi_buf_free(r->heap, &r->finish);
-    wfi_sse_free(&r->sse);
+    wfi_anthropic_stream_free(r);
 }
 
 /* ---- faults ---- */

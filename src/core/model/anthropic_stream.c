@@ -1,22 +1,30 @@
 /* anthropic_stream: a reply of the Messages API that comes as events (https://docs.anthropic.com/en/docs/build-with-claude/streaming).
  *
- * The content grows in r->body as the exact JSON that goes back on the wire. A block's members are copied as they come in
+ * The content grows as the exact JSON that goes back on the wire. A block's members are copied as they come in
  * content_block_start, whatever they are; only those that deltas fill are put last, where they can grow: the main one at the end
- * of body, a second one in r->side until the block stops. Pieces of strings are appended as they are, still escaped, so an escape
- * for half a character finds its other half in the next piece. A tool call's input, JSON in pieces of a string, is decoded and
- * judged when its block stops.
+ * of the block's text, a second one in its side until it stops. Pieces of strings are appended as they are, still escaped, so an
+ * escape for half a character finds its other half in the next piece. A tool call's input, JSON in pieces of a string, is decoded
+ * and judged when its block stops.
  *
- * Unknown events, blocks, deltas and members are no error: the API may get new ones at any time. An order of events that makes no
- * sense is one, since then something was lost.
+ * Servers and gateways differ from the vendor's API, and a reply that is whole in substance is taken (docs/COMPAT.md):
+ * - An event without a name has the one that its data's "type" says. Whatever comes first begins the message.
+ * - An index is the name of an open block, no place: blocks stand in the order of their start, and any number may be open.
+ *   One that begins with the name of an open block ends that one; a stop of a block that is not open is passed over.
+ * - A stream is complete with message_stop; or when it ends after a message_delta with a stop reason, however it ends; or
+ *   after one without, if it ends cleanly. What is still open then is closed.
+ *
+ * Unknown events, blocks, deltas and members are no error: the API may get new ones at any time. A delta for a block that is not
+ * open is one, since then something was lost.
  *
  * Invariants:
- *   1. body is "[" and complete blocks with commas between them, then in STREAM_BLOCK the one under way: if its kind has a main
- *      member, without its closing brace and with that member's value, complete in itself, at body[main..]; else complete.
- *   2. side is empty or, but for a tool call's input, the complete value of the kind's second member. */
+ *   1. body is empty, or "[" and complete blocks with commas between them: all that came before r->blocks.
+ *   2. r->blocks begins with an open block, or is empty.
+ *   3. A block's text is one byte for what goes before it in body, then the block: if its kind has a main member and it is open,
+ *      without its closing brace and with that member's value, complete in itself, at text[main..]; else complete.
+ *   4. side is empty or, but for a tool call's input, the complete value of the kind's second member. */
 #include "anthropic.h"
 
-/* Where in the message. */
-enum { STREAM_NEW, STREAM_BETWEEN, STREAM_BLOCK };
+#define STREAM_BLOCKS_MAX 256u /* that wait for an open one */
 
 /* What a kind of block gets from deltas. */
 typedef struct stream_kind {
@@ -152,9 +160,8 @@ static wf_status stream_append(wfi_reader *r, wfi_buf *b, size_t from, wf_str pi
     return stream_put_all(r, b, texts, WFI_COUNT(texts));
 }
 
-/* The value in side is an array, null or nothing: appends an item to it. */
-static wf_status stream_append_item(wfi_reader *r, wf_str item) {
-    wfi_buf *b = &r->side;
+/* The value in b is an array, null or nothing: appends an item to it. */
+static wf_status stream_append_item(wfi_reader *r, wfi_buf *b, wf_str item) {
     bool array = b->len > 0 && b->ptr[0] == '[';
     if (!array && b->len > 0 && !stream_ends_with(b, 0, "null"))
         return stream_wrong(r, "a citation came for a member that is no array");
@@ -182,13 +189,13 @@ static uint32_t stream_kind_of(wf_str block) {
 }
 
 /* Copies a block that deltas may fill, up to and with the value of its main member. */
-static wf_status stream_open(wfi_reader *r, wf_str block) {
-    const stream_kind *kind = &stream_kinds[r->kind];
+static wf_status stream_copy(wfi_reader *r, wfi_reader_block *b, wf_str block) {
+    const stream_kind *kind = &stream_kinds[b->kind];
     wf_str value = wf_str_of("", 0), main = wfi_str_z(kind->missing), side = value, comma = value;
     wf_json j;
     wf_json_init(&j, block);
     (void)wf_json_next(&j);
-    wf_status s = stream_put(r, &r->body, WF_STR("{"));
+    wf_status s = stream_put(r, &b->text, WF_STR("{"));
     while (s == WF_OK && wf_json_next(&j) == WF_JSON_KEY) {
         wf_str key = j.raw;
         if ((s = wf_json_skip(&j, wf_json_next(&j), &value)) != WF_OK) break;
@@ -199,55 +206,136 @@ static wf_status stream_open(wfi_reader *r, wf_str block) {
         } else {
             const char *from = key.ptr - 1; /* with its quote */
             const wf_str texts[] = {comma, wf_str_of(from, (size_t)(value.ptr + value.len - from))};
-            s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
+            s = stream_put_all(r, &b->text, texts, WFI_COUNT(texts));
             comma = WF_STR(",");
         }
     }
     const wf_str texts[] = {comma, WF_STR("\""), kind->main, WF_STR("\":")};
-    if (s == WF_OK) s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
-    r->main = r->body.len;
-    if (s == WF_OK) s = stream_put(r, &r->body, main);
-    if (s == WF_OK) s = stream_put(r, &r->side, side);
+    if (s == WF_OK) s = stream_put_all(r, &b->text, texts, WFI_COUNT(texts));
+    b->main = b->text.len;
+    if (s == WF_OK) s = stream_put(r, &b->text, main);
+    if (s == WF_OK) s = stream_put(r, &b->side, side);
     return s;
 }
 
-static wf_status stream_block_start(wfi_reader *r, const stream_event *ev) {
-    uint64_t index;
-    wf_str block = ev->member[STREAM_CONTENT_BLOCK];
-    if (r->place != STREAM_BETWEEN) return stream_wrong(r, "a content block began out of turn");
-    if (!wfi_str_u64(ev->member[STREAM_INDEX], &index) || index != r->blocks)
-        return stream_wrong(r, "a content block came with another index than the next one");
-    if (block.len == 0 || block.ptr[0] != '{') return stream_wrong(r, "a content block is no object");
-    wf_status s = r->blocks > 0 ? stream_put(r, &r->body, WF_STR(",")) : WF_OK;
-    r->kind = stream_kind_of(block);
-    r->place = STREAM_BLOCK;
-    r->blocks++;
-    if (s != WF_OK) return s;
-    return r->kind == STREAM_OTHER ? stream_put(r, &r->body, block) : stream_open(r, block);
+/* The open block that an event is for; NULL: there is none. An event that names none is for the youngest. */
+static wfi_reader_block *stream_find(const wfi_reader *r, const stream_event *ev) {
+    uint64_t index = 0;
+    bool named = wfi_str_u64(ev->member[STREAM_INDEX], &index);
+    wfi_reader_block *found = NULL;
+    for (wfi_reader_block *b = r->blocks; b; b = b->next)
+        if (b->open && (!named || b->index == index)) found = b;
+    return found;
 }
 
-/* Whether the event is for the block under way. */
-static bool stream_fits(const wfi_reader *r, const stream_event *ev) {
-    uint64_t index;
-    return r->place == STREAM_BLOCK && wfi_str_u64(ev->member[STREAM_INDEX], &index) && index + 1 == r->blocks;
+/* Puts the pieces of a tool call's input, if any came, in the place of what the block began with. */
+static wf_status stream_close_input(wfi_reader *r, wfi_reader_block *b) {
+    wf_json j;
+    wf_json_token t;
+    if (b->side.len == 0) return WF_OK;
+    b->text.len = b->main;
+    wf_status s = wfi_buf_reserve(r->heap, &b->text, b->side.len, r->max);
+    if (s != WF_OK) return s;
+    char *input = b->text.ptr + b->main;
+    size_t len = wf_json_unescape(wf_str_of(b->side.ptr, b->side.len), input);
+    wf_json_init(&j, wf_str_of(input, len));
+    t = wf_json_next(&j);
+    bool good = t == WF_JSON_OBJECT;
+    while (good && t != WF_JSON_END) { /* also where it will stand: in a block of the content of a body */
+        t = wf_json_next(&j);
+        good = t != WF_JSON_ERROR && j.depth <= WF_JSON_DEPTH - 3;
+    }
+    if (good) b->text.len += len;
+    r->broken |= !good;
+    return good ? WF_OK : stream_put(r, &b->text, WF_STR("{}"));
+}
+
+static wf_status stream_close(wfi_reader *r, wfi_reader_block *b) {
+    const stream_kind *kind = &stream_kinds[b->kind];
+    wf_status s = WF_OK;
+    if (b->kind == STREAM_TOOL) {
+        s = stream_close_input(r, b);
+    } else if (b->side.len > 0) {
+        const wf_str texts[] = {WF_STR(",\""), kind->side, WF_STR("\":"), wf_str_of(b->side.ptr, b->side.len)};
+        s = stream_put_all(r, &b->text, texts, WFI_COUNT(texts));
+    }
+    wfi_buf_free(r->heap, &b->side);
+    b->open = false;
+    return s == WF_OK && b->kind != STREAM_OTHER ? stream_put(r, &b->text, WF_STR("}")) : s;
+}
+
+/* Takes the first block off the list. */
+static void stream_drop(wfi_reader *r) {
+    wfi_reader_block *b = r->blocks;
+    r->blocks = b->next;
+    r->block_count--;
+    wfi_buf_free(r->heap, &b->text);
+    wfi_buf_free(r->heap, &b->side);
+    wfi_heap_free(r->heap, b);
+}
+
+/* Moves the blocks into the body before which none is open. */
+static wf_status stream_settle(wfi_reader *r) {
+    wf_status s = WF_OK;
+    while (s == WF_OK && r->blocks && !r->blocks->open) {
+        wfi_buf *text = &r->blocks->text;
+        if (r->body.len == 0) {
+            wfi_buf_free(r->heap, &r->body);
+            r->body = *text; /* begins with "[" */
+            *text = (wfi_buf){0};
+        } else {
+            text->ptr[0] = ',';
+            s = stream_put(r, &r->body, wf_str_of(text->ptr, text->len));
+        }
+        stream_drop(r);
+    }
+    return s;
+}
+
+static wfi_reader_block *stream_add(wfi_reader *r, uint64_t index, uint32_t kind) {
+    wfi_reader_block **end = &r->blocks, *b = wfi_heap_alloc(r->heap, sizeof *b);
+    if (!b) return NULL;
+    while (*end)
+        end = &(*end)->next;
+    *b = (wfi_reader_block){.index = index, .kind = kind, .open = true};
+    *end = b;
+    r->block_count++;
+    return b;
+}
+
+static wf_status stream_block_start(wfi_reader *r, const stream_event *ev) {
+    uint64_t index = 0;
+    bool named = wfi_str_u64(ev->member[STREAM_INDEX], &index);
+    wfi_reader_block *old = named ? stream_find(r, ev) : NULL;
+    wf_str block = ev->member[STREAM_CONTENT_BLOCK];
+    wf_status s = old ? stream_close(r, old) : WF_OK;
+    if (s == WF_OK) s = stream_settle(r);
+    if (s != WF_OK) return s;
+    if (block.len == 0) block = WF_STR("{\"type\":\"text\"}");
+    if (block.ptr[0] != '{') return stream_wrong(r, "a content block is no object");
+    if (r->block_count == STREAM_BLOCKS_MAX) return stream_wrong(r, "too many content blocks wait for an open one");
+    wfi_reader_block *b = stream_add(r, index, stream_kind_of(block));
+    s = b ? stream_put(r, &b->text, WF_STR("[")) : WF_E_MEMORY;
+    if (s != WF_OK) return s;
+    return b->kind == STREAM_OTHER ? stream_put(r, &b->text, block) : stream_copy(r, b, block);
 }
 
 /* What each type of delta does, by the member it brings. */
-static wf_status stream_apply(wfi_reader *r, stream_member m, wf_str text, wf_str raw) {
+static wf_status stream_apply(wfi_reader *r, wfi_reader_block *b, stream_member m, wf_str text, wf_str raw) {
     switch (m) {
     case STREAM_D_TEXT:
     case STREAM_D_THINKING:
     case STREAM_D_CONTENT:
-        return stream_append(r, &r->body, r->main, text);
+        return stream_append(r, &b->text, b->main, text);
     case STREAM_D_SIGNATURE: /* comes whole */
-        r->side.len = 0;
-        return stream_put(r, &r->side, raw);
+        b->side.len = 0;
+        return stream_put(r, &b->side, raw);
     case STREAM_D_PARTIAL_JSON: /* joined while still escaped */
-        return stream_put(r, &r->side, text);
+        return stream_put(r, &b->side, text);
     case STREAM_D_CITATION:
-        return stream_append_item(r, raw);
+        return stream_append_item(r, &b->side, raw);
     default:
-        return stream_append(r, &r->side, 0, text);
+        return stream_append(r, &b->side, 0, text);
     }
 }
 
@@ -265,72 +353,40 @@ static wf_status stream_delta(wfi_reader *r, const stream_event *ev) {
                   {{"compaction_delta", 16}, STREAM_COMPACTION, STREAM_D_ENCRYPTED}};
     wf_str type, text = wf_str_of("", 0);
     wf_status s = WF_OK;
-    if (!stream_fits(r, ev)) return stream_wrong(r, "a delta came for a block that is not under way");
-    if (!stream_string(ev, STREAM_D_TYPE, &type)) return stream_wrong(r, "a delta has no type");
-    for (size_t i = 0; i < WFI_COUNT(deltas) && s == WF_OK && r->kind != STREAM_OTHER; i++) {
+    wfi_reader_block *b = stream_find(r, ev);
+    if (!b) return stream_wrong(r, "a delta came for a block that is not under way");
+    bool typed = stream_string(ev, STREAM_D_TYPE, &type); /* else its member tells */
+    for (size_t i = 0; i < WFI_COUNT(deltas) && s == WF_OK && b->kind != STREAM_OTHER; i++) {
         wf_str raw = ev->member[deltas[i].member];
-        if (!wfi_str_eq(type, deltas[i].type)) continue;
-        if (deltas[i].kind != r->kind) return stream_wrong(r, "a delta does not fit the type of its block");
-        if (raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) continue;
+        if (typed && !wfi_str_eq(type, deltas[i].type)) continue;
+        if (typed && deltas[i].kind != b->kind) return stream_wrong(r, "a delta does not fit the type of its block");
+        if (deltas[i].kind != b->kind || raw.len == 0 || wfi_str_eq(raw, WF_STR("null"))) continue;
         if (!stream_string(ev, deltas[i].member, &text) && deltas[i].member != STREAM_D_CITATION)
             return stream_wrong(r, "a delta brings no string");
-        s = stream_apply(r, deltas[i].member, text, raw);
+        s = stream_apply(r, b, deltas[i].member, text, raw);
     }
     return s;
 }
 
-/* Puts the pieces of a tool call's input, if any came, in the place of what the block began with. */
-static wf_status stream_close_input(wfi_reader *r) {
-    wf_json j;
-    wf_json_token t;
-    if (r->side.len == 0) return WF_OK;
-    r->body.len = r->main;
-    wf_status s = wfi_buf_reserve(r->heap, &r->body, r->side.len, r->max);
-    if (s != WF_OK) return s;
-    char *input = r->body.ptr + r->main;
-    size_t len = wf_json_unescape(wf_str_of(r->side.ptr, r->side.len), input);
-    wf_json_init(&j, wf_str_of(input, len));
-    t = wf_json_next(&j);
-    bool good = t == WF_JSON_OBJECT;
-    while (good && t != WF_JSON_END) { /* also where it will stand: in a block of the content of a body */
-        t = wf_json_next(&j);
-        good = t != WF_JSON_ERROR && j.depth <= WF_JSON_DEPTH - 3;
-    }
-    if (good) r->body.len += len;
-    r->broken |= !good;
-    return good ? WF_OK : stream_put(r, &r->body, WF_STR("{}"));
-}
-
 static wf_status stream_block_stop(wfi_reader *r, const stream_event *ev) {
-    const stream_kind *kind = &stream_kinds[r->kind];
-    wf_status s = WF_OK;
-    if (!stream_fits(r, ev)) return stream_wrong(r, "a content block stopped that is not under way");
-    if (r->kind == STREAM_TOOL) {
-        s = stream_close_input(r);
-    } else if (r->side.len > 0) {
-        const wf_str texts[] = {WF_STR(",\""), kind->side, WF_STR("\":"), wf_str_of(r->side.ptr, r->side.len)};
-        s = stream_put_all(r, &r->body, texts, WFI_COUNT(texts));
-    }
-    wfi_buf_free(r->heap, &r->side);
-    r->place = STREAM_BETWEEN;
-    return s == WF_OK && r->kind != STREAM_OTHER ? stream_put(r, &r->body, WF_STR("}")) : s;
+    wfi_reader_block *b = stream_find(r, ev);
+    wf_status s = b ? stream_close(r, b) : WF_OK;
+    return s == WF_OK ? stream_settle(r) : s;
 }
 
 /* ---- the message ---- */
 
 static wf_status stream_start(wfi_reader *r, const stream_event *ev) {
-    wf_str message = ev->member[STREAM_MESSAGE];
-    if (r->place != STREAM_NEW) return stream_wrong(r, "a second message began in the stream");
-    if (message.len == 0 || message.ptr[0] != '{') return stream_wrong(r, "the message that begins is no object");
+    if (r->started) return stream_wrong(r, "a second message began in the stream");
+    r->started = true;
     wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
-    r->place = STREAM_BETWEEN;
-    return stream_put(r, &r->body, WF_STR("["));
+    return WF_OK;
 }
 
 /* Numbers are running totals of the whole message. The last reason that is said counts. */
 static wf_status stream_message_delta(wfi_reader *r, const stream_event *ev) {
     wf_str reason;
-    if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
+    r->told = true;
     wfi_anthropic_usage(ev->member[STREAM_USAGE], &r->usage, &r->write_1h);
     if (!stream_string(ev, STREAM_D_STOP_REASON, &reason)) return WF_OK;
     const wf_str texts[] = {reason, wfi_anthropic_details(ev->member[STREAM_D_STOP_DETAILS])};
@@ -343,17 +399,29 @@ static wf_str stream_reason(const wfi_reader *r) {
     return r->reason_len > 0 ? wf_str_of(r->finish.ptr, r->reason_len) : wf_str_of("", 0);
 }
 
-static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
-    (void)ev;
+/* The message is over: closes what is open. */
+static wf_status stream_complete(wfi_reader *r) {
     wfi_stop stop = wfi_anthropic_stop(stream_reason(r));
-    if (r->place == STREAM_NEW) return stream_wrong(r, "the stream does not begin with a message");
-    if (r->place == STREAM_BLOCK) return stream_wrong(r, "the message ended inside a content block");
+    wf_status s = WF_OK;
+    for (wfi_reader_block *b = r->blocks; b && s == WF_OK; b = b->next)
+        if (b->open) s = stream_close(r, b);
+    if (s == WF_OK) s = stream_settle(r);
+    if (s == WF_OK && r->body.len == 0) s = stream_put(r, &r->body, WF_STR("["));
+    if (s == WF_OK) s = stream_put(r, &r->body, WF_STR("]"));
+    if (s != WF_OK) return s;
     if (r->broken && stop != WFI_STOP_CUT && stop != WFI_STOP_CONTEXT && stop != WFI_STOP_REFUSED)
         return stream_wrong(r, "a tool call's input is no JSON object, or nested too deeply");
-    wf_status s = stream_put(r, &r->body, WF_STR("]"));
-    r->complete = s == WF_OK;
-    return s;
+    r->complete = true;
+    return WF_OK;
 }
+
+static wf_status stream_stop(wfi_reader *r, const stream_event *ev) {
+    (void)ev;
+    if (!r->started && !r->told && !r->blocks && r->body.len == 0) return stream_wrong(r, "the stream has no message");
+    return stream_complete(r);
+}
+
+/* ---- events ---- */
 
 /* "TYPE" or "TYPE:DELTA TYPE" */
 static void stream_name(wfi_reader *r, wf_str type, wf_str delta) {
@@ -368,24 +436,38 @@ static void stream_name(wfi_reader *r, wf_str type, wf_str delta) {
     r->event = wf_str_of(r->event_buf, n);
 }
 
-static wf_status stream_event_read(wfi_reader *r, wf_str type, wf_str data) {
-    static const struct {
-        wf_str type;
-        wf_status (*act)(wfi_reader *r, const stream_event *ev);
-    } known[] = {{{"content_block_delta", 19}, stream_delta},     {{"content_block_start", 19}, stream_block_start},
-                 {{"content_block_stop", 18}, stream_block_stop}, {{"message_start", 13}, stream_start},
-                 {{"message_delta", 13}, stream_message_delta},   {{"message_stop", 12}, stream_stop}};
+typedef struct stream_type {
+    wf_str name;
+    wf_status (*act)(wfi_reader *r, const stream_event *ev);
+} stream_type;
+
+static const stream_type stream_types[] = {
+    {{"content_block_delta", 19}, stream_delta},     {{"content_block_start", 19}, stream_block_start},
+    {{"content_block_stop", 18}, stream_block_stop}, {{"message_start", 13}, stream_start},
+    {{"message_delta", 13}, stream_message_delta},   {{"message_stop", 12}, stream_stop}};
+
+static const stream_type *stream_known(wf_str name) {
+    for (size_t i = 0; i < WFI_COUNT(stream_types); i++)
+        if (wfi_str_eq(name, stream_types[i].name)) return &stream_types[i];
+    return NULL;
+}
+
+/* What an event is: its own name, if that is known here, else what its data says. */
+static wf_str stream_type_of(wf_str event, wf_str data) {
+    wf_str type;
+    if (stream_known(event) || wfi_str_eq(event, WF_STR("error")) || wfi_str_eq(event, WF_STR("ping"))) return event;
+    if (wf_json_member_str(data, WF_STR("type"), &type)) return wfi_utf8_clip(type, WFI_SSE_NAME_MAX);
+    return event.len == 0 && wf_json_member(data, WF_STR("error"), &type) ? WF_STR("error") : event;
+}
+
+static wf_status stream_event_read(wfi_reader *r, wf_str name, wf_str data) {
+    const stream_type *type = stream_known(name);
     stream_event ev;
     wf_str delta = wf_str_of("", 0);
-    for (size_t i = 0; i < WFI_COUNT(known); i++) {
-        if (!wfi_str_eq(type, known[i].type)) continue;
-        if (!stream_scan(data, &ev)) return stream_wrong(r, "an event of the stream is no JSON object");
-        (void)stream_string(&ev, STREAM_D_TYPE, &delta);
-        stream_name(r, type, delta);
-        return known[i].act(r, &ev);
-    }
-    stream_name(r, type, delta);
-    return WF_OK;
+    if (type && !stream_scan(data, &ev)) return stream_wrong(r, "an event of the stream is no JSON object");
+    if (type) (void)stream_string(&ev, STREAM_D_TYPE, &delta);
+    stream_name(r, name, delta);
+    return type ? type->act(r, &ev) : WF_OK;
 }
 
 WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used) {
@@ -395,7 +477,7 @@ WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, 
     wf_status s = wfi_sse_read(&r->sse, p, n, used);
     if (s == WF_AGAIN) return WF_OK;
     if (s != WF_OK) return s;
-    wf_str type = r->sse.event, data = r->sse.data;
+    wf_str data = r->sse.data, type = stream_type_of(r->sse.event, data);
     if (wfi_str_eq(type, WF_STR("error"))) {
         r->error = data;
         return WF_E_IO;
@@ -404,8 +486,11 @@ WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, 
     return stream_event_read(r, type, data);
 }
 
-WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out) {
-    if (!r->complete) return stream_wrong(r, "the stream ended before the message was complete");
+WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, bool clean, wfi_reply *out) {
+    bool whole = r->complete || (r->told && (clean || r->reason_len > 0));
+    if (!whole) return stream_wrong(r, "the stream ended before the message was complete");
+    wf_status s = r->complete ? WF_OK : stream_complete(r);
+    if (s != WF_OK) return s;
     out->content = wf_str_of(r->body.ptr, r->body.len);
     out->reason = stream_reason(r);
     out->details = wfi_str_cut(wf_str_of(r->finish.ptr, r->finish.len), r->reason_len, r->finish.len);
@@ -413,4 +498,10 @@ WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, wfi_reply *out) {
     out->usage = r->usage;
     out->write_1h = r->write_1h;
     return WF_OK;
+}
+
+WFI void wfi_anthropic_stream_free(wfi_reader *r) {
+    while (r->blocks)
+        stream_drop(r);
+    wfi_sse_free(&r->sse);
 }

@@ -42,6 +42,17 @@ typedef struct wfi_fault {
     bool context;    /* the request is too large for the model */
 } wfi_fault;
 
+/* A content block of a stream that is not yet in the reader's body: it, or one that came before it, is still open. */
+typedef struct wfi_reader_block {
+    struct wfi_reader_block *next; /* in the order of arrival */
+    uint64_t index;                /* by which the stream names it while it is open */
+    uint32_t kind;
+    bool open;
+    wfi_buf text; /* what stands before a block in the content, and the block, as far as it has come */
+    wfi_buf side; /* what it gathers besides what is at the end of text */
+    size_t main;  /* where in text the value begins that its deltas fill */
+} wfi_reader_block;
+
 /* A reply as it comes: one JSON body, or a stream of events, which is put together into what the one body would have held.
  * Memory is the heap's, at most `max` for each of its buffers. */
 typedef struct wfi_reader {
@@ -55,20 +66,24 @@ typedef struct wfi_reader {
     wfi_heap *heap;
     size_t max;
     bool stream;
-    bool broken;    /* of a stream: a tool call's input is no JSON object */
+    bool started;   /* of a stream: message_start has come */
+    bool told;      /* ... message_delta has */
+    bool broken;    /* ... a tool call's input is no JSON object */
     wfi_buf body;   /* the JSON body; of a stream: the content array so far */
-    wfi_buf side;   /* of the block under way: what it gathers besides what is at the end of body */
     wfi_buf finish; /* of a stream: reason_len bytes of the stop reason, then why it was refused */
     size_t reason_len;
-    size_t main; /* of the block under way: where in body the value begins that its deltas fill */
+    wfi_reader_block *blocks; /* those that are not in body yet */
+    uint32_t block_count;
     wfi_sse sse;
-    uint32_t place, kind, blocks;
     char event_buf[96];
 } wfi_reader;
 
 /* Bytes that have come of the reply's content, or of the one body. */
 static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
-    return (uint64_t)r->body.len + r->side.len;
+    uint64_t n = r->body.len;
+    for (const wfi_reader_block *b = r->blocks; b; b = b->next)
+        n += (uint64_t)b->text.len + b->side.len;
+    return n;
 }
 
 /* One block of a reply's content. Strings are still escaped. */
@@ -107,8 +122,9 @@ typedef struct wfi_codec {
     /* Reads on in p[0..n), up to the end of one event; *used says how far. WF_OK; WF_E_MEMORY; WF_E_LIMIT: over `max`; WF_E_SYNTAX: not
      * this API (why); WF_E_IO: an error event (error). */
     wf_status (*reader_feed)(wfi_reader *r, const char *p, size_t n, size_t *used);
-    /* The input is over. WF_OK: *out, whose slices live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why). */
-    wf_status (*reader_end)(wfi_reader *r, wfi_reply *out);
+    /* The input is over. clean: it ended where its sender meant it to end, as far as can be told. WF_OK: *out, whose slices
+     * live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why); WF_E_IO: it is an error (error). */
+    wf_status (*reader_end)(wfi_reader *r, bool clean, wfi_reply *out);
     void (*reader_free)(wfi_reader *r); /* may be called twice */
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */

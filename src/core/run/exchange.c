@@ -118,20 +118,26 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     return WFI_PROGRESS_FAILED;
 }
 
-/* The provider gave up in the middle of its reply. */
-static wfi_progress exchange_error_event(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
+/* The provider gave up in the middle of its reply, or answered with an error where a reply should be. */
+static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wfi_fault fault;
     wfi_exchange_mask(t, (char *)(uintptr_t)t->reader.error.ptr, t->reader.error.len);
     t->codec->fault(t->reader.error, &fault);
     wf_str id = t->response.request_id.len > 0 ? t->response.request_id : fault.request_id;
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
-    wf_str why = wfi_exchange_message(rt, t, "the provider broke its reply off", message, escaped, id);
-    return exchange_fail(f, exchange_kind(fault.status, &fault), why, exchange_again(fault.status, -1, &fault));
+    const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
+    wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
+    if (!t->reader.stream) t->fate = WFI_FATE_FREE; /* as where the status says so */
+    uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
+    (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
+    f->refused = fault.status == 401 || fault.status == 403;
+    f->foreign = fault.type.len == 0;
+    return WFI_PROGRESS_FAILED;
 }
 
 /* What a reader's negative status means. */
-static wfi_progress exchange_unreadable(wfi_runtime *rt, const wfi_task *t, wf_status s, wfi_failure *f) {
+static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status s, wfi_failure *f) {
     wf_str id = t->response.request_id;
     switch (s) {
     case WF_E_MEMORY:
@@ -212,10 +218,25 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     t->progress = rt->now;
     t->state = WFI_TASK_BODY;
     t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
-    if (!exchange_succeeded(t)) return WFI_PROGRESS_MORE;
+    return WFI_PROGRESS_MORE;
+}
+
+static bool exchange_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\xef' || c == '\xbb' ||
+           c == '\xbf'; /* a BOM, too */
+}
+
+/* Begins the reader with the first bytes of a reply. They tell what it is, whatever its type says: gateways call events plain
+ * text, and JSON events. */
+static wfi_progress exchange_first(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
     wf_str type = t->response.content_type;
-    bool stream = wfi_str_eq(type, WF_STR("text/event-stream"));
-    if (type.len > 0 && !stream && !wfi_str_eq(type, WF_STR("application/json")))
+    while (bytes.len > 0 && exchange_is_blank(bytes.ptr[0]))
+        bytes = wfi_str_cut(bytes, 1, bytes.len);
+    if (bytes.len == 0) return WFI_PROGRESS_MORE;
+    char c = bytes.ptr[0]; /* of data, event, id, retry, or a comment */
+    bool events = wfi_str_eq(type, WF_STR("text/event-stream"));
+    bool stream = c == 'd' || c == 'e' || c == 'i' || c == 'r' || c == ':' || (events && c != '{');
+    if (c != '{' && !stream && type.len > 0 && !wfi_str_eq(type, WF_STR("application/json")))
         return exchange_fail(f, WF_KIND_PROVIDER,
                              wfi_exchange_message(rt, t, "the answer is no message of this API, but", type, false,
                                                   t->response.request_id),
@@ -224,9 +245,15 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     return WFI_PROGRESS_MORE;
 }
 
+/* clean: the end was where the server meant it to be. */
+static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
+    if (!t->reader.heap) t->codec->reader_begin(&t->reader, &rt->heap, rt->config.reply_max, false);
+    return t->codec->reader_end(&t->reader, clean, &t->turn);
+}
+
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
-    wf_status s = t->codec->reader_end(&t->reader, &t->turn);
+    wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
     return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
@@ -239,29 +266,40 @@ static wfi_progress exchange_take_error(wfi_runtime *rt, wfi_task *t, wf_str byt
     return s == WF_OK ? WFI_PROGRESS_MORE : WFI_PROGRESS_MEMORY;
 }
 
+/* The connection broke. What has come may be whole all the same. */
+static wfi_progress exchange_broken(wfi_runtime *rt, wfi_task *t, wf_status s, wfi_failure *f) {
+    bool whole = !exchange_succeeded(t) || exchange_read_end(rt, t, false) == WF_OK;
+    return whole ? exchange_end_of_reply(rt, t, f) : exchange_lost(rt, t, s, f);
+}
+
+static wfi_progress exchange_read(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
+    wfi_progress progress = t->reader.heap ? WFI_PROGRESS_MORE : exchange_first(rt, t, bytes, f);
+    while (progress == WFI_PROGRESS_MORE && t->reader.heap && bytes.len > 0) {
+        size_t n = 0;
+        wf_status s = t->codec->reader_feed(&t->reader, bytes.ptr, bytes.len, &n);
+        if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+        bytes = wfi_str_cut(bytes, n, bytes.len);
+    }
+    return progress;
+}
+
 static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
-    size_t got = 0, used = 0;
-    const char *bytes = (const char *)rt->scratch;
+    size_t got = 0;
     wf_status s = t->provider->ops->recv(t->provider->ctx, t->lane, rt->scratch, WFI_SCRATCH, &got);
     bool known = t->reader.complete || !exchange_succeeded(t); /* whatever may still come, or not */
     if (s == WF_END || rt->now >= wfi_exchange_enough(t)) return exchange_end_of_reply(rt, t, f);
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
-    if (s != WF_OK || got == 0 || got > WFI_SCRATCH)
-        return known ? exchange_end_of_reply(rt, t, f) : exchange_lost(rt, t, s, f);
-    if (!exchange_succeeded(t)) return exchange_take_error(rt, t, wf_str_of(bytes, got), f);
+    if (s != WF_OK || got == 0 || got > WFI_SCRATCH) return exchange_broken(rt, t, s, f);
+    wf_str bytes = wf_str_of((const char *)rt->scratch, got);
+    if (!exchange_succeeded(t)) return exchange_take_error(rt, t, bytes, f);
     if (!known) t->progress = rt->now;
-    while (used < got) {
-        size_t n = 0;
-        s = t->codec->reader_feed(&t->reader, bytes + used, got - used, &n);
-        if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
-        used += n;
-    }
-    return WFI_PROGRESS_MORE;
+    return exchange_read(rt, t, bytes, f);
 }
 
 wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     wf_str none = wf_str_of("", 0);
     if (t->state == WFI_TASK_BODY && !exchange_succeeded(t)) return exchange_refused(rt, t, f);
+    if (t->state == WFI_TASK_BODY && exchange_read_end(rt, t, false) == WF_OK) return exchange_end_of_reply(rt, t, f);
     return exchange_fail(f, WF_KIND_STALL,
                          wfi_exchange_message(rt, t, EXCHANGE_SILENCE, none, false, t->response.request_id), true);
 }

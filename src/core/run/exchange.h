@@ -37,7 +37,8 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
 WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
 /* One bounded piece of work, in the states SEND, HEAD and BODY. */
 WFI wfi_progress wfi_exchange_step(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
-/* Nothing has come for longer than the stall limit; or an error's text comes so slowly: then what there is of it must do. */
+/* Nothing has come for longer than the stall limit: what has come may be whole all the same. Or an error's text comes so slowly:
+ * then what there is of it must do. */
 WFI wfi_progress wfi_exchange_stall(wfi_runtime *rt, wfi_task *t, wfi_failure *failure);
 /* Stars in the place of the request's keys, wherever the text repeats one: all that comes from a server goes through this once,
  * before anything cuts it; what is known to have been cut before may end with a part of one. */

@@ -34,7 +34,7 @@ static wf_status read_body(wf_str body, wfi_reply *reply) {
     wfi_reader r;
     c->reader_begin(&r, NULL, SIZE_MAX, false);
     r.body = (wfi_buf){(char *)(uintptr_t)body.ptr, body.len, body.len};
-    return c->reader_end(&r, reply);
+    return c->reader_end(&r, true, reply);
 }
 
 static wfi_stop stop_named(const char *name) {
@@ -151,6 +151,8 @@ static void test_odd_replies(void **state) {
                  {"{}", WF_E_SYNTAX},
                  {"null", WF_E_SYNTAX},
                  {"{\"content\":{}}", WF_E_SYNTAX},
+                 {"{\"error\":{\"message\":\"no\"}}", WF_E_IO},
+                 {"{\"type\":\"error\",\"error\":\"no\"}", WF_E_IO},
                  {"{\"content\":[]} x", WF_E_SYNTAX},
                  {"{\"content\":[],\"usage\":null,\"stop_reason\":null}", WF_OK},
                  {"{\"content\":[],\"usage\":{\"input_tokens\":-3,\"output_tokens\":1.5,\"x\":[{}]}}", WF_OK},
@@ -161,7 +163,7 @@ static void test_odd_replies(void **state) {
         wfi_reply reply;
         assert_int_equal(read_body(rig_str(cases[i].body), &reply), cases[i].status);
         if (cases[i].status != WF_OK) continue;
-        assert_int_equal(reply.stop, WFI_STOP_OTHER);
+        assert_int_equal(reply.stop, WFI_STOP_END);
         assert_int_equal(reply.usage.input + reply.usage.output, 0);
     }
 }
@@ -468,10 +470,10 @@ static void test_body_in_pieces(void **state) {
             }
             assert_int_equal(s, max == body.len ? WF_OK : WF_E_LIMIT);
             if (s == WF_OK) {
-                assert_int_equal(c->reader_end(&r, &reply), WF_OK);
+                assert_int_equal(c->reader_end(&r, true, &reply), WF_OK);
                 assert_text(reply.content, "[{\"type\":\"text\",\"text\":\"hi\"}]");
             } else {
-                assert_int_equal(c->reader_end(&r, &reply), WF_E_SYNTAX);
+                assert_int_equal(c->reader_end(&r, true, &reply), WF_E_SYNTAX);
                 assert_string_equal(r.why, "the reply is no message of this API");
             }
             c->reader_free(&r);

@@ -80,6 +80,8 @@ static wf_status feed(wfi_reader *r, const char *p, size_t n) {
     return WF_OK;
 }
 
+static bool clean = true; /* how the streams end */
+
 /* The first `cut` bytes in one piece, the others in pieces of `step`. */
 static wf_status run(wf_str in, size_t max, size_t cut, size_t step) {
     wfi_reader r;
@@ -93,7 +95,7 @@ static wf_status run(wf_str in, size_t max, size_t cut, size_t step) {
         s = feed(&r, in.ptr + at, n);
         at += n;
     }
-    if (s == WF_OK) s = codec->reader_end(&r, &got.reply);
+    if (s == WF_OK) s = codec->reader_end(&r, clean, &got.reply);
     got.status = s;
     got.why = r.why;
     if (s == WF_OK) {
@@ -229,21 +231,60 @@ static void test_recorded(void **state) {
         run_all(recorded_stream(i), check_recorded, recorded[i].column);
 }
 
-/* Each end but the real one is a failure, and says so. */
+/* Cut at every byte: a reply is whole once its message_delta, which has a reason here, was read to the blank line after it.
+ * Then it is the same as that of the whole stream. However the connection ended makes no difference. */
 static void test_truncated(void **state) {
     (void)state;
+    size_t whole = 0, part = 0;
     for (size_t i = 0; i < recorded_count; i++) {
         wf_str in = recorded_stream(i);
         if (strcmp(recorded[i].column[1], "ok") != 0) continue;
-        size_t whole = in.len; /* up to and with the blank line after message_stop */
-        while (in.ptr[whole - 1] == '\n' && in.ptr[whole - 2] == '\n' && in.ptr[whole - 3] == '\n')
-            whole--;
-        for (size_t n = 0; n < whole; n++) {
-            assert_int_equal(run(wf_str_of(in.ptr, n), MAX, 0, 512), WF_E_SYNTAX);
-            assert_string_equal(got.why, CUT_SHORT);
+        assert_int_equal(run(in, MAX, 0, 512), WF_OK);
+        char *content = strdup(got.content), *reason = strdup(got.reason);
+        for (size_t n = 0; n < in.len; n++) {
+            clean = n % 2 == 0;
+            wf_status s = run(wf_str_of(in.ptr, n), MAX, 0, 512);
+            bool told = strstr(got.events, "message_delta") != NULL;
+            assert_int_equal(s, told ? WF_OK : WF_E_SYNTAX);
+            if (told) assert_string_equal(got.content, content);
+            if (told) assert_string_equal(got.reason, reason);
+            if (!told) assert_string_equal(got.why, CUT_SHORT);
+            whole += told;
+            part += !told;
         }
-        assert_int_equal(run(wf_str_of(in.ptr, whole), MAX, 0, 512), WF_OK);
+        clean = true;
+        free(content);
+        free(reason);
     }
+    assert_true(whole > 100 && part > 1000);
+}
+
+/* Without a stop reason only a clean end tells that it is whole. */
+static void test_ends(void **state) {
+    static const struct {
+        const char *in;
+        bool clean, unclean; /* whether it is whole */
+    } cases[] = {{BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0) REASON("end_turn") END, true, true},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0) END, true, true},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0) REASON("end_turn"), true, true},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0) EVENT("message_delta", ",\"delta\":{\"stop_reason\":null}"),
+                  true, false},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0) EVENT("message_delta", ",\"usage\":{}"), true, false},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") REASON("end_turn"), true, true},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a") STOP(0), false, false},
+                 {BEGIN TEXT_BLOCK(0) TEXT(0, "a"), false, false},
+                 {BEGIN TOOL_BLOCK(0) INPUT(0, "{}") REASON("tool_use"), true, true},
+                 {BEGIN TOOL_BLOCK(0) INPUT(0, "{") REASON("tool_use"), false, false},
+                 {BEGIN REASON("end_turn"), true, true},
+                 {BEGIN, false, false}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
+        for (int how = 0; how < 2; how++) {
+            clean = how == 0;
+            wf_status s = run(wf_str_of(cases[i].in, strlen(cases[i].in)), MAX, 0, 7);
+            assert_int_equal(s, (clean ? cases[i].clean : cases[i].unclean) ? WF_OK : WF_E_SYNTAX);
+        }
+    clean = true;
 }
 
 /* ---- odd streams ---- */
@@ -355,35 +396,70 @@ static void test_inputs(void **state) {
     check_table(cases, sizeof cases / sizeof cases[0]);
 }
 
+/* Streams of servers and gateways that differ from the API, and are whole in substance. */
+#define UNNAMED(name, rest) "data: {\"type\":\"" name "\"" rest "}\n\n"
+#define A_TEXT              "{\"type\":\"text\",\"text\":\"a\"}"
+#define B_TEXT              "{\"type\":\"text\",\"text\":\"b\"}"
+
+static void test_deviations(void **state) {
+    static const odd cases[] = {
+        /* events without names, or with ones that say nothing; a blank line after the name */
+        {UNNAMED("message_start", ",\"message\":{}") UNNAMED("content_block_start",
+                                                             ",\"index\":0,\"content_block\":{\"type\":\"text\"}")
+             UNNAMED("ping", "") "data: [DONE]\n\n" UNNAMED(
+                 "content_block_delta", ",\"index\":0,\"delta\":{\"type\":\"text_delta\",\"text\":\"a\"}")
+                 UNNAMED("content_block_stop", ",\"index\":0")
+                     UNNAMED("message_delta", ",\"delta\":{\"stop_reason\":\"end_turn\"}") UNNAMED("message_stop", ""),
+         "[" A_TEXT "]", "end_turn"},
+        {BEGIN "event: message\n" UNNAMED(
+             "content_block_start",
+             ",\"index\":0,\"content_block\":" A_TEXT) "event: content_block_stop\n\n" UNNAMED("content_block_stop",
+                                                                                               ",\"index\":0") END,
+         "[" A_TEXT "]", ""},
+        /* no message_start; one that comes late, or is empty */
+        {BLOCK(0, A_TEXT) STOP(0) REASON("end_turn") END, "[" A_TEXT "]", "end_turn"},
+        {BLOCK(0, A_TEXT) BEGIN STOP(0) END, "[" A_TEXT "]", ""},
+        {EVENT("message_start", "") BLOCK(0, A_TEXT) STOP(0) END, "[" A_TEXT "]", ""},
+        {EVENT("message_start", ",\"message\":[]") END, "[]", ""},
+        {REASON("end_turn"), "[]", "end_turn"},
+        /* an index is a name: it begins anywhere, skips, comes again */
+        {BEGIN BLOCK(7, A_TEXT) STOP(7) BLOCK(3, B_TEXT) STOP(3) BLOCK(7, A_TEXT) STOP(7) END,
+         "[" A_TEXT "," B_TEXT "," A_TEXT "]", ""},
+        {BEGIN TEXT_BLOCK(0) TEXT(0, "a") TEXT_BLOCK(0) TEXT(0, "b") STOP(0) STOP(0) END, "[" A_TEXT "," B_TEXT "]",
+         ""},
+        {BEGIN STOP(0) BLOCK(0, A_TEXT) STOP(1) STOP(0) STOP(18446744073709551615) END, "[" A_TEXT "]", ""},
+        {BEGIN EVENT("content_block_start", ",\"content_block\":{\"type\":\"text\"}")
+             EVENT("content_block_delta", ",\"delta\":{\"text\":\"a\"}") EVENT("content_block_stop", "") END,
+         "[" A_TEXT "]", ""},
+        /* several are open, and stop in any order, or not at all */
+        {BEGIN TEXT_BLOCK(0) TOOL_BLOCK(1) TEXT(0, "a") INPUT(1, "{\\\"k\\\":") TEXT_BLOCK(2) INPUT(1, "1}")
+             TEXT(2, "b") STOP(2) STOP(1) STOP(0) REASON("tool_use") END,
+         "[" A_TEXT "," TOOL("{\"k\":1}") "," B_TEXT "]", "tool_use"},
+        {BEGIN TEXT_BLOCK(0) BLOCK(1, "{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"n\"}") INPUT(1, "{}") TEXT(0, "a")
+             REASON("tool_use") END,
+         "[" A_TEXT "," TOOL("{}") "]", "tool_use"},
+        {BEGIN TEXT_BLOCK(0) TEXT(0, "a") EVENT("content_block_start", ",\"index\":1") TEXT(1, "b") END,
+         "[" A_TEXT "," B_TEXT "]", ""}};
+    (void)state;
+    check_table(cases, sizeof cases / sizeof cases[0]);
+}
+
 static void test_contradictions(void **state) {
     static const odd cases[] = {
         {"", NULL, CUT_SHORT},
         {"{\"type\":\"message\",\"content\":[]}", NULL, CUT_SHORT},
         {"<html>\n\nsorry\n\n", NULL, CUT_SHORT},
         {BEGIN BEGIN, NULL, "a second message"},
-        {TEXT_BLOCK(0), NULL, "out of turn"},
-        {REASON("end_turn"), NULL, "does not begin with a message"},
-        {END, NULL, "does not begin with a message"},
-        {EVENT("message_start", ""), NULL, "no object"},
-        {EVENT("message_start", ",\"message\":[]"), NULL, "no object"},
-        {BEGIN TEXT_BLOCK(1), NULL, "another index"},
-        {BEGIN EVENT("content_block_start", ",\"content_block\":{}"), NULL, "another index"},
-        {BEGIN EVENT("content_block_start", ",\"index\":0"), NULL, "no object"},
-        {BEGIN TEXT_BLOCK(0) TEXT_BLOCK(1), NULL, "out of turn"},
-        {BEGIN TEXT_BLOCK(0) STOP(0) TEXT_BLOCK(0), NULL, "another index"},
+        {END, NULL, "no message"},
+        {BEGIN EVENT("content_block_start", ",\"index\":0,\"content_block\":1"), NULL, "no object"},
         {BEGIN TEXT(0, "a"), NULL, "not under way"},
         {BEGIN TEXT_BLOCK(0) TEXT(1, "a"), NULL, "not under way"},
         {BEGIN TEXT_BLOCK(0) STOP(0) TEXT(0, "a"), NULL, "not under way"},
-        {BEGIN STOP(0), NULL, "not under way"},
-        {BEGIN TEXT_BLOCK(0) STOP(1), NULL, "not under way"},
-        {BEGIN TEXT_BLOCK(0) EVENT("content_block_stop", ",\"index\":18446744073709551615"), NULL, "not under way"},
-        {BEGIN TEXT_BLOCK(0) REASON("end_turn") END, NULL, "inside a content block"},
         {BEGIN TEXT_BLOCK(0) INPUT(0, "{}"), NULL, "does not fit"},
         {BEGIN TOOL_BLOCK(0) TEXT(0, "a"), NULL, "does not fit"},
         {BEGIN TEXT_BLOCK(0) SIGN(0, "a"), NULL, "does not fit"},
-        {BEGIN TEXT_BLOCK(0) DELTA(0, "{}"), NULL, "no type"},
-        {BEGIN TEXT_BLOCK(0) DELTA(0, "\"x\""), NULL, "no type"},
         {BEGIN TEXT_BLOCK(0) DELTA(0, "{\"type\":\"text_delta\",\"text\":1}"), NULL, "brings no string"},
+        {BEGIN TEXT_BLOCK(0) DELTA(0, "{\"text\":1}"), NULL, "brings no string"},
         {BEGIN BLOCK(0, "{\"type\":\"text\",\"text\":1}") TEXT(0, "a"), NULL, "a member that is none"},
         {BEGIN BLOCK(0, "{\"type\":\"text\",\"citations\":{}}") CITE(0, "1"), NULL, "no array"},
         {"event: message_start\ndata: {\n\n", NULL, "no JSON object"},
@@ -391,6 +467,19 @@ static void test_contradictions(void **state) {
         {BEGIN "event: message_stop\ndata: {} x\n\n", NULL, "no JSON object"}};
     (void)state;
     check_table(cases, sizeof cases / sizeof cases[0]);
+}
+
+/* Blocks that wait for an open one are bounded. */
+static void test_many_open(void **state) {
+    static char in[200000];
+    size_t n = (size_t)sprintf(in, BEGIN);
+    (void)state;
+    for (int i = 0; i < 257; i++) {
+        n += (size_t)sprintf(in + n, EVENT("content_block_start", ",\"index\":%d,\"content_block\":" A_TEXT), i);
+        wf_str whole = wf_str_of(in, n + (size_t)sprintf(in + n, END));
+        if (i == 255) assert_int_equal(run(whole, MAX, 0, 512), WF_OK);
+        if (i == 256) assert_int_equal(run(whole, MAX, 0, 512), WF_E_SYNTAX);
+    }
 }
 
 /* Numbers are totals: the last one that is there counts. */
@@ -425,6 +514,13 @@ static void test_error(void **state) {
     in = WF_STR("event: error\n\n");
     assert_int_equal(run(in, MAX, 0, 1), WF_E_IO);
     assert_string_equal(got.error, "");
+    static const char *const unnamed[] = {"{\"type\":\"error\",\"error\":{}}", "{\"error\":{\"message\":\"x\"}}"};
+    for (size_t i = 0; i < 2; i++) {
+        char stream[200];
+        snprintf(stream, sizeof stream, "data: %s\n\n", unnamed[i]);
+        assert_int_equal(run(wf_str_of(stream, strlen(stream)), MAX, 0, 1), WF_E_IO);
+        assert_string_equal(got.error, unnamed[i]);
+    }
 }
 
 /* A reply goes back byte for byte, in a request that is JSON; so does the reply to that. */
@@ -595,10 +691,11 @@ static int tear_down(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_recorded),  cmocka_unit_test(test_truncated),      cmocka_unit_test(test_blocks),
-        cmocka_unit_test(test_inputs),    cmocka_unit_test(test_contradictions), cmocka_unit_test(test_usage),
-        cmocka_unit_test(test_error),     cmocka_unit_test(test_goes_back),      cmocka_unit_test(test_limit),
-        cmocka_unit_test(test_no_memory), cmocka_unit_test(test_mutations)};
+        cmocka_unit_test(test_recorded),   cmocka_unit_test(test_truncated),      cmocka_unit_test(test_ends),
+        cmocka_unit_test(test_deviations), cmocka_unit_test(test_many_open),      cmocka_unit_test(test_blocks),
+        cmocka_unit_test(test_inputs),     cmocka_unit_test(test_contradictions), cmocka_unit_test(test_usage),
+        cmocka_unit_test(test_error),      cmocka_unit_test(test_goes_back),      cmocka_unit_test(test_limit),
+        cmocka_unit_test(test_no_memory),  cmocka_unit_test(test_mutations)};
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -56,7 +56,7 @@ static void say(fake *f, const fake_request *r, fake_answer *out) {
     out->drop = l->drop;
     if (l->events) {
         fake_body(out, "%s", l->events);
-        out->type = "text/event-stream";
+        out->type = l->type ? l->type : "text/event-stream";
     } else if (l->body) {
         fake_body(out, "%s", l->body);
         out->type = l->type;
@@ -196,7 +196,7 @@ static void test_refusals_with_half_a_body(void **state) {
 
 static void test_cut_streams_are_asked_again(void **state) {
     static const line said[] = {{.events = START HELLO},
-                                {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}")},
+                                {.events = START HELLO DELTA("{\"stop_reason\":null}"), .drop = FAKE_DROP_BODY},
                                 {.events = START "event: content_block_delta\ndata: {]\n\n"},
                                 {.events = START HELLO ERROR("overloaded_error")},
                                 {.events = START HELLO END}};
@@ -208,6 +208,59 @@ static void test_cut_streams_are_asked_again(void **state) {
     assert_text(d.value, "hello");
     assert_int_equal(d.attempts, 5);
     rig_end(&r);
+}
+
+/* What came is whole in substance, however it ended and whatever it was called. */
+static void test_whole_in_substance(void **state) {
+    static const line said[] = {
+        {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}")},
+        {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}"), .drop = FAKE_DROP_BODY},
+        {.events = START HELLO DELTA("{\"stop_reason\":\"end_turn\"}"), .drop = FAKE_LINGER},
+        {.events = START HELLO DELTA("{\"stop_reason\":null}")},
+        {.events = START HELLO END, .type = "text/plain"},
+        {.events = "\r\n" START HELLO END, .type = "application/octet-stream"},
+        {.events = START HELLO END, .type = "application/json"},
+        {.body = "\n{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .type = "text/event-stream"},
+        {.body = "{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .type = "text/html"},
+        {.body = "{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .drop = FAKE_DROP_BODY}};
+    rig r;
+    (void)state;
+    BEGIN(&r, said);
+    rig_start(&r);
+    for (size_t i = 0; i < sizeof said / sizeof said[0]; i++) {
+        wf_delivery d = rig_do(&r, "go");
+        assert_text(d.value, "hello");
+        assert_int_equal(d.attempts, 1);
+    }
+    rig_end(&r);
+}
+
+/* An error is one whatever its status: its type says what it means. */
+static void test_errors_under_200(void **state) {
+    static const struct {
+        const char *body;
+        wf_kind kind;
+        uint32_t attempts;
+    } cases[] = {
+        {"{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"bad\"}}", WF_KIND_PROVIDER,
+         1},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"authentication_error\",\"message\":\"bad\"}}", WF_KIND_AUTH, 1},
+        {"{\"type\":\"error\",\"error\":{\"type\":\"overloaded_error\",\"message\":\"bad\"}}", WF_KIND_NONE, 2},
+        {"{\"error\":{\"message\":\"bad\"}}", WF_KIND_NONE, 2},
+        {"{\"error\":\"bad\"}", WF_KIND_NONE, 2}};
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const line said[] = {{.body = cases[i].body}, {.events = START HELLO END}};
+        rig r;
+        BEGIN(&r, said);
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        assert_int_equal(d.kind, cases[i].kind);
+        assert_int_equal(d.attempts, cases[i].attempts);
+        if (d.kind != WF_KIND_NONE) assert_true(rig_has(d.value, "the provider answered with an error: bad"));
+        assert_int_equal(d.usage.output, d.kind == WF_KIND_NONE ? 5 : 0);
+        rig_end(&r);
+    }
 }
 
 static void test_error_events(void **state) {
@@ -621,6 +674,8 @@ int main(void) {
         cmocka_unit_test(test_complete_by_the_deadline),
         cmocka_unit_test(test_refusals_with_half_a_body),
         cmocka_unit_test(test_cut_streams_are_asked_again),
+        cmocka_unit_test(test_whole_in_substance),
+        cmocka_unit_test(test_errors_under_200),
         cmocka_unit_test(test_error_events),
         cmocka_unit_test(test_refusal_says_why),
         cmocka_unit_test(test_stale_connection_is_no_retry),
