@@ -9875,7 +9875,7 @@ uint64_t wfi_request_begin(wfi_task *t) {
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),
                    .stream = t->provider->stream,
-                   .force = t->nudges > 0 ? WF_STR("result") : wf_str_of("", 0)};
+                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0)};
     wf_json_out_init(&o, t->head, sizeof t->head);
     t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
@@ -11206,6 +11206,22 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
 
 /* ---- turn ---- */
 
+static bool agent_is_blank(const char *text, size_t n) {
+    while (n > 0 && (uint8_t)text[n - 1] <= ' ')
+        n--;
+    return n == 0;
+}
+
+/* The model has ended without an answer: it is reminded once. */
+static wfi_pace agent_said_nothing(wfi_runtime *rt, wfi_task *t) {
+    if (t->nudges > 0 || t->provider->silent) /* a program would only do the same again */
+        return agent_fail(rt, t, WF_KIND_PROVIDER, "the reply is empty: nothing was said");
+    t->nudges++;
+    wf_status s = agent_block(rt, t, "nudge", wf_str_of(NULL, 0),
+                              WF_STR("Your reply was empty. Say your final answer now, as text."), false);
+    return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
+}
+
 /* The answer of an agent without a schema: its last turn's text blocks, joined. */
 static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json j;
@@ -11218,10 +11234,14 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     while ((s = t->codec->block(&j, &block)) == WF_OK)
         if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
     wfi_exchange_mask(t, text, n); /* where escapes hid a key */
-    wfi_pace pace = s == WF_END ? agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false)
-                                : agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
+    bool blank = agent_is_blank(text, n);
+    wfi_pace pace = WFI_PACE_BROKEN;
+    if (s != WF_END)
+        pace = agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");
+    else if (!blank)
+        pace = agent_finish(rt, t, WF_KIND_NONE, wf_str_of(text, n), false);
     wfi_heap_free(&rt->heap, text);
-    return pace;
+    return s == WF_END && blank ? agent_said_nothing(rt, t) : pace;
 }
 
 /* The model has ended its turn without asking for a tool. */

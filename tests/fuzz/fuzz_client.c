@@ -31,8 +31,9 @@ static wf_status client_net_open(void *ctx, uint32_t conn, wf_str host, uint32_t
     return input_below(&net->in, 16) == 0 ? WF_E_IO : WF_OK;
 }
 
-static wf_status client_net_secure(void *ctx, uint32_t conn, wf_str host) {
+static wf_status client_net_secure(void *ctx, uint32_t conn, wf_str host, uint32_t port) {
     network *net = ctx;
+    (void)port;
     FUZZ_MUST(net->open[conn] && !net->secured[conn] && host.len > 0);
     net->secured[conn] = true;
     return WF_OK;

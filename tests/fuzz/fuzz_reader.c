@@ -67,7 +67,7 @@ static wf_status reader_feed(wfi_reader *r, wf_str text, uint64_t chance) {
     return status;
 }
 
-static void reader_read(wf_str text, bool stream, uint64_t chance, reading *out) {
+static void reader_read(wf_str text, bool stream, bool clean, uint64_t chance, reading *out) {
     static char memory[READER_HEAP];
     wfi_heap heap;
     wfi_reader r;
@@ -76,7 +76,7 @@ static void reader_read(wf_str text, bool stream, uint64_t chance, reading *out)
     FUZZ_MUST(wfi_heap_init(&heap, memory, sizeof memory) == WF_OK);
     wfi_anthropic_codec()->reader_begin(&r, &heap, READER_MAX, stream);
     out->status = reader_feed(&r, text, chance);
-    if (out->status == WF_OK) out->status = wfi_anthropic_codec()->reader_end(&r, &reply);
+    if (out->status == WF_OK) out->status = wfi_anthropic_codec()->reader_end(&r, clean, &reply);
     if (out->status == WF_OK) {
         reader_judge_content(reply.content);
         out->stop = reply.stop;
@@ -98,13 +98,14 @@ static void reader_read(wf_str text, bool stream, uint64_t chance, reading *out)
 int fuzz_reader(const uint8_t *data, size_t size) {
     if (size > 50000) return 0;
     input in = {data, size};
-    bool stream = input_byte(&in) & 1;
+    uint32_t flags = input_byte(&in);
+    bool stream = (flags & 1) != 0, clean = (flags & 2) != 0;
     uint64_t chance = 1 + input_byte(&in);
     wf_str text = input_take(&in, in.left);
     reading whole, cut;
     wfi_fault fault;
-    reader_read(text, stream, 0, &whole);
-    reader_read(text, stream, chance, &cut);
+    reader_read(text, stream, clean, 0, &whole);
+    reader_read(text, stream, clean, chance, &cut);
     FUZZ_MUST(whole.status == cut.status);
     FUZZ_MUST(input_same(whole.content, cut.content) && input_same(whole.reason, cut.reason));
     FUZZ_MUST(input_same(whole.details, cut.details) && whole.stop == cut.stop && whole.write_1h == cut.write_1h);

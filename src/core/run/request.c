@@ -240,7 +240,7 @@ uint64_t wfi_request_begin(wfi_task *t) {
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),
                    .stream = t->provider->stream,
-                   .force = t->nudges > 0 ? WF_STR("result") : wf_str_of("", 0)};
+                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0)};
     wf_json_out_init(&o, t->head, sizeof t->head);
     t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;

@@ -291,6 +291,30 @@ static void test_nudges(void **state) {
     rig_end(&r);
 }
 
+/* Nothing said is no answer: an agent is reminded once. */
+static void test_an_empty_reply_is_no_answer(void **state) {
+    static const char *const empty[] = {"[]", TEXT(""), TEXT(" \\n\\t"),
+                                        "[{\"type\":\"thinking\",\"thinking\":\"hm\"}]"};
+    (void)state;
+    for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
+        const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "]"},
+                              {"end_turn", empty[i]},
+                              {"end_turn", TEXT("the answer")},
+                              {"end_turn", empty[i]},
+                              {"end_turn", empty[i]}};
+        rig r;
+        BEGIN(&r, lines);
+        wf_delivery d = rig_do(&r, "a");
+        assert_text(d.value, "the answer");
+        assert_non_null(strstr(play.last, "Your reply was empty."));
+        assert_null(strstr(play.last, "\"tool_choice\""));
+        d = rig_do(&r, "b");
+        assert_int_equal(d.kind, WF_KIND_PROVIDER);
+        assert_true(rig_has(d.value, "the reply is empty"));
+        rig_end(&r);
+    }
+}
+
 /* ---- stop reasons ---- */
 
 static void test_max_tokens_raised_once(void **state) {
@@ -873,6 +897,7 @@ int main(void) {
         cmocka_unit_test(test_nudges),
         cmocka_unit_test(test_max_tokens_raised_once),
         cmocka_unit_test(test_stop_reasons),
+        cmocka_unit_test(test_an_empty_reply_is_no_answer),
         cmocka_unit_test(test_turns_run_out),
         cmocka_unit_test(test_retries_cure),
         cmocka_unit_test(test_lost_after_a_refusal),

@@ -574,7 +574,7 @@ static void test_no_part_of_a_key_is_shown(void **state) {
         {EVENT("error") "data: {\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}\n\n",
          "text/event-stream", 200},
         {EVENT("error") "data: ", "\n\n", "text/event-stream", 200},
-        {START EVENT("message_delta") "data: {\"delta\":{\"stop_reason\":\"", "\"}}\n\n" STOP, "text/event-stream",
+        {START HELLO EVENT("message_delta") "data: {\"delta\":{\"stop_reason\":\"", "\"}}\n\n" STOP, "text/event-stream",
          200},
         {"", "", "text/plain", 400},
         {"{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"", "\"}}", NULL, 400},
