@@ -85,8 +85,8 @@ class Script:
     def fan_out(self, depth):
         kind, c = self.chance.randrange(4), self.chance
         if kind == 0:
-            branches = ["v = got(agent(%s .. ' z| ' .. v))\n" % self.name("a")] + [self.agent("w")] * (not self.all) + [self.agent("")] * self.all
-            return "v = text(%s({\n%s}))\n" % ("parallel" if self.all else "race", "".join("function() local v = v %sreturn v end,\n" % b for b in branches))
+            branches = "".join("function() return agent(%s .. ' %s| ' .. v) end,\n" % (self.name("a"), flags) for flags in ("z", "ef" if self.all else "w"))
+            return "v = text(%s({\n%s}))\n" % ("parallel" if self.all else "race", branches)
         if kind == 1:
             return ("v = text(pipeline({ 'a', 'b', 'c' }, function(x, _, i) local v, sfx = v, sfx .. '.' .. i %sreturn v end, "
                     "function(v, _, i) local sfx = sfx .. '.' .. i %sreturn v end))\n" % (self.block(depth + 1, 1), self.block(depth + 1, 1)))
@@ -165,8 +165,6 @@ class Model(http.server.BaseHTTPRequestHandler):
             world.tries[prompt, turn] += 1
             tries = world.tries[prompt, turn]
             world.judge(prompt, turn)
-            if "w" in flags:
-                world.billed += len(body) // 4
         if hook and count == world.at:
             hook()
         if world.stop in ("quota", "auth") and count >= world.at:
@@ -182,7 +180,7 @@ class Model(http.server.BaseHTTPRequestHandler):
                 return None
         else:
             fault = None
-        if "e" in flags:
+        if "e" in flags or "w" in flags: # who loses a race could not win it
             return self.fail(400)
         return self.reply(prompt, turn, flags, len(body), cut=fault == 2, mine=mine)
 
@@ -215,9 +213,9 @@ class Model(http.server.BaseHTTPRequestHandler):
         self.send_header("content-type", "text/event-stream")
         self.send_header("content-length", str(len(text)))
         self.end_headers()
-        world, late = self.server, "w" in flags
+        world = self.server
         with world.lock: # before another process can ask: it is sent, whether or not somebody reads it
-            if world.case is not mine[0] or late:
+            if world.case is not mine[0]:
                 return
             world.billed += size // 4 + (0 if cut else 9)
             if not cut:

@@ -54,17 +54,15 @@ typedef struct campaign {
 
 static const char campaign_head[] =
     "meta = { name = 'c', description = 'random' }\n"
-    "local n, last, said, v, sfx, halted = 0, '', {}, 'start', '', false\n"
+    "local n, last, said, v, sfx = 0, '', {}, 'start', ''\n"
     "local function text(x) local s = type(x) == 'table' and json.encode(x) or tostring(x) "
     "return (s:sub(1, 80):gsub('[^%w.]', '_')) end\n"
     "local function say(s) said[#said + 1] = s log('%s', s) end\n"
     "local function title(s) said[#said + 1] = '#' .. s phase(s) end\n"
-    "local function got(id, x, e) n = n + 1 halted = halted or (x == nil and e.stop)\n"
-    "  if halted then return 'halted' end\n"
+    "local function got(id, x, e) n = n + 1 if x == nil and e.stop then return e.kind end\n"
     "  if x == nil then say('got ' .. id .. ' ' .. e.kind) last = e.kind else say('got ' .. id) last = text(x) end\n"
     "  return last end\n"
-    "local function ran(id, x, e) n = n + 1 halted = halted or (x == nil and e.stop)\n"
-    "  if halted then return 'halted' end\n"
+    "local function ran(id, x, e) n = n + 1 if x == nil and e.stop then return e.kind end\n"
     "  if x == nil and e.message:find('interrupted') then log('interrupted %s', id) x = 'ran' end\n"
     "  say('got ' .. id) return 'ran' end\n";
 
@@ -154,15 +152,18 @@ static void campaign_branch(campaign *c, uint32_t depth) {
     campaign_put(c, "return v end,\n");
 }
 
-/* In a calm one the first branch wins, whatever comes: it is quick, and no fault meets it. */
+/* In a calm one the first branch wins, whatever comes: no fault meets it, and the others fail before long. */
 static void campaign_race(campaign *c, uint32_t depth) {
     const char *how = c->all ? "v = text(parallel({\n" : "v = text(race({\n";
     campaign_put(c, "%s", how);
     if (c->calm) {
-        for (uint32_t i = 0, losers = 1 + campaign_pick(c, 3); i <= losers; i++) {
-            campaign_put(c, "function() local v = v ");
-            campaign_agent(c, "v", i == 0 ? "z" : "w900");
-            campaign_put(c, "return v end,\n");
+        char name[48];
+        campaign_put(c, "function() local v = v ");
+        campaign_agent(c, "v", "z");
+        campaign_put(c, "return v end,\n");
+        for (uint32_t losers = 1 + campaign_pick(c, 3); losers > 0; losers--) {
+            campaign_name(c, 'a', name);
+            campaign_put(c, "function() return agent(%s .. ' w900e400| ' .. v) end,\n", name);
         }
     } else {
         for (uint32_t i = 0, count = 2 + campaign_pick(c, 2); i < count; i++)

@@ -308,14 +308,17 @@ static void world_told(const char *line) {
 }
 
 static void world_trace(void *ctx, const wf_trace *event) {
+    const stage *s = ((fake *)ctx)->user;
     char line[128];
+    wf_run_status status;
     stage_trace(ctx, event);
     if (event->type == WF_TRACE_STOP && W.verbose)
         fprintf(stderr, "  stops: %.*s\n", (int)event->text.len, event->text.ptr);
     if (event->type != WF_TRACE_NOTE) return;
     snprintf(line, sizeof line, "%.*s", (int)event->text.len, event->text.ptr);
     if (W.verbose) fprintf(stderr, "  says %s\n", line);
-    world_told(line);
+    wf_run_status_get(s->wf, &status);
+    if (status.text.len == 0) world_told(line); /* what it sees once the run stops is forgotten */
 }
 
 /* ---- logs ---- */
@@ -555,7 +558,9 @@ static ended run_life(const life *l, const ended *before, const char *source) {
 static life random_life(uint64_t *rng, const ended *whole, uint64_t requests) {
     static const uint64_t syncs[] = {0, 0, 3, 40};
     life l = {.seed = fake_next(rng),
-              .stop = fake_below(rng, 2) ? (stop_kind)fake_below(rng, STOP_KINDS) : NO_STOP,
+              .stop = fake_below(rng, 2)   ? (stop_kind)fake_below(rng, STOP_KINDS)
+                      : fake_below(rng, 3) ? NO_STOP
+                                           : BY_TOKENS, /* a budget is passed by few chances only */
               .agents = AGENTS,
               .lanes = 1 + (uint32_t)fake_below(rng, 6),
               .work = fake_below(rng, 2) ? 64 : 1 + (uint32_t)fake_below(rng, 4),
@@ -575,10 +580,11 @@ static life random_life(uint64_t *rng, const ended *whole, uint64_t requests) {
     return l;
 }
 
-/* The limits of this life: never lower than before. */
+/* The limits of this life: never lower than what was used up. */
 static void raise_limits(life *l, uint64_t *rng, uint64_t *budget, uint32_t *agents, uint32_t requests) {
     if (l->stop == BY_AGENTS) *agents += (uint32_t)fake_below(rng, requests + 1);
-    if (l->stop == BY_TOKENS) *budget = W.shown + *budget + fake_below(rng, 3000);
+    if (l->stop == BY_TOKENS && *budget < W.shown + 4000) *budget = W.shown + fake_below(rng, 4000) + 1;
+    l->faulty |= l->stop == BY_TOKENS;
     if (*agents > 0 && l->stop == BY_AGENTS) l->agents = *agents;
     if (l->stop == BY_TOKENS) l->budget = *budget;
 }
