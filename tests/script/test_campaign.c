@@ -25,6 +25,7 @@
 #define STALL_MS  2000u
 #define TOKENS    100u /* of a reply, at most */
 #define MOST_SAID 1024u
+#define PLENTY    1000000u /* tokens */
 #define AGENTS    400u
 #define CALLS     1000u
 #define MEMORY    (1u << 20)
@@ -43,6 +44,7 @@ typedef struct ask {
     bool told;              /* the script has seen what became of the agent */
     uint32_t sent, refused; /* in all lives; of these answered with a 401 */
     uint32_t edits;         /* made when the script was told */
+    uint32_t life;          /* in which it was */
 } ask;
 
 typedef struct effect {
@@ -62,8 +64,9 @@ static struct world {
     effect effects[EFFECTS];
     uint32_t effect_count;
     uint64_t billed, shown; /* tokens: as the run has to count them; those of lost replies in full */
-    bool faulty;
+    bool faulty, unbudgeted;
     /* of this life */
+    uint32_t life; /* its number */
     bool retry_failed;
     uint32_t edits;
     uint32_t quota_at, auth_at; /* the request from which on they come; 0: never */
@@ -304,6 +307,7 @@ static void world_told(const char *line) {
         if (a->key == 0 || strcmp(a->name, name) != 0 || (!a->taken && !a->sealed && !a->fails)) continue;
         a->told = true;
         a->edits = W.edits;
+        a->life = W.life;
     }
 }
 
@@ -365,9 +369,12 @@ static void seal_by_log(const uint8_t *log, size_t size, uint64_t known) {
     wf_call_info info;
     wf_status status = wf_run_load(s->wf);
     if (status != WF_OK && status != WF_END) wrong("the killed run's log: %s", wf_status_name(status));
+    for (uint32_t i = 0; i < ASKS; i++) /* that a failure was seen may be lost with all that the script did then */
+        W.asks[i].told &= !W.asks[i].fails || W.asks[i].life < W.life;
     for (uint32_t row = 0; status == WF_OK && wf_call_get(s->wf, row, &info) == WF_OK; row++) {
         uint64_t prompt = prompt_hash(info.prompt.ptr, info.prompt.len);
         bool over = info.finished && !info.cancelled && info.kind != WF_KIND_QUOTA && info.kind != WF_KIND_AUTH;
+        if (over && info.delivered) world_ask(prompt, info.turns)->told = true;
         for (uint32_t turn = 0; !info.effect && turn < info.turns + over; turn++)
             world_ask(prompt, turn)->sealed = turn < info.turns || world_ask(prompt, turn)->taken;
     }
@@ -490,6 +497,7 @@ static stage *begin_life(const life *l, const ended *before, wf_str source) {
     f->mute = l->mute;
     W.faulty = l->faulty;
     W.retry_failed = l->retry_failed;
+    W.life++;
     W.requests = 0;
     W.quota_at = l->stop == BY_QUOTA ? (uint32_t)l->stop_at : 0;
     W.auth_at = l->stop == BY_AUTH ? (uint32_t)l->stop_at : 0;
@@ -512,7 +520,7 @@ static bool turn_of_life(stage *s, const life *l) {
 }
 
 static void judge_money(const life *l, uint64_t more) {
-    if (l->budget == 0) return;
+    if (l->budget == 0 || W.unbudgeted) return;
     if (W.billed > l->budget)
         wrong("%llu tokens were billed, the budget is %llu", (unsigned long long)W.billed,
               (unsigned long long)l->budget);
@@ -546,6 +554,7 @@ static ended run_life(const life *l, const ended *before, const char *source) {
                 alive ? "" : e.value);
     uint64_t known = l->survival == FAKE_ALL && s->f->now > 2 ? s->f->now - 2 : 0;
     total.kills += alive;
+    W.unbudgeted |= alive && l->budget == 0; /* what was lost then is in no log */
     total.stops += !alive && e.outcome > WF_RUN_FAILED;
     stage_free(s);
     if (alive)
@@ -586,6 +595,7 @@ static void raise_limits(life *l, uint64_t *rng, uint64_t *budget, uint32_t *age
     if (l->stop == BY_TOKENS && *budget < W.shown + 4000) *budget = W.shown + fake_below(rng, 4000) + 1;
     l->faulty |= l->stop == BY_TOKENS;
     if (*agents > 0 && l->stop == BY_AGENTS) l->agents = *agents;
+    if (W.seed % 4 > 0) l->budget = PLENTY;
     if (l->stop == BY_TOKENS) l->budget = *budget;
 }
 
