@@ -36,6 +36,7 @@
 typedef struct ask {
     uint64_t key; /* of prompt and turn; 0: free */
     uint64_t prompt;
+    uint32_t turn;
     char name[40];
     bool fails;             /* however often it is asked, its agent fails */
     bool taken;             /* a good reply was heard to its end, in this life */
@@ -92,7 +93,7 @@ static ask *world_ask(uint64_t prompt, uint32_t turn) {
         i = (i + 1) & (ASKS - 1);
     if (W.asks[i].key == 0) {
         if (++W.ask_count > ASKS / 2) wrong("the case is too large");
-        W.asks[i] = (ask){.key = key, .prompt = prompt};
+        W.asks[i] = (ask){.key = key, .prompt = prompt, .turn = turn};
     }
     return &W.asks[i];
 }
@@ -146,15 +147,25 @@ static bool wish_fails(const wish *w) {
     return w->status != 200 || w->refuse || w->empty || w->cut || w->misfit;
 }
 
+/* Whether a failure may be asked anew: for --retry-failed, after a refused key, at the place that an edit gives it. */
+static bool may_ask_anew(const ask *a) {
+    if (a->refused > 0) return true;
+    if (W.retry_failed && (a->fails || !a->told)) return true;
+    return a->fails && W.edits > (a->told ? a->edits : 0);
+}
+
 /* The judge of rule 1. */
-static void judge_request(const ask *a, const char *prompt, uint32_t turn) {
+static void judge_request(ask *a, const char *prompt, uint32_t turn) {
     if (a->taken) wrong("turn %u of \"%.60s\" was asked for twice in one life", turn, prompt);
-    if (!a->sealed && !a->told) return;
-    if (a->refused > 0 || (W.retry_failed && (a->fails || !a->told))) return;
-    if (a->told && a->fails && W.edits > a->edits) return;
-    if (!a->told && a->fails && W.edits > 0) return;
-    wrong("turn %u of \"%.60s\" had finished, and was asked for again (%s)", turn, prompt,
-          a->told ? "the script has seen its end" : "its reply was there");
+    if ((a->sealed || a->told) && !may_ask_anew(a))
+        wrong("turn %u of \"%.60s\" had finished, and was asked for again (%s)", turn, prompt,
+              a->told ? "the script has seen its end" : "its reply was there");
+    for (uint32_t i = 0; i < ASKS && (a->sealed || a->told);
+         i++) { /* its conversation begins anew here, in later lives too */
+        ask *b = &W.asks[i];
+        if (b->key != 0 && b != a && b->prompt == a->prompt && b->turn > turn) b->sealed = b->told = false;
+    }
+    a->sealed = a->told = false;
 }
 
 /* A fault that the next tries do not meet; false: none. */
@@ -373,6 +384,7 @@ static void seal_by_log(const uint8_t *log, size_t size, uint64_t known) {
         W.asks[i].told &= !W.asks[i].fails || W.asks[i].life < W.life;
     for (uint32_t row = 0; status == WF_OK && wf_call_get(s->wf, row, &info) == WF_OK; row++) {
         uint64_t prompt = prompt_hash(info.prompt.ptr, info.prompt.len);
+        if (info.superseded) continue;
         bool over = info.finished && !info.cancelled && info.kind != WF_KIND_QUOTA && info.kind != WF_KIND_AUTH;
         if (over && info.delivered) world_ask(prompt, info.turns)->told = true;
         for (uint32_t turn = 0; !info.effect && turn < info.turns + over; turn++)
