@@ -9343,6 +9343,9 @@ WFI uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot);
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
 
+/* Whether a new try goes on with its conversation, since it did not come to an end. */
+WFI bool wfi_slot_goes_on(const wfi_slot *slot);
+
 /* Gives what a slot has, its answer or its unfinished conversation, to another one, a fresh one. */
 WFI void wfi_slots_move(wfi_slot *from, wfi_slot *to);
 
@@ -9421,9 +9424,26 @@ bool wfi_slot_unasked(const wfi_slot *slot) {
     return slot->state == WFI_CALL_LOGGED && slot->finished && !slot->moved && !slot->replaced;
 }
 
+bool wfi_slot_goes_on(const wfi_slot *slot) {
+    if (!slot->finished) return true;
+    switch ((wf_kind)slot->kind) {
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_BUDGET:
+    case WF_KIND_MEMORY:
+    case WF_KIND_CANCELLED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     from->moved = true;
-    to->finished = from->finished;
+    to->finished = !wfi_slot_goes_on(from);
     to->delivered = false;
     to->kind = from->kind;
     to->done_at = from->done_at;
@@ -11533,8 +11553,9 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
  *
  * Invariants:
  *   1. A task is on at most one of: a free list, the ring of active tasks, or asleep (woken by ready, a timer, the log).
- *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
- *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
+ *   2. Nothing is sent while a recorded answer waits to be delivered; nor, after one was delivered and while answers that the
+ *      log has were not yet asked for, before the script has gone as far as it can (it may be about to ask for them, or to
+ *      cancel what is queued).
  *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
  *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest.
  *   4. Effects of one queue never keep those of another from beginning: where there are tasks for it (three or more), one is
@@ -11573,6 +11594,7 @@ typedef struct wfi_sched {
     uint64_t clock;                           /* wall time of the last delivery */
     uint64_t started;                         /* monotonic, for the run's deadline */
     bool settled;                             /* the script can go no further without a delivery */
+    bool replays;                             /* the last delivery was an answer of the log */
     bool by_content; /* script or args differ from the log's: match finished calls by content too */
 } wfi_sched;
 
@@ -11691,6 +11713,7 @@ uint32_t wfi_sched_take(wfi_sched *s) {
     r->state = WFI_CALL_DELIVERED;
     r->generation++;
     s->hits_ready -= r->hit;
+    s->replays = r->hit;
     s->waiting--;
     return slot;
 }
@@ -11785,7 +11808,9 @@ void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
 wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     wfi_meta_done done = {.kind = WF_KIND_CANCELLED};
-    bool unfinished = !r->finished;
+    bool again = r->state == WFI_CALL_QUEUED && r->kind == WF_KIND_CANCELLED; /* as the log says already */
+    bool unfinished = !r->finished && !again;
+    r->finished |= again;
     if (r->state == WFI_CALL_READY) {
         wfi_heapq_remove(&s->ready, slot);
         s->hits_ready -= r->hit;
@@ -11815,23 +11840,29 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- an edited script: what the log has of a call whose place has moved ---- */
 
-/* A finished call that no place has asked for, with the same content; of several the oldest. */
-static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
+static bool sched_moves(const wfi_runtime *rt, const wfi_slot *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return r->kind == WF_KIND_TOOL && r->intent_at != 0 && (rt->config.retry_kinds >> r->kind & 1) == 0;
+}
+
+/* A finished call that no place has asked for, with the same content; of several the oldest. A failure is asked anew, but an
+ * effect that was begun is not done again. */
+static uint32_t sched_same_answer(const wfi_runtime *rt, const wfi_sched *s, const wfi_slot *want) {
     uint32_t found = WFI_NO_SLOT;
     for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect) found = i;
+        if (wfi_slot_unasked(r) && r->effect == want->effect && sched_moves(rt, r)) found = i;
     }
     return found;
 }
 
-/* One that was under way: its conversation is paid for, and its effect may have been done. */
+/* One that did not come to an end: its conversation is paid for, and its effect may have been done. */
 static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
     uint32_t found = WFI_NO_SLOT;
     for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
-        if (under_way && !r->moved && !r->replaced && r->effect == want->effect) found = i;
+        bool begun = (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
+        if (begun && wfi_slot_goes_on(r) && !r->moved && !r->replaced && r->effect == want->effect) found = i;
     }
     return found;
 }
@@ -11858,7 +11889,7 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
     wfi_slot *r = &s->slots.slots[list->first];
     *found = *held = false;
     if (!s->by_content || r->intent_at != 0) return WF_OK;
-    uint32_t from = sched_same_answer(s, r);
+    uint32_t from = sched_same_answer(rt, s, r);
     if (from != WFI_NO_SLOT) {
         *found = true;
         return sched_move(rt, s, sched_pop(s, list), from);
@@ -11919,7 +11950,7 @@ static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
 
 /* Invariant 2. */
 static bool sched_is_live(const wfi_sched *s) {
-    return s->hits_ready == 0 && (s->settled || s->unasked == 0);
+    return s->hits_ready == 0 && (s->settled || (s->unasked == 0 && !s->replays));
 }
 
 static bool sched_may_send(const wfi_runtime *rt, const wfi_sched *s) {
@@ -12075,6 +12106,7 @@ typedef struct wfi_run {
     uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */
     bool told;        /* while it is read: the script was told of a stop, and there was no resume since */
+    bool unlike;      /* what the script has seen is or was asked anew, so it may go another way than before */
     wf_outcome outcome;
     wfi_meta_end census; /* of that end */
 } wfi_run;
@@ -12134,9 +12166,9 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
     return true;
 }
 
-/* told: the script asked for it after it had been told of a stop, and will ask anew. */
-static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta, bool told) {
+static wf_status replay_call(wfi_sched *s, wfi_run *run, const wfi_log_rec *rec, const wfi_meta_call *meta) {
     uint8_t content[16] = {0};
+    bool told = run->told; /* it was asked for after the script had been told of a stop, and will be asked for anew */
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
     if (rec->call != s->slots.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
@@ -12145,7 +12177,10 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     s->slots.slots[slot].call_at = rec->offset;
     s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
-    if (meta->replaces > 0 && !told) s->slots.slots[meta->replaces - 1].replaced = true;
+    if (meta->replaces > 0 && !told) {
+        run->unlike |= s->slots.slots[meta->replaces - 1].delivered;
+        s->slots.slots[meta->replaces - 1].replaced = true;
+    }
     return WF_OK;
 }
 
@@ -12168,8 +12203,9 @@ static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *m
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
                             const wfi_meta *meta) {
+    run->unlike |= r->delivered && (rec->type == WFI_REC_TURN || rec->type == WFI_REC_DONE);
     switch (rec->type) {
     case WFI_REC_TURN:
         replay_turn(rt, r, rec, &meta->turn);
@@ -12222,7 +12258,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
     case WFI_REC_TEXT:
         return WF_OK;
     case WFI_REC_CALL:
-        return replay_call(s, rec, &meta->call, run->told);
+        return replay_call(s, run, rec, &meta->call);
     case WFI_REC_NOTE:
         run->notes += !meta->note.error && !run->told;
         return WF_OK;
@@ -12240,6 +12276,31 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
     }
     if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
     return replay_row(rt, s, run, &s->slots.slots[rec->call - 1], rec, meta);
+}
+
+/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
+ * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
+static bool replay_keeps(const wfi_slot *r) {
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_MEMORY:
+    case WF_KIND_CANCELLED: /* who replays the race that it lost gives it up again before anything is sent */
+        return false;
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_CONTEXT:
+    case WF_KIND_BUDGET:
+        return r->delivered;
+    default:
+        return true;
+    }
+}
+
+static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
 }
 
 static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
@@ -12278,36 +12339,13 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->slots.count; i++) {
         wfi_slot *r = &s->slots.slots[i];
         s->unasked += wfi_slot_unasked(r);
+        run->unlike |= r->delivered && !replay_answers(rt, r);
     }
     replay_lost(rt);
     return WF_OK;
 }
 
 /* ---- matching ---- */
-
-/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
- * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
-static bool replay_keeps(const wfi_slot *r) {
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
-    case WF_KIND_MEMORY:
-        return false;
-    case WF_KIND_DEADLINE:
-    case WF_KIND_STALL:
-    case WF_KIND_PROVIDER:
-    case WF_KIND_CONTEXT:
-    case WF_KIND_BUDGET:
-        return r->delivered;
-    default:
-        return true;
-    }
-}
-
-static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
-    if (r->kind == WF_KIND_NONE) return true;
-    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
-}
 
 static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
     if (!r->finished) return 2;
@@ -12321,7 +12359,8 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     *why = "";
     for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
         const wfi_slot *r = &t->slots[i];
-        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !r->finished)) continue;
+        bool answers = r->finished && replay_answers(rt, r);
+        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !answers && wfi_slot_goes_on(r))) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;
@@ -12335,18 +12374,7 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     if (!r->finished) return WFI_RECALL_OPEN;
     if (replay_answers(rt, r)) return WFI_RECALL_ANSWER;
     *why = wf_kind_name((wf_kind)r->kind);
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_DEADLINE:
-    case WF_KIND_STALL:
-    case WF_KIND_PROVIDER:
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
-    case WF_KIND_BUDGET:
-    case WF_KIND_MEMORY:
-        return WFI_RECALL_OPEN;
-    default:
-        return WFI_RECALL_NONE; /* its conversation came to an end: a fresh one */
-    }
+    return wfi_slot_goes_on(r) ? WFI_RECALL_OPEN : WFI_RECALL_NONE;
 }
 
 /* ==== end src/core/run/replay.c ==== */
@@ -12882,14 +12910,16 @@ static wf_status run_read_notes(wf *w) {
     return WF_OK;
 }
 
-/* Whether the log has the note from an earlier life. A script that was never edited says its notes in their order; of an edited
- * one each is looked for, once for each time that it was said. */
+/* Whether the log has the note from an earlier life. A replay says its notes in their order; where the script was edited, or
+ * what it has seen is asked anew, each is looked for, once for each time that it was said. */
 static wf_status run_note_is_recorded(wf *w, bool phase, wf_str text, bool *out) {
     *out = ++w->notes <= w->run.notes;
-    if (!w->sched.by_content || w->run.notes == 0) return WF_OK;
+    if ((!w->sched.by_content && !w->run.unlike) || w->run.notes == 0) return WF_OK;
     if (!w->recorded) {
         wf_status s = run_read_notes(w);
         if (s != WF_OK) return s;
+        for (uint32_t said = 0; said + 1 < w->notes && said < w->run.notes; said++)
+            w->recorded[said] = 0;
     }
     uint64_t hash = run_note_hash(phase, text);
     uint32_t i = 0;
@@ -12989,6 +13019,7 @@ static wf_status calls_add_slot(wf *w, const calls_id *id, wfi_meta_call *meta, 
     if (replaced != WFI_NO_SLOT) {
         s->unasked -= wfi_slot_unasked(&s->slots.slots[replaced]);
         s->slots.slots[replaced].replaced = true;
+        w->run.unlike |= s->slots.slots[replaced].delivered;
     }
     if (meta->miss.len > 0) calls_trace_miss(w, meta, effect);
     return WF_OK;

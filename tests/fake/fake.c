@@ -417,6 +417,7 @@ static wf_status fake_recv(void *ctx, uint32_t lane, void *buf, size_t n, size_t
     }
     if (left == 0) {
         f->replies++;
+        x->heard = true;
         return WF_END;
     }
     *got = fake_some(f, n < left ? n : left);
@@ -429,6 +430,7 @@ static void fake_end(void *ctx, uint32_t lane) {
     fake *f = ctx;
     fake_exchange *x = &f->lanes[lane];
     if (!x->open) abort();
+    if (f->on_end && x->answered) f->on_end(f, x);
     free(x->body);
     free(x->answer.body);
     free(x->id);

@@ -67,6 +67,7 @@ typedef struct fake_answer {
     char *body; /* malloced */
     size_t len;
     const char *type; /* of the content; NULL: not said, or the fake's, which streams if the provider does */
+    void *of;         /* the model's own */
 } fake_answer;
 
 /* A request as the model sees it. */
@@ -108,6 +109,7 @@ typedef struct fake_exchange {
     size_t body_len, body_cap;
     uint64_t body_want;
     bool answered, clogged;
+    bool heard; /* to its end */
     fake_answer answer;
     size_t sent; /* of the answer's body */
     uint64_t calls;
@@ -144,6 +146,7 @@ struct fake {
     const char *key;  /* that requests have, as the provider knows it */
     const char *clog; /* the next request that holds this text is never taken whole */
     void (*on_request)(fake *f, const fake_request *request);
+    void (*on_end)(fake *f, const fake_exchange *x); /* of an exchange that the model has answered */
     void *user;
 
     /* the n-th call that may fail does (1 is the next); fail_on: and all after it */

@@ -39,8 +39,10 @@ typedef struct stage {
     wf *wf;
     wf_script *script;
     void *block, *memory;
+    bool lent; /* both are the test's own */
     wf_script_result result;
     uint64_t turns;               /* of the pump */
+    uint32_t work;                /* in one turn; 0: 64 */
     uint32_t execs, asks, reads;  /* effects started */
     char input[1024];             /* of the last exec or ask */
     uint8_t started[STAGE_CALLS]; /* by number of the call */
@@ -220,14 +222,14 @@ static stage *stage_new(uint64_t seed, const void *log, size_t size) {
 
 static void stage_free(stage *s) {
     fake_free(s->f);
-    free(s->block);
-    free(s->memory);
+    if (!s->lent) free(s->block);
+    if (!s->lent) free(s->memory);
     free(s);
 }
 
 static void stage_open_run(stage *s, wf_str source) {
     wf_error error;
-    s->block = malloc(s->block_size);
+    if (!s->lent) s->block = malloc(s->block_size);
     assert_non_null(s->block);
     if (wf_init(&s->wf, s->block, s->block_size, &s->config, &error) != WF_OK) fail_msg("wf_init: %s", error.text);
     wf_run_spec spec = {.name = WF_STR("test"), .script = source};
@@ -248,8 +250,9 @@ static wf_status stage_open_script(stage *s, wf_str source) {
                                .exec = !s->no_exec};
     if (s->args) config.args = wf_str_of(s->args, strlen(s->args));
     if (s->max_ms > 0) s->f->tick = 1;
-    config.memory = s->memory = malloc(s->script_size);
+    if (!s->lent) s->memory = malloc(s->script_size);
     assert_non_null(s->memory);
+    config.memory = s->memory;
     return wf_script_open(&s->script, &config);
 }
 
@@ -261,7 +264,7 @@ static bool stage_turn(stage *s) {
     if (s->starved) wf_run_stop(s->wf, WF_RUN_PAUSED, WF_STR("more memory"));
     if (status == WF_END || s->starved) return false;
     if (status < 0) fail_msg("wf_script_step: %s", wf_status_name(status));
-    wf_status pumped = wf_step(s->wf, 64, &wait);
+    wf_status pumped = wf_step(s->wf, s->work ? s->work : 64, &wait);
     if (pumped < 0) fail_msg("wf_step: %s", wf_status_name(pumped));
     if (status == WF_AGAIN && wait > 0 && !fake_sleep(s->f, wait)) fail_msg("the run waits for nothing");
     if (++s->turns > STAGE_TURNS) fail_msg("the run does not end");

@@ -70,6 +70,7 @@ static wf_status calls_add_slot(wf *w, const calls_id *id, wfi_meta_call *meta, 
     if (replaced != WFI_NO_SLOT) {
         s->unasked -= wfi_slot_unasked(&s->slots.slots[replaced]);
         s->slots.slots[replaced].replaced = true;
+        w->run.unlike |= s->slots.slots[replaced].delivered;
     }
     if (meta->miss.len > 0) calls_trace_miss(w, meta, effect);
     return WF_OK;

@@ -32,9 +32,9 @@ static bool replay_hex(wf_str hex, uint8_t *out, size_t n) {
     return true;
 }
 
-/* told: the script asked for it after it had been told of a stop, and will ask anew. */
-static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_meta_call *meta, bool told) {
+static wf_status replay_call(wfi_sched *s, wfi_run *run, const wfi_log_rec *rec, const wfi_meta_call *meta) {
     uint8_t content[16] = {0};
+    bool told = run->told; /* it was asked for after the script had been told of a stop, and will be asked for anew */
     uint64_t at = rec->offset;
     if (meta->prompt >= at || meta->system >= at || meta->tools >= at || meta->schema >= at) return WF_E_CORRUPT;
     if (rec->call != s->slots.count + 1 || !replay_hex(meta->hash, content, sizeof content)) return WF_E_CORRUPT;
@@ -43,7 +43,10 @@ static wf_status replay_call(wfi_sched *s, const wfi_log_rec *rec, const wfi_met
     s->slots.slots[slot].call_at = rec->offset;
     s->slots.slots[slot].replaced = told;
     if (meta->replaces > slot) return WF_E_CORRUPT;
-    if (meta->replaces > 0 && !told) s->slots.slots[meta->replaces - 1].replaced = true;
+    if (meta->replaces > 0 && !told) {
+        run->unlike |= s->slots.slots[meta->replaces - 1].delivered;
+        s->slots.slots[meta->replaces - 1].replaced = true;
+    }
     return WF_OK;
 }
 
@@ -66,8 +69,9 @@ static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *m
 }
 
 /* A record that belongs to a call which the table has. */
-static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, const wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
+static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
                             const wfi_meta *meta) {
+    run->unlike |= r->delivered && (rec->type == WFI_REC_TURN || rec->type == WFI_REC_DONE);
     switch (rec->type) {
     case WFI_REC_TURN:
         replay_turn(rt, r, rec, &meta->turn);
@@ -120,7 +124,7 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
     case WFI_REC_TEXT:
         return WF_OK;
     case WFI_REC_CALL:
-        return replay_call(s, rec, &meta->call, run->told);
+        return replay_call(s, run, rec, &meta->call);
     case WFI_REC_NOTE:
         run->notes += !meta->note.error && !run->told;
         return WF_OK;
@@ -138,6 +142,31 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
     }
     if (rec->call == 0 || rec->call > s->slots.count) return WF_E_CORRUPT;
     return replay_row(rt, s, run, &s->slots.slots[rec->call - 1], rec, meta);
+}
+
+/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
+ * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
+static bool replay_keeps(const wfi_slot *r) {
+    switch ((wf_kind)r->kind) {
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_MEMORY:
+    case WF_KIND_CANCELLED: /* who replays the race that it lost gives it up again before anything is sent */
+        return false;
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_CONTEXT:
+    case WF_KIND_BUDGET:
+        return r->delivered;
+    default:
+        return true;
+    }
+}
+
+static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
 }
 
 static wf_status replay_fail(wfi_runtime *rt, wf_status code, uint64_t offset) {
@@ -176,36 +205,13 @@ wf_status wfi_replay_load(wfi_runtime *rt, wfi_sched *s, wfi_run *run) {
     for (uint32_t i = 0; i < s->slots.count; i++) {
         wfi_slot *r = &s->slots.slots[i];
         s->unasked += wfi_slot_unasked(r);
+        run->unlike |= r->delivered && !replay_answers(rt, r);
     }
     replay_lost(rt);
     return WF_OK;
 }
 
 /* ---- matching ---- */
-
-/* Whether the log answers with this failure. What the script has seen is delivered again, for what it did then depends on
- * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
-static bool replay_keeps(const wfi_slot *r) {
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
-    case WF_KIND_MEMORY:
-        return false;
-    case WF_KIND_DEADLINE:
-    case WF_KIND_STALL:
-    case WF_KIND_PROVIDER:
-    case WF_KIND_CONTEXT:
-    case WF_KIND_BUDGET:
-        return r->delivered;
-    default:
-        return true;
-    }
-}
-
-static bool replay_answers(const wfi_runtime *rt, const wfi_slot *r) {
-    if (r->kind == WF_KIND_NONE) return true;
-    return (rt->config.retry_kinds >> r->kind & 1) == 0 && replay_keeps(r);
-}
 
 static int replay_rank(const wfi_runtime *rt, const wfi_slot *r) {
     if (!r->finished) return 2;
@@ -219,7 +225,8 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     *why = "";
     for (uint32_t i = wfi_slots_first(t, place); i != WFI_NO_SLOT; i = wfi_slots_next(t, i)) {
         const wfi_slot *r = &t->slots[i];
-        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !r->finished)) continue;
+        bool answers = r->finished && replay_answers(rt, r);
+        if (r->state != WFI_CALL_LOGGED || r->replaced || (r->moved && !answers && wfi_slot_goes_on(r))) continue;
         if (wfi_compare(r->content, content, sizeof r->content) != 0) {
             *why = "prompt or options differ from the log's at this place";
             continue;
@@ -233,16 +240,5 @@ wfi_recall wfi_replay_recall(const wfi_runtime *rt, const wfi_sched *s, uint64_t
     if (!r->finished) return WFI_RECALL_OPEN;
     if (replay_answers(rt, r)) return WFI_RECALL_ANSWER;
     *why = wf_kind_name((wf_kind)r->kind);
-    switch ((wf_kind)r->kind) {
-    case WF_KIND_DEADLINE:
-    case WF_KIND_STALL:
-    case WF_KIND_PROVIDER:
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
-    case WF_KIND_BUDGET:
-    case WF_KIND_MEMORY:
-        return WFI_RECALL_OPEN;
-    default:
-        return WFI_RECALL_NONE; /* its conversation came to an end: a fresh one */
-    }
+    return wfi_slot_goes_on(r) ? WFI_RECALL_OPEN : WFI_RECALL_NONE;
 }

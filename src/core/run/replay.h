@@ -14,6 +14,7 @@ typedef struct wfi_run {
     uint32_t notes;   /* recorded, but for errors */
     uint64_t end;     /* offset of the end record if it is the last word, else 0 */
     bool told;        /* while it is read: the script was told of a stop, and there was no resume since */
+    bool unlike;      /* what the script has seen is or was asked anew, so it may go another way than before */
     wf_outcome outcome;
     wfi_meta_end census; /* of that end */
 } wfi_run;

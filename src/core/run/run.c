@@ -291,14 +291,16 @@ static wf_status run_read_notes(wf *w) {
     return WF_OK;
 }
 
-/* Whether the log has the note from an earlier life. A script that was never edited says its notes in their order; of an edited
- * one each is looked for, once for each time that it was said. */
+/* Whether the log has the note from an earlier life. A replay says its notes in their order; where the script was edited, or
+ * what it has seen is asked anew, each is looked for, once for each time that it was said. */
 static wf_status run_note_is_recorded(wf *w, bool phase, wf_str text, bool *out) {
     *out = ++w->notes <= w->run.notes;
-    if (!w->sched.by_content || w->run.notes == 0) return WF_OK;
+    if ((!w->sched.by_content && !w->run.unlike) || w->run.notes == 0) return WF_OK;
     if (!w->recorded) {
         wf_status s = run_read_notes(w);
         if (s != WF_OK) return s;
+        for (uint32_t said = 0; said + 1 < w->notes && said < w->run.notes; said++)
+            w->recorded[said] = 0;
     }
     uint64_t hash = run_note_hash(phase, text);
     uint32_t i = 0;

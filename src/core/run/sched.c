@@ -92,6 +92,7 @@ uint32_t wfi_sched_take(wfi_sched *s) {
     r->state = WFI_CALL_DELIVERED;
     r->generation++;
     s->hits_ready -= r->hit;
+    s->replays = r->hit;
     s->waiting--;
     return slot;
 }
@@ -186,7 +187,9 @@ void wfi_sched_drop_all(wfi_runtime *rt, wfi_sched *s) {
 wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
     wfi_slot *r = &s->slots.slots[slot];
     wfi_meta_done done = {.kind = WF_KIND_CANCELLED};
-    bool unfinished = !r->finished;
+    bool again = r->state == WFI_CALL_QUEUED && r->kind == WF_KIND_CANCELLED; /* as the log says already */
+    bool unfinished = !r->finished && !again;
+    r->finished |= again;
     if (r->state == WFI_CALL_READY) {
         wfi_heapq_remove(&s->ready, slot);
         s->hits_ready -= r->hit;
@@ -216,23 +219,29 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 /* ---- an edited script: what the log has of a call whose place has moved ---- */
 
-/* A finished call that no place has asked for, with the same content; of several the oldest. */
-static uint32_t sched_same_answer(const wfi_sched *s, const wfi_slot *want) {
+static bool sched_moves(const wfi_runtime *rt, const wfi_slot *r) {
+    if (r->kind == WF_KIND_NONE) return true;
+    return r->kind == WF_KIND_TOOL && r->intent_at != 0 && (rt->config.retry_kinds >> r->kind & 1) == 0;
+}
+
+/* A finished call that no place has asked for, with the same content; of several the oldest. A failure is asked anew, but an
+ * effect that was begun is not done again. */
+static uint32_t sched_same_answer(const wfi_runtime *rt, const wfi_sched *s, const wfi_slot *want) {
     uint32_t found = WFI_NO_SLOT;
     for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        if (wfi_slot_unasked(r) && r->kind == WF_KIND_NONE && r->effect == want->effect) found = i;
+        if (wfi_slot_unasked(r) && r->effect == want->effect && sched_moves(rt, r)) found = i;
     }
     return found;
 }
 
-/* One that was under way: its conversation is paid for, and its effect may have been done. */
+/* One that did not come to an end: its conversation is paid for, and its effect may have been done. */
 static uint32_t sched_same_open(const wfi_sched *s, const wfi_slot *want) {
     uint32_t found = WFI_NO_SLOT;
     for (uint32_t i = wfi_slots_first_like(&s->slots, want); i != WFI_NO_SLOT; i = wfi_slots_next_like(&s->slots, i)) {
         const wfi_slot *r = &s->slots.slots[i];
-        bool under_way = !r->finished && (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
-        if (under_way && !r->moved && !r->replaced && r->effect == want->effect) found = i;
+        bool begun = (r->turns > 0 || r->intent_at != 0) && r->state == WFI_CALL_LOGGED;
+        if (begun && wfi_slot_goes_on(r) && !r->moved && !r->replaced && r->effect == want->effect) found = i;
     }
     return found;
 }
@@ -259,7 +268,7 @@ static wf_status sched_find(wfi_runtime *rt, wfi_sched *s, wfi_list *list, bool 
     wfi_slot *r = &s->slots.slots[list->first];
     *found = *held = false;
     if (!s->by_content || r->intent_at != 0) return WF_OK;
-    uint32_t from = sched_same_answer(s, r);
+    uint32_t from = sched_same_answer(rt, s, r);
     if (from != WFI_NO_SLOT) {
         *found = true;
         return sched_move(rt, s, sched_pop(s, list), from);
@@ -320,7 +329,7 @@ static wf_status sched_dispatch_reads(wfi_runtime *rt, wfi_sched *s) {
 
 /* Invariant 2. */
 static bool sched_is_live(const wfi_sched *s) {
-    return s->hits_ready == 0 && (s->settled || s->unasked == 0);
+    return s->hits_ready == 0 && (s->settled || (s->unasked == 0 && !s->replays));
 }
 
 static bool sched_may_send(const wfi_runtime *rt, const wfi_sched *s) {

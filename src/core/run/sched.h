@@ -2,8 +2,9 @@
  *
  * Invariants:
  *   1. A task is on at most one of: a free list, the ring of active tasks, or asleep (woken by ready, a timer, the log).
- *   2. Nothing is sent while a recorded answer waits to be delivered; nor, while answers that the log has were not yet asked
- *      for, before the script has gone as far as it can (it may be about to ask for them, or to cancel what is queued).
+ *   2. Nothing is sent while a recorded answer waits to be delivered; nor, after one was delivered and while answers that the
+ *      log has were not yet asked for, before the script has gone as far as it can (it may be about to ask for them, or to
+ *      cancel what is queued).
  *   3. Slots become READY in the order of their done records, and leave in the order of `order`. So the order of deliveries is a
  *      function of the log: live it is the order of the done records; in a replay that of the deliver records, then of the rest.
  *   4. Effects of one queue never keep those of another from beginning: where there are tasks for it (three or more), one is
@@ -44,6 +45,7 @@ typedef struct wfi_sched {
     uint64_t clock;                           /* wall time of the last delivery */
     uint64_t started;                         /* monotonic, for the run's deadline */
     bool settled;                             /* the script can go no further without a delivery */
+    bool replays;                             /* the last delivery was an answer of the log */
     bool by_content; /* script or args differ from the log's: match finished calls by content too */
 } wfi_sched;
 

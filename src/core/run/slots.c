@@ -65,9 +65,26 @@ bool wfi_slot_unasked(const wfi_slot *slot) {
     return slot->state == WFI_CALL_LOGGED && slot->finished && !slot->moved && !slot->replaced;
 }
 
+bool wfi_slot_goes_on(const wfi_slot *slot) {
+    if (!slot->finished) return true;
+    switch ((wf_kind)slot->kind) {
+    case WF_KIND_DEADLINE:
+    case WF_KIND_STALL:
+    case WF_KIND_PROVIDER:
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH:
+    case WF_KIND_BUDGET:
+    case WF_KIND_MEMORY:
+    case WF_KIND_CANCELLED:
+        return true;
+    default:
+        return false;
+    }
+}
+
 void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     from->moved = true;
-    to->finished = from->finished;
+    to->finished = !wfi_slot_goes_on(from);
     to->delivered = false;
     to->kind = from->kind;
     to->done_at = from->done_at;

@@ -80,6 +80,9 @@ WFI uint32_t wfi_slots_next_like(const wfi_slots *t, uint32_t slot);
 /* Whether the log has an answer of this slot that its place has yet to ask for. */
 WFI bool wfi_slot_unasked(const wfi_slot *slot);
 
+/* Whether a new try goes on with its conversation, since it did not come to an end. */
+WFI bool wfi_slot_goes_on(const wfi_slot *slot);
+
 /* Gives what a slot has, its answer or its unfinished conversation, to another one, a fresh one. */
 WFI void wfi_slots_move(wfi_slot *from, wfi_slot *to);
 

@@ -261,6 +261,9 @@ static void test_nothing_is_sent_before_recorded_answers(void **state) {
     assert_int_equal(r.f->requests, 0);
     assert_int_equal(wf_deliver(r.w, &d), WF_OK);
     steps(&r, 20);
+    assert_int_equal(r.f->requests, 0); /* it may be the race that "new" loses */
+    assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+    steps(&r, 20);
     assert_int_equal(r.f->requests, 1); /* all were asked for and told */
     rig_crash(&r, FAKE_ALL);
     ask_at(&r, "a", "one");
@@ -559,6 +562,39 @@ static void test_notes_of_an_edited_script(void **state) {
     rig_end(&r);
 }
 
+/* Asked for its failures anew, a script may say other lines, and none is taken for one that it said then. */
+static void test_notes_after_failures_are_asked_again(void **state) {
+    static const char *const said[][3] = {{"failed", "went on", NULL}, {"well", "went on", NULL}};
+    rig r;
+    char notes[100] = "";
+    size_t size;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    for (int life = 0; life < 2; life++) {
+        if (life == 1) {
+            r.config.retry_kinds = UINT32_MAX;
+            rig_crash(&r, FAKE_SYNCED);
+        }
+        at_place(&r, "a", "status=400;");
+        for (size_t i = 0; said[life][i]; i++)
+            assert_int_equal(wf_note(r.w, WF_NOTE_LINE, rig_str(said[life][i])), WF_OK);
+        at_place(&r, "sync", life == 0 ? "one" : "two");
+    }
+    uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+    rig_end(&r);
+    rig_init(&r, 2, log, size);
+    free(log);
+    rig_block(&r);
+    assert_int_equal(wf_run_load(r.w), WF_OK);
+    wf_record rec;
+    for (uint64_t at = 0; wf_record_next(r.w, &at, &rec) == WF_OK;)
+        if (strcmp(rec.type, "note") == 0)
+            sprintf(notes + strlen(notes), "%.*s|", (int)rec.payload.len, rec.payload.ptr);
+    assert_string_equal(notes, "failed|went on|well|");
+    rig_end(&r);
+}
+
 /* A C program may have no script: its args are remembered all the same, and so is its name over an edit. */
 static void test_args_without_a_script(void **state) {
     rig r;
@@ -761,9 +797,98 @@ static void test_a_conversation_moves(void **state) {
     }
 }
 
+/* Until the model has been asked so often in this life. */
+static void run_to_request(rig *r, uint64_t requests) {
+    wf_delivery d;
+    uint32_t wait;
+    while (r->f->requests < requests) {
+        assert_int_equal(wf_deliver(r->w, &d), WF_AGAIN);
+        assert_int_equal(wf_step(r->w, 64, &wait), WF_OK);
+        if (wait > 0 && r->f->requests < requests) assert_true(fake_sleep(r->f, wait));
+    }
+}
+
+static uint64_t log_bytes(const rig *r) {
+    return status_of(r).log_bytes;
+}
+
+/* The loser of a race: replayed it is given up again, with nothing sent and nothing written; waited for, by a script that was
+ * edited or that went another way, it goes on with its conversation, at its place or at another. */
+static void test_a_cancelled_call_may_be_wanted(void **state) {
+    static const char talk[] = "tools=2;delay=50;";
+    (void)state;
+    for (int where = 0; where < 3; where++) {
+        rig r;
+        rig_init(&r, 1, NULL, 0);
+        rig_start(&r);
+        wf_call loser = ask_at(&r, "a", talk);
+        run_to_request(&r, 2);
+        assert_int_equal(wf_call_cancel(r.w, loser), WF_OK);
+        at_place(&r, "b", "one");
+        steps(&r, 2);
+        rig_crash(&r, FAKE_ALL);
+        loser = ask_at(&r, "a", talk);
+        uint64_t before = log_bytes(&r);
+        ask_at(&r, "b", "one");
+        assert_true(rig_take(&r).cached);
+        steps(&r, 20);
+        assert_int_equal(wf_call_cancel(r.w, loser), WF_OK);
+        assert_int_equal(r.f->requests, 0);
+        assert_int_equal(log_bytes(&r), before);
+        assert_int_equal(status_of(&r).census.cancelled, 1);
+        if (where == 0)
+            rig_crash(&r, FAKE_SYNCED);
+        else
+            edit(&r, "script 2");
+        wf_delivery d = at_place(&r, where == 2 ? "c" : "a", talk);
+        assert_int_equal(d.kind, WF_KIND_NONE);
+        assert_int_equal(d.turns, 3);
+        assert_int_equal(r.f->requests, 2); /* its first turn is there */
+        rig_end(&r);
+    }
+}
+
+/* What was begun and never told its end is not done again for a script that has moved it: neither when the script was told so
+ * already, nor when it had given it up. */
+static void test_an_interrupted_effect_moves(void **state) {
+    wf_effect_spec spec = {.path = WF_STR("a"), .name = WF_STR("deploy"), .input = WF_STR("1"), .changes = true};
+    wf_delivery d;
+    wf_call call;
+    (void)state;
+    for (int given_up = 0; given_up < 2; given_up++) {
+        rig r;
+        rig_init(&r, 1, NULL, 0);
+        r.f->tool = slow_tool;
+        rig_start(&r);
+        spec.path = WF_STR("a");
+        assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
+        while (r.f->tool_starts == 0) {
+            assert_int_equal(wf_deliver(r.w, &d), WF_AGAIN);
+            steps(&r, 1);
+        }
+        if (given_up) {
+            assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+            at_place(&r, "sync", "one");
+        } else {
+            rig_crash(&r, FAKE_ALL);
+            assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
+            assert_true(rig_has(rig_take(&r).value, "interrupted"));
+        }
+        edit(&r, "script 2");
+        spec.path = WF_STR("b");
+        assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
+        assert_true(rig_has(rig_take(&r).value, "interrupted"));
+        assert_int_equal(r.f->tool_starts, 0);
+        rig_end(&r);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_conversation_moves),
+        cmocka_unit_test(test_a_cancelled_call_may_be_wanted),
+        cmocka_unit_test(test_an_interrupted_effect_moves),
+        cmocka_unit_test(test_notes_after_failures_are_asked_again),
         cmocka_unit_test(test_which_failures_are_answered),
         cmocka_unit_test(test_raised_limits),
         cmocka_unit_test(test_no_cache),
