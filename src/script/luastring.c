@@ -173,18 +173,29 @@ static int luastring_gmatch(lua_State *L) {
     return 1;
 }
 
+/* Stock copies the text n times, and counts to n even if it is empty; this doubles what there is. */
 static int luastring_rep(lua_State *L) {
-    size_t each = luastring_arg(L, 1).len + (lua_isnoneornil(L, 3) ? 0 : luastring_arg(L, 3).len);
+    wf_str text = luastring_arg(L, 1), separator = lua_isnoneornil(L, 3) ? wf_str_of("", 0) : luastring_arg(L, 3);
     lua_Integer n = luaL_checkinteger(L, 2);
-    if (each == 0) {
-        lua_pushliteral(L, ""); /* stock would count to n */
+    size_t each = text.len + separator.len;
+    if (each == 0 || n <= 0) {
+        lua_pushliteral(L, "");
         return 1;
     }
-    wfi_lua_check_text(L, n > 0 && (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)(n > 0 ? n : 0) * each,
-                       "string.rep");
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
+    size_t total = (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)n * each;
+    wfi_lua_check_text(L, total, "string.rep");
+    if (total > INT_MAX) return wfi_lua_error(L, "resulting string too large");
+    luaL_Buffer out;
+    char *to = luaL_buffinitsize(L, &out, total);
+    memcpy(to, text.ptr, text.len);
+    memcpy(to + text.len, separator.ptr, separator.len);
+    for (size_t done = each; done < total;) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+    luaL_pushresultsize(&out, total - separator.len);
+    return 1;
 }
 
 /* The conversion letter of the next directive in *format, which moves behind it; 0: none. %% is none. */
@@ -293,8 +304,11 @@ static void luastring_metatable(lua_State *L, int strings) {
 WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     static const char *const stock[] = {"byte",  "char", "len",    "lower",    "reverse",
                                         "upper", "pack", "unpack", "packsize", "sub"};
-    static const luaL_Reg own[] = {
-        {"find", luastring_find}, {"match", luastring_match}, {"gmatch", luastring_gmatch}, {NULL, NULL}};
+    static const luaL_Reg own[] = {{"find", luastring_find},
+                                   {"match", luastring_match},
+                                   {"gmatch", luastring_gmatch},
+                                   {"rep", luastring_rep},
+                                   {NULL, NULL}};
     strings = lua_absindex(L, strings);
     host = lua_absindex(L, host);
     lua_pushcfunction(L, luaopen_string);
@@ -306,9 +320,6 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     lua_getfield(L, -1, "format");
     lua_pushcclosure(L, luastring_format, 1);
     lua_setfield(L, strings, "format");
-    lua_getfield(L, -1, "rep");
-    lua_pushcclosure(L, luastring_rep, 1);
-    lua_setfield(L, strings, "rep");
     lua_pop(L, 1);
     lua_pushvalue(L, strings);
     luaL_setfuncs(L, own, 0);
