@@ -27670,6 +27670,7 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host);
 #define LUASTRING_SLICE  200000             /* comparisons between yields: about a millisecond */
 #define LUASTRING_BUDGET INT64_C(100000000) /* comparisons of one search, and */
 #define LUASTRING_A_BYTE 64                 /* so many more for each byte of text */
+#define LUASTRING_COPIED ((size_t)4 << 20)  /* bytes of captures copied at a time */
 
 typedef enum luastring_mode {
     LUASTRING_FIND,  /* first, last, captures */
@@ -27682,6 +27683,8 @@ typedef struct luastring_search {
     wfi_luapattern m;
     int64_t spent;
     luastring_mode mode;
+    int base;        /* below the results */
+    uint32_t pushed; /* captures that are among them */
 } luastring_search;
 
 static wf_str luastring_arg(lua_State *L, int index) {
@@ -27699,10 +27702,38 @@ static void luastring_push_capture(lua_State *L, const wfi_luapattern *m, uint32
     }
 }
 
-/* Pushes the results of a search that found something; answers how many. */
-static int luastring_found(lua_State *L, const luastring_search *search) {
+static int luastring_captured(lua_State *L, int status, lua_KContext context);
+
+/* Pushes the captures that are missing among the results, each of which may be a whole text; answers how many results there are. */
+static int luastring_captures(lua_State *L, luastring_search *search) {
     const wfi_luapattern *m = &search->m;
-    int base = lua_gettop(L);
+    size_t copied = 0;
+    for (; search->pushed < m->captures; search->pushed++) {
+        if (copied > LUASTRING_COPIED && wfi_lua_pause(L))
+            return wfi_lua_give_way(L, search, sizeof *search, luastring_captured);
+        luastring_push_capture(L, m, search->pushed);
+        copied += lua_rawlen(L, -1);
+    }
+    if (search->mode == LUASTRING_EACH) {
+        lua_pushinteger(L, (lua_Integer)m->end);
+        lua_copy(L, -1, lua_upvalueindex(3));
+        lua_replace(L, lua_upvalueindex(4));
+    }
+    return lua_gettop(L) - search->base;
+}
+
+static int luastring_captured(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
+    (void)status;
+    wfi_lua_go_on(L, context, &search, sizeof search);
+    return luastring_captures(L, &search);
+}
+
+/* Pushes the results of a search that found something; answers how many. */
+static int luastring_found(lua_State *L, luastring_search *search) {
+    const wfi_luapattern *m = &search->m;
+    search->base = lua_gettop(L);
+    search->pushed = 0;
     wfi_lua_room(L, (int)WFI_LUAPATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
@@ -27711,14 +27742,7 @@ static int luastring_found(lua_State *L, const luastring_search *search) {
     if (m->captures == 0 && search->mode != LUASTRING_FIND) {
         lua_pushlstring(L, m->text.ptr + m->start, m->end - m->start);
     }
-    for (uint32_t i = 0; i < m->captures; i++)
-        luastring_push_capture(L, m, i);
-    if (search->mode == LUASTRING_EACH) {
-        lua_pushinteger(L, (lua_Integer)m->end);
-        lua_copy(L, -1, lua_upvalueindex(3));
-        lua_replace(L, lua_upvalueindex(4));
-    }
-    return lua_gettop(L) - base;
+    return luastring_captures(L, search);
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context);
@@ -27742,17 +27766,14 @@ static int luastring_go(lua_State *L, luastring_search *search) {
                                  "repeats that can match the same text, or an anchor), or work line by line",
                                  (lua_Integer)budget, (lua_Integer)m->text.len);
         }
-        if (!lua_isyieldable(L)) continue;
-        luastring_search *kept = lua_newuserdatauv(L, sizeof *kept, 0);
-        *kept = *search;
-        return lua_yieldk(L, 0, lua_gettop(L), luastring_resumed);
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, search, sizeof *search, luastring_resumed);
     }
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
     (void)status;
-    luastring_search search = *(luastring_search *)lua_touserdata(L, (int)context);
-    lua_settop(L, (int)context - 1);
+    wfi_lua_go_on(L, context, &search, sizeof search);
     return luastring_go(L, &search);
 }
 
@@ -29050,6 +29071,11 @@ static int host_decoded(lua_State *L, int status, lua_KContext context) {
     (void)context;
     if (status != LUA_OK && status != LUA_YIELD) { /* the answer cannot be had: that is a failure of its own */
         if (wfi_lua_caught(L, status)) return lua_error(L);
+        wfi_lua_where(L, 1); /* the mistake is not that line's */
+        size_t n = lua_rawlen(L, -1);
+        const char *message = lua_tostring(L, -2);
+        if (message && strncmp(message, lua_tostring(L, -1), n) == 0) lua_pushstring(L, message + n);
+        lua_replace(L, -2);
         lua_pushstring(L, wf_kind_name(WF_KIND_SCHEMA));
         lua_replace(L, 1);
     }
@@ -29063,7 +29089,10 @@ static int host_decoded(lua_State *L, int status, lua_KContext context) {
 static int host_delivered(lua_State *L, int status, lua_KContext context) {
     (void)status;
     (void)context;
-    if (!lua_toboolean(L, 6)) return 5;
+    if (!lua_toboolean(L, 6)) {
+        lua_settop(L, 5);
+        return 5;
+    }
     lua_pushcfunction(L, host_decode);
     lua_pushvalue(L, 2);
     return host_decoded(L, lua_pcallk(L, 1, 1, 0, 0, host_decoded), 0);

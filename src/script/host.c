@@ -79,6 +79,11 @@ static int host_decoded(lua_State *L, int status, lua_KContext context) {
     (void)context;
     if (status != LUA_OK && status != LUA_YIELD) { /* the answer cannot be had: that is a failure of its own */
         if (wfi_lua_caught(L, status)) return lua_error(L);
+        wfi_lua_where(L, 1); /* the mistake is not that line's */
+        size_t n = lua_rawlen(L, -1);
+        const char *message = lua_tostring(L, -2);
+        if (message && strncmp(message, lua_tostring(L, -1), n) == 0) lua_pushstring(L, message + n);
+        lua_replace(L, -2);
         lua_pushstring(L, wf_kind_name(WF_KIND_SCHEMA));
         lua_replace(L, 1);
     }
@@ -92,7 +97,10 @@ static int host_decoded(lua_State *L, int status, lua_KContext context) {
 static int host_delivered(lua_State *L, int status, lua_KContext context) {
     (void)status;
     (void)context;
-    if (!lua_toboolean(L, 6)) return 5;
+    if (!lua_toboolean(L, 6)) {
+        lua_settop(L, 5);
+        return 5;
+    }
     lua_pushcfunction(L, host_decode);
     lua_pushvalue(L, 2);
     return host_decoded(L, lua_pcallk(L, 1, 1, 0, 0, host_decoded), 0);

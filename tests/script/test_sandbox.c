@@ -183,6 +183,9 @@ static const snippet base_cases[] = {
      "error: t:1: the table has no stable order: more than one of its keys is a table, function or userdata; use "
      "strings or numbers as keys, or keep such values in a list"},
     {"return next({}), next{5}, next({a=1,b=2}, 'a')", "nil,1,b,2"},
+    {"local mt = {} local t = setmetatable({}, mt) mt.__mode = 'kv' t[1], t[2] = {}, {} "
+     "for i = 1, 20000 do local garbage = {i} end return #t, mt.__mode",
+     "2,kv"},
     {"local t, k, s = {c=1,[1]=1,[0.5]=1,[true]=1}, nil, '' repeat k = next(t, k) s = s .. tostring(k) .. ' ' until k "
      "== nil "
      "return s",
@@ -732,6 +735,54 @@ static void test_search_gives_way(void **state) {
     lua_close(L);
 }
 
+/* So does other work in C on much that is there, with the same results as where nothing can be yielded. */
+static void test_long_calls_give_way(void **state) {
+    (void)state;
+    static const struct {
+        const char *code, *expect;
+        uint64_t pieces; /* at least */
+    } cases[] = {
+        {"local t, s = {}, 0 for i = 1, 50000 do t['k' .. i] = i end for k, v in pairs(t) do s = s + v if k == 'k10' "
+         "then return s end end",
+         "20001", 10},
+        {"local t, s = {}, '' for i = 1, 50000 do t[i + 0.5] = i end t.x, t[true] = 1, 1 for k in pairs(t) do if k == "
+         "'x' or k == 1.5 or k == true then s = s .. tostring(k) end end return s",
+         "1.5xtrue", 10},
+        {"local t = {} for i = 0, 50000 do t[i] = i end local step, s, k = pairs(t) for i = 0, 49999 do t[i] = nil "
+         "end "
+         "return (step(s, k))",
+         "50000", 10},
+        {"local t = {} for i = 0, 90000 do t[i] = i end return (next(t, 89999)), (next(t)), (next(t, 90000))",
+         "90000,0,nil", 9},
+        {"local t = {} for i = 1, 50000 do t[i] = { i } end local u = json.decode(json.encode(t)) return #u, "
+         "u[50000][1]",
+         "50000,50000", 5},
+        {"local t = {} for i = 1, 30000 do t['k' .. i] = { a = i } end local s = json.encode(t) return #s, s:sub(1, "
+         "30), json.decode(s).k7.a",
+         "507788,{\"k1\":{\"a\":1},\"k10\":{\"a\":10,7", 10},
+        {"local t = {} for i = 1, 50000 do t[i] = i end t[50000] = print return select(2, pcall(json.encode, t))",
+         "json.encode: [50000] is a function, which has no JSON form", 2},
+        {"return select(2, pcall(json.decode, '[' .. ('1,'):rep(200000) .. 'x]'))",
+         "bad JSON at line 1, column 400002: not a JSON value", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        heap h = {.used = 0};
+        lua_State *L = open_state(&h);
+        const char *got = run_in(L, cases[i].code);
+        if (!strstr(got, cases[i].expect)) fail_msg("%s\n  expected %s\n  got %s", cases[i].code, cases[i].expect, got);
+        if (preemptions < cases[i].pieces) fail_msg("%s: only %u pieces", cases[i].code, (unsigned)preemptions);
+        char first[512];
+        snprintf(first, sizeof first, "%s", got);
+        assert_int_equal(luaL_loadbufferx(L, cases[i].code, strlen(cases[i].code), "=t", "t"), LUA_OK);
+        assert_int_equal(lua_pcall(L, 0, 1, 0), LUA_OK); /* the main thread cannot yield */
+        luaL_tolstring(L, -1, NULL);
+        if (strncmp(first, lua_tostring(L, -1), strlen(lua_tostring(L, -1))) != 0)
+            fail_msg("%s: %s, but %s", cases[i].code, first, lua_tostring(L, -1));
+        lua_close(L);
+        assert_int_equal(h.used, 0);
+    }
+}
+
 /* Memory that runs out at any allocation gives that error and nothing else. */
 static void test_exhaustion(void **state) {
     (void)state;
@@ -792,6 +843,7 @@ int main(void) {
         cmocka_unit_test(test_patterns_as_stock),
         cmocka_unit_test(test_pattern_slices),
         cmocka_unit_test(test_search_gives_way),
+        cmocka_unit_test(test_long_calls_give_way),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_open_exhaustion),
