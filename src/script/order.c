@@ -266,6 +266,21 @@ WFI void wfi_order_key(lua_State *L, int keys, lua_Integer i) {
     }
 }
 
+WFI lua_Integer wfi_order_after(lua_State *L, int keys, int value) {
+    const order_list *list = lua_touserdata(L, keys);
+    order_key low = order_read(L, value);
+    size_t from = 0, to = list ? list->n : (size_t)lua_tointeger(L, keys);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        order_key whole = {.rank = ORDER_INTEGER, .as.integer = (lua_Integer)middle + 1};
+        if (order_before(&low, list ? &list->keys[middle] : &whole))
+            to = middle;
+        else
+            from = middle + 1;
+    }
+    return (lua_Integer)from + 1;
+}
+
 WFI void wfi_order_next_begin(lua_State *L) {
     wfi_lua_room(L, 8, "keys of a table");
     lua_pushnil(L); /* the best key so far */

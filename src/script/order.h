@@ -25,6 +25,9 @@ WFI bool wfi_order_run(lua_State *L, wfi_order *o);
  * for an empty table), else a userdata, which keeps them whatever becomes of the table. */
 WFI void wfi_order_key(lua_State *L, int keys, lua_Integer i);
 
+/* The number of the first of the keys at `keys` that goes behind the value at `value`. O(log n). */
+WFI lua_Integer wfi_order_after(lua_State *L, int keys, int value);
+
 /* The key that follows the one on top of the stack in the table at the index `table`, likewise: begin pushes two values; each run
  * is a piece, O(n) in all, *others 0 before the first. In the end the three values have become the key that follows and its
  * value, or nil alone. After nil comes the first. The key itself need not be there any more. */

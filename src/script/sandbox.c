@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "luastring.h"
+#include "next.h"
 #include "order.h"
 
 #define SANDBOX_NAME    32       /* longer names get no suggestion */
@@ -90,6 +91,7 @@ static bool sandbox_visible_metatable(lua_State *L) {
 
 static int sandbox_getmetatable(lua_State *L) {
     luaL_checkany(L, 1);
+    wfi_next_forget(L, 1);
     if (!sandbox_visible_metatable(L)) {
         lua_pushnil(L);
     } else {
@@ -108,6 +110,7 @@ static int sandbox_setmetatable(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
     lua_settop(L, 2);
+    wfi_next_forget(L, 1);
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) {
         return wfi_lua_error(L, "cannot change a protected metatable");
     }
@@ -117,6 +120,27 @@ static int sandbox_setmetatable(lua_State *L) {
                              "what is collected when would differ from run to run; remove entries yourself");
     }
     lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int sandbox_rawset(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 2);
+    luaL_checkany(L, 3);
+    lua_settop(L, 3);
+    wfi_next_forget(L, 1);
+    lua_rawset(L, 1);
+    return 1;
+}
+
+/* json.array(t), the upvalue, of a table that bears no metatable but the script's. */
+static int sandbox_array(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    wfi_next_forget(L, 1);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
     return 1;
 }
 
@@ -143,20 +167,6 @@ static int sandbox_pcall(lua_State *L) {
 
 static int sandbox_pairs_on(lua_State *L, int status, lua_KContext context);
 static int sandbox_pairs_resumed(lua_State *L, int status, lua_KContext context);
-
-static int sandbox_next_go(lua_State *L, int status, lua_KContext others) {
-    (void)status;
-    while (!wfi_order_next_run(L, 1, &others))
-        if (wfi_lua_pause(L)) return lua_yieldk(L, 0, others, sandbox_next_go);
-    return lua_gettop(L) - 1;
-}
-
-static int sandbox_next(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 2);
-    wfi_order_next_begin(L);
-    return sandbox_next_go(L, LUA_OK, 0);
-}
 
 /* Upvalues: the table, its keys in order, how many have been visited. */
 static int sandbox_pairs_step(lua_State *L) {
@@ -390,8 +400,7 @@ static int sandbox_library(lua_State *L, int env, const char *name) {
 }
 
 static void sandbox_libraries(lua_State *L, int host, int env) {
-    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "rawset",
-                                       "select", "tonumber", "type",   NULL};
+    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "select", "tonumber", "type", NULL};
     static const char *const math[] = {"abs",        "acos",      "asin", "atan", "ceil", "cos", "deg",
                                        "exp",        "floor",     "fmod", "huge", "log",  "max", "maxinteger",
                                        "mininteger", "min",       "modf", "pi",   "rad",  "sin", "sqrt",
@@ -403,6 +412,10 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
     sandbox_take(L, luaopen_utf8, sandbox_library(L, env, "utf8"), utf8);
     sandbox_take(L, luaopen_table, sandbox_library(L, env, "table"), table);
     wfi_luajson_open(L, sandbox_library(L, env, "json"));
+    lua_getfield(L, -1, "array");
+    lua_pushcclosure(L, sandbox_array, 1);
+    lua_setfield(L, -2, "array");
+    wfi_next_open(L, env);
     wfi_luastring_open(L, sandbox_library(L, env, "string"), host);
     lua_settop(L, env);
 }
@@ -431,7 +444,7 @@ WFI void wfi_sandbox_open(lua_State *L) {
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},
                                        {"setmetatable", sandbox_setmetatable},
-                                       {"next", sandbox_next},
+                                       {"rawset", sandbox_rawset},
                                        {"pairs", sandbox_pairs},
                                        {NULL, NULL}};
     wfi_lua_room(L, 20, "sandbox");
