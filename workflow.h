@@ -24647,8 +24647,8 @@ static const char *const wfi_stdlib[] = {
     "\n",
     "local host, env = ...\n",
     "local fail, front, metamethod, less = host.fail, host.front, host.metamethod, host.less\n",
-    "local join, unpack, scan = host.join, host.unpack, host.scan\n",
-    "local pcall, emit = host.pcall, host.print\n",
+    "local join_piece, unpack, scan = host.join, host.unpack, host.scan\n",
+    "local pcall, emit, text_max = host.pcall, host.print, host.text_max\n",
     "local error, rawequal, select, tonumber, tostring, type =\n",
         "env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type\n",
     "local byte, find, format, sub = env.string.byte, env.string.find, env.string.format, env.string.sub\n",
@@ -24685,6 +24685,20 @@ static const char *const wfi_stdlib[] = {
         "local n = #t\n",
         "if math_type(n) ~= \"integer\" then fail(\"object length is not an integer\") end\n",
         "return n\n",
+    "end\n",
+    "\n",
+    "local JOINED = 4096 -- items that are joined in one go, which nothing interrupts\n",
+    "\n",
+    "\n", // -- join_piece for lists of any length.
+    "local function join(list, separator, i, j)\n",
+        "if i > j or ult(j - i, JOINED) then return join_piece(list, separator, i, j) end\n",
+        "local pieces, n, bytes = {}, 0, 0\n",
+        "for k = i, j, JOINED do\n",
+            "local piece = join_piece(list, separator, k, ult(j - k, JOINED) and j or k + JOINED - 1)\n",
+            "pieces[n + 1], n, bytes = piece, n + 1, bytes + #piece\n",
+            "if bytes > text_max then break end -- joining them tells\n",
+        "end\n",
+        "return join(pieces, separator, 1, n)\n",
     "end\n",
     "\n",
     "\n", // ---- base ------------------------------------------------------------------------------------------------------------
@@ -24964,6 +24978,7 @@ static const char *const wfi_flow[] = {
     "local encode, array = env.json.encode, env.json.array\n",
     "local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat\n",
     "local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor\n",
+    "local maxinteger = env.math.maxinteger\n",
     "\n",
     "local ITEMS_MAX = 100000 -- of one fan-out\n",
     "\n", // -- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are
@@ -25430,7 +25445,7 @@ static const char *const wfi_flow[] = {
         "if not m or not n or m > n then fail(\"random takes whole numbers m and n with m <= n\") end\n",
         "local span = n - m + 1\n",
         "if span <= 0 then return random_bits() end -- the whole range of integers\n",
-        "return m + (random_bits() & env.math.maxinteger) % span\n",
+        "return m + (random_bits() & maxinteger) % span\n",
     "end\n",
     "\n",
     "for _, name in pairs({ \"agent\", \"parallel\", \"pipeline\", \"race\", \"phase\", \"log\", \"random\" }) do\n",
@@ -25598,6 +25613,7 @@ static const char *const wfi_agents[] = {
     "local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out\n",
     "local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools\n",
     "local names_line, list_files = host.names_line, host.list_files\n",
+    "local encode_result, is_json = host.encode_result, host.is_json\n",
     "local error, type = env.error, env.type\n",
     "local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub\n",
     "local lower, match, sub = env.string.lower, env.string.match, env.string.sub\n",
@@ -25930,13 +25946,19 @@ static const char *const wfi_agents[] = {
         "for i = 1, #jobs do jobs[i]() end\n",
     "end\n",
     "\n",
+    "\n", // -- What the script returned as its result: nil, a text, or JSON and its mark; nil and an error as they are.
+    "local function result_of(value, e)\n",
+        "if value == nil or type(value) == \"string\" then return value, e end\n",
+        "return encode_result(value), is_json\n",
+    "end\n",
+    "\n",
     "\n", // -- The script's function, behind the reading of what it names. Failures show when the thing is used.
     "function host.begin(script, source)\n",
         "local jobs = array({})\n",
         "plan(source, jobs, false)\n",
         "return function()\n",
             "if #jobs > 0 then fan_out(#jobs, function(i) jobs[i]() end, function() end, \"files\") end\n",
-            "return ended(\"\", script())\n",
+            "return result_of(ended(\"\", script()))\n",
         "end\n",
     "end\n",
     "\n",
@@ -25956,6 +25978,7 @@ static const char *const wfi_verify[] = {
     "local fail, fan = host.fail, env.parallel\n",
     "local agent, pairs, type, tostring = env.agent, env.pairs, env.type, env.tostring\n",
     "local format, encode, array = env.string.format, env.json.encode, env.json.array\n",
+    "local next, math_type = env.next, env.math.type\n",
     "\n",
     "local LENSES = { \"correctness\", \"reachability\" }\n",
     "\n",
@@ -26048,7 +26071,7 @@ static const char *const wfi_verify[] = {
         "check_lenses(lenses)\n",
         "if type(claims) == \"string\" then return verify_one(claims, lenses, opts) end\n",
         "if type(claims) ~= \"table\" then fail(\"verify takes a claim or a list of claims, got \" .. type(claims)) end\n",
-        "if #claims == 0 and env.next(claims) ~= nil then return verify_one(claims, lenses, opts) end\n",
+        "if #claims == 0 and next(claims) ~= nil then return verify_one(claims, lenses, opts) end\n",
     "\n",
         "local judges = {}\n",
         "for i = 1, #claims do\n",
@@ -26077,7 +26100,7 @@ static const char *const wfi_verify[] = {
         "opts = check_options(opts, VOTE_OPTIONS, \"vote\")\n",
         "if type(question) ~= \"string\" then fail(\"vote takes a question, got \" .. type(question)) end\n",
         "local voters = opts.voters or 3\n",
-        "if env.math.type(voters) ~= \"integer\" or voters < 1 or voters > 100 then fail(\"vote: voters takes a whole number from 1 to 100\") end\n",
+        "if math_type(voters) ~= \"integer\" or voters < 1 or voters > 100 then fail(\"vote: voters takes a whole number from 1 to 100\") end\n",
         "local prompt = format(\"Answer yes or no, with your reason.\\n\\n%s\\n%s\", question, context_text(opts))\n",
         "return poll(voters, function(i)\n",
             "return agent(prompt, agent_options(opts, VOTE, format(\"vote %d: %s\", i, opts.label or question)))\n",
@@ -26147,8 +26170,9 @@ static const char *const wfi_answer[] = {
         "return out\n",
     "end\n",
     "\n",
-    "\n", // -- (model function, request, its bytes) -> status, delay in ms, retry-after in ms or -1, body
-    "function host.answer(model, request, request_bytes)\n",
+    "\n", // -- (model function, what reads the request, its bytes) -> status, delay in ms, retry-after in ms or -1, body
+    "function host.answer(model, read, request_bytes)\n",
+        "local request = read()\n",
         "local answer = model(request)\n",
         "if type(answer) ~= \"table\" then bad(\"a table is expected, got \" .. type(answer)) end\n",
         "for name in pairs(answer) do\n",
@@ -26206,6 +26230,14 @@ WFI int wfi_lua_error(lua_State *L, const char *format, ...);
 /* Calls the stock function below its `args` arguments. Answers the number of results, which lie where it lay. Its
  * errors get the script's line and `name`. The function must not call back into the script. */
 WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
+
+/* What a C function does that works for long, after each piece of about a millisecond. True: it is to yield by wfi_lua_give_way.
+ * False: nothing can be yielded here; it works on, unless it has for too long, which is raised. */
+WFI bool wfi_lua_pause(lua_State *L);
+/* Yields no values, with the n bytes of the function's state kept on top of the stack. `k` begins with wfi_lua_go_on, which brings
+ * them back. */
+WFI int wfi_lua_give_way(lua_State *L, const void *state, size_t n, lua_KFunction k);
+WFI void wfi_lua_go_on(lua_State *L, lua_KContext context, void *state, size_t n);
 
 /* Pushes the text of the value at `index` and answers true; or its __tostring and the value, and answers false: the
  * caller then calls with one argument, in a way that can yield, and passes the result through wfi_lua_text_check. */
@@ -26339,6 +26371,24 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name) {
         return wfi_lua_error(L, "%s", message);
     }
     return lua_error(L);
+}
+
+WFI bool wfi_lua_pause(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (lua_isyieldable(L)) return true;
+    if (m->running) m->hook(L, NULL);
+    return false;
+}
+
+WFI int wfi_lua_give_way(lua_State *L, const void *state, size_t n, lua_KFunction k) {
+    wfi_lua_room(L, 1, "a long call");
+    memcpy(lua_newuserdatauv(L, n, 0), state, n);
+    return lua_yieldk(L, 0, lua_gettop(L), k);
+}
+
+WFI void wfi_lua_go_on(lua_State *L, lua_KContext context, void *state, size_t n) {
+    memcpy(state, lua_touserdata(L, (int)context), n);
+    lua_settop(L, (int)context - 1);
 }
 
 WFI bool wfi_lua_text(lua_State *L, int index) {
@@ -27027,12 +27077,35 @@ WFI wfi_luapattern_status wfi_luapattern_run(wfi_luapattern *m, int64_t slice) {
 #define WFI_ORDER_H
 
 
-/* Pushes the keys of the table at `index`, metamethods aside: the integer n if they are exactly 1..n (0 for an empty
- * table), else a list of them in order. O(n log n). Raises if there is no stable order. */
-WFI void wfi_order_keys(lua_State *L, int index);
-/* Pops a key and pushes the one that follows it in the table at `index`, and its value; answers false, and pushes
- * nothing, if there is none. nil: the first. The key itself need not be there any more. O(n). */
-WFI bool wfi_order_next(lua_State *L, int index);
+/* Putting the keys of a table in order is done in pieces, between which a long one may give way (wfi_lua_pause):
+ *
+ *     wfi_order_begin(L, &o, index)      pushes what it needs
+ *     while (!wfi_order_run(L, &o)) ...  one piece; raises if there is no stable order
+ *
+ * In the end one value has been pushed: the keys. Meanwhile nothing else may lie above, and the table must not change. */
+typedef struct wfi_order {
+    int table, keys; /* stack indices */
+    enum { WFI_ORDER_COUNTING, WFI_ORDER_FILLING, WFI_ORDER_HEAPING, WFI_ORDER_SORTING } stage;
+    bool sequence; /* the keys are exactly 1..n */
+    size_t n, others, i;
+} wfi_order;
+
+/* Metamethods aside. O(n log n) in all. */
+WFI void wfi_order_begin(lua_State *L, wfi_order *o, int table);
+WFI bool wfi_order_run(lua_State *L, wfi_order *o);
+/* Pushes the i-th of the keys at `keys`, from 1 on; nil: there are less. They are the integer n if they are exactly 1..n (0
+ * for an empty table), else a userdata, which keeps them whatever becomes of the table. */
+WFI void wfi_order_key(lua_State *L, int keys, lua_Integer i);
+
+/* The number of the first of the keys at `keys` that goes behind the value at `value`. O(log n). */
+WFI lua_Integer wfi_order_after(lua_State *L, int keys, int value);
+
+/* The key that follows the one on top of the stack in the table at the index `table`, likewise: begin pushes two values; each run
+ * is a piece, O(n) in all, *others 0 before the first. In the end the three values have become the key that follows and its
+ * value, or nil alone. After nil comes the first. The key itself need not be there any more. */
+WFI void wfi_order_next_begin(lua_State *L);
+WFI bool wfi_order_next_run(lua_State *L, int table, lua_KContext *others);
+
 /* Whether the value at a goes before the one at b: *less is set if both are numbers or both are strings. */
 WFI bool wfi_order_less(lua_State *L, int a, int b, bool *less);
 
@@ -27044,14 +27117,21 @@ WFI bool wfi_order_less(lua_State *L, int a, int b, bool *less);
 
 /* order: owns the order of keys. Lua's own order of traversal depends on addresses and seeds; nothing of it may show.
  *
- * Strings in an order_key are borrowed from the table, which holds them while no script code runs. */
+ * A table may have millions of keys, so all work on them is done in pieces of about a millisecond. Invariants:
+ *   1. The table does not change between two pieces: the branch that gives way in between goes on first.
+ *   2. Strings and values in keys are anchored, so they outlive their place in the table. */
 
 #include <string.h>
 
 typedef enum order_rank { ORDER_INTEGER, ORDER_FLOAT, ORDER_STRING, ORDER_BOOLEAN, ORDER_OTHER } order_rank;
 
+#define ORDER_PIECE  INT64_C(20000) /* keys looked at or compared at a time */
+#define ORDER_WEIGH  64             /* bytes of text whose comparison counts as one more */
+#define ORDER_ANCHOR 4096           /* keys in one table of anchors */
+
 typedef struct order_key {
     order_rank rank;
+    uint32_t anchor; /* of a string or other value: its number among those */
     union {
         lua_Integer integer;
         lua_Number number;
@@ -27123,46 +27203,51 @@ static bool order_before(const order_key *a, const order_key *b) {
     return false;
 }
 
-static void order_sift(order_key *keys, size_t root, size_t n) {
+/* What comparing a key costs, in keys. */
+static int64_t order_weight(const order_key *key) {
+    return 1 + (key->rank == ORDER_STRING ? (int64_t)(key->as.string.len / ORDER_WEIGH) : 0);
+}
+
+/* A userdata; its user value holds the anchors: a list of them, or, of many, a list of such lists. */
+typedef struct order_list {
+    size_t n, anchored;
+    order_key keys[];
+} order_list;
+
+static int64_t order_sift(order_key *keys, size_t root, size_t n) {
+    int64_t work = 1;
     for (size_t child; (child = 2 * root + 1) < n; root = child) {
+        work += 2 * order_weight(&keys[child]);
         if (child + 1 < n && order_before(&keys[child], &keys[child + 1])) child++;
-        if (!order_before(&keys[root], &keys[child])) return;
+        if (!order_before(&keys[root], &keys[child])) break;
         order_key t = keys[root];
         keys[root] = keys[child];
         keys[child] = t;
     }
+    return work;
 }
 
-/* Heap sort: no stack, no memory, no bad case. Keys are distinct, so it need not be stable. */
-static void order_sort(order_key *keys, size_t n) {
-    for (size_t i = n / 2; i > 0; i--)
-        order_sift(keys, i - 1, n);
-    for (size_t end = n; end > 1; end--) {
+/* A piece of a heap sort: no stack, no memory, no bad case. Keys are distinct, so it need not be stable. i counts down, through
+ * the roots of what is to become a heap, then through the places that are still to get their key. True: it is sorted. */
+static bool order_sort(wfi_order *o, order_list *list) {
+    order_key *keys = list->keys;
+    int64_t left = ORDER_PIECE;
+    for (; o->stage == WFI_ORDER_HEAPING && left > 0; o->i--) {
+        if (o->i == 0) {
+            o->stage = WFI_ORDER_SORTING;
+            o->i = list->n;
+            break;
+        }
+        left -= order_sift(keys, o->i - 1, list->n);
+    }
+    for (; o->stage == WFI_ORDER_SORTING && left > 0; o->i--) {
+        if (o->i <= 1) return true;
         order_key t = keys[0];
-        keys[0] = keys[end - 1];
-        keys[end - 1] = t;
-        order_sift(keys, 0, end - 1);
+        keys[0] = keys[o->i - 1];
+        keys[o->i - 1] = t;
+        left -= order_sift(keys, 0, o->i - 1);
     }
-}
-
-static void order_push(lua_State *L, const order_key *key, int other) {
-    switch (key->rank) {
-    case ORDER_INTEGER:
-        lua_pushinteger(L, key->as.integer);
-        break;
-    case ORDER_FLOAT:
-        lua_pushnumber(L, key->as.number);
-        break;
-    case ORDER_STRING:
-        lua_pushlstring(L, key->as.string.ptr, key->as.string.len);
-        break;
-    case ORDER_BOOLEAN:
-        lua_pushboolean(L, key->as.boolean);
-        break;
-    case ORDER_OTHER:
-        lua_pushvalue(L, other);
-        break;
-    }
+    return false;
 }
 
 static void order_refuse(lua_State *L) {
@@ -27170,73 +27255,177 @@ static void order_refuse(lua_State *L) {
                      "use strings or numbers as keys, or keep such values in a list");
 }
 
-/* Counts the keys of the table at `index`, tells whether they are exactly 1..n, and refuses what cannot be ordered. */
-static size_t order_count(lua_State *L, int index, bool *sequence) {
-    size_t n = 0, others = 0;
-    lua_Unsigned length = lua_rawlen(L, index);
-    *sequence = true;
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1), n++) {
+/* A piece of the first walk, its last key on top: counts the keys, tells whether they are exactly 1..n, and refuses what cannot be
+ * ordered. True: it is over, and the key gone. */
+static bool order_count(lua_State *L, wfi_order *o) {
+    lua_Unsigned length = lua_rawlen(L, o->table);
+    for (int64_t left = ORDER_PIECE; left > 0; left--) {
+        if (lua_next(L, o->table) == 0) {
+            if (o->others > 1) order_refuse(L);
+            o->sequence = o->sequence && o->n == length;
+            return true;
+        }
         order_key key = order_read(L, -2);
-        *sequence = *sequence && key.rank == ORDER_INTEGER && (lua_Unsigned)key.as.integer - 1 < length;
-        others += key.rank == ORDER_OTHER;
+        o->sequence = o->sequence && key.rank == ORDER_INTEGER && (lua_Unsigned)key.as.integer - 1 < length;
+        o->others += key.rank == ORDER_OTHER;
+        o->n++;
+        lua_pop(L, 1);
     }
-    if (others > 1) order_refuse(L);
-    *sequence = *sequence && n == length;
-    return n;
+    return false;
 }
 
-WFI void wfi_order_keys(lua_State *L, int index) {
-    bool sequence;
-    index = lua_absindex(L, index);
+/* Pushes the list of anchors that number `at` is in, and makes *at its place there. */
+static void order_anchors(lua_State *L, int keys, size_t n, size_t *at) {
+    lua_getiuservalue(L, keys, 1);
+    if (n > ORDER_ANCHOR) {
+        lua_rawgeti(L, -1, (lua_Integer)(*at / ORDER_ANCHOR + 1));
+        lua_remove(L, -2);
+        *at %= ORDER_ANCHOR;
+    }
+    ++*at;
+}
+
+/* Anchors the key on top of the stack. */
+static void order_anchor(lua_State *L, const wfi_order *o, order_list *list) {
+    size_t at = list->anchored++;
+    if (o->n > ORDER_ANCHOR && at % ORDER_ANCHOR == 0) {
+        lua_getiuservalue(L, o->keys, 1);
+        lua_createtable(L, ORDER_ANCHOR, 0);
+        lua_rawseti(L, -2, (lua_Integer)(at / ORDER_ANCHOR + 1));
+        lua_pop(L, 1);
+    }
+    order_anchors(L, o->keys, o->n, &at);
+    lua_pushvalue(L, -2);
+    lua_rawseti(L, -2, (lua_Integer)at);
+    lua_pop(L, 1);
+}
+
+/* A piece of the second walk: takes the keys down. True: it is over. */
+static bool order_fill(lua_State *L, wfi_order *o, order_list *list) {
+    for (int64_t left = ORDER_PIECE; left > 0; left--) {
+        if (lua_next(L, o->table) == 0) return true;
+        lua_pop(L, 1);
+        order_key key = order_read(L, -1);
+        if (key.rank == ORDER_STRING || key.rank == ORDER_OTHER) {
+            key.anchor = (uint32_t)list->anchored;
+            order_anchor(L, o, list);
+        }
+        list->keys[list->n++] = key;
+    }
+    return false;
+}
+
+/* The first walk is over: what is to be sorted needs a place. */
+static void order_make_list(lua_State *L, wfi_order *o) {
+    if (o->n > UINT32_MAX) wfi_lua_error(L, "the table has too many keys");
+    order_list *list = lua_newuserdatauv(L, sizeof *list + o->n * sizeof *list->keys, 1);
+    list->n = list->anchored = 0;
+    lua_createtable(L, o->n <= ORDER_ANCHOR ? (int)o->n : 0, 0);
+    lua_setiuservalue(L, -2, 1);
+    lua_replace(L, o->keys);
+    lua_pushnil(L);
+    o->stage = WFI_ORDER_FILLING;
+}
+
+WFI void wfi_order_begin(lua_State *L, wfi_order *o, int table) {
+    *o = (wfi_order){.table = lua_absindex(L, table), .stage = WFI_ORDER_COUNTING, .sequence = true};
     wfi_lua_room(L, 8, "keys of a table");
-    size_t n = order_count(L, index, &sequence), i = 0;
-    if (sequence) {
-        lua_pushinteger(L, (lua_Integer)n);
+    lua_pushnil(L); /* the keys */
+    o->keys = lua_gettop(L);
+    lua_pushnil(L); /* where the walk is */
+}
+
+WFI bool wfi_order_run(lua_State *L, wfi_order *o) {
+    if (o->stage == WFI_ORDER_COUNTING) {
+        if (!order_count(L, o)) return false;
+        if (o->sequence) {
+            lua_pushinteger(L, (lua_Integer)o->n);
+            lua_replace(L, o->keys);
+            return true;
+        }
+        order_make_list(L, o);
+    }
+    order_list *list = lua_touserdata(L, o->keys);
+    if (o->stage == WFI_ORDER_FILLING) {
+        if (!order_fill(L, o, list)) return false;
+        o->stage = WFI_ORDER_HEAPING;
+        o->i = list->n / 2;
+    }
+    return order_sort(o, list);
+}
+
+WFI void wfi_order_key(lua_State *L, int keys, lua_Integer i) {
+    const order_list *list = lua_touserdata(L, keys);
+    lua_Integer n = list ? (lua_Integer)list->n : lua_tointeger(L, keys);
+    if (i > n) {
+        lua_pushnil(L);
         return;
     }
-    order_key *keys = lua_newuserdatauv(L, n * sizeof *keys, 0);
-    lua_pushnil(L); /* the key that is like no other */
-    int other = lua_gettop(L);
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        keys[i++] = order_read(L, -2);
-        if (keys[i - 1].rank != ORDER_OTHER) continue;
-        lua_pushvalue(L, -2);
-        lua_replace(L, other);
+    const order_key *key = list ? &list->keys[i - 1] : NULL;
+    switch (key ? key->rank : ORDER_INTEGER) {
+    case ORDER_INTEGER:
+        lua_pushinteger(L, key ? key->as.integer : i);
+        break;
+    case ORDER_FLOAT:
+        lua_pushnumber(L, key->as.number);
+        break;
+    case ORDER_BOOLEAN:
+        lua_pushboolean(L, key->as.boolean);
+        break;
+    case ORDER_STRING:
+    case ORDER_OTHER: {
+        size_t at = key->anchor;
+        order_anchors(L, keys, list->n, &at);
+        lua_rawgeti(L, -1, (lua_Integer)at);
+        lua_remove(L, -2);
     }
-    order_sort(keys, n);
-    lua_createtable(L, n < INT_MAX ? (int)n : 0, 0);
-    for (i = 0; i < n; i++) {
-        order_push(L, &keys[i], other);
-        lua_rawseti(L, -2, (lua_Integer)i + 1);
     }
-    lua_replace(L, other - 1);
-    lua_settop(L, other - 1);
 }
 
-WFI bool wfi_order_next(lua_State *L, int index) {
-    index = lua_absindex(L, index);
-    wfi_lua_room(L, 8, "keys of a table");
-    int after = lua_gettop(L), others = 0;
-    bool first = lua_isnil(L, after), found = false;
-    order_key low = order_read(L, after), best = low;
-    lua_pushnil(L); /* the best key so far, in after + 1 */
-    for (lua_pushnil(L); lua_next(L, index) != 0; lua_pop(L, 1)) {
-        order_key key = order_read(L, -2);
-        others += key.rank == ORDER_OTHER;
-        if ((!first && !order_before(&low, &key)) || (found && !order_before(&key, &best))) continue;
-        found = true;
-        best = key;
-        lua_pushvalue(L, -2);
-        lua_replace(L, after + 1);
+WFI lua_Integer wfi_order_after(lua_State *L, int keys, int value) {
+    const order_list *list = lua_touserdata(L, keys);
+    order_key low = order_read(L, value);
+    size_t from = 0, to = list ? list->n : (size_t)lua_tointeger(L, keys);
+    while (from < to) {
+        size_t middle = from + (to - from) / 2;
+        order_key whole = {.rank = ORDER_INTEGER, .as.integer = (lua_Integer)middle + 1};
+        if (order_before(&low, list ? &list->keys[middle] : &whole))
+            to = middle;
+        else
+            from = middle + 1;
     }
-    if (others > 1) order_refuse(L);
-    lua_remove(L, after);
-    if (!found) {
+    return (lua_Integer)from + 1;
+}
+
+WFI void wfi_order_next_begin(lua_State *L) {
+    wfi_lua_room(L, 8, "keys of a table");
+    lua_pushnil(L); /* the best key so far */
+    lua_pushnil(L); /* where the walk is */
+}
+
+WFI bool wfi_order_next_run(lua_State *L, int table, lua_KContext *others) {
+    int after = lua_gettop(L) - 2, best_at = after + 1;
+    bool first = lua_isnil(L, after), found = !lua_isnil(L, best_at);
+    order_key low = order_read(L, after), best = order_read(L, best_at);
+    for (int64_t left = ORDER_PIECE; lua_next(L, table) != 0; lua_pop(L, 1)) {
+        order_key key = order_read(L, -2);
+        left -= order_weight(&key);
+        *others += key.rank == ORDER_OTHER;
+        if ((first || order_before(&low, &key)) && !(found && !order_before(&key, &best))) {
+            found = true;
+            best = key;
+            lua_pushvalue(L, -2);
+            lua_replace(L, best_at);
+        }
+        if (left > 0) continue;
         lua_pop(L, 1);
         return false;
     }
+    if (*others > 1) order_refuse(L);
+    lua_remove(L, after);
+    if (!found) return true;
     lua_pushvalue(L, -1);
-    lua_rawget(L, index);
+    lua_rawget(L, table);
     return true;
 }
 
@@ -27265,8 +27454,11 @@ WFI bool wfi_order_less(lua_State *L, int a, int b, bool *less) {
 WFI void wfi_luajson_open(lua_State *L, int json);
 /* Pushes the value of a JSON text. Raises "bad JSON at line 1, column 2: ..." if it is none. */
 WFI void wfi_lua_push_json(lua_State *L, wf_str json);
+/* The same as the end of a C function, which answers what this does: a long text gives way. json lives until then. */
+WFI int wfi_lua_return_json(lua_State *L, wf_str json);
 /* Pushes the JSON text of the value at `index`. Raises "WHAT: ..." naming the path of what has no JSON form. */
 WFI void wfi_lua_encode(lua_State *L, int index, const char *what);
+WFI int wfi_lua_return_encoded(lua_State *L, int index, const char *what);
 /* Pushes the mark of arrays, a metatable. */
 WFI void wfi_luajson_mark(lua_State *L);
 
@@ -27277,7 +27469,8 @@ WFI void wfi_luajson_mark(lua_State *L);
 /* ==== begin src/script/luajson.c ==== */
 
 /* luajson: owns the mapping between Lua values and JSON. Metamethods play no part in it; work and memory are linear
- * in the size of the value (keys are sorted), depth is at most WF_JSON_DEPTH.
+ * in the size of the value (keys are sorted), depth is at most WF_JSON_DEPTH. Both ways are walked in pieces of about a
+ * millisecond, with a stack of frames in a struct: so a long walk gives way between two of them.
  *
  * A table becomes an array if it is marked as one, or has the keys 1..n and n > 0; else an object, whose keys must be
  * strings and are written in byte order. Floats are written with the fewest digits that read back equal. */
@@ -27298,6 +27491,7 @@ WFI void wfi_luajson_mark(lua_State *L) {
 static bool luajson_marked(lua_State *L, int index) {
     int top = lua_gettop(L);
     bool marked = false;
+    index = lua_absindex(L, index);
     wfi_luajson_mark(L);
     if (lua_getmetatable(L, index)) {
         marked = lua_rawequal(L, -1, top + 1);
@@ -27309,10 +27503,19 @@ static bool luajson_marked(lua_State *L, int index) {
 
 /* ---- reading ---- */
 
+#define LUAJSON_PIECE 200000 /* bytes of JSON at a time, and */
+#define LUAJSON_TOKEN 16     /* so many more for each token */
+
 typedef struct luajson_frame {
     bool object;
     lua_Integer count;
 } luajson_frame;
+
+typedef struct luajson_reader {
+    wf_json j;
+    size_t depth;
+    luajson_frame frames[WF_JSON_DEPTH];
+} luajson_reader;
 
 static void luajson_bad(lua_State *L, const wf_json *j, size_t offset, const char *text) {
     lua_Integer line = 1, column = 1;
@@ -27371,57 +27574,107 @@ static void luajson_store(lua_State *L, luajson_frame *frame) {
     }
 }
 
-WFI void wfi_lua_push_json(lua_State *L, wf_str json) {
-    luajson_frame frames[WF_JSON_DEPTH];
-    size_t depth = 0;
-    wf_json j;
-    wf_json_init(&j, json);
-    wfi_lua_room(L, 2 * WF_JSON_DEPTH + 8, "JSON");
-    for (;;) {
-        wf_json_token token = wf_json_next(&j);
-        switch (token) {
-        case WF_JSON_END:
-            return;
-        case WF_JSON_ERROR:
-            luajson_bad(L, &j, (size_t)j.error.offset, j.error.text);
-            return;
-        case WF_JSON_KEY:
-            luajson_push_string(L, &j);
-            continue;
-        case WF_JSON_OBJECT:
-        case WF_JSON_ARRAY:
-            if (depth == WF_JSON_DEPTH) luajson_bad(L, &j, j.pos, "nested too deeply");
-            frames[depth++] = (luajson_frame){.object = token == WF_JSON_OBJECT};
-            lua_newtable(L);
-            if (token == WF_JSON_ARRAY) {
-                wfi_luajson_mark(L);
-                lua_setmetatable(L, -2);
-            }
-            continue;
-        case WF_JSON_OBJECT_END:
-        case WF_JSON_ARRAY_END:
-            depth--;
-            break;
-        default:
-            luajson_push_scalar(L, &j, token);
+/* Takes one token in; the containers that are open lie on the stack. */
+static void luajson_take(lua_State *L, luajson_reader *r, wf_json_token token) {
+    wf_json *j = &r->j;
+    switch (token) {
+    case WF_JSON_ERROR:
+        luajson_bad(L, j, (size_t)j->error.offset, j->error.text);
+        return;
+    case WF_JSON_KEY:
+        luajson_push_string(L, j);
+        return;
+    case WF_JSON_OBJECT:
+    case WF_JSON_ARRAY:
+        if (r->depth == WF_JSON_DEPTH) luajson_bad(L, j, j->pos, "nested too deeply");
+        r->frames[r->depth++] = (luajson_frame){.object = token == WF_JSON_OBJECT};
+        lua_newtable(L);
+        if (token == WF_JSON_ARRAY) {
+            wfi_luajson_mark(L);
+            lua_setmetatable(L, -2);
         }
-        if (depth > 0) luajson_store(L, &frames[depth - 1]);
+        return;
+    case WF_JSON_OBJECT_END:
+    case WF_JSON_ARRAY_END:
+        r->depth--;
+        break;
+    default:
+        luajson_push_scalar(L, j, token);
     }
+    if (r->depth > 0) luajson_store(L, &r->frames[r->depth - 1]);
+}
+
+static void luajson_begin_reading(lua_State *L, luajson_reader *r, wf_str json) {
+    wf_json_init(&r->j, json);
+    r->depth = 0;
+    wfi_lua_room(L, 2 * WF_JSON_DEPTH + 8, "JSON");
+}
+
+/* A piece of reading. True: the value lies on top of the stack. */
+static bool luajson_read(lua_State *L, luajson_reader *r) {
+    size_t end = r->j.pos + LUAJSON_PIECE;
+    for (size_t tokens = 0; r->j.pos + tokens * LUAJSON_TOKEN < end; tokens++) {
+        wf_json_token token = wf_json_next(&r->j);
+        if (token == WF_JSON_END) return true;
+        luajson_take(L, r, token);
+    }
+    return false;
+}
+
+WFI void wfi_lua_push_json(lua_State *L, wf_str json) {
+    luajson_reader reader;
+    luajson_begin_reading(L, &reader, json);
+    while (!luajson_read(L, &reader)) {
+    }
+}
+
+static int luajson_reading_on(lua_State *L, int status, lua_KContext context);
+
+static int luajson_reading(lua_State *L, luajson_reader *r) {
+    while (!luajson_read(L, r))
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, r, sizeof *r, luajson_reading_on);
+    return 1;
+}
+
+static int luajson_reading_on(lua_State *L, int status, lua_KContext context) {
+    luajson_reader reader;
+    (void)status;
+    wfi_lua_go_on(L, context, &reader, sizeof reader);
+    return luajson_reading(L, &reader);
+}
+
+WFI int wfi_lua_return_json(lua_State *L, wf_str json) {
+    luajson_reader reader;
+    luajson_begin_reading(L, &reader, json);
+    return luajson_reading(L, &reader);
 }
 
 /* ---- writing ---- */
 
+#define LUAJSON_SLOTS 3 /* of the stack for each container under way: the table, its keys, the key of the member */
+
+/* A container under way. */
+typedef struct luajson_level {
+    bool object, marked;
+    lua_Integer i, n; /* of the member under way; of all, of an array */
+} luajson_level;
+
 typedef struct luajson_writer {
-    lua_State *L;
     const char *what;
+    lua_State *L;
     wf_json_out out;
-    int buffer; /* stack index of the userdata that out.buf lies in */
+    int buffer;    /* stack index of the userdata that out.buf lies in; the levels' slots follow */
+    bool ordering; /* the keys of the innermost container are being put in order */
+    wfi_order order;
     uint32_t depth;
-    struct {
-        int key;           /* stack index of the member's key; 0: an element */
-        lua_Integer index; /* of the element */
-    } path[WF_JSON_DEPTH];
+    int64_t left; /* of this piece */
+    luajson_level levels[WF_JSON_DEPTH];
 } luajson_writer;
+
+/* The stack index of a level's first slot. */
+static int luajson_slot(const luajson_writer *w, uint32_t level) {
+    return w->buffer + 1 + LUAJSON_SLOTS * (int)level;
+}
 
 /* Raises "what: PATH reason". */
 static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
@@ -27438,10 +27691,10 @@ static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
             luaL_addstring(&path, "...");
             break;
         }
-        if (w->path[i].key) {
-            lua_pushfstring(L, ".%s", lua_tostring(L, w->path[i].key));
+        if (w->levels[i].object) {
+            lua_pushfstring(L, ".%s", lua_tostring(L, luajson_slot(w, i) + 2));
         } else {
-            lua_pushfstring(L, "[%I]", w->path[i].index);
+            lua_pushfstring(L, "[%I]", w->levels[i].i);
         }
         luaL_addvalue(&path);
     }
@@ -27452,6 +27705,7 @@ static void luajson_refuse(luajson_writer *w, const char *reason, ...) {
 
 static void luajson_grow(luajson_writer *w, size_t needed) {
     size_t cap = w->out.cap > SIZE_MAX / 2 || needed > 2 * w->out.cap ? needed : 2 * w->out.cap;
+    wfi_lua_check_text(w->L, needed, w->what);
     char *buf = lua_newuserdatauv(w->L, cap, 0);
     memcpy(buf, w->out.buf, w->out.len);
     w->out.buf = buf;
@@ -27470,6 +27724,7 @@ typedef enum luajson_kind {
 } luajson_kind;
 
 static void luajson_put(luajson_writer *w, luajson_kind kind, wf_str text) {
+    w->left -= (int64_t)text.len + LUAJSON_TOKEN;
     for (;;) {
         wf_json_out out = w->out;
         switch (kind) {
@@ -27527,23 +27782,9 @@ static void luajson_number(luajson_writer *w, int index) {
     luajson_put(w, LUAJSON_RAW, wf_str_of(text, (size_t)n));
 }
 
-static void luajson_value(luajson_writer *w, int index);
-
-static void luajson_array(luajson_writer *w, int index, lua_Integer n) {
-    luajson_put(w, LUAJSON_BEGIN_ARRAY, wf_str_of(NULL, 0));
-    w->path[w->depth++].key = 0;
-    for (lua_Integer i = 1; i <= n; i++) {
-        w->path[w->depth - 1].index = i;
-        lua_rawgeti(w->L, index, i);
-        luajson_value(w, lua_gettop(w->L));
-        lua_pop(w->L, 1);
-    }
-    w->depth--;
-    luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
-}
-
 static void luajson_bad_key(luajson_writer *w, int key) {
     lua_State *L = w->L;
+    w->depth--; /* the key is no part of the path */
     if (lua_type(L, key) == LUA_TNUMBER) {
         luajson_refuse(w,
                        "has the number %s among its keys, and they are not 1..n without holes: for an object use "
@@ -27553,97 +27794,164 @@ static void luajson_bad_key(luajson_writer *w, int key) {
     luajson_refuse(w, "has a key that is a %s; JSON's keys are strings", luaL_typename(L, key));
 }
 
-/* The keys are a list on the top of the stack. */
-static void luajson_object(luajson_writer *w, int index) {
+/* The table on top of the stack becomes a level. */
+static void luajson_enter(luajson_writer *w) {
     lua_State *L = w->L;
-    int keys = lua_gettop(L), key = keys + 1;
-    luajson_put(w, LUAJSON_BEGIN_OBJECT, wf_str_of(NULL, 0));
-    for (lua_Integer i = 1; lua_rawgeti(L, keys, i) != LUA_TNIL; i++) {
-        if (lua_type(L, key) != LUA_TSTRING) luajson_bad_key(w, key);
-        luajson_put(w, LUAJSON_KEY, luajson_slice(L, key));
-        lua_pushvalue(L, key);
-        lua_rawget(L, index);
-        w->path[w->depth++].key = key;
-        luajson_value(w, key + 1);
-        w->depth--;
-        lua_settop(L, keys);
-    }
-    lua_settop(L, keys);
-    luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
+    wfi_lua_room(L, 16, "JSON");
+    if (w->depth == WF_JSON_DEPTH) luajson_refuse(w, "is nested deeper than 128 (a cycle?)");
+    w->levels[w->depth] = (luajson_level){.marked = luajson_marked(L, -1)};
+    wfi_order_begin(L, &w->order, -1);
+    w->ordering = true;
 }
 
-static void luajson_table(luajson_writer *w, int index) {
+/* The keys of the table that is to be entered are in order: what it is. */
+static void luajson_entered(luajson_writer *w) {
+    luajson_level *level = &w->levels[w->depth];
     lua_State *L = w->L;
-    int top = lua_gettop(L);
-    wfi_lua_room(L, 12, "JSON");
-    if (w->depth == WF_JSON_DEPTH) luajson_refuse(w, "is nested deeper than 128 (a cycle?)");
-    bool marked = luajson_marked(L, index);
-    wfi_order_keys(L, index);
-    lua_Integer n = lua_tointeger(L, -1);
-    if (lua_isinteger(L, -1) && (n > 0 || marked)) {
-        luajson_array(w, index, n);
-    } else if (lua_isinteger(L, -1)) {
-        luajson_put(w, LUAJSON_BEGIN_OBJECT, wf_str_of(NULL, 0));
-        luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
-    } else if (marked) {
+    w->ordering = false;
+    level->n = lua_tointeger(L, -1);
+    level->object = !lua_isinteger(L, -1) || (level->n == 0 && !level->marked);
+    if (level->object && level->marked)
         luajson_refuse(w, "is marked as an array, but its keys are not 1..n: put null into holes, or copy it into a "
                           "fresh table");
-    } else {
-        luajson_object(w, index);
-    }
-    lua_settop(L, top);
+    lua_pushnil(L); /* the key */
+    luajson_put(w, level->object ? LUAJSON_BEGIN_OBJECT : LUAJSON_BEGIN_ARRAY, wf_str_of(NULL, 0));
+    w->depth++;
 }
 
-static void luajson_value(luajson_writer *w, int index) {
+/* Pushes the next member of the innermost container; false: it has no more. */
+static bool luajson_next(luajson_writer *w) {
+    luajson_level *level = &w->levels[w->depth - 1];
     lua_State *L = w->L;
-    switch (lua_type(L, index)) {
+    int table = luajson_slot(w, w->depth - 1), key = table + 2;
+    level->i++;
+    if (!level->object) {
+        if (level->i > level->n) return false;
+        lua_rawgeti(L, table, level->i);
+        return true;
+    }
+    wfi_order_key(L, table + 1, level->i);
+    if (lua_isnil(L, -1)) return false;
+    lua_replace(L, key);
+    if (lua_type(L, key) != LUA_TSTRING) luajson_bad_key(w, key);
+    luajson_put(w, LUAJSON_KEY, luajson_slice(L, key));
+    lua_pushvalue(L, key);
+    lua_rawget(L, table);
+    return true;
+}
+
+/* Writes the value on top of the stack, which is no table, and pops it. */
+static void luajson_scalar(luajson_writer *w) {
+    lua_State *L = w->L;
+    switch (lua_type(L, -1)) {
     case LUA_TNIL:
         luajson_put(w, LUAJSON_RAW, WF_STR("null"));
-        return;
-    case LUA_TBOOLEAN:
-        luajson_put(w, LUAJSON_RAW, lua_toboolean(L, index) ? WF_STR("true") : WF_STR("false"));
-        return;
-    case LUA_TNUMBER:
-        luajson_number(w, index);
-        return;
-    case LUA_TSTRING:
-        luajson_put(w, LUAJSON_STRING, luajson_slice(L, index));
-        return;
-    case LUA_TTABLE:
-        luajson_table(w, index);
-        return;
-    default:
         break;
+    case LUA_TBOOLEAN:
+        luajson_put(w, LUAJSON_RAW, lua_toboolean(L, -1) ? WF_STR("true") : WF_STR("false"));
+        break;
+    case LUA_TNUMBER:
+        luajson_number(w, lua_gettop(L));
+        break;
+    case LUA_TSTRING:
+        luajson_put(w, LUAJSON_STRING, luajson_slice(L, -1));
+        break;
+    default:
+        if (!wfi_lua_is_null(L, -1)) luajson_refuse(w, "is a %s, which has no JSON form", luaL_typename(L, -1));
+        luajson_put(w, LUAJSON_RAW, WF_STR("null"));
     }
-    if (!wfi_lua_is_null(L, index)) luajson_refuse(w, "is a %s, which has no JSON form", luaL_typename(L, index));
-    luajson_put(w, LUAJSON_RAW, WF_STR("null"));
+    lua_pop(L, 1);
+}
+
+static void luajson_member(luajson_writer *w) {
+    if (lua_istable(w->L, -1))
+        luajson_enter(w);
+    else
+        luajson_scalar(w);
+}
+
+/* A piece of writing. True: the text is whole. */
+static bool luajson_write(luajson_writer *w) {
+    lua_State *L = w->L;
+    w->left = LUAJSON_PIECE;
+    while (w->left > 0) {
+        if (w->ordering) {
+            if (!wfi_order_run(L, &w->order)) return false;
+            luajson_entered(w);
+        } else if (w->depth == 0) {
+            return true;
+        } else if (luajson_next(w)) {
+            luajson_member(w);
+        } else {
+            luajson_put(w, LUAJSON_FINISH, wf_str_of(NULL, 0));
+            w->depth--;
+            lua_settop(L, luajson_slot(w, w->depth) - 1);
+        }
+    }
+    return false;
+}
+
+static void luajson_begin_writing(luajson_writer *w, lua_State *L, int index, const char *what) {
+    index = lua_absindex(L, index);
+    w->what = what;
+    w->L = L;
+    w->depth = 0;
+    w->ordering = false;
+    wfi_lua_room(L, 16, "JSON");
+    wf_json_out_init(&w->out, lua_newuserdatauv(L, 256, 0), 256);
+    w->buffer = lua_gettop(L);
+    lua_pushvalue(L, index);
+    luajson_member(w);
+}
+
+/* The whole text in the place of the buffer. */
+static void luajson_push_written(const luajson_writer *w) {
+    lua_pushlstring(w->L, w->out.buf, w->out.len);
+    lua_replace(w->L, w->buffer);
+    lua_settop(w->L, w->buffer);
 }
 
 WFI void wfi_lua_encode(lua_State *L, int index, const char *what) {
-    luajson_writer w = {.L = L, .what = what};
-    index = lua_absindex(L, index);
-    wfi_lua_room(L, 16, "JSON");
-    wf_json_out_init(&w.out, lua_newuserdatauv(L, 256, 0), 256);
-    w.buffer = lua_gettop(L);
-    lua_pushvalue(L, index);
-    luajson_value(&w, lua_gettop(L));
-    lua_pop(L, 1);
-    lua_pushlstring(L, w.out.buf, w.out.len);
-    lua_replace(L, w.buffer);
+    luajson_writer writer;
+    luajson_begin_writing(&writer, L, index, what);
+    while (!luajson_write(&writer)) {
+    }
+    luajson_push_written(&writer);
+}
+
+static int luajson_writing_on(lua_State *L, int status, lua_KContext context);
+
+static int luajson_writing(luajson_writer *w) {
+    while (!luajson_write(w))
+        if (wfi_lua_pause(w->L)) return wfi_lua_give_way(w->L, w, sizeof *w, luajson_writing_on);
+    luajson_push_written(w);
+    return 1;
+}
+
+static int luajson_writing_on(lua_State *L, int status, lua_KContext context) {
+    luajson_writer writer;
+    (void)status;
+    wfi_lua_go_on(L, context, &writer, sizeof writer);
+    return luajson_writing(&writer);
+}
+
+WFI int wfi_lua_return_encoded(lua_State *L, int index, const char *what) {
+    luajson_writer writer;
+    luajson_begin_writing(&writer, L, index, what);
+    return luajson_writing(&writer);
 }
 
 /* ---- the script's functions ---- */
 
 static int luajson_encode(lua_State *L) {
     luaL_checkany(L, 1);
-    wfi_lua_encode(L, 1, "json.encode");
-    return 1;
+    return wfi_lua_return_encoded(L, 1, "json.encode");
 }
 
 static int luajson_decode(lua_State *L) {
     luaL_checktype(L, 1, LUA_TSTRING);
-    wfi_lua_push_json(L, luajson_slice(L, 1));
-    return 1;
+    lua_settop(L, 1);
+    return wfi_lua_return_json(L, luajson_slice(L, 1));
 }
 
 static int luajson_mark_array(lua_State *L) {
@@ -27700,6 +28008,7 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host);
 #define LUASTRING_SLICE  200000             /* comparisons between yields: about a millisecond */
 #define LUASTRING_BUDGET INT64_C(100000000) /* comparisons of one search, and */
 #define LUASTRING_A_BYTE 64                 /* so many more for each byte of text */
+#define LUASTRING_COPIED ((size_t)4 << 20)  /* bytes of captures copied at a time */
 
 typedef enum luastring_mode {
     LUASTRING_FIND,  /* first, last, captures */
@@ -27712,6 +28021,8 @@ typedef struct luastring_search {
     wfi_luapattern m;
     int64_t spent;
     luastring_mode mode;
+    int base;        /* below the results */
+    uint32_t pushed; /* captures that are among them */
 } luastring_search;
 
 static wf_str luastring_arg(lua_State *L, int index) {
@@ -27729,10 +28040,38 @@ static void luastring_push_capture(lua_State *L, const wfi_luapattern *m, uint32
     }
 }
 
-/* Pushes the results of a search that found something; answers how many. */
-static int luastring_found(lua_State *L, const luastring_search *search) {
+static int luastring_captured(lua_State *L, int status, lua_KContext context);
+
+/* Pushes the captures that are missing among the results, each of which may be a whole text; answers how many results there are. */
+static int luastring_captures(lua_State *L, luastring_search *search) {
     const wfi_luapattern *m = &search->m;
-    int base = lua_gettop(L);
+    size_t copied = 0;
+    for (; search->pushed < m->captures; search->pushed++) {
+        if (copied > LUASTRING_COPIED && wfi_lua_pause(L))
+            return wfi_lua_give_way(L, search, sizeof *search, luastring_captured);
+        luastring_push_capture(L, m, search->pushed);
+        copied += lua_rawlen(L, -1);
+    }
+    if (search->mode == LUASTRING_EACH) {
+        lua_pushinteger(L, (lua_Integer)m->end);
+        lua_copy(L, -1, lua_upvalueindex(3));
+        lua_replace(L, lua_upvalueindex(4));
+    }
+    return lua_gettop(L) - search->base;
+}
+
+static int luastring_captured(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
+    (void)status;
+    wfi_lua_go_on(L, context, &search, sizeof search);
+    return luastring_captures(L, &search);
+}
+
+/* Pushes the results of a search that found something; answers how many. */
+static int luastring_found(lua_State *L, luastring_search *search) {
+    const wfi_luapattern *m = &search->m;
+    search->base = lua_gettop(L);
+    search->pushed = 0;
     wfi_lua_room(L, (int)WFI_LUAPATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
@@ -27741,14 +28080,7 @@ static int luastring_found(lua_State *L, const luastring_search *search) {
     if (m->captures == 0 && search->mode != LUASTRING_FIND) {
         lua_pushlstring(L, m->text.ptr + m->start, m->end - m->start);
     }
-    for (uint32_t i = 0; i < m->captures; i++)
-        luastring_push_capture(L, m, i);
-    if (search->mode == LUASTRING_EACH) {
-        lua_pushinteger(L, (lua_Integer)m->end);
-        lua_copy(L, -1, lua_upvalueindex(3));
-        lua_replace(L, lua_upvalueindex(4));
-    }
-    return lua_gettop(L) - base;
+    return luastring_captures(L, search);
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context);
@@ -27772,17 +28104,14 @@ static int luastring_go(lua_State *L, luastring_search *search) {
                                  "repeats that can match the same text, or an anchor), or work line by line",
                                  (lua_Integer)budget, (lua_Integer)m->text.len);
         }
-        if (!lua_isyieldable(L)) continue;
-        luastring_search *kept = lua_newuserdatauv(L, sizeof *kept, 0);
-        *kept = *search;
-        return lua_yieldk(L, 0, lua_gettop(L), luastring_resumed);
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, search, sizeof *search, luastring_resumed);
     }
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
     (void)status;
-    luastring_search search = *(luastring_search *)lua_touserdata(L, (int)context);
-    lua_settop(L, (int)context - 1);
+    wfi_lua_go_on(L, context, &search, sizeof search);
     return luastring_go(L, &search);
 }
 
@@ -27860,18 +28189,29 @@ static int luastring_gmatch(lua_State *L) {
     return 1;
 }
 
+/* Stock copies the text n times, and counts to n even if it is empty; this doubles what there is. */
 static int luastring_rep(lua_State *L) {
-    size_t each = luastring_arg(L, 1).len + (lua_isnoneornil(L, 3) ? 0 : luastring_arg(L, 3).len);
+    wf_str text = luastring_arg(L, 1), separator = lua_isnoneornil(L, 3) ? wf_str_of("", 0) : luastring_arg(L, 3);
     lua_Integer n = luaL_checkinteger(L, 2);
-    if (each == 0) {
-        lua_pushliteral(L, ""); /* stock would count to n */
+    size_t each = text.len + separator.len;
+    if (each == 0 || n <= 0) {
+        lua_pushliteral(L, "");
         return 1;
     }
-    wfi_lua_check_text(L, n > 0 && (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)(n > 0 ? n : 0) * each,
-                       "string.rep");
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
+    size_t total = (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)n * each;
+    wfi_lua_check_text(L, total, "string.rep");
+    if (total > INT_MAX) return wfi_lua_error(L, "resulting string too large");
+    luaL_Buffer out;
+    char *to = luaL_buffinitsize(L, &out, total);
+    memcpy(to, text.ptr, text.len);
+    memcpy(to + text.len, separator.ptr, separator.len);
+    for (size_t done = each; done < total;) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+    luaL_pushresultsize(&out, total - separator.len);
+    return 1;
 }
 
 /* The conversion letter of the next directive in *format, which moves behind it; 0: none. %% is none. */
@@ -27980,8 +28320,11 @@ static void luastring_metatable(lua_State *L, int strings) {
 WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     static const char *const stock[] = {"byte",  "char", "len",    "lower",    "reverse",
                                         "upper", "pack", "unpack", "packsize", "sub"};
-    static const luaL_Reg own[] = {
-        {"find", luastring_find}, {"match", luastring_match}, {"gmatch", luastring_gmatch}, {NULL, NULL}};
+    static const luaL_Reg own[] = {{"find", luastring_find},
+                                   {"match", luastring_match},
+                                   {"gmatch", luastring_gmatch},
+                                   {"rep", luastring_rep},
+                                   {NULL, NULL}};
     strings = lua_absindex(L, strings);
     host = lua_absindex(L, host);
     lua_pushcfunction(L, luaopen_string);
@@ -27993,9 +28336,6 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     lua_getfield(L, -1, "format");
     lua_pushcclosure(L, luastring_format, 1);
     lua_setfield(L, strings, "format");
-    lua_getfield(L, -1, "rep");
-    lua_pushcclosure(L, luastring_rep, 1);
-    lua_setfield(L, strings, "rep");
     lua_pop(L, 1);
     lua_pushvalue(L, strings);
     luaL_setfuncs(L, own, 0);
@@ -28006,6 +28346,254 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
 }
 
 /* ==== end src/script/luastring.c ==== */
+
+/* ==== begin src/script/next.h ==== */
+
+/* next: the function of that name. To find the key that follows another takes a look at all of them; a work list that is
+ * emptied with it would take ages. So the order of the table that it was asked of twice in a row is remembered, until a key
+ * comes into the table: to see that, it bears a metatable of ours meanwhile, which the script is not shown. */
+#ifndef WFI_NEXT_H
+#define WFI_NEXT_H
+
+
+/* Sets `next` in the table at `env`. After wfi_luajson_open. */
+WFI void wfi_next_open(lua_State *L, int env);
+/* To be called before the metatable of the table at `index` is read or changed, and before a raw write to it: it bears none of
+ * ours then. */
+WFI void wfi_next_forget(lua_State *L, int index);
+
+#endif
+
+/* ==== end src/script/next.h ==== */
+
+/* ==== begin src/script/next.c ==== */
+
+/* next: see next.h.
+ *
+ * Invariants:
+ *   1. Only the table remembered bears a watch, and only while its keys are remembered.
+ *   2. Each key that is in that table is among those remembered; the other way round it need not be. */
+
+
+#define NEXT_FEW   32    /* keys that are faster looked at than remembered */
+#define NEXT_PIECE 20000 /* keys without a value that are passed over at a time */
+
+/* A userdata in the registry. */
+typedef struct next_memo {
+    bool watched;
+    lua_Integer first; /* no key before this one is in the table any more */
+    lua_Integer at;    /* the one answered last */
+} next_memo;
+
+enum { NEXT_TABLE = 1, NEXT_KEYS, NEXT_VALUES = NEXT_KEYS };
+
+/* Keys of the registry, by their addresses. The watches: metatables of plain tables, and of those marked as arrays. */
+static const char next_key = 'n', next_plain = 'p', next_marked = 'm';
+
+static next_memo *next_push_memo(lua_State *L) {
+    lua_rawgetp(L, LUA_REGISTRYINDEX, &next_key);
+    return lua_touserdata(L, -1);
+}
+
+/* Whether the table at `index` is the one in the memo on top. */
+static bool next_is_it(lua_State *L, int index) {
+    lua_getiuservalue(L, -1, NEXT_TABLE);
+    bool it = lua_rawequal(L, index, -1);
+    lua_pop(L, 1);
+    return it;
+}
+
+/* The memo is on top: takes the watch off, so that the table is as the script made it. */
+static void next_unwatch(lua_State *L, next_memo *m) {
+    if (!m->watched) return;
+    m->watched = false;
+    lua_getiuservalue(L, -1, NEXT_TABLE);
+    lua_getmetatable(L, -1);
+    if (lua_getmetatable(L, -1)) { /* the mark */
+        lua_setmetatable(L, -3);
+    } else {
+        lua_pushnil(L);
+        lua_setmetatable(L, -3);
+    }
+    lua_pop(L, 2);
+    lua_pushnil(L);
+    lua_setiuservalue(L, -2, NEXT_KEYS);
+}
+
+/* The memo is on top: from now on it is of this table (0: of none), whose keys are not known yet. */
+static void next_turn_to(lua_State *L, next_memo *m, int table) {
+    next_unwatch(L, m);
+    if (table != 0)
+        lua_pushvalue(L, table);
+    else
+        lua_pushnil(L);
+    lua_setiuservalue(L, -2, NEXT_TABLE);
+}
+
+WFI void wfi_next_forget(lua_State *L, int index) {
+    index = lua_absindex(L, index);
+    wfi_lua_room(L, 8, "next");
+    next_memo *m = next_push_memo(L);
+    if (m->watched && next_is_it(L, index)) next_turn_to(L, m, 0);
+    lua_pop(L, 1);
+}
+
+/* __newindex of a watch: a key comes in. */
+static int next_write(lua_State *L) {
+    lua_settop(L, 3);
+    if (lua_isnil(L, 2)) return wfi_lua_error(L, "table index is nil");
+    if (!lua_rawequal(L, 2, 2)) return wfi_lua_error(L, "table index is NaN");
+    if (lua_isnil(L, 3)) return 0;
+    wfi_next_forget(L, 1);
+    lua_rawset(L, 1);
+    return 0;
+}
+
+/* Pushes the watch that the table at 1 can bear; false: it has a metatable of its own. */
+static bool next_push_watch(lua_State *L) {
+    if (!lua_getmetatable(L, 1)) {
+        lua_rawgetp(L, LUA_REGISTRYINDEX, &next_plain);
+        return true;
+    }
+    wfi_luajson_mark(L);
+    bool marked = lua_rawequal(L, -1, -2);
+    lua_pop(L, 2);
+    if (marked) lua_rawgetp(L, LUA_REGISTRYINDEX, &next_marked);
+    return marked;
+}
+
+/* ---- with the keys remembered: the table is at 1, the key at 2, the memo at 3, its keys at 4 ---- */
+
+static int next_seek_on(lua_State *L, int status, lua_KContext i);
+
+/* The first key from number i on that is in the table, and its value. */
+static int next_seek(lua_State *L, lua_Integer i) {
+    next_memo *m = lua_touserdata(L, 3);
+    for (int left = NEXT_PIECE;; left--, i++) {
+        if (left <= 0) {
+            if (lua_isnil(L, 2)) m->first = i;
+            if (wfi_lua_pause(L)) return lua_yieldk(L, 0, (lua_KContext)i, next_seek_on);
+            left = NEXT_PIECE;
+        }
+        wfi_order_key(L, 4, i);
+        if (lua_isnil(L, -1)) break;
+        lua_pushvalue(L, -1);
+        if (lua_rawget(L, 1) != LUA_TNIL) {
+            m->at = i;
+            if (lua_isnil(L, 2)) m->first = i;
+            return 2;
+        }
+        lua_pop(L, 2);
+    }
+    lua_settop(L, 3);
+    next_turn_to(L, m, 0); /* it is over, and the table need not be kept */
+    lua_pushnil(L);
+    return 1;
+}
+
+static int next_seek_on(lua_State *L, int status, lua_KContext i) {
+    (void)status;
+    return next_seek(L, (lua_Integer)i);
+}
+
+static int next_remembered(lua_State *L) {
+    const next_memo *m = lua_touserdata(L, 3);
+    lua_getiuservalue(L, 3, NEXT_KEYS);
+    if (lua_isnil(L, 2)) return next_seek(L, m->first);
+    wfi_order_key(L, 4, m->at);
+    bool last = lua_rawequal(L, 2, -1);
+    lua_pop(L, 1);
+    return next_seek(L, last ? m->at + 1 : wfi_order_after(L, 4, 2));
+}
+
+/* ---- remembering: the table at 1, the key at 2, the memo at 3, its keys becoming at 4 ---- */
+
+static int next_learn_on(lua_State *L, int status, lua_KContext context);
+
+static int next_learn(lua_State *L, wfi_order *o) {
+    while (!wfi_order_run(L, o))
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, o, sizeof *o, next_learn_on);
+    next_memo *m = lua_touserdata(L, 3);
+    lua_setiuservalue(L, 3, NEXT_KEYS);
+    if (next_push_watch(L)) lua_setmetatable(L, 1);
+    m->watched = true;
+    m->first = m->at = 1;
+    return next_remembered(L);
+}
+
+static int next_learn_on(lua_State *L, int status, lua_KContext context) {
+    wfi_order o;
+    (void)status;
+    wfi_lua_go_on(L, context, &o, sizeof o);
+    return next_learn(L, &o);
+}
+
+/* ---- without: the table at 1, the memo at 2, the key at 3, what the walk needs above ---- */
+
+static int next_walk(lua_State *L, int status, lua_KContext others) {
+    (void)status;
+    while (!wfi_order_next_run(L, 1, &others))
+        if (wfi_lua_pause(L)) return lua_yieldk(L, 0, others, next_walk);
+    return lua_gettop(L) - 2;
+}
+
+/* Whether the table at 1 has many keys. */
+static bool next_many(lua_State *L) {
+    int n = 0;
+    lua_pushnil(L);
+    while (n < NEXT_FEW && lua_next(L, 1) != 0) {
+        lua_pop(L, 1);
+        n++;
+    }
+    if (n == NEXT_FEW) lua_pop(L, 1);
+    return n == NEXT_FEW;
+}
+
+static int next_call(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    lua_settop(L, 2);
+    wfi_lua_room(L, 16, "next");
+    next_memo *m = next_push_memo(L);
+    bool again = next_is_it(L, 1), odd = !lua_rawequal(L, 2, 2); /* NaN follows nothing */
+    if (again && m->watched && !odd) return next_remembered(L);
+    if (again && !odd && next_push_watch(L)) {
+        wfi_order o;
+        lua_pop(L, 1);
+        if (next_many(L)) {
+            wfi_order_begin(L, &o, 1);
+            return next_learn(L, &o);
+        }
+    }
+    if (!again) next_turn_to(L, m, 1);
+    lua_insert(L, 2);
+    wfi_order_next_begin(L);
+    return next_walk(L, LUA_OK, 0);
+}
+
+/* ---- opening ---- */
+
+static void next_open_watch(lua_State *L, const char *key) {
+    lua_createtable(L, 0, 1);
+    lua_pushcfunction(L, next_write);
+    lua_setfield(L, -2, "__newindex");
+    if (key == &next_marked) {
+        wfi_luajson_mark(L);
+        lua_setmetatable(L, -2);
+    }
+    lua_rawsetp(L, LUA_REGISTRYINDEX, key);
+}
+
+WFI void wfi_next_open(lua_State *L, int env) {
+    next_memo *m = lua_newuserdatauv(L, sizeof *m, NEXT_VALUES);
+    *m = (next_memo){.watched = false};
+    lua_rawsetp(L, LUA_REGISTRYINDEX, &next_key);
+    next_open_watch(L, &next_plain);
+    next_open_watch(L, &next_marked);
+    lua_pushcfunction(L, next_call);
+    lua_setfield(L, env, "next");
+}
+
+/* ==== end src/script/next.c ==== */
 
 /* ==== begin src/script/sandbox.h ==== */
 
@@ -28021,7 +28609,7 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
- * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall.
+ * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall; text_max, of the meter.
  *
  * What the scheduler must know:
  *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.
@@ -28055,8 +28643,9 @@ WFI void wfi_sandbox_globals(lua_State *L);
 #include <string.h>
 
 
-#define SANDBOX_NAME   32       /* longer names get no suggestion */
-#define SANDBOX_UNPACK 1000000u /* results; no stack has room for more */
+#define SANDBOX_NAME    32       /* longer names get no suggestion */
+#define SANDBOX_UNPACK  1000000u /* results; no stack has room for more */
+#define SANDBOX_REMOVED 20000    /* keys that pairs passes over at a time */
 
 static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
 
@@ -28132,6 +28721,7 @@ static bool sandbox_visible_metatable(lua_State *L) {
 
 static int sandbox_getmetatable(lua_State *L) {
     luaL_checkany(L, 1);
+    wfi_next_forget(L, 1);
     if (!sandbox_visible_metatable(L)) {
         lua_pushnil(L);
     } else {
@@ -28150,6 +28740,7 @@ static int sandbox_setmetatable(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
     lua_settop(L, 2);
+    wfi_next_forget(L, 1);
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) {
         return wfi_lua_error(L, "cannot change a protected metatable");
     }
@@ -28159,6 +28750,27 @@ static int sandbox_setmetatable(lua_State *L) {
                              "what is collected when would differ from run to run; remove entries yourself");
     }
     lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int sandbox_rawset(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 2);
+    luaL_checkany(L, 3);
+    lua_settop(L, 3);
+    wfi_next_forget(L, 1);
+    lua_rawset(L, 1);
+    return 1;
+}
+
+/* json.array(t), the upvalue, of a table that bears no metatable but the script's. */
+static int sandbox_array(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    wfi_next_forget(L, 1);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
     return 1;
 }
 
@@ -28183,36 +28795,29 @@ static int sandbox_pcall(lua_State *L) {
 
 /* ---- keys in order ---- */
 
-static int sandbox_next(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 2);
-    if (wfi_order_next(L, 1)) return 2;
-    lua_pushnil(L);
-    return 1;
-}
+static int sandbox_pairs_on(lua_State *L, int status, lua_KContext context);
+static int sandbox_pairs_resumed(lua_State *L, int status, lua_KContext context);
 
-/* Upvalues: the table, its keys as wfi_order_keys gave them, how many have been visited. */
+/* Upvalues: the table, its keys in order, how many have been visited. */
 static int sandbox_pairs_step(lua_State *L) {
-    lua_Integer i = lua_tointeger(L, lua_upvalueindex(3)), n = 0;
-    bool sequence = lua_isinteger(L, lua_upvalueindex(2));
-    if (sequence) n = lua_tointeger(L, lua_upvalueindex(2));
-    for (;;) {
-        i++;
-        if (!sequence) {
-            lua_rawgeti(L, lua_upvalueindex(2), i);
-        } else if (i <= n) {
-            lua_pushinteger(L, i);
-        } else {
-            lua_pushnil(L);
-        }
+    lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));
+    lua_settop(L, 0);
+    for (int left = SANDBOX_REMOVED; lua_gettop(L) == 0; left--) {
+        if (left == 0 && wfi_lua_pause(L)) break;
+        wfi_order_key(L, lua_upvalueindex(2), ++i);
         if (lua_isnil(L, -1)) return 1;
         lua_pushvalue(L, -1);
-        if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) break;
-        lua_pop(L, 2); /* removed meanwhile */
+        if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL) lua_pop(L, 2); /* removed meanwhile */
     }
     lua_pushinteger(L, i);
     lua_replace(L, lua_upvalueindex(3));
-    return 2;
+    return lua_gettop(L) > 0 ? 2 : lua_yieldk(L, 0, 0, sandbox_pairs_on);
+}
+
+static int sandbox_pairs_on(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    return sandbox_pairs_step(L);
 }
 
 static int sandbox_pairs_called(lua_State *L, int status, lua_KContext context) {
@@ -28222,7 +28827,26 @@ static int sandbox_pairs_called(lua_State *L, int status, lua_KContext context) 
     return 3;
 }
 
+/* The keys are being put in order. */
+static int sandbox_pairs_run(lua_State *L, wfi_order *o) {
+    while (!wfi_order_run(L, o))
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, o, sizeof *o, sandbox_pairs_resumed);
+    lua_pushinteger(L, 0);
+    lua_pushcclosure(L, sandbox_pairs_step, 3);
+    lua_insert(L, 1);
+    lua_pushnil(L);
+    return 3;
+}
+
+static int sandbox_pairs_resumed(lua_State *L, int status, lua_KContext context) {
+    wfi_order o;
+    (void)status;
+    wfi_lua_go_on(L, context, &o, sizeof o);
+    return sandbox_pairs_run(L, &o);
+}
+
 static int sandbox_pairs(lua_State *L) {
+    wfi_order o;
     luaL_checkany(L, 1);
     if (luaL_getmetafield(L, 1, "__pairs") != LUA_TNIL) {
         lua_pushvalue(L, 1);
@@ -28232,12 +28856,8 @@ static int sandbox_pairs(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
-    wfi_order_keys(L, 1);
-    lua_pushinteger(L, 0);
-    lua_pushcclosure(L, sandbox_pairs_step, 3);
-    lua_insert(L, 1);
-    lua_pushnil(L);
-    return 3;
+    wfi_order_begin(L, &o, 1);
+    return sandbox_pairs_run(L, &o);
 }
 
 /* less(a, b): for two numbers or two strings; else nil. */
@@ -28410,8 +29030,7 @@ static int sandbox_library(lua_State *L, int env, const char *name) {
 }
 
 static void sandbox_libraries(lua_State *L, int host, int env) {
-    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "rawset",
-                                       "select", "tonumber", "type",   NULL};
+    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "select", "tonumber", "type", NULL};
     static const char *const math[] = {"abs",        "acos",      "asin", "atan", "ceil", "cos", "deg",
                                        "exp",        "floor",     "fmod", "huge", "log",  "max", "maxinteger",
                                        "mininteger", "min",       "modf", "pi",   "rad",  "sin", "sqrt",
@@ -28423,8 +29042,22 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
     sandbox_take(L, luaopen_utf8, sandbox_library(L, env, "utf8"), utf8);
     sandbox_take(L, luaopen_table, sandbox_library(L, env, "table"), table);
     wfi_luajson_open(L, sandbox_library(L, env, "json"));
+    lua_getfield(L, -1, "array");
+    lua_pushcclosure(L, sandbox_array, 1);
+    lua_setfield(L, -2, "array");
+    wfi_next_open(L, env);
     wfi_luastring_open(L, sandbox_library(L, env, "string"), host);
     lua_settop(L, env);
+}
+
+/* Takes weak tables from the language: when their entries vanish would differ from run to run. setmetatable refuses a __mode that
+ * is there, but one may be added later. So the collector's own name for it, which a state makes once and compares by address, is
+ * made one that no script can say, while "__mode" becomes a text like others. */
+static void sandbox_forget_weakness(lua_State *L) {
+    lua_pushliteral(L, "__mode");
+    char *name = (char *)(uintptr_t)lua_tostring(L, -1);
+    name[0] = '\0';
+    lua_pop(L, 1);
 }
 
 WFI void wfi_sandbox_open(lua_State *L) {
@@ -28441,16 +29074,20 @@ WFI void wfi_sandbox_open(lua_State *L) {
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},
                                        {"setmetatable", sandbox_setmetatable},
-                                       {"next", sandbox_next},
+                                       {"rawset", sandbox_rawset},
                                        {"pairs", sandbox_pairs},
                                        {NULL, NULL}};
     wfi_lua_room(L, 20, "sandbox");
+    sandbox_forget_weakness(L);
     luaL_newlib(L, for_host);
     luaL_newlib(L, for_env);
     int env = lua_gettop(L), host = env - 1;
     sandbox_libraries(L, host, env);
     wfi_lua_push_null(L);
     lua_setfield(L, env, "null");
+    lua_pushinteger(L, wfi_meter_of(L)->text_max < LUA_MAXINTEGER ? (lua_Integer)wfi_meter_of(L)->text_max
+                                                                  : LUA_MAXINTEGER);
+    lua_setfield(L, host, "text_max");
 }
 
 static const char *sandbox_piece(lua_State *L, void *pieces, size_t *size) {
@@ -28679,14 +29316,17 @@ WFI void wfi_report_push_where(lua_State *L, const wfi_script_branch *b);
  * it names, traceback. */
 WFI int wfi_report_text(lua_State *L);
 
+/* Pushes what stands behind a result that is JSON: scripts can make nothing like it. */
+WFI void wfi_report_push_json(lua_State *L);
+
 /* These end the script. As failed, with a constant text: */
 WFI void wfi_report_fail(wf_script *s, const char *text);
 /* ... with the text on top of the main state's stack: */
 WFI void wfi_report_finish_top(wf_script *s, bool failed, bool json);
 /* ... with the error on top of a dead coroutine's stack: */
 WFI void wfi_report_fail_error(wf_script *s, lua_State *co);
-/* ... with what its main branch, which has ended, returned; nil and an error are a failure. These
- * two do not end it if memory runs out: then the step gives up. */
+/* ... with what its main branch, which has ended, returned: nothing, a text, JSON with its mark; nil
+ * and an error are a failure. These two do not end it if memory runs out: then the step gives up. */
 WFI void wfi_report_ended(wf_script *s);
 
 #endif
@@ -28702,12 +29342,12 @@ WFI void wfi_report_ended(wf_script *s);
 #include <stdlib.h>
 #include <string.h>
 
-
 #define REPORT_LINE_MAX 200u /* bytes shown of a line */
 #define REPORT_FRAMES   20   /* shown of a traceback */
 
 /* Keys of the registry, by their addresses. */
 static const char report_result = 'r', report_sources = 's';
+static const char report_json = 'j'; /* its address is the mark of JSON */
 
 WFI void wfi_report_open(lua_State *L) {
     lua_newtable(L);
@@ -28855,6 +29495,10 @@ WFI int wfi_report_text(lua_State *L) {
 
 /* ---- the end ---- */
 
+WFI void wfi_report_push_json(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&report_json);
+}
+
 static void report_finish(wf_script *s, bool failed, const char *text, size_t len, bool json) {
     s->ended = true;
     s->result.failed = failed;
@@ -28888,46 +29532,43 @@ WFI void wfi_report_fail_error(wf_script *s, lua_State *co) {
     wfi_report_finish_top(s, true, false);
 }
 
-/* Protected: the main chunk's first result as text or JSON; nil and an error as a failure. */
+/* Protected: (what the main branch returned first and second) -> the result's text, whether it is a failure, whether JSON. */
 static int report_take_value(lua_State *L) {
-    wf_script *s = wfi_script_of(L);
-    lua_State *co = s->main->co;
-    int n = lua_gettop(co);
-    lua_settop(co, 2);
-    lua_xmove(co, L, 2);
-    if (n >= 2 && lua_isnil(L, -2) && !lua_isnil(L, -1)) {
+    if (lua_isnil(L, 1) && !lua_isnil(L, 2)) {
         lua_pushcfunction(L, wfi_report_text);
-        lua_insert(L, -2);
+        lua_insert(L, 2);
         lua_pushlightuserdata(L, NULL);
         lua_call(L, 2, 1);
-        lua_pushinteger(L, 2);
-        return 2;
+        lua_pushboolean(L, true);
+        lua_pushboolean(L, false);
+        return 3;
     }
-    lua_pop(L, 1);
-    if (lua_isnil(L, -1)) {
+    if (lua_isnil(L, 1)) {
         lua_pushliteral(L, "");
-        lua_pushinteger(L, 0);
-        return 2;
+        lua_replace(L, 1);
     }
-    bool text = lua_type(L, -1) == LUA_TSTRING;
-    if (!text) wfi_lua_encode(L, -1, "the script's result");
-    lua_pushinteger(L, text ? 0 : 1);
-    return 2;
+    wfi_report_push_json(L);
+    bool json = lua_rawequal(L, 2, 3);
+    lua_settop(L, 1);
+    lua_pushboolean(L, false);
+    lua_pushboolean(L, json);
+    return 3;
 }
 
 WFI void wfi_report_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, report_take_value);
-    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
-    int status = lua_pcall(L, 0, 2, 0);
+    lua_settop(s->main->co, 2);
+    lua_xmove(s->main->co, L, 2);
+    int status = lua_pcall(L, 2, 3, 0);
     if (status != LUA_OK) {
         if (!wfi_lua_caught(L, status)) wfi_report_finish_top(s, true, false);
         return;
     }
-    lua_Integer how = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    wfi_report_finish_top(s, how == 2, how == 1);
+    bool failed = lua_toboolean(L, 2), json = lua_toboolean(L, 3);
+    lua_settop(L, 1);
+    wfi_report_finish_top(s, failed, json);
 }
 
 /* ==== end src/script/report.c ==== */
@@ -29019,13 +29660,50 @@ static int host_refuses(lua_State *L) {
     return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 
+static int host_decode(lua_State *L) {
+    wf_str json = host_arg(L, 1);
+    return wfi_lua_return_json(L, json);
+}
+
+static int host_decoded(lua_State *L, int status, lua_KContext context) {
+    (void)context;
+    if (status != LUA_OK && status != LUA_YIELD) { /* the answer cannot be had: that is a failure of its own */
+        if (wfi_lua_caught(L, status)) return lua_error(L);
+        wfi_lua_where(L, 1); /* the mistake is not that line's */
+        size_t n = lua_rawlen(L, -1);
+        const char *message = lua_tostring(L, -2);
+        if (message && strncmp(message, lua_tostring(L, -1), n) == 0) lua_pushstring(L, message + n);
+        lua_replace(L, -2);
+        lua_pushstring(L, wf_kind_name(WF_KIND_SCHEMA));
+        lua_replace(L, 1);
+    }
+    lua_replace(L, 2);
+    lua_settop(L, 5);
+    return 5;
+}
+
+/* A call was answered: kind, text, agent, attempts, stopped, whether the text is the JSON of the value. It is read here, in the
+ * branch, which can give way meanwhile. */
+static int host_delivered(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    if (!lua_toboolean(L, 6)) {
+        lua_settop(L, 5);
+        return 5;
+    }
+    lua_pushcfunction(L, host_decode);
+    lua_pushvalue(L, 2);
+    return host_decoded(L, lua_pcallk(L, 1, 1, 0, 0, host_decoded), 0);
+}
+
 /* What follows a start: wait for the call, or answer in its stead. */
 static int host_started(lua_State *L, const char *what, wf_status status, wf_call call) {
     wf_script *s = wfi_script_of(L);
     wf_error error;
     if (status == WF_OK) {
         wfi_script_await(L, call);
-        return host_block_here(L);
+        lua_pushboolean(L, true);
+        return lua_yieldk(L, 1, 0, host_delivered);
     }
     if (status == WF_E_STOPPED || status == WF_E_LIMIT) return host_refuse(L);
     wf_last_error(s->config.run, &error);
@@ -29227,6 +29905,12 @@ static int host_try(lua_State *L) {
 
 /* ---- the run ---- */
 
+/* encode_result(value): the JSON of what the script returned. No longer text is made of it, so it may have any length. */
+static int host_encode_result(lua_State *L) {
+    wfi_meter_of(L)->text_max = SIZE_MAX;
+    return wfi_lua_return_encoded(L, 1, "the script's result");
+}
+
 /* note(kind, text): a wf_note_kind. */
 static int host_note(lua_State *L) {
     wf_script *s = wfi_script_of(L);
@@ -29391,9 +30075,12 @@ WFI void wfi_host_open(lua_State *L, int host) {
                                          {"globals", host_globals},
                                          {"load", host_load},
                                          {"random", host_random},
+                                         {"encode_result", host_encode_result},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
+    wfi_report_push_json(L);
+    lua_setfield(L, -2, "is_json");
     lua_pop(L, 1);
 }
 
@@ -29721,31 +30408,33 @@ static void script_resume(wf_script *s, wfi_script_branch *b) {
     }
 }
 
-/* Protected: puts a delivery's values on the stack of the branch that waits for it. */
+/* Protected: puts a delivery's values on the stack of the branch that waits for it (host_delivered). */
 static int script_hand_over(lua_State *L) {
     const wf_delivery *d = lua_touserdata(L, 1);
     wfi_script_branch *b = lua_touserdata(L, 2);
-    if (d->kind == WF_KIND_NONE && d->json)
-        wfi_lua_push_json(L, d->value);
-    else
-        lua_pushlstring(L, d->value.ptr, d->value.len);
+    lua_pushlstring(L, d->value.ptr, d->value.len);
     wfi_lua_room(b->co, 8, "delivery");
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
     lua_pushinteger(L, d->attempts);
     lua_pushboolean(L, d->stopped);
-    lua_xmove(L, b->co, 5);
-    b->args = 5;
+    lua_pushboolean(L, d->kind == WF_KIND_NONE && d->json);
+    lua_xmove(L, b->co, 6);
+    b->args = 6;
     return 0;
 }
 
-/* Leaves the error on the stack if there is one. */
+/* Leaves the error on the stack if there is one. The JSON of a value may be longer than any text in it. */
 static int script_try_hand_over(lua_State *L, const wf_delivery *d, wfi_script_branch *b) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (d->json) m->text_max = SIZE_MAX;
     lua_pushcfunction(L, script_hand_over);
     lua_pushlightuserdata(L, (void *)(uintptr_t)d);
     lua_pushlightuserdata(L, b);
-    return lua_pcall(L, 2, 0, 0);
+    int status = lua_pcall(L, 2, 0, 0);
+    m->text_max = WFI_TEXT_MAX;
+    return status;
 }
 
 static void script_deliver(wf_script *s, const wf_delivery *d) {
@@ -30225,7 +30914,14 @@ static void rules_starve(wf_rules *r, rules_lane *l) {
     l->state = RULES_STARVED;
 }
 
-/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, request, bytes). */
+/* The request that is being answered, as a table. */
+static int rules_request(lua_State *L) {
+    const wf_rules *r = rules_of(L);
+    const rules_lane *l = &r->lanes[r->thinking];
+    return wfi_lua_return_json(L, wf_str_of(l->body, l->body_len));
+}
+
+/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, read, bytes). */
 static int rules_prepare(lua_State *L) {
     wf_rules *r = rules_of(L);
     const rules_lane *l = lua_touserdata(L, 1);
@@ -30234,7 +30930,7 @@ static int rules_prepare(lua_State *L) {
     wfi_lua_room(r->co, 10, "request");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
-    wfi_lua_push_json(L, wf_str_of(l->body, l->body_len));
+    lua_pushcfunction(L, rules_request);
     lua_pushinteger(L, (lua_Integer)l->body_len);
     lua_xmove(L, r->co, 4);
     return 0;

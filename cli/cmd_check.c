@@ -190,6 +190,10 @@ static void check_trace(void *ctx, const wf_trace *e) {
         fputs("wf: on stub answers a branch of the script fails: ", stderr);
         cli_put_lines(stderr, e->text);
     }
+    if (e->type == WF_TRACE_STOP) {
+        fputs("wf: stopping: ", stderr);
+        cli_put_lines(stderr, e->text);
+    }
     if (e->effect || e->type != WF_TRACE_DONE) return;
     check_phase *p = check_phase_of(e->phase);
     check.agent.agents = 1;

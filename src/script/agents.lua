@@ -7,6 +7,7 @@ local host, env = ...
 local fail, check_meta, run_effect, fan_out = host.fail, host.check_meta, host.run_effect, host.fan_out
 local load, globals, workflow_now, tools = host.load, host.globals, host.workflow, host.tools
 local names_line, list_files = host.names_line, host.list_files
+local encode_result, is_json = host.encode_result, host.is_json
 local error, type = env.error, env.type
 local find, format, gmatch, gsub = env.string.find, env.string.format, env.string.gmatch, env.string.gsub
 local lower, match, sub = env.string.lower, env.string.match, env.string.sub
@@ -339,13 +340,19 @@ function read_workflow(name)
     for i = 1, #jobs do jobs[i]() end
 end
 
+-- What the script returned as its result: nil, a text, or JSON and its mark; nil and an error as they are.
+local function result_of(value, e)
+    if value == nil or type(value) == "string" then return value, e end
+    return encode_result(value), is_json
+end
+
 -- The script's function, behind the reading of what it names. Failures show when the thing is used.
 function host.begin(script, source)
     local jobs = array({})
     plan(source, jobs, false)
     return function()
         if #jobs > 0 then fan_out(#jobs, function(i) jobs[i]() end, function() end, "files") end
-        return ended("", script())
+        return result_of(ended("", script()))
     end
 end
 

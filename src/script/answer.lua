@@ -53,8 +53,9 @@ local function usage_of(answer, request_bytes, content)
     return out
 end
 
--- (model function, request, its bytes) -> status, delay in ms, retry-after in ms or -1, body
-function host.answer(model, request, request_bytes)
+-- (model function, what reads the request, its bytes) -> status, delay in ms, retry-after in ms or -1, body
+function host.answer(model, read, request_bytes)
+    local request = read()
     local answer = model(request)
     if type(answer) ~= "table" then bad("a table is expected, got " .. type(answer)) end
     for name in pairs(answer) do

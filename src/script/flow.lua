@@ -21,6 +21,7 @@ local format, match, sub = env.string.format, env.string.match, env.string.sub
 local encode, array = env.json.encode, env.json.array
 local pack, unpack, concat = env.table.pack, env.table.unpack, env.table.concat
 local huge, tointeger, math_type, floor = env.math.huge, env.math.tointeger, env.math.type, env.math.floor
+local maxinteger = env.math.maxinteger
 
 local ITEMS_MAX = 100000 -- of one fan-out
 -- Branches of one fan-out that have begun and not ended: they cost memory. No power of two, which would fill the tables they are
@@ -487,7 +488,7 @@ function env.random(m, n)
     if not m or not n or m > n then fail("random takes whole numbers m and n with m <= n") end
     local span = n - m + 1
     if span <= 0 then return random_bits() end -- the whole range of integers
-    return m + (random_bits() & env.math.maxinteger) % span
+    return m + (random_bits() & maxinteger) % span
 end
 
 for _, name in pairs({ "agent", "parallel", "pipeline", "race", "phase", "log", "random" }) do

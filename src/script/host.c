@@ -70,13 +70,50 @@ static int host_refuses(lua_State *L) {
     return s->ended || s->broken != WF_OK ? host_block_here(L) : 2;
 }
 
+static int host_decode(lua_State *L) {
+    wf_str json = host_arg(L, 1);
+    return wfi_lua_return_json(L, json);
+}
+
+static int host_decoded(lua_State *L, int status, lua_KContext context) {
+    (void)context;
+    if (status != LUA_OK && status != LUA_YIELD) { /* the answer cannot be had: that is a failure of its own */
+        if (wfi_lua_caught(L, status)) return lua_error(L);
+        wfi_lua_where(L, 1); /* the mistake is not that line's */
+        size_t n = lua_rawlen(L, -1);
+        const char *message = lua_tostring(L, -2);
+        if (message && strncmp(message, lua_tostring(L, -1), n) == 0) lua_pushstring(L, message + n);
+        lua_replace(L, -2);
+        lua_pushstring(L, wf_kind_name(WF_KIND_SCHEMA));
+        lua_replace(L, 1);
+    }
+    lua_replace(L, 2);
+    lua_settop(L, 5);
+    return 5;
+}
+
+/* A call was answered: kind, text, agent, attempts, stopped, whether the text is the JSON of the value. It is read here, in the
+ * branch, which can give way meanwhile. */
+static int host_delivered(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    if (!lua_toboolean(L, 6)) {
+        lua_settop(L, 5);
+        return 5;
+    }
+    lua_pushcfunction(L, host_decode);
+    lua_pushvalue(L, 2);
+    return host_decoded(L, lua_pcallk(L, 1, 1, 0, 0, host_decoded), 0);
+}
+
 /* What follows a start: wait for the call, or answer in its stead. */
 static int host_started(lua_State *L, const char *what, wf_status status, wf_call call) {
     wf_script *s = wfi_script_of(L);
     wf_error error;
     if (status == WF_OK) {
         wfi_script_await(L, call);
-        return host_block_here(L);
+        lua_pushboolean(L, true);
+        return lua_yieldk(L, 1, 0, host_delivered);
     }
     if (status == WF_E_STOPPED || status == WF_E_LIMIT) return host_refuse(L);
     wf_last_error(s->config.run, &error);
@@ -278,6 +315,12 @@ static int host_try(lua_State *L) {
 
 /* ---- the run ---- */
 
+/* encode_result(value): the JSON of what the script returned. No longer text is made of it, so it may have any length. */
+static int host_encode_result(lua_State *L) {
+    wfi_meter_of(L)->text_max = SIZE_MAX;
+    return wfi_lua_return_encoded(L, 1, "the script's result");
+}
+
 /* note(kind, text): a wf_note_kind. */
 static int host_note(lua_State *L) {
     wf_script *s = wfi_script_of(L);
@@ -442,8 +485,11 @@ WFI void wfi_host_open(lua_State *L, int host) {
                                          {"globals", host_globals},
                                          {"load", host_load},
                                          {"random", host_random},
+                                         {"encode_result", host_encode_result},
                                          {NULL, NULL}};
     lua_pushvalue(L, host);
     luaL_setfuncs(L, functions, 0);
+    wfi_report_push_json(L);
+    lua_setfield(L, -2, "is_json");
     lua_pop(L, 1);
 }

@@ -58,6 +58,24 @@ WFI int wfi_lua_stock(lua_State *L, int args, const char *name) {
     return lua_error(L);
 }
 
+WFI bool wfi_lua_pause(lua_State *L) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (lua_isyieldable(L)) return true;
+    if (m->running) m->hook(L, NULL);
+    return false;
+}
+
+WFI int wfi_lua_give_way(lua_State *L, const void *state, size_t n, lua_KFunction k) {
+    wfi_lua_room(L, 1, "a long call");
+    memcpy(lua_newuserdatauv(L, n, 0), state, n);
+    return lua_yieldk(L, 0, lua_gettop(L), k);
+}
+
+WFI void wfi_lua_go_on(lua_State *L, lua_KContext context, void *state, size_t n) {
+    memcpy(state, lua_touserdata(L, (int)context), n);
+    lua_settop(L, (int)context - 1);
+}
+
 WFI bool wfi_lua_text(lua_State *L, int index) {
     index = lua_absindex(L, index);
     if (luaL_getmetafield(L, index, "__tostring") != LUA_TNIL) {

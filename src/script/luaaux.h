@@ -28,6 +28,14 @@ WFI int wfi_lua_error(lua_State *L, const char *format, ...);
  * errors get the script's line and `name`. The function must not call back into the script. */
 WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 
+/* What a C function does that works for long, after each piece of about a millisecond. True: it is to yield by wfi_lua_give_way.
+ * False: nothing can be yielded here; it works on, unless it has for too long, which is raised. */
+WFI bool wfi_lua_pause(lua_State *L);
+/* Yields no values, with the n bytes of the function's state kept on top of the stack. `k` begins with wfi_lua_go_on, which brings
+ * them back. */
+WFI int wfi_lua_give_way(lua_State *L, const void *state, size_t n, lua_KFunction k);
+WFI void wfi_lua_go_on(lua_State *L, lua_KContext context, void *state, size_t n);
+
 /* Pushes the text of the value at `index` and answers true; or its __tostring and the value, and answers false: the
  * caller then calls with one argument, in a way that can yield, and passes the result through wfi_lua_text_check. */
 WFI bool wfi_lua_text(lua_State *L, int index);

@@ -13,6 +13,7 @@
 #define LUASTRING_SLICE  200000             /* comparisons between yields: about a millisecond */
 #define LUASTRING_BUDGET INT64_C(100000000) /* comparisons of one search, and */
 #define LUASTRING_A_BYTE 64                 /* so many more for each byte of text */
+#define LUASTRING_COPIED ((size_t)4 << 20)  /* bytes of captures copied at a time */
 
 typedef enum luastring_mode {
     LUASTRING_FIND,  /* first, last, captures */
@@ -25,6 +26,8 @@ typedef struct luastring_search {
     wfi_luapattern m;
     int64_t spent;
     luastring_mode mode;
+    int base;        /* below the results */
+    uint32_t pushed; /* captures that are among them */
 } luastring_search;
 
 static wf_str luastring_arg(lua_State *L, int index) {
@@ -42,10 +45,38 @@ static void luastring_push_capture(lua_State *L, const wfi_luapattern *m, uint32
     }
 }
 
-/* Pushes the results of a search that found something; answers how many. */
-static int luastring_found(lua_State *L, const luastring_search *search) {
+static int luastring_captured(lua_State *L, int status, lua_KContext context);
+
+/* Pushes the captures that are missing among the results, each of which may be a whole text; answers how many results there are. */
+static int luastring_captures(lua_State *L, luastring_search *search) {
     const wfi_luapattern *m = &search->m;
-    int base = lua_gettop(L);
+    size_t copied = 0;
+    for (; search->pushed < m->captures; search->pushed++) {
+        if (copied > LUASTRING_COPIED && wfi_lua_pause(L))
+            return wfi_lua_give_way(L, search, sizeof *search, luastring_captured);
+        luastring_push_capture(L, m, search->pushed);
+        copied += lua_rawlen(L, -1);
+    }
+    if (search->mode == LUASTRING_EACH) {
+        lua_pushinteger(L, (lua_Integer)m->end);
+        lua_copy(L, -1, lua_upvalueindex(3));
+        lua_replace(L, lua_upvalueindex(4));
+    }
+    return lua_gettop(L) - search->base;
+}
+
+static int luastring_captured(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
+    (void)status;
+    wfi_lua_go_on(L, context, &search, sizeof search);
+    return luastring_captures(L, &search);
+}
+
+/* Pushes the results of a search that found something; answers how many. */
+static int luastring_found(lua_State *L, luastring_search *search) {
+    const wfi_luapattern *m = &search->m;
+    search->base = lua_gettop(L);
+    search->pushed = 0;
     wfi_lua_room(L, (int)WFI_LUAPATTERN_CAPTURES + 4, "captures");
     if (search->mode == LUASTRING_FIND || search->mode == LUASTRING_SCAN) {
         lua_pushinteger(L, (lua_Integer)m->start + 1);
@@ -54,14 +85,7 @@ static int luastring_found(lua_State *L, const luastring_search *search) {
     if (m->captures == 0 && search->mode != LUASTRING_FIND) {
         lua_pushlstring(L, m->text.ptr + m->start, m->end - m->start);
     }
-    for (uint32_t i = 0; i < m->captures; i++)
-        luastring_push_capture(L, m, i);
-    if (search->mode == LUASTRING_EACH) {
-        lua_pushinteger(L, (lua_Integer)m->end);
-        lua_copy(L, -1, lua_upvalueindex(3));
-        lua_replace(L, lua_upvalueindex(4));
-    }
-    return lua_gettop(L) - base;
+    return luastring_captures(L, search);
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context);
@@ -85,17 +109,14 @@ static int luastring_go(lua_State *L, luastring_search *search) {
                                  "repeats that can match the same text, or an anchor), or work line by line",
                                  (lua_Integer)budget, (lua_Integer)m->text.len);
         }
-        if (!lua_isyieldable(L)) continue;
-        luastring_search *kept = lua_newuserdatauv(L, sizeof *kept, 0);
-        *kept = *search;
-        return lua_yieldk(L, 0, lua_gettop(L), luastring_resumed);
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, search, sizeof *search, luastring_resumed);
     }
 }
 
 static int luastring_resumed(lua_State *L, int status, lua_KContext context) {
+    luastring_search search;
     (void)status;
-    luastring_search search = *(luastring_search *)lua_touserdata(L, (int)context);
-    lua_settop(L, (int)context - 1);
+    wfi_lua_go_on(L, context, &search, sizeof search);
     return luastring_go(L, &search);
 }
 
@@ -173,18 +194,29 @@ static int luastring_gmatch(lua_State *L) {
     return 1;
 }
 
+/* Stock copies the text n times, and counts to n even if it is empty; this doubles what there is. */
 static int luastring_rep(lua_State *L) {
-    size_t each = luastring_arg(L, 1).len + (lua_isnoneornil(L, 3) ? 0 : luastring_arg(L, 3).len);
+    wf_str text = luastring_arg(L, 1), separator = lua_isnoneornil(L, 3) ? wf_str_of("", 0) : luastring_arg(L, 3);
     lua_Integer n = luaL_checkinteger(L, 2);
-    if (each == 0) {
-        lua_pushliteral(L, ""); /* stock would count to n */
+    size_t each = text.len + separator.len;
+    if (each == 0 || n <= 0) {
+        lua_pushliteral(L, "");
         return 1;
     }
-    wfi_lua_check_text(L, n > 0 && (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)(n > 0 ? n : 0) * each,
-                       "string.rep");
-    lua_pushvalue(L, lua_upvalueindex(1));
-    lua_insert(L, 1);
-    return wfi_lua_stock(L, lua_gettop(L) - 1, "rep");
+    size_t total = (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)n * each;
+    wfi_lua_check_text(L, total, "string.rep");
+    if (total > INT_MAX) return wfi_lua_error(L, "resulting string too large");
+    luaL_Buffer out;
+    char *to = luaL_buffinitsize(L, &out, total);
+    memcpy(to, text.ptr, text.len);
+    memcpy(to + text.len, separator.ptr, separator.len);
+    for (size_t done = each; done < total;) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+    luaL_pushresultsize(&out, total - separator.len);
+    return 1;
 }
 
 /* The conversion letter of the next directive in *format, which moves behind it; 0: none. %% is none. */
@@ -293,8 +325,11 @@ static void luastring_metatable(lua_State *L, int strings) {
 WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     static const char *const stock[] = {"byte",  "char", "len",    "lower",    "reverse",
                                         "upper", "pack", "unpack", "packsize", "sub"};
-    static const luaL_Reg own[] = {
-        {"find", luastring_find}, {"match", luastring_match}, {"gmatch", luastring_gmatch}, {NULL, NULL}};
+    static const luaL_Reg own[] = {{"find", luastring_find},
+                                   {"match", luastring_match},
+                                   {"gmatch", luastring_gmatch},
+                                   {"rep", luastring_rep},
+                                   {NULL, NULL}};
     strings = lua_absindex(L, strings);
     host = lua_absindex(L, host);
     lua_pushcfunction(L, luaopen_string);
@@ -306,9 +341,6 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host) {
     lua_getfield(L, -1, "format");
     lua_pushcclosure(L, luastring_format, 1);
     lua_setfield(L, strings, "format");
-    lua_getfield(L, -1, "rep");
-    lua_pushcclosure(L, luastring_rep, 1);
-    lua_setfield(L, strings, "rep");
     lua_pop(L, 1);
     lua_pushvalue(L, strings);
     luaL_setfuncs(L, own, 0);

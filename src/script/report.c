@@ -6,13 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "luajson.h"
-
 #define REPORT_LINE_MAX 200u /* bytes shown of a line */
 #define REPORT_FRAMES   20   /* shown of a traceback */
 
 /* Keys of the registry, by their addresses. */
 static const char report_result = 'r', report_sources = 's';
+static const char report_json = 'j'; /* its address is the mark of JSON */
 
 WFI void wfi_report_open(lua_State *L) {
     lua_newtable(L);
@@ -160,6 +159,10 @@ WFI int wfi_report_text(lua_State *L) {
 
 /* ---- the end ---- */
 
+WFI void wfi_report_push_json(lua_State *L) {
+    lua_pushlightuserdata(L, (void *)(uintptr_t)&report_json);
+}
+
 static void report_finish(wf_script *s, bool failed, const char *text, size_t len, bool json) {
     s->ended = true;
     s->result.failed = failed;
@@ -193,44 +196,41 @@ WFI void wfi_report_fail_error(wf_script *s, lua_State *co) {
     wfi_report_finish_top(s, true, false);
 }
 
-/* Protected: the main chunk's first result as text or JSON; nil and an error as a failure. */
+/* Protected: (what the main branch returned first and second) -> the result's text, whether it is a failure, whether JSON. */
 static int report_take_value(lua_State *L) {
-    wf_script *s = wfi_script_of(L);
-    lua_State *co = s->main->co;
-    int n = lua_gettop(co);
-    lua_settop(co, 2);
-    lua_xmove(co, L, 2);
-    if (n >= 2 && lua_isnil(L, -2) && !lua_isnil(L, -1)) {
+    if (lua_isnil(L, 1) && !lua_isnil(L, 2)) {
         lua_pushcfunction(L, wfi_report_text);
-        lua_insert(L, -2);
+        lua_insert(L, 2);
         lua_pushlightuserdata(L, NULL);
         lua_call(L, 2, 1);
-        lua_pushinteger(L, 2);
-        return 2;
+        lua_pushboolean(L, true);
+        lua_pushboolean(L, false);
+        return 3;
     }
-    lua_pop(L, 1);
-    if (lua_isnil(L, -1)) {
+    if (lua_isnil(L, 1)) {
         lua_pushliteral(L, "");
-        lua_pushinteger(L, 0);
-        return 2;
+        lua_replace(L, 1);
     }
-    bool text = lua_type(L, -1) == LUA_TSTRING;
-    if (!text) wfi_lua_encode(L, -1, "the script's result");
-    lua_pushinteger(L, text ? 0 : 1);
-    return 2;
+    wfi_report_push_json(L);
+    bool json = lua_rawequal(L, 2, 3);
+    lua_settop(L, 1);
+    lua_pushboolean(L, false);
+    lua_pushboolean(L, json);
+    return 3;
 }
 
 WFI void wfi_report_ended(wf_script *s) {
     lua_State *L = s->L;
     lua_settop(L, 0);
     lua_pushcfunction(L, report_take_value);
-    s->meter.text_max = SIZE_MAX; /* nothing is done with it any more */
-    int status = lua_pcall(L, 0, 2, 0);
+    lua_settop(s->main->co, 2);
+    lua_xmove(s->main->co, L, 2);
+    int status = lua_pcall(L, 2, 3, 0);
     if (status != LUA_OK) {
         if (!wfi_lua_caught(L, status)) wfi_report_finish_top(s, true, false);
         return;
     }
-    lua_Integer how = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-    wfi_report_finish_top(s, how == 2, how == 1);
+    bool failed = lua_toboolean(L, 2), json = lua_toboolean(L, 3);
+    lua_settop(L, 1);
+    wfi_report_finish_top(s, failed, json);
 }

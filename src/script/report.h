@@ -21,14 +21,17 @@ WFI void wfi_report_push_where(lua_State *L, const wfi_script_branch *b);
  * it names, traceback. */
 WFI int wfi_report_text(lua_State *L);
 
+/* Pushes what stands behind a result that is JSON: scripts can make nothing like it. */
+WFI void wfi_report_push_json(lua_State *L);
+
 /* These end the script. As failed, with a constant text: */
 WFI void wfi_report_fail(wf_script *s, const char *text);
 /* ... with the text on top of the main state's stack: */
 WFI void wfi_report_finish_top(wf_script *s, bool failed, bool json);
 /* ... with the error on top of a dead coroutine's stack: */
 WFI void wfi_report_fail_error(wf_script *s, lua_State *co);
-/* ... with what its main branch, which has ended, returned; nil and an error are a failure. These
- * two do not end it if memory runs out: then the step gives up. */
+/* ... with what its main branch, which has ended, returned: nothing, a text, JSON with its mark; nil
+ * and an error are a failure. These two do not end it if memory runs out: then the step gives up. */
 WFI void wfi_report_ended(wf_script *s);
 
 #endif

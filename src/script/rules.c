@@ -275,7 +275,14 @@ static void rules_starve(wf_rules *r, rules_lane *l) {
     l->state = RULES_STARVED;
 }
 
-/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, request, bytes). */
+/* The request that is being answered, as a table. */
+static int rules_request(lua_State *L) {
+    const wf_rules *r = rules_of(L);
+    const rules_lane *l = &r->lanes[r->thinking];
+    return wfi_lua_return_json(L, wf_str_of(l->body, l->body_len));
+}
+
+/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, read, bytes). */
 static int rules_prepare(lua_State *L) {
     wf_rules *r = rules_of(L);
     const rules_lane *l = lua_touserdata(L, 1);
@@ -284,7 +291,7 @@ static int rules_prepare(lua_State *L) {
     wfi_lua_room(r->co, 10, "request");
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
-    wfi_lua_push_json(L, wf_str_of(l->body, l->body_len));
+    lua_pushcfunction(L, rules_request);
     lua_pushinteger(L, (lua_Integer)l->body_len);
     lua_xmove(L, r->co, 4);
     return 0;

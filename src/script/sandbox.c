@@ -10,10 +10,12 @@
 #include <string.h>
 
 #include "luastring.h"
+#include "next.h"
 #include "order.h"
 
-#define SANDBOX_NAME   32       /* longer names get no suggestion */
-#define SANDBOX_UNPACK 1000000u /* results; no stack has room for more */
+#define SANDBOX_NAME    32       /* longer names get no suggestion */
+#define SANDBOX_UNPACK  1000000u /* results; no stack has room for more */
+#define SANDBOX_REMOVED 20000    /* keys that pairs passes over at a time */
 
 static const char sandbox_pristine = 'p'; /* its address: where the registry keeps a copy of env */
 
@@ -89,6 +91,7 @@ static bool sandbox_visible_metatable(lua_State *L) {
 
 static int sandbox_getmetatable(lua_State *L) {
     luaL_checkany(L, 1);
+    wfi_next_forget(L, 1);
     if (!sandbox_visible_metatable(L)) {
         lua_pushnil(L);
     } else {
@@ -107,6 +110,7 @@ static int sandbox_setmetatable(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     luaL_argexpected(L, lua_isnil(L, 2) || lua_istable(L, 2), 2, "nil or table");
     lua_settop(L, 2);
+    wfi_next_forget(L, 1);
     if (luaL_getmetafield(L, 1, "__metatable") != LUA_TNIL) {
         return wfi_lua_error(L, "cannot change a protected metatable");
     }
@@ -116,6 +120,27 @@ static int sandbox_setmetatable(lua_State *L) {
                              "what is collected when would differ from run to run; remove entries yourself");
     }
     lua_setmetatable(L, 1);
+    return 1;
+}
+
+static int sandbox_rawset(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    luaL_checkany(L, 2);
+    luaL_checkany(L, 3);
+    lua_settop(L, 3);
+    wfi_next_forget(L, 1);
+    lua_rawset(L, 1);
+    return 1;
+}
+
+/* json.array(t), the upvalue, of a table that bears no metatable but the script's. */
+static int sandbox_array(lua_State *L) {
+    luaL_checktype(L, 1, LUA_TTABLE);
+    wfi_next_forget(L, 1);
+    lua_settop(L, 1);
+    lua_pushvalue(L, lua_upvalueindex(1));
+    lua_insert(L, 1);
+    lua_call(L, 1, 1);
     return 1;
 }
 
@@ -140,36 +165,29 @@ static int sandbox_pcall(lua_State *L) {
 
 /* ---- keys in order ---- */
 
-static int sandbox_next(lua_State *L) {
-    luaL_checktype(L, 1, LUA_TTABLE);
-    lua_settop(L, 2);
-    if (wfi_order_next(L, 1)) return 2;
-    lua_pushnil(L);
-    return 1;
-}
+static int sandbox_pairs_on(lua_State *L, int status, lua_KContext context);
+static int sandbox_pairs_resumed(lua_State *L, int status, lua_KContext context);
 
-/* Upvalues: the table, its keys as wfi_order_keys gave them, how many have been visited. */
+/* Upvalues: the table, its keys in order, how many have been visited. */
 static int sandbox_pairs_step(lua_State *L) {
-    lua_Integer i = lua_tointeger(L, lua_upvalueindex(3)), n = 0;
-    bool sequence = lua_isinteger(L, lua_upvalueindex(2));
-    if (sequence) n = lua_tointeger(L, lua_upvalueindex(2));
-    for (;;) {
-        i++;
-        if (!sequence) {
-            lua_rawgeti(L, lua_upvalueindex(2), i);
-        } else if (i <= n) {
-            lua_pushinteger(L, i);
-        } else {
-            lua_pushnil(L);
-        }
+    lua_Integer i = lua_tointeger(L, lua_upvalueindex(3));
+    lua_settop(L, 0);
+    for (int left = SANDBOX_REMOVED; lua_gettop(L) == 0; left--) {
+        if (left == 0 && wfi_lua_pause(L)) break;
+        wfi_order_key(L, lua_upvalueindex(2), ++i);
         if (lua_isnil(L, -1)) return 1;
         lua_pushvalue(L, -1);
-        if (lua_rawget(L, lua_upvalueindex(1)) != LUA_TNIL) break;
-        lua_pop(L, 2); /* removed meanwhile */
+        if (lua_rawget(L, lua_upvalueindex(1)) == LUA_TNIL) lua_pop(L, 2); /* removed meanwhile */
     }
     lua_pushinteger(L, i);
     lua_replace(L, lua_upvalueindex(3));
-    return 2;
+    return lua_gettop(L) > 0 ? 2 : lua_yieldk(L, 0, 0, sandbox_pairs_on);
+}
+
+static int sandbox_pairs_on(lua_State *L, int status, lua_KContext context) {
+    (void)status;
+    (void)context;
+    return sandbox_pairs_step(L);
 }
 
 static int sandbox_pairs_called(lua_State *L, int status, lua_KContext context) {
@@ -179,7 +197,26 @@ static int sandbox_pairs_called(lua_State *L, int status, lua_KContext context) 
     return 3;
 }
 
+/* The keys are being put in order. */
+static int sandbox_pairs_run(lua_State *L, wfi_order *o) {
+    while (!wfi_order_run(L, o))
+        if (wfi_lua_pause(L)) return wfi_lua_give_way(L, o, sizeof *o, sandbox_pairs_resumed);
+    lua_pushinteger(L, 0);
+    lua_pushcclosure(L, sandbox_pairs_step, 3);
+    lua_insert(L, 1);
+    lua_pushnil(L);
+    return 3;
+}
+
+static int sandbox_pairs_resumed(lua_State *L, int status, lua_KContext context) {
+    wfi_order o;
+    (void)status;
+    wfi_lua_go_on(L, context, &o, sizeof o);
+    return sandbox_pairs_run(L, &o);
+}
+
 static int sandbox_pairs(lua_State *L) {
+    wfi_order o;
     luaL_checkany(L, 1);
     if (luaL_getmetafield(L, 1, "__pairs") != LUA_TNIL) {
         lua_pushvalue(L, 1);
@@ -189,12 +226,8 @@ static int sandbox_pairs(lua_State *L) {
     luaL_checktype(L, 1, LUA_TTABLE);
     lua_settop(L, 1);
     lua_pushvalue(L, 1);
-    wfi_order_keys(L, 1);
-    lua_pushinteger(L, 0);
-    lua_pushcclosure(L, sandbox_pairs_step, 3);
-    lua_insert(L, 1);
-    lua_pushnil(L);
-    return 3;
+    wfi_order_begin(L, &o, 1);
+    return sandbox_pairs_run(L, &o);
 }
 
 /* less(a, b): for two numbers or two strings; else nil. */
@@ -367,8 +400,7 @@ static int sandbox_library(lua_State *L, int env, const char *name) {
 }
 
 static void sandbox_libraries(lua_State *L, int host, int env) {
-    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "rawset",
-                                       "select", "tonumber", "type",   NULL};
+    static const char *const base[] = {"assert", "rawequal", "rawget", "rawlen", "select", "tonumber", "type", NULL};
     static const char *const math[] = {"abs",        "acos",      "asin", "atan", "ceil", "cos", "deg",
                                        "exp",        "floor",     "fmod", "huge", "log",  "max", "maxinteger",
                                        "mininteger", "min",       "modf", "pi",   "rad",  "sin", "sqrt",
@@ -380,8 +412,22 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
     sandbox_take(L, luaopen_utf8, sandbox_library(L, env, "utf8"), utf8);
     sandbox_take(L, luaopen_table, sandbox_library(L, env, "table"), table);
     wfi_luajson_open(L, sandbox_library(L, env, "json"));
+    lua_getfield(L, -1, "array");
+    lua_pushcclosure(L, sandbox_array, 1);
+    lua_setfield(L, -2, "array");
+    wfi_next_open(L, env);
     wfi_luastring_open(L, sandbox_library(L, env, "string"), host);
     lua_settop(L, env);
+}
+
+/* Takes weak tables from the language: when their entries vanish would differ from run to run. setmetatable refuses a __mode that
+ * is there, but one may be added later. So the collector's own name for it, which a state makes once and compares by address, is
+ * made one that no script can say, while "__mode" becomes a text like others. */
+static void sandbox_forget_weakness(lua_State *L) {
+    lua_pushliteral(L, "__mode");
+    char *name = (char *)(uintptr_t)lua_tostring(L, -1);
+    name[0] = '\0';
+    lua_pop(L, 1);
 }
 
 WFI void wfi_sandbox_open(lua_State *L) {
@@ -398,16 +444,20 @@ WFI void wfi_sandbox_open(lua_State *L) {
                                        {"error", sandbox_error},
                                        {"getmetatable", sandbox_getmetatable},
                                        {"setmetatable", sandbox_setmetatable},
-                                       {"next", sandbox_next},
+                                       {"rawset", sandbox_rawset},
                                        {"pairs", sandbox_pairs},
                                        {NULL, NULL}};
     wfi_lua_room(L, 20, "sandbox");
+    sandbox_forget_weakness(L);
     luaL_newlib(L, for_host);
     luaL_newlib(L, for_env);
     int env = lua_gettop(L), host = env - 1;
     sandbox_libraries(L, host, env);
     wfi_lua_push_null(L);
     lua_setfield(L, env, "null");
+    lua_pushinteger(L, wfi_meter_of(L)->text_max < LUA_MAXINTEGER ? (lua_Integer)wfi_meter_of(L)->text_max
+                                                                  : LUA_MAXINTEGER);
+    lua_setfield(L, host, "text_max");
 }
 
 static const char *sandbox_piece(lua_State *L, void *pieces, size_t *size) {

@@ -10,7 +10,7 @@
  *
  * host holds: fail(message), raises with the script's line; front(f), a C function that calls f, without which a tail
  * call `return f(x)` in the script leaves an error in f no line to name; metamethod(value, event); less(a, b), the order
- * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall.
+ * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall; text_max, of the meter.
  *
  * What the scheduler must know:
  *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.

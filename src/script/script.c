@@ -327,31 +327,33 @@ static void script_resume(wf_script *s, wfi_script_branch *b) {
     }
 }
 
-/* Protected: puts a delivery's values on the stack of the branch that waits for it. */
+/* Protected: puts a delivery's values on the stack of the branch that waits for it (host_delivered). */
 static int script_hand_over(lua_State *L) {
     const wf_delivery *d = lua_touserdata(L, 1);
     wfi_script_branch *b = lua_touserdata(L, 2);
-    if (d->kind == WF_KIND_NONE && d->json)
-        wfi_lua_push_json(L, d->value);
-    else
-        lua_pushlstring(L, d->value.ptr, d->value.len);
+    lua_pushlstring(L, d->value.ptr, d->value.len);
     wfi_lua_room(b->co, 8, "delivery");
     lua_pushstring(L, wf_kind_name(d->kind));
     lua_insert(L, -2);
     lua_pushinteger(L, d->id);
     lua_pushinteger(L, d->attempts);
     lua_pushboolean(L, d->stopped);
-    lua_xmove(L, b->co, 5);
-    b->args = 5;
+    lua_pushboolean(L, d->kind == WF_KIND_NONE && d->json);
+    lua_xmove(L, b->co, 6);
+    b->args = 6;
     return 0;
 }
 
-/* Leaves the error on the stack if there is one. */
+/* Leaves the error on the stack if there is one. The JSON of a value may be longer than any text in it. */
 static int script_try_hand_over(lua_State *L, const wf_delivery *d, wfi_script_branch *b) {
+    wfi_meter *m = wfi_meter_of(L);
+    if (d->json) m->text_max = SIZE_MAX;
     lua_pushcfunction(L, script_hand_over);
     lua_pushlightuserdata(L, (void *)(uintptr_t)d);
     lua_pushlightuserdata(L, b);
-    return lua_pcall(L, 2, 0, 0);
+    int status = lua_pcall(L, 2, 0, 0);
+    m->text_max = WFI_TEXT_MAX;
+    return status;
 }
 
 static void script_deliver(wf_script *s, const wf_delivery *d) {

@@ -6,8 +6,8 @@
 
 local host, env = ...
 local fail, front, metamethod, less = host.fail, host.front, host.metamethod, host.less
-local join, unpack, scan = host.join, host.unpack, host.scan
-local pcall, emit = host.pcall, host.print
+local join_piece, unpack, scan = host.join, host.unpack, host.scan
+local pcall, emit, text_max = host.pcall, host.print, host.text_max
 local error, rawequal, select, tonumber, tostring, type =
     env.error, env.rawequal, env.select, env.tonumber, env.tostring, env.type
 local byte, find, format, sub = env.string.byte, env.string.find, env.string.format, env.string.sub
@@ -44,6 +44,20 @@ local function length(t)
     local n = #t
     if math_type(n) ~= "integer" then fail("object length is not an integer") end
     return n
+end
+
+local JOINED = 4096 -- items that are joined in one go, which nothing interrupts
+
+-- join_piece for lists of any length.
+local function join(list, separator, i, j)
+    if i > j or ult(j - i, JOINED) then return join_piece(list, separator, i, j) end
+    local pieces, n, bytes = {}, 0, 0
+    for k = i, j, JOINED do
+        local piece = join_piece(list, separator, k, ult(j - k, JOINED) and j or k + JOINED - 1)
+        pieces[n + 1], n, bytes = piece, n + 1, bytes + #piece
+        if bytes > text_max then break end -- joining them tells
+    end
+    return join(pieces, separator, 1, n)
 end
 
 ---- base ------------------------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@ local host, env = ...
 local fail, fan = host.fail, env.parallel
 local agent, pairs, type, tostring = env.agent, env.pairs, env.type, env.tostring
 local format, encode, array = env.string.format, env.json.encode, env.json.array
+local next, math_type = env.next, env.math.type
 
 local LENSES = { "correctness", "reachability" }
 
@@ -98,7 +99,7 @@ function env.verify(claims, opts)
     check_lenses(lenses)
     if type(claims) == "string" then return verify_one(claims, lenses, opts) end
     if type(claims) ~= "table" then fail("verify takes a claim or a list of claims, got " .. type(claims)) end
-    if #claims == 0 and env.next(claims) ~= nil then return verify_one(claims, lenses, opts) end
+    if #claims == 0 and next(claims) ~= nil then return verify_one(claims, lenses, opts) end
 
     local judges = {}
     for i = 1, #claims do
@@ -127,7 +128,7 @@ function env.vote(question, opts)
     opts = check_options(opts, VOTE_OPTIONS, "vote")
     if type(question) ~= "string" then fail("vote takes a question, got " .. type(question)) end
     local voters = opts.voters or 3
-    if env.math.type(voters) ~= "integer" or voters < 1 or voters > 100 then fail("vote: voters takes a whole number from 1 to 100") end
+    if math_type(voters) ~= "integer" or voters < 1 or voters > 100 then fail("vote: voters takes a whole number from 1 to 100") end
     local prompt = format("Answer yes or no, with your reason.\n\n%s\n%s", question, context_text(opts))
     return poll(voters, function(i)
         return agent(prompt, agent_options(opts, VOTE, format("vote %d: %s", i, opts.label or question)))

@@ -183,6 +183,9 @@ static const snippet base_cases[] = {
      "error: t:1: the table has no stable order: more than one of its keys is a table, function or userdata; use "
      "strings or numbers as keys, or keep such values in a list"},
     {"return next({}), next{5}, next({a=1,b=2}, 'a')", "nil,1,b,2"},
+    {"local mt = {} local t = setmetatable({}, mt) mt.__mode = 'kv' t[1], t[2] = {}, {} "
+     "for i = 1, 20000 do local garbage = {i} end return #t, mt.__mode",
+     "2,kv"},
     {"local t, k, s = {c=1,[1]=1,[0.5]=1,[true]=1}, nil, '' repeat k = next(t, k) s = s .. tostring(k) .. ' ' until k "
      "== nil "
      "return s",
@@ -732,6 +735,119 @@ static void test_search_gives_way(void **state) {
     lua_close(L);
 }
 
+/* So does other work in C on much that is there, with the same results as where nothing can be yielded. */
+static void test_long_calls_give_way(void **state) {
+    (void)state;
+    static const struct {
+        const char *code, *expect;
+        uint64_t pieces; /* at least */
+    } cases[] = {
+        {"local t, s = {}, 0 for i = 1, 50000 do t['k' .. i] = i end for k, v in pairs(t) do s = s + v if k == 'k10' "
+         "then return s end end",
+         "11", 10},
+        {"local t, s = {}, '' for i = 1, 50000 do t[i + 0.5] = i end t.x, t[true] = 1, 1 for k in pairs(t) do if k == "
+         "'x' or k == 1.5 or k == true then s = s .. tostring(k) end end return s",
+         "1.5xtrue", 10},
+        {"local t = {} for i = 0, 50000 do t[i] = i end local step, s, k = pairs(t) for i = 0, 49999 do t[i] = nil "
+         "end "
+         "return (step(s, k))",
+         "50000", 10},
+        {"local t = {} for i = 0, 90000 do t[i] = i end return (next(t, 89999)), (next(t)), (next(t, 90000))",
+         "90000,0,nil", 9},
+        {"local t = {} for i = 1, 50000 do t[i] = { i } end local u = json.decode(json.encode(t)) return #u, "
+         "u[50000][1]",
+         "50000,50000", 5},
+        {"local t = {} for i = 1, 30000 do t['k' .. i] = { a = i } end local s = json.encode(t) return #s, s:sub(1, "
+         "30), json.decode(s).k7.a",
+         "607789,{\"k1\":{\"a\":1},\"k10\":{\"a\":10},\",7", 10},
+        {"local t = {} for i = 1, 50000 do t[i] = i end t[50000] = print return select(2, pcall(json.encode, t))",
+         "json.encode: [50000] is a function, which has no JSON form", 2},
+        {"return select(2, pcall(json.decode, '[' .. ('1,'):rep(200000) .. 'x]'))",
+         "bad JSON at line 1, column 400002: expected a value", 2},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        heap h = {.used = 0};
+        lua_State *L = open_state(&h);
+        const char *got = run_in(L, cases[i].code);
+        if (!strstr(got, cases[i].expect)) fail_msg("%s\n  expected %s\n  got %s", cases[i].code, cases[i].expect, got);
+        if (preemptions < cases[i].pieces) fail_msg("%s: only %u pieces", cases[i].code, (unsigned)preemptions);
+        char first[512];
+        snprintf(first, sizeof first, "%s", got);
+        assert_int_equal(luaL_loadbufferx(L, cases[i].code, strlen(cases[i].code), "=t", "t"), LUA_OK);
+        assert_int_equal(lua_pcall(L, 0, 1, 0), LUA_OK); /* the main thread cannot yield */
+        luaL_tolstring(L, -1, NULL);
+        if (strncmp(first, lua_tostring(L, -1), strlen(lua_tostring(L, -1))) != 0)
+            fail_msg("%s: %s, but %s", cases[i].code, first, lua_tostring(L, -1));
+        lua_close(L);
+        assert_int_equal(h.used, 0);
+    }
+}
+
+/* What next remembers of a table changes nothing but the time: it answers as a walk over all keys would, whatever is done to the
+ * table in between, and shows nothing of it. */
+static void test_next_remembers(void **state) {
+    (void)state;
+    static const char compared[] =
+        "local t, r = {}, 1 for i = 1, 60 do t[i * 2] = i end if marked then json.array(t) end\n"
+        "local function rnd(n) r = (r * 1103515245 + 12345) % 2147483648 return r // 65536 % n end\n"
+        "local function follows(k) for key, v in pairs(t) do if k == nil or key > k then return key, v end end end\n"
+        "local last for i = 1, 3000 do\n"
+        "  local what, k = rnd(12), rnd(150) - 10\n"
+        "  if what == 0 then t[k] = i elseif what == 1 then t[k + 0.5] = i elseif what == 2 then t[k] = nil\n"
+        "  elseif what == 3 then rawset(t, k, i) elseif what == 4 then table.insert(t, i) elseif what == 5 then "
+        "next({1}) "
+        "end\n"
+        "  if what > 8 then k = last elseif what > 6 then k = nil end\n"
+        "  local a, b = next(t, k) local c, d = follows(k)\n"
+        "  if a ~= c or b ~= d then error('step ' .. i .. ': after ' .. tostring(k) .. ' ' .. tostring(a) .. ' not ' "
+        ".. "
+        "tostring(c)) end\n"
+        "  last = a if what == 9 and a then t[a] = nil end\n"
+        "end return 'same'";
+    static const snippet cases[] = {
+        {"marked = false", "same"},
+        {"marked = true", "same"},
+        {"local t = {} for i = 1, 40 do t[i] = i end next(t) next(t) return getmetatable(t), #t, json.encode(t):sub(1, "
+         "6)",
+         "nil,40,[1,2,3"},
+        {"local t = json.array{} for i = 1, 40 do t[i] = i end next(t) next(t) for i = 1, 40 do t[i] = nil end "
+         "return getmetatable(t), json.encode(t)",
+         "nil,[]"},
+        {"local t = {} for i = 1, 40 do t[i] = i end next(t) next(t) t[nil] = 1", "error: t:1: table index is nil"},
+        {"local t = {} for i = 1, 40 do t[i] = i end next(t) next(t) t[0/0] = 1", "error: t:1: table index is NaN"},
+        {"local t = {} for i = 1, 40 do t[i] = i end next(t) next(t) setmetatable(t, {__index = {x = 5}}) next(t) "
+         "return t.x, getmetatable(t) ~= nil, (next(t, 40))",
+         "5,true,nil"},
+        {"local t = {} for i = 1, 40 do t[i] = i end next(t) next(t) json.array(t) for i = 1, 40 do t[i] = nil end "
+         "return json.encode(t)",
+         "[]"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char code[4096];
+        snprintf(code, sizeof code, "%s\n%s", cases[i].code, i < 2 ? compared : "");
+        const char *got = run(code);
+        if (strcmp(got, cases[i].expect) != 0) fail_msg("%s: %s", cases[i].code, got);
+    }
+}
+
+/* A work list of either kind costs a walk or two, not one for each item. */
+static void test_lists_are_emptied_with_next(void **state) {
+    (void)state;
+    static const char *const lists[] = {"t[i] = i", "t[i + 0.5] = i", "t['k' .. i] = i", "json.array(t)[i] = i"};
+    for (size_t i = 0; i < sizeof lists / sizeof *lists; i++) {
+        char code[512];
+        heap h = {.used = 0};
+        lua_State *L = open_state(&h);
+        snprintf(code, sizeof code,
+                 "local t, n = {}, 0 for i = 1, 30000 do %s end while true do local k = next(t) if k == nil then "
+                 "return n end t[k] = nil n = n + 1 end",
+                 lists[i]);
+        assert_string_equal(run_in(L, code), "30000");
+        if (preemptions > 200) fail_msg("%s: %u pieces", lists[i], (unsigned)preemptions);
+        lua_close(L);
+    }
+}
+
 /* Memory that runs out at any allocation gives that error and nothing else. */
 static void test_exhaustion(void **state) {
     (void)state;
@@ -792,6 +908,9 @@ int main(void) {
         cmocka_unit_test(test_patterns_as_stock),
         cmocka_unit_test(test_pattern_slices),
         cmocka_unit_test(test_search_gives_way),
+        cmocka_unit_test(test_long_calls_give_way),
+        cmocka_unit_test(test_next_remembers),
+        cmocka_unit_test(test_lists_are_emptied_with_next),
         cmocka_unit_test(test_hostile),
         cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_open_exhaustion),

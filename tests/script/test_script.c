@@ -746,6 +746,36 @@ static void answers_that_cannot_be_had(void **state) {
     assert_true(run_in(w, "local ok, e = pcall(agent, 'x') return { ok, e }", "out of memory"));
 }
 
+/* What a script makes of its globals is its own business: the functions that it has kept go on. */
+static void globals_are_the_scripts_own(void **state) {
+    (void)state;
+#define TAKE_ALL                                                                                                       \
+    "local type, pairs, _ENV2 = type, pairs, _ENV "                                                                    \
+    "for name, v in pairs(_ENV2) do if name ~= 'meta' and name ~= 'args' then "                                        \
+    "if type(v) == 'table' then for member in pairs(v) do v[member] = 'mine' end end _ENV2[name] = 'mine' end end "
+    static const run_case cases[] = {
+        {"local verify, select = verify, select " TAKE_ALL "return (select('#', verify({})))", "2"},
+        {"local vote = vote " TAKE_ALL "return (vote('q', { voters = 1 }))", "not run"},
+        {"local random = random " TAKE_ALL "return random(1, 6) <= 6", "true"},
+        {"local parallel, agent = parallel, agent " TAKE_ALL "return (parallel({ function() return agent('say x') "
+         "end }))",
+         "[\"x\"]"},
+        {"local pipeline, race = pipeline, race " TAKE_ALL
+         "return { (pipeline({ 1 }, function(x) return x + 1 end)), (race({ function() return 3 end })) }",
+         "[[2],3]"},
+        {"local files, read, exec, ask = files, read, exec, ask " TAKE_ALL
+         "return { #files('*') > 0, read('f') ~= nil, exec('x').code, ask('q', { choices = { 'a', 'b' } }) }",
+         "[true,true,0,\"a\"]"},
+        {"local log, phase, now, budget = log, phase, now, budget.spent " TAKE_ALL
+         "log('%s', 1) phase('p') return { now() >= 0, budget('usd') }",
+         "[true,0]"},
+        {"local sort, concat, gsub, encode = table.sort, table.concat, string.gsub, json.encode " TAKE_ALL
+         "local t = { 3, 1, 2 } sort(t) return { concat(t), (gsub('aaa', 'a', 'b')), encode(t) }",
+         "[\"123\",\"bbb\",\"[1,2,3]\"]"},
+    };
+    run_cases(cases, COUNT(cases));
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(agent_answers_with_text_or_table),
@@ -769,6 +799,7 @@ int main(void) {
         cmocka_unit_test(random_and_now_come_from_the_log),
         cmocka_unit_test(calls_from_where_nothing_can_wait_say_so),
         cmocka_unit_test(results_keep_their_shape),
+        cmocka_unit_test(globals_are_the_scripts_own),
         cmocka_unit_test(fan_outs_are_windowed_and_bounded),
         cmocka_unit_test(partial_results_come_out),
         cmocka_unit_test(a_cancelled_run_wakes_all_that_wait),
