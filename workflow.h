@@ -27999,7 +27999,7 @@ WFI void wfi_luastring_open(lua_State *L, int strings, int host);
  * stock library what is bounded and calls nothing back.
  *
  * A long search gives way to other branches: it yields no values, which is also what the scheduler's hook does to
- * pre-empt a branch, and goes on when resumed. Where it cannot yield it just works on, up to its budget. */
+ * pre-empt a branch, and goes on when resumed. Where it cannot yield it works on, up to its budget and its time (wfi_lua_pause). */
 
 #include <math.h>
 #include <string.h>
@@ -28612,7 +28612,7 @@ WFI void wfi_next_open(lua_State *L, int env) {
  * of keys; join(list, separator, i, j); unpack(list, i, j); scan, the step of gsub; pcall; text_max, of the meter.
  *
  * What the scheduler must know:
- *   - A yield of no values is a pre-emption, by its own count hook or by a search in a string: resume it as it is.
+ *   - A yield of no values is a pre-emption, by its own count hook or by a long call of ours (wfi_lua_give_way): resume it as it is.
  *   - Everything that calls back into the script can yield. Where it yields inside a call of pcall or of a metamethod
  *     the C stack is given up, so "C stack overflow" (200 such calls inside each other) may come later, never sooner.
  *   - pcall and xpcall do not keep a branch going whose memory ran out (wfi_lua_caught). The state's allocator is a wfi_meter. */

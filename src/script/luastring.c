@@ -2,7 +2,7 @@
  * stock library what is bounded and calls nothing back.
  *
  * A long search gives way to other branches: it yields no values, which is also what the scheduler's hook does to
- * pre-empt a branch, and goes on when resumed. Where it cannot yield it just works on, up to its budget. */
+ * pre-empt a branch, and goes on when resumed. Where it cannot yield it works on, up to its budget and its time (wfi_lua_pause). */
 #include "luastring.h"
 
 #include <math.h>
