@@ -299,7 +299,10 @@ static int host_tried(lua_State *L, int status, lua_KContext context) {
     lua_pushboolean(L, false);
     lua_insert(L, -2);
     wfi_script_push_branch(L, b);
-    if (lua_getiuservalue(L, -1, WFI_SCRIPT_RAISED) != LUA_TSTRING) wfi_report_push_where(L, b); /* no handler saw it */
+    if (lua_getiuservalue(L, -1, WFI_SCRIPT_RAISED) != LUA_TSTRING) { /* no handler saw it */
+        lua_pop(L, 1);
+        wfi_report_push_where(L, b);
+    }
     lua_replace(L, -2);
     return 3;
 }

@@ -194,11 +194,31 @@ static int luastring_gmatch(lua_State *L) {
     return 1;
 }
 
-/* Stock copies the text n times, and counts to n even if it is empty; this doubles what there is. */
+/* (text, separator, bytes in all, with a last separator): stock copies the text n times, this doubles what there is. */
+static int luastring_doubled(lua_State *L) {
+    wf_str text = luastring_arg(L, 1), separator = luastring_arg(L, 2);
+    size_t total = (size_t)lua_tointeger(L, 3);
+    luaL_Buffer out;
+    char *to = luaL_buffinitsize(L, &out, total);
+    memcpy(to, text.ptr, text.len);
+    memcpy(to + text.len, separator.ptr, separator.len);
+    for (size_t done = text.len + separator.len; done < total;) {
+        size_t more = done < total - done ? done : total - done;
+        memcpy(to + done, to, more);
+        done += more;
+    }
+    luaL_pushresultsize(&out, total - separator.len);
+    return 1;
+}
+
 static int luastring_rep(lua_State *L) {
-    wf_str text = luastring_arg(L, 1), separator = lua_isnoneornil(L, 3) ? wf_str_of("", 0) : luastring_arg(L, 3);
+    luastring_arg(L, 1);
     lua_Integer n = luaL_checkinteger(L, 2);
-    size_t each = text.len + separator.len;
+    if (lua_isnoneornil(L, 3)) {
+        lua_settop(L, 2);
+        lua_pushliteral(L, "");
+    }
+    size_t each = luastring_arg(L, 1).len + luastring_arg(L, 3).len;
     if (each == 0 || n <= 0) {
         lua_pushliteral(L, "");
         return 1;
@@ -206,17 +226,11 @@ static int luastring_rep(lua_State *L) {
     size_t total = (lua_Unsigned)n > SIZE_MAX / each ? SIZE_MAX : (size_t)n * each;
     wfi_lua_check_text(L, total, "string.rep");
     if (total > INT_MAX) return wfi_lua_error(L, "resulting string too large");
-    luaL_Buffer out;
-    char *to = luaL_buffinitsize(L, &out, total);
-    memcpy(to, text.ptr, text.len);
-    memcpy(to + text.len, separator.ptr, separator.len);
-    for (size_t done = each; done < total;) {
-        size_t more = done < total - done ? done : total - done;
-        memcpy(to + done, to, more);
-        done += more;
-    }
-    luaL_pushresultsize(&out, total - separator.len);
-    return 1;
+    lua_pushcfunction(L, luastring_doubled);
+    lua_pushvalue(L, 1);
+    lua_pushvalue(L, 3);
+    lua_pushinteger(L, (lua_Integer)total);
+    return wfi_lua_stock(L, 3, "rep");
 }
 
 /* The conversion letter of the next directive in *format, which moves behind it; 0: none. %% is none. */

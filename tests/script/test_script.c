@@ -746,6 +746,17 @@ static void answers_that_cannot_be_had(void **state) {
     assert_true(run_in(w, "local ok, e = pcall(agent, 'x') return { ok, e }", "out of memory"));
 }
 
+/* An error of Lua's own memory, which no handler sees, is told as others are. */
+static void a_text_that_is_too_long_fails_its_branch(void **state) {
+    (void)state;
+    stage *w = stage_new(1, NULL, 0);
+    w->script_size = (size_t)128 << 20;
+    assert_true(run_in(w,
+                       "local a = ('x'):rep(6 << 20) local r, f = parallel({ function() return (table.concat({ a, a "
+                       "})) end }) return { r[1], f[1].error.kind, (f[1].error.message:gsub(' than.*', '')) }",
+                       "[false,\"script\",\"a text of more\"]"));
+}
+
 /* What a script makes of its globals is its own business: the functions that it has kept go on. */
 static void globals_are_the_scripts_own(void **state) {
     (void)state;
@@ -800,6 +811,7 @@ int main(void) {
         cmocka_unit_test(calls_from_where_nothing_can_wait_say_so),
         cmocka_unit_test(results_keep_their_shape),
         cmocka_unit_test(globals_are_the_scripts_own),
+        cmocka_unit_test(a_text_that_is_too_long_fails_its_branch),
         cmocka_unit_test(fan_outs_are_windowed_and_bounded),
         cmocka_unit_test(partial_results_come_out),
         cmocka_unit_test(a_cancelled_run_wakes_all_that_wait),
