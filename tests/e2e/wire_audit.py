@@ -59,7 +59,7 @@ def disturbed_audit(rig):
     if not os.path.isdir(rig.path("tree")):
         shutil.copytree(os.path.join(ROOT, "tests", "audit", "tree"), rig.path("tree"))
     offline = rig.run(AUDIT, *OPTIONS, args=ARGS, model=RULES)
-    faults = ["status=529", "reset-at=400", "close-at=0", "sse-error=4", "status=500", "bad-chunk", "no-stop",
+    faults = ["status=529", "reset-at=400", "close-at=0", "sse-error=4", "status=500", "bad-chunk", "close-at=300",
               "reset-at=0"]
     soon = " header='retry-after-ms: 10'"
     lines = ["on nth=%d : %s%s" % (9 * (i + 1), faults[i % len(faults)], soon) for i in range(24)]

@@ -43,6 +43,7 @@ typedef struct ask {
     uint64_t at;            /* when */
     bool sealed;            /* ... and must not be asked for again */
     bool told;              /* the script has seen what became of the agent */
+    bool again;             /* --retry-failed asked for it anew, which a later life goes on with */
     uint32_t sent, refused; /* in all lives; of these answered with a 401 */
     uint32_t edits;         /* made when the script was told */
     uint32_t life;          /* in which it was */
@@ -51,6 +52,7 @@ typedef struct ask {
 typedef struct effect {
     char name[64];
     bool told;
+    bool again; /* --retry-failed asked for it anew, and what was asked then may be done in a later life */
     uint32_t starts;
 } effect;
 
@@ -150,7 +152,7 @@ static bool wish_fails(const wish *w) {
 /* Whether a failure may be asked anew: for --retry-failed, after a refused key, at the place that an edit gives it. */
 static bool may_ask_anew(const ask *a) {
     if (a->refused > 0) return true;
-    if (W.retry_failed && (a->fails || !a->told)) return true;
+    if ((W.retry_failed || a->again) && (a->fails || !a->told)) return true;
     return a->fails && W.edits > (a->told ? a->edits : 0);
 }
 
@@ -165,6 +167,7 @@ static void judge_request(ask *a, const char *prompt, uint32_t turn) {
         ask *b = &W.asks[i];
         if (b->key != 0 && b != a && b->prompt == a->prompt && b->turn > turn) b->sealed = b->told = false;
     }
+    a->again = W.retry_failed;
     a->sealed = a->told = false;
 }
 
@@ -272,8 +275,9 @@ static void begin_effect(const char *name, bool changes) {
     effect *e = world_effect(name);
     if (W.verbose) fprintf(stderr, "  runs %s\n", name);
     total.commands++;
-    if (e->told && !W.retry_failed) wrong("\"%s\" was answered, and is done again", name);
-    if (changes && e->starts > 0 && !W.retry_failed) wrong("\"%s\" was begun twice", name);
+    if (e->told && !e->again) wrong("\"%s\" was answered, and is done again", name);
+    if (changes && e->starts > 0 && !e->again) wrong("\"%s\" was begun twice", name);
+    e->again = W.retry_failed;
     e->starts++;
 }
 
@@ -509,6 +513,10 @@ static stage *begin_life(const life *l, const ended *before, wf_str source) {
     f->mute = l->mute;
     W.faulty = l->faulty;
     W.retry_failed = l->retry_failed;
+    for (uint32_t i = 0; i < W.effect_count; i++)
+        W.effects[i].again |= W.retry_failed;
+    for (uint32_t i = 0; i < ASKS; i++)
+        W.asks[i].again |= W.retry_failed;
     W.life++;
     W.requests = 0;
     W.quota_at = l->stop == BY_QUOTA ? (uint32_t)l->stop_at : 0;

@@ -128,11 +128,12 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
     wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
-    if (!t->reader.stream) t->fate = WFI_FATE_FREE; /* as where the status says so */
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
-    f->refused = fault.status == 401 || fault.status == 403;
-    f->foreign = fault.type.len == 0;
+    if (!t->reader.stream) { /* as where the status says so */
+        t->fate = WFI_FATE_FREE;
+        f->foreign = fault.type.len == 0;
+    }
     return WFI_PROGRESS_FAILED;
 }
 
