@@ -359,8 +359,14 @@ test-wire: $(WIRE_BIN)
 check: all
 	@tests/run -l $(CHECKS)
 
-crash: $(WHOLE) $(TEST_BIN)
-	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) $(E2E_TESTS)
+# The random workflows a second time without sanitizers: many more of them in the same time.
+crash: $(WHOLE) $(TEST_BIN) build/test/campaign
+	@WF_CAMPAIGN=full TEST_TIMEOUT=7200 tests/run $(TEST_BIN) build/test/campaign $(E2E_TESTS)
+
+build/obj/tests/%.o: INC += $(TEST_INC)
+build/test/campaign: build/obj/tests/script/test_campaign.o $(FAKES:%.c=build/obj/%.o) build/libworkflow.a $(LUA_A)
+	@echo '  $@'
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $(filter %.o,$^) build/libworkflow.a $(LUA_LIBS) -lcmocka $(LIBS)
 
 # ---- fuzzing: the same targets as in tests/fuzz/test_corpus.c, each with libFuzzer in a program of its own ----
 
