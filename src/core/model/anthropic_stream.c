@@ -24,7 +24,7 @@
  *   4. side is empty or, but for a tool call's input, the complete value of the kind's second member. */
 #include "anthropic.h"
 
-#define STREAM_BLOCKS_MAX 256u /* that wait for an open one */
+#define ANTHROPIC_BLOCKS_MAX 256u /* that wait for an open one */
 
 /* What a kind of block gets from deltas. */
 typedef struct stream_kind {
@@ -313,7 +313,7 @@ static wf_status stream_block_start(wfi_reader *r, const stream_event *ev) {
     if (s != WF_OK) return s;
     if (block.len == 0) block = WF_STR("{\"type\":\"text\"}");
     if (block.ptr[0] != '{') return stream_wrong(r, "a content block is no object");
-    if (r->block_count == STREAM_BLOCKS_MAX) return stream_wrong(r, "too many content blocks wait for an open one");
+    if (r->block_count == ANTHROPIC_BLOCKS_MAX) return stream_wrong(r, "too many content blocks wait for an open one");
     wfi_reader_block *b = stream_add(r, index, stream_kind_of(block));
     s = b ? stream_put(r, &b->text, WF_STR("[")) : WF_E_MEMORY;
     if (s != WF_OK) return s;
