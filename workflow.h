@@ -10418,6 +10418,7 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
     if (!t->reader.stream) { /* as where the status says so */
         t->fate = WFI_FATE_FREE;
+        f->refused = status == 401 || status == 403;
         f->foreign = fault.type.len == 0;
     }
     return WFI_PROGRESS_FAILED;
@@ -10513,14 +10514,14 @@ static bool exchange_is_blank(char c) {
            c == '\xbf'; /* a BOM, too */
 }
 
-/* Begins the reader with the first bytes of a reply. They tell what it is, whatever its type says: gateways call events plain
+/* Begins the reader with the first bytes of a reply, without blanks and a byte order mark before them. They tell what it is, whatever its type says: gateways call events plain
  * text, and JSON events. */
-static wfi_progress exchange_first(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
+static wfi_progress exchange_first(wfi_runtime *rt, wfi_task *t, wf_str *bytes, wfi_failure *f) {
     wf_str type = t->response.content_type;
-    while (bytes.len > 0 && exchange_is_blank(bytes.ptr[0]))
-        bytes = wfi_str_cut(bytes, 1, bytes.len);
-    if (bytes.len == 0) return WFI_PROGRESS_MORE;
-    char c = bytes.ptr[0]; /* of data, event, id, retry, or a comment */
+    while (bytes->len > 0 && exchange_is_blank(bytes->ptr[0]))
+        *bytes = wfi_str_cut(*bytes, 1, bytes->len);
+    if (bytes->len == 0) return WFI_PROGRESS_MORE;
+    char c = bytes->ptr[0]; /* of data, event, id, retry, or a comment */
     bool events = wfi_str_eq(type, WF_STR("text/event-stream"));
     bool stream = c == 'd' || c == 'e' || c == 'i' || c == 'r' || c == ':' || (events && c != '{');
     if (c != '{' && !stream && type.len > 0 && !wfi_str_eq(type, WF_STR("application/json")))
@@ -10560,7 +10561,7 @@ static wfi_progress exchange_broken(wfi_runtime *rt, wfi_task *t, wf_status s, w
 }
 
 static wfi_progress exchange_read(wfi_runtime *rt, wfi_task *t, wf_str bytes, wfi_failure *f) {
-    wfi_progress progress = t->reader.heap ? WFI_PROGRESS_MORE : exchange_first(rt, t, bytes, f);
+    wfi_progress progress = t->reader.heap ? WFI_PROGRESS_MORE : exchange_first(rt, t, &bytes, f);
     while (progress == WFI_PROGRESS_MORE && t->reader.heap && bytes.len > 0) {
         size_t n = 0;
         wf_status s = t->codec->reader_feed(&t->reader, bytes.ptr, bytes.len, &n);
@@ -29067,7 +29068,7 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 
 /* Takes weak tables from the language: when their entries vanish would differ from run to run. setmetatable refuses a __mode that
  * is there, but one may be added later. So the collector's own name for it, which a state makes once and compares by address, is
- * made one that no script can say, while "__mode" becomes a text like others. */
+ * made another, while "__mode" becomes a text like others. (A script that guesses the other one harms its own replay alone.) */
 static void sandbox_forget_weakness(lua_State *L) {
     lua_pushliteral(L, "__mode");
     char *name = (char *)(uintptr_t)lua_tostring(L, -1);

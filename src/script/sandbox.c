@@ -422,7 +422,7 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 
 /* Takes weak tables from the language: when their entries vanish would differ from run to run. setmetatable refuses a __mode that
  * is there, but one may be added later. So the collector's own name for it, which a state makes once and compares by address, is
- * made one that no script can say, while "__mode" becomes a text like others. */
+ * made another, while "__mode" becomes a text like others. (A script that guesses the other one harms its own replay alone.) */
 static void sandbox_forget_weakness(lua_State *L) {
     lua_pushliteral(L, "__mode");
     char *name = (char *)(uintptr_t)lua_tostring(L, -1);

@@ -220,6 +220,7 @@ static void test_whole_in_substance(void **state) {
         {.events = START HELLO END, .type = "text/plain"},
         {.events = "\r\n" START HELLO END, .type = "application/octet-stream"},
         {.events = START HELLO END, .type = "application/json"},
+        {.body = "\xef\xbb\xbf{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .type = "text/plain"},
         {.body = "\n{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .type = "text/event-stream"},
         {.body = "{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .type = "text/html"},
         {.body = "{\"content\":[{\"type\":\"text\",\"text\":\"hello\"}]}", .drop = FAKE_DROP_BODY}};
