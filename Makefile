@@ -351,13 +351,13 @@ CHOSEN_WHOLE := $(filter $(E2E_TESTS) $(CHECKS),$(CHOSEN))
 WHOLE        := all build/test/wf-server build/test/bench/launch build/test/soak
 
 test: $(CHOSEN_BIN) $(if $(CHOSEN_WHOLE),$(WHOLE))
-	@tests/run $(CHOSEN_BIN) $(CHOSEN_WHOLE)
+	@tests/run -j $(JOBS) $(CHOSEN_BIN) $(CHOSEN_WHOLE)
 
 test-wire: $(WIRE_BIN)
 	@$(WIRE_BIN) $(or $(WIRE),tests/wire)
 
 check: all
-	@tests/run -l $(CHECKS)
+	@tests/run -l -j $(JOBS) $(CHECKS)
 
 # The random workflows a second time without sanitizers: many more of them in the same time.
 crash: $(WHOLE) $(TEST_BIN) build/test/campaign
