@@ -1350,6 +1350,8 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
 /* The code point at raw.ptr[*pos], which must be inside the slice, of a still escaped string; moves *pos behind it.
  * A lone surrogate is U+FFFD. In text that no reader has passed, a broken escape yields its backslash. */
 WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
+/* Whether a still escaped string holds nothing but white space and control characters, by Unicode's White_Space. */
+WFI bool wfi_json_blank(wf_str raw);
 
 #endif
 
@@ -2490,6 +2492,18 @@ WFI uint32_t wfi_json_char(wf_str raw, size_t *pos) {
         c = c << 6 | (p[i] & 0x3Fu);
     *pos += len;
     return c;
+}
+
+WFI bool wfi_json_blank(wf_str raw) {
+    static const uint16_t blanks[] = {0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000};
+    for (size_t pos = 0; pos < raw.len;) {
+        uint32_t c = wfi_json_char(raw, &pos);
+        bool blank = c <= ' ' || (c >= 0x7F && c < 0xA0) || (c >= 0x2000 && c <= 0x200A);
+        for (size_t i = 0; i < WFI_COUNT(blanks) && !blank; i++)
+            blank = c == blanks[i];
+        if (!blank) return false;
+    }
+    return true;
 }
 
 size_t wf_json_unescape(wf_str raw, char *out) {
@@ -6851,6 +6865,7 @@ static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
 typedef struct wfi_block_view {
     wfi_block_type type;
+    wf_str raw;             /* the whole block */
     wf_str text;            /* of a text block */
     wf_str id, name, input; /* of a tool call; input is exact JSON */
 } wfi_block_view;
@@ -6890,6 +6905,9 @@ typedef struct wfi_codec {
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
+    /* A reply's content as the provider takes it back: without blocks that it would refuse, and without halves of characters.
+     * Answers its length, never more than content's, and writes it to out unless that is NULL. *differs: from content. */
+    size_t (*resend)(wf_str content, char *out, bool *differs);
 } wfi_codec;
 
 #endif
@@ -7297,6 +7315,7 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
     if (t == WF_JSON_ARRAY_END) return WF_END;
     if (wf_json_skip(j, t, &raw) != WF_OK || t != WF_JSON_OBJECT) return WF_E_SYNTAX;
     wfi_zero(out, sizeof *out);
+    out->raw = raw;
     out->type = WFI_BLOCK_OTHER;
     (void)wf_json_member_str(raw, WF_STR("type"), &type);
     if (wfi_str_eq(type, WF_STR("text"))) {
@@ -7309,6 +7328,54 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
         out->type = WFI_BLOCK_TOOL;
     }
     return WF_OK;
+}
+
+/* Copies JSON with U+FFFD in place of each half of a surrogate pair that lacks the other one: as many bytes. */
+static size_t anthropic_copy_whole(wf_str raw, char *out, bool *differs) {
+    if (out) wfi_copy(out, raw.ptr, raw.len);
+    for (size_t pos = 0, start = 0; pos < raw.len; start = pos) {
+        bool escape = raw.ptr[pos] == '\\';
+        uint32_t c = escape ? wfi_json_char(raw, &pos) : 0;
+        if (!escape) pos++;
+        if (c != 0xFFFD || (raw.ptr[start + 2] | 0x20) != 'd') continue; /* it may well have been said */
+        *differs = true;
+        if (out) wfi_copy(out + start, "\\ufffd", 6);
+    }
+    return raw.len;
+}
+
+static size_t anthropic_resend(wf_str content, char *out, bool *differs) {
+    wf_json j;
+    wfi_block_view block;
+    wf_str signature;
+    wf_status s;
+    size_t n = 1;
+    *differs = false;
+    wf_json_init(&j, content);
+    while ((s = anthropic_block(&j, &block)) == WF_OK) {
+        if (block.type == WFI_BLOCK_TEXT && wfi_json_blank(block.text)) { /* "text content blocks must be non-empty" */
+            *differs = true;
+            continue;
+        }
+        if (n > 1 && out) out[n] = ',';
+        n += n > 1;
+        char *to = out ? out + n : NULL;
+        if (!wf_json_member_str(block.raw, WF_STR("signature"), &signature)) {
+            n += anthropic_copy_whole(block.raw, to, differs);
+            continue;
+        }
+        if (to) wfi_copy(to, block.raw.ptr, block.raw.len); /* it is signed as it stands */
+        n += block.raw.len;
+    }
+    if (s != WF_END) { /* no such content: it is sent nowhere */
+        *differs = false;
+        return content.len;
+    }
+    if (out) {
+        out[0] = '[';
+        out[n] = ']';
+    }
+    return n + 1;
 }
 
 const wfi_codec *wfi_anthropic_codec(void) {
@@ -7329,6 +7396,7 @@ const wfi_codec *wfi_anthropic_codec(void) {
         .reader_free = anthropic_reader_free,
         .fault = anthropic_fault,
         .block = anthropic_block,
+        .resend = anthropic_resend,
     };
     return &codec;
 }
@@ -8771,6 +8839,8 @@ typedef struct wfi_meta_turn {
         aside; /* offset of the call's last turn that is no part of the conversation, 0 for none. Only in such turns */
     uint32_t stop; /* enum wfi_stop */
     bool fitted;   /* max_tokens was lowered to what a budget left */
+    uint64_t
+        sent; /* offset of the text that goes back in its place, if the provider would not take it as it came; else 0 */
     wf_str reason;
     wf_usage usage;
 } wfi_meta_turn;
@@ -8893,10 +8963,13 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
-static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64),      META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
-    META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR),  META_USAGE(wfi_meta_turn)};
+static const meta_field meta_turn[] = {META_FIELD(wfi_meta_turn, prev, "prev", META_U64),
+                                       META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
+                                       META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL),
+                                       META_FIELD(wfi_meta_turn, sent, "sent", META_U64),
+                                       META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+                                       META_FIELD(wfi_meta_turn, reason, "reason", META_STR),
+                                       META_USAGE(wfi_meta_turn)};
 static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
                                         META_FIELD(wfi_meta_block, why, "why", META_STR),
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};
@@ -10881,6 +10954,14 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     return WF_OK;
 }
 
+/* The text that goes back in place of the turn at `at`. */
+static wf_status agent_load_sent(wfi_runtime *rt, uint64_t sent, uint64_t at, wfi_log_rec *rec) {
+    uint32_t meta_len;
+    if (sent >= at) return wfi_runtime_astray(rt, at);
+    wf_status s = wfi_log_peek(&rt->log, sent, rec, &meta_len);
+    return s == WF_OK && rec->type != WFI_REC_TEXT ? wfi_runtime_astray(rt, at) : s;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -10892,8 +10973,10 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
         if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
             return wfi_runtime_astray(rt, at);
         after = at;
-        s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
-        if (rec.type == WFI_REC_TURN) {
+        bool turn = rec.type == WFI_REC_TURN;
+        if (turn && meta.turn.sent != 0 && (s = agent_load_sent(rt, meta.turn.sent, at, &rec)) != WF_OK) return s;
+        s = agent_add_item(rt, t, rec.payload, rec.payload_len, turn);
+        if (turn) {
             t->turns++;
             wfi_usage_add(&t->usage, &meta.turn.usage);
             at = meta.turn.prev;
@@ -11176,17 +11259,35 @@ static wfi_pace agent_step_exchange(wfi_runtime *rt, wfi_task *t) {
 
 /* ---- reply ---- */
 
-static bool agent_is_empty(const wfi_task *t) {
-    wf_json j;
-    wfi_block_view block;
-    wf_json_init(&j, t->turn.content);
-    return t->codec->block(&j, &block) == WF_END;
+/* Stores what goes back in the reply's place, if the provider would not take it as it came; else *at is 0. */
+static wf_status agent_resend(wfi_runtime *rt, const wfi_task *t, uint64_t *at) {
+    bool differs;
+    size_t len = t->codec->resend(t->turn.content, NULL, &differs);
+    *at = 0;
+    if (!differs) return WF_OK;
+    char *copy = wfi_heap_alloc(&rt->heap, len);
+    if (!copy) return WF_E_MEMORY;
+    (void)t->codec->resend(t->turn.content, copy, &differs);
+    wf_status s = wfi_runtime_text(rt, wf_str_of(copy, len), at);
+    wfi_heap_free(&rt->heap, copy);
+    return s;
+}
+
+/* The turn at `at` becomes the conversation's last item. */
+static wf_status agent_add_turn(wfi_runtime *rt, wfi_task *t, uint64_t at, uint64_t sent) {
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    wf_status s = wfi_log_peek(&rt->log, sent ? sent : at, &rec, &meta_len);
+    if (s != WF_OK) return s;
+    t->slot->last_item = at;
+    t->slot->turns = ++t->turns;
+    return agent_add_item(rt, t, rec.payload, rec.payload_len, true);
 }
 
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    bool empty = agent_is_empty(t);
+    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) == 2; /* [] */
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
@@ -11199,9 +11300,9 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
     uint64_t at;
-    wf_str content = empty ? wf_str_of("", 0) : t->turn.content;
-    wf_status s = wfi_runtime_record(rt, WFI_REC_TURN, t->slot_index + 1, &meta, content, &at, NULL);
-    if (s != WF_OK) return WFI_PACE_BROKEN;
+    wf_status s = item ? agent_resend(rt, t, &meta.sent) : WF_OK;
+    if (s == WF_OK) s = wfi_runtime_record(rt, WFI_REC_TURN, t->slot_index + 1, &meta, t->turn.content, &at, NULL);
+    if (s != WF_OK) return agent_trouble(rt, t, s);
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
@@ -11211,14 +11312,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
     if (!item) t->slot->aside = at;
-    if (item) {
-        wfi_log_rec rec;
-        uint32_t meta_len;
-        if (wfi_log_peek(&rt->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
-        t->slot->last_item = at;
-        t->slot->turns = ++t->turns;
-        if ((s = agent_add_item(rt, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(rt, t, s);
-    }
+    if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
     event.n = t->turns;
     wfi_runtime_trace(rt, &event);
@@ -11227,12 +11321,6 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
 }
 
 /* ---- turn ---- */
-
-static bool agent_is_blank(const char *text, size_t n) {
-    while (n > 0 && (uint8_t)text[n - 1] <= ' ')
-        n--;
-    return n == 0;
-}
 
 /* The model has ended without an answer: it is reminded once. */
 static wfi_pace agent_said_nothing(wfi_runtime *rt, wfi_task *t) {
@@ -11249,14 +11337,17 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json j;
     wfi_block_view block;
     wf_status s;
+    bool blank = true;
     size_t n = 0;
     char *text = wfi_heap_alloc(&rt->heap, t->turn.content.len + 1);
     if (!text) return agent_trouble(rt, t, WF_E_MEMORY);
     wf_json_init(&j, t->turn.content);
-    while ((s = t->codec->block(&j, &block)) == WF_OK)
-        if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    while ((s = t->codec->block(&j, &block)) == WF_OK) {
+        if (block.type != WFI_BLOCK_TEXT) continue;
+        n += wf_json_unescape(block.text, text + n);
+        blank = blank && wfi_json_blank(block.text);
+    }
     wfi_exchange_mask(t, text, n); /* where escapes hid a key */
-    bool blank = agent_is_blank(text, n);
     wfi_pace pace = WFI_PACE_BROKEN;
     if (s != WF_END)
         pace = agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");

@@ -87,6 +87,7 @@ static void log_turn(writing *w, wfi_meta_turn *turn) {
     if (turn->stop >= WFI_STOP_CUT) turn->aside = log_place(w);
     turn->usage.input = input_below(&w->in, 600);
     turn->usage.nano_usd = input_below(&w->in, 999);
+    if (input_below(&w->in, 4) == 0) turn->sent = log_place(w);
 }
 
 /* Metadata of a type, as the product itself would write it. */

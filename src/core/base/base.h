@@ -93,5 +93,7 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
 /* The code point at raw.ptr[*pos], which must be inside the slice, of a still escaped string; moves *pos behind it.
  * A lone surrogate is U+FFFD. In text that no reader has passed, a broken escape yields its backslash. */
 WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
+/* Whether a still escaped string holds nothing but white space and control characters, by Unicode's White_Space. */
+WFI bool wfi_json_blank(wf_str raw);
 
 #endif

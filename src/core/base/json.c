@@ -129,6 +129,18 @@ WFI uint32_t wfi_json_char(wf_str raw, size_t *pos) {
     return c;
 }
 
+WFI bool wfi_json_blank(wf_str raw) {
+    static const uint16_t blanks[] = {0xA0, 0x1680, 0x2028, 0x2029, 0x202F, 0x205F, 0x3000};
+    for (size_t pos = 0; pos < raw.len;) {
+        uint32_t c = wfi_json_char(raw, &pos);
+        bool blank = c <= ' ' || (c >= 0x7F && c < 0xA0) || (c >= 0x2000 && c <= 0x200A);
+        for (size_t i = 0; i < WFI_COUNT(blanks) && !blank; i++)
+            blank = c == blanks[i];
+        if (!blank) return false;
+    }
+    return true;
+}
+
 size_t wf_json_unescape(wf_str raw, char *out) {
     size_t n = 0;
     for (size_t pos = 0; pos < raw.len;) {

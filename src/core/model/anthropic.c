@@ -371,6 +371,7 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
     if (t == WF_JSON_ARRAY_END) return WF_END;
     if (wf_json_skip(j, t, &raw) != WF_OK || t != WF_JSON_OBJECT) return WF_E_SYNTAX;
     wfi_zero(out, sizeof *out);
+    out->raw = raw;
     out->type = WFI_BLOCK_OTHER;
     (void)wf_json_member_str(raw, WF_STR("type"), &type);
     if (wfi_str_eq(type, WF_STR("text"))) {
@@ -383,6 +384,54 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
         out->type = WFI_BLOCK_TOOL;
     }
     return WF_OK;
+}
+
+/* Copies JSON with U+FFFD in place of each half of a surrogate pair that lacks the other one: as many bytes. */
+static size_t anthropic_copy_whole(wf_str raw, char *out, bool *differs) {
+    if (out) wfi_copy(out, raw.ptr, raw.len);
+    for (size_t pos = 0, start = 0; pos < raw.len; start = pos) {
+        bool escape = raw.ptr[pos] == '\\';
+        uint32_t c = escape ? wfi_json_char(raw, &pos) : 0;
+        if (!escape) pos++;
+        if (c != 0xFFFD || (raw.ptr[start + 2] | 0x20) != 'd') continue; /* it may well have been said */
+        *differs = true;
+        if (out) wfi_copy(out + start, "\\ufffd", 6);
+    }
+    return raw.len;
+}
+
+static size_t anthropic_resend(wf_str content, char *out, bool *differs) {
+    wf_json j;
+    wfi_block_view block;
+    wf_str signature;
+    wf_status s;
+    size_t n = 1;
+    *differs = false;
+    wf_json_init(&j, content);
+    while ((s = anthropic_block(&j, &block)) == WF_OK) {
+        if (block.type == WFI_BLOCK_TEXT && wfi_json_blank(block.text)) { /* "text content blocks must be non-empty" */
+            *differs = true;
+            continue;
+        }
+        if (n > 1 && out) out[n] = ',';
+        n += n > 1;
+        char *to = out ? out + n : NULL;
+        if (!wf_json_member_str(block.raw, WF_STR("signature"), &signature)) {
+            n += anthropic_copy_whole(block.raw, to, differs);
+            continue;
+        }
+        if (to) wfi_copy(to, block.raw.ptr, block.raw.len); /* it is signed as it stands */
+        n += block.raw.len;
+    }
+    if (s != WF_END) { /* no such content: it is sent nowhere */
+        *differs = false;
+        return content.len;
+    }
+    if (out) {
+        out[0] = '[';
+        out[n] = ']';
+    }
+    return n + 1;
 }
 
 const wfi_codec *wfi_anthropic_codec(void) {
@@ -403,6 +452,7 @@ const wfi_codec *wfi_anthropic_codec(void) {
         .reader_free = anthropic_reader_free,
         .fault = anthropic_fault,
         .block = anthropic_block,
+        .resend = anthropic_resend,
     };
     return &codec;
 }

@@ -90,6 +90,7 @@ static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
 typedef enum wfi_block_type { WFI_BLOCK_TEXT, WFI_BLOCK_TOOL, WFI_BLOCK_OTHER } wfi_block_type;
 typedef struct wfi_block_view {
     wfi_block_type type;
+    wf_str raw;             /* the whole block */
     wf_str text;            /* of a text block */
     wf_str id, name, input; /* of a tool call; input is exact JSON */
 } wfi_block_view;
@@ -129,6 +130,9 @@ typedef struct wfi_codec {
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
     wf_status (*block)(wf_json *j, wfi_block_view *out);
+    /* A reply's content as the provider takes it back: without blocks that it would refuse, and without halves of characters.
+     * Answers its length, never more than content's, and writes it to out unless that is NULL. *differs: from content. */
+    size_t (*resend)(wf_str content, char *out, bool *differs);
 } wfi_codec;
 
 #endif

@@ -159,6 +159,14 @@ static wf_status agent_load_asides(wfi_runtime *rt, wfi_task *t) {
     return WF_OK;
 }
 
+/* The text that goes back in place of the turn at `at`. */
+static wf_status agent_load_sent(wfi_runtime *rt, uint64_t sent, uint64_t at, wfi_log_rec *rec) {
+    uint32_t meta_len;
+    if (sent >= at) return wfi_runtime_astray(rt, at);
+    wf_status s = wfi_log_peek(&rt->log, sent, rec, &meta_len);
+    return s == WF_OK && rec->type != WFI_REC_TEXT ? wfi_runtime_astray(rt, at) : s;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -170,8 +178,10 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
         if (at >= after || !agent_owns(t, &rec) || (rec.type != WFI_REC_TURN && rec.type != WFI_REC_BLOCK))
             return wfi_runtime_astray(rt, at);
         after = at;
-        s = agent_add_item(rt, t, rec.payload, rec.payload_len, rec.type == WFI_REC_TURN);
-        if (rec.type == WFI_REC_TURN) {
+        bool turn = rec.type == WFI_REC_TURN;
+        if (turn && meta.turn.sent != 0 && (s = agent_load_sent(rt, meta.turn.sent, at, &rec)) != WF_OK) return s;
+        s = agent_add_item(rt, t, rec.payload, rec.payload_len, turn);
+        if (turn) {
             t->turns++;
             wfi_usage_add(&t->usage, &meta.turn.usage);
             at = meta.turn.prev;
@@ -454,17 +464,35 @@ static wfi_pace agent_step_exchange(wfi_runtime *rt, wfi_task *t) {
 
 /* ---- reply ---- */
 
-static bool agent_is_empty(const wfi_task *t) {
-    wf_json j;
-    wfi_block_view block;
-    wf_json_init(&j, t->turn.content);
-    return t->codec->block(&j, &block) == WF_END;
+/* Stores what goes back in the reply's place, if the provider would not take it as it came; else *at is 0. */
+static wf_status agent_resend(wfi_runtime *rt, const wfi_task *t, uint64_t *at) {
+    bool differs;
+    size_t len = t->codec->resend(t->turn.content, NULL, &differs);
+    *at = 0;
+    if (!differs) return WF_OK;
+    char *copy = wfi_heap_alloc(&rt->heap, len);
+    if (!copy) return WF_E_MEMORY;
+    (void)t->codec->resend(t->turn.content, copy, &differs);
+    wf_status s = wfi_runtime_text(rt, wf_str_of(copy, len), at);
+    wfi_heap_free(&rt->heap, copy);
+    return s;
+}
+
+/* The turn at `at` becomes the conversation's last item. */
+static wf_status agent_add_turn(wfi_runtime *rt, wfi_task *t, uint64_t at, uint64_t sent) {
+    wfi_log_rec rec;
+    uint32_t meta_len;
+    wf_status s = wfi_log_peek(&rt->log, sent ? sent : at, &rec, &meta_len);
+    if (s != WF_OK) return s;
+    t->slot->last_item = at;
+    t->slot->turns = ++t->turns;
+    return agent_add_item(rt, t, rec.payload, rec.payload_len, true);
 }
 
 /* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
  * the wire takes no message without content. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    bool empty = agent_is_empty(t);
+    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) == 2; /* [] */
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
@@ -477,9 +505,9 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
                           .reason = wfi_str_cut(t->turn.reason, 0, 100),
                           .usage = t->turn.usage};
     uint64_t at;
-    wf_str content = empty ? wf_str_of("", 0) : t->turn.content;
-    wf_status s = wfi_runtime_record(rt, WFI_REC_TURN, t->slot_index + 1, &meta, content, &at, NULL);
-    if (s != WF_OK) return WFI_PACE_BROKEN;
+    wf_status s = item ? agent_resend(rt, t, &meta.sent) : WF_OK;
+    if (s == WF_OK) s = wfi_runtime_record(rt, WFI_REC_TURN, t->slot_index + 1, &meta, t->turn.content, &at, NULL);
+    if (s != WF_OK) return agent_trouble(rt, t, s);
     wfi_log_want(&rt->log); /* it is paid for */
     wfi_exchange_end(rt, t);
     t->state = WFI_TASK_TURN;
@@ -489,14 +517,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = 0;
     if (!item) t->slot->aside = at;
-    if (item) {
-        wfi_log_rec rec;
-        uint32_t meta_len;
-        if (wfi_log_peek(&rt->log, at, &rec, &meta_len) != WF_OK) return WFI_PACE_BROKEN;
-        t->slot->last_item = at;
-        t->slot->turns = ++t->turns;
-        if ((s = agent_add_item(rt, t, rec.payload, rec.payload_len, true)) != WF_OK) return agent_trouble(rt, t, s);
-    }
+    if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
     event.n = t->turns;
     wfi_runtime_trace(rt, &event);
@@ -505,12 +526,6 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
 }
 
 /* ---- turn ---- */
-
-static bool agent_is_blank(const char *text, size_t n) {
-    while (n > 0 && (uint8_t)text[n - 1] <= ' ')
-        n--;
-    return n == 0;
-}
 
 /* The model has ended without an answer: it is reminded once. */
 static wfi_pace agent_said_nothing(wfi_runtime *rt, wfi_task *t) {
@@ -527,14 +542,17 @@ static wfi_pace agent_answer_text(wfi_runtime *rt, wfi_task *t) {
     wf_json j;
     wfi_block_view block;
     wf_status s;
+    bool blank = true;
     size_t n = 0;
     char *text = wfi_heap_alloc(&rt->heap, t->turn.content.len + 1);
     if (!text) return agent_trouble(rt, t, WF_E_MEMORY);
     wf_json_init(&j, t->turn.content);
-    while ((s = t->codec->block(&j, &block)) == WF_OK)
-        if (block.type == WFI_BLOCK_TEXT) n += wf_json_unescape(block.text, text + n);
+    while ((s = t->codec->block(&j, &block)) == WF_OK) {
+        if (block.type != WFI_BLOCK_TEXT) continue;
+        n += wf_json_unescape(block.text, text + n);
+        blank = blank && wfi_json_blank(block.text);
+    }
     wfi_exchange_mask(t, text, n); /* where escapes hid a key */
-    bool blank = agent_is_blank(text, n);
     wfi_pace pace = WFI_PACE_BROKEN;
     if (s != WF_END)
         pace = agent_fail(rt, t, WF_KIND_PROVIDER, "the reply's content has a malformed block");

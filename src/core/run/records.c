@@ -44,10 +44,13 @@ static const meta_field meta_call[] = {META_FIELD(wfi_meta_call, path, "path", M
                                        META_FIELD(wfi_meta_call, changes, "changes", META_BOOL),
                                        META_FIELD(wfi_meta_call, replaces, "replaces", META_U32),
                                        META_FIELD(wfi_meta_call, miss, "miss", META_STR)};
-static const meta_field meta_turn[] = {
-    META_FIELD(wfi_meta_turn, prev, "prev", META_U64),      META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
-    META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL), META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
-    META_FIELD(wfi_meta_turn, reason, "reason", META_STR),  META_USAGE(wfi_meta_turn)};
+static const meta_field meta_turn[] = {META_FIELD(wfi_meta_turn, prev, "prev", META_U64),
+                                       META_FIELD(wfi_meta_turn, aside, "aside", META_U64),
+                                       META_FIELD(wfi_meta_turn, fitted, "fitted", META_BOOL),
+                                       META_FIELD(wfi_meta_turn, sent, "sent", META_U64),
+                                       META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
+                                       META_FIELD(wfi_meta_turn, reason, "reason", META_STR),
+                                       META_USAGE(wfi_meta_turn)};
 static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
                                         META_FIELD(wfi_meta_block, why, "why", META_STR),
                                         META_FIELD(wfi_meta_block, id, "id", META_STR)};

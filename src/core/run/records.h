@@ -26,6 +26,8 @@ typedef struct wfi_meta_turn {
         aside; /* offset of the call's last turn that is no part of the conversation, 0 for none. Only in such turns */
     uint32_t stop; /* enum wfi_stop */
     bool fitted;   /* max_tokens was lowered to what a budget left */
+    uint64_t
+        sent; /* offset of the text that goes back in its place, if the provider would not take it as it came; else 0 */
     wf_str reason;
     wf_usage usage;
 } wfi_meta_turn;

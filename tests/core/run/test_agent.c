@@ -293,7 +293,7 @@ static void test_nudges(void **state) {
 
 /* Nothing said is no answer: an agent is reminded once. */
 static void test_an_empty_reply_is_no_answer(void **state) {
-    static const char *const empty[] = {"[]", TEXT(""), TEXT(" \\n\\t"),
+    static const char *const empty[] = {"[]", TEXT(""), TEXT(" \\n\\t"), TEXT("\\u00a0"),
                                         "[{\"type\":\"thinking\",\"thinking\":\"hm\"}]"};
     (void)state;
     for (size_t i = 0; i < sizeof empty / sizeof empty[0]; i++) {
@@ -311,6 +311,37 @@ static void test_an_empty_reply_is_no_answer(void **state) {
         d = rig_do(&r, "b");
         assert_int_equal(d.kind, WF_KIND_PROVIDER);
         assert_true(rig_has(d.value, "the reply is empty"));
+        rig_end(&r);
+    }
+}
+
+/* What the API would refuse in a request: blank texts, halves of characters. The log keeps the original. */
+static void test_what_goes_back(void **state) {
+#define CALL  USE("a", "look", "{}")
+#define BLOCK "{\"type\":\"text\",\"text\":\""
+    static const char *const cases[][2] = {
+        {"[" BLOCK "\\n\\n\"}," CALL "]", "[" CALL "]"},
+        {"[" CALL "," BLOCK "\"}]", "[" CALL "]"},
+        {"[" BLOCK " \\u00a0\\u2003\xe3\x80\x80\"}," BLOCK "so\"}," CALL "]", "[" BLOCK "so\"}," CALL "]"},
+        {"[" BLOCK "ok \\ud83d\"}," CALL "]", "[" BLOCK "ok \\ufffd\"}," CALL "]"},
+        {"[" BLOCK "\\uDE00 \\ud83d\\ude00 \\ud83d\\n\"}," CALL "]",
+         "[" BLOCK "\\ufffd \\ud83d\\ude00 \\ufffd\\n\"}," CALL "]"},
+        {"[" USE("a", "look", "{\"k\":\"\\ud800\",\"\\udfff\":1}") "]",
+         "[" USE("a", "look", "{\"k\":\"\\ufffd\",\"\\ufffd\":1}") "]"},
+        {"[" BLOCK "\\\\ud83d \\uFFFD\"}," CALL "]", NULL}, /* no half: a backslash; what was said */
+        {"[{\"type\":\"thinking\",\"thinking\":\"\\ud83d\",\"signature\":\"s\"}," CALL "]", NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const char *sent = cases[i][1] ? cases[i][1] : cases[i][0];
+        const line lines[] = {{"tool_use", cases[i][0]}, {"end_turn", TEXT("done")}};
+        char expected[512];
+        rig r;
+        BEGIN(&r, lines);
+        assert_text(rig_do(&r, "a").value, "done");
+        snprintf(expected, sizeof expected, "{\"role\":\"assistant\",\"content\":%s}", sent);
+        assert_non_null(strstr(play.last, expected));
+        assert_non_null(memmem(r.f->disk.data, r.f->disk.size, cases[i][0], strlen(cases[i][0])));
         rig_end(&r);
     }
 }
@@ -646,7 +677,8 @@ static void test_hurried_once_over_a_crash(void **state) {
 }
 
 static void test_resume_in_the_middle(void **state) {
-    static const line lines[] = {{"tool_use", "[" USE("a", "look", "{}") "," USE("b", "change", "{\"q\":1}") "]"},
+    static const line lines[] = {{"tool_use", "[{\"type\":\"text\",\"text\":\"\\n\\n\"}," USE(
+                                                  "a", "look", "{}") "," USE("b", "change", "{\"q\":1}") "]"},
                                  {"end_turn", TEXT("x"), .delay_ms = 1000000},
                                  {"end_turn", TEXT("went on")}};
     rig r;
@@ -670,6 +702,8 @@ static void test_resume_in_the_middle(void **state) {
     assert_int_equal(play.next, 3); /* only the request under way was asked again */
     assert_string_equal(play.tool_log, "look {}\nchange {\"q\":1}\n");
     assert_non_null(strstr(play.last, "\"tool_use_id\":\"b\",\"content\":\"the tool says"));
+    assert_non_null(
+        strstr(play.last, "\"assistant\",\"content\":[{\"type\":\"tool_use\"")); /* without the blank text */
     assert_int_equal(d.turns, 2);
     assert_int_equal(d.usage.output, 10); /* both turns, though one was paid for by a process that died */
     rig_end(&r);
@@ -898,6 +932,7 @@ int main(void) {
         cmocka_unit_test(test_max_tokens_raised_once),
         cmocka_unit_test(test_stop_reasons),
         cmocka_unit_test(test_an_empty_reply_is_no_answer),
+        cmocka_unit_test(test_what_goes_back),
         cmocka_unit_test(test_turns_run_out),
         cmocka_unit_test(test_retries_cure),
         cmocka_unit_test(test_lost_after_a_refusal),
