@@ -2,7 +2,8 @@
  *
  * Each file has its own Lua state, in the sandbox that scripts have. Its function is a pure function of the request, so the
  * requests of a file are answered one after the other (one decoded request in memory at a time), in slices, so that a slow
- * model does not hold up the pump; each has a budget of Lua instructions. An answer that asks for a delay waits on a timer.
+ * model does not hold up the pump; each has a budget of time. The text of a file that an agent names is run in slices too, as
+ * the first part of the first request to it. An answer that asks for a delay waits on a timer.
  *
  * Mistakes of the model (it raises, runs too long, answers rubbish) come out as a response with status 400 and the
  * message, so the agent fails at once: a pure function would only fail again. Memory that runs out is no mistake of its: the
@@ -28,9 +29,10 @@ typedef struct rules_file {
     char name[RULES_NAME_MAX]; /* terminated; empty: free */
     char *text;                /* while it is being loaded */
     size_t text_len;
-    lua_State *L;
+    lua_State *L; /* NULL: it could not be loaded, see error */
+    bool loaded;  /* its text was run; before that, the text stands in the model's place */
     wfi_meter meter;
-    char error[RULES_ERROR_MAX]; /* why it could not be loaded */
+    char error[RULES_ERROR_MAX];
 } rules_file;
 
 typedef enum rules_state {
@@ -66,8 +68,9 @@ struct wf_rules {
     lua_State *co;     /* the coroutine that does it */
 };
 
-#define RULES_ENDLESS "the model worked longer than one request may take: an endless loop?"
-#define RULES_MEMORY  "not enough memory for the file; give more --memory"
+#define RULES_ENDLESS  "the model worked longer than one request may take: an endless loop?"
+#define RULES_NO_MODEL "the rules model does not load"
+#define RULES_MEMORY   "not enough memory for the file; give more --memory"
 
 static const char rules_model = 'm', rules_answer = 'a', rules_thread = 't'; /* keys of the registry */
 
@@ -121,7 +124,7 @@ static int rules_print(lua_State *L) {
     return 0;
 }
 
-/* Protected: (file) -> sets the state up and runs the file's text, which returns the model's function. */
+/* Protected: (file) -> sets the state up, and compiles the file's text. */
 static int rules_setup(lua_State *L) {
     const rules_file *f = lua_touserdata(L, 1);
     const char *chunk = lua_pushfstring(L, "@%s", f->name);
@@ -136,9 +139,6 @@ static int rules_setup(lua_State *L) {
     if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
     wfi_meter_adopt(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1);
-    lua_call(L, 0, 1);
-    if (!lua_isfunction(L, -1))
-        return luaL_error(L, "the file must return function(request), it returned a %s", luaL_typename(L, -1));
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_model);
     return 0;
 }
@@ -183,13 +183,35 @@ static bool rules_read(wf_rules *r, rules_file *f, bool named) {
     return f->text_len < RULES_FILE_MAX;
 }
 
-/* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. */
+/* The error on top of the stack if it is a text: no conversion, which could fail for want of memory. LUA_YIELD: its time is up. */
 static const char *rules_why(lua_State *L, int status) {
+    if (status == LUA_YIELD) return RULES_ENDLESS;
     if (wfi_lua_caught(L, status)) return RULES_MEMORY;
     return lua_type(L, -1) == LUA_TSTRING ? lua_tostring(L, -1) : "it raised a value that is no text";
 }
 
-static void rules_start(wf_rules *r, rules_file *f) {
+/* Takes the model's function, which the file's text left on top of L with this status. False: it is none, error says why. */
+static bool rules_take_model(rules_file *f, lua_State *L, int status) {
+    if (status == LUA_OK && lua_isfunction(L, -1)) {
+        lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_model);
+        f->loaded = true;
+        return true;
+    }
+    if (status == LUA_OK)
+        snprintf(f->error, sizeof f->error, "%s: the file must return function(request), it returned a %s",
+                 RULES_NO_MODEL, luaL_typename(L, -1));
+    else
+        rules_set_error(f, RULES_NO_MODEL, rules_why(L, status));
+    return false;
+}
+
+static void rules_unload(rules_file *f) {
+    lua_close(f->L);
+    f->L = NULL;
+}
+
+/* Sets the file's state up; runs its text, too, unless that is left to the first request. */
+static void rules_start(wf_rules *r, rules_file *f, bool later) {
     f->meter = (wfi_meter){
         .heap = r->heap, .now_ms = r->config.now_ms, .ctx = r->config.ctx, .hook = rules_hook, .text_max = SIZE_MAX};
     f->L = lua_newstate(wfi_meter_alloc, &f->meter);
@@ -202,19 +224,22 @@ static void rules_start(wf_rules *r, rules_file *f) {
     lua_pushcfunction(f->L, rules_setup);
     lua_pushlightuserdata(f->L, f);
     int status = lua_pcall(f->L, 1, 0, 0);
-    if (status == LUA_OK) return;
-    rules_set_error(f, "the rules model does not load", rules_why(f->L, status));
-    lua_close(f->L);
-    f->L = NULL;
+    if (status == LUA_OK && later) return;
+    if (status == LUA_OK) {
+        lua_rawgetp(f->L, LUA_REGISTRYINDEX, &rules_model);
+        status = lua_pcall(f->L, 0, 1, 0);
+    }
+    if (!rules_take_model(f, f->L, status)) rules_unload(f);
 }
 
+/* named: by an agent. Its text is run by the first request. */
 static void rules_open_file(wf_rules *r, rules_file *f, bool named) {
-    if (rules_read(r, f, named)) rules_start(r, f);
+    if (rules_read(r, f, named)) rules_start(r, f, named);
     wf_heap_resize(r->heap, f->text, 0);
     f->text = NULL;
 }
 
-/* The file of this name, loaded if need be; NULL: there is no room for more. Its L is NULL if it did not load. named: by an agent. */
+/* The file of this name, opened if need be; NULL: there is no room for more. Its L is NULL if it did not load. */
 static rules_file *rules_find(wf_rules *r, wf_str name, bool named) {
     rules_file *f = NULL;
     if (name.len == 0 || name.len >= RULES_NAME_MAX || memchr(name.ptr, '\0', name.len)) return NULL;
@@ -282,13 +307,17 @@ static int rules_request(lua_State *L) {
     return wfi_lua_return_json(L, wf_str_of(l->body, l->body_len));
 }
 
-/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, read, bytes). */
+/* Protected: (lane) -> a coroutine, anchored, that is ready to call answer(model, read, bytes), or to run the file's text. */
 static int rules_prepare(lua_State *L) {
     wf_rules *r = rules_of(L);
     const rules_lane *l = lua_touserdata(L, 1);
     r->co = lua_newthread(L);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_thread);
     wfi_lua_room(r->co, 10, "request");
+    if (!l->file->loaded) {
+        lua_rawgetp(r->co, LUA_REGISTRYINDEX, &rules_model);
+        return 0;
+    }
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_answer);
     lua_rawgetp(L, LUA_REGISTRYINDEX, &rules_model);
     lua_pushcfunction(L, rules_request);
@@ -301,6 +330,10 @@ static int rules_prepare(lua_State *L) {
 static bool rules_begin_thinking(wf_rules *r, uint32_t lane) {
     rules_lane *l = &r->lanes[lane];
     lua_State *L = l->file->L;
+    if (!L) {
+        rules_fail(r, l, 404, l->file->error);
+        return false;
+    }
     lua_settop(L, 0);
     lua_pushcfunction(L, rules_prepare);
     lua_pushlightuserdata(L, l);
@@ -357,11 +390,34 @@ static void rules_stop_thinking(wf_rules *r, lua_State *L) {
     r->thinking = r->config.lanes;
 }
 
+/* The file's text has ended with this status: the request that began it is the first one to the model. */
+static void rules_end_text(wf_rules *r, rules_lane *l, int status) {
+    rules_file *f = l->file;
+    uint32_t lane = r->thinking;
+    if (status == LUA_OK) lua_settop(r->co, 1); /* whatever it returned */
+    bool loaded = rules_take_model(f, r->co, status);
+    rules_stop_thinking(r, f->L);
+    if (!loaded) rules_unload(f);
+    if (!rules_begin_thinking(r, lane)) rules_next(r);
+}
+
+/* The model has answered, or ended with this status. */
+static void rules_end_request(wf_rules *r, rules_lane *l, int status) {
+    if (status == LUA_OK)
+        rules_take_answer(r, l);
+    else if (status != LUA_YIELD && wfi_lua_caught(r->co, status))
+        rules_starve(r, l);
+    else
+        rules_fail(r, l, 400, rules_why(r->co, status));
+    rules_stop_thinking(r, l->file->L);
+    rules_next(r);
+}
+
 /* One slice of the request that is being answered. */
 static void rules_think(wf_rules *r) {
     rules_lane *l = &r->lanes[r->thinking];
     lua_State *L = l->file->L;
-    int results = 0, args = lua_status(r->co) == LUA_YIELD ? 0 : 3;
+    int results = 0, args = lua_status(r->co) == LUA_YIELD || !l->file->loaded ? 0 : 3;
     wfi_meter *m = &l->file->meter;
     r->file = l->file;
     r->slice = m->busy;
@@ -373,16 +429,11 @@ static void rules_think(wf_rules *r) {
     if (status == LUA_YIELD) {
         lua_pop(r->co, results);
         if (!rules_over(r, l->file)) return;
-        rules_fail(r, l, 400, RULES_ENDLESS);
-    } else if (status == LUA_OK) {
-        rules_take_answer(r, l);
-    } else if (wfi_lua_caught(r->co, status)) {
-        rules_starve(r, l);
-    } else {
-        rules_fail(r, l, 400, rules_why(r->co, status));
     }
-    rules_stop_thinking(r, L);
-    rules_next(r);
+    if (l->file->loaded)
+        rules_end_request(r, l, status);
+    else
+        rules_end_text(r, l, status);
 }
 
 /* ---- the transport ---- */

@@ -2,8 +2,8 @@
 """A stop is heard soon whatever a script is busy with. For each function of the script API there is work here with ten million
 items or the longest texts there may be; while it runs, SIGINT comes, and the processor time (a busy machine does not count)
 that the command takes from then to its "stopping" line is printed, and fails above 100 ms. What takes longer is named with its
-own bound and the reason. The same for `wf check` and for models of rules. WF is the command; WF_CAMPAIGN=full: all of them,
-else a few with a million items."""
+own bound and the reason. The same for `wf check`, and for models of rules at work and while they are loaded. WF is the
+command; WF_CAMPAIGN=full: all of them, else a few with a million items."""
 import fcntl
 import os
 import re
@@ -230,6 +230,15 @@ return function(request)
     while true do pcall(work) end
 end
 """
+LOADING = META + """
+parallel({ function() error("ready") end })
+return agent("x", { model = "rules:model.lua" })
+"""
+LOADED = """
+%s%s
+local function work() %s end
+while true do pcall(work) end
+"""
 # What scripts ask: "slow" waits, and where a result is wanted there is a long one.
 ANSWERS = """
 local long = {}
@@ -352,6 +361,9 @@ def main():
             write(folder, "t.lua", ASKING)
             write(folder, "model.lua", MODEL % ((LIB,) + LUA[name][:2]))
             measure("rules", name, LUA[name], folder, ["run", "t.lua", "--model", "rules:model.lua", "--yes"])
+            write(folder, "t.lua", LOADING)
+            write(folder, "model.lua", LOADED % ((LIB,) + LUA[name][:2]))
+            measure("loading", name, LUA[name], folder, ["run", "t.lua", "--model", "rules:answers.lua", "--yes"])
     return done()
 
 
