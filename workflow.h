@@ -9570,7 +9570,7 @@ typedef enum wfi_fate {
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
     uint64_t at; /* of the payload */
-    uint32_t len;
+    uint32_t len; /* 0: it is not sent, a reply that says nothing */
     bool turn;
 } wfi_item;
 
@@ -9922,6 +9922,15 @@ static wfi_joint request_joint(const wfi_task *t, uint32_t item) {
     return t->items[item].turn ? WFI_JOINT_ASSISTANT : WFI_JOINT_USER;
 }
 
+/* What stands between an item, or the end, and the last one before it that is sent. */
+static wf_str request_glue(const wfi_task *t, uint32_t item) {
+    uint32_t before = item;
+    if (item < t->item_count && t->items[item].len == 0) return wf_str_of("", 0);
+    while (before > 0 && t->items[before - 1].len == 0)
+        before--;
+    return t->codec->glue(before == 0 ? WFI_JOINT_EDGE : request_joint(t, before - 1), request_joint(t, item));
+}
+
 /* Piece number n; false: there is none. */
 static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out) {
     const wf_str none = {"", 0};
@@ -9951,8 +9960,7 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
     uint32_t item = (n - REQUEST_FIRST_ITEM) / 2;
     if ((n - REQUEST_FIRST_ITEM) % 2 == 0) {
         if (item > t->item_count) return false;
-        wfi_joint before = item == 0 ? WFI_JOINT_EDGE : request_joint(t, item - 1);
-        *out = request_of_text(t->codec->glue(before, request_joint(t, item)));
+        *out = request_of_text(request_glue(t, item));
         return true;
     }
     if (item >= t->item_count) return false;
@@ -10807,6 +10815,7 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
     "before doing it again"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
+#define AGENT_EMPTY       2u     /* bytes of a content without blocks */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
 
@@ -10908,6 +10917,7 @@ static const wf_provider *agent_provider(const wf_config *config, wf_str model, 
 }
 
 static wf_status agent_add_item(wfi_runtime *rt, wfi_task *t, uint64_t payload, uint32_t len, bool turn) {
+    if (turn && len <= AGENT_EMPTY) len = 0;
     if (t->item_count == t->item_cap) {
         uint32_t cap = t->item_cap ? t->item_cap * 2 : 8;
         wfi_item *items = wfi_heap_realloc(&rt->heap, t->items, cap * sizeof *items);
@@ -11284,15 +11294,14 @@ static wf_status agent_add_turn(wfi_runtime *rt, wfi_task *t, uint64_t at, uint6
     return agent_add_item(rt, t, rec.payload, rec.payload_len, true);
 }
 
-/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
- * the wire takes no message without content. */
+/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) == 2; /* [] */
+    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) <= AGENT_EMPTY;
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
-    bool item = !empty && wfi_stop_continues(t->turn.stop);
+    bool item = wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
                           .aside = item ? 0 : t->slot->aside,
                           .fitted = t->fitted > 0,

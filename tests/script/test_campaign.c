@@ -226,9 +226,10 @@ static void world_content(const wish *w, const fake_request *r, uint64_t hash, f
 static void world_model(fake *f, const fake_request *r, fake_answer *out) {
     wish w = wish_of(r->prompt);
     uint64_t prompt = prompt_hash(r->prompt, strlen(r->prompt));
-    ask *a = world_ask(prompt, r->turns);
-    judge_request(a, r->prompt, r->turns);
-    if (W.verbose) fprintf(stderr, "  %llu asked %s turn %u\n", (unsigned long long)f->now, r->prompt, r->turns);
+    uint32_t turn = r->turns + (strstr(r->body, "Your reply was empty") != NULL); /* which is not sent back */
+    ask *a = world_ask(prompt, turn);
+    judge_request(a, r->prompt, turn);
+    if (W.verbose) fprintf(stderr, "  %llu asked %s turn %u\n", (unsigned long long)f->now, r->prompt, turn);
     memcpy(a->name, w.name, sizeof a->name);
     a->fails = wish_fails(&w);
     a->sent++;

@@ -12,6 +12,7 @@
     "before doing it again"
 #define AGENT_NUDGES      2u     /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
+#define AGENT_EMPTY       2u     /* bytes of a content without blocks */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
 
@@ -113,6 +114,7 @@ static const wf_provider *agent_provider(const wf_config *config, wf_str model, 
 }
 
 static wf_status agent_add_item(wfi_runtime *rt, wfi_task *t, uint64_t payload, uint32_t len, bool turn) {
+    if (turn && len <= AGENT_EMPTY) len = 0;
     if (t->item_count == t->item_cap) {
         uint32_t cap = t->item_cap ? t->item_cap * 2 : 8;
         wfi_item *items = wfi_heap_realloc(&rt->heap, t->items, cap * sizeof *items);
@@ -489,15 +491,14 @@ static wf_status agent_add_turn(wfi_runtime *rt, wfi_task *t, uint64_t at, uint6
     return agent_add_item(rt, t, rec.payload, rec.payload_len, true);
 }
 
-/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it:
- * the wire takes no message without content. */
+/* A whole reply: its turn goes into the log with its cost; only what belongs to the conversation is linked into it. */
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
-    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) == 2; /* [] */
+    bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) <= AGENT_EMPTY;
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
-    bool item = !empty && wfi_stop_continues(t->turn.stop);
+    bool item = wfi_stop_continues(t->turn.stop);
     wfi_meta_turn meta = {.prev = t->slot->last_item,
                           .aside = item ? 0 : t->slot->aside,
                           .fitted = t->fitted > 0,

@@ -194,6 +194,15 @@ static wfi_joint request_joint(const wfi_task *t, uint32_t item) {
     return t->items[item].turn ? WFI_JOINT_ASSISTANT : WFI_JOINT_USER;
 }
 
+/* What stands between an item, or the end, and the last one before it that is sent. */
+static wf_str request_glue(const wfi_task *t, uint32_t item) {
+    uint32_t before = item;
+    if (item < t->item_count && t->items[item].len == 0) return wf_str_of("", 0);
+    while (before > 0 && t->items[before - 1].len == 0)
+        before--;
+    return t->codec->glue(before == 0 ? WFI_JOINT_EDGE : request_joint(t, before - 1), request_joint(t, item));
+}
+
 /* Piece number n; false: there is none. */
 static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out) {
     const wf_str none = {"", 0};
@@ -223,8 +232,7 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
     uint32_t item = (n - REQUEST_FIRST_ITEM) / 2;
     if ((n - REQUEST_FIRST_ITEM) % 2 == 0) {
         if (item > t->item_count) return false;
-        wfi_joint before = item == 0 ? WFI_JOINT_EDGE : request_joint(t, item - 1);
-        *out = request_of_text(t->codec->glue(before, request_joint(t, item)));
+        *out = request_of_text(request_glue(t, item));
         return true;
     }
     if (item >= t->item_count) return false;
