@@ -284,7 +284,8 @@ typedef enum wf_trace_type {
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
     WF_TRACE_ERROR,  /* text: a script error that ended a branch */
-    WF_TRACE_STOP    /* the run stops; text: why */
+    WF_TRACE_STOP,   /* the run stops; text: why */
+    WF_TRACE_LIMIT   /* a provider's rate limit: nothing is sent for ms; n: requests that wait, text: what it said */
 } wf_trace_type;
 
 typedef struct wf_trace {
@@ -2903,6 +2904,9 @@ bool wf_json_ok(const wf_json_out *o) {
 WFI bool wfi_http_date(wf_str text, int64_t *ms);
 /* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
 WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+/* "2026-11-30 12:04:10 UTC", for people, unterminated; answers its length. */
+#define WFI_DATE_TEXT 32u
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]);
 
 #endif
 
@@ -3052,6 +3056,34 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
     minutes = east ? minutes - zone : minutes + zone;
     *out = (minutes * 60 + second) * 1000 + ms;
     return true;
+}
+
+/* ---- for people ---- */
+
+static size_t date_put(char *to, uint64_t n, char after) {
+    to[0] = (char)('0' + n / 10 % 10);
+    to[1] = (char)('0' + n % 10);
+    to[2] = after;
+    return 3;
+}
+
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]) {
+    uint64_t minutes = ms / 60000, last = (uint64_t)date_days(9999, 12, 31) * 1440 + 1439;
+    if (minutes > last) minutes = last;
+    int32_t days = (int32_t)(minutes / 1440), year = 1970 + days / 366, month = 1;
+    while (days >= date_days(year + 1, 1, 1))
+        year++;
+    while (month < 12 && days >= date_days(year, month + 1, 1))
+        month++;
+    size_t n = wfi_u64_str((uint64_t)year, out);
+    out[n++] = '-';
+    n += date_put(out + n, (uint64_t)month, '-');
+    n += date_put(out + n, (uint64_t)(days - date_days(year, month, 1) + 1), ' ');
+    n += date_put(out + n, minutes / 60 % 24, ':');
+    n += date_put(out + n, minutes % 60, ':');
+    n += date_put(out + n, ms / 1000 % 60, ' ');
+    wfi_copy(out + n, "UTC", 3);
+    return n + 3;
 }
 
 /* ==== end src/core/base/date.c ==== */
@@ -9038,6 +9070,332 @@ wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
 
 /* ==== end src/core/run/records.c ==== */
 
+/* ==== begin src/core/run/retry.h ==== */
+
+/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide. All providers share it. Pure functions. */
+#ifndef WFI_RETRY_H
+#define WFI_RETRY_H
+
+
+/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
+/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in ms; -1: it speaks of none. Who
+ * writes a text for people promises nothing: it is a hint, and never more than a minute. */
+WFI int64_t wfi_retry_hint(wf_str text);
+/* Whether a refusal's text says that what is used up was paid for, so that waiting does not help. */
+WFI bool wfi_retry_is_spent(wf_str text);
+/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
+ * random: 0 .. 2^32-1, the larger the shorter. */
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
+
+#endif
+
+/* ==== end src/core/run/retry.h ==== */
+
+/* ==== begin src/core/run/retry.c ==== */
+
+/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
+ *
+ * Contract: retry.h. Nothing is kept. */
+
+#define RETRY_FIRST_MS 500u
+#define RETRY_DOUBLED  4u /* times: 8 s */
+#define RETRY_HINT_MAX 60000
+
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
+    if (should_retry >= 0) return should_retry > 0;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+/* ---- texts ---- */
+
+/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and underscores. */
+static bool retry_begins(wf_str text, wf_str words) {
+    if (text.len < words.len) return false;
+    for (size_t i = 0; i < words.len; i++) {
+        char c = wfi_lower(text.ptr[i]);
+        if (c != words.ptr[i] && (words.ptr[i] != ' ' || (c != '-' && c != '_'))) return false;
+    }
+    return true;
+}
+
+/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds none. */
+static bool retry_find(wf_str *text, const char *const *words) {
+    for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
+        for (size_t i = 0; words[i]; i++)
+            if (retry_begins(*text, wfi_str_z(words[i]))) {
+                *text = wfi_str_cut(*text, wfi_str_z(words[i]).len, text->len);
+                return true;
+            }
+    return false;
+}
+
+static wf_str retry_skip(wf_str text) {
+    static const char *const fillers[] = {" ", "\t", "\"",   "\\",   "'",      ":",
+                                          "=", "~",  "and ", "for ", "about ", "at least "};
+    for (size_t i = 0; i < WFI_COUNT(fillers); i++)
+        if (retry_begins(text, wfi_str_z(fillers[i]))) {
+            text = wfi_str_cut(text, wfi_str_z(fillers[i]).len, text.len);
+            i = SIZE_MAX; /* from the first one again */
+        }
+    return text;
+}
+
+/* The ms of the unit of time whose name has these letters, or begins with them; 0: there is no such unit. */
+static uint64_t retry_unit(wf_str name) {
+    static const struct {
+        const char *letter, *begin;
+        uint32_t ms;
+    } units[] = {
+        {"ms", "milli", 1}, {"s", "sec", 1000}, {"m", "min", 60000}, {"h", "h", 3600000}, {"d", "day", 86400000}};
+    for (size_t i = 0; i < WFI_COUNT(units); i++) {
+        wf_str letter = wfi_str_z(units[i].letter);
+        bool whole = name.len == letter.len && retry_begins(name, letter);
+        if (whole || retry_begins(name, wfi_str_z(units[i].begin))) return units[i].ms;
+    }
+    return 0;
+}
+
+/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds, "20"; -1: with none. */
+static int64_t retry_time(wf_str text) {
+    uint64_t sum = 0, n, ms;
+    bool any = false;
+    for (size_t len; (len = wfi_decimal(text, 3, &n)) > 0; any = true) {
+        wf_str rest = wfi_str_cut(text, len, text.len);
+        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
+        rest = retry_skip(rest);
+        size_t letters = 0;
+        while (letters < rest.len && wfi_lower(rest.ptr[letters]) >= 'a' && wfi_lower(rest.ptr[letters]) <= 'z')
+            letters++;
+        ms = letters > 0 ? retry_unit(wfi_str_cut(rest, 0, letters)) : any || date ? 0 : 1000;
+        if (ms == 0) break; /* a number of something else */
+        if (n > RETRY_HINT_MAX) n = RETRY_HINT_MAX;
+        sum = wfi_add_sat(sum, n * ms / 1000);
+        text = retry_skip(wfi_str_cut(rest, letters, rest.len));
+    }
+    if (!any) return -1;
+    return sum < RETRY_HINT_MAX ? (int64_t)sum : RETRY_HINT_MAX;
+}
+
+WFI int64_t wfi_retry_hint(wf_str text) {
+    static const char *const words[] = {"again in ",     "again after ",  "retry in ", "retry after", "retryafter",
+                                        "retrydelay",    "wait ",         "reset in ", "resets in ",  "reset after ",
+                                        "resets after ", "available in ", NULL};
+    while (retry_find(&text, words)) {
+        int64_t ms = retry_time(retry_skip(text));
+        if (ms > 0) return ms;
+    }
+    return -1;
+}
+
+WFI bool wfi_retry_is_spent(wf_str text) {
+    static const char *const words[] = {"insufficient quota",
+                                        "exceeded your current quota",
+                                        "credit balance",
+                                        "out of credits",
+                                        "spend limit",
+                                        "spending limit",
+                                        "billing",
+                                        NULL};
+    return retry_find(&text, words);
+}
+
+/* ---- waits ---- */
+
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
+    if (asked_ms > 0) return (uint64_t)asked_ms;
+    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
+    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
+}
+
+/* ==== end src/core/run/retry.c ==== */
+
+/* ==== begin src/core/run/limiter.h ==== */
+
+/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin. One for each provider. A server
+ * tells its limit by refusals alone (429, 529), so the limiter learns it as congestion control in TCP learns a path's:
+ *
+ *   open     no limit is known. Few requests begin at once, then more and more, so that a limit is met by few (slow start).
+ *   closed   one was refused: nobody begins until the time that was asked for, a little later at random, or by the curve of retry.h.
+ *   probing  then one goes first; what is refused closes again. Nothing heard of it for some seconds lets another one go.
+ *   paced    requests begin one by one at a rate that grows while somebody waits and nothing is refused: by steps in proportion
+ *            below what is not known to be too fast, slowly up to where the last refusal came, then by steps again, until it
+ *            is no limit any more. A refusal cuts it to three quarters, to half where hardly a request had been accepted.
+ *
+ * Invariants:
+ *   1. While closed nothing begins, and from then until one was accepted at most one request in PROBE_MS.
+ *   2. A refusal closes once for all requests that began before it: those behind it only prolong the wait.
+ *   3. `pending` is the number of requests that began and were neither accepted, refused nor lost.
+ *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if that is longer.
+ *
+ * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
+#ifndef WFI_LIMITER_H
+#define WFI_LIMITER_H
+
+
+typedef struct wfi_limiter {
+    uint64_t until;   /* nothing begins before; while probing, no second probe */
+    uint64_t next;    /* us: nor, when paced, before this */
+    uint64_t began;   /* the burst of requests under way, when open */
+    uint64_t last;    /* ... and the last request */
+    uint64_t since;   /* since when all were refused; UINT64_MAX: the last one that was heard of was accepted */
+    uint64_t tickets; /* places in the line that were given out */
+    uint64_t served;  /* requests accepted */
+    uint32_t waiting; /* tasks in the line; they are served by their places */
+    uint32_t pending;
+    uint32_t window;   /* when open: how many may be pending, and one more with every OPEN_MS of the burst */
+    uint32_t rate;     /* requests in 1000 s; 0: no limit is known */
+    uint32_t ceiling;  /* the rate at which one was refused last; 0: not known */
+    uint32_t round;    /* how often it has closed */
+    uint32_t accepted; /* in this round */
+    uint32_t barren;   /* rounds in a row without one */
+    bool probing;      /* closed, or nothing was accepted since */
+} wfi_limiter;
+
+WFI void wfi_limiter_init(wfi_limiter *l);
+/* When the next request may begin; now: at once. */
+WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
+/* A request begins, which due allowed. Answers its round, for the three below, one of which follows. */
+WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
+/* It is being answered. */
+WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
+/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 .. 2^32-1. Whether this has closed the
+ * limiter anew. */
+WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
+/* It came to another end, which tells nothing of a limit. */
+WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
+
+#endif
+
+/* ==== end src/core/run/limiter.h ==== */
+
+/* ==== begin src/core/run/limiter.c ==== */
+
+/* limiter: see limiter.h. */
+
+#define LIMITER_OPEN     4u       /* requests of a burst that begin at once, */
+#define LIMITER_OPEN_MS  2u       /* ... and one more so often, */
+#define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
+#define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
+#define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
+#define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
+#define LIMITER_NONE     1000000u /* one that is no limit */
+#define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
+#define LIMITER_SLOW     12u      /* ... below the ceiling: a quarter of it in some 20 s, at any rate */
+#define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
+#define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
+
+void wfi_limiter_init(wfi_limiter *l) {
+    wfi_zero(l, sizeof *l);
+    l->since = UINT64_MAX;
+    l->window = LIMITER_OPEN;
+}
+
+static bool limiter_is_idle(const wfi_limiter *l, uint64_t now) {
+    return l->pending == 0 && (l->last == 0 || now - l->last >= LIMITER_IDLE_MS);
+}
+
+uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now) {
+    if (l->probing) return l->until > now ? l->until : now;
+    if (l->rate > 0) return l->next > now * 1000 ? (l->next + 999) / 1000 : now;
+    if (limiter_is_idle(l, now) || l->pending < l->window) return now;
+    uint64_t due = l->began + (uint64_t)LIMITER_OPEN_MS * (l->pending - l->window + 1);
+    return due > now ? due : now;
+}
+
+/* The us between two requests. */
+static uint64_t limiter_gap(const wfi_limiter *l) {
+    return UINT64_C(1000000000) / l->rate;
+}
+
+uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
+    if (limiter_is_idle(l, now)) {
+        l->began = now;
+        l->window = LIMITER_OPEN;
+    }
+    l->last = now;
+    l->pending++;
+    if (l->probing) {
+        l->until = now + LIMITER_PROBE_MS;
+    } else if (l->rate > 0) { /* what the clock rounds is made up for, a delay is not */
+        bool late = l->next + 1000 < now * 1000;
+        l->next = (late ? now * 1000 : l->next) + limiter_gap(l);
+    }
+    return l->round;
+}
+
+static uint32_t limiter_least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static void limiter_grow(wfi_limiter *l) {
+    if (l->rate < l->ceiling)
+        l->rate += LIMITER_SLOW;
+    else
+        l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
+    if (l->rate < LIMITER_NONE) return;
+    l->rate = l->ceiling = 0;
+    l->window = LIMITER_OPEN_MAX;
+}
+
+void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
+    l->pending--;
+    l->served++;
+    l->since = UINT64_MAX;
+    if (round != l->round) return; /* it began before the refusal */
+    l->accepted++;
+    l->barren = 0;
+    if (l->probing) {
+        l->probing = false;
+        l->next = now * 1000 + limiter_gap(l);
+    } else if (l->rate == 0) {
+        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted & 1;
+    } else if (l->waiting > 0) {
+        limiter_grow(l);
+    }
+}
+
+/* The rate after a refusal in this round. */
+static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
+    uint32_t rate = l->rate;
+    if (rate == 0) { /* one request in each such wait is what the server itself has in mind, at least */
+        uint32_t asked = wait_ms > 0 ? (uint32_t)(LIMITER_NONE / (uint64_t)wait_ms) : 0;
+        return asked > LIMITER_FIRST ? asked : LIMITER_FIRST;
+    }
+    if (!l->probing) {
+        l->ceiling = rate;
+        rate = l->accepted > 2 ? rate / 4 * 3 : rate / 2;
+    }
+    uint64_t gap = wait_ms > LIMITER_GAP_MS ? (uint64_t)wait_ms : LIMITER_GAP_MS;
+    uint32_t least = (uint32_t)(LIMITER_NONE / gap) + 1;
+    return rate > least ? rate : least;
+}
+
+bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
+    uint64_t wait = wfi_retry_wait(l->barren, wait_ms, random);
+    if (wait_ms > 0) wait += (wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD) * random >> 32;
+    l->pending--;
+    if (l->since == UINT64_MAX) l->since = now;
+    if (round != l->round) {
+        if (l->probing && now + wait > l->until) l->until = now + wait;
+        return false;
+    }
+    l->rate = limiter_cut(l, wait_ms);
+    l->barren += l->probing;
+    l->accepted = 0;
+    l->probing = true;
+    l->until = now + wait;
+    l->round++;
+    return true;
+}
+
+void wfi_limiter_lose(wfi_limiter *l, uint32_t round) {
+    l->pending--;
+    if (l->probing && round == l->round) l->until = 0; /* it was the probe: another one may go */
+}
+
+/* ==== end src/core/run/limiter.c ==== */
+
 /* ==== begin src/core/run/runtime.h ==== */
 
 /* runtime: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
@@ -9071,13 +9429,15 @@ typedef struct wfi_runtime {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;         /* monotonic, taken once a step */
-    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;       /* by all replies, from the log and in this process */
-    wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
-    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
-    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_limiter *limiters; /* by provider */
+    uint64_t now;          /* monotonic, taken once a step */
+    uint64_t due;          /* the run's deadline; UINT64_MAX: none */
+    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;        /* by all replies, from the log and in this process */
+    wfi_cost reserved;     /* set aside for requests under way */
+    wfi_cost lost;         /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;         /* what these may have cost beyond that: shown, not held */
+    wfi_cost ahead;        /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
@@ -9482,6 +9842,7 @@ typedef enum wfi_task_state {
     WFI_TASK_HEAD,    /* the response's head is awaited */
     WFI_TASK_BODY,    /* its body comes in */
     WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
+    WFI_TASK_LIMIT,   /* a request waits in the line of its provider's limiter */
     WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
     WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
@@ -9544,6 +9905,15 @@ typedef struct wfi_task {
     uint32_t attempt, attempts; /* of this request; of all */
     wfi_cost reserved;
 
+    /* its provider's rate limit */
+    uint64_t place;   /* in the line, kept until the request is answered; 0: none yet */
+    uint64_t queued;  /* when it joined the line */
+    uint64_t served;  /* how many were served when this request was refused last */
+    uint32_t refused; /* tries of this request that were; */
+    uint32_t passed;  /* ... that were while others were served */
+    uint32_t round;   /* of the limiter, in which it began */
+    bool pending;     /* it is neither accepted nor refused */
+
     /* the reply under way, or whose tools are being run */
     wfi_reader reader;
     wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
@@ -9582,45 +9952,6 @@ static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
 #endif
 
 /* ==== end src/core/run/task.h ==== */
-
-/* ==== begin src/core/run/retry.h ==== */
-
-/* retry: whether a status calls for another try, and after how long; agent.c decides. All providers share it. Pure functions. */
-#ifndef WFI_RETRY_H
-#define WFI_RETRY_H
-
-
-/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
-/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
- * random: 0 .. 2^32-1, the larger the shorter. */
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
-
-#endif
-
-/* ==== end src/core/run/retry.h ==== */
-
-/* ==== begin src/core/run/retry.c ==== */
-
-/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
- *
- * Contract: retry.h. Nothing is kept. */
-
-#define RETRY_FIRST_MS 500u
-#define RETRY_DOUBLED  4u /* times: 8 s */
-
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
-    if (should_retry >= 0) return should_retry > 0;
-    return status == 408 || status == 409 || status == 429 || status >= 500;
-}
-
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
-    if (asked_ms > 0) return (uint64_t)asked_ms;
-    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
-    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
-}
-
-/* ==== end src/core/run/retry.c ==== */
 
 /* ==== begin src/core/run/request.h ==== */
 
@@ -10250,9 +10581,11 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+    int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
 
 /* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
@@ -10261,6 +10594,11 @@ typedef struct wfi_failure {
 static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     if (t->state != WFI_TASK_BODY || !t->reader.complete) return UINT64_MAX;
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
+}
+
+/* The limiter of the task's provider. */
+static inline wfi_limiter *wfi_exchange_limiter(const wfi_runtime *rt, const wfi_task *t) {
+    return &rt->limiters[t->provider - rt->config.providers];
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
@@ -10298,6 +10636,8 @@ void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    if (t->pending) wfi_limiter_lose(wfi_exchange_limiter(rt, t), t->round);
+    t->pending = false;
     rt->exchanges--;
 }
 
@@ -10309,7 +10649,7 @@ void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t) {
 /* ---- failures ---- */
 
 static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool again) {
-    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1};
+    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1, .hint_ms = -1};
     *f = failure;
     return WFI_PROGRESS_FAILED;
 }
@@ -10364,8 +10704,16 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
-static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
-    return wfi_retry_wanted(status, should_retry) && !fault->spent;
+/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head asks for. What is answered in
+ * this way after a reply has begun is no refusal, but a reply lost; a program's own answer has no limit behind it that others share. */
+static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
+    bool limit = status == 429 || status == 529;
+    f->wait_ms = t->response.retry_after_ms;
+    f->hint_ms = limit && f->wait_ms <= 0 ? wfi_retry_hint(text) : -1;
+    bool told = f->wait_ms > 0 || f->hint_ms > 0, spent = limit && !told && wfi_retry_is_spent(text);
+    f->again = wfi_retry_wanted(status, t->response.should_retry) && !fault->spent && !spent;
+    f->limited = limit && f->again && t->pending && !t->provider->silent;
+    f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -10395,12 +10743,10 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
-    f->kind = exchange_kind(r->status, &fault);
+    exchange_judge(t, r->status, &fault, body, f);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
-    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
-    f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
 
@@ -10415,7 +10761,9 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
     wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
-    (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
+    (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
+    exchange_judge(t, status, &fault, t->reader.error, f);
+    if (f->limited) t->fate = WFI_FATE_FREE;
     if (!t->reader.stream) { /* as where the status says so */
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
@@ -10447,13 +10795,18 @@ static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status 
 /* ---- the states ---- */
 
 wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *f) {
-    wf_request request = {
-        .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
+    wf_request request = {.model = t->model,
+                          .body_len = body_len,
+                          .attempt = t->attempt + t->refused,
+                          .deadline = t->deadline,
+                          .cwd = t->call.cwd};
     t->progress = rt->now;
     wfi_exchange_forget(rt, t);
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    t->round = wfi_limiter_begin(wfi_exchange_limiter(rt, t), rt->now);
+    t->pending = true;
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
@@ -10539,12 +10892,20 @@ static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
     return t->codec->reader_end(&t->reader, clean, &t->turn);
 }
 
+/* A reply has begun that is no error: the provider's limit has let the request through. */
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
+    if (t->pending) wfi_limiter_accept(wfi_exchange_limiter(rt, t), rt->now, t->round);
+    t->pending = false;
+}
+
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
+    if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+    exchange_accept(rt, t);
+    return WFI_PROGRESS_REPLY;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -10566,6 +10927,7 @@ static wfi_progress exchange_read(wfi_runtime *rt, wfi_task *t, wf_str bytes, wf
         size_t n = 0;
         wf_status s = t->codec->reader_feed(&t->reader, bytes.ptr, bytes.len, &n);
         if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+        if (t->reader.event.len > 0) exchange_accept(rt, t);
         bytes = wfi_str_cut(bytes, n, bytes.len);
     }
     return progress;
@@ -10736,6 +11098,9 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_USES_MAX    128u   /* tool calls in one reply */
 #define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
+#define AGENT_PATIENCE_MS                                                                                              \
+    1800000              /* so long all requests may be refused for a rate limit, in a run without a deadline */
+#define AGENT_PASSED 64u /* so often one request may be, while others are served */
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
@@ -10764,6 +11129,10 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
 
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
+    if (t->state == WFI_TASK_LIMIT) {
+        wfi_exchange_limiter(rt, t)->waiting--;
+        if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
+    }
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -11073,10 +11442,41 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
+/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget. */
+static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
+    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    wfi_budget_settle(rt, t);
+    if (t->state == WFI_TASK_LIMIT) return WFI_PACE_WAIT;
+    if (t->place == 0) t->place = ++l->tickets;
+    l->waiting++;
+    t->queued = rt->now;
+    t->state = WFI_TASK_LIMIT;
+    return WFI_PACE_WAIT;
+}
+
+/* Leaves the line, if it is in it. The agent's time has stood still meanwhile. */
+static void agent_unqueue(wfi_runtime *rt, wfi_task *t) {
+    uint64_t waited = rt->now - t->queued;
+    if (t->state != WFI_TASK_LIMIT) return;
+    wfi_exchange_limiter(rt, t)->waiting--;
+    t->state = WFI_TASK_RESERVE;
+    t->started += waited;
+    t->deadline = wfi_add_sat(t->deadline, waited);
+}
+
+/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the scheduler wakes who is first in
+ * the line, and nobody goes past it. */
+static bool agent_may_begin(const wfi_runtime *rt, const wfi_task *t) {
+    const wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    if (wfi_limiter_due(l, rt->now) > rt->now) return false;
+    return l->waiting == 0 || t->state == WFI_TASK_LIMIT || t->place > 0;
+}
+
 /* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t); /* others went while it waited for budget */
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
@@ -11086,6 +11486,8 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t);
+    agent_unqueue(rt, t);
     if (agent_hurry_due(rt, t)) {
         t->hurried = true;
         wf_status s = agent_block(rt, t, "hurry", wf_str_of(NULL, 0),
@@ -11131,12 +11533,55 @@ static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
 }
 
+/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to come back. */
+static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf_str why) {
+    static const char head[] = "rate limit: resume after ";
+    char text[sizeof rt->stop_text];
+    size_t n = sizeof head - 1;
+    uint64_t wait = asked > 0 ? (uint64_t)asked : l->until > rt->now ? l->until - rt->now : 0;
+    wfi_copy(text, head, n);
+    n += wfi_date_text(wfi_add_sat(rt->os->wall_ms(rt->os->ctx), wait), text + n);
+    wfi_copy(text + n, ": ", 2);
+    why = wfi_utf8_clip(why, sizeof text - n - 2);
+    wfi_copy(text + n + 2, why.ptr, why.len);
+    wfi_runtime_stop(rt, WF_RUN_PAUSED, wf_str_of(text, n + 2 + why.len));
+}
+
+/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is only guessed is tried out. */
+static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int64_t asked) {
+    uint64_t until = rt->now + (asked > 0 ? (uint64_t)asked : 0);
+    if (rt->due != UINT64_MAX) return until > rt->due;
+    return until - l->since > AGENT_PATIENCE_MS;
+}
+
+/* The provider's limit has refused the request: it is no failure of this one, and all wait. */
+static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
+    bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
+    t->pending = false;
+    wfi_exchange_end(rt, t);
+    t->refused++;
+    t->passed += t->served != l->served;
+    t->served = l->served;
+    if (rt->stop == WF_RUN_OPEN && agent_is_impatient(rt, l, f->wait_ms)) agent_pause(rt, l, f->wait_ms, f->why);
+    if (closed && rt->stop == WF_RUN_OPEN) {
+        wf_trace event = {.type = WF_TRACE_LIMIT, .kind = f->kind, .text = f->why};
+        event.n = l->waiting + l->pending + 1;
+        event.ms = l->until - rt->now;
+        wfi_runtime_trace(rt, &event);
+    }
+    wfi_pace pace = agent_queue(rt, t);
+    return rt->stop == WF_RUN_OPEN ? pace : agent_leave(rt, t);
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
+    if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
@@ -11209,7 +11654,8 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
-    t->attempt = 0;
+    t->attempt = t->refused = t->passed = 0;
+    t->place = 0;
     if (!item) t->slot->aside = at;
     if (item) {
         wfi_log_rec rec;
@@ -11505,6 +11951,7 @@ static bool agent_may_stall(const wfi_task *t) {
 
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
+    if (t->state == WFI_TASK_LIMIT) return UINT64_MAX; /* its time stands still, and the scheduler wakes it */
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
     if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->slot->limits.stall_ms < due)
@@ -11513,6 +11960,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_LIMIT) return agent_request(rt, t);
     if (rt->now >= t->deadline && rt->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(rt, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
@@ -11541,6 +11989,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
         return agent_step_tool(rt, t, late);
     case WFI_TASK_TURN:
         return agent_next_tool(rt, t);
+    case WFI_TASK_LIMIT:
     case WFI_TASK_FREE:
         break;
     }
@@ -11594,7 +12043,6 @@ typedef struct wfi_sched {
     uint32_t unasked;                         /* finished slots of the log that nobody has asked for yet */
     uint64_t deliveries;                      /* made so far, in all processes */
     uint64_t clock;                           /* wall time of the last delivery */
-    uint64_t started;                         /* monotonic, for the run's deadline */
     bool settled;                             /* the script can go no further without a delivery */
     bool replays;                             /* the last delivery was an answer of the log */
     bool by_content; /* script or args differ from the log's: match finished calls by content too */
@@ -11994,7 +12442,28 @@ static void sched_wake_blocked(const wfi_runtime *rt, wfi_sched *s) {
 /* A run that stops sends nothing again: what waits to do so need not wait its time. */
 static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t i = 0; rt->stop != WF_RUN_OPEN && i < s->task_count; i++)
-        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+        if (s->tasks[i].state == WFI_TASK_BACKOFF || s->tasks[i].state == WFI_TASK_LIMIT) sched_activate(s, i);
+}
+
+/* The first in the line of each provider that may be asked now: one at a time, as each one that goes may close it for the next. */
+static void sched_wake_limited(const wfi_runtime *rt, wfi_sched *s) {
+    for (uint32_t p = 0; p < rt->config.provider_count; p++) {
+        uint32_t first = s->lanes;
+        if (rt->limiters[p].waiting == 0 || wfi_limiter_due(&rt->limiters[p], rt->now) > rt->now) continue;
+        for (uint32_t i = 0; i < s->lanes; i++) {
+            const wfi_task *t = &s->tasks[i];
+            if (t->state != WFI_TASK_LIMIT || t->provider != &rt->config.providers[p]) continue;
+            if (first == s->lanes || t->place < s->tasks[first].place) first = i;
+        }
+        sched_activate(s, first);
+    }
+}
+
+static uint64_t sched_limiters_due(const wfi_runtime *rt) {
+    uint64_t due = UINT64_MAX, at;
+    for (uint32_t p = 0; p < rt->config.provider_count; p++)
+        if (rt->limiters[p].waiting > 0 && (at = wfi_limiter_due(&rt->limiters[p], rt->now)) < due) due = at;
+    return due;
 }
 
 static wf_status sched_run(wfi_runtime *rt, wfi_sched *s, uint32_t *work) {
@@ -12042,8 +12511,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
-        due = at;
+    if (rt->stop == WF_RUN_OPEN && rt->due < due) due = rt->due;
+    if ((at = sched_limiters_due(rt)) < due) due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
@@ -12069,10 +12538,11 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     wf_status status = WF_OK;
     rt->now = rt->os->now_ms(rt->os->ctx);
     *wait_ms = 0;
-    if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
+    if (rt->now >= rt->due)
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
+    sched_wake_limited(rt, s);
     if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
     for (uint32_t i = WFI_QUEUES; i > 0 && status == WF_OK && sched_may_send(rt, s); i--)
         status = sched_dispatch(rt, s, i - 1, &work); /* effects first: agents may wait for them */
@@ -12512,11 +12982,15 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wfi_sched_carve(w ? &w->sched : &sched, a, c);
     wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
     uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_limiter *limiters = wfi_arena_take(a, c->provider_count, sizeof *limiters);
     wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
     w->rt.scratch = scratch;
+    w->rt.limiters = limiters;
+    for (uint32_t i = 0; i < c->provider_count; i++)
+        wfi_limiter_init(&limiters[i]);
     w->rt.texts = slots;
     w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
@@ -12738,7 +13212,8 @@ static wf_status run_open(wf *w, const wf_run_spec *spec) {
     if (s != WF_OK) return s;
     wfi_log_want(&w->rt.log);
     w->stage = WFI_STAGE_HEADER;
-    w->sched.started = w->rt.os->now_ms(w->rt.os->ctx);
+    uint64_t run_ms = w->rt.config.run_ms;
+    w->rt.due = run_ms > 0 ? wfi_add_sat(w->rt.os->now_ms(w->rt.os->ctx), run_ms) : UINT64_MAX;
     w->sched.clock = w->run.started;
     return WF_OK;
 }

@@ -261,7 +261,8 @@ typedef enum wf_trace_type {
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
     WF_TRACE_ERROR,  /* text: a script error that ended a branch */
-    WF_TRACE_STOP    /* the run stops; text: why */
+    WF_TRACE_STOP,   /* the run stops; text: why */
+    WF_TRACE_LIMIT   /* a provider's rate limit: nothing is sent for ms; n: requests that wait, text: what it said */
 } wf_trace_type;
 
 typedef struct wf_trace {

@@ -142,3 +142,31 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
     *out = (minutes * 60 + second) * 1000 + ms;
     return true;
 }
+
+/* ---- for people ---- */
+
+static size_t date_put(char *to, uint64_t n, char after) {
+    to[0] = (char)('0' + n / 10 % 10);
+    to[1] = (char)('0' + n % 10);
+    to[2] = after;
+    return 3;
+}
+
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]) {
+    uint64_t minutes = ms / 60000, last = (uint64_t)date_days(9999, 12, 31) * 1440 + 1439;
+    if (minutes > last) minutes = last;
+    int32_t days = (int32_t)(minutes / 1440), year = 1970 + days / 366, month = 1;
+    while (days >= date_days(year + 1, 1, 1))
+        year++;
+    while (month < 12 && days >= date_days(year, month + 1, 1))
+        month++;
+    size_t n = wfi_u64_str((uint64_t)year, out);
+    out[n++] = '-';
+    n += date_put(out + n, (uint64_t)month, '-');
+    n += date_put(out + n, (uint64_t)(days - date_days(year, month, 1) + 1), ' ');
+    n += date_put(out + n, minutes / 60 % 24, ':');
+    n += date_put(out + n, minutes % 60, ':');
+    n += date_put(out + n, ms / 1000 % 60, ' ');
+    wfi_copy(out + n, "UTC", 3);
+    return n + 3;
+}

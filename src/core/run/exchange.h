@@ -19,9 +19,11 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+    int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
 
 /* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
@@ -30,6 +32,11 @@ typedef struct wfi_failure {
 static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     if (t->state != WFI_TASK_BODY || !t->reader.complete) return UINT64_MAX;
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
+}
+
+/* The limiter of the task's provider. */
+static inline wfi_limiter *wfi_exchange_limiter(const wfi_runtime *rt, const wfi_task *t) {
+    return &rt->limiters[t->provider - rt->config.providers];
 }
 
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
