@@ -9169,7 +9169,7 @@ static int64_t retry_time(wf_str text) {
             letters++;
         ms = letters > 0 ? retry_unit(wfi_str_cut(rest, 0, letters)) : any || date ? 0 : 1000;
         if (ms == 0) break; /* a number of something else */
-        if (n > RETRY_HINT_MAX) n = RETRY_HINT_MAX;
+        if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
         sum = wfi_add_sat(sum, n * ms / 1000);
         text = retry_skip(wfi_str_cut(rest, letters, rest.len));
     }
@@ -9906,7 +9906,7 @@ typedef struct wfi_task {
     wfi_cost reserved;
 
     /* its provider's rate limit */
-    uint64_t place;   /* in the line, kept until the request is answered; 0: none yet */
+    uint64_t place;   /* in the line, kept until the request is answered or refused; 0: none yet */
     uint64_t queued;  /* when it joined the line */
     uint64_t served;  /* how many were served when this request was refused last */
     uint32_t refused; /* tries of this request that were; */
@@ -11561,6 +11561,7 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
     bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
     t->pending = false;
     wfi_exchange_end(rt, t);
+    t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
     t->refused++;
     t->passed += t->served != l->served;
     t->served = l->served;

@@ -478,6 +478,7 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
     bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
     t->pending = false;
     wfi_exchange_end(rt, t);
+    t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
     t->refused++;
     t->passed += t->served != l->served;
     t->served = l->served;

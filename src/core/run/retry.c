@@ -74,7 +74,7 @@ static int64_t retry_time(wf_str text) {
             letters++;
         ms = letters > 0 ? retry_unit(wfi_str_cut(rest, 0, letters)) : any || date ? 0 : 1000;
         if (ms == 0) break; /* a number of something else */
-        if (n > RETRY_HINT_MAX) n = RETRY_HINT_MAX;
+        if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
         sum = wfi_add_sat(sum, n * ms / 1000);
         text = retry_skip(wfi_str_cut(rest, letters, rest.len));
     }
