@@ -8381,8 +8381,8 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
- *   stop     outcome                                              nothing: the script was told of a stop; what it
- *                                                                 did from here to the next resume is not replayed
+ *   stop     outcome                                              why: the script was told of a stop; what it did
+ *                                                                 from here to the next resume is not replayed
  *
  * INVARIANTS
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
@@ -9283,6 +9283,7 @@ WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
 #define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a quarter of it in some 20 s, at any rate */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
+#define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
 #define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
 
 void wfi_limiter_init(wfi_limiter *l) {
@@ -9371,9 +9372,18 @@ static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
     return rate > least ? rate : least;
 }
 
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come back together; or by the curve, also
+ * where what is asked for has proved too little several times in a row. */
+static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
+    if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
+    uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
+    uint64_t least = l->barren < LIMITER_BARREN ? 0 : wfi_retry_wait(l->barren - LIMITER_BARREN, -1, random);
+    wait += part * random >> 32;
+    return wait > least ? wait : least;
+}
+
 bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
-    uint64_t wait = wfi_retry_wait(l->barren, wait_ms, random);
-    if (wait_ms > 0) wait += (wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD) * random >> 32;
+    uint64_t wait = limiter_wait(l, wait_ms, random);
     l->pending--;
     if (l->since == UINT64_MAX) l->since = now;
     if (round != l->round) {
@@ -13568,14 +13578,6 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
 
 /* ---- stops ---- */
 
-/* From here on the script knows that the run stops. */
-static wf_status calls_told(wf *w) {
-    wfi_meta_stop meta = {.outcome = w->rt.stop};
-    if (w->told) return WF_OK;
-    w->told = true;
-    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, wf_str_of("", 0), NULL, NULL));
-}
-
 static wf_kind calls_stop_kind(const wf *w) {
     static const wf_kind kinds[] = {WF_KIND_AGENTS,   WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
                                     WF_KIND_DEADLINE, WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
@@ -13584,6 +13586,14 @@ static wf_kind calls_stop_kind(const wf *w) {
 
 static wf_str calls_stop_text(const wf *w) {
     return wfi_str_z(w->rt.stop != WF_RUN_OPEN || !w->capped ? w->rt.stop_text : w->capped);
+}
+
+/* From here on the script knows that the run stops. */
+static wf_status calls_told(wf *w) {
+    wfi_meta_stop meta = {.outcome = w->rt.stop};
+    if (w->told) return WF_OK;
+    w->told = true;
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, calls_stop_text(w), NULL, NULL));
 }
 
 /* A start is turned away; the script is told. */

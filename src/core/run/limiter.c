@@ -12,6 +12,7 @@
 #define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a quarter of it in some 20 s, at any rate */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
+#define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
 #define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
 
 void wfi_limiter_init(wfi_limiter *l) {
@@ -100,9 +101,18 @@ static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
     return rate > least ? rate : least;
 }
 
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come back together; or by the curve, also
+ * where what is asked for has proved too little several times in a row. */
+static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
+    if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
+    uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
+    uint64_t least = l->barren < LIMITER_BARREN ? 0 : wfi_retry_wait(l->barren - LIMITER_BARREN, -1, random);
+    wait += part * random >> 32;
+    return wait > least ? wait : least;
+}
+
 bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
-    uint64_t wait = wfi_retry_wait(l->barren, wait_ms, random);
-    if (wait_ms > 0) wait += (wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD) * random >> 32;
+    uint64_t wait = limiter_wait(l, wait_ms, random);
     l->pending--;
     if (l->since == UINT64_MAX) l->since = now;
     if (round != l->round) {

@@ -76,7 +76,7 @@ static void barren_waits(void **state) {
             assert_true(wfi_limiter_refuse(&l, now, round, asked, 0));
             assert_int_equal(l.since, NOW);
             uint64_t due = wfi_limiter_due(&l, now);
-            assert_int_equal(due - now, i == 0 ? 500 : waits[i]);
+            assert_int_equal(due - now, waits[i]);
             now = due;
         }
         wfi_limiter_accept(&l, now, go(&l, now));
@@ -84,6 +84,20 @@ static void barren_waits(void **state) {
         now = wfi_limiter_due(&l, now);
         assert_true(wfi_limiter_refuse(&l, now, go(&l, now), asked, 0));
         assert_int_equal(wfi_limiter_due(&l, now), now + 500);
+    }
+}
+
+/* ... and where what is asked for is too little, time after time. */
+static void asked_too_little(void **state) {
+    static const uint64_t waits[] = {10, 10, 10, 500, 1000, 2000, 4000, 8000};
+    wfi_limiter l;
+    uint64_t now = NOW;
+    (void)state;
+    wfi_limiter_init(&l);
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++) {
+        assert_true(wfi_limiter_refuse(&l, now, go(&l, now), 10, 0));
+        assert_int_equal(wfi_limiter_due(&l, now) - now, waits[i]);
+        now = wfi_limiter_due(&l, now);
     }
 }
 
@@ -480,6 +494,7 @@ int main(void) {
         cmocka_unit_test(few_begin_at_once),
         cmocka_unit_test(one_goes_first),
         cmocka_unit_test(barren_waits),
+        cmocka_unit_test(asked_too_little),
         cmocka_unit_test(a_limit_goes_away),
         cmocka_unit_test(anything),
         cmocka_unit_test(known_limits),
