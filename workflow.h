@@ -277,14 +277,15 @@ typedef enum wf_trace_type {
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
-    WF_TRACE_RETRY,  /* a request failed and will be sent again; n: try, ms: wait, text: why */
+    WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
     WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
     WF_TRACE_ERROR,  /* text: a script error that ended a branch */
-    WF_TRACE_STOP    /* the run stops; text: why */
+    WF_TRACE_STOP,   /* the run stops; text: why */
+    WF_TRACE_LIMIT   /* a provider's rate limit: nothing is sent for ms; n: requests that wait, text: what it said */
 } wf_trace_type;
 
 typedef struct wf_trace {
@@ -347,8 +348,8 @@ typedef struct wf_config {
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */
-    uint32_t retries;         /* of one request; default 5; WF_NONE: none */
-    uint32_t agent_ms;        /* an agent's deadline; default 30 min; WF_NONE: none */
+    uint32_t retries;         /* of one request that failed for no rate limit; default 5; WF_NONE: none */
+    uint32_t agent_ms;        /* an agent's deadline; waits for rate limits do not count; default 30 min; WF_NONE */
     uint32_t stall_ms;        /* silence before a request is given up; default 180000; WF_NONE: none */
     uint32_t tool_output_max; /* kept of a tool's answer; default 32768 */
     uint32_t schema_tries;    /* answers that miss the schema; default 5 */
@@ -443,12 +444,14 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;          /* finished well in this run or before */
-    uint32_t failed;        /* failed, whether or not the script handled it */
-    uint32_t cached;        /* of done and failed: answered from the log */
-    uint32_t dropped;       /* branches that dropped out on purpose */
-    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;      /* finished well in this run or before */
+    uint32_t failed;    /* failed, whether or not the script handled it */
+    uint32_t cached;    /* of done and failed: answered from the log */
+    uint32_t dropped;   /* branches that dropped out on purpose */
+    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
+    /* Asked for, never given a lane, or only to wait there for a rate limit; also those that the run's cap or
+     * stop turned away. */
+    uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
@@ -2917,6 +2920,9 @@ bool wf_json_ok(const wf_json_out *o) {
 WFI bool wfi_http_date(wf_str text, int64_t *ms);
 /* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
 WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+/* "2026-11-30 12:04:10 UTC", for people, unterminated; answers its length. */
+#define WFI_DATE_TEXT 32u
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]);
 
 #endif
 
@@ -2925,6 +2931,8 @@ WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
 /* ==== begin src/core/base/date.c ==== */
 
 /* date: see date.h. */
+
+#define DATE_LAST UINT64_C(253402300799) /* the last second of the year 9999 */
 
 /* Days since 1970-01-01 by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
 static int32_t date_days(int32_t year, int32_t month, int32_t day) {
@@ -3066,6 +3074,28 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
     minutes = east ? minutes - zone : minutes + zone;
     *out = (minutes * 60 + second) * 1000 + ms;
     return true;
+}
+
+/* ---- for people ---- */
+
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]) {
+    static const char form[] = "0000-00-00 00:00:00 UTC";
+    static const uint8_t at[] = {0, 2, 5, 8, 11, 14, 17};
+    uint64_t seconds = ms / 1000 < DATE_LAST ? ms / 1000 : DATE_LAST;
+    uint32_t time = (uint32_t)(seconds % 86400), days = (uint32_t)(seconds / 86400) + 719468; /* since 0000-03-01 */
+    uint32_t era = days / 146097, of_era = days % 146097;
+    uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    uint32_t day = of_era - (365 * year + year / 4 - year / 100), month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    month = month < 10 ? month + 3 : month - 9;
+    year += era * 400 + (month <= 2);
+    const uint32_t fields[] = {year / 100, year % 100, month, day + 1, time / 3600, time / 60 % 60, time % 60};
+    wfi_copy(out, form, sizeof form - 1);
+    for (size_t i = 0; i < WFI_COUNT(fields); i++) {
+        out[at[i]] = (char)('0' + fields[i] / 10);
+        out[at[i] + 1] = (char)('0' + fields[i] % 10);
+    }
+    return sizeof form - 1;
 }
 
 /* ==== end src/core/base/date.c ==== */
@@ -8417,8 +8447,8 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
- *   stop     outcome                                              nothing: the script was told of a stop; what it
- *                                                                 did from here to the next resume is not replayed
+ *   stop     outcome                                              why: the script was told of a stop; what it did
+ *                                                                 from here to the next resume is not replayed
  *
  * INVARIANTS
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.
@@ -9111,6 +9141,371 @@ wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
 
 /* ==== end src/core/run/records.c ==== */
 
+/* ==== begin src/core/run/retry.h ==== */
+
+/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide.
+ * All providers share it. Pure functions. */
+#ifndef WFI_RETRY_H
+#define WFI_RETRY_H
+
+
+/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
+/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in
+ * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
+ * more than a minute. */
+WFI int64_t wfi_retry_hint(wf_str text);
+/* Whether a refusal's text says that what is used up was paid for: waiting does not help then. */
+WFI bool wfi_retry_is_spent(wf_str text);
+/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
+ * random: 0 .. 2^32-1, the larger the shorter. */
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
+
+#endif
+
+/* ==== end src/core/run/retry.h ==== */
+
+/* ==== begin src/core/run/retry.c ==== */
+
+/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
+ *
+ * Contract: retry.h. Nothing is kept. */
+
+#define RETRY_FIRST_MS 500u
+#define RETRY_DOUBLED  4u /* times: 8 s */
+#define RETRY_HINT_MAX 60000
+
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
+    if (should_retry >= 0) return should_retry > 0;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+/* ---- texts ---- */
+
+/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and
+ * underscores. */
+static bool retry_begins(wf_str text, wf_str words) {
+    if (text.len < words.len) return false;
+    for (size_t i = 0; i < words.len; i++) {
+        char c = wfi_lower(text.ptr[i]);
+        if (c != words.ptr[i] && (words.ptr[i] != ' ' || (c != '-' && c != '_'))) return false;
+    }
+    return true;
+}
+
+/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds
+ * none. */
+static bool retry_find(wf_str *text, const char *const *words) {
+    for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
+        for (size_t i = 0; words[i]; i++)
+            if (retry_begins(*text, wfi_str_z(words[i]))) {
+                *text = wfi_str_cut(*text, wfi_str_z(words[i]).len, text->len);
+                return true;
+            }
+    return false;
+}
+
+static bool retry_is_letter(char c) {
+    return wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z';
+}
+
+/* Without what may stand before a number: anything that is neither a letter nor a digit, and some
+ * words. */
+static wf_str retry_skip(wf_str text) {
+    static const char *const fillers[] = {"and ", "for ", "about "};
+    for (size_t i = 0; text.len > 0 && i < WFI_COUNT(fillers);) {
+        wf_str filler = wfi_str_z(fillers[i]);
+        bool sign = !retry_is_letter(*text.ptr) && (*text.ptr < '0' || *text.ptr > '9');
+        bool word = retry_begins(text, filler);
+        if (sign || word) text = wfi_str_cut(text, sign ? 1 : filler.len, text.len);
+        i = sign || word ? 0 : i + 1;
+    }
+    return text;
+}
+
+/* The ms of the unit of time with this name; 0: there is no such unit. */
+static uint64_t retry_unit(wf_str name) {
+    char second = name.len > 1 ? wfi_lower(name.ptr[1]) : 0, third = name.len > 2 ? wfi_lower(name.ptr[2]) : 0;
+    switch (wfi_lower(*name.ptr)) {
+    case 's':
+        return 1000;
+    case 'm': /* m, min, ms, milliseconds */
+        if (second == 's' || third == 'l') return 1;
+        return second == 0 || second == 'i' ? 60000 : 0;
+    case 'h':
+        return 3600000;
+    case 'd':
+        return 86400000;
+    default:
+        return 0;
+    }
+}
+
+/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds,
+ * "20"; -1: with none. */
+static int64_t retry_time(wf_str text) {
+    int64_t sum = -1;
+    for (uint64_t n, ms; sum < RETRY_HINT_MAX; sum = (sum < 0 ? 0 : sum) + (int64_t)(n * ms / 1000)) {
+        size_t len = wfi_decimal(text, 3, &n), letters = 0;
+        wf_str rest = wfi_str_cut(text, len, text.len), name = retry_skip(rest);
+        while (letters < name.len && retry_is_letter(name.ptr[letters]))
+            letters++;
+        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
+        ms = letters > 0 ? retry_unit(wfi_str_cut(name, 0, letters)) : sum < 0 && !date ? 1000 : 0;
+        if (len == 0 || ms == 0) return sum;                      /* no number, or one of something else */
+        if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
+        text = retry_skip(wfi_str_cut(name, letters, name.len));
+    }
+    return RETRY_HINT_MAX;
+}
+
+WFI int64_t wfi_retry_hint(wf_str text) {
+    static const char *const words[] = {"again in ",     "again after ",  "retry in ", "retry after", "retryafter",
+                                        "retrydelay",    "wait ",         "reset in ", "resets in ",  "reset after ",
+                                        "resets after ", "available in ", NULL};
+    while (retry_find(&text, words)) {
+        int64_t ms = retry_time(retry_skip(text));
+        if (ms > 0) return ms;
+    }
+    return -1;
+}
+
+WFI bool wfi_retry_is_spent(wf_str text) {
+    static const char *const words[] = {"insufficient quota",
+                                        "exceeded your current quota",
+                                        "credit balance",
+                                        "out of credits",
+                                        "spend limit",
+                                        "spending limit",
+                                        NULL};
+    return retry_find(&text, words);
+}
+
+/* ---- waits ---- */
+
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
+    if (asked_ms > 0) return (uint64_t)asked_ms;
+    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
+    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
+}
+
+/* ==== end src/core/run/retry.c ==== */
+
+/* ==== begin src/core/run/limiter.h ==== */
+
+/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin.
+ * One for each provider. A server tells its limit by refusals alone (429, 529), so the limiter learns
+ * it as congestion control in TCP learns a path's:
+ *
+ *   open     no limit is known. Few requests begin at once, then more and more, so that few meet a
+ *            limit (slow start).
+ *   closed   one was refused: nobody begins before the time that it asked for and a little longer,
+ *            by chance; where it asked for none, before that of the curve of retry.h.
+ *   probing  then one goes first; if it is refused, that closes again. One of which nothing is heard
+ *            for some seconds lets another go.
+ *   paced    requests begin one by one at a rate that grows while somebody waits and none is
+ *            refused: in proportion while it is not known to be too fast, slowly up to where the last
+ *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
+ *            two thirds, or to half if hardly a request had been accepted.
+ *
+ * Invariants:
+ *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
+ *      but in the place of one that was lost.
+ *   2. A refusal closes once for all requests that began before it: theirs only prolong the wait.
+ *   3. `pending` is the number of requests that began and were not yet accepted, refused or lost.
+ *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if
+ *      that is longer.
+ *
+ * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
+#ifndef WFI_LIMITER_H
+#define WFI_LIMITER_H
+
+
+typedef struct wfi_limiter {
+    uint64_t until;   /* nothing begins before; while probing, no second probe */
+    uint64_t next;    /* us: nor, when paced, before this */
+    uint64_t began;   /* the burst of requests under way, when open */
+    uint64_t last;    /* ... and the last request */
+    uint64_t since;   /* since when none was accepted, but refused; UINT64_MAX: one was */
+    uint64_t tickets; /* places in the line that were given out */
+    uint64_t served;  /* requests accepted */
+    uint32_t waiting; /* tasks in the line; they are served by their places */
+    uint32_t pending;
+    uint32_t window;   /* when open: how many may be pending, and more with the time since `began` */
+    uint32_t rate;     /* requests in 1000 s; 0: no limit is known */
+    uint32_t ceiling;  /* the rate at which one was refused last; 0: not known */
+    uint32_t round;    /* how often it has closed */
+    uint32_t accepted; /* in this round */
+    uint32_t barren;   /* rounds in a row without one */
+    bool probing;      /* closed, or nothing was accepted since */
+} wfi_limiter;
+
+WFI void wfi_limiter_init(wfi_limiter *l);
+/* When the next request may begin; now: at once. */
+WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
+/* A request begins, which due allowed. Answers its round, for the three below, one of which
+ * follows. */
+WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
+/* It is being answered. */
+WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
+/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
+ * 2^32-1. Whether this has closed the limiter anew. */
+WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
+/* It came to another end, which tells nothing of a limit. */
+WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
+
+#endif
+
+/* ==== end src/core/run/limiter.h ==== */
+
+/* ==== begin src/core/run/limiter.c ==== */
+
+/* limiter: see limiter.h. */
+
+#define LIMITER_OPEN     4u       /* requests of a burst that begin at once; */
+#define LIMITER_FEW      16u      /* up to so many */
+#define LIMITER_FEW_MS   4u       /* ... one more so often; */
+#define LIMITER_MANY     64u      /* up to so many */
+#define LIMITER_MANY_MS  8u       /* ... so often, and beyond, for those who ask for hundreds, one in a ms; */
+#define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
+#define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
+#define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
+#define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
+#define LIMITER_NONE     1000000u /* one that is no limit */
+#define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
+#define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
+#define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
+#define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
+#define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
+#define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
+
+void wfi_limiter_init(wfi_limiter *l) {
+    wfi_zero(l, sizeof *l);
+    l->since = UINT64_MAX;
+    l->window = LIMITER_OPEN;
+}
+
+static uint32_t limiter_least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static bool limiter_is_idle(const wfi_limiter *l, uint64_t now) {
+    return l->pending == 0 && (l->last == 0 || now - l->last >= LIMITER_IDLE_MS);
+}
+
+/* How long after the beginning of a burst its n-th request beyond those that begin at once does. */
+static uint64_t limiter_ramp(uint32_t n) {
+    uint32_t few = limiter_least(n, LIMITER_FEW - LIMITER_OPEN), some = limiter_least(n, LIMITER_MANY - LIMITER_OPEN);
+    return (uint64_t)LIMITER_FEW_MS * few + (uint64_t)LIMITER_MANY_MS * (some - few) + (n - some);
+}
+
+uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now) {
+    if (l->probing) return l->until > now ? l->until : now;
+    if (l->rate > 0) return l->next > now * 1000 ? (l->next + 999) / 1000 : now;
+    if (limiter_is_idle(l, now) || l->pending < l->window) return now;
+    uint64_t due = l->began + limiter_ramp(l->pending - l->window + 1);
+    return due > now ? due : now;
+}
+
+/* The us between two requests. */
+static uint64_t limiter_gap(const wfi_limiter *l) {
+    return UINT64_C(1000000000) / l->rate;
+}
+
+uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
+    if (limiter_is_idle(l, now)) {
+        l->began = now;
+        l->window = LIMITER_OPEN;
+    }
+    l->last = now;
+    l->pending++;
+    if (l->probing) {
+        l->until = now + LIMITER_PROBE_MS;
+    } else if (l->rate > 0) { /* what the clock rounds is made up for, a delay is not */
+        bool late = l->next + 1000 < now * 1000;
+        l->next = (late ? now * 1000 : l->next) + limiter_gap(l);
+    }
+    return l->round;
+}
+
+static void limiter_grow(wfi_limiter *l) {
+    if (l->rate < l->ceiling)
+        l->rate += LIMITER_SLOW;
+    else
+        l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
+    if (l->rate < LIMITER_NONE) return;
+    l->rate = l->ceiling = 0;
+    l->window = LIMITER_OPEN_MAX;
+}
+
+void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
+    l->pending--;
+    l->served++;
+    l->since = UINT64_MAX;
+    if (round != l->round) return; /* it began before the refusal */
+    l->accepted++;
+    l->barren = 0;
+    if (l->probing) {
+        l->probing = false;
+        l->next = now * 1000 + limiter_gap(l);
+    } else if (l->rate == 0) {
+        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % LIMITER_OPEN == 0;
+    } else if (l->waiting > 0) {
+        limiter_grow(l);
+    }
+}
+
+/* The rate after a refusal in this round. */
+static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
+    uint32_t rate = l->rate;
+    if (rate == 0) { /* one request in each such wait is what the server itself has in mind, at least */
+        uint32_t asked = wait_ms > 0 ? (uint32_t)(LIMITER_NONE / (uint64_t)wait_ms) : 0;
+        return asked > LIMITER_FIRST ? asked : LIMITER_FIRST;
+    }
+    if (!l->probing) {
+        l->ceiling = rate;
+        rate = l->accepted > 2 ? rate / 3 * 2 : rate / 2;
+    }
+    uint64_t gap = wait_ms > LIMITER_GAP_MS ? (uint64_t)wait_ms : LIMITER_GAP_MS;
+    uint32_t least = (uint32_t)(LIMITER_NONE / gap) + 1;
+    return rate > least ? rate : least;
+}
+
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come
+ * back together; or by the curve, also where what is asked for has proved too little several times
+ * in a row. */
+static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
+    if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
+    uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
+    uint64_t least = l->barren < LIMITER_BARREN ? 0 : wfi_retry_wait(l->barren - LIMITER_BARREN, -1, random);
+    wait += part * random >> 32;
+    return wait > least ? wait : least;
+}
+
+bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
+    uint64_t wait = limiter_wait(l, wait_ms, random);
+    l->pending--;
+    if (l->since == UINT64_MAX) l->since = now;
+    if (round != l->round) {
+        if (l->probing && now + wait > l->until) l->until = now + wait;
+        return false;
+    }
+    l->rate = limiter_cut(l, wait_ms);
+    l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
+    l->accepted = 0;
+    l->probing = true;
+    l->until = now + wait;
+    l->round++;
+    return true;
+}
+
+void wfi_limiter_lose(wfi_limiter *l, uint32_t round) {
+    l->pending--;
+    if (l->probing && round == l->round) l->until = 0; /* it was the probe: another one may go */
+}
+
+/* ==== end src/core/run/limiter.c ==== */
+
 /* ==== begin src/core/run/runtime.h ==== */
 
 /* runtime: what the parts above the log share: the resolved configuration, the platform, the message heap, the log, the clock of
@@ -9144,13 +9539,15 @@ typedef struct wfi_runtime {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;         /* monotonic, taken once a step */
-    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;       /* by all replies, from the log and in this process */
-    wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
-    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
-    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_limiter *limiters; /* by provider */
+    uint64_t now;          /* monotonic, taken once a step */
+    uint64_t due;          /* the run's deadline; UINT64_MAX: none */
+    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;        /* by all replies, from the log and in this process */
+    wfi_cost reserved;     /* set aside for requests under way */
+    wfi_cost lost;         /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;         /* what these may have cost beyond that: shown, not held */
+    wfi_cost ahead;        /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */
@@ -9395,7 +9792,7 @@ typedef struct wfi_slot {
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
-    bool started : 1;   /* was given a lane, in this process or an earlier one */
+    bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 
 typedef struct wfi_slots {
@@ -9555,6 +9952,7 @@ typedef enum wfi_task_state {
     WFI_TASK_HEAD,    /* the response's head is awaited */
     WFI_TASK_BODY,    /* its body comes in */
     WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
+    WFI_TASK_LIMIT,   /* a request waits in the line of its provider's limiter */
     WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
     WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
@@ -9617,6 +10015,16 @@ typedef struct wfi_task {
     uint32_t attempt, attempts; /* of this request; of all */
     wfi_cost reserved;
 
+    /* its provider's rate limit */
+    wfi_limiter *limiter;
+    uint64_t place;   /* in the line, kept until the request is answered or refused; 0: none yet */
+    uint64_t queued;  /* when it joined the line */
+    uint64_t served;  /* how many were served when this request was refused last */
+    uint32_t refused; /* tries of this request that were; */
+    uint32_t passed;  /* ... that were while others were served */
+    uint32_t round;   /* of the limiter, in which it began */
+    bool pending;     /* it is neither accepted nor refused */
+
     /* the reply under way, or whose tools are being run */
     wfi_reader reader;
     wfi_buf reply;  /* heap: the body of a response that is no success, or a turn read from the log */
@@ -9655,45 +10063,6 @@ static inline uint32_t wfi_task_max_tokens(const wfi_task *t) {
 #endif
 
 /* ==== end src/core/run/task.h ==== */
-
-/* ==== begin src/core/run/retry.h ==== */
-
-/* retry: whether a status calls for another try, and after how long; agent.c decides. All providers share it. Pure functions. */
-#ifndef WFI_RETRY_H
-#define WFI_RETRY_H
-
-
-/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
-/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
- * random: 0 .. 2^32-1, the larger the shorter. */
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
-
-#endif
-
-/* ==== end src/core/run/retry.h ==== */
-
-/* ==== begin src/core/run/retry.c ==== */
-
-/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
- *
- * Contract: retry.h. Nothing is kept. */
-
-#define RETRY_FIRST_MS 500u
-#define RETRY_DOUBLED  4u /* times: 8 s */
-
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
-    if (should_retry >= 0) return should_retry > 0;
-    return status == 408 || status == 409 || status == 429 || status >= 500;
-}
-
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
-    if (asked_ms > 0) return (uint64_t)asked_ms;
-    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
-    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
-}
-
-/* ==== end src/core/run/retry.c ==== */
 
 /* ==== begin src/core/run/request.h ==== */
 
@@ -10331,9 +10700,11 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+    int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
 
 /* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of
@@ -10379,6 +10750,8 @@ void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    if (t->pending) wfi_limiter_lose(t->limiter, t->round);
+    t->pending = false;
     rt->exchanges--;
 }
 
@@ -10390,7 +10763,7 @@ void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t) {
 /* ---- failures ---- */
 
 static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool again) {
-    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1};
+    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1, .hint_ms = -1};
     *f = failure;
     return WFI_PROGRESS_FAILED;
 }
@@ -10445,8 +10818,17 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
-static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
-    return wfi_retry_wanted(status, should_retry) && !fault->spent;
+/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head
+ * asks for. What is answered in this way after a reply has begun is no refusal, but a reply lost; a
+ * program's own answer has no limit behind it that others share. */
+static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
+    bool limit = status == 429 || status == 529;
+    f->wait_ms = t->response.retry_after_ms;
+    f->hint_ms = limit && f->wait_ms <= 0 ? wfi_retry_hint(text) : -1;
+    bool told = f->wait_ms > 0 || f->hint_ms > 0, spent = limit && !told && wfi_retry_is_spent(text);
+    f->again = wfi_retry_wanted(status, t->response.should_retry) && !fault->spent && !spent;
+    f->limited = limit && f->again && t->pending && !t->provider->silent;
+    f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -10476,12 +10858,10 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
-    f->kind = exchange_kind(r->status, &fault);
+    exchange_judge(t, r->status, &fault, body, f);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
-    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
-    f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
 
@@ -10496,7 +10876,9 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
     wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
-    (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
+    (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
+    exchange_judge(t, status, &fault, t->reader.error, f);
+    if (f->limited) t->fate = WFI_FATE_FREE;
     if (!t->reader.stream) { /* as where the status says so */
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
@@ -10528,13 +10910,18 @@ static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status 
 /* ---- the states ---- */
 
 wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *f) {
-    wf_request request = {
-        .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
+    wf_request request = {.model = t->model,
+                          .body_len = body_len,
+                          .attempt = t->attempt + t->refused,
+                          .deadline = t->deadline,
+                          .cwd = t->call.cwd};
     t->progress = rt->now;
     wfi_exchange_forget(rt, t);
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    t->round = wfi_limiter_begin(t->limiter, rt->now);
+    t->pending = true;
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
@@ -10620,12 +11007,20 @@ static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
     return t->codec->reader_end(&t->reader, clean, &t->turn);
 }
 
+/* A reply has begun that is no error: the provider's limit has let the request through. */
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
+    t->pending = false;
+}
+
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
+    if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+    exchange_accept(rt, t);
+    return WFI_PROGRESS_REPLY;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -10647,6 +11042,7 @@ static wfi_progress exchange_read(wfi_runtime *rt, wfi_task *t, wf_str bytes, wf
         size_t n = 0;
         wf_status s = t->codec->reader_feed(&t->reader, bytes.ptr, bytes.len, &n);
         if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+        if (t->reader.event.len > 0) exchange_accept(rt, t);
         bytes = wfi_str_cut(bytes, n, bytes.len);
     }
     return progress;
@@ -10781,6 +11177,7 @@ uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
  *
  *   RESERVE -> SEND -> HEAD -> BODY -> (turn) -> TOOL ... -> SEND -> ... -> finished
  *                 \______ BACKOFF ______/          INTENT before a tool that changes the world
+ *   LIMIT before RESERVE, where the provider's rate limit keeps requests from beginning
  *
  * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
  * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)
@@ -10813,11 +11210,13 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
-#define AGENT_NUDGES      2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX    128u   /* tool calls in one reply */
-#define AGENT_EMPTY       2u     /* bytes of a content without blocks */
-#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
-#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
+#define AGENT_NUDGES      2u      /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u    /* tool calls in one reply */
+#define AGENT_EMPTY       2u      /* bytes of a content without blocks */
+#define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
+#define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
+#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
@@ -10846,6 +11245,10 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
 
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
+    if (t->state == WFI_TASK_LIMIT) {
+        t->limiter->waiting--;
+        if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
+    }
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -11117,6 +11520,7 @@ wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, ui
         return agent_finish(
             rt, t, WF_KIND_PROVIDER,
             wfi_runtime_message(rt, "no provider serves this model", t->call.model, false, wf_str_of("", 0)), false);
+    t->limiter = &rt->limiters[t->provider - rt->config.providers];
     if (t->turns == 0) return agent_request(rt, t);
     if ((s = agent_load_turn(rt, t)) != WF_OK) return agent_trouble(rt, t, s);
     t->use = agent_blocks_after_turn(t);
@@ -11166,10 +11570,41 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
+/* Joins the line of those who wait for their provider's limiter, with nothing of the budget. */
+static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
+    wfi_limiter *l = t->limiter;
+    wfi_budget_settle(rt, t);
+    if (t->state == WFI_TASK_LIMIT) return WFI_PACE_WAIT;
+    if (t->place == 0) t->place = ++l->tickets;
+    l->waiting++;
+    t->queued = rt->now;
+    t->state = WFI_TASK_LIMIT;
+    return WFI_PACE_WAIT;
+}
+
+/* Leaves the line, if it is in it. The agent's time has stood still meanwhile. */
+static void agent_unqueue(wfi_runtime *rt, wfi_task *t) {
+    uint64_t waited = rt->now - t->queued;
+    if (t->state != WFI_TASK_LIMIT) return;
+    t->limiter->waiting--;
+    t->state = WFI_TASK_RESERVE;
+    t->started += waited;
+    t->deadline = wfi_add_sat(t->deadline, waited);
+}
+
+/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the
+ * scheduler wakes who is first in the line, and nobody goes past it. */
+static bool agent_may_begin(const wfi_runtime *rt, const wfi_task *t) {
+    const wfi_limiter *l = t->limiter;
+    if (wfi_limiter_due(l, rt->now) > rt->now) return false;
+    return l->waiting == 0 || t->state == WFI_TASK_LIMIT || t->place > 0;
+}
+
 /* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t); /* others went while it waited for budget */
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
@@ -11179,6 +11614,8 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t);
+    agent_unqueue(rt, t);
     if (agent_hurry_due(rt, t)) {
         t->hurried = true;
         wf_status s = agent_block(rt, t, "hurry", wf_str_of(NULL, 0),
@@ -11224,12 +11661,58 @@ static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
 }
 
+/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to
+ * come back. */
+static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf_str why) {
+    static const char head[] = "rate limit: resume after ";
+    char text[sizeof rt->stop_text];
+    size_t n = sizeof head - 1;
+    uint64_t wait = asked > 0 ? (uint64_t)asked : l->until > rt->now ? l->until - rt->now : 0;
+    wfi_copy(text, head, n);
+    n += wfi_date_text(wfi_add_sat(rt->os->wall_ms(rt->os->ctx), wait), text + n);
+    wfi_copy(text + n, ": ", 2);
+    why = wfi_utf8_clip(why, sizeof text - n - 2);
+    wfi_copy(text + n + 2, why.ptr, why.len);
+    wfi_runtime_stop(rt, WF_RUN_PAUSED, wf_str_of(text, n + 2 + why.len));
+}
+
+/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is
+ * only guessed is tried out. */
+static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int64_t asked) {
+    uint64_t until = rt->now + (asked > 0 ? (uint64_t)asked : 0);
+    if (rt->due != UINT64_MAX) return until > rt->due;
+    return until - l->since > AGENT_PATIENCE_MS;
+}
+
+/* The provider's limit has refused the request: it is no failure of this one, and all wait. */
+static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    wfi_limiter *l = t->limiter;
+    uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
+    bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
+    t->pending = false;
+    wfi_exchange_end(rt, t);
+    t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
+    t->refused++;
+    t->passed += t->served != l->served;
+    t->served = l->served;
+    if (rt->stop == WF_RUN_OPEN && agent_is_impatient(rt, l, f->wait_ms)) agent_pause(rt, l, f->wait_ms, f->why);
+    if (closed && rt->stop == WF_RUN_OPEN) {
+        wf_trace event = {.type = WF_TRACE_LIMIT, .kind = f->kind, .text = f->why};
+        event.n = l->waiting + l->pending + 1;
+        event.ms = l->until - rt->now;
+        wfi_runtime_trace(rt, &event);
+    }
+    wfi_pace pace = agent_queue(rt, t);
+    return rt->stop == WF_RUN_OPEN ? pace : agent_leave(rt, t);
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
+    if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
@@ -11319,7 +11802,8 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
-    t->attempt = 0;
+    t->attempt = t->refused = t->passed = 0;
+    t->place = 0;
     if (!item) t->slot->aside = at;
     if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -11605,6 +12089,7 @@ static bool agent_may_stall(const wfi_task *t) {
 
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
+    if (t->state == WFI_TASK_LIMIT) return UINT64_MAX; /* its time stands still, and the scheduler wakes it */
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
     if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->slot->limits.stall_ms < due)
@@ -11613,6 +12098,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_LIMIT) return agent_request(rt, t);
     if (rt->now >= t->deadline && rt->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(rt, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
@@ -11641,6 +12127,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
         return agent_step_tool(rt, t, late);
     case WFI_TASK_TURN:
         return agent_next_tool(rt, t);
+    case WFI_TASK_LIMIT:
     case WFI_TASK_FREE:
         break;
     }
@@ -11694,7 +12181,6 @@ typedef struct wfi_sched {
     uint32_t unasked;                         /* finished slots of the log that nobody has asked for yet */
     uint64_t deliveries;                      /* made so far, in all processes */
     uint64_t clock;                           /* wall time of the last delivery */
-    uint64_t started;                         /* monotonic, for the run's deadline */
     bool settled;                             /* the script can go no further without a delivery */
     bool replays;                             /* the last delivery was an answer of the log */
     bool by_content; /* script or args differ from the log's: match finished calls by content too */
@@ -12094,7 +12580,29 @@ static void sched_wake_blocked(const wfi_runtime *rt, wfi_sched *s) {
 /* A run that stops sends nothing again: what waits to do so need not wait its time. */
 static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t i = 0; rt->stop != WF_RUN_OPEN && i < s->task_count; i++)
-        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+        if (s->tasks[i].state == WFI_TASK_BACKOFF || s->tasks[i].state == WFI_TASK_LIMIT) sched_activate(s, i);
+}
+
+/* The first in the line of each provider that may be asked now: one at a time, as each one that
+ * goes may close it for the next. */
+static void sched_wake_limited(const wfi_runtime *rt, wfi_sched *s) {
+    for (uint32_t p = 0; p < rt->config.provider_count; p++) {
+        uint32_t first = s->lanes;
+        if (rt->limiters[p].waiting == 0 || wfi_limiter_due(&rt->limiters[p], rt->now) > rt->now) continue;
+        for (uint32_t i = 0; i < s->lanes; i++) {
+            const wfi_task *t = &s->tasks[i];
+            if (t->state != WFI_TASK_LIMIT || t->limiter != &rt->limiters[p]) continue;
+            if (first == s->lanes || t->place < s->tasks[first].place) first = i;
+        }
+        sched_activate(s, first);
+    }
+}
+
+static uint64_t sched_limiters_due(const wfi_runtime *rt) {
+    uint64_t due = UINT64_MAX, at;
+    for (uint32_t p = 0; p < rt->config.provider_count; p++)
+        if (rt->limiters[p].waiting > 0 && (at = wfi_limiter_due(&rt->limiters[p], rt->now)) < due) due = at;
+    return due;
 }
 
 static wf_status sched_run(wfi_runtime *rt, wfi_sched *s, uint32_t *work) {
@@ -12142,8 +12650,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
-        due = at;
+    if (rt->stop == WF_RUN_OPEN && rt->due < due) due = rt->due;
+    if ((at = sched_limiters_due(rt)) < due) due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
@@ -12169,10 +12677,11 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     wf_status status = WF_OK;
     rt->now = rt->os->now_ms(rt->os->ctx);
     *wait_ms = 0;
-    if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
+    if (rt->now >= rt->due)
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
+    sched_wake_limited(rt, s);
     if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
     for (uint32_t i = WFI_QUEUES; i > 0 && status == WF_OK && sched_may_send(rt, s); i--)
         status = sched_dispatch(rt, s, i - 1, &work); /* effects first: agents may wait for them */
@@ -12612,11 +13121,15 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wfi_sched_carve(w ? &w->sched : &sched, a, c);
     wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
     uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_limiter *limiters = wfi_arena_take(a, c->provider_count, sizeof *limiters);
     wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
     w->rt.scratch = scratch;
+    w->rt.limiters = limiters;
+    for (uint32_t i = 0; i < c->provider_count; i++)
+        wfi_limiter_init(&limiters[i]);
     w->rt.texts = slots;
     w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);
@@ -12838,7 +13351,8 @@ static wf_status run_open(wf *w, const wf_run_spec *spec) {
     if (s != WF_OK) return s;
     wfi_log_want(&w->rt.log);
     w->stage = WFI_STAGE_HEADER;
-    w->sched.started = w->rt.os->now_ms(w->rt.os->ctx);
+    uint64_t run_ms = w->rt.config.run_ms;
+    w->rt.due = run_ms > 0 ? wfi_add_sat(w->rt.os->now_ms(w->rt.os->ctx), run_ms) : UINT64_MAX;
     w->sched.clock = w->run.started;
     return WF_OK;
 }
@@ -13192,14 +13706,6 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
 
 /* ---- stops ---- */
 
-/* From here on the script knows that the run stops. */
-static wf_status calls_told(wf *w) {
-    wfi_meta_stop meta = {.outcome = w->rt.stop};
-    if (w->told) return WF_OK;
-    w->told = true;
-    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, wf_str_of("", 0), NULL, NULL));
-}
-
 static wf_kind calls_stop_kind(const wf *w) {
     static const wf_kind kinds[] = {WF_KIND_AGENTS,   WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
                                     WF_KIND_DEADLINE, WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
@@ -13208,6 +13714,14 @@ static wf_kind calls_stop_kind(const wf *w) {
 
 static wf_str calls_stop_text(const wf *w) {
     return wfi_str_z(w->rt.stop != WF_RUN_OPEN || !w->capped ? w->rt.stop_text : w->capped);
+}
+
+/* From here on the script knows that the run stops. */
+static wf_status calls_told(wf *w) {
+    wfi_meta_stop meta = {.outcome = w->rt.stop};
+    if (w->told) return WF_OK;
+    w->told = true;
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, calls_stop_text(w), NULL, NULL));
 }
 
 /* A start is turned away; the script is told. */

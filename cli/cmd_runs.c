@@ -160,6 +160,23 @@ static void runs_show_sandbox(const cli_world *w) {
     }
 }
 
+/* Why a run is stopped that is: the word that its script had last. */
+static void runs_show_stop(const cli_world *w, const wf_run_status *status) {
+    char text[RUNS_MESSAGE];
+    size_t len = 0;
+    uint64_t at = 0;
+    wf_record r;
+    while (status->outcome > WF_RUN_FAILED && wf_record_next(w->run, &at, &r) == WF_OK) {
+        if (strcmp(r.type, "resume") == 0) len = 0;
+        if (strcmp(r.type, "stop") != 0 || r.payload.len > sizeof text) continue;
+        memcpy(text, r.payload.ptr, len = r.payload.len);
+    }
+    if (len == 0) return;
+    printf("stopped:  ");
+    cli_put(stdout, wf_str_of(text, len), RUNS_MESSAGE);
+    putchar('\n');
+}
+
 static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     cli_amount a;
     wf_run_spec spec;
@@ -172,6 +189,7 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     else if (runs_is_partial(status))
         printf(", but with script errors");
     putchar('\n');
+    runs_show_stop(w, status);
     printf("started:  %s\n", cli_date(&a, status->started_ms));
     printf("log:      %s, ", w->log);
     printf("%s\n", cli_bytes(&a, status->log_bytes));

@@ -4,11 +4,13 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #define PROGRESS_LINES 20                    /* that are still on the screen at the end */
 #define PROGRESS_TEXT  400                   /* bytes of other people's text on a line */
 #define PROGRESS_EVENT 65536                 /* bytes of an event */
+#define PROGRESS_LIMIT 10                    /* seconds from one word of a rate limit to the next */
 #define PROGRESS_PART  (PROGRESS_EVENT / 20) /* of each of its three texts, whose bytes take up to six each */
 
 /* The trace hook is handed the port's context, so the view cannot come with it. */
@@ -20,6 +22,7 @@ static struct progress {
     uint32_t ids[CLI_FAILURES];
     uint32_t lines; /* printed since the first failure */
     bool untold;    /* a failure was not printed in full */
+    time_t limited; /* when a rate limit was spoken of last */
     bool stop;      /* the reason of a stop was: */
     char why[PROGRESS_TEXT];
     size_t why_len;
@@ -67,8 +70,8 @@ void cli_progress_line(const wf_json_out *out) {
 }
 
 static const char *progress_name(wf_trace_type type) {
-    static const char *const names[] = {"start", "resume", "turn",  "tool", "retry", "done",
-                                        "hit",   "miss",   "phase", "note", "error", "stop"};
+    static const char *const names[] = {"start", "resume", "turn", "tool",  "retry", "done", "hit",
+                                        "miss",  "phase",  "note", "error", "stop",  "limit"};
     return (size_t)type < sizeof names / sizeof *names ? names[type] : "?";
 }
 
@@ -146,6 +149,19 @@ static void progress_stop(wf_str why) {
     if (progress.why_len > 0) memcpy(progress.why, why.ptr, progress.why_len);
 }
 
+/* One line for all who wait, and not each time that a limit is met again. */
+static void progress_limit(const wf_trace *e) {
+    char at[16] = "";
+    struct tm tm;
+    time_t now = time(NULL), until = now + (time_t)((e->ms + 999) / 1000);
+    if (progress.limited != 0 && now - progress.limited < PROGRESS_LIMIT && until - now < PROGRESS_LIMIT) return;
+    progress.limited = now;
+    if (localtime_r(&until, &tm)) strftime(at, sizeof at, "%H:%M:%S", &tm);
+    fprintf(stderr, "rate limit: waiting until %s, %" PRIu32 " %s queued: ", at, e->n,
+            e->n == 1 ? "request" : "requests");
+    progress_say("", e->text);
+}
+
 static void progress_print(const wf_trace *e) {
     cli_amount wait;
     switch (e->type) {
@@ -172,6 +188,9 @@ static void progress_print(const wf_trace *e) {
         progress_label(e);
         fprintf(stderr, " in %s: ", cli_time(&wait, e->ms));
         progress_say("", e->text);
+        return;
+    case WF_TRACE_LIMIT:
+        progress_limit(e);
         return;
     case WF_TRACE_MISS:
         if (e->effect) return;

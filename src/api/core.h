@@ -254,14 +254,15 @@ typedef enum wf_trace_type {
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
-    WF_TRACE_RETRY,  /* a request failed and will be sent again; n: try, ms: wait, text: why */
+    WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
     WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
     WF_TRACE_NOTE,   /* text: a line of the script's log() */
     WF_TRACE_ERROR,  /* text: a script error that ended a branch */
-    WF_TRACE_STOP    /* the run stops; text: why */
+    WF_TRACE_STOP,   /* the run stops; text: why */
+    WF_TRACE_LIMIT   /* a provider's rate limit: nothing is sent for ms; n: requests that wait, text: what it said */
 } wf_trace_type;
 
 typedef struct wf_trace {
@@ -324,8 +325,8 @@ typedef struct wf_config {
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */
-    uint32_t retries;         /* of one request; default 5; WF_NONE: none */
-    uint32_t agent_ms;        /* an agent's deadline; default 30 min; WF_NONE: none */
+    uint32_t retries;         /* of one request that failed for no rate limit; default 5; WF_NONE: none */
+    uint32_t agent_ms;        /* an agent's deadline; waits for rate limits do not count; default 30 min; WF_NONE */
     uint32_t stall_ms;        /* silence before a request is given up; default 180000; WF_NONE: none */
     uint32_t tool_output_max; /* kept of a tool's answer; default 32768 */
     uint32_t schema_tries;    /* answers that miss the schema; default 5 */
@@ -420,12 +421,14 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;          /* finished well in this run or before */
-    uint32_t failed;        /* failed, whether or not the script handled it */
-    uint32_t cached;        /* of done and failed: answered from the log */
-    uint32_t dropped;       /* branches that dropped out on purpose */
-    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;      /* finished well in this run or before */
+    uint32_t failed;    /* failed, whether or not the script handled it */
+    uint32_t cached;    /* of done and failed: answered from the log */
+    uint32_t dropped;   /* branches that dropped out on purpose */
+    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
+    /* Asked for, never given a lane, or only to wait there for a rate limit; also those that the run's cap or
+     * stop turned away. */
+    uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 

@@ -61,9 +61,19 @@ def in_the_stream(rig):
 
 @case
 def rate_limit(rig):
-    """a rate limit that outlasts the retries pauses the run too; a run that goes on later loses nothing"""
-    stops(rig, "status=429 message='slow down' header='retry-after-ms: 10'", 75, "quota", "slow down", sent=2)
-    stops(rig, "status=429 message='in an hour' header='retry-after: 3600'", 75, "quota", "in an hour")
+    """a rate limit that asks for more than half an hour, or than the deadline, pauses the run at once and says until when"""
+    day = r"rate limit: resume after \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC: .* and asks to wait %d s: %s"
+    for status in (429, 529):
+        stops(rig, "status=%d message='in an hour' header='retry-after: 3600'" % status, 75, "quota",
+              day % (3600, "in an hour"))
+    rig.server.scenario("on first=1 : status=429\non : status=429 message=later header='retry-after: 86400'")
+    done = rig.ask(*["p%d" % i for i in range(20)], options=["--deadline", "1000s"])
+    expect(done.code == 75 and re.search(day % (86400, "later"), done.err), done)
+    expect("paused: 0 done, 0 failed, 0 cached, 0 dropped, 0 cancelled, 20 not run" in done.err, done)
+    expect(re.search("rate limit: waiting until .*queued", done.err), done)
+    rig.server.scenario("")
+    again = rig.resume()
+    expect(again.code == 0 and len(again.value()) == 20, again)
 
 
 @case
@@ -96,7 +106,7 @@ def context(rig):
 @case
 def deadline_of_run(rig):
     """the run's deadline ends it in time whatever hangs: exit 7; what is finished stays"""
-    for actions in ("hang", "hang-at=600", "status=529 header='retry-after: 100'"):
+    for actions in ("hang", "hang-at=600", "status=503 header='retry-after: 100'", "status=429"):
         rig.server.scenario('on body="fault" : ' + actions)
         done = rig.ask("one", "two", "fault", options=["--deadline", "4s"])
         expect(done.code == 7 and done.seconds < 60, actions, done)

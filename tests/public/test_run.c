@@ -200,7 +200,7 @@ static void test_retries_then_fails(void **state) {
     world *o = world_new();
     wf_delivery d;
     (void)state;
-    o->status = 529;
+    o->status = 503;
     o->body = body_rubbish;
     o->config.retries = 2;
     world_open(o);
@@ -211,12 +211,12 @@ static void test_retries_then_fails(void **state) {
     assert_int_equal(o->requests, 3);
     assert_int_equal(d.attempts, 3);
     assert_true(o->now - before >= 1000); /* it waited in between */
-    assert_true(world_has(d.value, "529"));
+    assert_true(world_has(d.value, "503"));
     assert_true(world_has(d.value, "too \"many\""));
     wf_call_info info;
     assert_int_equal(wf_call_get(o->w, 0, &info), WF_OK);
     assert_true(info.finished && info.kind == WF_KIND_PROVIDER && info.attempts == 3);
-    assert_true(world_has(info.message, "529"));
+    assert_true(world_has(info.message, "503"));
     world_finish(o, WF_RUN_DONE, "");
     assert_int_equal(status_of(o).census.failed, 1);
     world_close(o);

@@ -8,5 +8,8 @@
 WFI bool wfi_http_date(wf_str text, int64_t *ms);
 /* A time of RFC 3339, as milliseconds since 1970; false: it is none, or before 1970. */
 WFI bool wfi_rfc3339(wf_str text, uint64_t *ms);
+/* "2026-11-30 12:04:10 UTC", for people, unterminated; answers its length. */
+#define WFI_DATE_TEXT 32u
+WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]);
 
 #endif

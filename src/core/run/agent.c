@@ -1,4 +1,5 @@
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
+#include "../base/date.h"
 #include "../model/anthropic.h"
 #include "agent.h"
 #include "budget.h"
@@ -10,11 +11,13 @@
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
-#define AGENT_NUDGES      2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX    128u   /* tool calls in one reply */
-#define AGENT_EMPTY       2u     /* bytes of a content without blocks */
-#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
-#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
+#define AGENT_NUDGES      2u      /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u    /* tool calls in one reply */
+#define AGENT_EMPTY       2u      /* bytes of a content without blocks */
+#define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
+#define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
+#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
@@ -43,6 +46,10 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
 
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
+    if (t->state == WFI_TASK_LIMIT) {
+        t->limiter->waiting--;
+        if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
+    }
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
@@ -314,6 +321,7 @@ wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, ui
         return agent_finish(
             rt, t, WF_KIND_PROVIDER,
             wfi_runtime_message(rt, "no provider serves this model", t->call.model, false, wf_str_of("", 0)), false);
+    t->limiter = &rt->limiters[t->provider - rt->config.providers];
     if (t->turns == 0) return agent_request(rt, t);
     if ((s = agent_load_turn(rt, t)) != WF_OK) return agent_trouble(rt, t, s);
     t->use = agent_blocks_after_turn(t);
@@ -363,10 +371,41 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
+/* Joins the line of those who wait for their provider's limiter, with nothing of the budget. */
+static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
+    wfi_limiter *l = t->limiter;
+    wfi_budget_settle(rt, t);
+    if (t->state == WFI_TASK_LIMIT) return WFI_PACE_WAIT;
+    if (t->place == 0) t->place = ++l->tickets;
+    l->waiting++;
+    t->queued = rt->now;
+    t->state = WFI_TASK_LIMIT;
+    return WFI_PACE_WAIT;
+}
+
+/* Leaves the line, if it is in it. The agent's time has stood still meanwhile. */
+static void agent_unqueue(wfi_runtime *rt, wfi_task *t) {
+    uint64_t waited = rt->now - t->queued;
+    if (t->state != WFI_TASK_LIMIT) return;
+    t->limiter->waiting--;
+    t->state = WFI_TASK_RESERVE;
+    t->started += waited;
+    t->deadline = wfi_add_sat(t->deadline, waited);
+}
+
+/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the
+ * scheduler wakes who is first in the line, and nobody goes past it. */
+static bool agent_may_begin(const wfi_runtime *rt, const wfi_task *t) {
+    const wfi_limiter *l = t->limiter;
+    if (wfi_limiter_due(l, rt->now) > rt->now) return false;
+    return l->waiting == 0 || t->state == WFI_TASK_LIMIT || t->place > 0;
+}
+
 /* The one place where requests begin: after a stop none does, however long this one has waited for its turn. */
 static wfi_pace agent_send(wfi_runtime *rt, wfi_task *t, uint64_t body_len) {
     wfi_failure failure;
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t); /* others went while it waited for budget */
     t->attempts++;
     return agent_progress(rt, t, wfi_exchange_begin(rt, t, body_len, &failure), &failure);
 }
@@ -376,6 +415,8 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
     if (rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     if (t->turns >= t->slot->limits.max_turns)
         return agent_fail(rt, t, WF_KIND_TURNS, "the agent used up its turns; raise max_turns or narrow the task");
+    if (!agent_may_begin(rt, t)) return agent_queue(rt, t);
+    agent_unqueue(rt, t);
     if (agent_hurry_due(rt, t)) {
         t->hurried = true;
         wf_status s = agent_block(rt, t, "hurry", wf_str_of(NULL, 0),
@@ -421,12 +462,58 @@ static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
 }
 
+/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to
+ * come back. */
+static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf_str why) {
+    static const char head[] = "rate limit: resume after ";
+    char text[sizeof rt->stop_text];
+    size_t n = sizeof head - 1;
+    uint64_t wait = asked > 0 ? (uint64_t)asked : l->until > rt->now ? l->until - rt->now : 0;
+    wfi_copy(text, head, n);
+    n += wfi_date_text(wfi_add_sat(rt->os->wall_ms(rt->os->ctx), wait), text + n);
+    wfi_copy(text + n, ": ", 2);
+    why = wfi_utf8_clip(why, sizeof text - n - 2);
+    wfi_copy(text + n + 2, why.ptr, why.len);
+    wfi_runtime_stop(rt, WF_RUN_PAUSED, wf_str_of(text, n + 2 + why.len));
+}
+
+/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is
+ * only guessed is tried out. */
+static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int64_t asked) {
+    uint64_t until = rt->now + (asked > 0 ? (uint64_t)asked : 0);
+    if (rt->due != UINT64_MAX) return until > rt->due;
+    return until - l->since > AGENT_PATIENCE_MS;
+}
+
+/* The provider's limit has refused the request: it is no failure of this one, and all wait. */
+static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    wfi_limiter *l = t->limiter;
+    uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
+    bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
+    t->pending = false;
+    wfi_exchange_end(rt, t);
+    t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
+    t->refused++;
+    t->passed += t->served != l->served;
+    t->served = l->served;
+    if (rt->stop == WF_RUN_OPEN && agent_is_impatient(rt, l, f->wait_ms)) agent_pause(rt, l, f->wait_ms, f->why);
+    if (closed && rt->stop == WF_RUN_OPEN) {
+        wf_trace event = {.type = WF_TRACE_LIMIT, .kind = f->kind, .text = f->why};
+        event.n = l->waiting + l->pending + 1;
+        event.ms = l->until - rt->now;
+        wfi_runtime_trace(rt, &event);
+    }
+    wfi_pace pace = agent_queue(rt, t);
+    return rt->stop == WF_RUN_OPEN ? pace : agent_leave(rt, t);
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
     bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
+    if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
     if (!last) return agent_retry(rt, t, f);
@@ -516,7 +603,8 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_budget_settle(rt, t);
     wfi_usage_add(&t->usage, &t->turn.usage);
     wfi_usage_add(&rt->spent, &t->turn.usage);
-    t->attempt = 0;
+    t->attempt = t->refused = t->passed = 0;
+    t->place = 0;
     if (!item) t->slot->aside = at;
     if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -802,6 +890,7 @@ static bool agent_may_stall(const wfi_task *t) {
 
 uint64_t wfi_task_due(const wfi_task *t) {
     uint64_t due = t->deadline;
+    if (t->state == WFI_TASK_LIMIT) return UINT64_MAX; /* its time stands still, and the scheduler wakes it */
     if (t->state == WFI_TASK_BACKOFF && t->wake < due) due = t->wake;
     if (wfi_exchange_enough(t) < due) due = wfi_exchange_enough(t);
     if (agent_may_stall(t) && t->progress + t->slot->limits.stall_ms < due)
@@ -810,6 +899,7 @@ uint64_t wfi_task_due(const wfi_task *t) {
 }
 
 wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
+    if (t->state == WFI_TASK_LIMIT) return agent_request(rt, t);
     if (rt->now >= t->deadline && rt->now < wfi_exchange_enough(t)) /* what is complete by then still counts */
         return agent_fail(rt, t, WF_KIND_DEADLINE,
                           "the agent's deadline passed; raise --agent-deadline or narrow the task");
@@ -838,6 +928,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
         return agent_step_tool(rt, t, late);
     case WFI_TASK_TURN:
         return agent_next_tool(rt, t);
+    case WFI_TASK_LIMIT:
     case WFI_TASK_FREE:
         break;
     }

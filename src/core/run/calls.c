@@ -141,14 +141,6 @@ static wf_status calls_check_spec(wf *w, const wf_agent_spec *spec, wf_str model
 
 /* ---- stops ---- */
 
-/* From here on the script knows that the run stops. */
-static wf_status calls_told(wf *w) {
-    wfi_meta_stop meta = {.outcome = w->rt.stop};
-    if (w->told) return WF_OK;
-    w->told = true;
-    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, wf_str_of("", 0), NULL, NULL));
-}
-
 static wf_kind calls_stop_kind(const wf *w) {
     static const wf_kind kinds[] = {WF_KIND_AGENTS,   WF_KIND_CANCELLED, WF_KIND_CANCELLED, WF_KIND_BUDGET,
                                     WF_KIND_DEADLINE, WF_KIND_QUOTA,     WF_KIND_AUTH,      WF_KIND_CANCELLED};
@@ -157,6 +149,14 @@ static wf_kind calls_stop_kind(const wf *w) {
 
 static wf_str calls_stop_text(const wf *w) {
     return wfi_str_z(w->rt.stop != WF_RUN_OPEN || !w->capped ? w->rt.stop_text : w->capped);
+}
+
+/* From here on the script knows that the run stops. */
+static wf_status calls_told(wf *w) {
+    wfi_meta_stop meta = {.outcome = w->rt.stop};
+    if (w->told) return WF_OK;
+    w->told = true;
+    return wfi_workflow_below(w, wfi_runtime_record(&w->rt, WFI_REC_STOP, 0, &meta, calls_stop_text(w), NULL, NULL));
 }
 
 /* A start is turned away; the script is told. */

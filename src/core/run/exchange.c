@@ -12,6 +12,8 @@ void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
+    if (t->pending) wfi_limiter_lose(t->limiter, t->round);
+    t->pending = false;
     rt->exchanges--;
 }
 
@@ -23,7 +25,7 @@ void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t) {
 /* ---- failures ---- */
 
 static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool again) {
-    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1};
+    wfi_failure failure = {.kind = kind, .why = why, .again = again, .wait_ms = -1, .hint_ms = -1};
     *f = failure;
     return WFI_PROGRESS_FAILED;
 }
@@ -78,8 +80,17 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
-static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_fault *fault) {
-    return wfi_retry_wanted(status, should_retry) && !fault->spent;
+/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head
+ * asks for. What is answered in this way after a reply has begun is no refusal, but a reply lost; a
+ * program's own answer has no limit behind it that others share. */
+static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
+    bool limit = status == 429 || status == 529;
+    f->wait_ms = t->response.retry_after_ms;
+    f->hint_ms = limit && f->wait_ms <= 0 ? wfi_retry_hint(text) : -1;
+    bool told = f->wait_ms > 0 || f->hint_ms > 0, spent = limit && !told && wfi_retry_is_spent(text);
+    f->again = wfi_retry_wanted(status, t->response.should_retry) && !fault->spent && !spent;
+    f->limited = limit && f->again && t->pending && !t->provider->silent;
+    f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
 /* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
@@ -109,12 +120,10 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[96] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
-    f->kind = exchange_kind(r->status, &fault);
+    exchange_judge(t, r->status, &fault, body, f);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
-    f->again = exchange_again(r->status, r->should_retry, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
-    f->wait_ms = r->retry_after_ms;
     return WFI_PROGRESS_FAILED;
 }
 
@@ -129,7 +138,9 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
     wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
-    (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
+    (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
+    exchange_judge(t, status, &fault, t->reader.error, f);
+    if (f->limited) t->fate = WFI_FATE_FREE;
     if (!t->reader.stream) { /* as where the status says so */
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
@@ -161,13 +172,18 @@ static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status 
 /* ---- the states ---- */
 
 wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *f) {
-    wf_request request = {
-        .model = t->model, .body_len = body_len, .attempt = t->attempt, .deadline = t->deadline, .cwd = t->call.cwd};
+    wf_request request = {.model = t->model,
+                          .body_len = body_len,
+                          .attempt = t->attempt + t->refused,
+                          .deadline = t->deadline,
+                          .cwd = t->call.cwd};
     t->progress = rt->now;
     wfi_exchange_forget(rt, t);
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
+    t->round = wfi_limiter_begin(t->limiter, rt->now);
+    t->pending = true;
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
@@ -253,12 +269,20 @@ static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
     return t->codec->reader_end(&t->reader, clean, &t->turn);
 }
 
+/* A reply has begun that is no error: the provider's limit has let the request through. */
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
+    t->pending = false;
+}
+
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
     if (!exchange_succeeded(t)) return exchange_refused(rt, t, f);
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
+    if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+    exchange_accept(rt, t);
+    return WFI_PROGRESS_REPLY;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -280,6 +304,7 @@ static wfi_progress exchange_read(wfi_runtime *rt, wfi_task *t, wf_str bytes, wf
         size_t n = 0;
         wf_status s = t->codec->reader_feed(&t->reader, bytes.ptr, bytes.len, &n);
         if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
+        if (t->reader.event.len > 0) exchange_accept(rt, t);
         bytes = wfi_str_cut(bytes, n, bytes.len);
     }
     return progress;

@@ -19,9 +19,11 @@ typedef struct wfi_failure {
     wf_kind kind;
     wf_str why;      /* a sentence, in the scratch buffer */
     bool again;      /* sending the request again may help */
+    bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
+    int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
 
 /* A reply that is complete waits so long for the end of its response: then the connection can be used again. What comes instead of

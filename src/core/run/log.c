@@ -42,8 +42,8 @@
  *   deliver  wall
  *   note     phase                                                the text
  *   end      outcome json census usage                            the run's value, or its error
- *   stop     outcome                                              nothing: the script was told of a stop; what it
- *                                                                 did from here to the next resume is not replayed
+ *   stop     outcome                                              why: the script was told of a stop; what it did
+ *                                                                 from here to the next resume is not replayed
  *
  * INVARIANTS
  *   1. Bytes once written are never written again; the file only grows, but for the cut of a torn tail at a resume.

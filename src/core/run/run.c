@@ -117,7 +117,8 @@ static wf_status run_open(wf *w, const wf_run_spec *spec) {
     if (s != WF_OK) return s;
     wfi_log_want(&w->rt.log);
     w->stage = WFI_STAGE_HEADER;
-    w->sched.started = w->rt.os->now_ms(w->rt.os->ctx);
+    uint64_t run_ms = w->rt.config.run_ms;
+    w->rt.due = run_ms > 0 ? wfi_add_sat(w->rt.os->now_ms(w->rt.os->ctx), run_ms) : UINT64_MAX;
     w->sched.clock = w->run.started;
     return WF_OK;
 }

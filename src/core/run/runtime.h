@@ -4,6 +4,7 @@
 #define WFI_RUNTIME_H
 
 #include "../base/heap.h"
+#include "limiter.h"
 #include "log.h"
 #include "../model/price.h"
 #include "records.h"
@@ -33,13 +34,15 @@ typedef struct wfi_runtime {
     uint8_t *scratch; /* WFI_SCRATCH bytes, nobody's between two calls */
     wfi_text_slot *texts;
     uint32_t text_mask;
-    uint64_t now;         /* monotonic, taken once a step */
-    uint64_t rng;         /* jitter only: nothing that a replay must repeat */
-    wf_usage spent;       /* by all replies, from the log and in this process */
-    wfi_cost reserved;    /* set aside for requests under way */
-    wfi_cost lost;        /* held for requests whose replies were lost: paid for or not, nobody can tell */
-    wfi_cost more;        /* what these may have cost beyond that: shown, not held */
-    wfi_cost ahead;       /* the part of the ceiling that was ahead of need when it was raised */
+    wfi_limiter *limiters; /* by provider */
+    uint64_t now;          /* monotonic, taken once a step */
+    uint64_t due;          /* the run's deadline; UINT64_MAX: none */
+    uint64_t rng;          /* jitter only: nothing that a replay must repeat */
+    wf_usage spent;        /* by all replies, from the log and in this process */
+    wfi_cost reserved;     /* set aside for requests under way */
+    wfi_cost lost;         /* held for requests whose replies were lost: paid for or not, nobody can tell */
+    wfi_cost more;         /* what these may have cost beyond that: shown, not held */
+    wfi_cost ahead;        /* the part of the ceiling that was ahead of need when it was raised */
     wfi_cost ceiling;     /* no more than this can be spent, lost and reserved, as the log's last reserve record says */
     uint64_t ceiling_end; /* the last that raised it is durable when the log is up to here */
     uint32_t exchanges;   /* under way */

@@ -371,7 +371,29 @@ static void sched_wake_blocked(const wfi_runtime *rt, wfi_sched *s) {
 /* A run that stops sends nothing again: what waits to do so need not wait its time. */
 static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t i = 0; rt->stop != WF_RUN_OPEN && i < s->task_count; i++)
-        if (s->tasks[i].state == WFI_TASK_BACKOFF) sched_activate(s, i);
+        if (s->tasks[i].state == WFI_TASK_BACKOFF || s->tasks[i].state == WFI_TASK_LIMIT) sched_activate(s, i);
+}
+
+/* The first in the line of each provider that may be asked now: one at a time, as each one that
+ * goes may close it for the next. */
+static void sched_wake_limited(const wfi_runtime *rt, wfi_sched *s) {
+    for (uint32_t p = 0; p < rt->config.provider_count; p++) {
+        uint32_t first = s->lanes;
+        if (rt->limiters[p].waiting == 0 || wfi_limiter_due(&rt->limiters[p], rt->now) > rt->now) continue;
+        for (uint32_t i = 0; i < s->lanes; i++) {
+            const wfi_task *t = &s->tasks[i];
+            if (t->state != WFI_TASK_LIMIT || t->limiter != &rt->limiters[p]) continue;
+            if (first == s->lanes || t->place < s->tasks[first].place) first = i;
+        }
+        sched_activate(s, first);
+    }
+}
+
+static uint64_t sched_limiters_due(const wfi_runtime *rt) {
+    uint64_t due = UINT64_MAX, at;
+    for (uint32_t p = 0; p < rt->config.provider_count; p++)
+        if (rt->limiters[p].waiting > 0 && (at = wfi_limiter_due(&rt->limiters[p], rt->now)) < due) due = at;
+    return due;
 }
 
 static wf_status sched_run(wfi_runtime *rt, wfi_sched *s, uint32_t *work) {
@@ -419,8 +441,8 @@ static uint32_t sched_wait(const wfi_runtime *rt, const wfi_sched *s) {
         if (at < due) due = at;
     }
     if (rt->os->tool_ops && (at = rt->os->tool_ops->due(rt->os->tool_ctx)) < due) due = at;
-    if (rt->config.run_ms > 0 && rt->stop == WF_RUN_OPEN && (at = wfi_add_sat(s->started, rt->config.run_ms)) < due)
-        due = at;
+    if (rt->stop == WF_RUN_OPEN && rt->due < due) due = rt->due;
+    if ((at = sched_limiters_due(rt)) < due) due = at;
     if (due == UINT64_MAX) return UINT32_MAX;
     if (due <= rt->now) return 0;
     return due - rt->now < UINT32_MAX ? (uint32_t)(due - rt->now) : UINT32_MAX - 1;
@@ -446,10 +468,11 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     wf_status status = WF_OK;
     rt->now = rt->os->now_ms(rt->os->ctx);
     *wait_ms = 0;
-    if (rt->config.run_ms > 0 && rt->now - s->started >= rt->config.run_ms)
+    if (rt->now >= rt->due)
         wfi_runtime_stop(rt, WF_RUN_DEADLINE, WF_STR("the run's deadline passed; resume with a later --deadline"));
     if (rt->stop == WF_RUN_CANCELLED || rt->stop == WF_RUN_DEADLINE) sched_drop(rt, s, true);
     sched_wake(rt, s);
+    sched_wake_limited(rt, s);
     if (rt->stop != WF_RUN_OPEN && sched_is_live(s)) status = sched_dispatch_reads(rt, s);
     for (uint32_t i = WFI_QUEUES; i > 0 && status == WF_OK && sched_may_send(rt, s); i--)
         status = sched_dispatch(rt, s, i - 1, &work); /* effects first: agents may wait for them */

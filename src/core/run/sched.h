@@ -43,7 +43,6 @@ typedef struct wfi_sched {
     uint32_t unasked;                         /* finished slots of the log that nobody has asked for yet */
     uint64_t deliveries;                      /* made so far, in all processes */
     uint64_t clock;                           /* wall time of the last delivery */
-    uint64_t started;                         /* monotonic, for the run's deadline */
     bool settled;                             /* the script can go no further without a delivery */
     bool replays;                             /* the last delivery was an answer of the log */
     bool by_content; /* script or args differ from the log's: match finished calls by content too */

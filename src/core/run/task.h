@@ -14,6 +14,7 @@ typedef enum wfi_task_state {
     WFI_TASK_HEAD,    /* the response's head is awaited */
     WFI_TASK_BODY,    /* its body comes in */
     WFI_TASK_BACKOFF, /* the request failed and waits to be sent again */
+    WFI_TASK_LIMIT,   /* a request waits in the line of its provider's limiter */
     WFI_TASK_INTENT,  /* the intent of an effect becomes durable */
     WFI_TASK_TOOL,    /* tools run */
     WFI_TASK_TURN     /* the next tool call of the turn is looked at */
@@ -75,6 +76,16 @@ typedef struct wfi_task {
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
     wfi_cost reserved;
+
+    /* its provider's rate limit */
+    wfi_limiter *limiter;
+    uint64_t place;   /* in the line, kept until the request is answered or refused; 0: none yet */
+    uint64_t queued;  /* when it joined the line */
+    uint64_t served;  /* how many were served when this request was refused last */
+    uint32_t refused; /* tries of this request that were; */
+    uint32_t passed;  /* ... that were while others were served */
+    uint32_t round;   /* of the limiter, in which it began */
+    bool pending;     /* it is neither accepted nor refused */
 
     /* the reply under way, or whose tools are being run */
     wfi_reader reader;

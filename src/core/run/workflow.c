@@ -64,11 +64,15 @@ static wf *workflow_carve(wfi_arena *a, const wf_config *c) {
     wfi_sched_carve(w ? &w->sched : &sched, a, c);
     wfi_spares_carve(w ? &w->rt.spares : &spares, a, c);
     uint8_t *scratch = wfi_arena_take_raw(a, 1, WFI_SCRATCH);
+    wfi_limiter *limiters = wfi_arena_take(a, c->provider_count, sizeof *limiters);
     wfi_text_slot *slots = wfi_arena_take(a, texts, sizeof *slots);
     uint8_t *log = wfi_arena_take_raw(a, 1, c->log_buffer);
     uint8_t *kept = wfi_arena_take_raw(a, 1, c->log_buffer / 4);
     if (!w || a->full) return w;
     w->rt.scratch = scratch;
+    w->rt.limiters = limiters;
+    for (uint32_t i = 0; i < c->provider_count; i++)
+        wfi_limiter_init(&limiters[i]);
     w->rt.texts = slots;
     w->rt.text_mask = texts - 1;
     wfi_log_init(&w->rt.log, c->platform->log, c->platform->log_ctx, log, c->log_buffer, c->sync);

@@ -409,7 +409,7 @@ static void test_turns_run_out(void **state) {
 
 static void test_retries_cure(void **state) {
     static const line lines[] = {
-        {.status = 529},
+        {.status = 503},
         {.status = 500},
         {.drop = FAKE_DROP_HEAD, .stop = "end_turn", .content = "[]"},
         {.body = "<html>"},
@@ -429,7 +429,7 @@ static void test_retries_cure(void **state) {
 
 /* What the last exchange said is gone with it: the next one fails before it has said anything. */
 static void test_lost_after_a_refusal(void **state) {
-    static const line lines[] = {{.status = 529}, {"end_turn", TEXT("x"), .drop = FAKE_DROP_HEAD}};
+    static const line lines[] = {{.status = 503}, {"end_turn", TEXT("x"), .drop = FAKE_DROP_HEAD}};
     rig r;
     (void)state;
     BEGIN(&r, lines);
@@ -439,14 +439,14 @@ static void test_lost_after_a_refusal(void **state) {
 }
 
 static void test_retries_end(void **state) {
-    static const line lines[] = {{.status = 529}, {.status = 529}, {.status = 529}, {.status = 529}};
+    static const line lines[] = {{.status = 503}, {.status = 503}, {.status = 503}, {.status = 503}};
     rig r;
     (void)state;
     BEGIN(&r, lines);
     wf_agent_spec spec = {.prompt = WF_STR("go"), .retries = 2};
     wf_delivery d = ask(&r, &spec);
     assert_int_equal(d.kind, WF_KIND_PROVIDER);
-    assert_text(d.value, "the provider answered 529: so it is (request req_1)");
+    assert_text(d.value, "the provider answered 503: so it is (request req_1)");
     assert_int_equal(d.attempts, 3);
     spec.retries = WF_NONE;
     assert_int_equal(ask(&r, &spec).attempts, 1);
@@ -461,7 +461,7 @@ static void test_retry_after(void **state) {
     (void)state;
     BEGIN(&r, lines);
     assert_int_equal(rig_do(&r, "a").kind, WF_KIND_NONE);
-    assert_int_equal(play.at[1] - play.at[0], 12345);
+    assert_in_range(play.at[1] - play.at[0], 12345, 12345 / 8 * 9); /* a minimum */
     assert_int_equal(rig_do(&r, "b").kind, WF_KIND_NONE);
     assert_int_equal(rig_do(&r, "c").kind, WF_KIND_PROVIDER);
     assert_int_equal(rig_do(&r, "d").attempts, 1); /* nobody waits an hour for one request */

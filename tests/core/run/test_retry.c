@@ -1,8 +1,11 @@
 /* Tests of retry: every form of the two headers, what of them cannot be used, which statuses are tried again, the curve. */
 #include <setjmp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "src/core/base/date.h"
 #include "src/core/http/headers.h"
 #include "src/core/run/retry.h"
 
@@ -120,6 +123,91 @@ static void statuses(void **state) {
     }
 }
 
+typedef struct text_case {
+    const char *text;
+    int64_t want;
+} text_case;
+
+static void waits_in_texts(void **state) {
+    (void)state;
+    static const text_case cases[] = {
+        {"Rate limit reached. Please try again in 3.2s.", 3200},
+        {"Please try again in 120ms. Visit", 120},
+        {"Please try again in 1m30s.", 60000},
+        {"try again in 0m20.5s", 20500},
+        {"Try Again In 1 minute and 5 seconds", 60000},
+        {"Please retry after 20 seconds.", 20000},
+        {"Retry after 20 secs", 20000},
+        {"retry after 7", 7000},
+        {"retry after: 7.", 7000},
+        {"Retry-After: 12", 12000},
+        {"{\"error\":\"busy\",\"retry_after\":2.5}", 2500},
+        {"{\"retryDelay\": \"34.074824224s\"}", 34075},
+        {"{\\\"retryDelay\\\": \\\"34s\\\"}", 34000},
+        {"Please wait 30 seconds before you ask again", 30000},
+        {"wait for about 5 sec", 5000},
+        {"too many requests; limit resets in 45s", 45000},
+        {"expected available in 12 seconds", 12000},
+        {"you must wait until the retries end, then try again in 2 s", 2000},
+        {"try again in 7h12m", 60000},
+        {"try again in 2 days", 60000},
+        {"try again in 99999999999999999999999999 hours", 60000},
+        {"try again in 0 seconds", -1},
+        {"try again in a minute", -1},
+        {"retry after 3 attempts", -1},
+        {"try again in 5 months", -1},
+        {"retry after 2026-12-01T10:00:00Z", -1},
+        {"retry after 10:30", -1},
+        {"limit of 50 requests per 1 minute", -1},
+        {"try again in ", -1},
+        {"wait 3", 3000},
+        {"wait", -1},
+        {"", -1},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        wf_str text = wfi_str_z(cases[i].text);
+        int64_t got = wfi_retry_hint(text);
+        if (got != cases[i].want) fail_msg("'%s': %lld", cases[i].text, (long long)got);
+        for (size_t n = 0; n < text.len; n++) { /* cut anywhere: nothing is read behind it */
+            char *cut = malloc(n + 1);
+            memcpy(cut, text.ptr, n);
+            assert_in_range(wfi_retry_hint(wf_str_of(cut, n)) + 1, 0, 60001);
+            free(cut);
+        }
+    }
+}
+
+static void texts_of_a_quota(void **state) {
+    (void)state;
+    static const text_case cases[] = {
+        {"You exceeded your current quota, please check your plan and billing details.", true},
+        {"{\"error\":{\"code\":\"insufficient_quota\"}}", true},
+        {"Your Credit Balance is too low", true},
+        {"the monthly spend limit is reached", true},
+        {"Number of request tokens has exceeded your per-minute rate limit", false},
+        {"Quota exceeded for requests per minute", false},
+        {"Overloaded", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        if (wfi_retry_is_spent(wfi_str_z(cases[i].text)) != (cases[i].want == true)) fail_msg("'%s'", cases[i].text);
+}
+
+/* Every day of some centuries, counted one by one. */
+static void times_of_day(void **state) {
+    (void)state;
+    char text[WFI_DATE_TEXT], want[80];
+    for (uint64_t day = 0; day < 150000; day++) {
+        time_t at = (time_t)(day * 86400 + day * 7919 % 86400);
+        struct tm tm;
+        assert_non_null(gmtime_r(&at, &tm));
+        size_t n = strftime(want, sizeof want, "%Y-%m-%d %H:%M:%S UTC", &tm);
+        assert_int_equal(wfi_date_text((uint64_t)at * 1000 + 999, text), n);
+        assert_memory_equal(text, want, n);
+    }
+    assert_in_range(wfi_date_text(UINT64_MAX, text), 23, sizeof text);
+}
+
 static void curve(void **state) {
     (void)state;
     static const uint64_t full[] = {500, 1000, 2000, 4000, 8000, 8000, 8000},
@@ -141,6 +229,9 @@ int main(void) {
         cmocka_unit_test(asked_in_dates),
         cmocka_unit_test(dates_follow_the_calendar),
         cmocka_unit_test(statuses),
+        cmocka_unit_test(waits_in_texts),
+        cmocka_unit_test(texts_of_a_quota),
+        cmocka_unit_test(times_of_day),
         cmocka_unit_test(curve),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
