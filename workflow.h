@@ -9967,7 +9967,7 @@ typedef enum wfi_fate {
 
 /* One item of the conversation: a block of ours or a turn of the model. */
 typedef struct wfi_item {
-    uint64_t at; /* of the payload */
+    uint64_t at;  /* of the payload */
     uint32_t len; /* 0: it is not sent, a reply that says nothing */
     bool turn;
 } wfi_item;
