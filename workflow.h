@@ -213,8 +213,8 @@ typedef struct wf_model_ops {
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
-     * `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked for that is
+     * not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -884,6 +884,10 @@ typedef struct wf_messages_settings {
 #define WF_MESSAGES_URL     "https://api.anthropic.com"
 #define WF_MESSAGES_PATH    "/v1/messages"
 #define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here begin with, is cut
+ * off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by itself. */
+wf_str wf_messages_base(wf_str url);
 
 /* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
  * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
@@ -5639,6 +5643,18 @@ static void client_say_host(wfi_client_lane *x, const wfi_url *url, bool port) {
     client_say_number(x, url->port);
 }
 
+/* What was asked for; a query is left out, as it may hold a key. */
+static void client_say_request(wfi_client_lane *x) {
+    wf_str path = wfi_str_cut(x->call.path, 0, wfi_str_find(x->call.path, '?'));
+    x->error_len = 0;
+    client_say(x, x->call.method);
+    client_say(x, x->url.tls ? WF_STR(" https://") : WF_STR(" http://"));
+    client_say_host(x, &x->url, false);
+    client_say(x, x->url.path);
+    if (path.len > 0 && path.ptr[0] != '/') client_say(x, WF_STR("/"));
+    client_say(x, path);
+}
+
 /* Begins a text with who it is about. */
 static void client_say_who(const wf_http *http, wfi_client_lane *x) {
     x->error_len = 0;
@@ -5895,6 +5911,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
 static wf_status client_head_end(wfi_client_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
+    if (x->reader.status == 404) client_say_request(x);
     x->phase = wfi_parse_read(&x->reader, x->in, 0, &used) == WFI_PARSE_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
@@ -7884,6 +7901,24 @@ static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
     return code;
 }
 
+/* ---- the address ---- */
+
+/* Cuts `end` off, which begins with "/", and slashes behind it; not off a host's name. */
+static wf_str api_without(wf_str url, wf_str end) {
+    size_t n = url.len;
+    while (n > 0 && url.ptr[n - 1] == '/')
+        n--;
+    if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) return url;
+    n -= end.len;
+    return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n);
+}
+
+wf_str wf_messages_base(wf_str url) {
+    if (url.len == 0) return WF_STR(WF_MESSAGES_URL);
+    wf_str whole = api_without(url, WF_STR(WF_MESSAGES_PATH));
+    return whole.len < url.len ? whole : api_without(url, WF_STR("/v1"));
+}
+
 /* ---- headers ---- */
 
 typedef struct api_headers {
@@ -8171,7 +8206,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
          earlier = wfi_str_eq(s.version, WF_STR(ANTHROPIC_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
-    out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
+    out->url = wf_messages_base(url);
     out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
     if (route->body && call->body.len == 0) return api_fail(error, WF_E_SYNTAX, "the call has no body");
     wf_status status = api_too_long(call, error);
@@ -10368,12 +10403,23 @@ static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_faul
     return wfi_retry_wanted(status, should_retry) && !fault->spent;
 }
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
-static void exchange_status_text(const wf_response *r, char out[96]) {
-    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+#define EXCHANGE_HEAD 512u /* of the text below */
+
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. "... 404 to POST
+ * https://host/path": an address that is not there is most likely a wrong one. */
+static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
+    const wf_response *r = &t->response;
+    wf_str asked = r->status == 404 ? exchange_error(t) : wf_str_of("", 0);
     size_t n = sizeof said - 1;
     wfi_copy(out, said, n);
     n += wfi_u64_str(r->status, out + n);
+    if (asked.len > 0) {
+        asked = wfi_utf8_clip(asked, EXCHANGE_HEAD / 2);
+        wfi_copy(out + n, to, sizeof to - 1);
+        wfi_copy(out + n + sizeof to - 1, asked.ptr, asked.len);
+        n += sizeof to - 1 + asked.len;
+    }
     if (r->retry_after_ms >= 1000) {
         wfi_copy(out + n, wait, sizeof wait - 1);
         n += sizeof wait - 1;
@@ -10393,8 +10439,8 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96] = "";
-    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
+    char head[EXCHANGE_HEAD] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);

@@ -176,7 +176,7 @@ static bool network_open(cli_network *n) {
     if (count == 0) return network_fail(n, "the key or another setting of the Messages API cannot be used in a header");
     /* under the older version, betas have an address of their own */
     bool old = settings.betas.len > 0 && cli_same(settings.version, WF_STR(NETWORK_OLD_API));
-    wf_endpoint endpoint = {.url = cli_str(network_url()),
+    wf_endpoint endpoint = {.url = wf_messages_base(cli_str(network_url())),
                             .path = old ? WF_STR(WF_MESSAGES_PATH "?beta=true") : WF_STR(WF_MESSAGES_PATH),
                             .headers = n->headers,
                             .header_count = count};

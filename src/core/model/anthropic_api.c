@@ -37,6 +37,24 @@ static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
     return code;
 }
 
+/* ---- the address ---- */
+
+/* Cuts `end` off, which begins with "/", and slashes behind it; not off a host's name. */
+static wf_str api_without(wf_str url, wf_str end) {
+    size_t n = url.len;
+    while (n > 0 && url.ptr[n - 1] == '/')
+        n--;
+    if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) return url;
+    n -= end.len;
+    return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n);
+}
+
+wf_str wf_messages_base(wf_str url) {
+    if (url.len == 0) return WF_STR(WF_MESSAGES_URL);
+    wf_str whole = api_without(url, WF_STR(WF_MESSAGES_PATH));
+    return whole.len < url.len ? whole : api_without(url, WF_STR("/v1"));
+}
+
 /* ---- headers ---- */
 
 typedef struct api_headers {
@@ -324,7 +342,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
          earlier = wfi_str_eq(s.version, WF_STR(ANTHROPIC_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
-    out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
+    out->url = wf_messages_base(url);
     out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
     if (route->body && call->body.len == 0) return api_fail(error, WF_E_SYNTAX, "the call has no body");
     wf_status status = api_too_long(call, error);

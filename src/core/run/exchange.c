@@ -82,12 +82,23 @@ static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_faul
     return wfi_retry_wanted(status, should_retry) && !fault->spent;
 }
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
-static void exchange_status_text(const wf_response *r, char out[96]) {
-    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+#define EXCHANGE_HEAD 512u /* of the text below */
+
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. "... 404 to POST
+ * https://host/path": an address that is not there is most likely a wrong one. */
+static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
+    const wf_response *r = &t->response;
+    wf_str asked = r->status == 404 ? exchange_error(t) : wf_str_of("", 0);
     size_t n = sizeof said - 1;
     wfi_copy(out, said, n);
     n += wfi_u64_str(r->status, out + n);
+    if (asked.len > 0) {
+        asked = wfi_utf8_clip(asked, EXCHANGE_HEAD / 2);
+        wfi_copy(out + n, to, sizeof to - 1);
+        wfi_copy(out + n + sizeof to - 1, asked.ptr, asked.len);
+        n += sizeof to - 1 + asked.len;
+    }
     if (r->retry_after_ms >= 1000) {
         wfi_copy(out + n, wait, sizeof wait - 1);
         n += sizeof wait - 1;
@@ -107,8 +118,8 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96] = "";
-    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
+    char head[EXCHANGE_HEAD] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
     f->kind = exchange_kind(r->status, &fault);
     f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
     f->again = exchange_again(r->status, r->should_retry, &fault);

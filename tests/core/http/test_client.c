@@ -385,6 +385,10 @@ static void heads_are_told(void **state) {
     assert_string_equal(
         o.error, "h redirects to https://new.example/?v1, which is not followed: give that address, if it is right");
 
+    answer_with(r, "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+    assert_int_equal(run(r, "{}", &o), WF_END);
+    assert_string_equal(o.error, "POST https://h/"); /* what was asked for */
+
     answer_with(r, OK200 "content-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi");
     assert_int_equal(run(r, "{}", &o), WF_E_IO);
     assert_string_equal(o.error, "h: the server compressed its answer though not asked to");
