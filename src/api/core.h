@@ -255,7 +255,7 @@ typedef enum wf_trace_type {
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
     WF_TRACE_RETRY,  /* a request failed and will be sent again; n: try, ms: wait, text: why */
-    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
+    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message, or what is odd about it */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
@@ -427,6 +427,7 @@ typedef struct wf_census {
     uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
     uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
+    uint32_t blind;         /* of done: answered although every tool call of theirs failed */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -559,6 +560,7 @@ typedef struct wf_call_info {
     bool finished, cancelled;
     bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     bool delivered;  /* the script has seen its answer, or its failure */
+    bool blind;      /* it has done well, but every tool call of it failed: an answer of one who has seen nothing */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */

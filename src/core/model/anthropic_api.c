@@ -6,8 +6,8 @@
 #include "../../api/net.h"
 #include "../http/parse.h"
 #include "../http/url.h"
+#include "anthropic.h"
 
-#define ANTHROPIC_VERSION "2026-10-21"
 #define ANTHROPIC_EARLIER "2023-06-01"
 #define ANTHROPIC_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
@@ -87,7 +87,7 @@ static void api_auth(api_headers *h, const wf_messages_settings *s, api_text *t)
 static void api_put_headers(api_headers *h, const wf_messages_settings *s, wf_str accept, bool json, api_text *t) {
     api_header(h, WF_STR("accept"), accept);
     if (json) api_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(ANTHROPIC_VERSION));
+    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(WFI_ANTHROPIC_VERSION));
     api_auth(h, s, t);
     api_header(h, WF_STR("anthropic-beta"), s->betas);
     api_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);

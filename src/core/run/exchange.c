@@ -56,6 +56,12 @@ wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text
     return message;
 }
 
+wf_str wfi_exchange_add(wfi_runtime *rt, wf_str message, wf_str text) {
+    wf_str more = wfi_utf8_clip(text, WFI_SCRATCH - message.len);
+    wfi_copy((char *)rt->scratch + message.len, more.ptr, more.len);
+    return wf_str_of((const char *)rt->scratch, message.len + more.len);
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -68,7 +74,9 @@ static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status 
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
     wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
-    return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    (void)exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    f->cut = true;
+    return WFI_PROGRESS_FAILED;
 }
 
 /* What an unsuccessful response means, or an error in a stream that stands for one. */
@@ -109,6 +117,11 @@ static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
     out[n] = 0;
 }
 
+/* Which extras an error refuses: one that says that the request is not valid, however its server says so. */
+static uint32_t exchange_extras(uint32_t status, const wfi_fault *fault) {
+    return status == 400 || status == 422 ? fault->extras : 0;
+}
+
 static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
@@ -120,9 +133,9 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[EXCHANGE_HEAD] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
-    f->kind = exchange_kind(r->status, &fault);
-    f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
-    f->again = exchange_again(r->status, r->should_retry, &fault);
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.mend));
+    (void)exchange_fail(f, exchange_kind(r->status, &fault), why, exchange_again(r->status, r->should_retry, &fault));
+    f->extras = exchange_extras(r->status, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
     f->wait_ms = r->retry_after_ms;
@@ -138,10 +151,11 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
-    wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.mend));
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, exchange_kind(status, &fault), why, exchange_again(status, -1, &fault));
     if (!t->reader.stream) { /* as where the status says so */
+        f->extras = exchange_extras(status, &fault);
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
         f->foreign = fault.type.len == 0;
@@ -182,6 +196,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
+    t->asked = rt->now;
+    t->received = 0;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -269,7 +285,10 @@ static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_fail
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    return s == WF_OK ? WFI_PROGRESS_REPLY : exchange_unreadable(rt, t, s, f);
+    if (s == WF_OK) return WFI_PROGRESS_REPLY;
+    wfi_progress progress = exchange_unreadable(rt, t, s, f);
+    f->cut = s == WF_E_SYNTAX && t->reader.stream && !t->reader.told;
+    return progress;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -304,6 +323,7 @@ static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH) return exchange_broken(rt, t, s, f);
     wf_str bytes = wf_str_of((const char *)rt->scratch, got);
+    t->received += got;
     if (!exchange_succeeded(t)) return exchange_take_error(rt, t, bytes, f);
     if (!known) t->progress = rt->now;
     return exchange_read(rt, t, bytes, f);
