@@ -7437,23 +7437,15 @@ static uint32_t anthropic_status(wf_str escaped_type) {
 /* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the conversation name
  * its blocks, which may be called as an extra is. */
 static void anthropic_fault_names(wf_str text, wfi_fault *out) {
-    static const struct {
-        const char *name, *mend;
-    } settings[] = {{"anthropic-version", ""},
-                    {"anthropic_version", ""},
-                    {"valid version", ""},
-                    {WFI_ANTHROPIC_VERSION,
-                     "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)"},
-                    {"anthropic-beta", "; ANTHROPIC_BETAS is where these come from"}};
+    static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
+                                          WFI_ANTHROPIC_VERSION, NULL};
     for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
         if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
     if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
-    for (size_t i = 0; i < WFI_COUNT(settings) && !out->mend[0]; i++) {
-        if (!anthropic_has(text, settings[i].name, false)) continue;
-        while (!settings[i].mend[0])
-            i++;
-        out->mend = settings[i].mend;
-    }
+    if (anthropic_holds(text, version))
+        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (anthropic_has(text, "anthropic-beta", false))
+        out->mend = "; ANTHROPIC_BETAS is where these come from";
 }
 
 static void anthropic_fault(wf_str body, wfi_fault *out) {
@@ -8083,20 +8075,19 @@ static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
 
 /* ---- the address ---- */
 
-/* Cuts `end` off, which begins with "/", and slashes behind it; not off a host's name. */
-static wf_str api_without(wf_str url, wf_str end) {
+wf_str wf_messages_base(wf_str url) {
+    static const char *const ends[] = {WF_MESSAGES_PATH, "/v1"};
     size_t n = url.len;
+    if (n == 0) return WF_STR(WF_MESSAGES_URL);
     while (n > 0 && url.ptr[n - 1] == '/')
         n--;
-    if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) return url;
-    n -= end.len;
-    return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n);
-}
-
-wf_str wf_messages_base(wf_str url) {
-    if (url.len == 0) return WF_STR(WF_MESSAGES_URL);
-    wf_str whole = api_without(url, WF_STR(WF_MESSAGES_PATH));
-    return whole.len < url.len ? whole : api_without(url, WF_STR("/v1"));
+    for (size_t i = 0; i < WFI_COUNT(ends); i++) {
+        wf_str end = wfi_str_z(ends[i]);
+        if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) continue;
+        n -= end.len;
+        return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n); /* else: a host of this name */
+    }
+    return url;
 }
 
 /* ---- headers ---- */
@@ -11053,7 +11044,7 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_CUT_BYTES   1024u  /* a reply that is cut earlier tells nothing of limits, */
 #define AGENT_CUT_MS      3000u  /* ... nor does one that is cut sooner */
 #define AGENT_SHOWN       200u   /* bytes of a wrong answer that are shown to the model */
-#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once, or have it raised"
+#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once"
 #define AGENT_BLIND       "answered after tool errors only"
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
@@ -11069,6 +11060,13 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
                       .phase = t->call.phase,
                       .usage = t->usage};
     return event;
+}
+
+static wf_str agent_join(const wf_str *parts, size_t count, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; n += parts[i++].len)
+        wfi_copy(out + n, parts[i].ptr, parts[i].len);
+    return wf_str_of(out, n);
 }
 
 /* ---- the end of a task ---- */
@@ -11468,10 +11466,7 @@ static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extr
                            WF_STR("; requests go without it from here on")};
     wf_trace event = agent_event(t, WF_TRACE_NOTE);
     char text[WF_MODEL_MAX + 128];
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(said); n += said[i++].len)
-        wfi_copy(text + n, said[i].ptr, said[i].len);
-    event.text = wf_str_of(text, n);
+    event.text = agent_join(said, WFI_COUNT(said), text);
     wfi_runtime_trace(rt, &event);
 }
 
@@ -11674,17 +11669,11 @@ static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
                              wf_str_of("", 0));
     t->cuts++;
     char digits[20];
+    wf_str tokens = wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), none = wf_str_of(NULL, 0);
     wf_str text =
-        wfi_runtime_message(rt, "Your last reply was cut in the middle of a tool call. Tokens that it may have",
-                            wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), false, wf_str_of("", 0));
-    text = wfi_exchange_add(rt, text,
-                            WF_STR(". Nothing of it was done. Write it in pieces: several calls, each of them "
-                                   "shorter; a final answer must be shorter as a whole."));
-    char *copy = wfi_heap_alloc(&rt->heap, text.len); /* the log may use the scratch buffer */
-    if (!copy) return agent_trouble(rt, t, WF_E_MEMORY);
-    wfi_copy(copy, text.ptr, text.len);
-    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), wf_str_of(copy, text.len), false);
-    wfi_heap_free(&rt->heap, copy);
+        wfi_runtime_message(rt, "Your last reply was cut in a tool call. Most tokens of a reply", tokens, false, none);
+    text = wfi_exchange_add(rt, text, WF_STR(". Nothing of it was done. Write it in pieces, in several shorter calls"));
+    wf_status s = agent_block(rt, t, "cut", none, text, false);
     return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
 }
 
@@ -11741,10 +11730,7 @@ static wfi_pace agent_tool_answer(wfi_runtime *rt, wfi_task *t, const char *why,
 static wf_str agent_misfit(const wf_schema_error *error, char out[AGENT_MISFIT]) {
     wf_str path = error->path[0] ? wfi_str_z(error->path) : WF_STR("the top");
     const wf_str said[] = {WF_STR("does not match the schema at "), path, WF_STR(": "), wfi_str_z(error->reason)};
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(said); n += said[i++].len)
-        wfi_copy(out + n, said[i].ptr, said[i].len);
-    return wf_str_of(out, n);
+    return agent_join(said, WFI_COUNT(said), out);
 }
 
 /* The same was wrong with the answer before: other words, and what stands at that place. */
@@ -20136,6 +20122,10 @@ WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
 /* The member "path" made relative to the root, "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
+/* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a comma-separated list.
+ * False: the error names the first that is too many, and those that there are. */
+WFI bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also);
+
 WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
 
 /* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters.
@@ -20354,6 +20344,55 @@ static wf_str tool_member(const wfi_tool *w, const char *key) {
     return null ? wf_str_of(NULL, 0) : value;
 }
 
+static bool tool_lists(const char *names, wf_str name) {
+    for (const char *at = names; *at != '\0'; at += strspn(at, ",")) {
+        size_t n = strcspn(at, ",");
+        if (n == name.len && memcmp(at, name.ptr, n) == 0) return true;
+        at += n;
+    }
+    return false;
+}
+
+/* A member that would be passed over may be what the model relies on: {"append":true}. */
+static void tool_unknown(wfi_tool *w, const wf_tool *tool, wf_str key, wf_str properties) {
+    wf_json j;
+    const char *glue = "";
+    wf_json_init(&j, properties);
+    (void)wf_json_next(&j);
+    wfi_tool_error(w, "");
+    wfi_tool_put(w, tool->name);
+    wfi_tool_puts(w, ": there is no \"");
+    wfi_tool_put(w, wfi_tool_clip(key, 64));
+    wfi_tool_puts(w, "\", and nothing was done; it takes ");
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wfi_tool_puts(w, glue);
+        wfi_tool_put(w, j.raw);
+        wf_json_skip(&j, wf_json_next(&j), NULL);
+        glue = ", ";
+    }
+    wfi_tool_puts(w, ". ");
+    wfi_tool_put(w, tool->description);
+}
+
+bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also) {
+    wf_json j;
+    wf_str properties = WF_STR("{}"), value;
+    (void)wf_json_member(tool->input_schema, WF_STR("properties"), &properties);
+    wf_json_init(&j, w->input);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return true; /* what it needs is missing, then */
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wf_str key = j.raw;
+        wf_json_token token = wf_json_next(&j);
+        bool known = token == WF_JSON_NULL || tool_lists(also, key) || wf_json_member(properties, key, &value);
+        if (!known) {
+            tool_unknown(w, tool, key, properties);
+            return false;
+        }
+        if (wf_json_skip(&j, token, NULL) != WF_OK) return true;
+    }
+    return true;
+}
+
 bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out) {
     wf_str escaped;
     if (tool_member(w, key).len == 0) return !needed || tool_bad(w, key, "is missing: give a string");
@@ -20471,11 +20510,21 @@ typedef struct read_args {
 
 /* ---- opening ---- */
 
+/* Models that know other products' tools give the first line as `offset`, which may be 0, and a number of lines. */
+static bool read_parse_window(wfi_tool *w, read_args *a) {
+    uint64_t offset = 0, limit = 0;
+    if (!wfi_tool_u64(w, "offset", 0, UINT32_MAX, &offset) || !wfi_tool_u64(w, "limit", 1, UINT32_MAX, &limit))
+        return false;
+    if (offset > 0) a->from = offset;
+    if (limit > 0) a->to = a->from + limit - 1;
+    return true;
+}
+
 static bool read_parse(wfi_tool *w, read_args *a) {
     a->from = 1;
     a->to = 0;
     if (!wfi_tool_path(w, true, a->path) || !wfi_tool_u64(w, "from", 1, UINT64_MAX, &a->from) ||
-        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to))
+        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to) || (!w->script && !read_parse_window(w, a)))
         return false;
     if (a->to == 0) a->to = w->script || a->from > UINT64_MAX - READ_LINES ? UINT64_MAX : a->from + READ_LINES - 1;
     if (a->to >= a->from) return true;
@@ -20628,6 +20677,9 @@ typedef struct find_line {
     char text[FIND_LINE_MAX];
 } find_line;
 
+/* What grep answers. */
+typedef enum find_mode { FIND_LINES, FIND_FILES, FIND_COUNTS } find_mode;
+
 typedef struct find {
     wfi_tool *w;
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
@@ -20642,7 +20694,9 @@ typedef struct find {
     bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
-    uint64_t context, max;
+    find_mode mode;
+    uint64_t back, ahead; /* lines shown before and after a match */
+    uint64_t max;
     char *window;
     uint64_t printed; /* number of the last line shown of this file, 0: none yet */
     uint64_t after;   /* lines still to be shown */
@@ -20892,7 +20946,7 @@ void wfi_tool_files(wfi_tool *w) {
 static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
     wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    if (f->back + f->ahead > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
     wfi_tool_put(w, path);
     wfi_tool_puts(w, mark);
     wfi_tool_putn(w, number);
@@ -20907,8 +20961,8 @@ static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool c
 }
 
 static void find_hold(find *f, wf_str text, uint64_t number) {
-    if (f->context == 0) return;
-    uint32_t room = (uint32_t)f->context;
+    if (f->back == 0) return;
+    uint32_t room = (uint32_t)f->back;
     find_line *line = &f->before[(f->oldest + f->held) % room];
     if (f->held == room) f->oldest = (f->oldest + 1) % room;
     if (f->held < room) f->held++;
@@ -20924,7 +20978,7 @@ static bool find_show_held(find *f, wf_str path) {
     for (; f->held > 0; f->held--) {
         const find_line *line = &f->before[f->oldest];
         if (!find_show(f, path, line->number, wf_str_of(line->text, line->len), line->cut, "-")) return false;
-        f->oldest = (f->oldest + 1) % (uint32_t)f->context;
+        f->oldest = (f->oldest + 1) % (uint32_t)f->back;
     }
     return true;
 }
@@ -20933,7 +20987,7 @@ static bool find_show_held(find *f, wf_str path) {
 static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (wfi_match_search(f->regex, text)) {
-        f->after = f->context;
+        f->after = f->ahead;
         f->found++;
         if (f->shown == f->max || !find_show_held(f, path) ||
             !find_show(f, path, number, shown, shown.len < text.len, ":"))
@@ -20949,19 +21003,40 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     return true;
 }
 
+/* "path", or "path:12" with the number of its matches; false: enough was found, or nothing more fits. */
+static bool find_show_file(find *f, wf_str path, uint64_t matches) {
+    wfi_tool *w = f->w;
+    size_t start = w->len;
+    f->found++;
+    if (f->shown == f->max) return false;
+    wfi_tool_put(w, path);
+    if (f->mode == FIND_COUNTS) wfi_tool_puts(w, ":");
+    if (f->mode == FIND_COUNTS) wfi_tool_putn(w, matches);
+    wfi_tool_puts(w, "\n");
+    if (w->full)
+        w->len = start;
+    else
+        f->shown++;
+    return !w->full;
+}
+
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
     bool rest = false;
+    uint64_t matches = 0;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
         f->clipped += !l->first && !rest;
         rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
-        if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
+        wf_str text = wf_str_of(l->text.ptr, n);
+        if (l->first && f->mode == FIND_LINES && !find_line_of(f, path, text, l->number)) return false;
+        matches += l->first && f->mode != FIND_LINES && wfi_match_search(f->regex, text);
+        if (f->mode == FIND_FILES && matches > 0) break;
     }
     if (l->failed) find_unreadable(f, path);
-    return true;
+    return matches == 0 || find_show_file(f, path, matches);
 }
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
@@ -21000,14 +21075,40 @@ static bool find_regex(find *f, wf_str pattern, bool fold) {
     return false;
 }
 
+static bool find_parse_mode(find *f) {
+    static const char *const modes[] = {"content", "files_with_matches", "count"};
+    wf_str mode = WF_STR("content");
+    if (!wfi_tool_str(f->w, "output_mode", false, &mode)) return false;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (mode.len != strlen(modes[i]) || memcmp(mode.ptr, modes[i], mode.len) != 0) continue;
+        f->mode = (find_mode)i;
+        return true;
+    }
+    wfi_tool_error(f->w, "grep: \"output_mode\" must be content, files_with_matches or count");
+    return false;
+}
+
+/* The flags of the program grep, as models know them from other products. */
+static bool find_parse_flags(find *f, bool *fold) {
+    wfi_tool *w = f->w;
+    bool numbers = true; /* they are always shown */
+    uint64_t both = 0;
+    if (!wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &both) || !wfi_tool_u64(w, "-C", 0, FIND_CONTEXT_MAX, &both))
+        return false;
+    f->back = f->ahead = both;
+    return wfi_tool_u64(w, "-B", 0, FIND_CONTEXT_MAX, &f->back) &&
+           wfi_tool_u64(w, "-A", 0, FIND_CONTEXT_MAX, &f->ahead) && wfi_tool_bool(w, "-n", &numbers) &&
+           wfi_tool_bool(w, "-i", fold) && wfi_tool_bool(w, "ignore_case", fold) &&
+           wfi_tool_u64(w, "head_limit", 1, FIND_MATCHES_MAX, &f->max) && find_parse_mode(f);
+}
+
 static bool find_grep_parse(find *f, char *path) {
     wfi_tool *w = f->w;
     wf_str pattern, glob = {NULL, 0};
     bool fold = false;
     f->max = FIND_MATCHES;
     if (!wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
-        !wfi_tool_str(w, "glob", false, &glob) || !wfi_tool_bool(w, "ignore_case", &fold) ||
-        !wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
+        !wfi_tool_str(w, "glob", false, &glob) || !find_parse_flags(f, &fold) ||
         !wfi_tool_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
@@ -21030,8 +21131,9 @@ static void find_grep_foot(find *f) {
     if (!full && f->found == f->shown) return;
     wfi_tool_puts(w, "... cut at ");
     wfi_tool_putn(w, f->shown);
-    wfi_tool_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
-                          : " matches; narrow pattern, path or glob, or raise max");
+    wfi_tool_puts(w, f->mode == FIND_LINES ? " matches" : " files");
+    wfi_tool_puts(w, full ? ", the answer is full; narrow pattern, path or glob"
+                          : "; narrow pattern, path or glob, or raise max");
 }
 
 void wfi_tool_grep(wfi_tool *w) {
@@ -22035,7 +22137,8 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_tool_fn work;
-    bool here; /* always in this process: it changes files, which no child of ours may */
+    bool here;        /* always in this process: it changes files, which no child of ours may */
+    const char *also; /* members of its input that are understood, or harmless, and that the schema need not tell */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -22045,7 +22148,8 @@ static const struct {
      true,
      true,
      wfi_tool_read,
-     false},
+     false,
+     "offset,limit"},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -22059,21 +22163,24 @@ static const struct {
      true,
      false,
      wfi_tool_grep,
-     false},
+     false,
+     "-i,-n,-A,-B,-C,output_mode,head_limit"},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_tool_glob,
-     false},
+     false,
+     ""},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
      wfi_tool_write,
-     true},
+     true,
+     ""},
     {{TOOLS_STR("edit"),
       TOOLS_STR(
           "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
@@ -22086,8 +22193,9 @@ static const struct {
      true,
      false,
      wfi_tool_edit,
-     true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false},
+     true,
+     ""},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false, ""},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
@@ -22099,8 +22207,9 @@ static const struct {
      true,
      false,
      wfi_tool_bash,
-     false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false},
+     false,
+     "description"},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false, ""},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -22436,6 +22545,15 @@ static const char *tools_refusal(uint32_t right) {
     }
 }
 
+/* A model's call with a member that nobody would look at is not done: what it asks for would not be what it gets. */
+static bool tools_knows(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_tool w = tools_work(t, k);
+    if (k->call.script || wfi_tool_knows(&w, &tools_kinds[k->kind].tool, tools_kinds[k->kind].also)) return true;
+    tools_done(t, ticket, wf_str_of(w.out, w.len), true);
+    return false;
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -22456,7 +22574,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (tools_enter(t, ticket))
+    else if (tools_knows(t, ticket) && tools_enter(t, ticket))
         tools_dispatch(t, ticket);
     tools_leave(k);
     return WF_OK;

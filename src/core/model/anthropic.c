@@ -374,23 +374,15 @@ static uint32_t anthropic_status(wf_str escaped_type) {
 /* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the conversation name
  * its blocks, which may be called as an extra is. */
 static void anthropic_fault_names(wf_str text, wfi_fault *out) {
-    static const struct {
-        const char *name, *mend;
-    } settings[] = {{"anthropic-version", ""},
-                    {"anthropic_version", ""},
-                    {"valid version", ""},
-                    {WFI_ANTHROPIC_VERSION,
-                     "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)"},
-                    {"anthropic-beta", "; ANTHROPIC_BETAS is where these come from"}};
+    static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
+                                          WFI_ANTHROPIC_VERSION, NULL};
     for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
         if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
     if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
-    for (size_t i = 0; i < WFI_COUNT(settings) && !out->mend[0]; i++) {
-        if (!anthropic_has(text, settings[i].name, false)) continue;
-        while (!settings[i].mend[0])
-            i++;
-        out->mend = settings[i].mend;
-    }
+    if (anthropic_holds(text, version))
+        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (anthropic_has(text, "anthropic-beta", false))
+        out->mend = "; ANTHROPIC_BETAS is where these come from";
 }
 
 static void anthropic_fault(wf_str body, wfi_fault *out) {

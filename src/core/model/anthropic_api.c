@@ -39,20 +39,19 @@ static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
 
 /* ---- the address ---- */
 
-/* Cuts `end` off, which begins with "/", and slashes behind it; not off a host's name. */
-static wf_str api_without(wf_str url, wf_str end) {
+wf_str wf_messages_base(wf_str url) {
+    static const char *const ends[] = {WF_MESSAGES_PATH, "/v1"};
     size_t n = url.len;
+    if (n == 0) return WF_STR(WF_MESSAGES_URL);
     while (n > 0 && url.ptr[n - 1] == '/')
         n--;
-    if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) return url;
-    n -= end.len;
-    return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n);
-}
-
-wf_str wf_messages_base(wf_str url) {
-    if (url.len == 0) return WF_STR(WF_MESSAGES_URL);
-    wf_str whole = api_without(url, WF_STR(WF_MESSAGES_PATH));
-    return whole.len < url.len ? whole : api_without(url, WF_STR("/v1"));
+    for (size_t i = 0; i < WFI_COUNT(ends); i++) {
+        wf_str end = wfi_str_z(ends[i]);
+        if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) continue;
+        n -= end.len;
+        return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n); /* else: a host of this name */
+    }
+    return url;
 }
 
 /* ---- headers ---- */

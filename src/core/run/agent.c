@@ -19,7 +19,7 @@
 #define AGENT_CUT_BYTES   1024u  /* a reply that is cut earlier tells nothing of limits, */
 #define AGENT_CUT_MS      3000u  /* ... nor does one that is cut sooner */
 #define AGENT_SHOWN       200u   /* bytes of a wrong answer that are shown to the model */
-#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once, or have it raised"
+#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once"
 #define AGENT_BLIND       "answered after tool errors only"
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
@@ -35,6 +35,13 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
                       .phase = t->call.phase,
                       .usage = t->usage};
     return event;
+}
+
+static wf_str agent_join(const wf_str *parts, size_t count, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; n += parts[i++].len)
+        wfi_copy(out + n, parts[i].ptr, parts[i].len);
+    return wf_str_of(out, n);
 }
 
 /* ---- the end of a task ---- */
@@ -434,10 +441,7 @@ static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extr
                            WF_STR("; requests go without it from here on")};
     wf_trace event = agent_event(t, WF_TRACE_NOTE);
     char text[WF_MODEL_MAX + 128];
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(said); n += said[i++].len)
-        wfi_copy(text + n, said[i].ptr, said[i].len);
-    event.text = wf_str_of(text, n);
+    event.text = agent_join(said, WFI_COUNT(said), text);
     wfi_runtime_trace(rt, &event);
 }
 
@@ -640,17 +644,11 @@ static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
                              wf_str_of("", 0));
     t->cuts++;
     char digits[20];
+    wf_str tokens = wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), none = wf_str_of(NULL, 0);
     wf_str text =
-        wfi_runtime_message(rt, "Your last reply was cut in the middle of a tool call. Tokens that it may have",
-                            wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), false, wf_str_of("", 0));
-    text = wfi_exchange_add(rt, text,
-                            WF_STR(". Nothing of it was done. Write it in pieces: several calls, each of them "
-                                   "shorter; a final answer must be shorter as a whole."));
-    char *copy = wfi_heap_alloc(&rt->heap, text.len); /* the log may use the scratch buffer */
-    if (!copy) return agent_trouble(rt, t, WF_E_MEMORY);
-    wfi_copy(copy, text.ptr, text.len);
-    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), wf_str_of(copy, text.len), false);
-    wfi_heap_free(&rt->heap, copy);
+        wfi_runtime_message(rt, "Your last reply was cut in a tool call. Most tokens of a reply", tokens, false, none);
+    text = wfi_exchange_add(rt, text, WF_STR(". Nothing of it was done. Write it in pieces, in several shorter calls"));
+    wf_status s = agent_block(rt, t, "cut", none, text, false);
     return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
 }
 
@@ -707,10 +705,7 @@ static wfi_pace agent_tool_answer(wfi_runtime *rt, wfi_task *t, const char *why,
 static wf_str agent_misfit(const wf_schema_error *error, char out[AGENT_MISFIT]) {
     wf_str path = error->path[0] ? wfi_str_z(error->path) : WF_STR("the top");
     const wf_str said[] = {WF_STR("does not match the schema at "), path, WF_STR(": "), wfi_str_z(error->reason)};
-    size_t n = 0;
-    for (size_t i = 0; i < WFI_COUNT(said); n += said[i++].len)
-        wfi_copy(out + n, said[i].ptr, said[i].len);
-    return wf_str_of(out, n);
+    return agent_join(said, WFI_COUNT(said), out);
 }
 
 /* The same was wrong with the answer before: other words, and what stands at that place. */
