@@ -180,7 +180,7 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
-#define WF_KEYS_MAX 4u
+#define WF_KEYS_MAX 20u
 
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
@@ -827,6 +827,7 @@ typedef struct wf_endpoint {
     wf_str path; /* joined with exactly one "/" */
     const wf_header *headers;
     uint32_t header_count;
+    uint32_t secrets; /* so many of the last headers have values that are secrets, whatever they are called */
 } wf_endpoint;
 
 /* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
@@ -6415,13 +6416,14 @@ static bool http_is_key(wf_str name) {
     return false;
 }
 
-/* The last words of the headers that have keys. */
+/* Of the headers that have keys the last words; of other secrets all. */
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
         wf_str key = endpoint->headers[i].value;
-        if (!http_is_key(endpoint->headers[i].name)) continue;
-        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+        bool named = http_is_key(endpoint->headers[i].name);
+        if (!named && i + endpoint->secrets < endpoint->header_count) continue;
+        for (size_t at; named && (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
         keys[n++] = key;
     }

@@ -157,7 +157,7 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
-#define WF_KEYS_MAX 4u
+#define WF_KEYS_MAX 20u
 
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {

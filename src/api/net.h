@@ -74,6 +74,7 @@ typedef struct wf_endpoint {
     wf_str path; /* joined with exactly one "/" */
     const wf_header *headers;
     uint32_t header_count;
+    uint32_t secrets; /* so many of the last headers have values that are secrets, whatever they are called */
 } wf_endpoint;
 
 /* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
