@@ -213,8 +213,9 @@ typedef struct wf_model_ops {
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked for that is
-     * not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked
+     * for that is not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be
+     * NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -888,8 +889,9 @@ typedef struct wf_messages_settings {
 #define WF_MESSAGES_PATH    "/v1/messages"
 #define WF_MESSAGES_HEADERS 8u /* at most */
 
-/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here begin with, is cut
- * off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by itself. */
+/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here
+ * begin with, is cut off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by
+ * itself. */
 wf_str wf_messages_base(wf_str url);
 
 /* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
@@ -3106,13 +3108,14 @@ WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error);
 /* Parses a schema and checks its form; *schema loses the white space around it. */
 WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
 
-/* Whether the names of all properties are such as providers take: ^[a-zA-Z0-9_.-]{1,64}$. False: *error says which is not. */
+/* Whether the names of all properties are such as providers take: ^[a-zA-Z0-9_.-]{1,64}$. False: *error says which
+ * is not. */
 WFI bool wfi_schema_names(wf_str schema, wf_schema_error *error);
 /* The part of a value that an error is about. False: it cannot be told, as the path was cut. */
 WFI bool wfi_schema_place(wf_str value, const wf_schema_error *error, wf_str *out);
-/* As wf_schema_check, but takes the JSON out of strings where only that fits: models write {"list":"[1]"} for {"list":[1]}.
- * *value then is another text, in the heap: *buf, else NULL, is the caller's to free. On WF_E_SCHEMA *value is what *error
- * speaks of. WF_E_MEMORY. */
+/* As wf_schema_check, but takes the JSON out of strings where only that fits: models write {"list":"[1]"} for
+ * {"list":[1]}. *value then is another text, in the heap: *buf, else NULL, is the caller's to free. On WF_E_SCHEMA
+ * *value is what *error speaks of. WF_E_MEMORY. */
 WFI wf_status wfi_schema_unquote(wfi_heap *heap, wf_str schema, wf_str *value, char **buf, wf_schema_error *error);
 
 #endif
@@ -4040,12 +4043,12 @@ uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {
 
 /* ==== begin src/core/base/schema_unquote.c ==== */
 
-/* schema_unquote: values whose parts are JSON inside of strings, as models write them now and then (wfi_schema_unquote in
- * schema.h).
+/* schema_unquote: values whose parts are JSON inside of strings, as models write them now and then
+ * (wfi_schema_unquote in schema.h).
  *
- * The checker names the first place that does not fit. If a string stands there whose text is JSON, the text takes its place,
- * and the check begins anew. That is kept if what is wrong then lies elsewhere, or nothing is. So a string stays one wherever
- * one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
+ * The checker names the first place that does not fit. If a string stands there whose text is JSON, the text takes
+ * its place, and the check begins anew. That is kept if what is wrong then lies elsewhere, or nothing is. So a string
+ * stays one wherever one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
 
 #define UNQUOTE_ROUNDS 256u
 #define UNQUOTE_WORK   (UINT32_C(1) << 24) /* bytes of value looked at, all rounds together */
@@ -6918,8 +6921,8 @@ typedef struct wfi_reply {
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
 } wfi_reply;
 
-/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name. The first
- * is given up first, where an error names several. */
+/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
+ * The first is given up first, where an error names several. */
 enum {
     WFI_EXTRA_CACHE = 1,   /* marks for the provider's cache */
     WFI_EXTRA_FORCE = 2,   /* which tool must be called */
@@ -7436,8 +7439,8 @@ static uint32_t anthropic_status(wf_str escaped_type) {
     return 0;
 }
 
-/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the conversation name
- * its blocks, which may be called as an extra is. */
+/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the
+ * conversation name its blocks, which may be called as an extra is. */
 static void anthropic_fault_names(wf_str text, wfi_fault *out) {
     static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
                                           WFI_ANTHROPIC_VERSION, NULL};
@@ -10004,8 +10007,8 @@ static bool request_is_local(wf_str ref) {
     return ref.len > 0 && ref.ptr[0] == '#' && (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
 }
 
-/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. What is
- * a keyword and what a name, what a schema and what a value, depends on where it stands. */
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. What is
+ * a keyword and what a name, what a schema and what a value, depends on where it stands. out NULL: counts. */
 static size_t request_move_refs(wf_str schema, char *out) {
     static const char *const of_schemas[] = {"properties", "$defs", "definitions", "patternProperties", NULL};
     static const char *const of_values[] = {"enum", "examples", "const", "default", NULL};
@@ -10653,8 +10656,8 @@ static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_faul
 
 #define EXCHANGE_HEAD 512u /* of the text below */
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. "... 404 to POST
- * https://host/path": an address that is not there is most likely a wrong one. */
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know.
+ * "... 404 to POST https://host/path": an address that is not there is most likely a wrong one. */
 static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
     static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
     const wf_response *r = &t->response;
@@ -11472,7 +11475,8 @@ static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extr
     wfi_runtime_trace(rt, &event);
 }
 
-/* Whether the request was refused for something that it can do without; what others were refused meanwhile is known already. */
+/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
+ * known already. */
 static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
     uint32_t extra = f->extras & t->extras;
     extra &= 0u - extra; /* one at a time: the lowest bit */
@@ -11484,7 +11488,8 @@ static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return true;
 }
 
-/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end there, too. */
+/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
+ * there, too. */
 static bool agent_cut_alike(const wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint64_t bytes = t->received, ms = rt->now - t->asked, before = t->cut_bytes, before_ms = t->cut_ms;
     bool cut = f->cut && t->fate == WFI_FATE_BEGUN && bytes > 0;
@@ -11662,7 +11667,8 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out);
 
-/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with smaller ones. */
+/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with
+ * smaller ones. */
 static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
     wfi_block_view use;
     if (t->cuts >= AGENT_CUTS || !agent_find_use(t, 0, &use))
@@ -11670,12 +11676,12 @@ static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
                              "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
                              wf_str_of("", 0));
     t->cuts++;
-    char digits[20];
-    wf_str tokens = wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), none = wf_str_of(NULL, 0);
-    wf_str text =
-        wfi_runtime_message(rt, "Your last reply was cut in a tool call. Most tokens of a reply", tokens, false, none);
-    text = wfi_exchange_add(rt, text, WF_STR(". Nothing of it was done. Write it in pieces, in several shorter calls"));
-    wf_status s = agent_block(rt, t, "cut", none, text, false);
+    char digits[20], text[160];
+    const wf_str said[] = {WF_STR("Your last reply was cut at "),
+                           wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)),
+                           WF_STR(" tokens, in a tool call; nothing of it was done. Write it in pieces, in several "
+                                  "shorter calls.")};
+    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), agent_join(said, WFI_COUNT(said), text), false);
     return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
 }
 
@@ -20124,8 +20130,8 @@ WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
 /* The member "path" made relative to the root, "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
-/* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a comma-separated list.
- * False: the error names the first that is too many, and those that there are. */
+/* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a
+ * comma-separated list. False: the error names the first that is too many, and those that there are. */
 WFI bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also);
 
 WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */

@@ -77,8 +77,9 @@ static bool network_settings(cli_network *n, wf_messages_settings *s) {
     return network_check_version(n) && network_key_header(n, &s->x_api_key);
 }
 
-/* ---- the user's own headers: a line for each, "Name: value". Neither a value nor what is no header is ever shown. ---- */
+/* ---- the user's own headers: a line for each, "Name: value" ---- */
 
+/* Neither a value nor what is no header is ever shown. */
 static bool network_fail_custom(cli_network *n, uint32_t line, const char *why) {
     return network_fail(n, "%s, line %" PRIu32 ": %s; a line is `Name: value`", cli_env_name(ENV_CUSTOM_HEADERS), line,
                         why);

@@ -190,8 +190,9 @@ typedef struct wf_model_ops {
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked for that is
-     * not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked
+     * for that is not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be
+     * NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 

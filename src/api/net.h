@@ -135,8 +135,9 @@ typedef struct wf_messages_settings {
 #define WF_MESSAGES_PATH    "/v1/messages"
 #define WF_MESSAGES_HEADERS 8u /* at most */
 
-/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here begin with, is cut
- * off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by itself. */
+/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here
+ * begin with, is cut off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by
+ * itself. */
 wf_str wf_messages_base(wf_str url);
 
 /* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how

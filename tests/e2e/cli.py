@@ -195,14 +195,16 @@ def failed_agents_are_counted_even_if_handled(b):
 @case
 def answers_of_agents_that_saw_nothing_are_marked(b):
     b.write("model.lua", """return function(request)
-  if #request.messages == 1 then return { tool = { name = "read", input = { path = request.messages[1].content[1].text } } } end
+  local prompt = request.messages[1].content[1].text
+  if #request.messages == 1 then return { tool = { name = "read", input = { path = prompt } } } end
   return { text = "no findings" } end""")
     b.write("t.lua", META + "agent('t.lua', {label = 'sees'}) return agent('gone', {label = 'blind'})")
     code, out, err = b.run("t.lua", "--log", "t.wflog")
     want("result", (code, out), (0, "no findings\n"))
     has("stderr", err, "ok   sees (2 turns", "ok   blind: answered after tool errors only (2 turns",
         "2 done, 0 failed", "0 not run; 1 of those done answered after tool errors only\n")
-    has("show", b.wf("show", "t.wflog")[1], "1 of those done answered after tool errors only", "  blind (answered after tool errors only)\n", "  sees\n")
+    has("show", b.wf("show", "t.wflog")[1], "1 of those done answered after tool errors only",
+        "  blind (answered after tool errors only)\n", "  sees\n")
     has("again", b.wf("resume", "t.wflog")[2], "1 of those done answered after tool errors only")
 
 

@@ -54,7 +54,8 @@ def refused_fields(rig):
     expect(done.code == 0 and done.value() == [{"text": "did: " + text} for text in OTHERS], done)
     expect(rig.since(before)["requests"] == 4, "it was not remembered", done)
     expect(done.err.count("its server refuses cache_control") == 1, done)
-    fault(rig, on_fault("status=400 message='anthropic-version: not supported'"), "provider", "WF_ANTHROPIC_VERSION", attempts=1)
+    fault(rig, on_fault("status=400 message='anthropic-version: not supported'"), "provider", "WF_ANTHROPIC_VERSION",
+          attempts=1)
 
 
 @case

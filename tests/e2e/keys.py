@@ -258,8 +258,9 @@ def custom_headers(rig):
     with open(rig.log, "rb") as f:
         expect(secret.encode() not in f.read(), "the value is in the log")
     before = rig.server.stats()["requests"]
-    for bad, line, rule in (("x-a: 1\n" + secret, 2, "no colon"), ("x y: " + secret, 1, "letters, digits"), (": " + secret, 1, "letters"),
-                            ("\n\nx-a:", 3, "value is missing"), ("x-a: b\x07" + secret, 1, "control character"),
+    for bad, line, rule in (("x-a: 1\n" + secret, 2, "no colon"), ("x y: " + secret, 1, "letters, digits"),
+                            (": " + secret, 1, "letters, digits"), ("\n\nx-a:", 3, "value is missing"),
+                            ("x-a: b\x07" + secret, 1, "control character"),
                             ("Host: " + secret, 1, "leave the line out"),
                             ("\n".join("x-%d: 1" % i for i in range(17)), 17, "more than 16")):
         done = rig.ask("one", env={"ANTHROPIC_CUSTOM_HEADERS": bad})

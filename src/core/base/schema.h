@@ -40,13 +40,14 @@ WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error);
 /* Parses a schema and checks its form; *schema loses the white space around it. */
 WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
 
-/* Whether the names of all properties are such as providers take: ^[a-zA-Z0-9_.-]{1,64}$. False: *error says which is not. */
+/* Whether the names of all properties are such as providers take: ^[a-zA-Z0-9_.-]{1,64}$. False: *error says which
+ * is not. */
 WFI bool wfi_schema_names(wf_str schema, wf_schema_error *error);
 /* The part of a value that an error is about. False: it cannot be told, as the path was cut. */
 WFI bool wfi_schema_place(wf_str value, const wf_schema_error *error, wf_str *out);
-/* As wf_schema_check, but takes the JSON out of strings where only that fits: models write {"list":"[1]"} for {"list":[1]}.
- * *value then is another text, in the heap: *buf, else NULL, is the caller's to free. On WF_E_SCHEMA *value is what *error
- * speaks of. WF_E_MEMORY. */
+/* As wf_schema_check, but takes the JSON out of strings where only that fits: models write {"list":"[1]"} for
+ * {"list":[1]}. *value then is another text, in the heap: *buf, else NULL, is the caller's to free. On WF_E_SCHEMA
+ * *value is what *error speaks of. WF_E_MEMORY. */
 WFI wf_status wfi_schema_unquote(wfi_heap *heap, wf_str schema, wf_str *value, char **buf, wf_schema_error *error);
 
 #endif

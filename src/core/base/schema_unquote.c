@@ -1,9 +1,9 @@
-/* schema_unquote: values whose parts are JSON inside of strings, as models write them now and then (wfi_schema_unquote in
- * schema.h).
+/* schema_unquote: values whose parts are JSON inside of strings, as models write them now and then
+ * (wfi_schema_unquote in schema.h).
  *
- * The checker names the first place that does not fit. If a string stands there whose text is JSON, the text takes its place,
- * and the check begins anew. That is kept if what is wrong then lies elsewhere, or nothing is. So a string stays one wherever
- * one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
+ * The checker names the first place that does not fit. If a string stands there whose text is JSON, the text takes
+ * its place, and the check begins anew. That is kept if what is wrong then lies elsewhere, or nothing is. So a string
+ * stays one wherever one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
 #include "schema.h"
 
 #define UNQUOTE_ROUNDS 256u

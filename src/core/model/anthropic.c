@@ -371,8 +371,8 @@ static uint32_t anthropic_status(wf_str escaped_type) {
     return 0;
 }
 
-/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the conversation name
- * its blocks, which may be called as an extra is. */
+/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the
+ * conversation name its blocks, which may be called as an extra is. */
 static void anthropic_fault_names(wf_str text, wfi_fault *out) {
     static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
                                           WFI_ANTHROPIC_VERSION, NULL};

@@ -34,8 +34,8 @@ typedef struct wfi_reply {
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
 } wfi_reply;
 
-/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name. The first
- * is given up first, where an error names several. */
+/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
+ * The first is given up first, where an error names several. */
 enum {
     WFI_EXTRA_CACHE = 1,   /* marks for the provider's cache */
     WFI_EXTRA_FORCE = 2,   /* which tool must be called */

@@ -445,7 +445,8 @@ static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extr
     wfi_runtime_trace(rt, &event);
 }
 
-/* Whether the request was refused for something that it can do without; what others were refused meanwhile is known already. */
+/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
+ * known already. */
 static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
     uint32_t extra = f->extras & t->extras;
     extra &= 0u - extra; /* one at a time: the lowest bit */
@@ -457,7 +458,8 @@ static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return true;
 }
 
-/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end there, too. */
+/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
+ * there, too. */
 static bool agent_cut_alike(const wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint64_t bytes = t->received, ms = rt->now - t->asked, before = t->cut_bytes, before_ms = t->cut_ms;
     bool cut = f->cut && t->fate == WFI_FATE_BEGUN && bytes > 0;
@@ -635,7 +637,8 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
 static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out);
 
-/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with smaller ones. */
+/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with
+ * smaller ones. */
 static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
     wfi_block_view use;
     if (t->cuts >= AGENT_CUTS || !agent_find_use(t, 0, &use))
@@ -643,12 +646,12 @@ static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
                              "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
                              wf_str_of("", 0));
     t->cuts++;
-    char digits[20];
-    wf_str tokens = wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)), none = wf_str_of(NULL, 0);
-    wf_str text =
-        wfi_runtime_message(rt, "Your last reply was cut in a tool call. Most tokens of a reply", tokens, false, none);
-    text = wfi_exchange_add(rt, text, WF_STR(". Nothing of it was done. Write it in pieces, in several shorter calls"));
-    wf_status s = agent_block(rt, t, "cut", none, text, false);
+    char digits[20], text[160];
+    const wf_str said[] = {WF_STR("Your last reply was cut at "),
+                           wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)),
+                           WF_STR(" tokens, in a tool call; nothing of it was done. Write it in pieces, in several "
+                                  "shorter calls.")};
+    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), agent_join(said, WFI_COUNT(said), text), false);
     return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
 }
 

@@ -92,8 +92,8 @@ static bool exchange_again(uint32_t status, int32_t should_retry, const wfi_faul
 
 #define EXCHANGE_HEAD 512u /* of the text below */
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. "... 404 to POST
- * https://host/path": an address that is not there is most likely a wrong one. */
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know.
+ * "... 404 to POST https://host/path": an address that is not there is most likely a wrong one. */
 static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
     static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
     const wf_response *r = &t->response;

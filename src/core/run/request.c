@@ -106,8 +106,8 @@ static bool request_is_local(wf_str ref) {
     return ref.len > 0 && ref.ptr[0] == '#' && (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
 }
 
-/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. What is
- * a keyword and what a name, what a schema and what a value, depends on where it stands. */
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. What is
+ * a keyword and what a name, what a schema and what a value, depends on where it stands. out NULL: counts. */
 static size_t request_move_refs(wf_str schema, char *out) {
     static const char *const of_schemas[] = {"properties", "$defs", "definitions", "patternProperties", NULL};
     static const char *const of_values[] = {"enum", "examples", "const", "default", NULL};

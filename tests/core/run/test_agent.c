@@ -491,7 +491,8 @@ static void test_a_cut_tool_call_is_told(void **state) {
     wf_delivery d = rig_do(&r, "a");
     assert_text(d.value, "done");
     assert_string_equal(play.tool_log, "change {\"s\":1}\n");
-    assert_non_null(strstr(play.last, "tokens of a reply: 32000. Nothing of it was done. Write it in pieces"));
+    assert_non_null(
+        strstr(play.last, "cut at 32000 tokens, in a tool call; nothing of it was done. Write it in pieces"));
     assert_int_equal(d.attempts, 4);
     d = rig_do(&r, "b"); /* who does not listen fails as before */
     assert_int_equal(d.kind, WF_KIND_CONTEXT);
