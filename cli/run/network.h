@@ -21,7 +21,7 @@ typedef struct cli_network {
     wf_provider served; /* as the HTTP client serves it */
     wf_header headers[WF_MESSAGES_HEADERS + CLI_NETWORK_CUSTOM];
     uint32_t header_count, custom; /* all of them; of them, the user's own, which are the last */
-    char *values; /* of headers, with the key */
+    char *values;                  /* of headers, with the key */
     bool failed;
     char why[CLI_NETWORK_WHY];
 } cli_network;
