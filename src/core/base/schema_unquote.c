@@ -6,8 +6,8 @@
  * stays one wherever one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
 #include "schema.h"
 
-#define UNQUOTE_ROUNDS 256u
-#define UNQUOTE_WORK   (UINT32_C(1) << 24) /* bytes of value looked at, all rounds together */
+#define SCHEMA_UNQUOTE_ROUNDS 256u
+#define SCHEMA_UNQUOTE_WORK   (UINT32_C(1) << 24) /* bytes of value looked at, all rounds together */
 
 /* Writes `value` with the JSON that `string`, a part of it, holds in its place. 0: it holds none, or another string. */
 static size_t unquote_write(wf_str value, wf_str string, char *out) {
@@ -38,7 +38,8 @@ WFI wf_status wfi_schema_unquote(wfi_heap *heap, wf_str schema, wf_str *value, c
     wf_status s = wf_schema_check(schema, *value, error);
     wf_str string;
     *buf = NULL;
-    for (uint32_t i = 0; s == WF_E_SCHEMA && i < UNQUOTE_ROUNDS && i * (uint64_t)value->len < UNQUOTE_WORK; i++) {
+    for (uint32_t i = 0;
+         s == WF_E_SCHEMA && i < SCHEMA_UNQUOTE_ROUNDS && i * (uint64_t)value->len < SCHEMA_UNQUOTE_WORK; i++) {
         wf_schema_error after;
         if (!wfi_schema_place(*value, error, &string) || string.ptr[0] != '"') break;
         char *to = wfi_heap_alloc(heap, value->len);
