@@ -180,7 +180,7 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
-#define WF_KEYS_MAX 4u
+#define WF_KEYS_MAX 20u
 
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
@@ -213,8 +213,9 @@ typedef struct wf_model_ops {
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
-     * `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked
+     * for that is not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be
+     * NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -278,7 +279,7 @@ typedef enum wf_trace_type {
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
     WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
-    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
+    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message, or what is odd about it */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
@@ -453,6 +454,7 @@ typedef struct wf_census {
      * stop turned away. */
     uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
+    uint32_t blind;         /* of done: answered although every tool call of theirs failed */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -585,6 +587,7 @@ typedef struct wf_call_info {
     bool finished, cancelled;
     bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     bool delivered;  /* the script has seen its answer, or its failure */
+    bool blind;      /* it has done well, but every tool call of it failed: an answer of one who has seen nothing */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */
@@ -828,6 +831,7 @@ typedef struct wf_endpoint {
     wf_str path; /* joined with exactly one "/" */
     const wf_header *headers;
     uint32_t header_count;
+    uint32_t secrets; /* so many of the last headers have values that are secrets, whatever they are called */
 } wf_endpoint;
 
 /* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
@@ -887,6 +891,11 @@ typedef struct wf_messages_settings {
 #define WF_MESSAGES_URL     "https://api.anthropic.com"
 #define WF_MESSAGES_PATH    "/v1/messages"
 #define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here
+ * begin with, is cut off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by
+ * itself. */
+wf_str wf_messages_base(wf_str url);
 
 /* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
  * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */
@@ -3117,6 +3126,7 @@ typedef struct wfi_schema_run {
     uint32_t quiet;  /* > 0: inside a branch whose mismatch is no error yet */
     uint32_t passed; /* assertions that held: tells which branch came nearest */
     bool walking;    /* path is a place in the schema */
+    bool names;      /* properties must have names that providers take */
     char *ignored;   /* names of keywords passed over */
     size_t ignored_cap, ignored_len;
     uint32_t ignored_count;
@@ -3131,6 +3141,8 @@ WFI bool wfi_schema_next(wfi_schema_run *r, wf_str *rest, wf_str *key, wf_str *v
 WFI wf_str wfi_schema_inside(wf_str string);
 /* The value of the last member whose key is `key`, which has its quotes. */
 WFI bool wfi_schema_member(wfi_schema_run *r, wf_str object, wf_str key, wf_str *out);
+/* What a JSON Pointer names in a value; it is spoilt. False: nothing. */
+WFI bool wfi_schema_point(wfi_schema_run *r, wf_str from, char *path, size_t len, wf_str *out);
 /* What a $ref, given with its quotes, names. */
 WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out);
 /* Tries one branch without a word; *score tells how many assertions held. */
@@ -3139,6 +3151,16 @@ WFI bool wfi_schema_enter(wfi_schema_run *r);
 WFI void wfi_schema_init(wfi_schema_run *r, wf_schema_error *error);
 /* Parses a schema and checks its form; *schema loses the white space around it. */
 WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
+
+/* Whether the names of all properties are such as providers take: ^[a-zA-Z0-9_.-]{1,64}$. False: *error says which
+ * is not. */
+WFI bool wfi_schema_names(wf_str schema, wf_schema_error *error);
+/* The part of a value that an error is about. False: it cannot be told, as the path was cut. */
+WFI bool wfi_schema_place(wf_str value, const wf_schema_error *error, wf_str *out);
+/* As wf_schema_check, but takes the JSON out of strings where only that fits: models write {"list":"[1]"} for
+ * {"list":[1]}. *value then is another text, in the heap: *buf, else NULL, is the caller's to free. On WF_E_SCHEMA
+ * *value is what *error speaks of. WF_E_MEMORY. */
+WFI wf_status wfi_schema_unquote(wfi_heap *heap, wf_str schema, wf_str *value, char **buf, wf_schema_error *error);
 
 #endif
 
@@ -3157,11 +3179,12 @@ WFI bool wfi_schema_load(wfi_schema_run *r, wf_str *schema);
  *   3. depth <= WF_JSON_DEPTH, $ref cycles included, and nothing large lives on the stack of a recursive function.
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 
-#define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
-#define SCHEMA_BATCH   8u                  /* members looked for in one pass */
-#define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
+#define SCHEMA_WORK     (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP     16u                 /* what a step costs besides its bytes */
+#define SCHEMA_BATCH    8u                  /* members looked for in one pass */
+#define SCHEMA_REF_MAX  256u                /* bytes of a $ref */
+#define SCHEMA_NAME_MAX 64u                 /* characters of a property's name */
+#define SCHEMA_SHOWN    60u                 /* bytes of a value quoted in a reason */
 
 struct schema_word;
 
@@ -3602,6 +3625,19 @@ static bool schema_child(wfi_schema_run *r, wf_str container, wf_str token, wf_s
     return false;
 }
 
+WFI bool wfi_schema_point(wfi_schema_run *r, wf_str from, char *path, size_t len, wf_str *out) {
+    *out = from;
+    for (size_t at = 0; at < len;) {
+        size_t end = at + 1;
+        while (end < len && path[end] != '/')
+            end++;
+        wf_str token = wf_str_of(path + at + 1, schema_unescape(path + at + 1, end - at - 1, '~'));
+        if (!schema_child(r, *out, token, out)) return false;
+        at = end;
+    }
+    return true;
+}
+
 /* What a $ref, given with its quotes, names. */
 WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     char plain[SCHEMA_REF_MAX];
@@ -3610,16 +3646,8 @@ WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     if (len == 0 || plain[0] != '#' || (len > 1 && plain[1] != '/'))
         return schema_stop(r, WF_E_SYNTAX, "$ref %v is not local: only \"#\" and \"#/...\" can be followed", ref);
     len = schema_unescape(plain, len, '%');
-    *out = r->root;
-    for (size_t at = 1; at < len;) {
-        size_t end = at + 1;
-        while (end < len && plain[end] != '/')
-            end++;
-        wf_str token = wf_str_of(plain + at + 1, schema_unescape(plain + at + 1, end - at - 1, '~'));
-        if (!schema_child(r, *out, token, out))
-            return schema_stop(r, WF_E_SYNTAX, "$ref %v names nothing in the schema", ref);
-        at = end;
-    }
+    if (!wfi_schema_point(r, r->root, plain + 1, len - 1, out))
+        return schema_stop(r, WF_E_SYNTAX, "$ref %v names nothing in the schema", ref);
     return r->fail == WF_OK;
 }
 
@@ -3941,6 +3969,17 @@ static void schema_ignore(wfi_schema_run *r, wf_str name) {
 
 static bool schema_walk(wfi_schema_run *r, wf_str node);
 
+/* Whether a property's name, with its quotes, is one that providers take. */
+static bool schema_is_plain_name(wf_str key) {
+    uint32_t count = 0;
+    for (size_t i = 1; i < key.len - 1; count++) {
+        uint32_t c = wfi_json_char(key, &i), letter = c | 0x20;
+        bool plain = (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+        if (!plain) return false;
+    }
+    return count >= 1 && count <= SCHEMA_NAME_MAX;
+}
+
 /* Walks the schemas that a keyword holds: its members, its elements, or itself. */
 static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     bool map = word->form == SCHEMA_MAP;
@@ -3951,6 +3990,10 @@ static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str 
     if (!map && arg.ptr[0] != '[') return schema_walk(r, arg);
     for (uint32_t i = 0; wfi_schema_next(r, &rest, map ? &key : NULL, &node); i++) {
         size_t back = map ? schema_path_key(r, key) : schema_path_index(r, i);
+        if (r->names && map && word->check && !schema_is_plain_name(key))
+            return schema_stop(r, WF_E_CONFIG,
+                               "the API takes no property named %v: a name has 1 to 64 letters, digits, _ . and -",
+                               key);
         if (!schema_walk(r, node)) return false;
         r->path_len = back;
     }
@@ -4022,6 +4065,13 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
     return r.fail ? r.fail : WF_E_SCHEMA;
 }
 
+WFI bool wfi_schema_names(wf_str schema, wf_schema_error *error) {
+    wfi_schema_run r;
+    wfi_schema_init(&r, error);
+    r.names = true;
+    return wfi_schema_load(&r, &schema);
+}
+
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {
     wfi_schema_run r;
     wf_schema_error unused;
@@ -4034,6 +4084,69 @@ uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {
 }
 
 /* ==== end src/core/base/schema.c ==== */
+
+/* ==== begin src/core/base/schema_unquote.c ==== */
+
+/* schema_unquote: values whose parts are JSON inside of strings, as models write them now and then
+ * (wfi_schema_unquote in schema.h).
+ *
+ * The checker names the first place that does not fit. If a string stands there whose text is JSON, the text takes
+ * its place, and the check begins anew. That is kept if what is wrong then lies elsewhere, or nothing is. So a string
+ * stays one wherever one may stand. The number of rounds is bounded, and the smaller the larger the value is. */
+
+#define SCHEMA_UNQUOTE_ROUNDS 256u
+#define SCHEMA_UNQUOTE_WORK   (UINT32_C(1) << 24) /* bytes of value looked at, all rounds together */
+
+/* Writes `value` with the JSON that `string`, a part of it, holds in its place. 0: it holds none, or another string. */
+static size_t unquote_write(wf_str value, wf_str string, char *out) {
+    size_t at = (size_t)(string.ptr - value.ptr), end = at + string.len;
+    wf_json j;
+    wf_str json;
+    wfi_copy(out, value.ptr, at);
+    wf_json_init(&j, wf_str_of(out + at, wf_json_unescape(wfi_schema_inside(string), out + at)));
+    wf_json_token t = wf_json_next(&j);
+    if (t == WF_JSON_STRING || wf_json_skip(&j, t, &json) != WF_OK || wf_json_next(&j) != WF_JSON_END) return 0;
+    wfi_move(out + at, json.ptr, json.len);
+    wfi_copy(out + at + json.len, value.ptr + end, value.len - end);
+    return at + json.len + value.len - end;
+}
+
+WFI bool wfi_schema_place(wf_str value, const wf_schema_error *error, wf_str *out) {
+    char path[sizeof error->path];
+    wf_schema_error unused;
+    wfi_schema_run r;
+    wf_str pointer = wfi_str_z(error->path);
+    if (pointer.len == sizeof path - 1) return false;
+    wfi_copy(path, pointer.ptr, pointer.len);
+    wfi_schema_init(&r, &unused);
+    return wfi_schema_point(&r, value, path, pointer.len, out);
+}
+
+WFI wf_status wfi_schema_unquote(wfi_heap *heap, wf_str schema, wf_str *value, char **buf, wf_schema_error *error) {
+    wf_status s = wf_schema_check(schema, *value, error);
+    wf_str string;
+    *buf = NULL;
+    for (uint32_t i = 0;
+         s == WF_E_SCHEMA && i < SCHEMA_UNQUOTE_ROUNDS && i * (uint64_t)value->len < SCHEMA_UNQUOTE_WORK; i++) {
+        wf_schema_error after;
+        if (!wfi_schema_place(*value, error, &string) || string.ptr[0] != '"') break;
+        char *to = wfi_heap_alloc(heap, value->len);
+        if (!to) return WF_E_MEMORY;
+        wf_str next = wf_str_of(to, unquote_write(*value, string, to));
+        wf_status then = next.len > 0 ? wf_schema_check(schema, next, &after) : WF_E_SYNTAX;
+        bool better =
+            then == WF_OK || (then == WF_E_SCHEMA && !wfi_str_eq(wfi_str_z(after.path), wfi_str_z(error->path)));
+        wfi_heap_free(heap, better ? *buf : to);
+        if (!better) break;
+        *buf = to;
+        *value = next;
+        *error = after;
+        s = then;
+    }
+    return s;
+}
+
+/* ==== end src/core/base/schema_unquote.c ==== */
 
 /* ==== begin src/core/base/schema_example.c ==== */
 
@@ -5683,6 +5796,18 @@ static void client_say_host(wfi_client_lane *x, const wfi_url *url, bool port) {
     client_say_number(x, url->port);
 }
 
+/* What was asked for; a query is left out, as it may hold a key. */
+static void client_say_request(wfi_client_lane *x) {
+    wf_str path = wfi_str_cut(x->call.path, 0, wfi_str_find(x->call.path, '?'));
+    x->error_len = 0;
+    client_say(x, x->call.method);
+    client_say(x, x->url.tls ? WF_STR(" https://") : WF_STR(" http://"));
+    client_say_host(x, &x->url, false);
+    client_say(x, x->url.path);
+    if (path.len > 0 && path.ptr[0] != '/') client_say(x, WF_STR("/"));
+    client_say(x, path);
+}
+
 /* Begins a text with who it is about. */
 static void client_say_who(const wf_http *http, wfi_client_lane *x) {
     x->error_len = 0;
@@ -5939,6 +6064,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
 static wf_status client_head_end(wfi_client_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
+    if (x->reader.status == 404) client_say_request(x);
     x->phase = wfi_parse_read(&x->reader, x->in, 0, &used) == WFI_PARSE_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }
@@ -6338,13 +6464,14 @@ static bool http_is_key(wf_str name) {
     return false;
 }
 
-/* The last words of the headers that have keys. */
+/* Of the headers that have keys the last words; of other secrets all. */
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
         wf_str key = endpoint->headers[i].value;
-        if (!http_is_key(endpoint->headers[i].name)) continue;
-        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+        bool named = http_is_key(endpoint->headers[i].name);
+        if (!named && i + endpoint->secrets < endpoint->header_count) continue;
+        for (size_t at; named && (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
         keys[n++] = key;
     }
@@ -6839,12 +6966,23 @@ typedef struct wfi_reply {
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
 } wfi_reply;
 
+/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
+ * The first is given up first, where an error names several. */
+enum {
+    WFI_EXTRA_CACHE = 1,   /* marks for the provider's cache */
+    WFI_EXTRA_FORCE = 2,   /* which tool must be called */
+    WFI_EXTRA_EFFORT = 4,  /* how hard to think */
+    WFI_EXTRA_THINKING = 8 /* whether to think */
+};
+
 /* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
     wf_str type, message, code, request_id;
-    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
-    bool spent;      /* a limit is used up that waiting does not cure */
-    bool context;    /* the request is too large for the model */
+    uint32_t status;  /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;       /* a limit is used up that waiting does not cure */
+    bool context;     /* the request is too large for the model */
+    uint32_t extras;  /* what it names of WFI_EXTRA_... */
+    const char *mend; /* what helps, where that is known: goes behind the message; else "" */
 } wfi_fault;
 
 /* A content block of a stream that is not yet in the reader's body: it, or one that came before it, is still open. */
@@ -6908,14 +7046,17 @@ typedef struct wfi_ask {
     wf_str model, effort; /* effort may be empty */
     uint32_t max_tokens;
     bool stream;
-    wf_str force; /* a tool that must be called, where the model allows to say so; empty: none */
+    wf_str force;     /* a tool that must be called, where the model allows to say so; empty: none */
+    uint32_t without; /* WFI_EXTRA_...: these are left out */
 } wfi_ask;
 
 typedef struct wfi_codec {
-    /* Opens the body, up to where "system" may follow. */
-    void (*head)(wf_json_out *o, const wfi_ask *ask);
+    /* Opens the body, up to where "system" may follow. Answers which extras it, or what follows it, has. */
+    uint32_t (*head)(wf_json_out *o, const wfi_ask *ask);
+    const char *(*extra)(uint32_t extra); /* its name on the wire */
     /* Constants that go before the system text, the tools and the conversation. */
     wf_str before_system, before_tools, before_items;
+    wf_str marked, unmarked; /* how a system text and a list of tools end, with the mark for the cache and without it */
     wf_str (*glue)(wfi_joint from, wfi_joint to);
     void (*system)(wf_json_out *o, wf_str text);
     /* last: the last one of the tools, which carries the mark for the provider's cache. */
@@ -6951,6 +7092,8 @@ typedef struct wfi_codec {
 #ifndef WFI_ANTHROPIC_H
 #define WFI_ANTHROPIC_H
 
+
+#define WFI_ANTHROPIC_VERSION "2026-10-21" /* of the API, unless another is asked for */
 
 /* Versions 2026-10-21 and 2023-06-01. */
 WFI const wfi_codec *wfi_anthropic_codec(void);
@@ -6988,7 +7131,8 @@ static void anthropic_pair(wf_json_out *o, wf_str key, wf_str value) {
     wf_json_str(o, value);
 }
 
-/* The mark up to which the provider keeps what it has read. */
+/* The mark up to which the provider keeps what it has read. It is the last member of what it stands in. */
+#define ANTHROPIC_MARK ",\"cache_control\":{\"type\":\"ephemeral\"}"
 static void anthropic_mark(wf_json_out *o) {
     wf_json_key(o, WF_STR("cache_control"));
     wf_json_begin(o, true);
@@ -7009,12 +7153,14 @@ static uint32_t anthropic_budget(wf_str effort, uint32_t max_tokens) {
     return tokens < ANTHROPIC_BUDGET_LEAST ? 0 : tokens;
 }
 
-/* How hard the model shall think, in the words it understands. True: the request speaks of thinking. */
-static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
-    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0;
+/* How hard the model shall think, in the words it understands. Answers which extras that took. */
+static uint32_t anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens,
+                                   uint32_t without) {
+    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0, extras = 0;
     bool adaptive = kind == WFI_THINKING_ADAPTIVE || kind == WFI_THINKING_ALWAYS;
-    if (effort.len == 0) return false;
-    if (adaptive || budget > 0) {
+    if (effort.len == 0) return 0;
+    if ((adaptive || budget > 0) && !(without & WFI_EXTRA_THINKING)) {
+        extras |= WFI_EXTRA_THINKING;
         wf_json_key(o, WF_STR("thinking"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
@@ -7022,21 +7168,17 @@ static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort,
         if (budget > 0) wf_json_u64(o, budget);
         wf_json_finish(o);
     }
-    if (kind != WFI_THINKING_MANUAL) {
+    if (kind != WFI_THINKING_MANUAL && !(without & WFI_EXTRA_EFFORT)) {
+        extras |= WFI_EXTRA_EFFORT;
         wf_json_key(o, WF_STR("output_config"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("effort"), effort);
         wf_json_finish(o);
     }
-    return adaptive || budget > 0;
+    return extras;
 }
 
-/* Models that think refuse to be told which tool to call. Of unknown ones nobody knows. */
-static bool anthropic_may_force(wfi_thinking kind, bool thinks) {
-    return (kind == WFI_THINKING_MANUAL || kind == WFI_THINKING_ADAPTIVE) && !thinks;
-}
-
-static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
+static uint32_t anthropic_head(wf_json_out *o, const wfi_ask *ask) {
     wfi_model model = wfi_model_find(ask->model);
     uint32_t max_tokens = ask->max_tokens;
     if (model.max_output > 0 && max_tokens > model.max_output) max_tokens = model.max_output;
@@ -7048,15 +7190,37 @@ static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
         wf_json_key(o, WF_STR("stream"));
         wf_json_bool(o, true);
     }
-    bool thinks = anthropic_thinking(o, model.thinking, ask->effort, max_tokens);
-    if (ask->force.len > 0 && anthropic_may_force(model.thinking, thinks)) {
+    uint32_t extras = anthropic_thinking(o, model.thinking, ask->effort, max_tokens, ask->without);
+    /* models that think refuse to be told which tool to call; unknown ones may, and then it is left out */
+    bool thinks = model.thinking == WFI_THINKING_ALWAYS || (extras & WFI_EXTRA_THINKING);
+    if (ask->force.len > 0 && !thinks && !(ask->without & WFI_EXTRA_FORCE)) {
+        extras |= WFI_EXTRA_FORCE;
         wf_json_key(o, WF_STR("tool_choice"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("type"), WF_STR("tool"));
         anthropic_pair(o, WF_STR("name"), ask->force);
         wf_json_finish(o);
     }
+    if (ask->without & WFI_EXTRA_CACHE) return extras;
     anthropic_mark(o);
+    return extras | WFI_EXTRA_CACHE;
+}
+
+/* The members of a request that servers may refuse, by the names that errors give them: the wire's own first. */
+static const struct {
+    const char *name;
+    uint32_t extra;
+} anthropic_extras[] = {{"cache_control", WFI_EXTRA_CACHE},
+                        {"tool_choice", WFI_EXTRA_FORCE},
+                        {"output_config", WFI_EXTRA_EFFORT},
+                        {"effort", WFI_EXTRA_EFFORT},
+                        {"thinking", WFI_EXTRA_THINKING}};
+
+static const char *anthropic_extra(uint32_t extra) {
+    size_t i = 0;
+    while (anthropic_extras[i].extra != extra)
+        i++;
+    return anthropic_extras[i].name;
 }
 
 static wf_str anthropic_glue(wfi_joint from, wfi_joint to) {
@@ -7287,17 +7451,27 @@ static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     return false;
 }
 
-/* Whether a text holds one of these, which are in lower case. */
-static bool anthropic_holds(wf_str text, const char *const *phrases) {
-    for (; *phrases; phrases++) {
-        wf_str phrase = wfi_str_z(*phrases);
-        for (size_t at = 0; at + phrase.len <= text.len; at++) {
-            size_t i = 0;
-            while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
-                i++;
-            if (i == phrase.len) return true;
-        }
+static bool anthropic_is_letter(wf_str text, size_t at) {
+    char c = at < text.len ? (char)wfi_lower(text.ptr[at]) : ' ';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Whether a text holds a phrase, which is in lower case; word: by itself, as no part of a longer name. */
+static bool anthropic_has(wf_str text, const char *phrase_z, bool word) {
+    wf_str phrase = wfi_str_z(phrase_z);
+    for (size_t at = 0; at + phrase.len <= text.len; at++) {
+        size_t i = 0;
+        while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
+            i++;
+        if (i < phrase.len) continue;
+        if (!word || !((at > 0 && anthropic_is_letter(text, at - 1)) || anthropic_is_letter(text, at + i))) return true;
     }
+    return false;
+}
+
+static bool anthropic_holds(wf_str text, const char *const *phrases) {
+    for (; *phrases; phrases++)
+        if (anthropic_has(text, *phrases, false)) return true;
     return false;
 }
 
@@ -7314,6 +7488,20 @@ static uint32_t anthropic_status(wf_str escaped_type) {
     return 0;
 }
 
+/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the
+ * conversation name its blocks, which may be called as an extra is. */
+static void anthropic_fault_names(wf_str text, wfi_fault *out) {
+    static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
+                                          WFI_ANTHROPIC_VERSION, NULL};
+    for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
+        if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
+    if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
+    if (anthropic_holds(text, version))
+        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (anthropic_has(text, "anthropic-beta", false))
+        out->mend = "; ANTHROPIC_BETAS is where these come from";
+}
+
 static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
@@ -7323,7 +7511,11 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
     wfi_zero(out, sizeof *out);
-    if (!wf_json_member(body, WF_STR("error"), &error)) return;
+    out->mend = "";
+    if (!wf_json_member(body, WF_STR("error"), &error)) {
+        anthropic_fault_names(body, out);
+        return;
+    }
     (void)wf_json_member_str(body, WF_STR("request_id"), &out->request_id);
     (void)wf_json_member_str(error, WF_STR("type"), &out->type);
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
@@ -7334,6 +7526,7 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
     out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
                    (invalid && anthropic_holds(out->message, too_long));
+    anthropic_fault_names(error, out);
 }
 
 /* ---- a reply's blocks ---- */
@@ -7411,6 +7604,9 @@ static size_t anthropic_resend(wf_str content, char *out, bool *differs) {
 const wfi_codec *wfi_anthropic_codec(void) {
     static const wfi_codec codec = {
         .head = anthropic_head,
+        .extra = anthropic_extra,
+        .marked = {ANTHROPIC_MARK "}]", sizeof ANTHROPIC_MARK + 1},
+        .unmarked = {"}]", 2},
         .before_system = {",\"system\":", 10},
         .before_tools = {",\"tools\":", 9},
         .before_items = {",\"messages\":[", 13},
@@ -7952,7 +8148,6 @@ WFI void wfi_anthropic_stream_free(wfi_reader *r) {
  * buffer, front to back; its end serves as scratch while a JSON string is unescaped. What differs between the two versions of the
  * API is in api_path and api_betas. A value that could break out of its header or its place in the path is refused. */
 
-#define ANTHROPIC_VERSION "2026-10-21"
 #define ANTHROPIC_EARLIER "2023-06-01"
 #define ANTHROPIC_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
@@ -7980,6 +8175,23 @@ static wf_str api_since(const api_text *t, size_t from) {
 static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
     if (error) *error = (wf_error){code, text, WF_NO_OFFSET};
     return code;
+}
+
+/* ---- the address ---- */
+
+wf_str wf_messages_base(wf_str url) {
+    static const char *const ends[] = {WF_MESSAGES_PATH, "/v1"};
+    size_t n = url.len;
+    if (n == 0) return WF_STR(WF_MESSAGES_URL);
+    while (n > 0 && url.ptr[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < WFI_COUNT(ends); i++) {
+        wf_str end = wfi_str_z(ends[i]);
+        if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) continue;
+        n -= end.len;
+        return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n); /* else: a host of this name */
+    }
+    return url;
 }
 
 /* ---- headers ---- */
@@ -8014,7 +8226,7 @@ static void api_auth(api_headers *h, const wf_messages_settings *s, api_text *t)
 static void api_put_headers(api_headers *h, const wf_messages_settings *s, wf_str accept, bool json, api_text *t) {
     api_header(h, WF_STR("accept"), accept);
     if (json) api_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(ANTHROPIC_VERSION));
+    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(WFI_ANTHROPIC_VERSION));
     api_auth(h, s, t);
     api_header(h, WF_STR("anthropic-beta"), s->betas);
     api_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
@@ -8269,7 +8481,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
          earlier = wfi_str_eq(s.version, WF_STR(ANTHROPIC_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
-    out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
+    out->url = wf_messages_base(url);
     out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
     if (route->body && call->body.len == 0) return api_fail(error, WF_E_SYNTAX, "the call has no body");
     wf_status status = api_too_long(call, error);
@@ -8438,11 +8650,11 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *            limits changes replaces miss
  *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
- *   block    prev why id                                          one content block of a user message, likewise
+ *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *            more_tokens more_nano_usd (lost replies may have cost so much beyond)
- *   done     kind json attempts turns ms usage                    the answer, or the error's message
+ *   done     kind json tool_errors_only attempts turns ms usage   the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
  *   note     phase                                                the text
@@ -8877,8 +9089,9 @@ typedef struct wfi_meta_turn {
 
 typedef struct wfi_meta_block {
     uint64_t prev;
-    wf_str why; /* "tool", "schema", "nudge", "hurry" */
+    wf_str why; /* "tool", "schema", "nudge", "hurry", "cut" */
     wf_str id;  /* of the tool call that it answers */
+    bool error; /* ... with an error */
 } wfi_meta_block;
 
 typedef struct wfi_meta_intent {
@@ -8893,6 +9106,7 @@ typedef struct wfi_meta_reserve {
 typedef struct wfi_meta_done {
     uint32_t kind; /* enum wf_kind */
     bool json;
+    bool blind; /* it has done well, but every tool call of it failed */
     uint32_t attempts, turns;
     uint64_t ms;
     wf_usage usage;
@@ -8913,7 +9127,7 @@ typedef struct wfi_meta_note {
 typedef struct wfi_meta_end {
     uint32_t outcome; /* enum wf_outcome */
     bool json;
-    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
+    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors, blind;
     wf_usage usage;
     uint64_t wall;
 } wfi_meta_end;
@@ -9000,9 +9214,9 @@ static const meta_field meta_turn[] = {META_FIELD(wfi_meta_turn, prev, "prev", M
                                        META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
                                        META_FIELD(wfi_meta_turn, reason, "reason", META_STR),
                                        META_USAGE(wfi_meta_turn)};
-static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
-                                        META_FIELD(wfi_meta_block, why, "why", META_STR),
-                                        META_FIELD(wfi_meta_block, id, "id", META_STR)};
+static const meta_field meta_block[] = {
+    META_FIELD(wfi_meta_block, prev, "prev", META_U64), META_FIELD(wfi_meta_block, why, "why", META_STR),
+    META_FIELD(wfi_meta_block, id, "id", META_STR), META_FIELD(wfi_meta_block, error, "error", META_BOOL)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
 static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
@@ -9011,6 +9225,7 @@ static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.t
                                           META_FIELD(wfi_meta_reserve, more.nano_usd, "more_nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
+                                       META_FIELD(wfi_meta_done, blind, "tool_errors_only", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
                                        META_FIELD(wfi_meta_done, turns, "turns", META_U32),
                                        META_FIELD(wfi_meta_done, ms, "ms", META_U64),
@@ -9028,6 +9243,7 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
                                       META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
                                       META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
+                                      META_FIELD(wfi_meta_end, blind, "tool_errors_only", META_U32),
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 
@@ -9530,6 +9746,14 @@ typedef struct wfi_spares {
     uint32_t count, free_count;
 } wfi_spares;
 
+#define WFI_REFUSALS 16u
+
+/* What a model's server has refused, so that it is not sent again. */
+typedef struct wfi_refusal {
+    uint32_t model;  /* CRC of its name, the provider's prefix included */
+    uint32_t extras; /* WFI_EXTRA_...; 0: nothing */
+} wfi_refusal;
+
 typedef struct wfi_runtime {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
@@ -9553,9 +9777,10 @@ typedef struct wfi_runtime {
     uint32_t exchanges;   /* under way */
     uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
     uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
-    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;    /* of the model looked up last, */
-    wf_str tariff_model;  /* ... which has this name, */
+    wfi_refusal refusals[WFI_REFUSALS]; /* by model; a newer one may take the place of an older one */
+    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;     /* of the model looked up last, */
+    wf_str tariff_model;   /* ... which has this name, */
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
@@ -9581,6 +9806,10 @@ WFI void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
 /* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
 WFI const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model);
+/* The WFI_EXTRA_... that requests to this model go without. */
+WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model);
+/* ... from here on also `extra`. */
+WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra);
 /* 0..below-1, for jitter. */
 WFI uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below);
 
@@ -9720,6 +9949,17 @@ const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
     return &rt->tariff;
 }
 
+WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model) {
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
+    const wfi_refusal *known = &rt->refusals[crc % WFI_REFUSALS];
+    return known->model == crc ? known->extras : 0;
+}
+
+WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra) {
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
+    rt->refusals[crc % WFI_REFUSALS] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
+}
+
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
 uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below) {
     rt->rng ^= rt->rng >> 12;
@@ -9792,6 +10032,7 @@ typedef struct wfi_slot {
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
+    bool blind : 1;     /* finished well, but all its tool calls failed */
     bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 
@@ -9916,6 +10157,7 @@ void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     to->finished = !wfi_slot_goes_on(from);
     to->delivered = false;
     to->kind = from->kind;
+    to->blind = from->blind;
     to->done_at = from->done_at;
     to->last_item = from->last_item;
     to->intent_at = from->intent_at;
@@ -9996,23 +10238,28 @@ typedef struct wfi_task {
     /* the conversation */
     wfi_item *items; /* heap */
     uint32_t item_count, item_cap;
-    uint32_t turns, misses, nudges;
+    uint32_t turns, misses, nudges, cuts;
+    uint32_t tools_failed, tools_worked; /* tool calls answered */
+    uint32_t last_miss;                  /* CRC of what was wrong with the last answer; 0: none was */
     bool hurried, raised;
 
     /* the request under way */
     char head[640];
     size_t head_len;
-    uint32_t piece;     /* of the body */
-    uint64_t piece_pos; /* bytes of it that are sent */
-    uint64_t body_len;  /* all of them, */
-    uint64_t unsent;    /* ... and those that the provider has not taken */
-    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
-    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
-    bool exchange;      /* begun, not ended */
+    uint32_t extras, without; /* WFI_EXTRA_...: which the request has, and which it may not have */
+    uint32_t piece;           /* of the body */
+    uint64_t piece_pos;       /* bytes of it that are sent */
+    uint64_t body_len;        /* all of them, */
+    uint64_t unsent;          /* ... and those that the provider has not taken */
+    uint32_t fitted;          /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run;       /* ... and that is the run's, not the agent's own */
+    bool exchange;            /* begun, not ended */
     wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
+    uint64_t asked, received;   /* when it began; bytes of the response's body */
+    uint64_t cut_bytes, cut_ms; /* of the try before that was cut: what had come, how long it took; 0: there is none */
     wfi_cost reserved;
 
     /* its provider's rate limit */
@@ -10084,7 +10331,7 @@ WFI wf_status wfi_request_offers(wfi_runtime *rt, const wfi_log_rec *tools, wf_s
 WFI bool wfi_schema_is_object(wf_str schema);
 
 /* Renders the head for the task's next request and answers the body's length; 0: the head does not fit. */
-WFI uint64_t wfi_request_begin(wfi_task *t);
+WFI uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t);
 /* The next bytes of the body, in the scratch buffer; empty when all is sent. */
 WFI wf_status wfi_request_next(wfi_runtime *rt, const wfi_task *t, wf_str *out);
 /* Notes that n of them are sent. */
@@ -10098,9 +10345,11 @@ WFI void wfi_request_sent(wfi_task *t, size_t n);
 
 /* request: see request.h. The pieces of a body, by number:
  *
- *   0 head   1 2 before_system system   3 4 before_tools tools   5 before_items   6+2i 7+2i glue item   6+2n glue */
+ *   0 head   1 2 3 before_system system end   4 5 6 before_tools tools end   7 before_items   8+2i 9+2i glue item   8+2n glue
+ *
+ * The end of a text is its own in the log, or another one, without the mark for the provider's cache. */
 
-#define REQUEST_FIRST_ITEM 6u
+#define REQUEST_FIRST_ITEM 8u
 
 static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"value\":";
 static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
@@ -10189,23 +10438,38 @@ static size_t request_copy(char *out, size_t n, wf_str s) {
     return n + s.len;
 }
 
-/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. */
+static bool request_is_one_of(wf_str key, const char *const *names) {
+    for (; *names; names++)
+        if (wf_json_equals(key, wfi_str_z(*names))) return true;
+    return false;
+}
+
+/* "#" or "#/..." */
+static bool request_is_local(wf_str ref) {
+    wf_str next = wfi_str_cut(ref, 1, 1);
+    return ref.len > 0 && ref.ptr[0] == '#' && (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
+}
+
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. What is
+ * a keyword and what a name, what a schema and what a value, depends on where it stands. out NULL: counts. */
 static size_t request_move_refs(wf_str schema, char *out) {
+    static const char *const of_schemas[] = {"properties", "$defs", "definitions", "patternProperties", NULL};
+    static const char *const of_values[] = {"enum", "examples", "const", "default", NULL};
+    bool names[WF_JSON_DEPTH + 1] = {false}; /* by depth: the keys there are names */
     wf_json j;
     wf_json_token t;
     size_t n = 0, from = 0;
-    bool ref = false, data = false;
     wf_json_init(&j, schema);
     while ((t = wf_json_next(&j)) != WF_JSON_END && t != WF_JSON_ERROR) {
-        if (data && t == WF_JSON_ARRAY) (void)wf_json_skip(&j, t, NULL); /* of enum or examples: values, no schemas */
-        wf_str to = j.raw, next = wfi_str_cut(to, 1, 2);
-        bool local = ref && t == WF_JSON_STRING && to.len > 0 && to.ptr[0] == '#' &&
-                     (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
-        ref = t == WF_JSON_KEY && wf_json_equals(j.raw, WF_STR("$ref"));
-        data = t == WF_JSON_KEY && (wf_json_equals(j.raw, WF_STR("enum")) || wf_json_equals(j.raw, WF_STR("examples")));
-        if (!local) continue;
-        size_t end = (size_t)(to.ptr - schema.ptr) + 1;
-        n = request_copy(out, n, wfi_str_cut(schema, from, end));
+        if (t == WF_JSON_OBJECT) names[j.depth] = false;
+        if (t != WF_JSON_KEY || names[j.depth]) continue;
+        wf_str key = j.raw;
+        t = wf_json_next(&j);
+        if (t == WF_JSON_OBJECT) names[j.depth] = request_is_one_of(key, of_schemas);
+        if (request_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
+        if (t != WF_JSON_STRING || !wf_json_equals(key, WF_STR("$ref")) || !request_is_local(j.raw)) continue;
+        size_t end = (size_t)(j.raw.ptr - schema.ptr) + 1;
+        n = request_copy(out, n, wfi_str_cut(schema, from, end - from));
         n = request_copy(out, n, WF_STR("/properties/value"));
         from = end;
     }
@@ -10286,6 +10550,13 @@ static request_piece request_of_log(uint64_t at, uint64_t len) {
     return p;
 }
 
+/* A text of the log whose mark may have to be left out. */
+static request_piece request_of_marked(const wfi_task *t, const wfi_log_rec *rec, bool end) {
+    bool cut = (t->without & WFI_EXTRA_CACHE) && rec->payload_len >= t->codec->marked.len;
+    if (end) return request_of_text(cut ? t->codec->unmarked : wf_str_of("", 0));
+    return request_of_log(rec->payload, rec->payload_len - (cut ? t->codec->marked.len : 0));
+}
+
 static wfi_joint request_joint(const wfi_task *t, uint32_t item) {
     if (item >= t->item_count) return WFI_JOINT_EDGE;
     return t->items[item].turn ? WFI_JOINT_ASSISTANT : WFI_JOINT_USER;
@@ -10312,15 +10583,17 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
         *out = request_of_text(system ? t->codec->before_system : none);
         return true;
     case 2:
-        *out = request_of_log(t->system.payload, t->system.payload_len);
-        return true;
     case 3:
-        *out = request_of_text(tools ? t->codec->before_tools : none);
+        *out = request_of_marked(t, &t->system, n == 3);
         return true;
     case 4:
-        *out = request_of_log(t->tools.payload, t->tools.payload_len);
+        *out = request_of_text(tools ? t->codec->before_tools : none);
         return true;
     case 5:
+    case 6:
+        *out = request_of_marked(t, &t->tools, n == 6);
+        return true;
+    case 7:
         *out = request_of_text(t->codec->before_items);
         return true;
     default:
@@ -10337,17 +10610,19 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
     return true;
 }
 
-uint64_t wfi_request_begin(wfi_task *t) {
+uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
+    t->without = wfi_runtime_without(rt, t->call.model);
     wfi_ask ask = {.model = t->model,
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),
                    .stream = t->provider->stream,
-                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0)};
+                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0),
+                   .without = t->without};
     wf_json_out_init(&o, t->head, sizeof t->head);
-    t->codec->head(&o, &ask);
+    t->extras = t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;
@@ -10703,6 +10978,8 @@ typedef struct wfi_failure {
     bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
+    bool cut;        /* the response ended, or its connection did, before it was whole */
+    uint32_t extras; /* WFI_EXTRA_... that it refuses, as far as it names them */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
     int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
@@ -10729,6 +11006,8 @@ WFI void wfi_exchange_mask(const wfi_task *t, char *text, size_t n);
 /* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
 WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
+/* A message in the scratch buffer, with a text behind it. */
+WFI wf_str wfi_exchange_add(wfi_runtime *rt, wf_str message, wf_str text);
 WFI void wfi_exchange_end(wfi_runtime *rt, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t);
@@ -10796,6 +11075,12 @@ wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text
     return message;
 }
 
+wf_str wfi_exchange_add(wfi_runtime *rt, wf_str message, wf_str text) {
+    wf_str more = wfi_utf8_clip(text, WFI_SCRATCH - message.len);
+    wfi_copy((char *)rt->scratch + message.len, more.ptr, more.len);
+    return wf_str_of((const char *)rt->scratch, message.len + more.len);
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -10808,7 +11093,9 @@ static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status 
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
     wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
-    return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    (void)exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    f->cut = true;
+    return WFI_PROGRESS_FAILED;
 }
 
 /* What an unsuccessful response means, or an error in a stream that stands for one. */
@@ -10831,12 +11118,23 @@ static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *
     f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
-static void exchange_status_text(const wf_response *r, char out[96]) {
-    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+#define EXCHANGE_HEAD 512u /* of the text below */
+
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know.
+ * "... 404 to POST https://host/path": an address that is not there is most likely a wrong one. */
+static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
+    const wf_response *r = &t->response;
+    wf_str asked = r->status == 404 ? exchange_error(t) : wf_str_of("", 0);
     size_t n = sizeof said - 1;
     wfi_copy(out, said, n);
     n += wfi_u64_str(r->status, out + n);
+    if (asked.len > 0) {
+        asked = wfi_utf8_clip(asked, EXCHANGE_HEAD / 2);
+        wfi_copy(out + n, to, sizeof to - 1);
+        wfi_copy(out + n + sizeof to - 1, asked.ptr, asked.len);
+        n += sizeof to - 1 + asked.len;
+    }
     if (r->retry_after_ms >= 1000) {
         wfi_copy(out + n, wait, sizeof wait - 1);
         n += sizeof wait - 1;
@@ -10845,6 +11143,11 @@ static void exchange_status_text(const wf_response *r, char out[96]) {
         n += 2;
     }
     out[n] = 0;
+}
+
+/* Which extras an error refuses: one that says that the request is not valid, however its server says so. */
+static uint32_t exchange_extras(uint32_t status, const wfi_fault *fault) {
+    return status == 400 || status == 422 ? fault->extras : 0;
 }
 
 static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
@@ -10856,10 +11159,12 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96] = "";
-    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
+    char head[EXCHANGE_HEAD] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
+    wfi_zero(f, sizeof *f);
     exchange_judge(t, r->status, &fault, body, f);
-    f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
+    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.mend));
+    f->extras = exchange_extras(r->status, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
     return WFI_PROGRESS_FAILED;
@@ -10874,12 +11179,13 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
-    wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.mend));
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
     exchange_judge(t, status, &fault, t->reader.error, f);
     if (f->limited) t->fate = WFI_FATE_FREE;
     if (!t->reader.stream) { /* as where the status says so */
+        f->extras = exchange_extras(status, &fault);
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
         f->foreign = fault.type.len == 0;
@@ -10925,6 +11231,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
+    t->asked = rt->now;
+    t->received = 0;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -11018,9 +11326,13 @@ static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_fail
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
-    exchange_accept(rt, t);
-    return WFI_PROGRESS_REPLY;
+    if (s == WF_OK) {
+        exchange_accept(rt, t);
+        return WFI_PROGRESS_REPLY;
+    }
+    wfi_progress progress = exchange_unreadable(rt, t, s, f);
+    f->cut = s == WF_E_SYNTAX && t->reader.stream && !t->reader.told;
+    return progress;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -11056,6 +11368,7 @@ static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH) return exchange_broken(rt, t, s, f);
     wf_str bytes = wf_str_of((const char *)rt->scratch, got);
+    t->received += got;
     if (!exchange_succeeded(t)) return exchange_take_error(rt, t, bytes, f);
     if (!known) t->progress = rt->now;
     return exchange_read(rt, t, bytes, f);
@@ -11217,6 +11530,12 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
 #define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
 #define AGENT_PASSED      64u     /* so often one request may be, while others are served */
+#define AGENT_CUTS        3u      /* replies cut in a tool call of which the model is told */
+#define AGENT_CUT_BYTES   1024u   /* a reply that is cut earlier tells nothing of limits, */
+#define AGENT_CUT_MS      3000u   /* ... nor does one that is cut sooner */
+#define AGENT_SHOWN       200u    /* bytes of a wrong answer that are shown to the model */
+#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once"
+#define AGENT_BLIND       "answered after tool errors only"
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
@@ -11231,6 +11550,13 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
                       .phase = t->call.phase,
                       .usage = t->usage};
     return event;
+}
+
+static wf_str agent_join(const wf_str *parts, size_t count, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; n += parts[i++].len)
+        wfi_copy(out + n, parts[i].ptr, parts[i].len);
+    return wf_str_of(out, n);
 }
 
 /* ---- the end of a task ---- */
@@ -11271,6 +11597,7 @@ wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, 
     slot->finished = true;
     slot->delivered = false;
     slot->kind = (uint8_t)done->kind;
+    slot->blind = done->blind;
     slot->state = WFI_CALL_SEALING;
     wfi_log_want(&rt->log);
     return WF_OK;
@@ -11282,12 +11609,14 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
                           .attempts = t->attempts,
                           .turns = t->turns,
                           .ms = rt->now - t->started,
+                          .blind = kind == WF_KIND_NONE && t->tools_failed > 0 && t->tools_worked == 0,
                           .usage = t->usage};
     wf_trace event = agent_event(t, WF_TRACE_DONE);
     event.kind = kind;
     event.ms = done.ms;
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
+    if (done.blind) event.text = WF_STR(AGENT_BLIND);
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
     if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
@@ -11375,6 +11704,12 @@ static wf_status agent_load_sent(wfi_runtime *rt, uint64_t sent, uint64_t at, wf
     return s == WF_OK && rec->type != WFI_REC_TEXT ? wfi_runtime_astray(rt, at) : s;
 }
 
+static void agent_count_tool(wfi_task *t, wf_str why, bool is_error) {
+    if (!wfi_str_eq(why, WF_STR("tool"))) return;
+    t->tools_failed += is_error;
+    t->tools_worked += !is_error;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -11397,6 +11732,8 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
             t->misses += wfi_str_eq(meta.block.why, WF_STR("schema"));
             t->nudges += wfi_str_eq(meta.block.why, WF_STR("nudge"));
             t->hurried |= wfi_str_eq(meta.block.why, WF_STR("hurry"));
+            t->cuts += wfi_str_eq(meta.block.why, WF_STR("cut"));
+            agent_count_tool(t, meta.block.why, meta.block.error);
             at = meta.block.prev;
         }
     }
@@ -11544,7 +11881,7 @@ static wf_status agent_block(wfi_runtime *rt, wfi_task *t, const char *why, wf_s
         cap = o.len;
         if (!(buf = wfi_heap_alloc(&rt->heap, cap))) return WF_E_MEMORY;
     }
-    wfi_meta_block meta = {.prev = t->slot->last_item, .why = wfi_str_z(why), .id = id};
+    wfi_meta_block meta = {.prev = t->slot->last_item, .why = wfi_str_z(why), .id = id, .error = is_error};
     uint64_t at = 0, end = 0;
     wf_status s = wfi_runtime_record(rt, WFI_REC_BLOCK, t->slot_index + 1, &meta, wf_str_of(buf, o.len), &at, &end);
     wfi_heap_free(&rt->heap, buf);
@@ -11556,6 +11893,7 @@ static wf_status agent_block(wfi_runtime *rt, wfi_task *t, const char *why, wf_s
     if (t->slot->intent_at != 0)
         wfi_log_want(&rt->log); /* that a change is done is worth knowing after a power cut too */
     t->slot->intent_at = 0;
+    agent_count_tool(t, meta.why, is_error);
     return agent_add_item(rt, t, rec.payload, rec.payload_len, false);
 }
 
@@ -11623,8 +11961,8 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
     t->fitted = 0;
-    uint64_t body_len = wfi_request_begin(t);
-    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
+    uint64_t body_len = wfi_request_begin(rt, t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(rt, t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -11706,20 +12044,57 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
     return rt->stop == WF_RUN_OPEN ? pace : agent_leave(rt, t);
 }
 
+/* Tells that requests to this model go without something from here on. */
+static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extra) {
+    const wf_str said[] = {t->call.model, WF_STR(": its server refuses "), wfi_str_z(t->codec->extra(extra)),
+                           WF_STR("; requests go without it from here on")};
+    wf_trace event = agent_event(t, WF_TRACE_NOTE);
+    char text[WF_MODEL_MAX + 128];
+    event.text = agent_join(said, WFI_COUNT(said), text);
+    wfi_runtime_trace(rt, &event);
+}
+
+/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
+ * known already. */
+static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    uint32_t extra = f->extras & t->extras;
+    extra &= 0u - extra; /* one at a time: the lowest bit */
+    if (extra == 0) return false;
+    if (!(wfi_runtime_without(rt, t->call.model) & extra)) {
+        wfi_runtime_refused(rt, t->call.model, extra);
+        agent_note_refused(rt, t, extra);
+    }
+    return true;
+}
+
+/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
+ * there, too. */
+static bool agent_cut_alike(const wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    uint64_t bytes = t->received, ms = rt->now - t->asked, before = t->cut_bytes, before_ms = t->cut_ms;
+    bool cut = f->cut && t->fate == WFI_FATE_BEGUN && bytes > 0;
+    t->cut_bytes = cut ? bytes : 0;
+    t->cut_ms = ms;
+    if (!cut || before == 0) return false;
+    return (bytes >= AGENT_CUT_BYTES && bytes == before) || (ms >= AGENT_CUT_MS && ms / 1000 == before_ms / 1000);
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool alike = agent_cut_alike(rt, t, f);
+    bool odd = agent_is_odd(rt, t, f), again = (f->again && !alike) || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
+    if (agent_goes_without(rt, t, f)) return agent_request(rt, t);
     if (!last) return agent_retry(rt, t, f);
     if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
     if (odd) rt->doubted |= agent_provider_bit(rt, t);
-    return agent_finish(rt, t, f->kind, f->why, false);
+    wf_str why = alike ? wfi_exchange_add(rt, f->why, WF_STR(AGENT_ALIKE)) : f->why;
+    return agent_finish(rt, t, f->kind, why, false);
 }
 
 /* Acts on what a step of the exchange said. */
@@ -11804,6 +12179,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = t->refused = t->passed = 0;
     t->place = 0;
+    t->cut_bytes = 0;
     if (!item) t->slot->aside = at;
     if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -11877,6 +12253,25 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
 }
 
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
+static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out);
+
+/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with
+ * smaller ones. */
+static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
+    wfi_block_view use;
+    if (t->cuts >= AGENT_CUTS || !agent_find_use(t, 0, &use))
+        return agent_stopped(rt, t, WF_KIND_CONTEXT,
+                             "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
+                             wf_str_of("", 0));
+    t->cuts++;
+    char digits[20], text[160];
+    const wf_str said[] = {WF_STR("Your last reply was cut at "),
+                           wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)),
+                           WF_STR(" tokens, in a tool call; nothing of it was done. Write it in pieces, in several "
+                                  "shorter calls.")};
+    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), agent_join(said, WFI_COUNT(said), text), false);
+    return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
+}
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
 static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
@@ -11888,10 +12283,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
         return agent_request(rt, t);
     case WFI_STOP_CUT:
         if (t->fitted > 0) return agent_cut_to_fit(rt, t);
-        if (t->raised)
-            return agent_stopped(rt, t, WF_KIND_CONTEXT,
-                                 "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
-                                 wf_str_of("", 0));
+        if (t->raised) return agent_cut(rt, t);
         t->raised = true;
         return agent_request(rt, t);
     case WFI_STOP_REFUSED:
@@ -11928,30 +12320,53 @@ static wfi_pace agent_tool_answer(wfi_runtime *rt, wfi_task *t, const char *why,
     return WFI_PACE_MORE;
 }
 
-/* The result tool: a value that fits ends the agent; a misfit goes back with place and reason. */
+#define AGENT_MISFIT 640u /* what is wrong with an answer: more than path and reason together */
+
+/* "does not match the schema at PATH: REASON" */
+static wf_str agent_misfit(const wf_schema_error *error, char out[AGENT_MISFIT]) {
+    wf_str path = error->path[0] ? wfi_str_z(error->path) : WF_STR("the top");
+    const wf_str said[] = {WF_STR("does not match the schema at "), path, WF_STR(": "), wfi_str_z(error->reason)};
+    return agent_join(said, WFI_COUNT(said), out);
+}
+
+/* The same was wrong with the answer before: other words, and what stands at that place. */
+static wf_str agent_misfit_again(wfi_runtime *rt, wf_str misfit, wf_str value, const wf_schema_error *error) {
+    wf_str there = value, none = wf_str_of("", 0);
+    if (!wfi_schema_place(value, error, &there)) there = value;
+    wf_str text = wfi_runtime_message(rt, "the same mistake again", misfit, false, none);
+    text = wfi_exchange_add(rt, text, WF_STR("; what you sent there is: "));
+    text = wfi_exchange_add(rt, text, wfi_utf8_clip(there, AGENT_SHOWN));
+    return there.len > AGENT_SHOWN ? wfi_exchange_add(rt, text, WF_STR("...")) : text;
+}
+
+/* A value that does not fit goes back with place and reason, until that has happened too often. */
+static wfi_pace agent_missed(wfi_runtime *rt, wfi_task *t, wf_str id, wf_str text, wf_str value,
+                             const wf_schema_error *error) {
+    uint32_t crc = wfi_crc32c(0, text.ptr, text.len);
+    bool again = crc == t->last_miss;
+    t->last_miss = crc;
+    if (++t->misses >= rt->config.schema_tries) return agent_finish(rt, t, WF_KIND_SCHEMA, text, false);
+    if (again) text = agent_misfit_again(rt, text, value, error);
+    return agent_tool_answer(rt, t, "schema", id, text, true);
+}
+
+/* The result tool: a value that fits ends the agent. */
 static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view *use) {
-    wf_str value = use->input, text;
+    wf_str value = use->input;
     wf_schema_error error = {0};
-    wf_status s;
+    char misfit[AGENT_MISFIT], *unquoted;
     bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
     if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
-        s = WF_E_SCHEMA;
-        text = WF_STR("the answer goes into the property \"value\"");
-    } else {
-        s = wf_schema_check(t->schema, value, &error);
-        if (s == WF_OK) return agent_finish(rt, t, WF_KIND_NONE, value, true);
-        wf_str path = wfi_str_z(error.path), reason = wfi_str_z(error.reason);
-        char *to = (char *)rt->scratch;
-        static const char at[] = "does not match the schema at ", root[] = "the top";
-        if (path.len == 0) path = WF_STR(root);
-        wfi_copy(to, at, sizeof at - 1);
-        wfi_copy(to + sizeof at - 1, path.ptr, path.len);
-        wfi_copy(to + sizeof at - 1 + path.len, ": ", 2);
-        wfi_copy(to + sizeof at + 1 + path.len, reason.ptr, reason.len);
-        text = wf_str_of(to, sizeof at + 1 + path.len + reason.len);
+        error.path[0] = 0;
+        return agent_missed(rt, t, use->id, WF_STR("the answer goes into the property \"value\""), value, &error);
     }
-    if (++t->misses >= rt->config.schema_tries) return agent_finish(rt, t, WF_KIND_SCHEMA, text, false);
-    return agent_tool_answer(rt, t, "schema", use->id, text, true);
+    wf_status s = wfi_schema_unquote(&rt->heap, t->schema, &value, &unquoted, &error);
+    if (unquoted) wfi_exchange_mask(t, unquoted, value.len); /* where escapes in escapes hid a key */
+    wfi_pace pace = s == WF_OK         ? agent_finish(rt, t, WF_KIND_NONE, value, true)
+                    : s == WF_E_MEMORY ? agent_trouble(rt, t, s)
+                                       : agent_missed(rt, t, use->id, agent_misfit(&error, misfit), value, &error);
+    wfi_heap_free(&rt->heap, unquoted);
+    return pace;
 }
 
 static bool agent_is_result(const wfi_task *t, const wfi_block_view *use) {
@@ -12108,7 +12523,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_RESERVE:
         if (t->reserved.tokens == 0) return agent_request(rt, t);
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
-        return agent_send(rt, t, wfi_request_begin(t));
+        return agent_send(rt, t, wfi_request_begin(rt, t));
     case WFI_TASK_SEND:
     case WFI_TASK_HEAD:
     case WFI_TASK_BODY:
@@ -12832,6 +13247,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slo
         r->finished = r->started = true;
         r->delivered = false;
         r->kind = meta->done.kind < WF_KIND_COUNT ? (uint8_t)meta->done.kind : WF_KIND_PROVIDER;
+        r->blind = meta->done.blind;
         r->done_at = rec->offset;
         r->done_end = rec->next;
         return WF_OK;
@@ -13393,6 +13809,7 @@ static void run_census(const wf *w, wf_run_status *out) {
             out->census.done += r->kind == WF_KIND_NONE;
             out->census.failed += r->kind != WF_KIND_NONE;
             out->census.cached += r->hit;
+            out->census.blind += r->blind;
         }
     }
     for (uint32_t i = 0; i < w->sched.task_count; i++)
@@ -13411,8 +13828,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= WFI_STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census =
-            (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run, m->script_errors};
+        out->census = (wf_census){m->done,      m->failed,  m->cached,        m->dropped,
+                                  m->cancelled, m->not_run, m->script_errors, m->blind};
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
@@ -13469,6 +13886,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .cancelled = c->cancelled,
                          .not_run = c->not_run,
                          .script_errors = script_errors,
+                         .blind = c->blind,
                          .usage = status.usage,
                          .wall = w->rt.os->wall_ms(w->rt.os->ctx)};
     wf_status s = wfi_budget_close(&w->rt);
@@ -13677,6 +14095,8 @@ static wf_status calls_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *
 static wf_status calls_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
     const wfi_codec *codec = wfi_anthropic_codec();
     wfi_runtime *rt = &w->rt;
+    if (spec->schema.len > 0 && !wfi_schema_names(spec->schema, &w->unfit)) /* an answer in the log needs no request */
+        return wfi_workflow_fail(w, WF_E_CONFIG, w->unfit.reason);
     wf_status s = wfi_request_text(rt, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(rt, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_runtime_text(rt, spec->schema, &meta->schema);
@@ -13996,6 +14416,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->finished = r->finished;
     out->superseded = r->replaced || r->moved;
     out->delivered = r->delivered;
+    out->blind = r->finished && r->blind;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;
@@ -20327,6 +20748,10 @@ WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
 /* The member "path" made relative to the root, "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
+/* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a
+ * comma-separated list. False: the error names the first that is too many, and those that there are. */
+WFI bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also);
+
 WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
 
 /* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters.
@@ -20545,6 +20970,55 @@ static wf_str tool_member(const wfi_tool *w, const char *key) {
     return null ? wf_str_of(NULL, 0) : value;
 }
 
+static bool tool_lists(const char *names, wf_str name) {
+    for (const char *at = names; *at != '\0'; at += strspn(at, ",")) {
+        size_t n = strcspn(at, ",");
+        if (n == name.len && memcmp(at, name.ptr, n) == 0) return true;
+        at += n;
+    }
+    return false;
+}
+
+/* A member that would be passed over may be what the model relies on: {"append":true}. */
+static void tool_unknown(wfi_tool *w, const wf_tool *tool, wf_str key, wf_str properties) {
+    wf_json j;
+    const char *glue = "";
+    wf_json_init(&j, properties);
+    (void)wf_json_next(&j);
+    wfi_tool_error(w, "");
+    wfi_tool_put(w, tool->name);
+    wfi_tool_puts(w, ": there is no \"");
+    wfi_tool_put(w, wfi_tool_clip(key, 64));
+    wfi_tool_puts(w, "\", and nothing was done; it takes ");
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wfi_tool_puts(w, glue);
+        wfi_tool_put(w, j.raw);
+        wf_json_skip(&j, wf_json_next(&j), NULL);
+        glue = ", ";
+    }
+    wfi_tool_puts(w, ". ");
+    wfi_tool_put(w, tool->description);
+}
+
+bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also) {
+    wf_json j;
+    wf_str properties = WF_STR("{}"), value;
+    (void)wf_json_member(tool->input_schema, WF_STR("properties"), &properties);
+    wf_json_init(&j, w->input);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return true; /* what it needs is missing, then */
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wf_str key = j.raw;
+        wf_json_token token = wf_json_next(&j);
+        bool known = token == WF_JSON_NULL || tool_lists(also, key) || wf_json_member(properties, key, &value);
+        if (!known) {
+            tool_unknown(w, tool, key, properties);
+            return false;
+        }
+        if (wf_json_skip(&j, token, NULL) != WF_OK) return true;
+    }
+    return true;
+}
+
 bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out) {
     wf_str escaped;
     if (tool_member(w, key).len == 0) return !needed || tool_bad(w, key, "is missing: give a string");
@@ -20662,11 +21136,21 @@ typedef struct read_args {
 
 /* ---- opening ---- */
 
+/* Models that know other products' tools give the first line as `offset`, which may be 0, and a number of lines. */
+static bool read_parse_window(wfi_tool *w, read_args *a) {
+    uint64_t offset = 0, limit = 0;
+    if (!wfi_tool_u64(w, "offset", 0, UINT32_MAX, &offset) || !wfi_tool_u64(w, "limit", 1, UINT32_MAX, &limit))
+        return false;
+    if (offset > 0) a->from = offset;
+    if (limit > 0) a->to = a->from + limit - 1;
+    return true;
+}
+
 static bool read_parse(wfi_tool *w, read_args *a) {
     a->from = 1;
     a->to = 0;
     if (!wfi_tool_path(w, true, a->path) || !wfi_tool_u64(w, "from", 1, UINT64_MAX, &a->from) ||
-        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to))
+        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to) || (!w->script && !read_parse_window(w, a)))
         return false;
     if (a->to == 0) a->to = w->script || a->from > UINT64_MAX - READ_LINES ? UINT64_MAX : a->from + READ_LINES - 1;
     if (a->to >= a->from) return true;
@@ -20819,6 +21303,9 @@ typedef struct find_line {
     char text[FIND_LINE_MAX];
 } find_line;
 
+/* What grep answers. */
+typedef enum find_mode { FIND_LINES, FIND_FILES, FIND_COUNTS } find_mode;
+
 typedef struct find {
     wfi_tool *w;
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
@@ -20833,7 +21320,9 @@ typedef struct find {
     bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
-    uint64_t context, max;
+    find_mode mode;
+    uint64_t back, ahead; /* lines shown before and after a match */
+    uint64_t max;
     char *window;
     uint64_t printed; /* number of the last line shown of this file, 0: none yet */
     uint64_t after;   /* lines still to be shown */
@@ -21083,7 +21572,7 @@ void wfi_tool_files(wfi_tool *w) {
 static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
     wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    if (f->back + f->ahead > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
     wfi_tool_put(w, path);
     wfi_tool_puts(w, mark);
     wfi_tool_putn(w, number);
@@ -21098,8 +21587,8 @@ static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool c
 }
 
 static void find_hold(find *f, wf_str text, uint64_t number) {
-    if (f->context == 0) return;
-    uint32_t room = (uint32_t)f->context;
+    if (f->back == 0) return;
+    uint32_t room = (uint32_t)f->back;
     find_line *line = &f->before[(f->oldest + f->held) % room];
     if (f->held == room) f->oldest = (f->oldest + 1) % room;
     if (f->held < room) f->held++;
@@ -21115,7 +21604,7 @@ static bool find_show_held(find *f, wf_str path) {
     for (; f->held > 0; f->held--) {
         const find_line *line = &f->before[f->oldest];
         if (!find_show(f, path, line->number, wf_str_of(line->text, line->len), line->cut, "-")) return false;
-        f->oldest = (f->oldest + 1) % (uint32_t)f->context;
+        f->oldest = (f->oldest + 1) % (uint32_t)f->back;
     }
     return true;
 }
@@ -21124,7 +21613,7 @@ static bool find_show_held(find *f, wf_str path) {
 static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (wfi_match_search(f->regex, text)) {
-        f->after = f->context;
+        f->after = f->ahead;
         f->found++;
         if (f->shown == f->max || !find_show_held(f, path) ||
             !find_show(f, path, number, shown, shown.len < text.len, ":"))
@@ -21140,19 +21629,40 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     return true;
 }
 
+/* "path", or "path:12" with the number of its matches; false: enough was found, or nothing more fits. */
+static bool find_show_file(find *f, wf_str path, uint64_t matches) {
+    wfi_tool *w = f->w;
+    size_t start = w->len;
+    f->found++;
+    if (f->shown == f->max) return false;
+    wfi_tool_put(w, path);
+    if (f->mode == FIND_COUNTS) wfi_tool_puts(w, ":");
+    if (f->mode == FIND_COUNTS) wfi_tool_putn(w, matches);
+    wfi_tool_puts(w, "\n");
+    if (w->full)
+        w->len = start;
+    else
+        f->shown++;
+    return !w->full;
+}
+
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
     bool rest = false;
+    uint64_t matches = 0;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
         f->clipped += !l->first && !rest;
         rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
-        if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
+        wf_str text = wf_str_of(l->text.ptr, n);
+        if (l->first && f->mode == FIND_LINES && !find_line_of(f, path, text, l->number)) return false;
+        matches += l->first && f->mode != FIND_LINES && wfi_match_search(f->regex, text);
+        if (f->mode == FIND_FILES && matches > 0) break;
     }
     if (l->failed) find_unreadable(f, path);
-    return true;
+    return matches == 0 || find_show_file(f, path, matches);
 }
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
@@ -21191,14 +21701,40 @@ static bool find_regex(find *f, wf_str pattern, bool fold) {
     return false;
 }
 
+static bool find_parse_mode(find *f) {
+    static const char *const modes[] = {"content", "files_with_matches", "count"};
+    wf_str mode = WF_STR("content");
+    if (!wfi_tool_str(f->w, "output_mode", false, &mode)) return false;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (mode.len != strlen(modes[i]) || memcmp(mode.ptr, modes[i], mode.len) != 0) continue;
+        f->mode = (find_mode)i;
+        return true;
+    }
+    wfi_tool_error(f->w, "grep: \"output_mode\" must be content, files_with_matches or count");
+    return false;
+}
+
+/* The flags of the program grep, as models know them from other products. */
+static bool find_parse_flags(find *f, bool *fold) {
+    wfi_tool *w = f->w;
+    bool numbers = true; /* they are always shown */
+    uint64_t both = 0;
+    if (!wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &both) || !wfi_tool_u64(w, "-C", 0, FIND_CONTEXT_MAX, &both))
+        return false;
+    f->back = f->ahead = both;
+    return wfi_tool_u64(w, "-B", 0, FIND_CONTEXT_MAX, &f->back) &&
+           wfi_tool_u64(w, "-A", 0, FIND_CONTEXT_MAX, &f->ahead) && wfi_tool_bool(w, "-n", &numbers) &&
+           wfi_tool_bool(w, "-i", fold) && wfi_tool_bool(w, "ignore_case", fold) &&
+           wfi_tool_u64(w, "head_limit", 1, FIND_MATCHES_MAX, &f->max) && find_parse_mode(f);
+}
+
 static bool find_grep_parse(find *f, char *path) {
     wfi_tool *w = f->w;
     wf_str pattern, glob = {NULL, 0};
     bool fold = false;
     f->max = FIND_MATCHES;
     if (!wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
-        !wfi_tool_str(w, "glob", false, &glob) || !wfi_tool_bool(w, "ignore_case", &fold) ||
-        !wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
+        !wfi_tool_str(w, "glob", false, &glob) || !find_parse_flags(f, &fold) ||
         !wfi_tool_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
@@ -21221,8 +21757,9 @@ static void find_grep_foot(find *f) {
     if (!full && f->found == f->shown) return;
     wfi_tool_puts(w, "... cut at ");
     wfi_tool_putn(w, f->shown);
-    wfi_tool_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
-                          : " matches; narrow pattern, path or glob, or raise max");
+    wfi_tool_puts(w, f->mode == FIND_LINES ? " matches" : " files");
+    wfi_tool_puts(w, full ? ", the answer is full; narrow pattern, path or glob"
+                          : "; narrow pattern, path or glob, or raise max");
 }
 
 void wfi_tool_grep(wfi_tool *w) {
@@ -22226,7 +22763,8 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_tool_fn work;
-    bool here; /* always in this process: it changes files, which no child of ours may */
+    bool here;        /* always in this process: it changes files, which no child of ours may */
+    const char *also; /* members of its input that are understood, or harmless, and that the schema need not tell */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -22236,7 +22774,8 @@ static const struct {
      true,
      true,
      wfi_tool_read,
-     false},
+     false,
+     "offset,limit"},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -22250,21 +22789,24 @@ static const struct {
      true,
      false,
      wfi_tool_grep,
-     false},
+     false,
+     "-i,-n,-A,-B,-C,output_mode,head_limit"},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_tool_glob,
-     false},
+     false,
+     ""},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
      wfi_tool_write,
-     true},
+     true,
+     ""},
     {{TOOLS_STR("edit"),
       TOOLS_STR(
           "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
@@ -22277,8 +22819,9 @@ static const struct {
      true,
      false,
      wfi_tool_edit,
-     true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false},
+     true,
+     ""},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false, ""},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
@@ -22290,8 +22833,9 @@ static const struct {
      true,
      false,
      wfi_tool_bash,
-     false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false},
+     false,
+     "description"},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false, ""},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -22627,6 +23171,15 @@ static const char *tools_refusal(uint32_t right) {
     }
 }
 
+/* A model's call with a member that nobody would look at is not done: what it asks for would not be what it gets. */
+static bool tools_knows(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_tool w = tools_work(t, k);
+    if (k->call.script || wfi_tool_knows(&w, &tools_kinds[k->kind].tool, tools_kinds[k->kind].also)) return true;
+    tools_done(t, ticket, wf_str_of(w.out, w.len), true);
+    return false;
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -22647,7 +23200,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (tools_enter(t, ticket))
+    else if (tools_knows(t, ticket) && tools_enter(t, ticket))
         tools_dispatch(t, ticket);
     tools_leave(k);
     return WF_OK;

@@ -173,6 +173,7 @@ static const char *const help_models[] = {
     "  WF_ANTHROPIC_KEY_HEADER    x-api-key or authorization; without it, x-api-key under 2023-06-01",
     "  ANTHROPIC_BETAS            comma-separated names for the header anthropic-beta",
     "  ANTHROPIC_WORKSPACE_ID     for the header anthropic-workspace-id",
+    "  ANTHROPIC_CUSTOM_HEADERS   more headers, one a line, `Name: value`; the values are secrets",
     "  HTTPS_PROXY, NO_PROXY      http://[USER:PASSWORD@]HOST[:PORT], and the hosts that it is not for; in small letters too",
     "  SSL_CERT_FILE              root certificates in PEM, in place of the system's; --ca FILE goes before it",
     "",

@@ -238,7 +238,7 @@ static void runs_show_agents(const cli_world *w) {
         printf("  %6" PRIu32 "  %-10s  %5" PRIu32 "  %12s  %10s  ", call.id, runs_kind(&call), call.turns,
                cli_count(&tokens, cli_tokens(&call.usage)), call.finished ? cli_time(&time, call.ms) : "");
         runs_put_label(&call);
-        putchar('\n');
+        puts(call.blind ? " (answered after tool errors only)" : "");
     }
 }
 

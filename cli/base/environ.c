@@ -19,6 +19,7 @@ static const env_entry env_table[ENV_COUNT] = {
     [ENV_BASE_URL] = {"ANTHROPIC_BASE_URL", NULL},
     [ENV_BETAS] = {"ANTHROPIC_BETAS", NULL},
     [ENV_WORKSPACE_ID] = {"ANTHROPIC_WORKSPACE_ID", NULL},
+    [ENV_CUSTOM_HEADERS] = {"ANTHROPIC_CUSTOM_HEADERS", NULL},
     [ENV_VERSION] = {"WF_ANTHROPIC_VERSION", NULL},
     [ENV_KEY_HEADER] = {"WF_ANTHROPIC_KEY_HEADER", NULL},
     [ENV_ALLOW_HTTP] = {"WF_ALLOW_HTTP", NULL},
@@ -74,8 +75,9 @@ void cli_wipe(void *memory, size_t n) {
 
 /* ---- reading ---- */
 
-static char *env_copy(const char *value) {
-    const char *space = " \t\r\n\v\f";
+/* lines: the value has several, which count from its beginning: nothing is cut off there. */
+static char *env_copy(const char *value, bool lines) {
+    const char *space = lines ? "" : " \t\r\n\v\f";
     value += strspn(value, space);
     size_t n = strlen(value);
     while (n > 0 && strchr(space, value[n - 1]))
@@ -109,7 +111,7 @@ void cli_env_take(void) {
     for (int i = 0; i < ENV_COUNT; i++) {
         const char *value = env_value(env_table[i].name);
         if (!value || !*value) value = env_value(env_table[i].other);
-        if (value) env_values[i] = env_copy(value);
+        if (value) env_values[i] = env_copy(value, i == ENV_CUSTOM_HEADERS);
     }
     if (!environ) return;
     char **to = environ;

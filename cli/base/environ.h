@@ -11,6 +11,7 @@ typedef enum cli_variable {
     ENV_BASE_URL,
     ENV_BETAS,
     ENV_WORKSPACE_ID,
+    ENV_CUSTOM_HEADERS,
     ENV_VERSION,
     ENV_KEY_HEADER,
     ENV_ALLOW_HTTP,
@@ -27,7 +28,7 @@ typedef enum cli_variable {
 void cli_env_take(void);
 void cli_env_wipe(void);
 
-/* The value without white space around it; NULL: not set, or empty. */
+/* The value, without white space around it unless its lines count (custom headers); NULL: not set, or empty. */
 const char *cli_env(cli_variable variable);
 const char *cli_env_name(cli_variable variable); /* "ANTHROPIC_API_KEY" */
 

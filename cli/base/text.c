@@ -188,6 +188,7 @@ void cli_put_census(FILE *to, const wf_census *c) {
     if (c->script_errors > 0)
         fprintf(to, "; %" PRIu32 " %s failed: script errors", c->script_errors,
                 c->script_errors == 1 ? "branch" : "branches");
+    if (c->blind > 0) fprintf(to, "; %" PRIu32 " of those done answered after tool errors only", c->blind);
 }
 
 /* What nobody can know: it may be billed, or not. */
@@ -247,6 +248,7 @@ void cli_json_census(wf_json_out *out, const wf_census *c) {
     cli_json_member(out, "cancelled", c->cancelled);
     cli_json_member(out, "not_run", c->not_run);
     cli_json_member(out, "script_errors", c->script_errors);
+    cli_json_member(out, "tool_errors_only", c->blind);
     wf_json_finish(out);
 }
 

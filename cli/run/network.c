@@ -77,6 +77,78 @@ static bool network_settings(cli_network *n, wf_messages_settings *s) {
     return network_check_version(n) && network_key_header(n, &s->x_api_key);
 }
 
+/* ---- the user's own headers: a line for each, "Name: value" ---- */
+
+/* Neither a value nor what is no header is ever shown. */
+static bool network_fail_custom(cli_network *n, uint32_t line, const char *why) {
+    return network_fail(n, "%s, line %" PRIu32 ": %s; a line is `Name: value`", cli_env_name(ENV_CUSTOM_HEADERS), line,
+                        why);
+}
+
+static wf_str network_trim(wf_str s) {
+    while (s.len > 0 && strchr(" \t\r", s.ptr[0]))
+        s = wf_str_of(s.ptr + 1, s.len - 1);
+    while (s.len > 0 && strchr(" \t\r", s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+static bool network_is_name(wf_str s) {
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'*+-.^_`|~";
+    for (size_t i = 0; i < s.len; i++)
+        if (!s.ptr[i] || !strchr(letters, s.ptr[i])) return false;
+    return s.len > 0;
+}
+
+static bool network_same_name(wf_str a, const char *b) {
+    return a.len == strlen(b) && strncasecmp(a.ptr, b, a.len) == 0;
+}
+
+static const char *network_custom_fault(wf_str name, wf_str value) {
+    static const char *const own[] = {"host",       "content-length", "content-type",    "transfer-encoding",
+                                      "connection", "user-agent",     "accept-encoding", "accept",
+                                      "upgrade",    "expect"};
+    if (!network_is_name(name)) return "the name of a header has letters, digits and - alone";
+    for (size_t i = 0; i < sizeof own / sizeof *own; i++)
+        if (network_same_name(name, own[i])) return "wf itself writes a header of this name; leave the line out";
+    for (size_t i = 0; i < value.len; i++)
+        if ((unsigned char)value.ptr[i] < ' ' || value.ptr[i] == 0x7f) return "its value has a control character";
+    return value.len == 0 ? "the value is missing" : NULL;
+}
+
+/* Takes the place of ours with the same name: a gateway may want its own authorization. */
+static void network_put_custom(cli_network *n, wf_header header) {
+    uint32_t to = 0;
+    for (uint32_t i = 0; i < n->header_count; i++) {
+        wf_str name = n->headers[i].name;
+        bool same = name.len == header.name.len && strncasecmp(name.ptr, header.name.ptr, name.len) == 0;
+        n->custom -= same && i + n->custom >= n->header_count;
+        if (!same) n->headers[to++] = n->headers[i];
+    }
+    n->headers[to] = header;
+    n->header_count = to + 1;
+    n->custom++;
+}
+
+static bool network_custom(cli_network *n) {
+    const char *at = cli_env(ENV_CUSTOM_HEADERS);
+    for (uint32_t line = 1; at && *at; line++) {
+        wf_str text = network_trim(wf_str_of(at, strcspn(at, "\n")));
+        at += strcspn(at, "\n");
+        at += *at == '\n';
+        if (text.len == 0) continue;
+        const char *colon = memchr(text.ptr, ':', text.len);
+        if (!colon) return network_fail_custom(n, line, "there is no colon");
+        size_t len = (size_t)(colon - text.ptr);
+        wf_header h = {network_trim(wf_str_of(text.ptr, len)), network_trim(wf_str_of(colon + 1, text.len - len - 1))};
+        const char *why = network_custom_fault(h.name, h.value);
+        if (!why && n->custom == CLI_NETWORK_CUSTOM) why = "there are more than 16";
+        if (why) return network_fail_custom(n, line, why);
+        network_put_custom(n, h);
+    }
+    return true;
+}
+
 /* ---- memory: the HTTP client, the values of headers, the rest for TLS ---- */
 
 /* "1" and nothing else: who writes 0 or "no" does not want it. */
@@ -172,14 +244,17 @@ static bool network_open(cli_network *n) {
     wf_messages_settings settings;
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
     if (!network_settings(n, &settings) || !network_open_http(n)) return false;
-    uint32_t count = wf_messages_headers(&settings, n->values, network_values_size(), n->headers);
-    if (count == 0) return network_fail(n, "the key or another setting of the Messages API cannot be used in a header");
+    n->header_count = wf_messages_headers(&settings, n->values, network_values_size(), n->headers);
+    if (!network_custom(n)) return false;
+    if (n->header_count == n->custom)
+        return network_fail(n, "the key or another setting of the Messages API cannot be used in a header");
     /* under the older version, betas have an address of their own */
     bool old = settings.betas.len > 0 && cli_same(settings.version, WF_STR(NETWORK_OLD_API));
-    wf_endpoint endpoint = {.url = cli_str(network_url()),
+    wf_endpoint endpoint = {.url = wf_messages_base(cli_str(network_url())),
                             .path = old ? WF_STR(WF_MESSAGES_PATH "?beta=true") : WF_STR(WF_MESSAGES_PATH),
                             .headers = n->headers,
-                            .header_count = count};
+                            .header_count = n->header_count,
+                            .secrets = n->custom};
     if (wf_http_add(n->http, &endpoint, &n->served, &error) == WF_OK) return true;
     return network_fail_url(n, error.text);
 }

@@ -8,6 +8,8 @@
 
 #define CLI_NETWORK_WHY 1024
 
+#define CLI_NETWORK_CUSTOM 16u /* headers of the user's own */
+
 typedef struct cli_network {
     const cli_options *options;
     const wf_platform *platform; /* lives as long as this does */
@@ -17,8 +19,9 @@ typedef struct cli_network {
     wf_tls *tls; /* NULL: not open */
     wf_http *http;
     wf_provider served; /* as the HTTP client serves it */
-    wf_header headers[WF_MESSAGES_HEADERS];
-    char *values; /* of headers, with the key */
+    wf_header headers[WF_MESSAGES_HEADERS + CLI_NETWORK_CUSTOM];
+    uint32_t header_count, custom; /* all of them; of them, the user's own, which are the last */
+    char *values;                  /* of headers, with the key */
     bool failed;
     char why[CLI_NETWORK_WHY];
 } cli_network;

@@ -128,7 +128,7 @@ static void progress_done(const wf_trace *e) {
     fputc(' ', stderr);
     progress_label(e);
     if (!ok) fprintf(stderr, ": %s", wf_kind_name(e->kind));
-    if (!ok && !(progress.stop && cli_same(e->text, wf_str_of(progress.why, progress.why_len)))) {
+    if (e->text.len > 0 && !(progress.stop && cli_same(e->text, wf_str_of(progress.why, progress.why_len)))) {
         fputs(": ", stderr);
         cli_put(stderr, e->text, PROGRESS_TEXT);
     }

@@ -157,7 +157,7 @@ typedef struct wf_request {
     wf_str cwd;        /* the agent's folder below the root, empty: the root. Lives until `end` */
 } wf_request;
 
-#define WF_KEYS_MAX 4u
+#define WF_KEYS_MAX 20u
 
 /* Head of a response. Slices may be empty and live until `end`. */
 typedef struct wf_response {
@@ -190,8 +190,9 @@ typedef struct wf_model_ops {
     uint32_t (*ready)(void *ctx, uint32_t *lanes, uint32_t max);
     /* When `ready` will name a lane without any input, on the clock of now_ms; UINT64_MAX: not by itself. */
     uint64_t (*due)(void *ctx);
-    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to; constant or living until
-     * `end`. May be NULL. */
+    /* Why the last call for the lane answered an error, or where a redirection (3xx) leads to, or what was asked
+     * for that is not there (404: "POST https://host/path"; may be empty); constant or living until `end`. May be
+     * NULL. */
     wf_str (*error)(void *ctx, uint32_t lane);
 } wf_model_ops;
 
@@ -255,7 +256,7 @@ typedef enum wf_trace_type {
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
     WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
-    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
+    WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message, or what is odd about it */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
     WF_TRACE_PHASE,  /* text: the phase's title */
@@ -430,6 +431,7 @@ typedef struct wf_census {
      * stop turned away. */
     uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
+    uint32_t blind;         /* of done: answered although every tool call of theirs failed */
 } wf_census;
 
 typedef struct wf_run_status {
@@ -562,6 +564,7 @@ typedef struct wf_call_info {
     bool finished, cancelled;
     bool superseded; /* a later row is a fresh try of it, or has taken its answer over */
     bool delivered;  /* the script has seen its answer, or its failure */
+    bool blind;      /* it has done well, but every tool call of it failed: an answer of one who has seen nothing */
     wf_kind kind;
     uint32_t turns, attempts;
     uint64_t ms; /* from lane to finish */

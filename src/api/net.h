@@ -74,6 +74,7 @@ typedef struct wf_endpoint {
     wf_str path; /* joined with exactly one "/" */
     const wf_header *headers;
     uint32_t header_count;
+    uint32_t secrets; /* so many of the last headers have values that are secrets, whatever they are called */
 } wf_endpoint;
 
 /* Makes the endpoint the transport of a provider: sets its ops and ctx. WF_E_CONFIG: the address or a header cannot be used
@@ -133,6 +134,11 @@ typedef struct wf_messages_settings {
 #define WF_MESSAGES_URL     "https://api.anthropic.com"
 #define WF_MESSAGES_PATH    "/v1/messages"
 #define WF_MESSAGES_HEADERS 8u /* at most */
+
+/* The base address of a server, as people write it: "/v1" or "/v1/messages" at its end, which the paths here
+ * begin with, is cut off. A part of url; empty: WF_MESSAGES_URL. For wf_endpoint; wf_messages_render does it by
+ * itself. */
+wf_str wf_messages_base(wf_str url);
 
 /* The headers of a request, for wf_endpoint. Values that are put together live in buf, the others in the settings. Answers how
  * many there are; 0: buf is too small (key or token + 8 bytes is enough), or a value has bytes that no header may have. */

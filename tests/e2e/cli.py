@@ -193,6 +193,22 @@ def failed_agents_are_counted_even_if_handled(b):
 
 
 @case
+def answers_of_agents_that_saw_nothing_are_marked(b):
+    b.write("model.lua", """return function(request)
+  local prompt = request.messages[1].content[1].text
+  if #request.messages == 1 then return { tool = { name = "read", input = { path = prompt } } } end
+  return { text = "no findings" } end""")
+    b.write("t.lua", META + "agent('t.lua', {label = 'sees'}) return agent('gone', {label = 'blind'})")
+    code, out, err = b.run("t.lua", "--log", "t.wflog")
+    want("result", (code, out), (0, "no findings\n"))
+    has("stderr", err, "ok   sees (2 turns", "ok   blind: answered after tool errors only (2 turns",
+        "2 done, 0 failed", "0 not run; 1 of those done answered after tool errors only\n")
+    has("show", b.wf("show", "t.wflog")[1], "1 of those done answered after tool errors only",
+        "  blind (answered after tool errors only)\n", "  sees\n")
+    has("again", b.wf("resume", "t.wflog")[2], "1 of those done answered after tool errors only")
+
+
+@case
 def a_completed_run_prints_its_result_again(b):
     b.write("t.lua", META + "local r, e = agent('fail') return 'still'")
     first = b.run("t.lua")
@@ -290,6 +306,10 @@ def check_sends_nothing(b):
     has("stdout", out, "t: t", "Ask", "Sum", "in all", "Nothing was sent")
     want("rows", [line.split()[0] for line in out.splitlines()[2:5]], ["3", "1", "4"])
     want("logs", b.logs(), [])
+    b.write("t.lua", META + "return agent('a', {schema = {type='object', properties={['src/a.c']={type='string'}}}})")
+    for result in (b.wf("check", "t.lua"), b.run("t.lua")):
+        want("a name that the API refuses", result[0], 4)
+        has("a name that the API refuses", result[2], "t.lua:2", 'named "src/a.c"', "#/properties/src~1a.c")
 
 
 @case

@@ -45,6 +45,20 @@ def statuses_that_are_final(rig):
 
 
 @case
+def refused_fields(rig):
+    """a 400 that names a field which the request can do without: it goes again without it, and so do all after it"""
+    refusal = "on body=cache_control : status=400 message='system.0.cache_control: Extra inputs are not permitted'"
+    rig.server.scenario(refusal)
+    before = rig.server.stats()
+    done = rig.ask(*OTHERS, retries=0, options=["--lanes", "1"])
+    expect(done.code == 0 and done.value() == [{"text": "did: " + text} for text in OTHERS], done)
+    expect(rig.since(before)["requests"] == 4, "it was not remembered", done)
+    expect(done.err.count("its server refuses cache_control") == 1, done)
+    fault(rig, on_fault("status=400 message='anthropic-version: not supported'"), "provider", "WF_ANTHROPIC_VERSION",
+          attempts=1)
+
+
+@case
 def statuses_worth_another_try(rig):
     """408, 409, 500, 502, 503, 504 are tried again, once where one retry is allowed"""
     for status in (408, 409, 500, 502, 503, 504):

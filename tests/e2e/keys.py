@@ -241,5 +241,33 @@ def wrong_keys(rig):
     expect(rig.server.stats()["requests"] == before + 3, "something was sent")
 
 
+@case
+def custom_headers(rig):
+    """ANTHROPIC_CUSTOM_HEADERS: a line each, before ours of the same name; what is no header is named by its line"""
+    secret = "hidden-words-of-a-gateway"
+    rig.server.scenario("")
+    env = {"ANTHROPIC_CUSTOM_HEADERS": "x-portkey-config: %s\r\n\n X-Team : a b: c\nAuthorization: Bearer own" % secret}
+    done = rig.ask("one", env=env)
+    got = headers(rig)
+    expect(done.code == 0 and got.get("x-portkey-config") == secret and got.get("X-Team") == "a b: c", got, done)
+    expect(got.get("Authorization") == "Bearer own" and "authorization" not in got, got)
+    rig.server.scenario("on : status=400 message='no %s here'" % secret)
+    done = rig.ask("one", env=env)
+    shown = done.out + done.err + rig.show() + rig.wf("log", rig.log).out
+    expect(done.code == 3 and "no **" in done.out and secret not in shown, done)
+    with open(rig.log, "rb") as f:
+        expect(secret.encode() not in f.read(), "the value is in the log")
+    before = rig.server.stats()["requests"]
+    for bad, line, rule in (("x-a: 1\n" + secret, 2, "no colon"), ("x y: " + secret, 1, "letters, digits"),
+                            (": " + secret, 1, "letters, digits"), ("\n\nx-a:", 3, "value is missing"),
+                            ("x-a: b\x07" + secret, 1, "control character"),
+                            ("Host: " + secret, 1, "leave the line out"),
+                            ("\n".join("x-%d: 1" % i for i in range(17)), 17, "more than 16")):
+        done = rig.ask("one", env={"ANTHROPIC_CUSTOM_HEADERS": bad})
+        said = "ANTHROPIC_CUSTOM_HEADERS, line %d:" % line
+        expect(done.code == 2 and said in done.err and rule in done.err and secret not in done.err, bad, done)
+    expect(rig.server.stats()["requests"] == before, "something was sent")
+
+
 if __name__ == "__main__":
     main("http", "https", record=True)

@@ -117,6 +117,21 @@ def keys_go_where_settings_say():
 
 
 @case
+def an_address_may_end_in_v1():
+    with Box() as b:
+        for end in ("/v1", "/v1/", "/v1/messages", "/"):
+            target = b.again(ANTHROPIC_BASE_URL=b.server.url("https") + end)["target"]
+            want("asked for with " + end, target, "/v1/messages")
+        host = b.server.url("https").split("//")[1]  # consent and keys go by it
+        os.remove(os.path.join(b.dir, "x.wflog"))
+        has("the server", b.run(ANTHROPIC_BASE_URL=b.server.url("https") + "/v1")[2], "at " + host + ";")
+    with Box('on path="/wrong/" : status=404 type=text/plain raw="Not found"') as b:
+        code, _, err = b.run(ANTHROPIC_BASE_URL=b.server.url("https") + "/wrong/v1")
+        want("exit", code, 78)
+        has("what was asked", err, "404", "POST " + b.server.url("https") + "/wrong/v1/messages", "Not found")
+
+
+@case
 def certificates_come_from_the_environment_too():
     with Box() as b:
         code, out, err = b.wf("run", "hello.lua", "--yes", SSL_CERT_FILE=b.server.ca)

@@ -10,11 +10,12 @@
  *   4. While quiet is 0, the first mismatch is final: it has written `error`, and nothing is checked after it. */
 #include "schema.h"
 
-#define SCHEMA_WORK    (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
-#define SCHEMA_STEP    16u                 /* what a step costs besides its bytes */
-#define SCHEMA_BATCH   8u                  /* members looked for in one pass */
-#define SCHEMA_REF_MAX 256u                /* bytes of a $ref */
-#define SCHEMA_SHOWN   60u                 /* bytes of a value quoted in a reason */
+#define SCHEMA_WORK     (UINT32_C(1) << 25) /* bytes of text read: a large reply against a rich schema takes 1/10 */
+#define SCHEMA_STEP     16u                 /* what a step costs besides its bytes */
+#define SCHEMA_BATCH    8u                  /* members looked for in one pass */
+#define SCHEMA_REF_MAX  256u                /* bytes of a $ref */
+#define SCHEMA_NAME_MAX 64u                 /* characters of a property's name */
+#define SCHEMA_SHOWN    60u                 /* bytes of a value quoted in a reason */
 
 struct schema_word;
 
@@ -455,6 +456,19 @@ static bool schema_child(wfi_schema_run *r, wf_str container, wf_str token, wf_s
     return false;
 }
 
+WFI bool wfi_schema_point(wfi_schema_run *r, wf_str from, char *path, size_t len, wf_str *out) {
+    *out = from;
+    for (size_t at = 0; at < len;) {
+        size_t end = at + 1;
+        while (end < len && path[end] != '/')
+            end++;
+        wf_str token = wf_str_of(path + at + 1, schema_unescape(path + at + 1, end - at - 1, '~'));
+        if (!schema_child(r, *out, token, out)) return false;
+        at = end;
+    }
+    return true;
+}
+
 /* What a $ref, given with its quotes, names. */
 WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     char plain[SCHEMA_REF_MAX];
@@ -463,16 +477,8 @@ WFI bool wfi_schema_resolve(wfi_schema_run *r, wf_str ref, wf_str *out) {
     if (len == 0 || plain[0] != '#' || (len > 1 && plain[1] != '/'))
         return schema_stop(r, WF_E_SYNTAX, "$ref %v is not local: only \"#\" and \"#/...\" can be followed", ref);
     len = schema_unescape(plain, len, '%');
-    *out = r->root;
-    for (size_t at = 1; at < len;) {
-        size_t end = at + 1;
-        while (end < len && plain[end] != '/')
-            end++;
-        wf_str token = wf_str_of(plain + at + 1, schema_unescape(plain + at + 1, end - at - 1, '~'));
-        if (!schema_child(r, *out, token, out))
-            return schema_stop(r, WF_E_SYNTAX, "$ref %v names nothing in the schema", ref);
-        at = end;
-    }
+    if (!wfi_schema_point(r, r->root, plain + 1, len - 1, out))
+        return schema_stop(r, WF_E_SYNTAX, "$ref %v names nothing in the schema", ref);
     return r->fail == WF_OK;
 }
 
@@ -794,6 +800,17 @@ static void schema_ignore(wfi_schema_run *r, wf_str name) {
 
 static bool schema_walk(wfi_schema_run *r, wf_str node);
 
+/* Whether a property's name, with its quotes, is one that providers take. */
+static bool schema_is_plain_name(wf_str key) {
+    uint32_t count = 0;
+    for (size_t i = 1; i < key.len - 1; count++) {
+        uint32_t c = wfi_json_char(key, &i), letter = c | 0x20;
+        bool plain = (letter >= 'a' && letter <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '.' || c == '-';
+        if (!plain) return false;
+    }
+    return count >= 1 && count <= SCHEMA_NAME_MAX;
+}
+
 /* Walks the schemas that a keyword holds: its members, its elements, or itself. */
 static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str arg) {
     bool map = word->form == SCHEMA_MAP;
@@ -804,6 +821,10 @@ static bool schema_walk_word(wfi_schema_run *r, const schema_word *word, wf_str 
     if (!map && arg.ptr[0] != '[') return schema_walk(r, arg);
     for (uint32_t i = 0; wfi_schema_next(r, &rest, map ? &key : NULL, &node); i++) {
         size_t back = map ? schema_path_key(r, key) : schema_path_index(r, i);
+        if (r->names && map && word->check && !schema_is_plain_name(key))
+            return schema_stop(r, WF_E_CONFIG,
+                               "the API takes no property named %v: a name has 1 to 64 letters, digits, _ . and -",
+                               key);
         if (!schema_walk(r, node)) return false;
         r->path_len = back;
     }
@@ -873,6 +894,13 @@ wf_status wf_schema_check(wf_str schema, wf_str value, wf_schema_error *error) {
         schema_stop(&r, WF_E_LIMIT, "checking the value takes more work than is allowed: make the schema simpler");
     }
     return r.fail ? r.fail : WF_E_SCHEMA;
+}
+
+WFI bool wfi_schema_names(wf_str schema, wf_schema_error *error) {
+    wfi_schema_run r;
+    wfi_schema_init(&r, error);
+    r.names = true;
+    return wfi_schema_load(&r, &schema);
 }
 
 uint32_t wf_schema_ignored(wf_str schema, char *out, size_t cap) {

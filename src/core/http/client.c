@@ -39,6 +39,18 @@ static void client_say_host(wfi_client_lane *x, const wfi_url *url, bool port) {
     client_say_number(x, url->port);
 }
 
+/* What was asked for; a query is left out, as it may hold a key. */
+static void client_say_request(wfi_client_lane *x) {
+    wf_str path = wfi_str_cut(x->call.path, 0, wfi_str_find(x->call.path, '?'));
+    x->error_len = 0;
+    client_say(x, x->call.method);
+    client_say(x, x->url.tls ? WF_STR(" https://") : WF_STR(" http://"));
+    client_say_host(x, &x->url, false);
+    client_say(x, x->url.path);
+    if (path.len > 0 && path.ptr[0] != '/') client_say(x, WF_STR("/"));
+    client_say(x, path);
+}
+
 /* Begins a text with who it is about. */
 static void client_say_who(const wf_http *http, wfi_client_lane *x) {
     x->error_len = 0;
@@ -295,6 +307,7 @@ static void client_header(wf_http *http, wfi_client_lane *x) {
 static wf_status client_head_end(wfi_client_lane *x) {
     size_t used;
     if (x->phase == WFI_PHASE_TUNNEL) return WF_OK;
+    if (x->reader.status == 404) client_say_request(x);
     x->phase = wfi_parse_read(&x->reader, x->in, 0, &used) == WFI_PARSE_END ? WFI_PHASE_DONE : WFI_PHASE_BODY;
     return WF_OK;
 }

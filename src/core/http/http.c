@@ -177,13 +177,14 @@ static bool http_is_key(wf_str name) {
     return false;
 }
 
-/* The last words of the headers that have keys. */
+/* Of the headers that have keys the last words; of other secrets all. */
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
         wf_str key = endpoint->headers[i].value;
-        if (!http_is_key(endpoint->headers[i].name)) continue;
-        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len;)
+        bool named = http_is_key(endpoint->headers[i].name);
+        if (!named && i + endpoint->secrets < endpoint->header_count) continue;
+        for (size_t at; named && (at = wfi_str_find(key, ' ')) < key.len;)
             key = wfi_str_cut(key, at + 1, key.len);
         keys[n++] = key;
     }

@@ -14,7 +14,8 @@ static void anthropic_pair(wf_json_out *o, wf_str key, wf_str value) {
     wf_json_str(o, value);
 }
 
-/* The mark up to which the provider keeps what it has read. */
+/* The mark up to which the provider keeps what it has read. It is the last member of what it stands in. */
+#define ANTHROPIC_MARK ",\"cache_control\":{\"type\":\"ephemeral\"}"
 static void anthropic_mark(wf_json_out *o) {
     wf_json_key(o, WF_STR("cache_control"));
     wf_json_begin(o, true);
@@ -35,12 +36,14 @@ static uint32_t anthropic_budget(wf_str effort, uint32_t max_tokens) {
     return tokens < ANTHROPIC_BUDGET_LEAST ? 0 : tokens;
 }
 
-/* How hard the model shall think, in the words it understands. True: the request speaks of thinking. */
-static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens) {
-    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0;
+/* How hard the model shall think, in the words it understands. Answers which extras that took. */
+static uint32_t anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort, uint32_t max_tokens,
+                                   uint32_t without) {
+    uint32_t budget = kind == WFI_THINKING_MANUAL ? anthropic_budget(effort, max_tokens) : 0, extras = 0;
     bool adaptive = kind == WFI_THINKING_ADAPTIVE || kind == WFI_THINKING_ALWAYS;
-    if (effort.len == 0) return false;
-    if (adaptive || budget > 0) {
+    if (effort.len == 0) return 0;
+    if ((adaptive || budget > 0) && !(without & WFI_EXTRA_THINKING)) {
+        extras |= WFI_EXTRA_THINKING;
         wf_json_key(o, WF_STR("thinking"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("type"), adaptive ? WF_STR("adaptive") : WF_STR("enabled"));
@@ -48,21 +51,17 @@ static bool anthropic_thinking(wf_json_out *o, wfi_thinking kind, wf_str effort,
         if (budget > 0) wf_json_u64(o, budget);
         wf_json_finish(o);
     }
-    if (kind != WFI_THINKING_MANUAL) {
+    if (kind != WFI_THINKING_MANUAL && !(without & WFI_EXTRA_EFFORT)) {
+        extras |= WFI_EXTRA_EFFORT;
         wf_json_key(o, WF_STR("output_config"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("effort"), effort);
         wf_json_finish(o);
     }
-    return adaptive || budget > 0;
+    return extras;
 }
 
-/* Models that think refuse to be told which tool to call. Of unknown ones nobody knows. */
-static bool anthropic_may_force(wfi_thinking kind, bool thinks) {
-    return (kind == WFI_THINKING_MANUAL || kind == WFI_THINKING_ADAPTIVE) && !thinks;
-}
-
-static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
+static uint32_t anthropic_head(wf_json_out *o, const wfi_ask *ask) {
     wfi_model model = wfi_model_find(ask->model);
     uint32_t max_tokens = ask->max_tokens;
     if (model.max_output > 0 && max_tokens > model.max_output) max_tokens = model.max_output;
@@ -74,15 +73,37 @@ static void anthropic_head(wf_json_out *o, const wfi_ask *ask) {
         wf_json_key(o, WF_STR("stream"));
         wf_json_bool(o, true);
     }
-    bool thinks = anthropic_thinking(o, model.thinking, ask->effort, max_tokens);
-    if (ask->force.len > 0 && anthropic_may_force(model.thinking, thinks)) {
+    uint32_t extras = anthropic_thinking(o, model.thinking, ask->effort, max_tokens, ask->without);
+    /* models that think refuse to be told which tool to call; unknown ones may, and then it is left out */
+    bool thinks = model.thinking == WFI_THINKING_ALWAYS || (extras & WFI_EXTRA_THINKING);
+    if (ask->force.len > 0 && !thinks && !(ask->without & WFI_EXTRA_FORCE)) {
+        extras |= WFI_EXTRA_FORCE;
         wf_json_key(o, WF_STR("tool_choice"));
         wf_json_begin(o, true);
         anthropic_pair(o, WF_STR("type"), WF_STR("tool"));
         anthropic_pair(o, WF_STR("name"), ask->force);
         wf_json_finish(o);
     }
+    if (ask->without & WFI_EXTRA_CACHE) return extras;
     anthropic_mark(o);
+    return extras | WFI_EXTRA_CACHE;
+}
+
+/* The members of a request that servers may refuse, by the names that errors give them: the wire's own first. */
+static const struct {
+    const char *name;
+    uint32_t extra;
+} anthropic_extras[] = {{"cache_control", WFI_EXTRA_CACHE},
+                        {"tool_choice", WFI_EXTRA_FORCE},
+                        {"output_config", WFI_EXTRA_EFFORT},
+                        {"effort", WFI_EXTRA_EFFORT},
+                        {"thinking", WFI_EXTRA_THINKING}};
+
+static const char *anthropic_extra(uint32_t extra) {
+    size_t i = 0;
+    while (anthropic_extras[i].extra != extra)
+        i++;
+    return anthropic_extras[i].name;
 }
 
 static wf_str anthropic_glue(wfi_joint from, wfi_joint to) {
@@ -313,17 +334,27 @@ static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
     return false;
 }
 
-/* Whether a text holds one of these, which are in lower case. */
-static bool anthropic_holds(wf_str text, const char *const *phrases) {
-    for (; *phrases; phrases++) {
-        wf_str phrase = wfi_str_z(*phrases);
-        for (size_t at = 0; at + phrase.len <= text.len; at++) {
-            size_t i = 0;
-            while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
-                i++;
-            if (i == phrase.len) return true;
-        }
+static bool anthropic_is_letter(wf_str text, size_t at) {
+    char c = at < text.len ? (char)wfi_lower(text.ptr[at]) : ' ';
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
+}
+
+/* Whether a text holds a phrase, which is in lower case; word: by itself, as no part of a longer name. */
+static bool anthropic_has(wf_str text, const char *phrase_z, bool word) {
+    wf_str phrase = wfi_str_z(phrase_z);
+    for (size_t at = 0; at + phrase.len <= text.len; at++) {
+        size_t i = 0;
+        while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
+            i++;
+        if (i < phrase.len) continue;
+        if (!word || !((at > 0 && anthropic_is_letter(text, at - 1)) || anthropic_is_letter(text, at + i))) return true;
     }
+    return false;
+}
+
+static bool anthropic_holds(wf_str text, const char *const *phrases) {
+    for (; *phrases; phrases++)
+        if (anthropic_has(text, *phrases, false)) return true;
     return false;
 }
 
@@ -340,6 +371,20 @@ static uint32_t anthropic_status(wf_str escaped_type) {
     return 0;
 }
 
+/* What a refusal is about: extras by their names, or what only the user can change. Errors about a part of the
+ * conversation name its blocks, which may be called as an extra is. */
+static void anthropic_fault_names(wf_str text, wfi_fault *out) {
+    static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
+                                          WFI_ANTHROPIC_VERSION, NULL};
+    for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
+        if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
+    if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
+    if (anthropic_holds(text, version))
+        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (anthropic_has(text, "anthropic-beta", false))
+        out->mend = "; ANTHROPIC_BETAS is where these come from";
+}
+
 static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const spent[] = {"enforced_spend_limit_reached", "contract_spend_limit_reached",
                                         "ramp_limit_exceeded", NULL};
@@ -349,7 +394,11 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
     wfi_zero(out, sizeof *out);
-    if (!wf_json_member(body, WF_STR("error"), &error)) return;
+    out->mend = "";
+    if (!wf_json_member(body, WF_STR("error"), &error)) {
+        anthropic_fault_names(body, out);
+        return;
+    }
     (void)wf_json_member_str(body, WF_STR("request_id"), &out->request_id);
     (void)wf_json_member_str(error, WF_STR("type"), &out->type);
     (void)wf_json_member_str(error, WF_STR("message"), &out->message);
@@ -360,6 +409,7 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
     out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
                    (invalid && anthropic_holds(out->message, too_long));
+    anthropic_fault_names(error, out);
 }
 
 /* ---- a reply's blocks ---- */
@@ -437,6 +487,9 @@ static size_t anthropic_resend(wf_str content, char *out, bool *differs) {
 const wfi_codec *wfi_anthropic_codec(void) {
     static const wfi_codec codec = {
         .head = anthropic_head,
+        .extra = anthropic_extra,
+        .marked = {ANTHROPIC_MARK "}]", sizeof ANTHROPIC_MARK + 1},
+        .unmarked = {"}]", 2},
         .before_system = {",\"system\":", 10},
         .before_tools = {",\"tools\":", 9},
         .before_items = {",\"messages\":[", 13},

@@ -5,6 +5,8 @@
 
 #include "codec.h"
 
+#define WFI_ANTHROPIC_VERSION "2026-10-21" /* of the API, unless another is asked for */
+
 /* Versions 2026-10-21 and 2023-06-01. */
 WFI const wfi_codec *wfi_anthropic_codec(void);
 

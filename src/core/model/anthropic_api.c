@@ -6,8 +6,8 @@
 #include "../../api/net.h"
 #include "../http/parse.h"
 #include "../http/url.h"
+#include "anthropic.h"
 
-#define ANTHROPIC_VERSION "2026-10-21"
 #define ANTHROPIC_EARLIER "2023-06-01"
 #define ANTHROPIC_AT_ONCE 21333u /* tokens of a message that is no stream: ten minutes at 128,000 tokens an hour */
 
@@ -35,6 +35,23 @@ static wf_str api_since(const api_text *t, size_t from) {
 static wf_status api_fail(wf_error *error, wf_status code, const char *text) {
     if (error) *error = (wf_error){code, text, WF_NO_OFFSET};
     return code;
+}
+
+/* ---- the address ---- */
+
+wf_str wf_messages_base(wf_str url) {
+    static const char *const ends[] = {WF_MESSAGES_PATH, "/v1"};
+    size_t n = url.len;
+    if (n == 0) return WF_STR(WF_MESSAGES_URL);
+    while (n > 0 && url.ptr[n - 1] == '/')
+        n--;
+    for (size_t i = 0; i < WFI_COUNT(ends); i++) {
+        wf_str end = wfi_str_z(ends[i]);
+        if (n < end.len || wfi_compare(url.ptr + n - end.len, end.ptr, end.len) != 0) continue;
+        n -= end.len;
+        return n > 0 && url.ptr[n - 1] == '/' ? url : wfi_str_cut(url, 0, n); /* else: a host of this name */
+    }
+    return url;
 }
 
 /* ---- headers ---- */
@@ -69,7 +86,7 @@ static void api_auth(api_headers *h, const wf_messages_settings *s, api_text *t)
 static void api_put_headers(api_headers *h, const wf_messages_settings *s, wf_str accept, bool json, api_text *t) {
     api_header(h, WF_STR("accept"), accept);
     if (json) api_header(h, WF_STR("content-type"), WF_STR("application/json"));
-    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(ANTHROPIC_VERSION));
+    api_header(h, WF_STR("anthropic-version"), s->version.len > 0 ? s->version : WF_STR(WFI_ANTHROPIC_VERSION));
     api_auth(h, s, t);
     api_header(h, WF_STR("anthropic-beta"), s->betas);
     api_header(h, WF_STR("anthropic-workspace-id"), s->workspace_id);
@@ -324,7 +341,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
          earlier = wfi_str_eq(s.version, WF_STR(ANTHROPIC_EARLIER));
     wfi_zero(out, sizeof *out);
     out->method = wfi_str_z(route->method);
-    out->url = url.len > 0 ? url : WF_STR(WF_MESSAGES_URL);
+    out->url = wf_messages_base(url);
     out->has_body = wfi_str_eq(out->method, WF_STR("POST"));
     if (route->body && call->body.len == 0) return api_fail(error, WF_E_SYNTAX, "the call has no body");
     wf_status status = api_too_long(call, error);

@@ -34,12 +34,23 @@ typedef struct wfi_reply {
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
 } wfi_reply;
 
+/* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
+ * The first is given up first, where an error names several. */
+enum {
+    WFI_EXTRA_CACHE = 1,   /* marks for the provider's cache */
+    WFI_EXTRA_FORCE = 2,   /* which tool must be called */
+    WFI_EXTRA_EFFORT = 4,  /* how hard to think */
+    WFI_EXTRA_THINKING = 8 /* whether to think */
+};
+
 /* What the body of an unsuccessful response, or an error in a stream, says. Strings are still escaped; any may be empty. */
 typedef struct wfi_fault {
     wf_str type, message, code, request_id;
-    uint32_t status; /* what an error of its type is answered with; 0: a type that is not known here */
-    bool spent;      /* a limit is used up that waiting does not cure */
-    bool context;    /* the request is too large for the model */
+    uint32_t status;  /* what an error of its type is answered with; 0: a type that is not known here */
+    bool spent;       /* a limit is used up that waiting does not cure */
+    bool context;     /* the request is too large for the model */
+    uint32_t extras;  /* what it names of WFI_EXTRA_... */
+    const char *mend; /* what helps, where that is known: goes behind the message; else "" */
 } wfi_fault;
 
 /* A content block of a stream that is not yet in the reader's body: it, or one that came before it, is still open. */
@@ -103,14 +114,17 @@ typedef struct wfi_ask {
     wf_str model, effort; /* effort may be empty */
     uint32_t max_tokens;
     bool stream;
-    wf_str force; /* a tool that must be called, where the model allows to say so; empty: none */
+    wf_str force;     /* a tool that must be called, where the model allows to say so; empty: none */
+    uint32_t without; /* WFI_EXTRA_...: these are left out */
 } wfi_ask;
 
 typedef struct wfi_codec {
-    /* Opens the body, up to where "system" may follow. */
-    void (*head)(wf_json_out *o, const wfi_ask *ask);
+    /* Opens the body, up to where "system" may follow. Answers which extras it, or what follows it, has. */
+    uint32_t (*head)(wf_json_out *o, const wfi_ask *ask);
+    const char *(*extra)(uint32_t extra); /* its name on the wire */
     /* Constants that go before the system text, the tools and the conversation. */
     wf_str before_system, before_tools, before_items;
+    wf_str marked, unmarked; /* how a system text and a list of tools end, with the mark for the cache and without it */
     wf_str (*glue)(wfi_joint from, wfi_joint to);
     void (*system)(wf_json_out *o, wf_str text);
     /* last: the last one of the tools, which carries the mark for the provider's cache. */

@@ -1,5 +1,6 @@
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 #include "../base/date.h"
+#include "../base/schema.h"
 #include "../model/anthropic.h"
 #include "agent.h"
 #include "budget.h"
@@ -18,6 +19,12 @@
 #define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
 #define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
 #define AGENT_PASSED      64u     /* so often one request may be, while others are served */
+#define AGENT_CUTS        3u      /* replies cut in a tool call of which the model is told */
+#define AGENT_CUT_BYTES   1024u   /* a reply that is cut earlier tells nothing of limits, */
+#define AGENT_CUT_MS      3000u   /* ... nor does one that is cut sooner */
+#define AGENT_SHOWN       200u    /* bytes of a wrong answer that are shown to the model */
+#define AGENT_ALIKE       "; cut at the same place twice: a limit of a proxy? Ask for less at once"
+#define AGENT_BLIND       "answered after tool errors only"
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);
@@ -32,6 +39,13 @@ static wf_trace agent_event(const wfi_task *t, wf_trace_type type) {
                       .phase = t->call.phase,
                       .usage = t->usage};
     return event;
+}
+
+static wf_str agent_join(const wf_str *parts, size_t count, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < count; n += parts[i++].len)
+        wfi_copy(out + n, parts[i].ptr, parts[i].len);
+    return wf_str_of(out, n);
 }
 
 /* ---- the end of a task ---- */
@@ -72,6 +86,7 @@ wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, 
     slot->finished = true;
     slot->delivered = false;
     slot->kind = (uint8_t)done->kind;
+    slot->blind = done->blind;
     slot->state = WFI_CALL_SEALING;
     wfi_log_want(&rt->log);
     return WF_OK;
@@ -83,12 +98,14 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
                           .attempts = t->attempts,
                           .turns = t->turns,
                           .ms = rt->now - t->started,
+                          .blind = kind == WF_KIND_NONE && t->tools_failed > 0 && t->tools_worked == 0,
                           .usage = t->usage};
     wf_trace event = agent_event(t, WF_TRACE_DONE);
     event.kind = kind;
     event.ms = done.ms;
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
+    if (done.blind) event.text = WF_STR(AGENT_BLIND);
     if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
     if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
@@ -176,6 +193,12 @@ static wf_status agent_load_sent(wfi_runtime *rt, uint64_t sent, uint64_t at, wf
     return s == WF_OK && rec->type != WFI_REC_TEXT ? wfi_runtime_astray(rt, at) : s;
 }
 
+static void agent_count_tool(wfi_task *t, wf_str why, bool is_error) {
+    if (!wfi_str_eq(why, WF_STR("tool"))) return;
+    t->tools_failed += is_error;
+    t->tools_worked += !is_error;
+}
+
 /* Reads the conversation's chain, last item first, and turns it round. */
 static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
     char buf[WFI_LOG_META_MAX];
@@ -198,6 +221,8 @@ static wf_status agent_load_items(wfi_runtime *rt, wfi_task *t) {
             t->misses += wfi_str_eq(meta.block.why, WF_STR("schema"));
             t->nudges += wfi_str_eq(meta.block.why, WF_STR("nudge"));
             t->hurried |= wfi_str_eq(meta.block.why, WF_STR("hurry"));
+            t->cuts += wfi_str_eq(meta.block.why, WF_STR("cut"));
+            agent_count_tool(t, meta.block.why, meta.block.error);
             at = meta.block.prev;
         }
     }
@@ -345,7 +370,7 @@ static wf_status agent_block(wfi_runtime *rt, wfi_task *t, const char *why, wf_s
         cap = o.len;
         if (!(buf = wfi_heap_alloc(&rt->heap, cap))) return WF_E_MEMORY;
     }
-    wfi_meta_block meta = {.prev = t->slot->last_item, .why = wfi_str_z(why), .id = id};
+    wfi_meta_block meta = {.prev = t->slot->last_item, .why = wfi_str_z(why), .id = id, .error = is_error};
     uint64_t at = 0, end = 0;
     wf_status s = wfi_runtime_record(rt, WFI_REC_BLOCK, t->slot_index + 1, &meta, wf_str_of(buf, o.len), &at, &end);
     wfi_heap_free(&rt->heap, buf);
@@ -357,6 +382,7 @@ static wf_status agent_block(wfi_runtime *rt, wfi_task *t, const char *why, wf_s
     if (t->slot->intent_at != 0)
         wfi_log_want(&rt->log); /* that a change is done is worth knowing after a power cut too */
     t->slot->intent_at = 0;
+    agent_count_tool(t, meta.why, is_error);
     return agent_add_item(rt, t, rec.payload, rec.payload_len, false);
 }
 
@@ -424,8 +450,8 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
         if (s != WF_OK) return agent_trouble(rt, t, s);
     }
     t->fitted = 0;
-    uint64_t body_len = wfi_request_begin(t);
-    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(t);
+    uint64_t body_len = wfi_request_begin(rt, t);
+    if (body_len > 0 && wfi_budget_fit(rt, t, body_len)) body_len = wfi_request_begin(rt, t);
     if (body_len == 0) return agent_fail(rt, t, WF_KIND_PROVIDER, "the model's and effort's names are too long");
     const char *forbidden = wfi_budget_forbids(rt, t, body_len);
     if (forbidden) return agent_fail(rt, t, WF_KIND_BUDGET, forbidden);
@@ -507,20 +533,57 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
     return rt->stop == WF_RUN_OPEN ? pace : agent_leave(rt, t);
 }
 
+/* Tells that requests to this model go without something from here on. */
+static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extra) {
+    const wf_str said[] = {t->call.model, WF_STR(": its server refuses "), wfi_str_z(t->codec->extra(extra)),
+                           WF_STR("; requests go without it from here on")};
+    wf_trace event = agent_event(t, WF_TRACE_NOTE);
+    char text[WF_MODEL_MAX + 128];
+    event.text = agent_join(said, WFI_COUNT(said), text);
+    wfi_runtime_trace(rt, &event);
+}
+
+/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
+ * known already. */
+static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+    uint32_t extra = f->extras & t->extras;
+    extra &= 0u - extra; /* one at a time: the lowest bit */
+    if (extra == 0) return false;
+    if (!(wfi_runtime_without(rt, t->call.model) & extra)) {
+        wfi_runtime_refused(rt, t->call.model, extra);
+        agent_note_refused(rt, t, extra);
+    }
+    return true;
+}
+
+/* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
+ * there, too. */
+static bool agent_cut_alike(const wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    uint64_t bytes = t->received, ms = rt->now - t->asked, before = t->cut_bytes, before_ms = t->cut_ms;
+    bool cut = f->cut && t->fate == WFI_FATE_BEGUN && bytes > 0;
+    t->cut_bytes = cut ? bytes : 0;
+    t->cut_ms = ms;
+    if (!cut || before == 0) return false;
+    return (bytes >= AGENT_CUT_BYTES && bytes == before) || (ms >= AGENT_CUT_MS && ms / 1000 == before_ms / 1000);
+}
+
 /* A request failed; whether it goes out again is decided here, for all causes. */
 static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     uint32_t retries = t->slot->limits.retries;
     bool tired = retries == WF_NONE || t->attempt >= retries || f->wait_ms > AGENT_WAIT_MAX_MS;
-    bool odd = agent_is_odd(rt, t, f), again = f->again || (odd && f->foreign);
+    bool alike = agent_cut_alike(rt, t, f);
+    bool odd = agent_is_odd(rt, t, f), again = (f->again && !alike) || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
     if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
+    if (agent_goes_without(rt, t, f)) return agent_request(rt, t);
     if (!last) return agent_retry(rt, t, f);
     if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
     if (odd) rt->doubted |= agent_provider_bit(rt, t);
-    return agent_finish(rt, t, f->kind, f->why, false);
+    wf_str why = alike ? wfi_exchange_add(rt, f->why, WF_STR(AGENT_ALIKE)) : f->why;
+    return agent_finish(rt, t, f->kind, why, false);
 }
 
 /* Acts on what a step of the exchange said. */
@@ -605,6 +668,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     wfi_usage_add(&rt->spent, &t->turn.usage);
     t->attempt = t->refused = t->passed = 0;
     t->place = 0;
+    t->cut_bytes = 0;
     if (!item) t->slot->aside = at;
     if (item && (s = agent_add_turn(rt, t, at, meta.sent)) != WF_OK) return agent_trouble(rt, t, s);
     wf_trace event = agent_event(t, WF_TRACE_TURN);
@@ -678,6 +742,25 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
 }
 
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t);
+static bool agent_find_use(const wfi_task *t, uint32_t use, wfi_block_view *out);
+
+/* The reply was cut although max_tokens had been raised. In a tool call: the model is told, and may do with
+ * smaller ones. */
+static wfi_pace agent_cut(wfi_runtime *rt, wfi_task *t) {
+    wfi_block_view use;
+    if (t->cuts >= AGENT_CUTS || !agent_find_use(t, 0, &use))
+        return agent_stopped(rt, t, WF_KIND_CONTEXT,
+                             "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
+                             wf_str_of("", 0));
+    t->cuts++;
+    char digits[20], text[160];
+    const wf_str said[] = {WF_STR("Your last reply was cut at "),
+                           wf_str_of(digits, wfi_u64_str(wfi_task_max_tokens(t), digits)),
+                           WF_STR(" tokens, in a tool call; nothing of it was done. Write it in pieces, in several "
+                                  "shorter calls.")};
+    wf_status s = agent_block(rt, t, "cut", wf_str_of(NULL, 0), agent_join(said, WFI_COUNT(said), text), false);
+    return s == WF_OK ? agent_request(rt, t) : agent_trouble(rt, t, s);
+}
 
 /* Acts on the turn in t->turn, of whose tool calls the first t->use are answered. */
 static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
@@ -689,10 +772,7 @@ static wfi_pace agent_turn(wfi_runtime *rt, wfi_task *t) {
         return agent_request(rt, t);
     case WFI_STOP_CUT:
         if (t->fitted > 0) return agent_cut_to_fit(rt, t);
-        if (t->raised)
-            return agent_stopped(rt, t, WF_KIND_CONTEXT,
-                                 "the reply was cut at max_tokens, and again at twice that; raise max_tokens",
-                                 wf_str_of("", 0));
+        if (t->raised) return agent_cut(rt, t);
         t->raised = true;
         return agent_request(rt, t);
     case WFI_STOP_REFUSED:
@@ -729,30 +809,53 @@ static wfi_pace agent_tool_answer(wfi_runtime *rt, wfi_task *t, const char *why,
     return WFI_PACE_MORE;
 }
 
-/* The result tool: a value that fits ends the agent; a misfit goes back with place and reason. */
+#define AGENT_MISFIT 640u /* what is wrong with an answer: more than path and reason together */
+
+/* "does not match the schema at PATH: REASON" */
+static wf_str agent_misfit(const wf_schema_error *error, char out[AGENT_MISFIT]) {
+    wf_str path = error->path[0] ? wfi_str_z(error->path) : WF_STR("the top");
+    const wf_str said[] = {WF_STR("does not match the schema at "), path, WF_STR(": "), wfi_str_z(error->reason)};
+    return agent_join(said, WFI_COUNT(said), out);
+}
+
+/* The same was wrong with the answer before: other words, and what stands at that place. */
+static wf_str agent_misfit_again(wfi_runtime *rt, wf_str misfit, wf_str value, const wf_schema_error *error) {
+    wf_str there = value, none = wf_str_of("", 0);
+    if (!wfi_schema_place(value, error, &there)) there = value;
+    wf_str text = wfi_runtime_message(rt, "the same mistake again", misfit, false, none);
+    text = wfi_exchange_add(rt, text, WF_STR("; what you sent there is: "));
+    text = wfi_exchange_add(rt, text, wfi_utf8_clip(there, AGENT_SHOWN));
+    return there.len > AGENT_SHOWN ? wfi_exchange_add(rt, text, WF_STR("...")) : text;
+}
+
+/* A value that does not fit goes back with place and reason, until that has happened too often. */
+static wfi_pace agent_missed(wfi_runtime *rt, wfi_task *t, wf_str id, wf_str text, wf_str value,
+                             const wf_schema_error *error) {
+    uint32_t crc = wfi_crc32c(0, text.ptr, text.len);
+    bool again = crc == t->last_miss;
+    t->last_miss = crc;
+    if (++t->misses >= rt->config.schema_tries) return agent_finish(rt, t, WF_KIND_SCHEMA, text, false);
+    if (again) text = agent_misfit_again(rt, text, value, error);
+    return agent_tool_answer(rt, t, "schema", id, text, true);
+}
+
+/* The result tool: a value that fits ends the agent. */
 static wfi_pace agent_result(wfi_runtime *rt, wfi_task *t, const wfi_block_view *use) {
-    wf_str value = use->input, text;
+    wf_str value = use->input;
     wf_schema_error error = {0};
-    wf_status s;
+    char misfit[AGENT_MISFIT], *unquoted;
     bool bare = t->wrapped && !wf_json_member(use->input, WF_STR("value"), &value);
     if (bare && (value.ptr[0] != '{' || wf_schema_check(t->schema, value, &error) != WF_OK)) { /* else: an older log */
-        s = WF_E_SCHEMA;
-        text = WF_STR("the answer goes into the property \"value\"");
-    } else {
-        s = wf_schema_check(t->schema, value, &error);
-        if (s == WF_OK) return agent_finish(rt, t, WF_KIND_NONE, value, true);
-        wf_str path = wfi_str_z(error.path), reason = wfi_str_z(error.reason);
-        char *to = (char *)rt->scratch;
-        static const char at[] = "does not match the schema at ", root[] = "the top";
-        if (path.len == 0) path = WF_STR(root);
-        wfi_copy(to, at, sizeof at - 1);
-        wfi_copy(to + sizeof at - 1, path.ptr, path.len);
-        wfi_copy(to + sizeof at - 1 + path.len, ": ", 2);
-        wfi_copy(to + sizeof at + 1 + path.len, reason.ptr, reason.len);
-        text = wf_str_of(to, sizeof at + 1 + path.len + reason.len);
+        error.path[0] = 0;
+        return agent_missed(rt, t, use->id, WF_STR("the answer goes into the property \"value\""), value, &error);
     }
-    if (++t->misses >= rt->config.schema_tries) return agent_finish(rt, t, WF_KIND_SCHEMA, text, false);
-    return agent_tool_answer(rt, t, "schema", use->id, text, true);
+    wf_status s = wfi_schema_unquote(&rt->heap, t->schema, &value, &unquoted, &error);
+    if (unquoted) wfi_exchange_mask(t, unquoted, value.len); /* where escapes in escapes hid a key */
+    wfi_pace pace = s == WF_OK         ? agent_finish(rt, t, WF_KIND_NONE, value, true)
+                    : s == WF_E_MEMORY ? agent_trouble(rt, t, s)
+                                       : agent_missed(rt, t, use->id, agent_misfit(&error, misfit), value, &error);
+    wfi_heap_free(&rt->heap, unquoted);
+    return pace;
 }
 
 static bool agent_is_result(const wfi_task *t, const wfi_block_view *use) {
@@ -909,7 +1012,7 @@ wfi_pace wfi_task_step(wfi_runtime *rt, wfi_task *t) {
     case WFI_TASK_RESERVE:
         if (t->reserved.tokens == 0) return agent_request(rt, t);
         if (!wfi_log_durable(&rt->log, t->durable)) return WFI_PACE_DURABLE;
-        return agent_send(rt, t, wfi_request_begin(t));
+        return agent_send(rt, t, wfi_request_begin(rt, t));
     case WFI_TASK_SEND:
     case WFI_TASK_HEAD:
     case WFI_TASK_BODY:

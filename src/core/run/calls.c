@@ -1,5 +1,6 @@
 /* calls: agents and effects, from what the caller asks for to the delivery in the caller's hands. A call is first looked
  * for in the log; what is not there gets a slot and a record, and waits for a lane. */
+#include "../base/schema.h"
 #include "../model/anthropic.h"
 #include "request.h"
 #include "workflow.h"
@@ -112,6 +113,8 @@ static wf_status calls_tools(wf *w, wf_str names, wf_str schema, wfi_meta_call *
 static wf_status calls_texts(wf *w, const wf_agent_spec *spec, wf_str system, wfi_meta_call *meta) {
     const wfi_codec *codec = wfi_anthropic_codec();
     wfi_runtime *rt = &w->rt;
+    if (spec->schema.len > 0 && !wfi_schema_names(spec->schema, &w->unfit)) /* an answer in the log needs no request */
+        return wfi_workflow_fail(w, WF_E_CONFIG, w->unfit.reason);
     wf_status s = wfi_request_text(rt, codec->text_block, spec->prompt, &meta->prompt);
     if (s == WF_OK && system.len > 0) s = wfi_request_text(rt, codec->system, system, &meta->system);
     if (s == WF_OK && spec->schema.len > 0) s = wfi_runtime_text(rt, spec->schema, &meta->schema);

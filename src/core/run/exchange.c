@@ -58,6 +58,12 @@ wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text
     return message;
 }
 
+wf_str wfi_exchange_add(wfi_runtime *rt, wf_str message, wf_str text) {
+    wf_str more = wfi_utf8_clip(text, WFI_SCRATCH - message.len);
+    wfi_copy((char *)rt->scratch + message.len, more.ptr, more.len);
+    return wf_str_of((const char *)rt->scratch, message.len + more.len);
+}
+
 static wf_str exchange_error(const wfi_task *t) {
     return t->provider->ops->error ? t->provider->ops->error(t->provider->ctx, t->lane) : wf_str_of("", 0);
 }
@@ -70,7 +76,9 @@ static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status 
     bool final = s == WF_E_CONFIG;
     const char *what = final ? "the provider cannot be reached" : "the request got no whole answer";
     wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
-    return exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    (void)exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
+    f->cut = true;
+    return WFI_PROGRESS_FAILED;
 }
 
 /* What an unsuccessful response means, or an error in a stream that stands for one. */
@@ -93,12 +101,23 @@ static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *
     f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
-/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know. */
-static void exchange_status_text(const wf_response *r, char out[96]) {
-    static const char said[] = "the provider answered ", wait[] = " and asks to wait ";
+#define EXCHANGE_HEAD 512u /* of the text below */
+
+/* "the provider answered 429 and asks to wait 3600 s": who is told to come back an hour later wants to know.
+ * "... 404 to POST https://host/path": an address that is not there is most likely a wrong one. */
+static void exchange_status_text(const wfi_task *t, char out[EXCHANGE_HEAD]) {
+    static const char said[] = "the provider answered ", wait[] = " and asks to wait ", to[] = " to ";
+    const wf_response *r = &t->response;
+    wf_str asked = r->status == 404 ? exchange_error(t) : wf_str_of("", 0);
     size_t n = sizeof said - 1;
     wfi_copy(out, said, n);
     n += wfi_u64_str(r->status, out + n);
+    if (asked.len > 0) {
+        asked = wfi_utf8_clip(asked, EXCHANGE_HEAD / 2);
+        wfi_copy(out + n, to, sizeof to - 1);
+        wfi_copy(out + n + sizeof to - 1, asked.ptr, asked.len);
+        n += sizeof to - 1 + asked.len;
+    }
     if (r->retry_after_ms >= 1000) {
         wfi_copy(out + n, wait, sizeof wait - 1);
         n += sizeof wait - 1;
@@ -107,6 +126,11 @@ static void exchange_status_text(const wf_response *r, char out[96]) {
         n += 2;
     }
     out[n] = 0;
+}
+
+/* Which extras an error refuses: one that says that the request is not valid, however its server says so. */
+static uint32_t exchange_extras(uint32_t status, const wfi_fault *fault) {
+    return status == 400 || status == 422 ? fault->extras : 0;
 }
 
 static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
@@ -118,10 +142,12 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
     wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
-    char head[96] = "";
-    if (!t->provider->silent || message.len == 0) exchange_status_text(r, head); /* a program tells its own story */
+    char head[EXCHANGE_HEAD] = "";
+    if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
+    wfi_zero(f, sizeof *f);
     exchange_judge(t, r->status, &fault, body, f);
-    f->why = wfi_exchange_message(rt, t, head, message, escaped, id);
+    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.mend));
+    f->extras = exchange_extras(r->status, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
     return WFI_PROGRESS_FAILED;
@@ -136,12 +162,13 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
-    wf_str why = wfi_exchange_message(rt, t, what, message, escaped, id);
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.mend));
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
     exchange_judge(t, status, &fault, t->reader.error, f);
     if (f->limited) t->fate = WFI_FATE_FREE;
     if (!t->reader.stream) { /* as where the status says so */
+        f->extras = exchange_extras(status, &fault);
         t->fate = WFI_FATE_FREE;
         f->refused = status == 401 || status == 403;
         f->foreign = fault.type.len == 0;
@@ -187,6 +214,8 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
     t->fate = WFI_FATE_FREE;
+    t->asked = rt->now;
+    t->received = 0;
     t->state = WFI_TASK_SEND;
     wf_status s = t->provider->ops->begin(t->provider->ctx, t->lane, &request);
     return s == WF_OK ? WFI_PROGRESS_MORE : exchange_lost(rt, t, s, f);
@@ -280,9 +309,13 @@ static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_fail
     wf_status s = exchange_read_end(rt, t, !t->response.open_ended);
     wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
     wfi_exchange_mask(t, t->reader.finish.ptr, t->reader.finish.len);
-    if (s != WF_OK) return exchange_unreadable(rt, t, s, f);
-    exchange_accept(rt, t);
-    return WFI_PROGRESS_REPLY;
+    if (s == WF_OK) {
+        exchange_accept(rt, t);
+        return WFI_PROGRESS_REPLY;
+    }
+    wfi_progress progress = exchange_unreadable(rt, t, s, f);
+    f->cut = s == WF_E_SYNTAX && t->reader.stream && !t->reader.told;
+    return progress;
 }
 
 /* What a response that is no success says of itself; its beginning is enough. */
@@ -318,6 +351,7 @@ static wfi_progress exchange_body(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     if (s == WF_AGAIN) return WFI_PROGRESS_WAIT;
     if (s != WF_OK || got == 0 || got > WFI_SCRATCH) return exchange_broken(rt, t, s, f);
     wf_str bytes = wf_str_of((const char *)rt->scratch, got);
+    t->received += got;
     if (!exchange_succeeded(t)) return exchange_take_error(rt, t, bytes, f);
     if (!known) t->progress = rt->now;
     return exchange_read(rt, t, bytes, f);

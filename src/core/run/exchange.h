@@ -22,6 +22,8 @@ typedef struct wfi_failure {
     bool limited;    /* ... and it was refused for the provider's rate limit, before anything of a reply */
     bool refused;    /* the key was: 401, 403 */
     bool foreign;    /* an error that is none of this API: something between here and there may have said it */
+    bool cut;        /* the response ended, or its connection did, before it was whole */
+    uint32_t extras; /* WFI_EXTRA_... that it refuses, as far as it names them */
     int64_t wait_ms; /* how long it asks to wait; -1: it does not say */
     int64_t hint_ms; /* how long its text speaks of, if it does not */
 } wfi_failure;
@@ -48,6 +50,8 @@ WFI void wfi_exchange_mask(const wfi_task *t, char *text, size_t n);
 /* As wfi_runtime_message, with stars in the place of the key of the exchange under way or just over. */
 WFI wf_str wfi_exchange_message(wfi_runtime *rt, const wfi_task *t, const char *text, wf_str detail, bool escaped,
                                 wf_str request_id);
+/* A message in the scratch buffer, with a text behind it. */
+WFI wf_str wfi_exchange_add(wfi_runtime *rt, wf_str message, wf_str text);
 WFI void wfi_exchange_end(wfi_runtime *rt, wfi_task *t);
 /* Frees the reply. */
 WFI void wfi_exchange_forget(wfi_runtime *rt, wfi_task *t);

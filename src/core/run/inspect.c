@@ -46,6 +46,7 @@ wf_status wf_call_get(wf *w, uint32_t number, wf_call_info *out) {
     out->finished = r->finished;
     out->superseded = r->replaced || r->moved;
     out->delivered = r->delivered;
+    out->blind = r->finished && r->blind;
     out->kind = r->finished ? (wf_kind)r->kind : WF_KIND_NONE;
     out->cancelled = r->finished && r->kind == WF_KIND_CANCELLED;
     if (!r->finished) return WF_OK;

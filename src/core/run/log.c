@@ -33,11 +33,11 @@
  *            limits changes replaces miss
  *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
- *   block    prev why id                                          one content block of a user message, likewise
+ *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
  *   reserve  tokens nano_usd (no more than this was used up)
  *            more_tokens more_nano_usd (lost replies may have cost so much beyond)
- *   done     kind json attempts turns ms usage                    the answer, or the error's message
+ *   done     kind json tool_errors_only attempts turns ms usage   the answer, or the error's message
  *   moved    from (number of the call whose answer it is)
  *   deliver  wall
  *   note     phase                                                the text

@@ -51,9 +51,9 @@ static const meta_field meta_turn[] = {META_FIELD(wfi_meta_turn, prev, "prev", M
                                        META_FIELD(wfi_meta_turn, stop, "stop", META_U32),
                                        META_FIELD(wfi_meta_turn, reason, "reason", META_STR),
                                        META_USAGE(wfi_meta_turn)};
-static const meta_field meta_block[] = {META_FIELD(wfi_meta_block, prev, "prev", META_U64),
-                                        META_FIELD(wfi_meta_block, why, "why", META_STR),
-                                        META_FIELD(wfi_meta_block, id, "id", META_STR)};
+static const meta_field meta_block[] = {
+    META_FIELD(wfi_meta_block, prev, "prev", META_U64), META_FIELD(wfi_meta_block, why, "why", META_STR),
+    META_FIELD(wfi_meta_block, id, "id", META_STR), META_FIELD(wfi_meta_block, error, "error", META_BOOL)};
 static const meta_field meta_intent[] = {META_FIELD(wfi_meta_intent, id, "id", META_STR),
                                          META_FIELD(wfi_meta_intent, name, "name", META_STR)};
 static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.tokens, "tokens", META_U64),
@@ -62,6 +62,7 @@ static const meta_field meta_reserve[] = {META_FIELD(wfi_meta_reserve, ceiling.t
                                           META_FIELD(wfi_meta_reserve, more.nano_usd, "more_nano_usd", META_U64)};
 static const meta_field meta_done[] = {META_FIELD(wfi_meta_done, kind, "kind", META_U32),
                                        META_FIELD(wfi_meta_done, json, "json", META_BOOL),
+                                       META_FIELD(wfi_meta_done, blind, "tool_errors_only", META_BOOL),
                                        META_FIELD(wfi_meta_done, attempts, "attempts", META_U32),
                                        META_FIELD(wfi_meta_done, turns, "turns", META_U32),
                                        META_FIELD(wfi_meta_done, ms, "ms", META_U64),
@@ -79,6 +80,7 @@ static const meta_field meta_end[] = {META_FIELD(wfi_meta_end, outcome, "outcome
                                       META_FIELD(wfi_meta_end, cancelled, "cancelled", META_U32),
                                       META_FIELD(wfi_meta_end, not_run, "not_run", META_U32),
                                       META_FIELD(wfi_meta_end, script_errors, "script_errors", META_U32),
+                                      META_FIELD(wfi_meta_end, blind, "tool_errors_only", META_U32),
                                       META_USAGE(wfi_meta_end),
                                       META_FIELD(wfi_meta_end, wall, "wall", META_U64)};
 

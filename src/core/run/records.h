@@ -34,8 +34,9 @@ typedef struct wfi_meta_turn {
 
 typedef struct wfi_meta_block {
     uint64_t prev;
-    wf_str why; /* "tool", "schema", "nudge", "hurry" */
+    wf_str why; /* "tool", "schema", "nudge", "hurry", "cut" */
     wf_str id;  /* of the tool call that it answers */
+    bool error; /* ... with an error */
 } wfi_meta_block;
 
 typedef struct wfi_meta_intent {
@@ -50,6 +51,7 @@ typedef struct wfi_meta_reserve {
 typedef struct wfi_meta_done {
     uint32_t kind; /* enum wf_kind */
     bool json;
+    bool blind; /* it has done well, but every tool call of it failed */
     uint32_t attempts, turns;
     uint64_t ms;
     wf_usage usage;
@@ -70,7 +72,7 @@ typedef struct wfi_meta_note {
 typedef struct wfi_meta_end {
     uint32_t outcome; /* enum wf_outcome */
     bool json;
-    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors;
+    uint32_t done, failed, cached, dropped, cancelled, not_run, script_errors, blind;
     wf_usage usage;
     uint64_t wall;
 } wfi_meta_end;

@@ -87,6 +87,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slo
         r->finished = r->started = true;
         r->delivered = false;
         r->kind = meta->done.kind < WF_KIND_COUNT ? (uint8_t)meta->done.kind : WF_KIND_PROVIDER;
+        r->blind = meta->done.blind;
         r->done_at = rec->offset;
         r->done_end = rec->next;
         return WF_OK;

@@ -1,9 +1,11 @@
 /* request: see request.h. The pieces of a body, by number:
  *
- *   0 head   1 2 before_system system   3 4 before_tools tools   5 before_items   6+2i 7+2i glue item   6+2n glue */
+ *   0 head   1 2 3 before_system system end   4 5 6 before_tools tools end   7 before_items   8+2i 9+2i glue item   8+2n glue
+ *
+ * The end of a text is its own in the log, or another one, without the mark for the provider's cache. */
 #include "request.h"
 
-#define REQUEST_FIRST_ITEM 6u
+#define REQUEST_FIRST_ITEM 8u
 
 static const char request_wrap_head[] = "{\"type\":\"object\",\"properties\":{\"value\":";
 static const char request_wrap_tail[] = "},\"required\":[\"value\"],\"additionalProperties\":false}";
@@ -92,23 +94,38 @@ static size_t request_copy(char *out, size_t n, wf_str s) {
     return n + s.len;
 }
 
-/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. out NULL: counts. */
+static bool request_is_one_of(wf_str key, const char *const *names) {
+    for (; *names; names++)
+        if (wf_json_equals(key, wfi_str_z(*names))) return true;
+    return false;
+}
+
+/* "#" or "#/..." */
+static bool request_is_local(wf_str ref) {
+    wf_str next = wfi_str_cut(ref, 1, 1);
+    return ref.len > 0 && ref.ptr[0] == '#' && (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
+}
+
+/* A schema as it stands inside of the wrapper: its local $refs, which count from the top, lead through it. What is
+ * a keyword and what a name, what a schema and what a value, depends on where it stands. out NULL: counts. */
 static size_t request_move_refs(wf_str schema, char *out) {
+    static const char *const of_schemas[] = {"properties", "$defs", "definitions", "patternProperties", NULL};
+    static const char *const of_values[] = {"enum", "examples", "const", "default", NULL};
+    bool names[WF_JSON_DEPTH + 1] = {false}; /* by depth: the keys there are names */
     wf_json j;
     wf_json_token t;
     size_t n = 0, from = 0;
-    bool ref = false, data = false;
     wf_json_init(&j, schema);
     while ((t = wf_json_next(&j)) != WF_JSON_END && t != WF_JSON_ERROR) {
-        if (data && t == WF_JSON_ARRAY) (void)wf_json_skip(&j, t, NULL); /* of enum or examples: values, no schemas */
-        wf_str to = j.raw, next = wfi_str_cut(to, 1, 2);
-        bool local = ref && t == WF_JSON_STRING && to.len > 0 && to.ptr[0] == '#' &&
-                     (next.len == 0 || next.ptr[0] == '/' || next.ptr[0] == '\\');
-        ref = t == WF_JSON_KEY && wf_json_equals(j.raw, WF_STR("$ref"));
-        data = t == WF_JSON_KEY && (wf_json_equals(j.raw, WF_STR("enum")) || wf_json_equals(j.raw, WF_STR("examples")));
-        if (!local) continue;
-        size_t end = (size_t)(to.ptr - schema.ptr) + 1;
-        n = request_copy(out, n, wfi_str_cut(schema, from, end));
+        if (t == WF_JSON_OBJECT) names[j.depth] = false;
+        if (t != WF_JSON_KEY || names[j.depth]) continue;
+        wf_str key = j.raw;
+        t = wf_json_next(&j);
+        if (t == WF_JSON_OBJECT) names[j.depth] = request_is_one_of(key, of_schemas);
+        if (request_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
+        if (t != WF_JSON_STRING || !wf_json_equals(key, WF_STR("$ref")) || !request_is_local(j.raw)) continue;
+        size_t end = (size_t)(j.raw.ptr - schema.ptr) + 1;
+        n = request_copy(out, n, wfi_str_cut(schema, from, end - from));
         n = request_copy(out, n, WF_STR("/properties/value"));
         from = end;
     }
@@ -189,6 +206,13 @@ static request_piece request_of_log(uint64_t at, uint64_t len) {
     return p;
 }
 
+/* A text of the log whose mark may have to be left out. */
+static request_piece request_of_marked(const wfi_task *t, const wfi_log_rec *rec, bool end) {
+    bool cut = (t->without & WFI_EXTRA_CACHE) && rec->payload_len >= t->codec->marked.len;
+    if (end) return request_of_text(cut ? t->codec->unmarked : wf_str_of("", 0));
+    return request_of_log(rec->payload, rec->payload_len - (cut ? t->codec->marked.len : 0));
+}
+
 static wfi_joint request_joint(const wfi_task *t, uint32_t item) {
     if (item >= t->item_count) return WFI_JOINT_EDGE;
     return t->items[item].turn ? WFI_JOINT_ASSISTANT : WFI_JOINT_USER;
@@ -215,15 +239,17 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
         *out = request_of_text(system ? t->codec->before_system : none);
         return true;
     case 2:
-        *out = request_of_log(t->system.payload, t->system.payload_len);
-        return true;
     case 3:
-        *out = request_of_text(tools ? t->codec->before_tools : none);
+        *out = request_of_marked(t, &t->system, n == 3);
         return true;
     case 4:
-        *out = request_of_log(t->tools.payload, t->tools.payload_len);
+        *out = request_of_text(tools ? t->codec->before_tools : none);
         return true;
     case 5:
+    case 6:
+        *out = request_of_marked(t, &t->tools, n == 6);
+        return true;
+    case 7:
         *out = request_of_text(t->codec->before_items);
         return true;
     default:
@@ -240,17 +266,19 @@ static bool request_piece_get(const wfi_task *t, uint32_t n, request_piece *out)
     return true;
 }
 
-uint64_t wfi_request_begin(wfi_task *t) {
+uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
+    t->without = wfi_runtime_without(rt, t->call.model);
     wfi_ask ask = {.model = t->model,
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),
                    .stream = t->provider->stream,
-                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0)};
+                   .force = t->nudges > 0 && t->schema.len > 0 ? WF_STR("result") : wf_str_of("", 0),
+                   .without = t->without};
     wf_json_out_init(&o, t->head, sizeof t->head);
-    t->codec->head(&o, &ask);
+    t->extras = t->codec->head(&o, &ask);
     if (o.len > sizeof t->head) return 0;
     t->head_len = o.len;
     t->piece = 0;

@@ -17,7 +17,7 @@ WFI wf_status wfi_request_offers(wfi_runtime *rt, const wfi_log_rec *tools, wf_s
 WFI bool wfi_schema_is_object(wf_str schema);
 
 /* Renders the head for the task's next request and answers the body's length; 0: the head does not fit. */
-WFI uint64_t wfi_request_begin(wfi_task *t);
+WFI uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t);
 /* The next bytes of the body, in the scratch buffer; empty when all is sent. */
 WFI wf_status wfi_request_next(wfi_runtime *rt, const wfi_task *t, wf_str *out);
 /* Notes that n of them are sent. */

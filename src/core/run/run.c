@@ -159,6 +159,7 @@ static void run_census(const wf *w, wf_run_status *out) {
             out->census.done += r->kind == WF_KIND_NONE;
             out->census.failed += r->kind != WF_KIND_NONE;
             out->census.cached += r->hit;
+            out->census.blind += r->blind;
         }
     }
     for (uint32_t i = 0; i < w->sched.task_count; i++)
@@ -177,8 +178,8 @@ void wf_run_status_get(const wf *w, wf_run_status *out) {
     out->census.failed += rejected;
     if (w->run.end != 0 && w->stage <= WFI_STAGE_LOADED) {
         const wfi_meta_end *m = &w->run.census;
-        out->census =
-            (wf_census){m->done, m->failed, m->cached, m->dropped, m->cancelled, m->not_run, m->script_errors};
+        out->census = (wf_census){m->done,      m->failed,  m->cached,        m->dropped,
+                                  m->cancelled, m->not_run, m->script_errors, m->blind};
     }
     out->usage = w->rt.spent;
     out->delivered = w->delivered;
@@ -235,6 +236,7 @@ wf_status wf_run_finish(wf *w, wf_outcome outcome, wf_str value, bool json, uint
                          .cancelled = c->cancelled,
                          .not_run = c->not_run,
                          .script_errors = script_errors,
+                         .blind = c->blind,
                          .usage = status.usage,
                          .wall = w->rt.os->wall_ms(w->rt.os->ctx)};
     wf_status s = wfi_budget_close(&w->rt);

@@ -129,6 +129,17 @@ const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
     return &rt->tariff;
 }
 
+WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model) {
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
+    const wfi_refusal *known = &rt->refusals[crc % WFI_REFUSALS];
+    return known->model == crc ? known->extras : 0;
+}
+
+WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra) {
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
+    rt->refusals[crc % WFI_REFUSALS] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
+}
+
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
 uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below) {
     rt->rng ^= rt->rng >> 12;

@@ -25,6 +25,14 @@ typedef struct wfi_spares {
     uint32_t count, free_count;
 } wfi_spares;
 
+#define WFI_REFUSALS 16u
+
+/* What a model's server has refused, so that it is not sent again. */
+typedef struct wfi_refusal {
+    uint32_t model;  /* CRC of its name, the provider's prefix included */
+    uint32_t extras; /* WFI_EXTRA_...; 0: nothing */
+} wfi_refusal;
+
 typedef struct wfi_runtime {
     wf_config config; /* with defaults filled in */
     const wf_platform *os;
@@ -48,9 +56,10 @@ typedef struct wfi_runtime {
     uint32_t exchanges;   /* under way */
     uint64_t proved;      /* providers that have answered with a reply, by bit; those from 63 on share one */
     uint64_t doubted;     /* ... of them, those that have refused an agent's key since */
-    uint64_t settles;     /* how often a reservation was given back, so that those who wait for one look again */
-    wfi_tariff tariff;    /* of the model looked up last, */
-    wf_str tariff_model;  /* ... which has this name, */
+    wfi_refusal refusals[WFI_REFUSALS]; /* by model; a newer one may take the place of an older one */
+    uint64_t settles;      /* how often a reservation was given back, so that those who wait for one look again */
+    wfi_tariff tariff;     /* of the model looked up last, */
+    wf_str tariff_model;   /* ... which has this name, */
     char tariff_name[128]; /* ... kept here */
     wf_outcome stop;       /* WF_RUN_OPEN: not stopping */
     char stop_text[256];   /* why, terminated */
@@ -76,6 +85,10 @@ WFI void wfi_runtime_trace(const wfi_runtime *rt, const wf_trace *event);
 WFI void wfi_usage_add(wf_usage *to, const wf_usage *from);
 /* What a model costs, from the config's list or the built-in one; the last answer is kept, for most agents have the same model. */
 WFI const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model);
+/* The WFI_EXTRA_... that requests to this model go without. */
+WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model);
+/* ... from here on also `extra`. */
+WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra);
 /* 0..below-1, for jitter. */
 WFI uint64_t wfi_runtime_random(wfi_runtime *rt, uint64_t below);
 

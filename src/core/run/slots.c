@@ -87,6 +87,7 @@ void wfi_slots_move(wfi_slot *from, wfi_slot *to) {
     to->finished = !wfi_slot_goes_on(from);
     to->delivered = false;
     to->kind = from->kind;
+    to->blind = from->blind;
     to->done_at = from->done_at;
     to->last_item = from->last_item;
     to->intent_at = from->intent_at;

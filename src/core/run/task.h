@@ -58,23 +58,28 @@ typedef struct wfi_task {
     /* the conversation */
     wfi_item *items; /* heap */
     uint32_t item_count, item_cap;
-    uint32_t turns, misses, nudges;
+    uint32_t turns, misses, nudges, cuts;
+    uint32_t tools_failed, tools_worked; /* tool calls answered */
+    uint32_t last_miss;                  /* CRC of what was wrong with the last answer; 0: none was */
     bool hurried, raised;
 
     /* the request under way */
     char head[640];
     size_t head_len;
-    uint32_t piece;     /* of the body */
-    uint64_t piece_pos; /* bytes of it that are sent */
-    uint64_t body_len;  /* all of them, */
-    uint64_t unsent;    /* ... and those that the provider has not taken */
-    uint32_t fitted;    /* max_tokens, lowered to what a budget leaves; 0: it is not */
-    bool fitted_to_run; /* ... and that is the run's, not the agent's own */
-    bool exchange;      /* begun, not ended */
+    uint32_t extras, without; /* WFI_EXTRA_...: which the request has, and which it may not have */
+    uint32_t piece;           /* of the body */
+    uint64_t piece_pos;       /* bytes of it that are sent */
+    uint64_t body_len;        /* all of them, */
+    uint64_t unsent;          /* ... and those that the provider has not taken */
+    uint32_t fitted;          /* max_tokens, lowered to what a budget leaves; 0: it is not */
+    bool fitted_to_run;       /* ... and that is the run's, not the agent's own */
+    bool exchange;            /* begun, not ended */
     wfi_fate fate;
     wf_response response;
     char request_id[64];
     uint32_t attempt, attempts; /* of this request; of all */
+    uint64_t asked, received;   /* when it began; bytes of the response's body */
+    uint64_t cut_bytes, cut_ms; /* of the try before that was cut: what had come, how long it took; 0: there is none */
     wfi_cost reserved;
 
     /* its provider's rate limit */

@@ -23,6 +23,9 @@ typedef struct find_line {
     char text[FIND_LINE_MAX];
 } find_line;
 
+/* What grep answers. */
+typedef enum find_mode { FIND_LINES, FIND_FILES, FIND_COUNTS } find_mode;
+
 typedef struct find {
     wfi_tool *w;
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
@@ -37,7 +40,9 @@ typedef struct find {
     bool ignored; /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
-    uint64_t context, max;
+    find_mode mode;
+    uint64_t back, ahead; /* lines shown before and after a match */
+    uint64_t max;
     char *window;
     uint64_t printed; /* number of the last line shown of this file, 0: none yet */
     uint64_t after;   /* lines still to be shown */
@@ -287,7 +292,7 @@ void wfi_tool_files(wfi_tool *w) {
 static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
     wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->context > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    if (f->back + f->ahead > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
     wfi_tool_put(w, path);
     wfi_tool_puts(w, mark);
     wfi_tool_putn(w, number);
@@ -302,8 +307,8 @@ static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool c
 }
 
 static void find_hold(find *f, wf_str text, uint64_t number) {
-    if (f->context == 0) return;
-    uint32_t room = (uint32_t)f->context;
+    if (f->back == 0) return;
+    uint32_t room = (uint32_t)f->back;
     find_line *line = &f->before[(f->oldest + f->held) % room];
     if (f->held == room) f->oldest = (f->oldest + 1) % room;
     if (f->held < room) f->held++;
@@ -319,7 +324,7 @@ static bool find_show_held(find *f, wf_str path) {
     for (; f->held > 0; f->held--) {
         const find_line *line = &f->before[f->oldest];
         if (!find_show(f, path, line->number, wf_str_of(line->text, line->len), line->cut, "-")) return false;
-        f->oldest = (f->oldest + 1) % (uint32_t)f->context;
+        f->oldest = (f->oldest + 1) % (uint32_t)f->back;
     }
     return true;
 }
@@ -328,7 +333,7 @@ static bool find_show_held(find *f, wf_str path) {
 static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
     if (wfi_match_search(f->regex, text)) {
-        f->after = f->context;
+        f->after = f->ahead;
         f->found++;
         if (f->shown == f->max || !find_show_held(f, path) ||
             !find_show(f, path, number, shown, shown.len < text.len, ":"))
@@ -344,19 +349,40 @@ static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
     return true;
 }
 
+/* "path", or "path:12" with the number of its matches; false: enough was found, or nothing more fits. */
+static bool find_show_file(find *f, wf_str path, uint64_t matches) {
+    wfi_tool *w = f->w;
+    size_t start = w->len;
+    f->found++;
+    if (f->shown == f->max) return false;
+    wfi_tool_put(w, path);
+    if (f->mode == FIND_COUNTS) wfi_tool_puts(w, ":");
+    if (f->mode == FIND_COUNTS) wfi_tool_putn(w, matches);
+    wfi_tool_puts(w, "\n");
+    if (w->full)
+        w->len = start;
+    else
+        f->shown++;
+    return !w->full;
+}
+
 /* Of a line longer than the window only the first piece is searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
     bool rest = false;
+    uint64_t matches = 0;
     f->printed = f->after = f->held = f->oldest = 0;
     while (wfi_lines_next(l)) {
         size_t n = l->text.len;
         f->clipped += !l->first && !rest;
         rest = !l->first;
         if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
-        if (l->first && !find_line_of(f, path, wf_str_of(l->text.ptr, n), l->number)) return false;
+        wf_str text = wf_str_of(l->text.ptr, n);
+        if (l->first && f->mode == FIND_LINES && !find_line_of(f, path, text, l->number)) return false;
+        matches += l->first && f->mode != FIND_LINES && wfi_match_search(f->regex, text);
+        if (f->mode == FIND_FILES && matches > 0) break;
     }
     if (l->failed) find_unreadable(f, path);
-    return true;
+    return matches == 0 || find_show_file(f, path, matches);
 }
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
@@ -395,14 +421,40 @@ static bool find_regex(find *f, wf_str pattern, bool fold) {
     return false;
 }
 
+static bool find_parse_mode(find *f) {
+    static const char *const modes[] = {"content", "files_with_matches", "count"};
+    wf_str mode = WF_STR("content");
+    if (!wfi_tool_str(f->w, "output_mode", false, &mode)) return false;
+    for (size_t i = 0; i < sizeof modes / sizeof *modes; i++) {
+        if (mode.len != strlen(modes[i]) || memcmp(mode.ptr, modes[i], mode.len) != 0) continue;
+        f->mode = (find_mode)i;
+        return true;
+    }
+    wfi_tool_error(f->w, "grep: \"output_mode\" must be content, files_with_matches or count");
+    return false;
+}
+
+/* The flags of the program grep, as models know them from other products. */
+static bool find_parse_flags(find *f, bool *fold) {
+    wfi_tool *w = f->w;
+    bool numbers = true; /* they are always shown */
+    uint64_t both = 0;
+    if (!wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &both) || !wfi_tool_u64(w, "-C", 0, FIND_CONTEXT_MAX, &both))
+        return false;
+    f->back = f->ahead = both;
+    return wfi_tool_u64(w, "-B", 0, FIND_CONTEXT_MAX, &f->back) &&
+           wfi_tool_u64(w, "-A", 0, FIND_CONTEXT_MAX, &f->ahead) && wfi_tool_bool(w, "-n", &numbers) &&
+           wfi_tool_bool(w, "-i", fold) && wfi_tool_bool(w, "ignore_case", fold) &&
+           wfi_tool_u64(w, "head_limit", 1, FIND_MATCHES_MAX, &f->max) && find_parse_mode(f);
+}
+
 static bool find_grep_parse(find *f, char *path) {
     wfi_tool *w = f->w;
     wf_str pattern, glob = {NULL, 0};
     bool fold = false;
     f->max = FIND_MATCHES;
     if (!wfi_tool_str(w, "pattern", true, &pattern) || !wfi_tool_path(w, false, path) ||
-        !wfi_tool_str(w, "glob", false, &glob) || !wfi_tool_bool(w, "ignore_case", &fold) ||
-        !wfi_tool_u64(w, "context", 0, FIND_CONTEXT_MAX, &f->context) ||
+        !wfi_tool_str(w, "glob", false, &glob) || !find_parse_flags(f, &fold) ||
         !wfi_tool_u64(w, "max", 1, FIND_MATCHES_MAX, &f->max))
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
@@ -425,8 +477,9 @@ static void find_grep_foot(find *f) {
     if (!full && f->found == f->shown) return;
     wfi_tool_puts(w, "... cut at ");
     wfi_tool_putn(w, f->shown);
-    wfi_tool_puts(w, full ? " matches, the answer is full; narrow pattern, path or glob"
-                          : " matches; narrow pattern, path or glob, or raise max");
+    wfi_tool_puts(w, f->mode == FIND_LINES ? " matches" : " files");
+    wfi_tool_puts(w, full ? ", the answer is full; narrow pattern, path or glob"
+                          : "; narrow pattern, path or glob, or raise max");
 }
 
 void wfi_tool_grep(wfi_tool *w) {

@@ -15,11 +15,21 @@ typedef struct read_args {
 
 /* ---- opening ---- */
 
+/* Models that know other products' tools give the first line as `offset`, which may be 0, and a number of lines. */
+static bool read_parse_window(wfi_tool *w, read_args *a) {
+    uint64_t offset = 0, limit = 0;
+    if (!wfi_tool_u64(w, "offset", 0, UINT32_MAX, &offset) || !wfi_tool_u64(w, "limit", 1, UINT32_MAX, &limit))
+        return false;
+    if (offset > 0) a->from = offset;
+    if (limit > 0) a->to = a->from + limit - 1;
+    return true;
+}
+
 static bool read_parse(wfi_tool *w, read_args *a) {
     a->from = 1;
     a->to = 0;
     if (!wfi_tool_path(w, true, a->path) || !wfi_tool_u64(w, "from", 1, UINT64_MAX, &a->from) ||
-        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to))
+        !wfi_tool_u64(w, "to", 1, UINT64_MAX, &a->to) || (!w->script && !read_parse_window(w, a)))
         return false;
     if (a->to == 0) a->to = w->script || a->from > UINT64_MAX - READ_LINES ? UINT64_MAX : a->from + READ_LINES - 1;
     if (a->to >= a->from) return true;

@@ -190,6 +190,55 @@ static wf_str tool_member(const wfi_tool *w, const char *key) {
     return null ? wf_str_of(NULL, 0) : value;
 }
 
+static bool tool_lists(const char *names, wf_str name) {
+    for (const char *at = names; *at != '\0'; at += strspn(at, ",")) {
+        size_t n = strcspn(at, ",");
+        if (n == name.len && memcmp(at, name.ptr, n) == 0) return true;
+        at += n;
+    }
+    return false;
+}
+
+/* A member that would be passed over may be what the model relies on: {"append":true}. */
+static void tool_unknown(wfi_tool *w, const wf_tool *tool, wf_str key, wf_str properties) {
+    wf_json j;
+    const char *glue = "";
+    wf_json_init(&j, properties);
+    (void)wf_json_next(&j);
+    wfi_tool_error(w, "");
+    wfi_tool_put(w, tool->name);
+    wfi_tool_puts(w, ": there is no \"");
+    wfi_tool_put(w, wfi_tool_clip(key, 64));
+    wfi_tool_puts(w, "\", and nothing was done; it takes ");
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wfi_tool_puts(w, glue);
+        wfi_tool_put(w, j.raw);
+        wf_json_skip(&j, wf_json_next(&j), NULL);
+        glue = ", ";
+    }
+    wfi_tool_puts(w, ". ");
+    wfi_tool_put(w, tool->description);
+}
+
+bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also) {
+    wf_json j;
+    wf_str properties = WF_STR("{}"), value;
+    (void)wf_json_member(tool->input_schema, WF_STR("properties"), &properties);
+    wf_json_init(&j, w->input);
+    if (wf_json_next(&j) != WF_JSON_OBJECT) return true; /* what it needs is missing, then */
+    while (wf_json_next(&j) == WF_JSON_KEY) {
+        wf_str key = j.raw;
+        wf_json_token token = wf_json_next(&j);
+        bool known = token == WF_JSON_NULL || tool_lists(also, key) || wf_json_member(properties, key, &value);
+        if (!known) {
+            tool_unknown(w, tool, key, properties);
+            return false;
+        }
+        if (wf_json_skip(&j, token, NULL) != WF_OK) return true;
+    }
+    return true;
+}
+
 bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out) {
     wf_str escaped;
     if (tool_member(w, key).len == 0) return !needed || tool_bad(w, key, "is missing: give a string");

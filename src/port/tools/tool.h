@@ -84,6 +84,10 @@ WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
 /* The member "path" made relative to the root, "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
+/* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a
+ * comma-separated list. False: the error names the first that is too many, and those that there are. */
+WFI bool wfi_tool_knows(wfi_tool *w, const wf_tool *tool, const char *also);
+
 WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used up, and an error was set */
 
 /* ---- lines of a file, through a fixed window. Lines longer than the window come in pieces, cut between characters.

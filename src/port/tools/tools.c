@@ -30,7 +30,8 @@ static const struct {
     uint32_t right;
     bool model, script;
     wfi_tool_fn work;
-    bool here; /* always in this process: it changes files, which no child of ours may */
+    bool here;        /* always in this process: it changes files, which no child of ours may */
+    const char *also; /* members of its input that are understood, or harmless, and that the schema need not tell */
 } tools_kinds[] = {
     {{TOOLS_STR("read"),
       TOOLS_STR("Read a text file of the workspace as numbered lines: 400 from line `from` (1), or up to line `to`."),
@@ -40,7 +41,8 @@ static const struct {
      true,
      true,
      wfi_tool_read,
-     false},
+     false,
+     "offset,limit"},
     {{TOOLS_STR("grep"),
       TOOLS_STR(
           "Search files for a POSIX extended regex (also \\d \\w \\s \\b). Answers path:line:text. `path`: file or "
@@ -54,21 +56,24 @@ static const struct {
      true,
      false,
      wfi_tool_grep,
-     false},
+     false,
+     "-i,-n,-A,-B,-C,output_mode,head_limit"},
     {{TOOLS_STR("glob"), TOOLS_STR("List files whose path below `path` matches, e.g. src/**/*.{c,h}."),
       TOOLS_STR(TOOLS_OBJECT("\"pattern\":" TOOLS_STRING ",\"path\":" TOOLS_STRING, "pattern")), false, false},
      WF_ALLOW_READ,
      true,
      false,
      wfi_tool_glob,
-     false},
+     false,
+     ""},
     {{TOOLS_STR("write"), TOOLS_STR("Make a file, or replace all of it; missing folders are made."),
       TOOLS_STR(TOOLS_OBJECT("\"path\":" TOOLS_STRING ",\"content\":" TOOLS_STRING, "path\",\"content")), true, false},
      WF_ALLOW_WRITE,
      true,
      false,
      wfi_tool_write,
-     true},
+     true,
+     ""},
     {{TOOLS_STR("edit"),
       TOOLS_STR(
           "Replace `old`, which must be in the file exactly once, by `new`; with `all`, wherever it is. Give lines as "
@@ -81,8 +86,9 @@ static const struct {
      true,
      false,
      wfi_tool_edit,
-     true},
-    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false},
+     true,
+     ""},
+    {{TOOLS_STR("files"), {"", 0}, {"", 0}, false, false}, WF_ALLOW_READ, false, true, wfi_tool_files, false, ""},
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
@@ -94,8 +100,9 @@ static const struct {
      true,
      false,
      wfi_tool_bash,
-     false},
-    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false},
+     false,
+     "description"},
+    {{TOOLS_STR("exec"), {"", 0}, {"", 0}, true, true}, WF_ALLOW_EXEC, false, true, wfi_tool_exec, false, ""},
 };
 #define TOOLS_KINDS ((uint32_t)(sizeof tools_kinds / sizeof tools_kinds[0]))
 
@@ -431,6 +438,15 @@ static const char *tools_refusal(uint32_t right) {
     }
 }
 
+/* A model's call with a member that nobody would look at is not done: what it asks for would not be what it gets. */
+static bool tools_knows(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    wfi_tool w = tools_work(t, k);
+    if (k->call.script || wfi_tool_knows(&w, &tools_kinds[k->kind].tool, tools_kinds[k->kind].also)) return true;
+    tools_done(t, ticket, wf_str_of(w.out, w.len), true);
+    return false;
+}
+
 static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *call) {
     wfi_tools *t = ctx;
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
@@ -451,7 +467,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     k->pages = wfi_sys_pages(k->size);
     if (k->pages == NULL)
         tools_fail(t, ticket, TOOLS_NO_MEMORY);
-    else if (tools_enter(t, ticket))
+    else if (tools_knows(t, ticket) && tools_enter(t, ticket))
         tools_dispatch(t, ticket);
     tools_leave(k);
     return WF_OK;

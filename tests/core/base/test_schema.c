@@ -8,7 +8,7 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "src/core/base/base.h"
+#include "src/core/base/schema.h"
 
 static uint64_t rng_state;
 
@@ -608,6 +608,120 @@ static void large_values_are_checked(void **state) {
     }
 }
 
+#define LISTS                                                                                                          \
+    "{\"type\":\"object\",\"properties\":{\"l\":{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{"   \
+    "\"n\":{\"type\":\"integer\"}},\"required\":[\"n\"]}}}}"
+
+/* JSON inside of a string is taken for what it is where nothing else fits, and nowhere else. */
+static void test_unquote(void **state) {
+    static const struct {
+        const char *schema, *value;
+        const char *taken; /* NULL: it does not fit */
+        const char *path;  /* where it does not */
+    } cases[] = {
+        {LISTS, "{\"l\":[{\"n\":1}]}", "{\"l\":[{\"n\":1}]}", ""},
+        {LISTS, "{\"l\":\"[{\\\"n\\\":1}]\"}", "{\"l\":[{\"n\":1}]}", ""},
+        {LISTS, "{ \"l\" : \" [ {\\\"n\\\": 1} ]\\n\" }", "{ \"l\" : [ {\"n\": 1} ] }", ""},
+        {LISTS, "{\"l\":[\"{\\\"n\\\":1}\",\"{\\\"n\\\":\\\"2\\\"}\",{\"n\":\"3\"}]}",
+         "{\"l\":[{\"n\":1},{\"n\":2},{\"n\":3}]}", ""},
+        {LISTS, "{\"l\":\"[{\\\"n\\\":\\\"three\\\"}]\"}", NULL, "/l/0/n"},
+        {LISTS, "{\"l\":\"none\"}", NULL, "/l"},
+        {LISTS, "{\"l\":\"[1,\"}", NULL, "/l"},
+        {LISTS, "{\"l\":\"[] []\"}", NULL, "/l"},
+        {LISTS, "{\"l\":\"{}\"}", NULL, "/l"},
+        {LISTS, "{\"l\":\"\\\"[]\\\"\"}", NULL, "/l"},
+        {LISTS, "{\"l\":\"\"}", NULL, "/l"},
+        {"{\"type\":\"boolean\"}", "\"true\"", "true", ""},
+        {"{\"type\":\"number\"}", "\"-1.5e3\"", "-1.5e3", ""},
+        {"{\"type\":\"integer\"}", "\"1.5\"", NULL, ""},
+        {"{\"type\":\"integer\",\"minimum\":5}", "\"4\"", NULL, ""},
+        {"{\"enum\":[1,2]}", "\"2\"", "2", ""},
+        {"{\"type\":[\"integer\",\"null\"]}", "\"null\"", "null", ""},
+        {"{\"type\":[\"string\",\"array\"]}", "\"[1]\"", "\"[1]\"", ""}, /* a string that may be one stays */
+        {"{\"type\":\"string\",\"minLength\":3}", "\"12\"", NULL, ""},
+        {"{}", "\"{}\"", "\"{}\"", ""},
+        {"{\"properties\":{\"a\":{\"anyOf\":[{\"type\":\"null\"},{\"type\":\"object\",\"required\":[\"b\"],"
+         "\"properties\":"
+         "{\"b\":{\"type\":\"integer\"}}}]}}}",
+         "{\"a\":\"{\\\"b\\\":\\\"7\\\"}\"}", "{\"a\":{\"b\":7}}", ""},
+        {"{\"anyOf\":[{\"properties\":{\"a\":{\"type\":\"integer\"}}},{\"properties\":{\"a\":{\"type\":\"string\"}}}]}",
+         "{\"a\":\"7\"}", "{\"a\":\"7\"}", ""},
+        {"{\"properties\":{\"a/b~\":{\"type\":\"integer\"}}}", "{\"a/b~\":\"7\"}", "{\"a/b~\":7}", ""},
+    };
+    static uint64_t memory[1 << 16];
+    wfi_heap heap;
+    (void)state;
+    wfi_heap_init(&heap, memory, sizeof memory);
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        wf_str value = wfi_str_z(cases[i].value), want = wfi_str_z(cases[i].taken);
+        wf_schema_error error;
+        char *buf;
+        wf_status s = wfi_schema_unquote(&heap, wfi_str_z(cases[i].schema), &value, &buf, &error);
+        if (s != (cases[i].taken ? WF_OK : WF_E_SCHEMA) || strcmp(error.path, cases[i].path) != 0)
+            fail_msg("%s: %s at '%s': %s", cases[i].value, wf_status_name(s), error.path, error.reason);
+        if (cases[i].taken && !wfi_str_eq(value, want)) fail_msg("%s: %.*s", cases[i].value, (int)value.len, value.ptr);
+        wfi_heap_free(&heap, buf);
+        assert_int_equal(heap.blocks, 0);
+    }
+}
+
+/* However many strings there are, the work has a bound, and without memory it says so. */
+static void test_unquote_is_bounded(void **state) {
+    static uint64_t memory[1 << 17];
+    static char value[400000];
+    wfi_heap heap;
+    wf_schema_error error;
+    char *buf;
+    (void)state;
+    for (uint32_t count = 100; count <= 30000; count *= 300) {
+        size_t n = (size_t)sprintf(value, "[");
+        for (uint32_t i = 0; i < count; i++)
+            n += (size_t)sprintf(value + n, "%s\"%u\"", i ? "," : "", i);
+        n += (size_t)sprintf(value + n, "]");
+        wfi_heap_init(&heap, memory, sizeof memory);
+        wf_str v = wf_str_of(value, n);
+        wf_status s = wfi_schema_unquote(&heap, WF_STR("{\"items\":{\"type\":\"integer\"}}"), &v, &buf, &error);
+        assert_int_equal(s, count == 100 ? WF_OK : WF_E_SCHEMA);
+        wfi_heap_free(&heap, buf);
+        assert_int_equal(heap.blocks, 0);
+    }
+    wfi_heap_init(&heap, memory, 1024);
+    wf_str v = wf_str_of(value, strlen(value));
+    assert_int_equal(wfi_schema_unquote(&heap, WF_STR("{\"items\":{\"type\":\"integer\"}}"), &v, &buf, &error),
+                     WF_E_MEMORY);
+    assert_null(buf);
+}
+
+/* Which names providers take, wherever a property stands; what is no property may be called anything. */
+static void test_names(void **state) {
+    static const struct {
+        const char *schema, *said; /* NULL: they are all good */
+    } cases[] = {
+        {"{\"properties\":{\"a\":{},\"A-b_c.9\":{}}}", NULL},
+        {"{\"properties\":{\"\\u0061\":{}}}", NULL},
+        {"{\"properties\":{\"src/a.c\":{}}}",
+         "named \"src/a.c\": a name has 1 to 64 letters, digits, _ . and - (in the schema at #/properties/src~1a.c)"},
+        {"{\"properties\":{\"na\xc3\xafve\":{}}}", "named \"na\xc3\xafve\""},
+        {"{\"properties\":{\"a b\":{}}}", "named \"a b\""},
+        {"{\"properties\":{\"\":{}}}", "named \"\""},
+        {"{\"properties\":{\"a\\n\":{}}}", "named \"a\\n\""},
+        {"{\"properties\":{\"0123456789012345678901234567890123456789012345678901234567890123\":{}}}", NULL},
+        {"{\"properties\":{\"01234567890123456789012345678901234567890123456789012345678901234\":{}}}", "0123456789"},
+        {"{\"items\":{\"anyOf\":[{\"properties\":{\"ok\":{\"properties\":{\"a:b\":{}}}}}]}}",
+         "#/items/anyOf/0/properties/ok/properties/a:b)"},
+        {"{\"$defs\":{\"a b\":{\"properties\":{\"x y\":{}}}}}", "named \"x y\""},
+        {"{\"$defs\":{\"a b\":{}},\"enum\":[{\"properties\":{\"c d\":1}}],\"default\":{\"properties\":{\"c d\":1}}}",
+         NULL},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        wf_schema_error error;
+        bool good = wfi_schema_names(wfi_str_z(cases[i].schema), &error);
+        if (good != !cases[i].said || (cases[i].said && !strstr(error.reason, cases[i].said)))
+            fail_msg("%s: %s", cases[i].schema, error.reason);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),     cmocka_unit_test(test_objects),
@@ -618,6 +732,8 @@ int main(void) {
         cmocka_unit_test(test_limits),    cmocka_unit_test(test_large_reply),
         cmocka_unit_test(test_ignored),   cmocka_unit_test(test_example),
         cmocka_unit_test(test_mutation),  cmocka_unit_test(large_values_are_checked),
+        cmocka_unit_test(test_unquote),   cmocka_unit_test(test_unquote_is_bounded),
+        cmocka_unit_test(test_names),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -68,7 +68,7 @@ static void rig_open(rig *r, const char *url, const char *path, const wf_header 
     assert_true(size > 0);
     r->memory = malloc(size);
     assert_int_equal(wf_http_open(&r->http, r->memory, size, &r->config, &error), WF_OK);
-    wf_endpoint e = {wfi_str_z(url), wfi_str_z(path), headers, n};
+    wf_endpoint e = {.url = wfi_str_z(url), .path = wfi_str_z(path), .headers = headers, .header_count = n};
     if (wf_http_add(r->http, &e, &r->provider, &error) != WF_OK) fail_msg("%s: %s", url, error.text);
 }
 
@@ -385,6 +385,10 @@ static void heads_are_told(void **state) {
     assert_string_equal(
         o.error, "h redirects to https://new.example/?v1, which is not followed: give that address, if it is right");
 
+    answer_with(r, "HTTP/1.1 404 Not Found\r\ncontent-length: 2\r\n\r\nno");
+    assert_int_equal(run(r, "{}", &o), WF_END);
+    assert_string_equal(o.error, "POST https://h/"); /* what was asked for */
+
     answer_with(r, OK200 "content-encoding: gzip\r\ncontent-length: 2\r\n\r\nhi");
     assert_int_equal(run(r, "{}", &o), WF_E_IO);
     assert_string_equal(o.error, "h: the server compressed its answer though not asked to");
@@ -670,7 +674,7 @@ static void origins_share_the_connections(void **state) {
         r->config.endpoints = 7;
         rig_open(r, "https://a", "/", NULL, 0);
         for (uint32_t i = 0; i < 6; i++) {
-            wf_endpoint e = {wfi_str_z(urls[i]), WF_STR("/"), NULL, 0};
+            wf_endpoint e = {.url = wfi_str_z(urls[i]), .path = WF_STR("/")};
             assert_int_equal(wf_http_add(r->http, &e, &p[i], NULL), WF_OK);
         }
         for (uint32_t round = 0; round < 3; round++)
@@ -1182,6 +1186,12 @@ static void keys_of_all_headers_are_named(void **state) {
     assert_true(wfi_str_eq(o.head.keys[1], WF_STR("secret-of-google")));
     assert_true(wfi_str_eq(o.head.keys[2], WF_STR("secret-of-all")));
     assert_int_equal(o.head.keys[3].len, 0);
+    wf_endpoint secret = {.url = WF_STR("https://h"), .headers = headers, .header_count = 4, .secrets = 4};
+    assert_int_equal(wf_http_add(r->http, &secret, &r->provider, NULL), WF_OK);
+    answer_with(r, "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n");
+    assert_int_equal(run(r, "{}", &o), WF_END);
+    assert_true(wfi_str_eq(o.head.keys[0], WF_STR("platform"))); /* all of it, whatever it is called */
+    assert_true(wfi_str_eq(o.head.keys[3], WF_STR("secret-of-all")));
     rig_free(r);
 }
 

@@ -223,11 +223,13 @@ static const char *head_of(const wfi_ask *ask) {
     return buf;
 }
 
-#define MARK      "\"cache_control\":{\"type\":\"ephemeral\"}"
-#define ADAPTIVE  "\"thinking\":{\"type\":\"adaptive\"},"
-#define BUDGET(n) "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":" #n "},"
-#define EFFORT(e) "\"output_config\":{\"effort\":\"" e "\"},"
-#define FORCED    "\"tool_choice\":{\"type\":\"tool\",\"name\":\"result\"},"
+#define MARK          "\"cache_control\":{\"type\":\"ephemeral\"}"
+#define MARKED_END    "," MARK "}]"
+#define ADAPTIVE      "\"thinking\":{\"type\":\"adaptive\"},"
+#define BUDGET(n)     "\"thinking\":{\"type\":\"enabled\",\"budget_tokens\":" #n "},"
+#define EFFORT(e)     "\"output_config\":{\"effort\":\"" e "\"},"
+#define ERROR_TEXT(t) "{\"type\":\"error\",\"error\":{\"type\":\"invalid_request_error\",\"message\":\"" t "\"}}"
+#define FORCED        "\"tool_choice\":{\"type\":\"tool\",\"name\":\"result\"},"
 
 static void test_head(void **state) {
     static const struct {
@@ -251,7 +253,8 @@ static void test_head(void **state) {
                  {"claude-haiku-4-5", "high", 2048, false, false, "2048", BUDGET(1024)},
                  {"claude-haiku-4-5", "high", 2047, false, true, "2047", FORCED},
                  {"claude-haiku-4-5", "extreme", 16000, false, false, "16000", ""},
-                 {"claude-next-9", "high", 4000000000u, false, true, "4000000000", EFFORT("high")},
+                 {"claude-next-9", "high", 4000000000u, false, true, "4000000000", EFFORT("high") FORCED},
+                 {"local-7b", "", 100, false, true, "100", FORCED},
                  {"gpt\"", "a\"b", 1, false, false, "1", EFFORT("a\\\"b")}};
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
@@ -266,6 +269,71 @@ static void test_head(void **state) {
                  cases[i].rest);
         assert_string_equal(head_of(&ask), want);
     }
+}
+
+/* What is left out is left out, and what is there is told. */
+static void test_head_without_extras(void **state) {
+    (void)state;
+    for (uint32_t without = 0; without < 16; without++) {
+        wfi_ask ask = {.model = WF_STR("claude-sonnet-5-5"),
+                       .effort = WF_STR("high"),
+                       .max_tokens = 9,
+                       .force = WF_STR("result"),
+                       .without = without};
+        char buf[512], want[512];
+        wf_json_out o;
+        wf_json_out_init(&o, buf, sizeof buf);
+        uint32_t extras = wfi_anthropic_codec()->head(&o, &ask);
+        wf_json_finish(&o);
+        bool thinks = !(without & WFI_EXTRA_THINKING), forced = !thinks && !(without & WFI_EXTRA_FORCE);
+        bool effort = !(without & WFI_EXTRA_EFFORT), mark = !(without & WFI_EXTRA_CACHE);
+        snprintf(want, sizeof want, "{\"model\":\"claude-sonnet-5-5\",\"max_tokens\":9%s%s%s%s}",
+                 thinks ? ",\"thinking\":{\"type\":\"adaptive\"}" : "",
+                 effort ? ",\"output_config\":{\"effort\":\"high\"}" : "",
+                 forced ? ",\"tool_choice\":{\"type\":\"tool\",\"name\":\"result\"}" : "", mark ? "," MARK : "");
+        assert_text(wf_str_of(buf, o.len), want);
+        assert_int_equal(extras, (thinks ? WFI_EXTRA_THINKING : 0) | (effort ? WFI_EXTRA_EFFORT : 0) |
+                                     (forced ? WFI_EXTRA_FORCE : 0) | (mark ? WFI_EXTRA_CACHE : 0));
+    }
+}
+
+/* What a refusal is about, in the words of several servers. */
+static void test_what_is_refused(void **state) {
+    static const struct {
+        const char *body;
+        uint32_t extras;
+        const char *mend; /* a part of it */
+    } cases[] = {
+        {ERROR_TEXT("cache_control: Extra inputs are not permitted"), WFI_EXTRA_CACHE, ""},
+        {ERROR_TEXT("system.0.cache_control: Extra inputs are not permitted"), WFI_EXTRA_CACHE, ""},
+        {ERROR_TEXT("tools.2.cache_control.ttl: no"), WFI_EXTRA_CACHE, ""},
+        {"{\"detail\":[{\"loc\":[\"body\",\"system\",0,\"cache_control\"],\"msg\":\"extra fields not permitted\"}]}",
+         WFI_EXTRA_CACHE, ""},
+        {"{\"error\":{\"message\":\"Unknown parameter\",\"param\":\"tool_choice\"}}", WFI_EXTRA_FORCE, ""},
+        {ERROR_TEXT("Thinking may not be enabled when tool_choice forces tool use."),
+         WFI_EXTRA_FORCE | WFI_EXTRA_THINKING, ""},
+        {ERROR_TEXT("output_config.effort: unknown"), WFI_EXTRA_EFFORT, ""},
+        {ERROR_TEXT("This model does not support the effort parameter."), WFI_EXTRA_EFFORT, ""},
+        {ERROR_TEXT("does not support parameters: ['thinking']"), WFI_EXTRA_THINKING, ""},
+        {ERROR_TEXT("messages.1.content.0: Invalid signature in thinking block"), 0, ""},
+        {ERROR_TEXT("my_cache_control and rethinking"), 0, ""},
+        {ERROR_TEXT("prompt is too long, thinking included"), 0, ""},
+        {"Bad Request: cache_control", WFI_EXTRA_CACHE, ""},
+        {"", 0, ""},
+        {ERROR_TEXT("anthropic-version: not supported"), 0, "WF_ANTHROPIC_VERSION"},
+        {ERROR_TEXT("'2026-10-21' is not a valid version"), 0, "WF_ANTHROPIC_VERSION"},
+        {ERROR_TEXT("Unexpected value(s) `x` for the `anthropic-beta` header"), 0, "ANTHROPIC_BETAS"},
+        {ERROR_TEXT("model version too old"), 0, ""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        wfi_fault fault;
+        wfi_anthropic_codec()->fault(rig_str(cases[i].body), &fault);
+        if (fault.extras != cases[i].extras) fail_msg("%s: %u", cases[i].body, fault.extras);
+        if (cases[i].mend[0] ? !strstr(fault.mend, cases[i].mend) : fault.mend[0] != 0)
+            fail_msg("%s: %s", cases[i].body, fault.mend);
+    }
+    assert_string_equal(wfi_anthropic_codec()->extra(WFI_EXTRA_EFFORT), "output_config");
 }
 
 static void test_models(void **state) {
@@ -320,6 +388,9 @@ static void test_parts(void **state) {
     wf_json_out_init(&o, buf, sizeof buf - 1);
     c->system(&o, WF_STR("be \"brief\""));
     assert_string_equal(written(&o), "[{\"type\":\"text\",\"text\":\"be \\\"brief\\\"\"," MARK "}]");
+    assert_text(wf_str_of(buf + o.len - c->marked.len, c->marked.len), MARKED_END);
+    assert_text(c->marked, MARKED_END);
+    assert_text(c->unmarked, "}]");
     for (int last = 0; last < 2; last++) {
         wf_json_out_init(&o, buf, sizeof buf - 1);
         c->tool(&o, &tool, last);
@@ -490,6 +561,8 @@ int main(void) {
                                        cmocka_unit_test(test_odd_replies),
                                        cmocka_unit_test(test_glue),
                                        cmocka_unit_test(test_head),
+                                       cmocka_unit_test(test_head_without_extras),
+                                       cmocka_unit_test(test_what_is_refused),
                                        cmocka_unit_test(test_models),
                                        cmocka_unit_test(test_parts),
                                        cmocka_unit_test(test_server_tools),

@@ -271,11 +271,39 @@ static void small_buffers(void **state) {
     assert_true(fits > 50);
 }
 
+/* Which addresses mean the same server. */
+static void base_addresses(void **state) {
+    static const char *const table[][2] = {
+        {"", "https://api.anthropic.com"},
+        {"https://h", "https://h"},
+        {"https://h/", "https://h/"},
+        {"https://h/v1", "https://h"},
+        {"https://h/v1/", "https://h"},
+        {"https://h/v1//", "https://h"},
+        {"https://h/v1/messages", "https://h"},
+        {"https://h/a/v1/messages/", "https://h/a"},
+        {"https://h:8080/openai/v1", "https://h:8080/openai"},
+        {"https://h/av1", "https://h/av1"},
+        {"https://h/v1/x", "https://h/v1/x"},
+        {"https://h/messages", "https://h/messages"},
+        {"https://v1", "https://v1"},
+        {"/v1", ""},
+        {"v1", "v1"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof table / sizeof *table; i++) {
+        wf_str base = wf_messages_base(wfi_str_z(table[i][0]));
+        if (!wfi_str_eq(base, wfi_str_z(table[i][1]))) fail_msg("%s: %.*s", table[i][0], (int)base.len, base.ptr);
+    }
+    is((wf_messages_settings){.key = WF_STR("k")}, "https://h/v1/",
+       (wf_messages_call){.op = WF_MODELS_GET, .id = WF_STR("m")}, "GET https://h /v1/models/m\n" GET);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(operations),      cmocka_unit_test(earlier_version), cmocka_unit_test(keys_and_ids),
         cmocka_unit_test(bodies),          cmocka_unit_test(refusals),        cmocka_unit_test(results),
-        cmocka_unit_test(results_refused), cmocka_unit_test(small_buffers),
+        cmocka_unit_test(results_refused), cmocka_unit_test(small_buffers),   cmocka_unit_test(base_addresses),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

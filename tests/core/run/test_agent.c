@@ -346,7 +346,190 @@ static void test_what_goes_back(void **state) {
     }
 }
 
+/* A result inside of strings is taken where only that fits; the script gets the value itself. */
+static void test_result_in_a_string(void **state) {
+    static const line lines[] = {{"tool_use", "[" USE("a", "result", "{\"n\":\"4\"}") "]"},
+                                 {"tool_use", "[" USE("b", "result", "{\"value\":\"[1,2]\"}") "]"}};
+    rig r;
+    (void)state;
+    BEGIN(&r, lines);
+    wf_delivery d = ask_object(&r);
+    assert_true(d.kind == WF_KIND_NONE && d.json);
+    assert_text(d.value, "{\"n\":4}");
+    wf_agent_spec spec = {.prompt = WF_STR("list"),
+                          .schema = WF_STR("{\"type\":\"array\",\"items\":{\"type\":\"integer\"}}")};
+    d = ask(&r, &spec);
+    assert_text(d.value, "[1,2]");
+    assert_int_equal(d.turns, 1);
+    rig_end(&r);
+}
+
+/* Who makes the same mistake again is told so, and shown what stands there. */
+static void test_the_same_mistake_again(void **state) {
+    static const line lines[] = {{"tool_use", "[" USE("a", "result", "{\"n\":\"four\"}") "]"},
+                                 {"tool_use", "[" USE("b", "result", "{\"n\":\"IV\"}") "]"},
+                                 {"tool_use", "[" USE("c", "result", "{}") "]"},
+                                 {"tool_use", "[" USE("d", "result", "{\"n\":4}") "]"}};
+    rig r;
+    (void)state;
+    BEGIN(&r, lines);
+    assert_text(ask_object(&r).value, "{\"n\":4}");
+    const char *first = strstr(play.last, "\"does not match the schema at /n: expected integer, got string\"");
+    const char *second =
+        strstr(play.last, "\"the same mistake again: does not match the schema at /n: expected integer, got "
+                          "string; what you sent there is: \\\"IV\\\"\"");
+    const char *third =
+        strstr(play.last, "\"does not match the schema at the top: missing required property \\\"n\\\"\"");
+    assert_true(first && second > first && third > second);
+    rig_end(&r);
+}
+
+/* An answer of an agent whose tool calls all failed is marked, in a resumed run as well; one success is enough. */
+static void half_blind(fake *f, const wf_tool_call *call, fake_ticket *out) {
+    (void)f;
+    out->error = rig_has(call->input, "gone");
+    snprintf(out->text, 1024, out->error ? "there is no such file" : "text");
+}
+
+static void test_answers_after_tool_errors_only(void **state) {
+    static const line lines[] = {
+        {"tool_use", "[" USE("a", "look", "{\"p\":\"gone\"}") "," USE("b", "nothing", "{}") "]"},
+        {"end_turn", TEXT("fine")},
+        {"tool_use", "[" USE("a", "look", "{\"p\":\"gone\"}") "," USE("b", "look", "{}") "]"},
+        {"end_turn", TEXT("seen")},
+        {"end_turn", TEXT("no tools")},
+        {"tool_use", "[" USE("a", "look", "{\"p\":\"gone\"}") "]"},
+        {.delay_ms = 1000000, .stop = "end_turn", .content = TEXT("x")},
+        {"end_turn", TEXT("after a crash")}};
+    rig r;
+    wf_run_status status;
+    wf_call_info info;
+    (void)state;
+    begin(&r, lines, sizeof lines / sizeof lines[0]);
+    r.f->tool = half_blind;
+    rig_start(&r);
+    for (uint32_t i = 0; i < 3; i++) {
+        rig_do(&r, "go");
+        assert_int_equal(wf_call_get(r.w, i, &info), WF_OK);
+        assert_int_equal(info.blind, i == 0);
+    }
+    rig_ask(&r, "late");
+    while (play.next < 7) {
+        uint32_t wait;
+        assert_int_equal(wf_step(r.w, 100, &wait), WF_OK);
+        assert_true(fake_sleep(r.f, wait < 100 ? wait : 100));
+    }
+    rig_crash(&r, FAKE_ALL);
+    for (uint32_t i = 0; i < 3; i++)
+        rig_do(&r, "go");
+    rig_do(&r, "late");
+    wf_run_status_get(r.w, &status);
+    assert_true(status.census.done == 4 && status.census.blind == 2);
+    assert_int_equal(fake_finish(r.f, r.w, WF_RUN_DONE, "x"), WF_OK);
+    rig_end(&r);
+}
+
+/* ---- what a server refuses ---- */
+
+static uint32_t notes;
+
+static void count_notes(void *ctx, const wf_trace *event) {
+    (void)ctx;
+    notes += event->type == WF_TRACE_NOTE && rig_has(event->text, "its server refuses");
+}
+
+/* A server that knows less: each field is refused until it is gone. */
+static void picky(fake *f, const fake_request *r, fake_answer *out) {
+    static const char *const refused[] = {"cache_control", "tool_choice", "output_config"};
+    (void)f;
+    snprintf(play.last, sizeof play.last, "%s", r->body);
+    for (size_t i = 0; i < 3; i++) {
+        if (!strstr(r->body, refused[i])) continue;
+        out->status = i == 1 ? 422 : 400;
+        fake_body(out,
+                  "{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"tools.0.%s: Extra inputs are not "
+                  "permitted\"}}",
+                  refused[i]);
+        return;
+    }
+    if (r->turns + (strstr(r->body, "Call the tool") != NULL) == 0)
+        fake_reply(out, "end_turn", "%s", TEXT("talk"));
+    else
+        fake_reply(out, "tool_use", "%s", "[" USE("a", "result", "{\"n\":1}") "]");
+}
+
+/* What a request can do without is left out after the server has refused it, once for all agents with this model. */
+static void test_refused_extras_are_left_out(void **state) {
+    rig r;
+    (void)state;
+    begin(&r, NULL, 0);
+    r.f->model = picky;
+    r.f->platform.trace = count_notes;
+    r.config.retries = WF_NONE;
+    r.config.system = WF_STR("be brief");
+    r.config.lanes = 3;
+    rig_start(&r);
+    notes = 0;
+    wf_agent_spec spec = {.prompt = WF_STR("go"), .schema = WF_STR(OBJECT), .effort = WF_STR("high")};
+    wf_call call;
+    for (int i = 0; i < 3; i++) /* at the same time */
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+    for (int i = 0; i < 3; i++)
+        assert_text(rig_take(&r).value, "{\"n\":1}");
+    assert_int_equal(notes, 3);
+    assert_null(strstr(play.last, "cache_control"));
+    assert_non_null(strstr(play.last, "\"system\":[{\"type\":\"text\",\"text\":\"be brief\"}],\"tools\":[{"));
+    assert_non_null(strstr(play.last, "}],\"messages\":["));
+    uint64_t before = r.f->requests;
+    assert_int_equal(ask(&r, &spec).attempts, 2);
+    assert_int_equal(r.f->requests - before, 2);
+    spec.model = WF_STR("fake:other");
+    assert_int_equal(ask(&r, &spec).attempts, 5); /* nothing is known of this one */
+    assert_int_equal(notes, 6);
+    rig_end(&r);
+}
+
+/* Refused for ever, or for something else: an error as any. */
+static void test_refusals_that_stay(void **state) {
+    static const char again[] = "{\"error\":{\"type\":\"invalid_request_error\",\"message\":\"cache_control: no\"}}";
+    static const char version[] = "{\"error\":{\"message\":\"anthropic-version: not supported\"}}";
+    static const line lines[] = {
+        {.status = 400, .body = again}, {.status = 400, .body = again}, {.status = 400, .body = version}};
+    rig r;
+    (void)state;
+    BEGIN(&r, lines);
+    wf_delivery d = rig_do(&r, "a");
+    assert_int_equal(d.kind, WF_KIND_PROVIDER);
+    assert_int_equal(d.attempts, 2);
+    d = rig_do(&r, "b");
+    assert_true(d.attempts == 1 && rig_has(d.value, "not supported") && rig_has(d.value, "WF_ANTHROPIC_VERSION"));
+    rig_end(&r);
+}
+
 /* ---- stop reasons ---- */
+
+#define CUT_USE "[{\"type\":\"text\",\"text\":\"t\"}," USE("a", "change", "{}") "]"
+
+/* A reply cut in a tool call, and again with more room: nothing of it is done; the model is told, and goes on. */
+static void test_a_cut_tool_call_is_told(void **state) {
+    static const line lines[] = {
+        {"max_tokens", CUT_USE},    {"max_tokens", CUT_USE}, {"tool_use", "[" USE("b", "change", "{\"s\":1}") "]"},
+        {"end_turn", TEXT("done")}, {"max_tokens", CUT_USE}, {"max_tokens", CUT_USE},
+        {"max_tokens", CUT_USE},    {"max_tokens", CUT_USE}, {"max_tokens", CUT_USE}};
+    rig r;
+    (void)state;
+    BEGIN(&r, lines);
+    wf_delivery d = rig_do(&r, "a");
+    assert_text(d.value, "done");
+    assert_string_equal(play.tool_log, "change {\"s\":1}\n");
+    assert_non_null(
+        strstr(play.last, "cut at 32000 tokens, in a tool call; nothing of it was done. Write it in pieces"));
+    assert_int_equal(d.attempts, 4);
+    d = rig_do(&r, "b"); /* who does not listen fails as before */
+    assert_int_equal(d.kind, WF_KIND_CONTEXT);
+    assert_int_equal(d.attempts, 5);
+    rig_end(&r);
+}
 
 static void test_max_tokens_raised_once(void **state) {
     static const line lines[] = {{"max_tokens", TEXT("cut")},
@@ -825,7 +1008,7 @@ static void test_bad_specs(void **state) {
     wf_call call;
     wf_error error;
     char model[WF_MODEL_MAX + 1];
-    static const char *const names[] = {"prompt", "no model", "too long", "max_tokens", "schema"};
+    static const char *const names[] = {"prompt", "no model", "too long", "max_tokens", "schema", "named \"a/b\""};
     (void)state;
     begin(&r, NULL, 0);
     r.config.model = wf_str_of("", 0);
@@ -836,8 +1019,11 @@ static void test_bad_specs(void **state) {
                            {.prompt = WF_STR("a")},
                            {.prompt = WF_STR("a"), .model = wf_str_of(model, sizeof model)},
                            {.prompt = WF_STR("a"), .model = WF_STR("fake:m"), .max_tokens = UINT32_MAX},
-                           {.prompt = WF_STR("a"), .model = WF_STR("fake:m"), .schema = WF_STR("{")}};
-    for (size_t i = 0; i < 5; i++) {
+                           {.prompt = WF_STR("a"), .model = WF_STR("fake:m"), .schema = WF_STR("{")},
+                           {.prompt = WF_STR("a"),
+                            .model = WF_STR("fake:m"),
+                            .schema = WF_STR("{\"type\":\"object\",\"properties\":{\"a/b\":{}}}")}};
+    for (size_t i = 0; i < 6; i++) {
         assert_int_equal(wf_agent_start(r.w, &bad[i], &call), WF_E_CONFIG);
         wf_last_error(r.w, &error);
         assert_non_null(strstr(error.text, names[i]));
@@ -865,7 +1051,7 @@ static void test_bad_specs(void **state) {
 static char result_schema[4096]; /* of the last request's result tool */
 
 static void keep_result_schema(fake *f, const fake_request *r) {
-    static const char mark[] = "\"name\":\"result\"";
+    static const char mark[] = "{\"name\":\"result\"";
     wf_json j;
     wf_str raw;
     (void)f;
@@ -891,8 +1077,16 @@ static void test_what_is_sent_is_a_schema(void **state) {
         {"{\"anyOf\":[{\"type\":\"null\"},{\"$ref\":\"#\\/definitions\\/"
          "n\"}],\"definitions\":{\"n\":{\"type\":\"integer\"}}}",
          "1", "\"x\"", true},
+        {"{\"type\":\"array\",\"items\":{\"type\":\"object\",\"properties\":{\"a\":{\"$ref\":\"#/$defs/"
+         "n\"},\"b\":{\"$ref\":\"#/$defs/n\"}}},\"$defs\":{\"n\":{\"type\":\"integer\"}}}",
+         "[{\"a\":1,\"b\":2}]", "[{\"a\":1,\"b\":\"x\"}]", true}, /* more than one */
         {"{\"type\":\"object\",\"oneOf\":[{\"required\":[\"a\"]},{\"required\":[\"b\"]}]}", "{\"a\":1}", "{}", true},
         {"{\"enum\":[{\"$ref\":\"#\"},1]}", "{\"$ref\":\"#\"}", "2", true},
+        {"{\"const\":{\"$ref\":\"#/a\"}}", "{\"$ref\":\"#/a\"}", "{\"$ref\":\"#/b\"}", true},
+        {"{\"anyOf\":[{\"properties\":{\"const\":{\"$ref\":\"#/$defs/n\"},\"enum\":{\"$ref\":\"#/$defs/"
+         "n\"}}}],\"$defs\":{"
+         "\"n\":{\"type\":\"integer\"}}}",
+         "{\"const\":1,\"enum\":2}", "{\"const\":1,\"enum\":\"x\"}", true},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
@@ -909,11 +1103,97 @@ static void test_what_is_sent_is_a_schema(void **state) {
         const char *format = cases[i].wrapped ? "{\"value\":%s}" : "%s";
         assert_int_equal(strstr(result_schema, "\"value\":") != NULL, cases[i].wrapped);
         snprintf(value, sizeof value, format, cases[i].good);
-        assert_int_equal(wf_schema_check(rig_str(result_schema), rig_str(value), &error), WF_OK);
+        if (wf_schema_check(rig_str(result_schema), rig_str(value), &error) != WF_OK)
+            fail_msg("%s: %s: %s", result_schema, value, error.reason);
         snprintf(value, sizeof value, format, cases[i].bad);
-        assert_int_equal(wf_schema_check(rig_str(result_schema), rig_str(value), &error), WF_E_SCHEMA);
+        if (wf_schema_check(rig_str(result_schema), rig_str(value), &error) != WF_E_SCHEMA)
+            fail_msg("%s: %s", result_schema, value);
         rig_end(&r);
     }
+}
+
+static uint32_t draw_state;
+
+static uint32_t draw(uint32_t below) {
+    draw_state = draw_state * 1664525u + 1013904223u;
+    return (draw_state >> 8) % below;
+}
+
+/* A schema with references, definitions, and names and values that look like keywords. Answers its length. */
+static size_t draw_schema(char *to, uint32_t depth) {
+    static const char *const names[] = {"a",           "const",      "enum",     "default",
+                                        "definitions", "properties", "examples", "items"};
+    static const char *const leaves[] = {"{\"type\":\"integer\"}",
+                                         "{\"$ref\":\"#/$defs/n\"}",
+                                         "{\"$ref\":\"#/$defs/o\"}",
+                                         "{\"enum\":[{\"$ref\":\"#/$defs/n\"},{\"$ref\":\"#\"}]}",
+                                         "{\"const\":{\"$ref\":\"#/x\"}}",
+                                         "{\"default\":{\"$ref\":\"#/x\"},\"type\":[\"string\",\"integer\"]}",
+                                         "{\"$ref\":\"#/$defs/o/properties/enum\"}"};
+    size_t n = 0;
+    switch (depth == 0 ? 0 : draw(4)) {
+    case 0:
+        return (size_t)sprintf(to, "%s", leaves[draw(sizeof leaves / sizeof *leaves)]);
+    case 1:
+        n = (size_t)sprintf(to, "{\"items\":");
+        n += draw_schema(to + n, depth - 1);
+        return n + (size_t)sprintf(to + n, "}");
+    case 2:
+        n = (size_t)sprintf(to, "{\"anyOf\":[");
+        n += draw_schema(to + n, depth - 1);
+        n += (size_t)sprintf(to + n, ",");
+        n += draw_schema(to + n, depth - 1);
+        return n + (size_t)sprintf(to + n, "]}");
+    default:
+        n = (size_t)sprintf(to, "{\"type\":\"object\",\"properties\":{");
+        for (uint32_t i = 0, first = draw(6); i < 3; i++) {
+            n += (size_t)sprintf(to + n, "%s\"%s\":", i ? "," : "", names[first + i]);
+            n += draw_schema(to + n, depth - 1);
+        }
+        return n + (size_t)sprintf(to + n, "}}");
+    }
+}
+
+/* A value that such a schema may be asked about. */
+static size_t draw_value(char *to, uint32_t depth) {
+    static const char *const leaves[] = {"1",   "\"x\"", "{\"$ref\":\"#/x\"}", "{\"$ref\":\"#\"}", "{\"enum\":1}",
+                                         "null"};
+    if (depth == 0 || draw(3) == 0) return (size_t)sprintf(to, "%s", leaves[draw(6)]);
+    bool list = draw(2);
+    size_t n = (size_t)sprintf(to, list ? "[" : "{\"%s\":", draw(2) ? "const" : "enum");
+    n += draw_value(to + n, depth - 1);
+    return n + (size_t)sprintf(to + n, list ? "]" : "}");
+}
+
+/* Whatever the schema: what is sent accepts, in its wrapper, exactly what the schema itself accepts. */
+static void test_wrapped_schemas_mean_the_same(void **state) {
+    rig r;
+    (void)state;
+    draw_state = 7;
+    rig_init(&r, 1, NULL, 0);
+    r.f->on_request = keep_result_schema;
+    r.config.max_agents = r.config.max_calls = 200;
+    rig_start(&r);
+    for (int i = 0; i < 150; i++) {
+        char schema[4096], value[512], wrapped[600];
+        wf_call call;
+        wf_schema_error error;
+        size_t n = (size_t)sprintf(schema, "{\"$defs\":{\"n\":{\"type\":\"integer\"},\"o\":{\"type\":\"object\","
+                                           "\"properties\":{\"enum\":{\"$ref\":\"#/$defs/n\"}}}},\"allOf\":[");
+        n += draw_schema(schema + n, 3);
+        sprintf(schema + n, "]}");
+        wf_agent_spec spec = {.prompt = WF_STR("go"), .schema = rig_str(schema)};
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        (void)rig_take(&r);
+        for (int k = 0; k < 20; k++) {
+            value[draw_value(value, 3)] = 0;
+            snprintf(wrapped, sizeof wrapped, "{\"value\":%s}", value);
+            wf_status own = wf_schema_check(rig_str(schema), rig_str(value), &error);
+            wf_status sent = wf_schema_check(rig_str(result_schema), rig_str(wrapped), &error);
+            if (own != sent || own == WF_E_SYNTAX) fail_msg("%s\n%s\n%s", schema, result_schema, value);
+        }
+    }
+    rig_end(&r);
 }
 
 int main(void) {
@@ -929,6 +1209,12 @@ int main(void) {
         cmocka_unit_test(test_wrapped_result),
         cmocka_unit_test(test_schema_misses),
         cmocka_unit_test(test_nudges),
+        cmocka_unit_test(test_result_in_a_string),
+        cmocka_unit_test(test_the_same_mistake_again),
+        cmocka_unit_test(test_answers_after_tool_errors_only),
+        cmocka_unit_test(test_refused_extras_are_left_out),
+        cmocka_unit_test(test_refusals_that_stay),
+        cmocka_unit_test(test_a_cut_tool_call_is_told),
         cmocka_unit_test(test_max_tokens_raised_once),
         cmocka_unit_test(test_stop_reasons),
         cmocka_unit_test(test_an_empty_reply_is_no_answer),
@@ -954,6 +1240,7 @@ int main(void) {
         cmocka_unit_test(test_script_effect_out_of_time),
         cmocka_unit_test(test_bad_specs),
         cmocka_unit_test(test_what_is_sent_is_a_schema),
+        cmocka_unit_test(test_wrapped_schemas_mean_the_same),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

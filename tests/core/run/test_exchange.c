@@ -210,6 +210,50 @@ static void test_cut_streams_are_asked_again(void **state) {
     rig_end(&r);
 }
 
+/* Events up to `bytes` of them, then nothing: after so many ms, if those are not 0. */
+static char long_reply[8192];
+
+static void cut_after(fake *f, const fake_request *r, fake_answer *out) {
+    static const struct {
+        size_t bytes;
+        uint64_t ms;
+    } cuts[] = {{3000, 100},  {3000, 200},                       /* a */
+                {3000, 100},  {4000, 100},  {3000, 100}, {0, 0}, /* b */
+                {500, 100},   {500, 100},   {0, 0},              /* c: too early to tell anything */
+                {2000, 5100}, {3000, 5900},                      /* d */
+                {2000, 5100}, {3000, 6100}, {0, 0}};             /* e */
+    (void)f;
+    (void)r;
+    size_t n = cuts[line_next].bytes;
+    out->delay_ms = cuts[line_next++].ms;
+    if (n == 0)
+        fake_body(out, "%s", START HELLO END);
+    else
+        fake_body(out, "%.*s", (int)n, long_reply);
+    out->type = "text/event-stream";
+}
+
+/* Two replies that end at the same place, by bytes or by time, are not followed by a third: something cuts them there. */
+static void test_cut_at_the_same_place_twice(void **state) {
+    static const uint32_t attempts[] = {2, 4, 3, 2, 3};
+    rig r;
+    (void)state;
+    begin(&r, NULL, 0);
+    r.f->model = cut_after;
+    strcpy(long_reply, START);
+    while (strlen(long_reply) < 6000)
+        strcat(long_reply, HELLO);
+    rig_start(&r);
+    for (int i = 0; i < 5; i++) {
+        bool alike = i == 0 || i == 3;
+        wf_delivery d = rig_do(&r, "go");
+        assert_int_equal(d.attempts, attempts[i]);
+        assert_int_equal(d.kind, alike ? WF_KIND_PROVIDER : WF_KIND_NONE);
+        assert_int_equal(rig_has(d.value, "cut at the same place twice"), alike);
+    }
+    rig_end(&r);
+}
+
 /* What came is whole in substance, however it ended and whatever it was called. */
 static void test_whole_in_substance(void **state) {
     static const line said[] = {
@@ -675,6 +719,7 @@ int main(void) {
         cmocka_unit_test(test_complete_by_the_deadline),
         cmocka_unit_test(test_refusals_with_half_a_body),
         cmocka_unit_test(test_cut_streams_are_asked_again),
+        cmocka_unit_test(test_cut_at_the_same_place_twice),
         cmocka_unit_test(test_whole_in_substance),
         cmocka_unit_test(test_errors_under_200),
         cmocka_unit_test(test_error_events),

@@ -314,6 +314,63 @@ static void test_grep_caps(void **state) {
     bad(ask("grep", "{\"pattern\":\"needle\",\"path\":\"bin\"}"), "it is a binary file, not text: bin");
 }
 
+/* What models know from other products' tools. */
+static void test_other_words(void **state) {
+    (void)state;
+    put("n", "1\n2\nhit\n4\n5\nHIT\n7\n");
+    good(ask("read", "{\"path\":\"n\",\"offset\":3,\"limit\":2}"),
+         "    3\thit\n    4\t4\n... 3 more lines; read again with from=5");
+    good(ask("read", "{\"path\":\"n\",\"offset\":6}"), "    6\tHIT\n    7\t7\n");
+    good(ask("read", "{\"path\":\"n\",\"offset\":0,\"limit\":1}"),
+         "    1\t1\n... 6 more lines; read again with from=2");
+    good(ask("read", "{\"path\":\"n\",\"from\":6,\"limit\":1}"),
+         "    6\tHIT\n... 1 more lines; read again with from=7");
+    bad(ask("read", "{\"path\":\"n\",\"limit\":0}"), "\"limit\" must be a whole number from 1");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"n\",\"-i\":true,\"-n\":true}"), "n:3:hit\nn:6:HIT\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"n\",\"-A\":1}"), "n:3:hit\nn-4-4\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"n\",\"-B\":1}"), "n-2-2\nn:3:hit\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"n\",\"-C\":1,\"-A\":0}"), "n-2-2\nn:3:hit\n");
+    good(ask("grep", "{\"pattern\":\"hit\",\"path\":\"n\",\"-i\":true,\"-B\":1}"),
+         "n-2-2\nn:3:hit\n--\nn-5-5\nn:6:HIT\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"output_mode\":\"files_with_matches\"}"),
+         "src/deep/util.c\nsrc/main.c\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"output_mode\":\"count\"}"), "src/deep/util.c:2\nsrc/main.c:1\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"output_mode\":\"count\",\"path\":\"src/main.c\"}"), "src/main.c:1\n");
+    good(ask("grep", "{\"pattern\":\"nowhere\",\"output_mode\":\"count\"}"), "no match\n");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"output_mode\":\"content\",\"head_limit\":1}"),
+         "src/deep/util.c:1:// strcpy in a comment\n... cut at 1 matches; narrow pattern, path or glob, or raise max");
+    good(ask("grep", "{\"pattern\":\"strcpy\",\"output_mode\":\"files_with_matches\",\"max\":1}"),
+         "src/deep/util.c\n... cut at 1 files; narrow pattern, path or glob, or raise max");
+    bad(ask("grep", "{\"pattern\":\"x\",\"output_mode\":\"json\"}"), "must be content, files_with_matches or count");
+    bad(ask("grep", "{\"pattern\":\"x\",\"-A\":11}"), "\"-A\" must be a whole number from 0 to 10");
+}
+
+/* A member that no tool would look at: nothing is done, and the model is told what there is. */
+static void test_members_too_many(void **state) {
+    static const struct {
+        const char *tool, *input, *said;
+    } cases[] = {
+        {"write", "{\"path\":\"keep\",\"content\":\"new\",\"append\":true}",
+         "write: there is no \"append\", and nothing was done; it takes path, content. Make a file, or replace all of "
+         "it"},
+        {"edit", "{\"path\":\"keep\",\"old_string\":\"a\",\"new_string\":\"b\"}",
+         "edit: there is no \"old_string\", and nothing was done; it takes path, old, new, all. Replace"},
+        {"read", "{\"path\":\"keep\",\"encoding\":\"latin1\"}", "it takes path, from, to. Read a text file"},
+        {"grep", "{\"pattern\":\"a\",\"multiline\":true}",
+         "it takes pattern, path, glob, ignore_case, context, max. Search"},
+        {"glob", "{\"pattern\":\"*\",\"\\u0069gnore\":\"x\"}", "there is no \"\\u0069gnore\""},
+    };
+    (void)state;
+    close_posix();
+    allow = WF_ALLOW_READ | WF_ALLOW_WRITE;
+    open_posix(0, 0, 0);
+    put("keep", "old\n");
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        bad(ask(cases[i].tool, cases[i].input), cases[i].said);
+    good(ask("read", "{\"path\":\"keep\",\"encoding\":null}"), "    1\told\n");
+    allow = 0;
+}
+
 static void test_grep_is_linear(void **state) {
     (void)state;
     char *line = malloc(1000002);
@@ -596,6 +653,11 @@ static void test_bash(void **state) {
     printf("# %s\n", text);
     if ((holds & WF_HOLDS_FILES) != 0)
         has(ask_in("src", "bash", "{\"command\":\"echo x >../new; ls ..\"}"), "README.md\nsrc\n");
+    bad(ask("bash", "{\"command\":\"touch ran\",\"cwd\":\"src\"}"),
+        "bash: there is no \"cwd\", and nothing was done; it takes command, timeout. Run a");
+    bad(ask("bash", "{\"command\":\"touch ran\",\"run_in_background\":true}"), "there is no \"run_in_background\"");
+    assert_int_not_equal(access(at("ran"), F_OK), 0);
+    good(ask("bash", "{\"command\":\"echo x\",\"description\":\"says x\"}"), "x\n");
 }
 
 static void test_exec(void **state) {
@@ -710,6 +772,8 @@ int main(void) {
         CASE(test_grep_context),
         CASE(test_grep_caps),
         CASE(test_grep_is_linear),
+        CASE(test_other_words),
+        CASE(test_members_too_many),
         CASE(test_glob),
         CASE(test_files_effect),
         CASE(test_order),
