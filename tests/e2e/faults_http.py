@@ -96,6 +96,21 @@ def overloaded_for_a_while(rig):
 
 
 @case
+def rate_limit_is_found(rig):
+    """a gateway lets 20 requests a second through: the lanes wait together, few are refused, people read one line"""
+    prompts = ["p%d" % i for i in range(50)]
+    for lanes, burst in ((16, 1), (64, 20)):
+        rig.server.scenario("on rate=1200 burst=%d : status=429 header='retry-after: 1'" % burst)
+        before = rig.server.stats()
+        done = rig.ask(*prompts, retries=1, options=["--lanes", str(lanes)])
+        expect(done.code == 0 and done.value() == [{"text": "did: " + p} for p in prompts], done)
+        refused = rig.since(before)["requests"] - len(prompts)
+        expect(1 <= refused <= 25 and done.seconds < 30, "%d refused, %.1f s" % (refused, done.seconds), done)
+        expect(1 <= done.err.count("rate limit: waiting until") <= 1 + done.seconds / 10, done)
+        expect("retry of" not in done.err, done)
+
+
+@case
 def html_page(rig):
     """a gateway's page in HTML: its status and first bytes are shown"""
     fault(rig, on_fault("status=502 html header='retry-after-ms: 20'"), "provider", "502.*<html>", attempts=2)

@@ -74,10 +74,11 @@ static const field actions[] = {
 };
 
 static const field conditions[] = {
-    CONDITION(body, STRING),  CONDITION(head, STRING),  CONDITION(path, STRING),    CONDITION(method, STRING),
-    CONDITION(port, STRING),  CONDITION(turn, NUMBER),  CONDITION(request, NUMBER), CONDITION(nth, NUMBER),
-    CONDITION(first, NUMBER), CONDITION(after, NUMBER), CONDITION(every, NUMBER),   CONDITION(until, NUMBER),
-    {NULL, FLAG, 0},
+    CONDITION(body, STRING),    CONDITION(head, STRING),  CONDITION(path, STRING),
+    CONDITION(method, STRING),  CONDITION(port, STRING),  CONDITION(turn, NUMBER),
+    CONDITION(request, NUMBER), CONDITION(nth, NUMBER),   CONDITION(first, NUMBER),
+    CONDITION(after, NUMBER),   CONDITION(every, NUMBER), CONDITION(until, NUMBER),
+    CONDITION(rate, NUMBER),    CONDITION(burst, NUMBER), {NULL, FLAG, 0},
 };
 
 static bool fail(text *why, size_t line, const char *what, slice where) {
@@ -195,7 +196,8 @@ static bool statement(scenario *s, char *p, const char *end, size_t line, text *
         p++;
     slice verb = {start, (size_t)(p - start)};
     rule r = {.accept = slice_is(verb, "accept"), .turn = -1, .request = -1, .nth = -1, .first = -1, .after = -1};
-    r.every = r.until = -1;
+    r.every = r.until = r.rate = -1;
+    r.burst = 1;
     r.does = s->rest;
     if (slice_is(verb, "set")) {
         if (!words(p, end, &r, false, line, why)) return false;
@@ -204,7 +206,7 @@ static bool statement(scenario *s, char *p, const char *end, size_t line, text *
     }
     if (!r.accept && !slice_is(verb, "on")) return fail(why, line, "not set, on or accept", verb);
     if (!words(p, end, &r, true, line, why)) return false;
-    r.counts = r.nth >= 0 || r.first >= 0 || r.after >= 0 || r.every >= 0 || r.until >= 0;
+    r.counts = r.nth >= 0 || r.first >= 0 || r.after >= 0 || r.every >= 0 || r.until >= 0 || r.rate >= 0;
     s->rules = must_alloc(s->rules, (s->count + 1) * sizeof *s->rules);
     s->rules[s->count++] = r;
     return true;
@@ -257,6 +259,17 @@ static bool equal_or_any(slice wanted, slice s) {
     return !wanted.p || (wanted.n == s.n && memcmp(wanted.p, s.p, s.n) == 0);
 }
 
+/* Takes a token; false: there is none. */
+static bool take_token(rule *r, uint64_t now) {
+    const uint64_t one = 60000, full = (uint64_t)r->burst * one;
+    r->tokens = r->met == 1 ? full : r->tokens + (now - r->filled) * (uint64_t)r->rate;
+    r->filled = now;
+    if (r->tokens > full) r->tokens = full;
+    if (r->tokens < one) return false;
+    r->tokens -= one;
+    return true;
+}
+
 static bool matches(rule *r, const event *e, int64_t *turn) {
     if (r->accept != e->accept || (!e->accept && r->does.early != e->early)) return false;
     if (!equal_or_any(r->port, e->port)) return false;
@@ -269,6 +282,7 @@ static bool matches(rule *r, const event *e, int64_t *turn) {
     }
     if (r->met++ == 0) r->since = e->now;
     int64_t met = (int64_t)r->met;
+    if (r->rate >= 0 && take_token(r, e->now)) return false;
     return (r->nth < 0 || met == r->nth) && (r->first < 0 || met <= r->first) && (r->after < 0 || met > r->after) &&
            (r->every <= 0 || met % r->every == 0) && (r->until < 0 || e->now - r->since < (uint64_t)r->until);
 }

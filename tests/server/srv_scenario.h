@@ -24,6 +24,7 @@
  *     after=N       all but the first N
  *     every=N       each N-th
  *     until=MS      for so long since the first
+ *     rate=N        those beyond N a minute, as a token bucket measures it that holds burst=B tokens (1)
  *
  * What is said: a reply of the model, unless status is given
  *     text=S        its text ("did: $prompt"), JSON-escaped already; $prompt is the first text of the conversation
@@ -90,9 +91,10 @@ typedef struct answer {
 typedef struct rule {
     bool accept, counts;
     slice body, head, path, method, port;
-    int64_t turn, request, nth, first, after, every, until;
+    int64_t turn, request, nth, first, after, every, until, rate, burst;
     answer does;
     uint64_t met, since;
+    uint64_t tokens, filled; /* of `rate`: in 1/60,000; when */
 } rule;
 
 typedef struct scenario {

@@ -3,14 +3,14 @@
 #include "retry.h"
 
 #define LIMITER_OPEN     4u       /* requests of a burst that begin at once, */
-#define LIMITER_OPEN_MS  2u       /* ... and one more so often, */
+#define LIMITER_OPEN_MS  4u       /* ... and one more so often, */
 #define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
 #define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
 #define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
 #define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
 #define LIMITER_NONE     1000000u /* one that is no limit */
 #define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
-#define LIMITER_SLOW     12u      /* ... below the ceiling: a quarter of it in some 20 s, at any rate */
+#define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
 #define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
 #define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
@@ -79,7 +79,7 @@ void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
         l->probing = false;
         l->next = now * 1000 + limiter_gap(l);
     } else if (l->rate == 0) {
-        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted & 1;
+        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % LIMITER_OPEN == 0;
     } else if (l->waiting > 0) {
         limiter_grow(l);
     }
@@ -94,7 +94,7 @@ static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
     }
     if (!l->probing) {
         l->ceiling = rate;
-        rate = l->accepted > 2 ? rate / 4 * 3 : rate / 2;
+        rate = l->accepted > 2 ? rate / 3 * 2 : rate / 2;
     }
     uint64_t gap = wait_ms > LIMITER_GAP_MS ? (uint64_t)wait_ms : LIMITER_GAP_MS;
     uint32_t least = (uint32_t)(LIMITER_NONE / gap) + 1;

@@ -6,7 +6,7 @@
  *   probing  then one goes first; what is refused closes again. Nothing heard of it for some seconds lets another one go.
  *   paced    requests begin one by one at a rate that grows while somebody waits and nothing is refused: by steps in proportion
  *            below what is not known to be too fast, slowly up to where the last refusal came, then by steps again, until it
- *            is no limit any more. A refusal cuts it to three quarters, to half where hardly a request had been accepted.
+ *            is no limit any more. A refusal cuts it to two thirds, to half where hardly a request had been accepted.
  *
  * Invariants:
  *   1. While closed nothing begins, and from then until one was accepted at most one request in PROBE_MS.
