@@ -86,7 +86,7 @@ static void campaign_name(campaign *c, char kind, char out[48]) {
 }
 
 static const char *campaign_flags(campaign *c) {
-    static const char *const rare[] = {"r", "e400", "e413", "e529", "x", "q", "jm", "jt1"};
+    static const char *const rare[] = {"r", "e400", "e413", "e503", "x", "q", "jm", "jt1"};
     static const char *const often[] = {"t1", "t2", "c1", "c2", "tc", "j", "b9", "t1j"};
     if (campaign_pick(c, 6) == 0) return rare[campaign_pick(c, 8)];
     return campaign_pick(c, 2) ? "" : often[campaign_pick(c, 8)];

@@ -24,8 +24,8 @@ accept every=97 : reset
 accept every=89 : garbage
 accept every=83 : close
 on body="k01 " every=2 : status=500
-on body="k02 " every=2 : status=529
-on body="k03 " every=5 : status=429 header="retry-after: 1"
+on body="k02 " every=2 : status=503
+on body="k03 " every=50 : status=429 header="retry-after-ms: 20"
 on body="k04 " every=2 : reset-at=10
 on body="k05 " every=2 : reset-at=600
 on body="k06 " every=2 : close-at=20

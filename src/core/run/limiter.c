@@ -2,8 +2,11 @@
 #include "limiter.h"
 #include "retry.h"
 
-#define LIMITER_OPEN     4u       /* requests of a burst that begin at once, */
-#define LIMITER_OPEN_MS  4u       /* ... and one more so often, */
+#define LIMITER_OPEN     4u       /* requests of a burst that begin at once; */
+#define LIMITER_FEW      16u      /* up to so many */
+#define LIMITER_FEW_MS   4u       /* ... one more so often; */
+#define LIMITER_MANY     64u      /* up to so many */
+#define LIMITER_MANY_MS  8u       /* ... so often, and beyond, for those who ask for hundreds, one in a ms; */
 #define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
 #define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
 #define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
@@ -21,15 +24,25 @@ void wfi_limiter_init(wfi_limiter *l) {
     l->window = LIMITER_OPEN;
 }
 
+static uint32_t limiter_least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
 static bool limiter_is_idle(const wfi_limiter *l, uint64_t now) {
     return l->pending == 0 && (l->last == 0 || now - l->last >= LIMITER_IDLE_MS);
+}
+
+/* How long after the beginning of a burst its n-th request beyond those that begin at once does. */
+static uint64_t limiter_ramp(uint32_t n) {
+    uint32_t few = limiter_least(n, LIMITER_FEW - LIMITER_OPEN), some = limiter_least(n, LIMITER_MANY - LIMITER_OPEN);
+    return (uint64_t)LIMITER_FEW_MS * few + (uint64_t)LIMITER_MANY_MS * (some - few) + (n - some);
 }
 
 uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now) {
     if (l->probing) return l->until > now ? l->until : now;
     if (l->rate > 0) return l->next > now * 1000 ? (l->next + 999) / 1000 : now;
     if (limiter_is_idle(l, now) || l->pending < l->window) return now;
-    uint64_t due = l->began + (uint64_t)LIMITER_OPEN_MS * (l->pending - l->window + 1);
+    uint64_t due = l->began + limiter_ramp(l->pending - l->window + 1);
     return due > now ? due : now;
 }
 
@@ -52,10 +65,6 @@ uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
         l->next = (late ? now * 1000 : l->next) + limiter_gap(l);
     }
     return l->round;
-}
-
-static uint32_t limiter_least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
 }
 
 static void limiter_grow(wfi_limiter *l) {

@@ -30,7 +30,7 @@ typedef struct wfi_limiter {
     uint64_t served;  /* requests accepted */
     uint32_t waiting; /* tasks in the line; they are served by their places */
     uint32_t pending;
-    uint32_t window;   /* when open: how many may be pending, and one more with every OPEN_MS of the burst */
+    uint32_t window;   /* when open: how many may be pending, and more with the time since `began` */
     uint32_t rate;     /* requests in 1000 s; 0: no limit is known */
     uint32_t ceiling;  /* the rate at which one was refused last; 0: not known */
     uint32_t round;    /* how often it has closed */
