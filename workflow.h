@@ -277,7 +277,7 @@ typedef enum wf_trace_type {
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
-    WF_TRACE_RETRY,  /* a request failed and will be sent again; n: try, ms: wait, text: why */
+    WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
     WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
@@ -348,8 +348,8 @@ typedef struct wf_config {
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */
-    uint32_t retries;         /* of one request; default 5; WF_NONE: none */
-    uint32_t agent_ms;        /* an agent's deadline; default 30 min; WF_NONE: none */
+    uint32_t retries;         /* of one request that failed for no rate limit; default 5; WF_NONE: none */
+    uint32_t agent_ms;        /* an agent's deadline; waits for rate limits do not count; default 30 min; WF_NONE */
     uint32_t stall_ms;        /* silence before a request is given up; default 180000; WF_NONE: none */
     uint32_t tool_output_max; /* kept of a tool's answer; default 32768 */
     uint32_t schema_tries;    /* answers that miss the schema; default 5 */
@@ -2916,6 +2916,8 @@ WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]);
 
 /* date: see date.h. */
 
+#define DATE_LAST UINT64_C(253402300799) /* the last second of the year 9999 */
+
 /* Days since 1970-01-01 by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
 static int32_t date_days(int32_t year, int32_t month, int32_t day) {
     int32_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
@@ -3060,30 +3062,24 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
 
 /* ---- for people ---- */
 
-static size_t date_put(char *to, uint64_t n, char after) {
-    to[0] = (char)('0' + n / 10 % 10);
-    to[1] = (char)('0' + n % 10);
-    to[2] = after;
-    return 3;
-}
-
 WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]) {
-    uint64_t minutes = ms / 60000, last = (uint64_t)date_days(9999, 12, 31) * 1440 + 1439;
-    if (minutes > last) minutes = last;
-    int32_t days = (int32_t)(minutes / 1440), year = 1970 + days / 366, month = 1;
-    while (days >= date_days(year + 1, 1, 1))
-        year++;
-    while (month < 12 && days >= date_days(year, month + 1, 1))
-        month++;
-    size_t n = wfi_u64_str((uint64_t)year, out);
-    out[n++] = '-';
-    n += date_put(out + n, (uint64_t)month, '-');
-    n += date_put(out + n, (uint64_t)(days - date_days(year, month, 1) + 1), ' ');
-    n += date_put(out + n, minutes / 60 % 24, ':');
-    n += date_put(out + n, minutes % 60, ':');
-    n += date_put(out + n, ms / 1000 % 60, ' ');
-    wfi_copy(out + n, "UTC", 3);
-    return n + 3;
+    static const char form[] = "0000-00-00 00:00:00 UTC";
+    static const uint8_t at[] = {0, 2, 5, 8, 11, 14, 17};
+    uint64_t seconds = ms / 1000 < DATE_LAST ? ms / 1000 : DATE_LAST;
+    uint32_t time = (uint32_t)(seconds % 86400), days = (uint32_t)(seconds / 86400) + 719468; /* since 0000-03-01 */
+    uint32_t era = days / 146097, of_era = days % 146097;
+    uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    uint32_t day = of_era - (365 * year + year / 4 - year / 100), month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    month = month < 10 ? month + 3 : month - 9;
+    year += era * 400 + (month <= 2);
+    const uint32_t fields[] = {year / 100, year % 100, month, day + 1, time / 3600, time / 60 % 60, time % 60};
+    wfi_copy(out, form, sizeof form - 1);
+    for (size_t i = 0; i < WFI_COUNT(fields); i++) {
+        out[at[i]] = (char)('0' + fields[i] / 10);
+        out[at[i] + 1] = (char)('0' + fields[i] % 10);
+    }
+    return sizeof form - 1;
 }
 
 /* ==== end src/core/base/date.c ==== */
@@ -9072,17 +9068,20 @@ wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
 
 /* ==== begin src/core/run/retry.h ==== */
 
-/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide. All providers share it. Pure functions. */
+/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide.
+ * All providers share it. Pure functions. */
 #ifndef WFI_RETRY_H
 #define WFI_RETRY_H
 
 
 /* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
 WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
-/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in ms; -1: it speaks of none. Who
- * writes a text for people promises nothing: it is a hint, and never more than a minute. */
+/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in
+ * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
+ * more than a minute. */
 WFI int64_t wfi_retry_hint(wf_str text);
-/* Whether a refusal's text says that what is used up was paid for, so that waiting does not help. */
+/* Whether a refusal's text says that what is used up was paid for, so that waiting does not help.
+ * */
 WFI bool wfi_retry_is_spent(wf_str text);
 /* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
  * random: 0 .. 2^32-1, the larger the shorter. */
@@ -9109,7 +9108,8 @@ WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
 
 /* ---- texts ---- */
 
-/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and underscores. */
+/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and
+ * underscores. */
 static bool retry_begins(wf_str text, wf_str words) {
     if (text.len < words.len) return false;
     for (size_t i = 0; i < words.len; i++) {
@@ -9119,7 +9119,8 @@ static bool retry_begins(wf_str text, wf_str words) {
     return true;
 }
 
-/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds none. */
+/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds
+ * none. */
 static bool retry_find(wf_str *text, const char *const *words) {
     for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
         for (size_t i = 0; words[i]; i++)
@@ -9130,51 +9131,58 @@ static bool retry_find(wf_str *text, const char *const *words) {
     return false;
 }
 
+static bool retry_is_letter(char c) {
+    return wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z';
+}
+
+/* Without what may stand before a number: anything that is neither a letter nor a digit, and some
+ * words. */
 static wf_str retry_skip(wf_str text) {
-    static const char *const fillers[] = {" ", "\t", "\"",   "\\",   "'",      ":",
-                                          "=", "~",  "and ", "for ", "about ", "at least "};
-    for (size_t i = 0; i < WFI_COUNT(fillers); i++)
-        if (retry_begins(text, wfi_str_z(fillers[i]))) {
-            text = wfi_str_cut(text, wfi_str_z(fillers[i]).len, text.len);
-            i = SIZE_MAX; /* from the first one again */
-        }
+    static const char *const fillers[] = {"and ", "for ", "about "};
+    for (size_t i = 0; text.len > 0 && i < WFI_COUNT(fillers);) {
+        wf_str filler = wfi_str_z(fillers[i]);
+        bool sign = !retry_is_letter(*text.ptr) && (*text.ptr < '0' || *text.ptr > '9');
+        bool word = retry_begins(text, filler);
+        if (sign || word) text = wfi_str_cut(text, sign ? 1 : filler.len, text.len);
+        i = sign || word ? 0 : i + 1;
+    }
     return text;
 }
 
-/* The ms of the unit of time whose name has these letters, or begins with them; 0: there is no such unit. */
+/* The ms of the unit of time with this name; 0: there is no such unit. */
 static uint64_t retry_unit(wf_str name) {
-    static const struct {
-        const char *letter, *begin;
-        uint32_t ms;
-    } units[] = {
-        {"ms", "milli", 1}, {"s", "sec", 1000}, {"m", "min", 60000}, {"h", "h", 3600000}, {"d", "day", 86400000}};
-    for (size_t i = 0; i < WFI_COUNT(units); i++) {
-        wf_str letter = wfi_str_z(units[i].letter);
-        bool whole = name.len == letter.len && retry_begins(name, letter);
-        if (whole || retry_begins(name, wfi_str_z(units[i].begin))) return units[i].ms;
+    char second = name.len > 1 ? wfi_lower(name.ptr[1]) : 0, third = name.len > 2 ? wfi_lower(name.ptr[2]) : 0;
+    switch (wfi_lower(*name.ptr)) {
+    case 's':
+        return 1000;
+    case 'm': /* m, min, ms, milliseconds */
+        if (second == 's' || third == 'l') return 1;
+        return second == 0 || second == 'i' ? 60000 : 0;
+    case 'h':
+        return 3600000;
+    case 'd':
+        return 86400000;
+    default:
+        return 0;
     }
-    return 0;
 }
 
-/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds, "20"; -1: with none. */
+/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds,
+ * "20"; -1: with none. */
 static int64_t retry_time(wf_str text) {
-    uint64_t sum = 0, n, ms;
-    bool any = false;
-    for (size_t len; (len = wfi_decimal(text, 3, &n)) > 0; any = true) {
-        wf_str rest = wfi_str_cut(text, len, text.len);
-        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
-        rest = retry_skip(rest);
-        size_t letters = 0;
-        while (letters < rest.len && wfi_lower(rest.ptr[letters]) >= 'a' && wfi_lower(rest.ptr[letters]) <= 'z')
+    int64_t sum = -1;
+    for (uint64_t n, ms; sum < RETRY_HINT_MAX; sum = (sum < 0 ? 0 : sum) + (int64_t)(n * ms / 1000)) {
+        size_t len = wfi_decimal(text, 3, &n), letters = 0;
+        wf_str rest = wfi_str_cut(text, len, text.len), name = retry_skip(rest);
+        while (letters < name.len && retry_is_letter(name.ptr[letters]))
             letters++;
-        ms = letters > 0 ? retry_unit(wfi_str_cut(rest, 0, letters)) : any || date ? 0 : 1000;
-        if (ms == 0) break; /* a number of something else */
+        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
+        ms = letters > 0 ? retry_unit(wfi_str_cut(name, 0, letters)) : sum < 0 && !date ? 1000 : 0;
+        if (len == 0 || ms == 0) return sum;                      /* no number, or one of something else */
         if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
-        sum = wfi_add_sat(sum, n * ms / 1000);
-        text = retry_skip(wfi_str_cut(rest, letters, rest.len));
+        text = retry_skip(wfi_str_cut(name, letters, name.len));
     }
-    if (!any) return -1;
-    return sum < RETRY_HINT_MAX ? (int64_t)sum : RETRY_HINT_MAX;
+    return RETRY_HINT_MAX;
 }
 
 WFI int64_t wfi_retry_hint(wf_str text) {
@@ -9212,21 +9220,28 @@ WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
 
 /* ==== begin src/core/run/limiter.h ==== */
 
-/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin. One for each provider. A server
- * tells its limit by refusals alone (429, 529), so the limiter learns it as congestion control in TCP learns a path's:
+/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin.
+ * One for each provider. A server tells its limit by refusals alone (429, 529), so the limiter learns
+ * it as congestion control in TCP learns a path's:
  *
- *   open     no limit is known. Few requests begin at once, then more and more, so that a limit is met by few (slow start).
- *   closed   one was refused: nobody begins until the time that was asked for, a little later at random, or by the curve of retry.h.
- *   probing  then one goes first; what is refused closes again. Nothing heard of it for some seconds lets another one go.
- *   paced    requests begin one by one at a rate that grows while somebody waits and nothing is refused: by steps in proportion
- *            below what is not known to be too fast, slowly up to where the last refusal came, then by steps again, until it
- *            is no limit any more. A refusal cuts it to two thirds, to half where hardly a request had been accepted.
+ *   open     no limit is known. Few requests begin at once, then more and more, so that few meet a
+ *            limit (slow start).
+ *   closed   one was refused: nobody begins before the time that it asked for and a little longer,
+ *            by chance; where it asked for none, before that of the curve of retry.h.
+ *   probing  then one goes first; if it is refused, that closes again. One of which nothing is heard
+ *            for some seconds lets another go.
+ *   paced    requests begin one by one at a rate that grows while somebody waits and none is
+ *            refused: in proportion while it is not known to be too fast, slowly up to where the last
+ *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
+ *            two thirds, or to half if hardly a request had been accepted.
  *
  * Invariants:
- *   1. While closed nothing begins, and from then until one was accepted at most one request in PROBE_MS.
- *   2. A refusal closes once for all requests that began before it: those behind it only prolong the wait.
- *   3. `pending` is the number of requests that began and were neither accepted, refused nor lost.
- *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if that is longer.
+ *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
+ *      but in the place of one that was lost.
+ *   2. A refusal closes once for all requests that began before it: theirs only prolong the wait.
+ *   3. `pending` is the number of requests that began and were not yet accepted, refused or lost.
+ *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if
+ *      that is longer.
  *
  * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
 #ifndef WFI_LIMITER_H
@@ -9238,7 +9253,7 @@ typedef struct wfi_limiter {
     uint64_t next;    /* us: nor, when paced, before this */
     uint64_t began;   /* the burst of requests under way, when open */
     uint64_t last;    /* ... and the last request */
-    uint64_t since;   /* since when all were refused; UINT64_MAX: the last one that was heard of was accepted */
+    uint64_t since;   /* since when none was accepted, but refused; UINT64_MAX: one was */
     uint64_t tickets; /* places in the line that were given out */
     uint64_t served;  /* requests accepted */
     uint32_t waiting; /* tasks in the line; they are served by their places */
@@ -9255,12 +9270,13 @@ typedef struct wfi_limiter {
 WFI void wfi_limiter_init(wfi_limiter *l);
 /* When the next request may begin; now: at once. */
 WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
-/* A request begins, which due allowed. Answers its round, for the three below, one of which follows. */
+/* A request begins, which due allowed. Answers its round, for the three below, one of which
+ * follows. */
 WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
 /* It is being answered. */
 WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
-/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 .. 2^32-1. Whether this has closed the
- * limiter anew. */
+/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
+ * 2^32-1. Whether this has closed the limiter anew. */
 WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
 /* It came to another end, which tells nothing of a limit. */
 WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
@@ -9381,8 +9397,9 @@ static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
     return rate > least ? rate : least;
 }
 
-/* How long nothing begins: as asked, and a little longer, lest all processes with this key come back together; or by the curve, also
- * where what is asked for has proved too little several times in a row. */
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come
+ * back together; or by the curve, also where what is asked for has proved too little several times
+ * in a row. */
 static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
     if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
     uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
@@ -9925,6 +9942,7 @@ typedef struct wfi_task {
     wfi_cost reserved;
 
     /* its provider's rate limit */
+    wfi_limiter *limiter;
     uint64_t place;   /* in the line, kept until the request is answered or refused; 0: none yet */
     uint64_t queued;  /* when it joined the line */
     uint64_t served;  /* how many were served when this request was refused last */
@@ -10615,11 +10633,6 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
-/* The limiter of the task's provider. */
-static inline wfi_limiter *wfi_exchange_limiter(const wfi_runtime *rt, const wfi_task *t) {
-    return &rt->limiters[t->provider - rt->config.providers];
-}
-
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
  * t->fate says what it may have cost. */
 WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);
@@ -10655,7 +10668,7 @@ void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
-    if (t->pending) wfi_limiter_lose(wfi_exchange_limiter(rt, t), t->round);
+    if (t->pending) wfi_limiter_lose(t->limiter, t->round);
     t->pending = false;
     rt->exchanges--;
 }
@@ -10723,8 +10736,9 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
-/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head asks for. What is answered in
- * this way after a reply has begun is no refusal, but a reply lost; a program's own answer has no limit behind it that others share. */
+/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head
+ * asks for. What is answered in this way after a reply has begun is no refusal, but a reply lost; a
+ * program's own answer has no limit behind it that others share. */
 static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
     bool limit = status == 429 || status == 529;
     f->wait_ms = t->response.retry_after_ms;
@@ -10824,7 +10838,7 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
-    t->round = wfi_limiter_begin(wfi_exchange_limiter(rt, t), rt->now);
+    t->round = wfi_limiter_begin(t->limiter, rt->now);
     t->pending = true;
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
@@ -10913,7 +10927,7 @@ static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
 
 /* A reply has begun that is no error: the provider's limit has let the request through. */
 static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
-    if (t->pending) wfi_limiter_accept(wfi_exchange_limiter(rt, t), rt->now, t->round);
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
     t->pending = false;
 }
 
@@ -11081,6 +11095,7 @@ uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
  *
  *   RESERVE -> SEND -> HEAD -> BODY -> (turn) -> TOOL ... -> SEND -> ... -> finished
  *                 \______ BACKOFF ______/          INTENT before a tool that changes the world
+ *   LIMIT before RESERVE, where the provider's rate limit keeps requests from beginning
  *
  * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
  * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)
@@ -11149,7 +11164,7 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     if (t->state == WFI_TASK_LIMIT) {
-        wfi_exchange_limiter(rt, t)->waiting--;
+        t->limiter->waiting--;
         if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
     }
     wfi_exchange_end(rt, t);
@@ -11412,6 +11427,7 @@ wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, ui
         return agent_finish(
             rt, t, WF_KIND_PROVIDER,
             wfi_runtime_message(rt, "no provider serves this model", t->call.model, false, wf_str_of("", 0)), false);
+    t->limiter = &rt->limiters[t->provider - rt->config.providers];
     if (t->turns == 0) return agent_request(rt, t);
     if ((s = agent_load_turn(rt, t)) != WF_OK) return agent_trouble(rt, t, s);
     t->use = agent_blocks_after_turn(t);
@@ -11461,9 +11477,10 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
-/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget. */
+/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget.
+ * */
 static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
-    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    wfi_limiter *l = t->limiter;
     wfi_budget_settle(rt, t);
     if (t->state == WFI_TASK_LIMIT) return WFI_PACE_WAIT;
     if (t->place == 0) t->place = ++l->tickets;
@@ -11477,16 +11494,16 @@ static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
 static void agent_unqueue(wfi_runtime *rt, wfi_task *t) {
     uint64_t waited = rt->now - t->queued;
     if (t->state != WFI_TASK_LIMIT) return;
-    wfi_exchange_limiter(rt, t)->waiting--;
+    t->limiter->waiting--;
     t->state = WFI_TASK_RESERVE;
     t->started += waited;
     t->deadline = wfi_add_sat(t->deadline, waited);
 }
 
-/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the scheduler wakes who is first in
- * the line, and nobody goes past it. */
+/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the
+ * scheduler wakes who is first in the line, and nobody goes past it. */
 static bool agent_may_begin(const wfi_runtime *rt, const wfi_task *t) {
-    const wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    const wfi_limiter *l = t->limiter;
     if (wfi_limiter_due(l, rt->now) > rt->now) return false;
     return l->waiting == 0 || t->state == WFI_TASK_LIMIT || t->place > 0;
 }
@@ -11552,7 +11569,8 @@ static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
 }
 
-/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to come back. */
+/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to
+ * come back. */
 static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf_str why) {
     static const char head[] = "rate limit: resume after ";
     char text[sizeof rt->stop_text];
@@ -11566,7 +11584,8 @@ static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf
     wfi_runtime_stop(rt, WF_RUN_PAUSED, wf_str_of(text, n + 2 + why.len));
 }
 
-/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is only guessed is tried out. */
+/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is
+ * only guessed is tried out. */
 static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int64_t asked) {
     uint64_t until = rt->now + (asked > 0 ? (uint64_t)asked : 0);
     if (rt->due != UINT64_MAX) return until > rt->due;
@@ -11575,7 +11594,7 @@ static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int6
 
 /* The provider's limit has refused the request: it is no failure of this one, and all wait. */
 static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
-    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    wfi_limiter *l = t->limiter;
     uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
     bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
     t->pending = false;
@@ -12465,14 +12484,15 @@ static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_BACKOFF || s->tasks[i].state == WFI_TASK_LIMIT) sched_activate(s, i);
 }
 
-/* The first in the line of each provider that may be asked now: one at a time, as each one that goes may close it for the next. */
+/* The first in the line of each provider that may be asked now: one at a time, as each one that
+ * goes may close it for the next. */
 static void sched_wake_limited(const wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t p = 0; p < rt->config.provider_count; p++) {
         uint32_t first = s->lanes;
         if (rt->limiters[p].waiting == 0 || wfi_limiter_due(&rt->limiters[p], rt->now) > rt->now) continue;
         for (uint32_t i = 0; i < s->lanes; i++) {
             const wfi_task *t = &s->tasks[i];
-            if (t->state != WFI_TASK_LIMIT || t->provider != &rt->config.providers[p]) continue;
+            if (t->state != WFI_TASK_LIMIT || t->limiter != &rt->limiters[p]) continue;
             if (first == s->lanes || t->place < s->tasks[first].place) first = i;
         }
         sched_activate(s, first);

@@ -254,7 +254,7 @@ typedef enum wf_trace_type {
     WF_TRACE_RESUME, /* ... and goes on with a conversation that the log holds; n: turns there */
     WF_TRACE_TURN,   /* a reply came; n: its number */
     WF_TRACE_TOOL,   /* a tool starts; text: its name */
-    WF_TRACE_RETRY,  /* a request failed and will be sent again; n: try, ms: wait, text: why */
+    WF_TRACE_RETRY,  /* a request failed, for no rate limit, and will be sent again; n: try, ms: wait, text: why */
     WF_TRACE_DONE,   /* a call finished; kind tells how, text: the error's message */
     WF_TRACE_HIT,    /* a call was answered from the log; kind as in DONE */
     WF_TRACE_MISS,   /* a resumed run asks anew; text: the reason */
@@ -325,8 +325,8 @@ typedef struct wf_config {
 
     uint32_t max_turns;       /* per agent; default 50 */
     uint32_t max_tokens;      /* per turn; default 16000; raised once when a reply is cut */
-    uint32_t retries;         /* of one request; default 5; WF_NONE: none */
-    uint32_t agent_ms;        /* an agent's deadline; default 30 min; WF_NONE: none */
+    uint32_t retries;         /* of one request that failed for no rate limit; default 5; WF_NONE: none */
+    uint32_t agent_ms;        /* an agent's deadline; waits for rate limits do not count; default 30 min; WF_NONE */
     uint32_t stall_ms;        /* silence before a request is given up; default 180000; WF_NONE: none */
     uint32_t tool_output_max; /* kept of a tool's answer; default 32768 */
     uint32_t schema_tries;    /* answers that miss the schema; default 5 */

@@ -15,7 +15,7 @@ local function ask(k, i, opts)
 end
 
 local KINDS = {
-    [3] = function(i) return ended(ask(3, i, { retries = 10 })) end, -- rate limits: one that no retry cures would pause the run
+    [3] = function(i) return ended(ask(3, i, { retries = 10 })) end, -- now and then a rate limit
     [8] = function(i) return ended(ask(8, i, { retries = 3, stall = 1 })) end,
     [9] = function(i) return ended(ask(9, i, { retries = 3, stall = 1 })) end,
     [30] = function(i) return ended(ask(30, i, { schema = SCHEMA })) end,

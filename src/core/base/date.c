@@ -1,6 +1,8 @@
 /* date: see date.h. */
 #include "date.h"
 
+#define DATE_LAST UINT64_C(253402300799) /* the last second of the year 9999 */
+
 /* Days since 1970-01-01 by the Gregorian calendar. Years begin in March here, so that the odd day is last. */
 static int32_t date_days(int32_t year, int32_t month, int32_t day) {
     int32_t y = month > 2 ? year : year - 1, m = month > 2 ? month - 3 : month + 9;
@@ -145,28 +147,22 @@ WFI bool wfi_rfc3339(wf_str s, uint64_t *out) {
 
 /* ---- for people ---- */
 
-static size_t date_put(char *to, uint64_t n, char after) {
-    to[0] = (char)('0' + n / 10 % 10);
-    to[1] = (char)('0' + n % 10);
-    to[2] = after;
-    return 3;
-}
-
 WFI size_t wfi_date_text(uint64_t ms, char out[WFI_DATE_TEXT]) {
-    uint64_t minutes = ms / 60000, last = (uint64_t)date_days(9999, 12, 31) * 1440 + 1439;
-    if (minutes > last) minutes = last;
-    int32_t days = (int32_t)(minutes / 1440), year = 1970 + days / 366, month = 1;
-    while (days >= date_days(year + 1, 1, 1))
-        year++;
-    while (month < 12 && days >= date_days(year, month + 1, 1))
-        month++;
-    size_t n = wfi_u64_str((uint64_t)year, out);
-    out[n++] = '-';
-    n += date_put(out + n, (uint64_t)month, '-');
-    n += date_put(out + n, (uint64_t)(days - date_days(year, month, 1) + 1), ' ');
-    n += date_put(out + n, minutes / 60 % 24, ':');
-    n += date_put(out + n, minutes % 60, ':');
-    n += date_put(out + n, ms / 1000 % 60, ' ');
-    wfi_copy(out + n, "UTC", 3);
-    return n + 3;
+    static const char form[] = "0000-00-00 00:00:00 UTC";
+    static const uint8_t at[] = {0, 2, 5, 8, 11, 14, 17};
+    uint64_t seconds = ms / 1000 < DATE_LAST ? ms / 1000 : DATE_LAST;
+    uint32_t time = (uint32_t)(seconds % 86400), days = (uint32_t)(seconds / 86400) + 719468; /* since 0000-03-01 */
+    uint32_t era = days / 146097, of_era = days % 146097;
+    uint32_t year = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+    uint32_t day = of_era - (365 * year + year / 4 - year / 100), month = (5 * day + 2) / 153;
+    day -= (153 * month + 2) / 5;
+    month = month < 10 ? month + 3 : month - 9;
+    year += era * 400 + (month <= 2);
+    const uint32_t fields[] = {year / 100, year % 100, month, day + 1, time / 3600, time / 60 % 60, time % 60};
+    wfi_copy(out, form, sizeof form - 1);
+    for (size_t i = 0; i < WFI_COUNT(fields); i++) {
+        out[at[i]] = (char)('0' + fields[i] / 10);
+        out[at[i] + 1] = (char)('0' + fields[i] % 10);
+    }
+    return sizeof form - 1;
 }

@@ -47,7 +47,7 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
     if (t->state == WFI_TASK_LIMIT) {
-        wfi_exchange_limiter(rt, t)->waiting--;
+        t->limiter->waiting--;
         if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
     }
     wfi_exchange_end(rt, t);
@@ -310,6 +310,7 @@ wfi_pace wfi_task_start(wfi_runtime *rt, wfi_task *t, const wfi_slots *slots, ui
         return agent_finish(
             rt, t, WF_KIND_PROVIDER,
             wfi_runtime_message(rt, "no provider serves this model", t->call.model, false, wf_str_of("", 0)), false);
+    t->limiter = &rt->limiters[t->provider - rt->config.providers];
     if (t->turns == 0) return agent_request(rt, t);
     if ((s = agent_load_turn(rt, t)) != WF_OK) return agent_trouble(rt, t, s);
     t->use = agent_blocks_after_turn(t);
@@ -359,9 +360,10 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
-/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget. */
+/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget.
+ * */
 static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
-    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    wfi_limiter *l = t->limiter;
     wfi_budget_settle(rt, t);
     if (t->state == WFI_TASK_LIMIT) return WFI_PACE_WAIT;
     if (t->place == 0) t->place = ++l->tickets;
@@ -375,16 +377,16 @@ static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
 static void agent_unqueue(wfi_runtime *rt, wfi_task *t) {
     uint64_t waited = rt->now - t->queued;
     if (t->state != WFI_TASK_LIMIT) return;
-    wfi_exchange_limiter(rt, t)->waiting--;
+    t->limiter->waiting--;
     t->state = WFI_TASK_RESERVE;
     t->started += waited;
     t->deadline = wfi_add_sat(t->deadline, waited);
 }
 
-/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the scheduler wakes who is first in
- * the line, and nobody goes past it. */
+/* Whether the task's next request may begin now, as far as its provider's limiter is concerned: the
+ * scheduler wakes who is first in the line, and nobody goes past it. */
 static bool agent_may_begin(const wfi_runtime *rt, const wfi_task *t) {
-    const wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    const wfi_limiter *l = t->limiter;
     if (wfi_limiter_due(l, rt->now) > rt->now) return false;
     return l->waiting == 0 || t->state == WFI_TASK_LIMIT || t->place > 0;
 }
@@ -450,7 +452,8 @@ static bool agent_is_odd(const wfi_runtime *rt, const wfi_task *t, const wfi_fai
     return f->kind == WF_KIND_AUTH && (f->refused || f->foreign) && (rt->proved & agent_provider_bit(rt, t));
 }
 
-/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to come back. */
+/* Everybody waits for longer than the run will last, or has done so: it pauses, and says when to
+ * come back. */
 static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf_str why) {
     static const char head[] = "rate limit: resume after ";
     char text[sizeof rt->stop_text];
@@ -464,7 +467,8 @@ static void agent_pause(wfi_runtime *rt, const wfi_limiter *l, int64_t asked, wf
     wfi_runtime_stop(rt, WF_RUN_PAUSED, wf_str_of(text, n + 2 + why.len));
 }
 
-/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is only guessed is tried out. */
+/* Whether this refusal is one too many. asked: how long the provider itself says to wait; what is
+ * only guessed is tried out. */
 static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int64_t asked) {
     uint64_t until = rt->now + (asked > 0 ? (uint64_t)asked : 0);
     if (rt->due != UINT64_MAX) return until > rt->due;
@@ -473,7 +477,7 @@ static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int6
 
 /* The provider's limit has refused the request: it is no failure of this one, and all wait. */
 static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
-    wfi_limiter *l = wfi_exchange_limiter(rt, t);
+    wfi_limiter *l = t->limiter;
     uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
     bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
     t->pending = false;

@@ -2,6 +2,7 @@
  *
  *   RESERVE -> SEND -> HEAD -> BODY -> (turn) -> TOOL ... -> SEND -> ... -> finished
  *                 \______ BACKOFF ______/          INTENT before a tool that changes the world
+ *   LIMIT before RESERVE, where the provider's rate limit keeps requests from beginning
  *
  * Its conversation is not in memory: it is a list of offsets of log records (items), and each request's body is streamed from
  * them. In memory are the settings, one reply at a time, and the list. A task that ends without finishing (a stop, a crash)

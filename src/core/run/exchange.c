@@ -12,7 +12,7 @@ void wfi_exchange_end(wfi_runtime *rt, wfi_task *t) {
     if (!t->exchange) return;
     t->provider->ops->end(t->provider->ctx, t->lane);
     t->exchange = false;
-    if (t->pending) wfi_limiter_lose(wfi_exchange_limiter(rt, t), t->round);
+    if (t->pending) wfi_limiter_lose(t->limiter, t->round);
     t->pending = false;
     rt->exchanges--;
 }
@@ -80,8 +80,9 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
     return status == 413 || fault->context ? WF_KIND_CONTEXT : WF_KIND_PROVIDER;
 }
 
-/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head asks for. What is answered in
- * this way after a reply has begun is no refusal, but a reply lost; a program's own answer has no limit behind it that others share. */
+/* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head
+ * asks for. What is answered in this way after a reply has begun is no refusal, but a reply lost; a
+ * program's own answer has no limit behind it that others share. */
 static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
     bool limit = status == 429 || status == 529;
     f->wait_ms = t->response.retry_after_ms;
@@ -181,7 +182,7 @@ wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len,
     wfi_zero(&t->reader, sizeof t->reader);
     wfi_zero(&t->response, sizeof t->response);
     t->exchange = true;
-    t->round = wfi_limiter_begin(wfi_exchange_limiter(rt, t), rt->now);
+    t->round = wfi_limiter_begin(t->limiter, rt->now);
     t->pending = true;
     rt->exchanges++;
     t->body_len = t->unsent = body_len;
@@ -270,7 +271,7 @@ static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
 
 /* A reply has begun that is no error: the provider's limit has let the request through. */
 static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
-    if (t->pending) wfi_limiter_accept(wfi_exchange_limiter(rt, t), rt->now, t->round);
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
     t->pending = false;
 }
 

@@ -34,11 +34,6 @@ static inline uint64_t wfi_exchange_enough(const wfi_task *t) {
     return t->progress + WFI_EXCHANGE_LINGER_MS < t->deadline ? t->progress + WFI_EXCHANGE_LINGER_MS : t->deadline;
 }
 
-/* The limiter of the task's provider. */
-static inline wfi_limiter *wfi_exchange_limiter(const wfi_runtime *rt, const wfi_task *t) {
-    return &rt->limiters[t->provider - rt->config.providers];
-}
-
 /* Begins the exchange for the conversation as it stands; the body's length is known and cannot change. Until the exchange ends,
  * t->fate says what it may have cost. */
 WFI wfi_progress wfi_exchange_begin(wfi_runtime *rt, wfi_task *t, uint64_t body_len, wfi_failure *failure);

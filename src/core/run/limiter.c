@@ -110,8 +110,9 @@ static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
     return rate > least ? rate : least;
 }
 
-/* How long nothing begins: as asked, and a little longer, lest all processes with this key come back together; or by the curve, also
- * where what is asked for has proved too little several times in a row. */
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come
+ * back together; or by the curve, also where what is asked for has proved too little several times
+ * in a row. */
 static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
     if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
     uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;

@@ -1,18 +1,25 @@
-/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin. One for each provider. A server
- * tells its limit by refusals alone (429, 529), so the limiter learns it as congestion control in TCP learns a path's:
+/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin.
+ * One for each provider. A server tells its limit by refusals alone (429, 529), so the limiter learns
+ * it as congestion control in TCP learns a path's:
  *
- *   open     no limit is known. Few requests begin at once, then more and more, so that a limit is met by few (slow start).
- *   closed   one was refused: nobody begins until the time that was asked for, a little later at random, or by the curve of retry.h.
- *   probing  then one goes first; what is refused closes again. Nothing heard of it for some seconds lets another one go.
- *   paced    requests begin one by one at a rate that grows while somebody waits and nothing is refused: by steps in proportion
- *            below what is not known to be too fast, slowly up to where the last refusal came, then by steps again, until it
- *            is no limit any more. A refusal cuts it to two thirds, to half where hardly a request had been accepted.
+ *   open     no limit is known. Few requests begin at once, then more and more, so that few meet a
+ *            limit (slow start).
+ *   closed   one was refused: nobody begins before the time that it asked for and a little longer,
+ *            by chance; where it asked for none, before that of the curve of retry.h.
+ *   probing  then one goes first; if it is refused, that closes again. One of which nothing is heard
+ *            for some seconds lets another go.
+ *   paced    requests begin one by one at a rate that grows while somebody waits and none is
+ *            refused: in proportion while it is not known to be too fast, slowly up to where the last
+ *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
+ *            two thirds, or to half if hardly a request had been accepted.
  *
  * Invariants:
- *   1. While closed nothing begins, and from then until one was accepted at most one request in PROBE_MS.
- *   2. A refusal closes once for all requests that began before it: those behind it only prolong the wait.
- *   3. `pending` is the number of requests that began and were neither accepted, refused nor lost.
- *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if that is longer.
+ *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
+ *      but in the place of one that was lost.
+ *   2. A refusal closes once for all requests that began before it: theirs only prolong the wait.
+ *   3. `pending` is the number of requests that began and were not yet accepted, refused or lost.
+ *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if
+ *      that is longer.
  *
  * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
 #ifndef WFI_LIMITER_H
@@ -25,7 +32,7 @@ typedef struct wfi_limiter {
     uint64_t next;    /* us: nor, when paced, before this */
     uint64_t began;   /* the burst of requests under way, when open */
     uint64_t last;    /* ... and the last request */
-    uint64_t since;   /* since when all were refused; UINT64_MAX: the last one that was heard of was accepted */
+    uint64_t since;   /* since when none was accepted, but refused; UINT64_MAX: one was */
     uint64_t tickets; /* places in the line that were given out */
     uint64_t served;  /* requests accepted */
     uint32_t waiting; /* tasks in the line; they are served by their places */
@@ -42,12 +49,13 @@ typedef struct wfi_limiter {
 WFI void wfi_limiter_init(wfi_limiter *l);
 /* When the next request may begin; now: at once. */
 WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
-/* A request begins, which due allowed. Answers its round, for the three below, one of which follows. */
+/* A request begins, which due allowed. Answers its round, for the three below, one of which
+ * follows. */
 WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
 /* It is being answered. */
 WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
-/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 .. 2^32-1. Whether this has closed the
- * limiter anew. */
+/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
+ * 2^32-1. Whether this has closed the limiter anew. */
 WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
 /* It came to another end, which tells nothing of a limit. */
 WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);

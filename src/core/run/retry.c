@@ -14,7 +14,8 @@ WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
 
 /* ---- texts ---- */
 
-/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and underscores. */
+/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and
+ * underscores. */
 static bool retry_begins(wf_str text, wf_str words) {
     if (text.len < words.len) return false;
     for (size_t i = 0; i < words.len; i++) {
@@ -24,7 +25,8 @@ static bool retry_begins(wf_str text, wf_str words) {
     return true;
 }
 
-/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds none. */
+/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds
+ * none. */
 static bool retry_find(wf_str *text, const char *const *words) {
     for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
         for (size_t i = 0; words[i]; i++)
@@ -35,51 +37,58 @@ static bool retry_find(wf_str *text, const char *const *words) {
     return false;
 }
 
+static bool retry_is_letter(char c) {
+    return wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z';
+}
+
+/* Without what may stand before a number: anything that is neither a letter nor a digit, and some
+ * words. */
 static wf_str retry_skip(wf_str text) {
-    static const char *const fillers[] = {" ", "\t", "\"",   "\\",   "'",      ":",
-                                          "=", "~",  "and ", "for ", "about ", "at least "};
-    for (size_t i = 0; i < WFI_COUNT(fillers); i++)
-        if (retry_begins(text, wfi_str_z(fillers[i]))) {
-            text = wfi_str_cut(text, wfi_str_z(fillers[i]).len, text.len);
-            i = SIZE_MAX; /* from the first one again */
-        }
+    static const char *const fillers[] = {"and ", "for ", "about "};
+    for (size_t i = 0; text.len > 0 && i < WFI_COUNT(fillers);) {
+        wf_str filler = wfi_str_z(fillers[i]);
+        bool sign = !retry_is_letter(*text.ptr) && (*text.ptr < '0' || *text.ptr > '9');
+        bool word = retry_begins(text, filler);
+        if (sign || word) text = wfi_str_cut(text, sign ? 1 : filler.len, text.len);
+        i = sign || word ? 0 : i + 1;
+    }
     return text;
 }
 
-/* The ms of the unit of time whose name has these letters, or begins with them; 0: there is no such unit. */
+/* The ms of the unit of time with this name; 0: there is no such unit. */
 static uint64_t retry_unit(wf_str name) {
-    static const struct {
-        const char *letter, *begin;
-        uint32_t ms;
-    } units[] = {
-        {"ms", "milli", 1}, {"s", "sec", 1000}, {"m", "min", 60000}, {"h", "h", 3600000}, {"d", "day", 86400000}};
-    for (size_t i = 0; i < WFI_COUNT(units); i++) {
-        wf_str letter = wfi_str_z(units[i].letter);
-        bool whole = name.len == letter.len && retry_begins(name, letter);
-        if (whole || retry_begins(name, wfi_str_z(units[i].begin))) return units[i].ms;
+    char second = name.len > 1 ? wfi_lower(name.ptr[1]) : 0, third = name.len > 2 ? wfi_lower(name.ptr[2]) : 0;
+    switch (wfi_lower(*name.ptr)) {
+    case 's':
+        return 1000;
+    case 'm': /* m, min, ms, milliseconds */
+        if (second == 's' || third == 'l') return 1;
+        return second == 0 || second == 'i' ? 60000 : 0;
+    case 'h':
+        return 3600000;
+    case 'd':
+        return 86400000;
+    default:
+        return 0;
     }
-    return 0;
 }
 
-/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds, "20"; -1: with none. */
+/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds,
+ * "20"; -1: with none. */
 static int64_t retry_time(wf_str text) {
-    uint64_t sum = 0, n, ms;
-    bool any = false;
-    for (size_t len; (len = wfi_decimal(text, 3, &n)) > 0; any = true) {
-        wf_str rest = wfi_str_cut(text, len, text.len);
-        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
-        rest = retry_skip(rest);
-        size_t letters = 0;
-        while (letters < rest.len && wfi_lower(rest.ptr[letters]) >= 'a' && wfi_lower(rest.ptr[letters]) <= 'z')
+    int64_t sum = -1;
+    for (uint64_t n, ms; sum < RETRY_HINT_MAX; sum = (sum < 0 ? 0 : sum) + (int64_t)(n * ms / 1000)) {
+        size_t len = wfi_decimal(text, 3, &n), letters = 0;
+        wf_str rest = wfi_str_cut(text, len, text.len), name = retry_skip(rest);
+        while (letters < name.len && retry_is_letter(name.ptr[letters]))
             letters++;
-        ms = letters > 0 ? retry_unit(wfi_str_cut(rest, 0, letters)) : any || date ? 0 : 1000;
-        if (ms == 0) break; /* a number of something else */
+        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
+        ms = letters > 0 ? retry_unit(wfi_str_cut(name, 0, letters)) : sum < 0 && !date ? 1000 : 0;
+        if (len == 0 || ms == 0) return sum;                      /* no number, or one of something else */
         if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
-        sum = wfi_add_sat(sum, n * ms / 1000);
-        text = retry_skip(wfi_str_cut(rest, letters, rest.len));
+        text = retry_skip(wfi_str_cut(name, letters, name.len));
     }
-    if (!any) return -1;
-    return sum < RETRY_HINT_MAX ? (int64_t)sum : RETRY_HINT_MAX;
+    return RETRY_HINT_MAX;
 }
 
 WFI int64_t wfi_retry_hint(wf_str text) {

@@ -374,14 +374,15 @@ static void sched_wake_backoffs(const wfi_runtime *rt, wfi_sched *s) {
         if (s->tasks[i].state == WFI_TASK_BACKOFF || s->tasks[i].state == WFI_TASK_LIMIT) sched_activate(s, i);
 }
 
-/* The first in the line of each provider that may be asked now: one at a time, as each one that goes may close it for the next. */
+/* The first in the line of each provider that may be asked now: one at a time, as each one that
+ * goes may close it for the next. */
 static void sched_wake_limited(const wfi_runtime *rt, wfi_sched *s) {
     for (uint32_t p = 0; p < rt->config.provider_count; p++) {
         uint32_t first = s->lanes;
         if (rt->limiters[p].waiting == 0 || wfi_limiter_due(&rt->limiters[p], rt->now) > rt->now) continue;
         for (uint32_t i = 0; i < s->lanes; i++) {
             const wfi_task *t = &s->tasks[i];
-            if (t->state != WFI_TASK_LIMIT || t->provider != &rt->config.providers[p]) continue;
+            if (t->state != WFI_TASK_LIMIT || t->limiter != &rt->limiters[p]) continue;
             if (first == s->lanes || t->place < s->tasks[first].place) first = i;
         }
         sched_activate(s, first);

@@ -78,6 +78,7 @@ typedef struct wfi_task {
     wfi_cost reserved;
 
     /* its provider's rate limit */
+    wfi_limiter *limiter;
     uint64_t place;   /* in the line, kept until the request is answered or refused; 0: none yet */
     uint64_t queued;  /* when it joined the line */
     uint64_t served;  /* how many were served when this request was refused last */

@@ -1,4 +1,5 @@
-/* The limiter: by itself, where its invariants are watched; and in whole runs against servers with limits of all kinds. */
+/* The limiter: by itself, where its invariants are watched; and in whole runs against servers with
+ * limits of all kinds. */
 #include "tests/fake/rig.h"
 
 #include "src/core/run/runtime.h"
@@ -39,7 +40,8 @@ static void few_begin_at_once(void **state) {
     assert_int_equal(wfi_limiter_due(&l, NOW + 5000), NOW + 5004);
 }
 
-/* After a refusal nobody goes before the time, then one, and the rest when that one was accepted. */
+/* After a refusal nobody goes before the time, then one, and the rest when that one was accepted.
+ * */
 static void one_goes_first(void **state) {
     wfi_limiter l;
     (void)state;
@@ -101,7 +103,8 @@ static void asked_too_little(void **state) {
     }
 }
 
-/* A rate that was learned gives way when nothing is refused any more, but only for those who want more. */
+/* A rate that was learned gives way when nothing is refused any more, but only for those who want
+ * more. */
 static void a_limit_goes_away(void **state) {
     static const uint32_t refusals[] = {1, 2, 5, 20};
     (void)state;
@@ -286,7 +289,8 @@ static void known_limits(void **state) {
         }
 }
 
-/* A limit by the minute: nobody fails of it, it takes none of the retries and of the agents' time, and few requests. */
+/* A limit by the minute: nobody fails of it, it takes none of the retries and of the agents' time,
+ * and few requests. */
 static void a_minute_of_refusals(void **state) {
     (void)state;
     for (uint64_t seed = 1; seed <= 8; seed++) {
@@ -366,7 +370,8 @@ static void check_not_run(rig *r, uint32_t done, uint32_t not_run, wf_outcome ou
     rig_end(r);
 }
 
-/* A wait that is longer than the run's patience pauses it at once; one that is told by nobody does so when patience ends. */
+/* A wait that is longer than the run's patience pauses it at once; one that is told by nobody does
+ * so when patience ends. */
 static void patience(void **state) {
     static const struct {
         const char *what;

@@ -145,7 +145,7 @@ static void waits_in_texts(void **state) {
         {"{\"retryDelay\": \"34.074824224s\"}", 34075},
         {"{\\\"retryDelay\\\": \\\"34s\\\"}", 34000},
         {"Please wait 30 seconds before you ask again", 30000},
-        {"wait for at least 5 sec", 5000},
+        {"wait for about 5 sec", 5000},
         {"too many requests; limit resets in 45s", 45000},
         {"expected available in 12 seconds", 12000},
         {"you must wait until the retries end, then try again in 2 s", 2000},

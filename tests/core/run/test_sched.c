@@ -55,7 +55,8 @@ static void test_thousand(void **state) {
         for (uint64_t sync = 0; sync <= 5; sync += 5) {
             uint64_t wall, again, ideal = (1000 + lanes[i] - 1) / lanes[i] * 50;
             uint64_t hash = thousand(lanes[i], 3, sync, sync > 0, &wall);
-            /* only the last results wait for a sync that nothing hides; and requests begin one by one, by the limiter */
+            /* only the last results wait for a sync that nothing hides; and requests begin one by
+             * one, by the limiter */
             uint64_t begin = lanes[i] == 1 ? 0 : lanes[i] == 16 ? ideal / 100 : 4 * lanes[i];
             assert_in_range(wall, ideal, ideal + 2 * sync + begin);
             if (i < 2) {
