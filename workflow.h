@@ -9080,8 +9080,7 @@ WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
  * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
  * more than a minute. */
 WFI int64_t wfi_retry_hint(wf_str text);
-/* Whether a refusal's text says that what is used up was paid for, so that waiting does not help.
- * */
+/* Whether a refusal's text says that what is used up was paid for: waiting does not help then. */
 WFI bool wfi_retry_is_spent(wf_str text);
 /* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
  * random: 0 .. 2^32-1, the larger the shorter. */
@@ -9303,6 +9302,7 @@ WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
 #define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
+#define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
 #define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
 
 void wfi_limiter_init(wfi_limiter *l) {
@@ -9417,7 +9417,7 @@ bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wa
         return false;
     }
     l->rate = limiter_cut(l, wait_ms);
-    l->barren += l->probing;
+    l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
     l->accepted = 0;
     l->probing = true;
     l->until = now + wait;
@@ -11477,8 +11477,7 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
-/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget.
- * */
+/* Joins the line of those who wait for their provider's limiter, with nothing of the budget. */
 static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
     wfi_limiter *l = t->limiter;
     wfi_budget_settle(rt, t);

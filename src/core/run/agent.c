@@ -360,8 +360,7 @@ static wfi_pace agent_leave(wfi_runtime *rt, wfi_task *t) {
     return WFI_PACE_STOPPED;
 }
 
-/* Joins the line of those who wait for their provider's limiter. They hold nothing of the budget.
- * */
+/* Joins the line of those who wait for their provider's limiter, with nothing of the budget. */
 static wfi_pace agent_queue(wfi_runtime *rt, wfi_task *t) {
     wfi_limiter *l = t->limiter;
     wfi_budget_settle(rt, t);

@@ -16,6 +16,7 @@
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
 #define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
+#define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
 #define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
 
 void wfi_limiter_init(wfi_limiter *l) {
@@ -130,7 +131,7 @@ bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wa
         return false;
     }
     l->rate = limiter_cut(l, wait_ms);
-    l->barren += l->probing;
+    l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
     l->accepted = 0;
     l->probing = true;
     l->until = now + wait;

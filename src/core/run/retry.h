@@ -11,8 +11,7 @@ WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
  * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
  * more than a minute. */
 WFI int64_t wfi_retry_hint(wf_str text);
-/* Whether a refusal's text says that what is used up was paid for, so that waiting does not help.
- * */
+/* Whether a refusal's text says that what is used up was paid for: waiting does not help then. */
 WFI bool wfi_retry_is_spent(wf_str text);
 /* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
  * random: 0 .. 2^32-1, the larger the shorter. */
