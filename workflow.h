@@ -444,12 +444,14 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;          /* finished well in this run or before */
-    uint32_t failed;        /* failed, whether or not the script handled it */
-    uint32_t cached;        /* of done and failed: answered from the log */
-    uint32_t dropped;       /* branches that dropped out on purpose */
-    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;      /* finished well in this run or before */
+    uint32_t failed;    /* failed, whether or not the script handled it */
+    uint32_t cached;    /* of done and failed: answered from the log */
+    uint32_t dropped;   /* branches that dropped out on purpose */
+    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
+    /* Asked for, never given a lane, or only to wait there for a rate limit; also those that the run's cap or
+     * stop turned away. */
+    uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 
@@ -9202,7 +9204,6 @@ WFI bool wfi_retry_is_spent(wf_str text) {
                                         "out of credits",
                                         "spend limit",
                                         "spending limit",
-                                        "billing",
                                         NULL};
     return retry_find(&text, words);
 }
@@ -9718,7 +9719,7 @@ typedef struct wfi_slot {
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
-    bool started : 1;   /* was given a lane, in this process or an earlier one */
+    bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 
 typedef struct wfi_slots {
@@ -11128,13 +11129,12 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
-#define AGENT_NUDGES      2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX    128u   /* tool calls in one reply */
-#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
-#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
-#define AGENT_PATIENCE_MS                                                                                              \
-    1800000              /* so long all requests may be refused for a rate limit, in a run without a deadline */
-#define AGENT_PASSED 64u /* so often one request may be, while others are served */
+#define AGENT_NUDGES      2u      /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u    /* tool calls in one reply */
+#define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
+#define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
+#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);

@@ -421,12 +421,14 @@ typedef enum wf_outcome {
 const char *wf_outcome_name(wf_outcome outcome); /* "open", "done", "failed", ... */
 
 typedef struct wf_census {
-    uint32_t done;          /* finished well in this run or before */
-    uint32_t failed;        /* failed, whether or not the script handled it */
-    uint32_t cached;        /* of done and failed: answered from the log */
-    uint32_t dropped;       /* branches that dropped out on purpose */
-    uint32_t cancelled;     /* race losers and the like, and what a stop cut short */
-    uint32_t not_run;       /* asked for, never given a lane; those that the run's cap or stop turned away too */
+    uint32_t done;      /* finished well in this run or before */
+    uint32_t failed;    /* failed, whether or not the script handled it */
+    uint32_t cached;    /* of done and failed: answered from the log */
+    uint32_t dropped;   /* branches that dropped out on purpose */
+    uint32_t cancelled; /* race losers and the like, and what a stop cut short */
+    /* Asked for, never given a lane, or only to wait there for a rate limit; also those that the run's cap or
+     * stop turned away. */
+    uint32_t not_run;
     uint32_t script_errors; /* branches that a mistake of the script ended; agents are not counted here */
 } wf_census;
 

@@ -11,13 +11,12 @@
 #define AGENT_INTERRUPTED                                                                                              \
     "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
     "before doing it again"
-#define AGENT_NUDGES      2u     /* reminders to call the result tool */
-#define AGENT_USES_MAX    128u   /* tool calls in one reply */
-#define AGENT_ID_MAX      256u   /* bytes of a tool call's id */
-#define AGENT_WAIT_MAX_MS 600000 /* who is asked to wait longer gives up */
-#define AGENT_PATIENCE_MS                                                                                              \
-    1800000              /* so long all requests may be refused for a rate limit, in a run without a deadline */
-#define AGENT_PASSED 64u /* so often one request may be, while others are served */
+#define AGENT_NUDGES      2u      /* reminders to call the result tool */
+#define AGENT_USES_MAX    128u    /* tool calls in one reply */
+#define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
+#define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
+#define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
+#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
 
 static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t);
 static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t);

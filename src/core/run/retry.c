@@ -109,7 +109,6 @@ WFI bool wfi_retry_is_spent(wf_str text) {
                                         "out of credits",
                                         "spend limit",
                                         "spending limit",
-                                        "billing",
                                         NULL};
     return retry_find(&text, words);
 }

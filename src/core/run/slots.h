@@ -59,7 +59,7 @@ typedef struct wfi_slot {
     bool moved : 1;     /* its answer was given to another place: not to be matched by content again */
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
-    bool started : 1;   /* was given a lane, in this process or an earlier one */
+    bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 
 typedef struct wfi_slots {
