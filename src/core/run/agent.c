@@ -1,11 +1,11 @@
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 #include "../base/date.h"
 #include "../model/anthropic.h"
+#include "../model/retry.h"
 #include "agent.h"
 #include "budget.h"
 #include "exchange.h"
 #include "request.h"
-#include "retry.h"
 #include "toolcalls.h"
 
 #define AGENT_INTERRUPTED                                                                                              \
