@@ -6846,6 +6846,371 @@ WFI uint64_t wfi_price_worst(const wfi_tariff *t, uint64_t input, uint64_t outpu
 
 /* ==== end src/core/model/price.c ==== */
 
+/* ==== begin src/core/model/retry.h ==== */
+
+/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide.
+ * All providers share it. Pure functions. */
+#ifndef WFI_RETRY_H
+#define WFI_RETRY_H
+
+
+/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
+/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in
+ * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
+ * more than a minute. */
+WFI int64_t wfi_retry_hint(wf_str text);
+/* Whether a refusal's text says that what is used up was paid for: waiting does not help then. */
+WFI bool wfi_retry_is_spent(wf_str text);
+/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
+ * random: 0 .. 2^32-1, the larger the shorter. */
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
+
+#endif
+
+/* ==== end src/core/model/retry.h ==== */
+
+/* ==== begin src/core/model/retry.c ==== */
+
+/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
+ *
+ * Contract: retry.h. Nothing is kept. */
+
+#define RETRY_FIRST_MS 500u
+#define RETRY_DOUBLED  4u /* times: 8 s */
+#define RETRY_HINT_MAX 60000
+
+WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
+    if (should_retry >= 0) return should_retry > 0;
+    return status == 408 || status == 409 || status == 429 || status >= 500;
+}
+
+/* ---- texts ---- */
+
+/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and
+ * underscores. */
+static bool retry_begins(wf_str text, wf_str words) {
+    if (text.len < words.len) return false;
+    for (size_t i = 0; i < words.len; i++) {
+        char c = wfi_lower(text.ptr[i]);
+        if (c != words.ptr[i] && (words.ptr[i] != ' ' || (c != '-' && c != '_'))) return false;
+    }
+    return true;
+}
+
+/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds
+ * none. */
+static bool retry_find(wf_str *text, const char *const *words) {
+    for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
+        for (size_t i = 0; words[i]; i++)
+            if (retry_begins(*text, wfi_str_z(words[i]))) {
+                *text = wfi_str_cut(*text, wfi_str_z(words[i]).len, text->len);
+                return true;
+            }
+    return false;
+}
+
+static bool retry_is_letter(char c) {
+    return wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z';
+}
+
+/* Without what may stand before a number: anything that is neither a letter nor a digit, and some
+ * words. */
+static wf_str retry_skip(wf_str text) {
+    static const char *const fillers[] = {"and ", "for ", "about "};
+    for (size_t i = 0; text.len > 0 && i < WFI_COUNT(fillers);) {
+        wf_str filler = wfi_str_z(fillers[i]);
+        bool sign = !retry_is_letter(*text.ptr) && (*text.ptr < '0' || *text.ptr > '9');
+        bool word = retry_begins(text, filler);
+        if (sign || word) text = wfi_str_cut(text, sign ? 1 : filler.len, text.len);
+        i = sign || word ? 0 : i + 1;
+    }
+    return text;
+}
+
+/* The ms of the unit of time with this name; 0: there is no such unit. */
+static uint64_t retry_unit(wf_str name) {
+    char second = name.len > 1 ? wfi_lower(name.ptr[1]) : 0, third = name.len > 2 ? wfi_lower(name.ptr[2]) : 0;
+    switch (wfi_lower(*name.ptr)) {
+    case 's':
+        return 1000;
+    case 'm': /* m, min, ms, milliseconds */
+        if (second == 's' || third == 'l') return 1;
+        return second == 0 || second == 'i' ? 60000 : 0;
+    case 'h':
+        return 3600000;
+    case 'd':
+        return 86400000;
+    default:
+        return 0;
+    }
+}
+
+/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds,
+ * "20"; -1: with none. */
+static int64_t retry_time(wf_str text) {
+    int64_t sum = -1;
+    for (uint64_t n, ms; sum < RETRY_HINT_MAX; sum = (sum < 0 ? 0 : sum) + (int64_t)(n * ms / 1000)) {
+        size_t len = wfi_decimal(text, 3, &n), letters = 0;
+        wf_str rest = wfi_str_cut(text, len, text.len), name = retry_skip(rest);
+        while (letters < name.len && retry_is_letter(name.ptr[letters]))
+            letters++;
+        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
+        ms = letters > 0 ? retry_unit(wfi_str_cut(name, 0, letters)) : sum < 0 && !date ? 1000 : 0;
+        if (len == 0 || ms == 0) return sum;                      /* no number, or one of something else */
+        if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
+        text = retry_skip(wfi_str_cut(name, letters, name.len));
+    }
+    return RETRY_HINT_MAX;
+}
+
+WFI int64_t wfi_retry_hint(wf_str text) {
+    static const char *const words[] = {"again in ",     "again after ",  "retry in ", "retry after", "retryafter",
+                                        "retrydelay",    "wait ",         "reset in ", "resets in ",  "reset after ",
+                                        "resets after ", "available in ", NULL};
+    while (retry_find(&text, words)) {
+        int64_t ms = retry_time(retry_skip(text));
+        if (ms > 0) return ms;
+    }
+    return -1;
+}
+
+WFI bool wfi_retry_is_spent(wf_str text) {
+    static const char *const words[] = {"insufficient quota",
+                                        "exceeded your current quota",
+                                        "credit balance",
+                                        "out of credits",
+                                        "spend limit",
+                                        "spending limit",
+                                        NULL};
+    return retry_find(&text, words);
+}
+
+/* ---- waits ---- */
+
+WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
+    if (asked_ms > 0) return (uint64_t)asked_ms;
+    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
+    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
+}
+
+/* ==== end src/core/model/retry.c ==== */
+
+/* ==== begin src/core/model/limiter.h ==== */
+
+/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin.
+ * One for each provider. A server tells its limit by refusals alone (429, 529), so the limiter learns
+ * it as congestion control in TCP learns a path's:
+ *
+ *   open     no limit is known. Few requests begin at once, then more and more, so that few meet a
+ *            limit (slow start).
+ *   closed   one was refused: nobody begins before the time that it asked for and a little longer,
+ *            by chance; where it asked for none, before that of the curve of retry.h.
+ *   probing  then one goes first; if it is refused, that closes again. One of which nothing is heard
+ *            for some seconds lets another go.
+ *   paced    requests begin one by one at a rate that grows while somebody waits and none is
+ *            refused: in proportion while it is not known to be too fast, slowly up to where the last
+ *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
+ *            two thirds, or to half if hardly a request had been accepted.
+ *
+ * Invariants:
+ *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
+ *      but in the place of one that was lost.
+ *   2. A refusal closes once for all requests that began before it: theirs only prolong the wait.
+ *   3. `pending` is the number of requests that began and were not yet accepted, refused or lost.
+ *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if
+ *      that is longer.
+ *
+ * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
+#ifndef WFI_LIMITER_H
+#define WFI_LIMITER_H
+
+
+typedef struct wfi_limiter {
+    uint64_t until;   /* nothing begins before; while probing, no second probe */
+    uint64_t next;    /* us: nor, when paced, before this */
+    uint64_t began;   /* the burst of requests under way, when open */
+    uint64_t last;    /* ... and the last request */
+    uint64_t since;   /* since when none was accepted, but refused; UINT64_MAX: one was */
+    uint64_t tickets; /* places in the line that were given out */
+    uint64_t served;  /* requests accepted */
+    uint32_t waiting; /* tasks in the line; they are served by their places */
+    uint32_t pending;
+    uint32_t window;   /* when open: how many may be pending, and more with the time since `began` */
+    uint32_t rate;     /* requests in 1000 s; 0: no limit is known */
+    uint32_t ceiling;  /* the rate at which one was refused last; 0: not known */
+    uint32_t round;    /* how often it has closed */
+    uint32_t accepted; /* in this round */
+    uint32_t barren;   /* rounds in a row without one */
+    bool probing;      /* closed, or nothing was accepted since */
+} wfi_limiter;
+
+WFI void wfi_limiter_init(wfi_limiter *l);
+/* When the next request may begin; now: at once. */
+WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
+/* A request begins, which due allowed. Answers its round, for the three below, one of which
+ * follows. */
+WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
+/* It is being answered. */
+WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
+/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
+ * 2^32-1. Whether this has closed the limiter anew. */
+WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
+/* It came to another end, which tells nothing of a limit. */
+WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
+
+#endif
+
+/* ==== end src/core/model/limiter.h ==== */
+
+/* ==== begin src/core/model/limiter.c ==== */
+
+/* limiter: see limiter.h. */
+
+#define LIMITER_OPEN     4u       /* requests of a burst that begin at once; */
+#define LIMITER_FEW      16u      /* up to so many */
+#define LIMITER_FEW_MS   4u       /* ... one more so often; */
+#define LIMITER_MANY     64u      /* up to so many */
+#define LIMITER_MANY_MS  8u       /* ... so often, and beyond, for those who ask for hundreds, one in a ms; */
+#define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
+#define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
+#define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
+#define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
+#define LIMITER_NONE     1000000u /* one that is no limit */
+#define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
+#define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
+#define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
+#define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
+#define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
+#define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
+
+void wfi_limiter_init(wfi_limiter *l) {
+    wfi_zero(l, sizeof *l);
+    l->since = UINT64_MAX;
+    l->window = LIMITER_OPEN;
+}
+
+static uint32_t limiter_least(uint32_t a, uint32_t b) {
+    return a < b ? a : b;
+}
+
+static bool limiter_is_idle(const wfi_limiter *l, uint64_t now) {
+    return l->pending == 0 && (l->last == 0 || now - l->last >= LIMITER_IDLE_MS);
+}
+
+/* How long after the beginning of a burst its n-th request beyond those that begin at once does. */
+static uint64_t limiter_ramp(uint32_t n) {
+    uint32_t few = limiter_least(n, LIMITER_FEW - LIMITER_OPEN), some = limiter_least(n, LIMITER_MANY - LIMITER_OPEN);
+    return (uint64_t)LIMITER_FEW_MS * few + (uint64_t)LIMITER_MANY_MS * (some - few) + (n - some);
+}
+
+uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now) {
+    if (l->probing) return l->until > now ? l->until : now;
+    if (l->rate > 0) return l->next > now * 1000 ? (l->next + 999) / 1000 : now;
+    if (limiter_is_idle(l, now) || l->pending < l->window) return now;
+    uint64_t due = l->began + limiter_ramp(l->pending - l->window + 1);
+    return due > now ? due : now;
+}
+
+/* The us between two requests. */
+static uint64_t limiter_gap(const wfi_limiter *l) {
+    return UINT64_C(1000000000) / l->rate;
+}
+
+uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
+    if (limiter_is_idle(l, now)) {
+        l->began = now;
+        l->window = LIMITER_OPEN;
+    }
+    l->last = now;
+    l->pending++;
+    if (l->probing) {
+        l->until = now + LIMITER_PROBE_MS;
+    } else if (l->rate > 0) { /* what the clock rounds is made up for, a delay is not */
+        bool late = l->next + 1000 < now * 1000;
+        l->next = (late ? now * 1000 : l->next) + limiter_gap(l);
+    }
+    return l->round;
+}
+
+static void limiter_grow(wfi_limiter *l) {
+    if (l->rate < l->ceiling)
+        l->rate += LIMITER_SLOW;
+    else
+        l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
+    if (l->rate < LIMITER_NONE) return;
+    l->rate = l->ceiling = 0;
+    l->window = LIMITER_OPEN_MAX;
+}
+
+void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
+    l->pending--;
+    l->served++;
+    l->since = UINT64_MAX;
+    if (round != l->round) return; /* it began before the refusal */
+    l->accepted++;
+    l->barren = 0;
+    if (l->probing) {
+        l->probing = false;
+        l->next = now * 1000 + limiter_gap(l);
+    } else if (l->rate == 0) {
+        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % LIMITER_OPEN == 0;
+    } else if (l->waiting > 0) {
+        limiter_grow(l);
+    }
+}
+
+/* The rate after a refusal in this round. */
+static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
+    uint32_t rate = l->rate;
+    if (rate == 0) { /* one request in each such wait is what the server itself has in mind, at least */
+        uint32_t asked = wait_ms > 0 ? (uint32_t)(LIMITER_NONE / (uint64_t)wait_ms) : 0;
+        return asked > LIMITER_FIRST ? asked : LIMITER_FIRST;
+    }
+    if (!l->probing) {
+        l->ceiling = rate;
+        rate = l->accepted > 2 ? rate / 3 * 2 : rate / 2;
+    }
+    uint64_t gap = wait_ms > LIMITER_GAP_MS ? (uint64_t)wait_ms : LIMITER_GAP_MS;
+    uint32_t least = (uint32_t)(LIMITER_NONE / gap) + 1;
+    return rate > least ? rate : least;
+}
+
+/* How long nothing begins: as asked, and a little longer, lest all processes with this key come
+ * back together; or by the curve, also where what is asked for has proved too little several times
+ * in a row. */
+static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
+    if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
+    uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
+    uint64_t least = l->barren < LIMITER_BARREN ? 0 : wfi_retry_wait(l->barren - LIMITER_BARREN, -1, random);
+    wait += part * random >> 32;
+    return wait > least ? wait : least;
+}
+
+bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
+    uint64_t wait = limiter_wait(l, wait_ms, random);
+    l->pending--;
+    if (l->since == UINT64_MAX) l->since = now;
+    if (round != l->round) {
+        if (l->probing && now + wait > l->until) l->until = now + wait;
+        return false;
+    }
+    l->rate = limiter_cut(l, wait_ms);
+    l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
+    l->accepted = 0;
+    l->probing = true;
+    l->until = now + wait;
+    l->round++;
+    return true;
+}
+
+void wfi_limiter_lose(wfi_limiter *l, uint32_t round) {
+    l->pending--;
+    if (l->probing && round == l->round) l->until = 0; /* it was the probe: another one may go */
+}
+
+/* ==== end src/core/model/limiter.c ==== */
+
 /* ==== begin src/core/model/known.h ==== */
 
 /* known: what is known of models by their names, where the wire wants different things of them. Unknown models get the rules of
@@ -9356,371 +9721,6 @@ wf_status wfi_meta_get(wfi_rec type, char *json, size_t len, void *meta) {
 }
 
 /* ==== end src/core/run/records.c ==== */
-
-/* ==== begin src/core/run/retry.h ==== */
-
-/* retry: whether a failure calls for another try, and after how long; agent.c and limiter.c decide.
- * All providers share it. Pure functions. */
-#ifndef WFI_RETRY_H
-#define WFI_RETRY_H
-
-
-/* Whether a response with this status calls for another try. should_retry: 1, 0, or -1 for not said. */
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry);
-/* The wait that a refusal speaks of in its text ("try again in 3.2s", "retry after 20 seconds"), in
- * ms; -1: it speaks of none. Who writes a text for people promises nothing: it is a hint, and never
- * more than a minute. */
-WFI int64_t wfi_retry_hint(wf_str text);
-/* Whether a refusal's text says that what is used up was paid for: waiting does not help then. */
-WFI bool wfi_retry_is_spent(wf_str text);
-/* Milliseconds before retry number n (from 0): what was asked for, or 0.5 s doubled each time up to 8 s, shortened by up to a quarter.
- * random: 0 .. 2^32-1, the larger the shorter. */
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random);
-
-#endif
-
-/* ==== end src/core/run/retry.h ==== */
-
-/* ==== begin src/core/run/retry.c ==== */
-
-/* retry: the vendors' libraries agree on when to try again and for how long to wait; this is that policy, to the letter.
- *
- * Contract: retry.h. Nothing is kept. */
-
-#define RETRY_FIRST_MS 500u
-#define RETRY_DOUBLED  4u /* times: 8 s */
-#define RETRY_HINT_MAX 60000
-
-WFI bool wfi_retry_wanted(uint32_t status, int32_t should_retry) {
-    if (should_retry >= 0) return should_retry > 0;
-    return status == 408 || status == 409 || status == 429 || status >= 500;
-}
-
-/* ---- texts ---- */
-
-/* Whether a text begins with these words, in lower case; blanks stand for themselves, hyphens and
- * underscores. */
-static bool retry_begins(wf_str text, wf_str words) {
-    if (text.len < words.len) return false;
-    for (size_t i = 0; i < words.len; i++) {
-        char c = wfi_lower(text.ptr[i]);
-        if (c != words.ptr[i] && (words.ptr[i] != ' ' || (c != '-' && c != '_'))) return false;
-    }
-    return true;
-}
-
-/* What follows the first of these words, NULL-terminated, that the text holds; false: it holds
- * none. */
-static bool retry_find(wf_str *text, const char *const *words) {
-    for (; text->len > 0; *text = wfi_str_cut(*text, 1, text->len))
-        for (size_t i = 0; words[i]; i++)
-            if (retry_begins(*text, wfi_str_z(words[i]))) {
-                *text = wfi_str_cut(*text, wfi_str_z(words[i]).len, text->len);
-                return true;
-            }
-    return false;
-}
-
-static bool retry_is_letter(char c) {
-    return wfi_lower(c) >= 'a' && wfi_lower(c) <= 'z';
-}
-
-/* Without what may stand before a number: anything that is neither a letter nor a digit, and some
- * words. */
-static wf_str retry_skip(wf_str text) {
-    static const char *const fillers[] = {"and ", "for ", "about "};
-    for (size_t i = 0; text.len > 0 && i < WFI_COUNT(fillers);) {
-        wf_str filler = wfi_str_z(fillers[i]);
-        bool sign = !retry_is_letter(*text.ptr) && (*text.ptr < '0' || *text.ptr > '9');
-        bool word = retry_begins(text, filler);
-        if (sign || word) text = wfi_str_cut(text, sign ? 1 : filler.len, text.len);
-        i = sign || word ? 0 : i + 1;
-    }
-    return text;
-}
-
-/* The ms of the unit of time with this name; 0: there is no such unit. */
-static uint64_t retry_unit(wf_str name) {
-    char second = name.len > 1 ? wfi_lower(name.ptr[1]) : 0, third = name.len > 2 ? wfi_lower(name.ptr[2]) : 0;
-    switch (wfi_lower(*name.ptr)) {
-    case 's':
-        return 1000;
-    case 'm': /* m, min, ms, milliseconds */
-        if (second == 's' || third == 'l') return 1;
-        return second == 0 || second == 'i' ? 60000 : 0;
-    case 'h':
-        return 3600000;
-    case 'd':
-        return 86400000;
-    default:
-        return 0;
-    }
-}
-
-/* The time that a text begins with, as "3.2s", "1m30s", "1 minute and 20 seconds" or, in seconds,
- * "20"; -1: with none. */
-static int64_t retry_time(wf_str text) {
-    int64_t sum = -1;
-    for (uint64_t n, ms; sum < RETRY_HINT_MAX; sum = (sum < 0 ? 0 : sum) + (int64_t)(n * ms / 1000)) {
-        size_t len = wfi_decimal(text, 3, &n), letters = 0;
-        wf_str rest = wfi_str_cut(text, len, text.len), name = retry_skip(rest);
-        while (letters < name.len && retry_is_letter(name.ptr[letters]))
-            letters++;
-        bool date = rest.len > 0 && (*rest.ptr == '-' || *rest.ptr == ':' || *rest.ptr == '/');
-        ms = letters > 0 ? retry_unit(wfi_str_cut(name, 0, letters)) : sum < 0 && !date ? 1000 : 0;
-        if (len == 0 || ms == 0) return sum;                      /* no number, or one of something else */
-        if (n > RETRY_HINT_MAX * 1000) n = RETRY_HINT_MAX * 1000; /* thousandths of the unit */
-        text = retry_skip(wfi_str_cut(name, letters, name.len));
-    }
-    return RETRY_HINT_MAX;
-}
-
-WFI int64_t wfi_retry_hint(wf_str text) {
-    static const char *const words[] = {"again in ",     "again after ",  "retry in ", "retry after", "retryafter",
-                                        "retrydelay",    "wait ",         "reset in ", "resets in ",  "reset after ",
-                                        "resets after ", "available in ", NULL};
-    while (retry_find(&text, words)) {
-        int64_t ms = retry_time(retry_skip(text));
-        if (ms > 0) return ms;
-    }
-    return -1;
-}
-
-WFI bool wfi_retry_is_spent(wf_str text) {
-    static const char *const words[] = {"insufficient quota",
-                                        "exceeded your current quota",
-                                        "credit balance",
-                                        "out of credits",
-                                        "spend limit",
-                                        "spending limit",
-                                        NULL};
-    return retry_find(&text, words);
-}
-
-/* ---- waits ---- */
-
-WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
-    if (asked_ms > 0) return (uint64_t)asked_ms;
-    uint64_t ms = (uint64_t)RETRY_FIRST_MS << (n < RETRY_DOUBLED ? n : RETRY_DOUBLED);
-    return ms - ((ms * random + (UINT64_C(1) << 33)) >> 34); /* a quarter of random / 2^32, rounded */
-}
-
-/* ==== end src/core/run/retry.c ==== */
-
-/* ==== begin src/core/run/limiter.h ==== */
-
-/* limiter: a provider's rate limit as all lanes see it together: when the next request may begin.
- * One for each provider. A server tells its limit by refusals alone (429, 529), so the limiter learns
- * it as congestion control in TCP learns a path's:
- *
- *   open     no limit is known. Few requests begin at once, then more and more, so that few meet a
- *            limit (slow start).
- *   closed   one was refused: nobody begins before the time that it asked for and a little longer,
- *            by chance; where it asked for none, before that of the curve of retry.h.
- *   probing  then one goes first; if it is refused, that closes again. One of which nothing is heard
- *            for some seconds lets another go.
- *   paced    requests begin one by one at a rate that grows while somebody waits and none is
- *            refused: in proportion while it is not known to be too fast, slowly up to where the last
- *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
- *            two thirds, or to half if hardly a request had been accepted.
- *
- * Invariants:
- *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
- *      but in the place of one that was lost.
- *   2. A refusal closes once for all requests that began before it: theirs only prolong the wait.
- *   3. `pending` is the number of requests that began and were not yet accepted, refused or lost.
- *   4. The rate is never lower than one request in 2 s, or in the wait that was asked for last, if
- *      that is longer.
- *
- * Times are ms of the monotonic clock. Pure functions over the struct; integers only. */
-#ifndef WFI_LIMITER_H
-#define WFI_LIMITER_H
-
-
-typedef struct wfi_limiter {
-    uint64_t until;   /* nothing begins before; while probing, no second probe */
-    uint64_t next;    /* us: nor, when paced, before this */
-    uint64_t began;   /* the burst of requests under way, when open */
-    uint64_t last;    /* ... and the last request */
-    uint64_t since;   /* since when none was accepted, but refused; UINT64_MAX: one was */
-    uint64_t tickets; /* places in the line that were given out */
-    uint64_t served;  /* requests accepted */
-    uint32_t waiting; /* tasks in the line; they are served by their places */
-    uint32_t pending;
-    uint32_t window;   /* when open: how many may be pending, and more with the time since `began` */
-    uint32_t rate;     /* requests in 1000 s; 0: no limit is known */
-    uint32_t ceiling;  /* the rate at which one was refused last; 0: not known */
-    uint32_t round;    /* how often it has closed */
-    uint32_t accepted; /* in this round */
-    uint32_t barren;   /* rounds in a row without one */
-    bool probing;      /* closed, or nothing was accepted since */
-} wfi_limiter;
-
-WFI void wfi_limiter_init(wfi_limiter *l);
-/* When the next request may begin; now: at once. */
-WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
-/* A request begins, which due allowed. Answers its round, for the three below, one of which
- * follows. */
-WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
-/* It is being answered. */
-WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
-/* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
- * 2^32-1. Whether this has closed the limiter anew. */
-WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
-/* It came to another end, which tells nothing of a limit. */
-WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
-
-#endif
-
-/* ==== end src/core/run/limiter.h ==== */
-
-/* ==== begin src/core/run/limiter.c ==== */
-
-/* limiter: see limiter.h. */
-
-#define LIMITER_OPEN     4u       /* requests of a burst that begin at once; */
-#define LIMITER_FEW      16u      /* up to so many */
-#define LIMITER_FEW_MS   4u       /* ... one more so often; */
-#define LIMITER_MANY     64u      /* up to so many */
-#define LIMITER_MANY_MS  8u       /* ... so often, and beyond, for those who ask for hundreds, one in a ms; */
-#define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
-#define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
-#define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
-#define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
-#define LIMITER_NONE     1000000u /* one that is no limit */
-#define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
-#define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
-#define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
-#define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
-#define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
-#define LIMITER_SPREAD   30000u   /* at most, added to a wait that is asked for */
-
-void wfi_limiter_init(wfi_limiter *l) {
-    wfi_zero(l, sizeof *l);
-    l->since = UINT64_MAX;
-    l->window = LIMITER_OPEN;
-}
-
-static uint32_t limiter_least(uint32_t a, uint32_t b) {
-    return a < b ? a : b;
-}
-
-static bool limiter_is_idle(const wfi_limiter *l, uint64_t now) {
-    return l->pending == 0 && (l->last == 0 || now - l->last >= LIMITER_IDLE_MS);
-}
-
-/* How long after the beginning of a burst its n-th request beyond those that begin at once does. */
-static uint64_t limiter_ramp(uint32_t n) {
-    uint32_t few = limiter_least(n, LIMITER_FEW - LIMITER_OPEN), some = limiter_least(n, LIMITER_MANY - LIMITER_OPEN);
-    return (uint64_t)LIMITER_FEW_MS * few + (uint64_t)LIMITER_MANY_MS * (some - few) + (n - some);
-}
-
-uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now) {
-    if (l->probing) return l->until > now ? l->until : now;
-    if (l->rate > 0) return l->next > now * 1000 ? (l->next + 999) / 1000 : now;
-    if (limiter_is_idle(l, now) || l->pending < l->window) return now;
-    uint64_t due = l->began + limiter_ramp(l->pending - l->window + 1);
-    return due > now ? due : now;
-}
-
-/* The us between two requests. */
-static uint64_t limiter_gap(const wfi_limiter *l) {
-    return UINT64_C(1000000000) / l->rate;
-}
-
-uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
-    if (limiter_is_idle(l, now)) {
-        l->began = now;
-        l->window = LIMITER_OPEN;
-    }
-    l->last = now;
-    l->pending++;
-    if (l->probing) {
-        l->until = now + LIMITER_PROBE_MS;
-    } else if (l->rate > 0) { /* what the clock rounds is made up for, a delay is not */
-        bool late = l->next + 1000 < now * 1000;
-        l->next = (late ? now * 1000 : l->next) + limiter_gap(l);
-    }
-    return l->round;
-}
-
-static void limiter_grow(wfi_limiter *l) {
-    if (l->rate < l->ceiling)
-        l->rate += LIMITER_SLOW;
-    else
-        l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
-    if (l->rate < LIMITER_NONE) return;
-    l->rate = l->ceiling = 0;
-    l->window = LIMITER_OPEN_MAX;
-}
-
-void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
-    l->pending--;
-    l->served++;
-    l->since = UINT64_MAX;
-    if (round != l->round) return; /* it began before the refusal */
-    l->accepted++;
-    l->barren = 0;
-    if (l->probing) {
-        l->probing = false;
-        l->next = now * 1000 + limiter_gap(l);
-    } else if (l->rate == 0) {
-        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % LIMITER_OPEN == 0;
-    } else if (l->waiting > 0) {
-        limiter_grow(l);
-    }
-}
-
-/* The rate after a refusal in this round. */
-static uint32_t limiter_cut(wfi_limiter *l, int64_t wait_ms) {
-    uint32_t rate = l->rate;
-    if (rate == 0) { /* one request in each such wait is what the server itself has in mind, at least */
-        uint32_t asked = wait_ms > 0 ? (uint32_t)(LIMITER_NONE / (uint64_t)wait_ms) : 0;
-        return asked > LIMITER_FIRST ? asked : LIMITER_FIRST;
-    }
-    if (!l->probing) {
-        l->ceiling = rate;
-        rate = l->accepted > 2 ? rate / 3 * 2 : rate / 2;
-    }
-    uint64_t gap = wait_ms > LIMITER_GAP_MS ? (uint64_t)wait_ms : LIMITER_GAP_MS;
-    uint32_t least = (uint32_t)(LIMITER_NONE / gap) + 1;
-    return rate > least ? rate : least;
-}
-
-/* How long nothing begins: as asked, and a little longer, lest all processes with this key come
- * back together; or by the curve, also where what is asked for has proved too little several times
- * in a row. */
-static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t random) {
-    if (wait_ms <= 0) return wfi_retry_wait(l->barren, -1, random);
-    uint64_t wait = (uint64_t)wait_ms, part = wait / 8 < LIMITER_SPREAD ? wait / 8 : LIMITER_SPREAD;
-    uint64_t least = l->barren < LIMITER_BARREN ? 0 : wfi_retry_wait(l->barren - LIMITER_BARREN, -1, random);
-    wait += part * random >> 32;
-    return wait > least ? wait : least;
-}
-
-bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
-    uint64_t wait = limiter_wait(l, wait_ms, random);
-    l->pending--;
-    if (l->since == UINT64_MAX) l->since = now;
-    if (round != l->round) {
-        if (l->probing && now + wait > l->until) l->until = now + wait;
-        return false;
-    }
-    l->rate = limiter_cut(l, wait_ms);
-    l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
-    l->accepted = 0;
-    l->probing = true;
-    l->until = now + wait;
-    l->round++;
-    return true;
-}
-
-void wfi_limiter_lose(wfi_limiter *l, uint32_t round) {
-    l->pending--;
-    if (l->probing && round == l->round) l->until = 0; /* it was the probe: another one may go */
-}
-
-/* ==== end src/core/run/limiter.c ==== */
 
 /* ==== begin src/core/run/runtime.h ==== */
 

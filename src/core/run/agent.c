@@ -2,11 +2,11 @@
 #include "../base/date.h"
 #include "../base/schema.h"
 #include "../model/anthropic.h"
+#include "../model/retry.h"
 #include "agent.h"
 #include "budget.h"
 #include "exchange.h"
 #include "request.h"
-#include "retry.h"
 #include "toolcalls.h"
 
 #define AGENT_INTERRUPTED                                                                                              \

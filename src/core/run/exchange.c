@@ -1,7 +1,7 @@
 /* exchange: see exchange.h. */
+#include "../model/retry.h"
 #include "exchange.h"
 #include "request.h"
-#include "retry.h"
 
 #define EXCHANGE_KEY_MIN 8u /* of a key that is worth hiding; shorter ones would riddle messages with stars */
 #define EXCHANGE_SILENCE                                                                                               \

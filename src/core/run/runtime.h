@@ -4,8 +4,8 @@
 #define WFI_RUNTIME_H
 
 #include "../base/heap.h"
-#include "limiter.h"
 #include "log.h"
+#include "../model/limiter.h"
 #include "../model/price.h"
 #include "records.h"
 

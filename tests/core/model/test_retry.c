@@ -7,7 +7,7 @@
 
 #include "src/core/base/date.h"
 #include "src/core/http/headers.h"
-#include "src/core/run/retry.h"
+#include "src/core/model/retry.h"
 
 #include <cmocka.h>
 
