@@ -197,9 +197,9 @@ typedef struct wf_response {
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
- * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
- * once in a row. Only what was not sent whole is known not to be billed.
+ * WF_E_STALE from send, head or recv: a kept connection turned out to be dead before the whole request was out, or at once after,
+ * or the network says so of any connection (net.h); `end` it and begin the same one again at once, which is no retry. It is
+ * answered at most once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
@@ -767,6 +767,8 @@ extern "C" {
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
  *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_STALE   the same, and what was asked may be asked again on another connection without counting as a retry: the peer has
+ *             vanished before it said anything, or wants something of the connection that is not supported
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
@@ -5553,6 +5555,7 @@ typedef struct wfi_client_lane {
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
+    bool spared;        /* that was WF_E_STALE: this one will not be */
     bool head_sent;     /* all of the request's head is written */
     bool answered;      /* the status of the response is known */
     bool heard;         /* some byte of an answer has come */
@@ -5610,7 +5613,8 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
  *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
- *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
+ *      here or at once after its last byte is out; or from the network. The lane's next request opens a new connection, and is not
+ *      answered so: never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
 
 #define CLIENT_AT_ONCE_MS 1000u
@@ -5670,10 +5674,11 @@ static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
+    bool stale = status == WF_E_STALE && !x->spared;
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard && client_at_once(http, x)) {
+    if (stale || (x->reused && !x->heard && client_at_once(http, x))) {
         x->fresh = true;
-        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
+        return client_fail(http, x, WF_E_STALE, "the connection was dead");
     }
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
@@ -5745,6 +5750,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     bool fresh = x->fresh;
     wfi_zero(x, offsetof(wfi_client_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
+    x->spared = fresh;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
     x->in_at = x->in_len = x->error_len = 0;
@@ -17133,7 +17139,10 @@ void wfi_lookup_close(wfi_lookup *l) {
  *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
- *   8. `due` is never later than the first timer of a CONNECTING connection. */
+ *   8. `due` is never later than the first timer of a CONNECTING connection.
+ *   9. A peer that has vanished is noticed within some 20 s, by keepalive while nothing is on its way to it, else by `look`; one that
+ *      acknowledges is never given up, however slow. It is WF_E_STALE if nothing has been read since the last write. `look` is no
+ *      later than look_ms after the first write that is not known to have arrived. */
 #ifndef WFI_SOCKETS_H
 #define WFI_SOCKETS_H
 
@@ -17162,6 +17171,10 @@ typedef struct wfi_conn {
     bool want_read, want_write;
     bool hung_up;
     bool queued;
+    bool owes;        /* something written may not have arrived */
+    bool heard;       /* something was read since the last write */
+    bool unheard;     /* FAILED: its peer vanished before it was heard */
+    uint8_t deaf;     /* looks in a row without a sign of life */
     uint8_t attempts; /* in use below, the oldest first */
     uint16_t tried;   /* a bit for each address */
     uint16_t port;
@@ -17183,10 +17196,10 @@ typedef struct wfi_sockets {
     uint32_t serial;
     uint32_t connecting; /* first of the list */
     uint32_t ready_first, ready_last;
-    uint64_t due;
-    bool news;                                    /* a wait has seen that sockets have some */
-    uint64_t gathered;                            /* when they were last looked at */
-    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    uint64_t due, look;
+    bool news;                                             /* a wait has seen that sockets have some */
+    uint64_t gathered;                                     /* when they were last looked at */
+    uint32_t connect_ms, attempt_ms, patience_ms, look_ms; /* tests shorten them */
     wfi_lookup lookup;
 } wfi_sockets;
 
@@ -17223,6 +17236,7 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #include <unistd.h>
 #if WFI_LINUX
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #endif
 
 #define SOCKETS_ALIGN       ((size_t)16)
@@ -17230,7 +17244,11 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #define SOCKETS_CONNECT_MS  30000u
 #define SOCKETS_ATTEMPT_MS  250u
 #define SOCKETS_PATIENCE_MS 2000u
-#define SOCKETS_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define SOCKETS_KEEPIDLE_S  8 /* below what middleboxes forget after; with the next two, 20 s */
+#define SOCKETS_KEEPINTVL_S 2
+#define SOCKETS_KEEPCNT     6
+#define SOCKETS_LOOK_MS     4000u
+#define SOCKETS_LOOKS       5u /* without a sign of life: 20 s */
 #define SOCKETS_HOSTS_MIN   8u
 #define SOCKETS_HOSTS_MAX   64u
 #define SOCKETS_BATCH       64 /* events taken at a time */
@@ -17240,6 +17258,8 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #else
 #define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
+
+#define SOCKETS_SILENCE "the other end has not acknowledged anything for 20 s"
 
 enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 
@@ -17343,7 +17363,23 @@ static void sockets_fail_lookup(wfi_sockets *n, wfi_conn *c) {
     sockets_failed(n, c);
 }
 
-static wf_status sockets_broke(wfi_conn *c, int error) {
+/* Of a connection that is not open. */
+static wf_status sockets_not_open(const wfi_conn *c) {
+    if (c->state == WFI_CONN_CONNECTING) return WF_AGAIN;
+    return c->unheard ? WF_E_STALE : WF_E_IO;
+}
+
+/* The other end has not refused: it is no longer there. */
+static wf_status sockets_vanished(wfi_sockets *n, wfi_conn *c, const char *why) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, why);
+    c->unheard = !c->heard;
+    sockets_leave(n, c, WFI_CONN_FAILED);
+    return sockets_not_open(c);
+}
+
+static wf_status sockets_broke(wfi_sockets *n, wfi_conn *c, int error) {
+    if (error == ETIMEDOUT) return sockets_vanished(n, c, SOCKETS_SILENCE);
+    if (error == EHOSTUNREACH || error == ENETUNREACH) return sockets_vanished(n, c, strerror(error));
     snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
     return WF_E_IO;
 }
@@ -17391,6 +17427,12 @@ static int sockets_socket(int family) {
     sockets_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
     sockets_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, SOCKETS_KEEPIDLE_S);
+#elif defined(TCP_KEEPALIVE)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, SOCKETS_KEEPIDLE_S);
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, SOCKETS_KEEPINTVL_S);
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPCNT, SOCKETS_KEEPCNT);
 #endif
 #if defined(SO_NOSIGPIPE)
     sockets_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
@@ -17505,6 +17547,52 @@ static void sockets_answered(wfi_sockets *n, wfi_conn *c, uint32_t k, unsigned n
     c->failed = error != 0 ? error : ECONNRESET;
     sockets_drop(c, k);
     sockets_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- peers that vanish. Who waits for a reply is told by keepalive. What was written and never acknowledged is asked for here:
+ * TCP_USER_TIMEOUT would also break with a living server that leaves a long request unread for a while. ---- */
+
+#if WFI_LINUX
+/* Whether something written is still on its way; *deaf: and no acknowledgement of any kind has come for `ms`. */
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    int queued = 0;
+    memset(&info, 0, sizeof info);
+    if (ioctl(fd, TIOCOUTQ, &queued) != 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    *deaf = (info.tcpi_unacked > 0 || info.tcpi_probes > 0) && info.tcpi_last_ack_recv >= ms;
+    return queued > 0;
+}
+#else
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    (void)fd, (void)ms, (void)deaf;
+    return false;
+}
+#endif
+
+static void sockets_look_at(wfi_sockets *n, wfi_conn *c) {
+    bool deaf = false;
+    c->owes = sockets_owes(c->attempt[0].fd, n->look_ms, &deaf);
+    c->deaf = (uint8_t)(deaf && !c->can_read ? c->deaf + 1u : 0u);
+    if (c->deaf < SOCKETS_LOOKS) return;
+    (void)sockets_vanished(n, c, SOCKETS_SILENCE);
+    sockets_queue(n, c);
+}
+
+static void sockets_look(wfi_sockets *n, uint64_t now) {
+    n->look = UINT64_MAX;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        wfi_conn *c = &n->conn[i];
+        if (c->state == WFI_CONN_OPEN && c->owes) sockets_look_at(n, c);
+        if (c->state == WFI_CONN_OPEN && c->owes) n->look = now + n->look_ms;
+    }
+}
+
+/* Bytes were written. */
+static void sockets_owe(wfi_sockets *n, wfi_conn *c) {
+    c->owes = true;
+    c->heard = false;
+    if (n->look == UINT64_MAX) n->look = wfi_sys_now_ms() + n->look_ms;
 }
 
 /* ---- events ---- */
@@ -17625,8 +17713,8 @@ bool wfi_sockets_have_news(const wfi_sockets *n) {
 
 uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now) {
     if (wfi_sockets_have_news(n)) return now;
-    uint64_t due = wfi_lookup_due(&n->lookup, now);
-    return due < n->due ? due : n->due;
+    uint64_t due = wfi_lookup_due(&n->lookup, now), own = n->due < n->look ? n->due : n->look;
+    return due < own ? due : own;
 }
 
 /* ---- the ops ---- */
@@ -17680,11 +17768,6 @@ static wf_status sockets_open(void *ctx, uint32_t conn, wf_str host, uint32_t po
     return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
 }
 
-/* Of a connection that is not open. */
-static wf_status sockets_not_open(const wfi_conn *c) {
-    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
-}
-
 /* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
 static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
     wfi_sockets *n = ctx;
@@ -17701,11 +17784,12 @@ static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t
     while (r < 0 && errno == EINTR);
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         c->can_read = c->hung_up = true; /* no need to wait until it is announced */
-        return sockets_broke(c, errno);
+        return sockets_broke(n, c, errno);
     }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
     if (r < 0) return WF_AGAIN;
+    sockets_owe(n, c);
     *put = (size_t)r;
     return WF_OK;
 }
@@ -17725,13 +17809,14 @@ static wf_status sockets_read(void *ctx, uint32_t conn, void *buf, size_t size, 
     while (r < 0 && errno == EINTR);
     if (r == 0) return WF_END;
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        sockets_broke(c, errno);
+        wf_status status = sockets_broke(n, c, errno);
         sockets_leave(n, c, WFI_CONN_FAILED);
-        return WF_E_IO;
+        return status;
     }
     c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
     c->want_read = r < 0;
     if (r < 0) return WF_AGAIN;
+    c->heard = true;
     *got = (size_t)r;
     return WF_OK;
 }
@@ -17745,6 +17830,7 @@ static uint32_t sockets_ready(void *ctx, uint32_t *conns, uint32_t max) {
         n->gathered = now;
         sockets_gather(n);
     }
+    if (now >= n->look) sockets_look(n, now);
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
         for (uint32_t i = n->connecting, next; i != SOCKETS_NONE; i = next) {
@@ -17796,7 +17882,8 @@ wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns) {
     n->conns = conns;
     n->conn = (wfi_conn *)(void *)rest;
     n->connecting = n->ready_first = SOCKETS_NONE;
-    n->due = UINT64_MAX;
+    n->due = n->look = UINT64_MAX;
+    n->look_ms = SOCKETS_LOOK_MS;
     n->connect_ms = SOCKETS_CONNECT_MS;
     n->attempt_ms = SOCKETS_ATTEMPT_MS;
     n->patience_ms = SOCKETS_PATIENCE_MS;

@@ -16,6 +16,8 @@ extern "C" {
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
  *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_STALE   the same, and what was asked may be asked again on another connection without counting as a retry: the peer has
+ *             vanished before it said anything, or wants something of the connection that is not supported
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
