@@ -342,10 +342,11 @@ static wf_status client_read_head(wf_http *http, wfi_client_lane *x) {
     }
 }
 
-/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
- * more than the trouble. WF_OK: it is there, or begins to be. */
+/* A write answered s, not WF_OK. A server may answer before it has read all, or anything, and then stop reading or hang up; that
+ * answer is worth more than the trouble. On a kept connection it is none to this request as long as nothing of it is out. WF_OK:
+ * it is there, or begins to be. */
 static wf_status client_blocked(wf_http *http, wfi_client_lane *x, wf_status s) {
-    if (x->head_at > 0) {
+    if (x->head_at > 0 || (s == WF_E_IO && !x->reused)) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
             x->phase = WFI_PHASE_HEAD;
