@@ -57,8 +57,8 @@ typedef struct wf_http_config {
     uint32_t lanes;     /* as in the wf's config; default 16 */
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
+    wf_str proxy;       /* [http://][user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses, address/bits; with :port or not; or * */
     bool plain;         /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
@@ -66,6 +66,8 @@ typedef struct wf_http_config {
 size_t wf_http_size(const wf_http_config *config);
 /* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
 wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* The first entry of such a list that is not understood, and so covers nothing; empty: all are. */
+wf_str wf_http_no_proxy_fault(wf_str no_proxy);
 /* Closes its connections. */
 void wf_http_close(wf_http *http);
 

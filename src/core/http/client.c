@@ -367,7 +367,8 @@ static wf_status client_refused(wf_http *http, wfi_client_lane *x) {
     client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
     if (status == 407) {
-        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
+        client_say(x, http->credential_len > 0 ? WF_STR("; it does not accept the user and password of HTTPS_PROXY")
+                                               : WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);

@@ -808,13 +808,24 @@ static void some_hosts_need_no_proxy(void **state) {
     }
 }
 
+static void a_proxy_wants_a_login(void **state) {
+    static outcome o;
+    (void)state;
+    rig *r = proxy_rig("proxy:3128", "", "https://api.example");
+    proxy_says = "HTTP/1.1 407 Auth\r\ncontent-length: 0\r\n\r\n";
+    assert_int_equal(run(r, "{}", &o), WF_E_CONFIG);
+    assert_string_equal(o.error, "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY");
+    rig_free(r);
+}
+
 static void tunnels_fail(void **state) {
     static const struct {
         const char *says, *error;
         wf_status status;
     } cases[] = {
         {"HTTP/1.1 407 Auth\r\ncontent-length: 3\r\n\r\nno!",
-         "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY", WF_E_CONFIG},
+         "the proxy proxy:3128 answered 407 to CONNECT; it does not accept the user and password of HTTPS_PROXY",
+         WF_E_CONFIG},
         {"HTTP/1.1 403 Forbidden\r\n\r\n", "the proxy proxy:3128 answered 403 to CONNECT api.example:443", WF_E_CONFIG},
         {"HTTP/1.1 302 Found\r\nlocation: http://x\r\n\r\n",
          "the proxy proxy:3128 answered 302 to CONNECT api.example:443", WF_E_CONFIG},
@@ -1015,7 +1026,8 @@ static void configs_are_checked(void **state) {
         {1000, 256, "http://u:p@proxy:1/", true},
         {1001, 0, "", false},
         {0, 257, "", false},
-        {0, 0, "proxy:3128", false},
+        {0, 0, "proxy:3128", true},
+        {0, 0, "http://u:#@proxy:3128", false},
         {0, 0, "https://proxy", false},
         {0, 0, "socks5://proxy", false},
         {0, 0, "http://proxy/path", false},
@@ -1240,6 +1252,7 @@ int main(void) {
         cmocka_unit_test(origins_share_the_connections),
         cmocka_unit_test(tunnels_are_dug),
         cmocka_unit_test(some_hosts_need_no_proxy),
+        cmocka_unit_test(a_proxy_wants_a_login),
         cmocka_unit_test(tunnels_fail),
         cmocka_unit_test(answers_before_the_body_is_sent),
         cmocka_unit_test(answers_of_peers_that_hang_up),
