@@ -4744,7 +4744,7 @@ static const char *url_host(wf_str text, wfi_url *out) {
     } else {
         out->host = wfi_str_cut(text, 0, end);
     }
-    if (!out->bracketed && url_six(text, any)) return "an IPv6 address is written in brackets, [ADDRESS]";
+    if (!out->bracketed && url_six(text, any)) return "an IPv6 address needs brackets";
     if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
     if (end < text.len) {
         if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
@@ -4802,7 +4802,7 @@ static const char *url_parse_proxy(wf_str text, wfi_url *out) {
     bool schemed = wfi_str_eq(wfi_str_cut(text, colon, 3), WF_STR("://"));
     if (schemed && url_scheme(&text, out)) return why;
     if (out->tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
-    if (url_has_raw(text)) return "the proxy's user or password has a raw #, / or ?: percent-encode it (%23, %2F, %3F)";
+    if (url_has_raw(text)) return "the proxy's user or password has a raw #, / or ?: percent-encode it";
     if (url_parse_rest(text, out)) return why;
     return out->path.len > 0 ? "the proxy's address has a path: leave it out" : NULL;
 }
@@ -4845,29 +4845,26 @@ typedef struct url_entry {
 
 /* name[:port]. An address with several colons has none, unless bracketed. */
 static bool url_entry_split(wf_str text, url_entry *out) {
-    size_t end = wfi_str_find(text, ':');
-    if (text.len > 0 && text.ptr[0] == '[') {
-        end = wfi_str_find(text, ']');
-        if (end == text.len) return false;
-        out->name = wfi_str_cut(text, 1, end - 1);
-        end++;
-    } else {
-        if (wfi_str_find(url_from(text, end + 1), ':') < url_from(text, end + 1).len) end = text.len;
-        out->name = wfi_str_cut(text, 0, end);
-    }
-    if (end == text.len) return true;
-    return text.ptr[end] == ':' && wfi_str_u64(url_from(text, end + 1), &out->port) && out->port - 1 < 65535;
+    wf_str rest = text;
+    bool bracketed = text.ptr[0] == '[';
+    size_t end = wfi_str_find(text, bracketed ? ']' : ':');
+    if (bracketed && end == text.len) return false;
+    out->name = wfi_str_cut(text, bracketed, end - bracketed);
+    rest = url_from(text, end + bracketed);
+    if (rest.len == 0) return true;
+    if (wfi_str_u64(url_from(rest, 1), &out->port)) return rest.ptr[0] == ':' && out->port - 1 < 65535;
+    out->name = text; /* a name with such a thing in it is none, and an address may be one */
+    return !bracketed;
 }
 
 /* An address, or a block of them: address/bits. */
 static bool url_entry_block(url_entry *out) {
     size_t slash = wfi_str_find(out->name, '/');
-    uint64_t bits = 0;
     if (!url_address(wfi_str_cut(out->name, 0, slash), out->address)) return false;
-    uint32_t first = url_is_four(out->address) ? 96 : 0;
+    uint64_t first = url_is_four(out->address) ? 96 : 0, bits = 128 - first;
     if (slash < out->name.len && (!wfi_str_u64(url_from(out->name, slash + 1), &bits) || bits > 128 - first))
         return false;
-    out->bits = slash < out->name.len ? first + (uint32_t)bits : 128;
+    out->bits = (uint32_t)(first + bits);
     out->all = out->bits == 0; /* ::/0 */
     return true;
 }
@@ -16955,6 +16952,8 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
 
 /* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
  *
+ * Each family is looked up for itself, both at once: a server that fails for one, or never answers, does not hold up the other.
+ *
  * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
  * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
  *
@@ -16987,7 +16986,7 @@ typedef struct wfi_address {
     uint32_t six;      /* 1: IPv6 */
 } wfi_address;
 
-/* What the child says. Families alternate, beginning with the one that the system prefers. */
+/* What the child says. Families alternate, beginning with IPv6: without a way there, connecting fails at once. */
 typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */
@@ -17041,6 +17040,244 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 
 /* ==== end src/port/net/lookup.h ==== */
 
+/* ==== begin src/port/net/dns.h ==== */
+
+/* dns: asks name servers itself, where the system's library gives up too early: musl's waits 5 s in all, and before 1.2.4 takes
+ * what a truncated answer holds, which may be nothing. One question, about one family, to all servers at once, again every
+ * DNS_AGAIN_MS; over TCP if an answer is truncated (RFC 1035, RFC 7766). An answer is taken from the address and port that was
+ * asked, with the number and the question that were sent.
+ *
+ * Blocks until the deadline: for the child of lookup.h alone. Allocates nothing. */
+#ifndef WFI_DNS_H
+#define WFI_DNS_H
+
+#include <sys/socket.h>
+
+#define WFI_DNS_SERVERS 3 /* as other resolvers: what is more is not asked */
+
+typedef struct wfi_dns {
+    uint32_t count;
+    struct sockaddr_storage server[WFI_DNS_SERVERS];
+} wfi_dns;
+
+/* The servers that a file like /etc/resolv.conf names; this machine where there is none. */
+WFI void wfi_dns_read(wfi_dns *d, const char *file);
+/* Adds the addresses of a name: of IPv6 if `six`. False: none was learned. Search lists are not gone through. */
+WFI bool wfi_dns_ask(const wfi_dns *d, const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out);
+
+#endif
+
+/* ==== end src/port/net/dns.h ==== */
+
+/* ==== begin src/port/net/dns.c ==== */
+
+/* dns: see dns.h for its contract. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define DNS_AGAIN_MS 4000u
+#define DNS_HEAD     12u
+#define DNS_QUERY    (DNS_HEAD + 256u + 4u)
+#define DNS_ANSWER   4096u /* of a name's addresses; what is more is not read */
+#define DNS_FLAG_QR  0x80u
+#define DNS_FLAG_TC  0x02u
+#define DNS_FLAG_RD  0x01u
+#define DNS_A        1u
+#define DNS_AAAA     28u
+#define DNS_NXDOMAIN 3u
+
+/* ---- servers ---- */
+
+static void dns_add_server(wfi_dns *d, const char *text) {
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(53)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+    if (d->count == WFI_DNS_SERVERS) return;
+    if (inet_pton(AF_INET, text, &four.sin_addr) == 1)
+        memcpy(&d->server[d->count++], &four, sizeof four);
+    else if (inet_pton(AF_INET6, text, &six.sin6_addr) == 1)
+        memcpy(&d->server[d->count++], &six, sizeof six);
+}
+
+void wfi_dns_read(wfi_dns *d, const char *file) {
+    static const char key[] = "nameserver";
+    char text[4096];
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    memset(d, 0, sizeof *d);
+    for (char *line = text, *next; line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL) *next++ = '\0';
+        if (strncmp(line, key, sizeof key - 1) != 0) continue;
+        char *value = line + sizeof key - 1;
+        value += strspn(value, " \t");
+        value[strcspn(value, " \t\r")] = '\0';
+        dns_add_server(d, value);
+    }
+    if (d->count == 0) dns_add_server(d, "127.0.0.1");
+}
+
+/* ---- messages ---- */
+
+/* The question's bytes; 0: this is no name of DNS. */
+static size_t dns_question(const char *name, bool six, uint8_t out[DNS_QUERY]) {
+    size_t n = DNS_HEAD;
+    memset(out, 0, DNS_QUERY);
+    if (!wfi_sys_random(out, 2)) return 0;
+    out[2] = DNS_FLAG_RD;
+    out[5] = 1; /* question */
+    while (*name != '\0') {
+        size_t label = strcspn(name, ".");
+        if (label == 0 || label > 63 || n + label + 1 >= DNS_HEAD + 255) return 0;
+        out[n++] = (uint8_t)label;
+        memcpy(out + n, name, label);
+        n += label;
+        name += label + (name[label] == '.');
+    }
+    out[n++] = 0;
+    out[n + 1] = six ? DNS_AAAA : DNS_A;
+    out[n + 3] = 1; /* IN */
+    return n + 4;
+}
+
+/* Behind a name that may end in a pointer; SIZE_MAX: it does not end. */
+static size_t dns_skip_name(const uint8_t *p, size_t n, size_t at) {
+    while (at < n && p[at] != 0 && p[at] < 0xC0)
+        at += p[at] + 1u;
+    if (at >= n) return SIZE_MAX;
+    return at + (p[at] != 0 ? 2 : 1);
+}
+
+static bool dns_answers(const uint8_t *p, size_t n, const uint8_t *query, size_t length) {
+    return n >= length && memcmp(p, query, 2) == 0 && (p[2] & DNS_FLAG_QR) != 0 && memcmp(p + 4, query + 4, 2) == 0 &&
+           strncasecmp((const char *)p + DNS_HEAD, (const char *)query + DNS_HEAD, length - DNS_HEAD) == 0 &&
+           memcmp(p + length - 4, query + length - 4, 4) == 0;
+}
+
+static void dns_add(wfi_lookup_answer *out, const uint8_t *bytes, bool six) {
+    wfi_address a;
+    memset(&a, 0, sizeof a);
+    memcpy(a.bytes, bytes, six ? 16 : 4);
+    a.six = six;
+    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
+}
+
+/* What it says of the family; an alias stands before the addresses of what it leads to. */
+static void dns_take(const uint8_t *p, size_t n, size_t at, bool six, wfi_lookup_answer *out) {
+    const unsigned size = six ? 16 : 4, type = six ? DNS_AAAA : DNS_A;
+    for (unsigned left = p[6] * 256u + p[7]; left > 0; left--) {
+        at = dns_skip_name(p, n, at);
+        if (at == SIZE_MAX || at + 10 > n) return;
+        const uint8_t *record = p + at;
+        size_t data = record[8] * 256u + record[9];
+        at += 10 + data;
+        if (at > n) return;
+        if (record[0] == 0 && record[1] == type && record[3] == 1 && data == size) dns_add(out, record + 10, six);
+    }
+}
+
+/* ---- sockets: each call on one takes a few seconds at most; the child's supervisor sees to the rest ---- */
+
+static int dns_socket(const struct sockaddr_storage *to, int kind) {
+    const struct timeval limit = {DNS_AGAIN_MS / 1000, 0};
+    socklen_t size = to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    int fd = socket(to->ss_family, kind, 0);
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* of connect, too */
+    if (connect(fd, (const struct sockaddr *)to, size) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+static bool dns_take_all(int fd, uint8_t *p, size_t n) {
+    return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+/* Over TCP; answers the length, 0: it did not come. */
+static size_t dns_over_tcp(const struct sockaddr_storage *server, const uint8_t *query, size_t length,
+                           uint8_t answer[DNS_ANSWER]) {
+    uint8_t frame[2 + DNS_QUERY] = {(uint8_t)(length >> 8), (uint8_t)length};
+    int fd = dns_socket(server, SOCK_STREAM);
+    size_t n = 0;
+    if (fd < 0) return 0;
+    memcpy(frame + 2, query, length);
+    if (send(fd, frame, 2 + length, 0) == (ssize_t)(2 + length) && dns_take_all(fd, frame, 2)) {
+        n = frame[0] * 256u + frame[1];
+        if (n > DNS_ANSWER) n = DNS_ANSWER;
+        if (!dns_take_all(fd, answer, n)) n = 0;
+    }
+    close(fd);
+    return n;
+}
+
+/* ---- asking ---- */
+
+typedef struct dns_talk {
+    const wfi_dns *dns;
+    struct pollfd fds[WFI_DNS_SERVERS];
+    uint8_t query[DNS_QUERY];
+    size_t length;
+    bool six, over;
+    wfi_lookup_answer *out;
+} dns_talk;
+
+/* Whether any of them could be sent to. */
+static bool dns_send(dns_talk *t) {
+    bool sent = false;
+    for (uint32_t i = 0; i < t->dns->count; i++)
+        if (t->fds[i].fd >= 0 && send(t->fds[i].fd, t->query, t->length, 0) >= 0) sent = true;
+    return sent;
+}
+
+/* A server that fails says nothing about the name: others are waited for. */
+static void dns_hear(dns_talk *t, uint32_t i) {
+    uint8_t answer[DNS_ANSWER];
+    ssize_t got = recv(t->fds[i].fd, answer, sizeof answer, 0);
+    size_t n = got > 0 ? (size_t)got : 0;
+    if (!dns_answers(answer, n, t->query, t->length)) return;
+    if ((answer[2] & DNS_FLAG_TC) != 0) {
+        n = dns_over_tcp(&t->dns->server[i], t->query, t->length, answer);
+        if (!dns_answers(answer, n, t->query, t->length)) return;
+    }
+    unsigned code = answer[3] & 15u;
+    if (code == 0) dns_take(answer, n, t->length, t->six, t->out);
+    t->over = code == 0 || code == DNS_NXDOMAIN;
+}
+
+/* Until the question has an answer, or is to be asked again. */
+static void dns_listen(dns_talk *t, uint64_t until) {
+    for (uint64_t now; !t->over && (now = wfi_sys_now_ms()) < until;) {
+        if (poll(t->fds, t->dns->count, (int)(until - now)) <= 0) continue;
+        for (uint32_t i = 0; i < t->dns->count && !t->over; i++)
+            if (t->fds[i].revents != 0) dns_hear(t, i);
+    }
+}
+
+bool wfi_dns_ask(const wfi_dns *d, const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out) {
+    dns_talk t = {.dns = d, .six = six, .out = out};
+    uint32_t before = out->count;
+    t.length = dns_question(name, six, t.query);
+    for (uint32_t i = 0; i < d->count; i++)
+        t.fds[i] = (struct pollfd){.fd = dns_socket(&d->server[i], SOCK_DGRAM), .events = POLLIN};
+    while (t.length > 0 && !t.over && wfi_sys_now_ms() < deadline && dns_send(&t)) {
+        uint64_t again = wfi_sys_now_ms() + DNS_AGAIN_MS;
+        dns_listen(&t, again < deadline ? again : deadline);
+    }
+    for (uint32_t i = 0; i < d->count; i++)
+        if (t.fds[i].fd >= 0) close(t.fds[i].fd);
+    return out->count > before;
+}
+
+/* ==== end src/port/net/dns.c ==== */
+
 /* ==== begin src/port/net/lookup.c ==== */
 
 /* lookup: see lookup.h for its contract and invariants. */
@@ -17048,16 +17285,26 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOOKUP_MS       20000u
 #define LOOKUP_KEEP_MS  60000u
 #define LOOKUP_RETRY_MS 1000u
 #define LOOKUP_CPU_S    10u
+#define LOOKUP_ASK_MS   19000u /* less than LOOKUP_MS */
+#define LOOKUP_GRACE_MS 500u   /* for the second family, when the first is there */
+#if defined(__linux__) && !defined(__GLIBC__)
+#define LOOKUP_IS_SHORT true /* musl: see dns.h */
+#else
+#define LOOKUP_IS_SHORT false
+#endif
 
 /* ---- in the child ---- */
 
@@ -17080,37 +17327,86 @@ static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
 }
 
-static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
-    while (info != NULL && info->ai_family != family)
-        info = info->ai_next;
-    return info;
+static void lookup_ask(const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out) {
+    struct addrinfo hints, *list = NULL;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = six ? AF_INET6 : AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    out->code = getaddrinfo(name, NULL, &hints, &list);
+    out->error = errno;
+    for (const struct addrinfo *a = list; out->code == 0 && a != NULL; a = a->ai_next)
+        lookup_add(out, a);
+    bool unsure = out->code == EAI_AGAIN || out->code == EAI_FAIL || out->code == EAI_NONAME;
+    if (!LOOKUP_IS_SHORT || !unsure) return;
+    wfi_dns dns;
+    wfi_dns_read(&dns, "/etc/resolv.conf");
+    if (wfi_dns_ask(&dns, name, six, deadline, out)) out->code = 0;
+}
+
+typedef struct lookup_second {
+    long pid; /* 0: there is none */
+    int fd;
+} lookup_second;
+
+/* The addresses of IPv6 come from a process of their own. */
+static lookup_second lookup_fork(const char *name, uint64_t deadline) {
+    lookup_second second = {0, -1};
+    int fds[2];
+    wfi_lookup_answer answer;
+    if (!wfi_sys_pipe(fds)) return second;
+    second.pid = (long)fork();
+    if (second.pid == 0) {
+        memset(&answer, 0, sizeof answer);
+        lookup_ask(name, true, deadline, &answer);
+        ssize_t ignored = write(fds[1], &answer, sizeof answer);
+        (void)ignored;
+        _exit(0);
+    }
+    close(fds[1]);
+    second.fd = fds[0];
+    return second;
+}
+
+/* Waits for it until `deadline`, and no longer. False: it has no answer. */
+static bool lookup_join(lookup_second second, uint64_t deadline, wfi_lookup_answer *out) {
+    struct pollfd p = {.fd = second.fd, .events = POLLIN};
+    uint64_t now = wfi_sys_now_ms();
+    if (second.pid <= 0) return false;
+    bool said = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0) == 1 &&
+                read(second.fd, out, sizeof *out) == (ssize_t)sizeof *out;
+    kill((pid_t)second.pid, SIGKILL);
+    waitpid((pid_t)second.pid, NULL, 0);
+    return said;
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
-    const int family[2] = {AF_INET6, AF_INET};
-    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
-    int turn = list != NULL && list->ai_family == AF_INET;
-    while (next[0] != NULL || next[1] != NULL) {
-        if (next[turn] == NULL) turn = 1 - turn;
-        lookup_add(out, next[turn]);
-        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
-        turn = 1 - turn;
+static void lookup_merge(const wfi_lookup_answer *six, const wfi_lookup_answer *four, wfi_lookup_answer *out) {
+    for (uint32_t i = 0; i < 2 * WFI_LOOKUP_ADDRESSES && out->count < WFI_LOOKUP_ADDRESSES; i++) {
+        const wfi_lookup_answer *from = i % 2 == 0 ? six : four;
+        if (i / 2 < from->count) out->at[out->count++] = from->at[i / 2];
     }
+    if (out->count > 0) return;
+    const wfi_lookup_answer *cause = four->code == EAI_NONAME && six->code != 0 ? six : four;
+    out->code = cause->code;
+    out->error = cause->error;
 }
 
 /* The answer is shorter than what a pipe takes in one piece. */
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
-    struct addrinfo hints, *list = NULL;
-    wfi_lookup_answer answer;
-    memset(&hints, 0, sizeof hints);
+    wfi_lookup_answer six, four, answer;
+    uint64_t deadline = wfi_sys_now_ms() + LOOKUP_ASK_MS;
+    memset(&six, 0, sizeof six);
+    memset(&four, 0, sizeof four);
     memset(&answer, 0, sizeof answer);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
-    answer.error = errno;
-    if (answer.code == 0) lookup_alternate(list, &answer);
+    lookup_second second = lookup_fork(h->name, deadline);
+    lookup_ask(h->name, false, deadline, &four);
+    uint64_t grace = wfi_sys_now_ms() + LOOKUP_GRACE_MS;
+    if (second.pid <= 0)
+        lookup_ask(h->name, true, deadline, &six);
+    else if (!lookup_join(second, four.count > 0 && grace < deadline ? grace : deadline, &six))
+        memset(&six, 0, sizeof six);
+    lookup_merge(&six, &four, &answer);
     ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
     (void)ignored;
 }
@@ -17446,7 +17742,7 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
 
-#define SOCKETS_SILENCE "the other end has not acknowledged anything for 20 s"
+#define SOCKETS_SILENCE "no acknowledgement for 20 s"
 
 enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 
@@ -24251,15 +24547,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
         return "record overflow";
     case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
-        return "handshake failure: it accepts nothing of what is offered here: TLS 1.2 and 1.3, AES-GCM and "
-               "ChaCha20-Poly1305, ECDHE, and certificates with keys of RSA or ECDSA (not Ed25519, RSASSA-PSS)";
+        return "handshake failure: it accepts nothing of TLS 1.2 and 1.3 with AES-GCM or ChaCha20-Poly1305 and "
+               "certificates of RSA or ECDSA (not Ed25519)";
     case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
     case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
     case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
     case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
-        return "it wants clients to have a certificate that it knows, and none can be given here";
+        return "it wants clients to have a certificate";
     case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
         return "illegal parameter";
     case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
@@ -24269,19 +24565,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
         return "decrypt error";
     case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
-        return "insufficient security: it wants stronger algorithms than are offered here";
+        return "insufficient security";
     case MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR:
         return "internal error";
     case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
         return "unrecognized name: it serves no such host";
     case MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED:
-        return "certificate required: it wants clients to have one, and none can be given here";
+        return "certificate required: it wants clients to have one";
     case MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL:
         return "no application protocol: it does not speak HTTP/1.1";
-    case MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION:
-        return "missing extension";
-    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_EXT:
-        return "unsupported extension";
     default:
         return "an alert without a name";
     }
@@ -24362,7 +24654,7 @@ static bool tls_is_text(const tls_conn *c, int error) {
     const unsigned char *p = c->ssl->MBEDTLS_PRIVATE(in_hdr);
     bool text = tls_is_gibberish(c, error);
     for (int i = 0; text && i < 5; i++)
-        text = (p[i] >= ' ' && p[i] <= '~') || p[i] == '\r' || p[i] == '\n' || p[i] == '\t';
+        text = (p[i] >= ' ' && p[i] <= '~') || (p[i] >= '\t' && p[i] <= '\r');
     return text;
 }
 
@@ -24398,10 +24690,7 @@ static bool tls_say_refusal(tls_conn *c, int error) {
     if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", c->host);
     else if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && c->state == TLS_OPEN)
-        snprintf(to, size,
-                 "%s wants to negotiate TLS anew (alert %d), perhaps for a certificate of the client; that is "
-                 "not supported here",
-                 c->host, alert);
+        snprintf(to, size, "%s wants to negotiate TLS anew (alert %d), which is not supported here", c->host, alert);
     else if (alert != 0)
         snprintf(to, size, "%s broke TLS off: %s (alert %d)", c->host, tls_alert_name(alert), alert);
     else if (tls_is_key_update(c, error))
@@ -24410,10 +24699,8 @@ static bool tls_say_refusal(tls_conn *c, int error) {
         snprintf(to, size, "the certificate chain of %s is longer than %d certificates, the limit here", c->host,
                  TLS_CHAIN - 1);
     else if (tls_is_large(c))
-        snprintf(to, size,
-                 "the certificate chain that %s sends is larger than %d KB, the limit here; let it send fewer "
-                 "certificates",
-                 c->host, MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
+        snprintf(to, size, "the certificate chain of %s is larger than %d KB, the limit here", c->host,
+                 MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
     else if (tls_is_gibberish(c, error))
         snprintf(to, size, "%s answered with something that is not TLS; is the port right?", c->host);
     else

@@ -152,7 +152,7 @@ static void network_note_no_proxy(wf_str list) {
     if (odd.len == 0 || !cli_env(ENV_PROXY)) return;
     fputs("wf: NO_PROXY: ", stderr);
     cli_put(stderr, odd, 100);
-    fputs(": passed over; an entry is a name, an address, ADDRESS/BITS, each with :PORT or not, or *\n", stderr);
+    fputs(": passed over; it is no name, address or ADDRESS/BITS\n", stderr);
 }
 
 static bool network_open_http(cli_network *n) {
@@ -175,11 +175,8 @@ static bool network_open_http(cli_network *n) {
 static bool network_lacks_brackets(const char *url, char host[64]) {
     const char *begin = strstr(url, "://");
     uint8_t address[16];
-    begin = begin ? begin + 3 : url;
-    size_t n = strcspn(begin, "/");
-    if (n >= 64) return false;
-    memcpy(host, begin, n);
-    host[n] = '\0';
+    if (!begin) return false;
+    snprintf(host, 64, "%.*s", (int)strcspn(begin + 3, "/"), begin + 3);
     return inet_pton(AF_INET6, host, address) == 1;
 }
 

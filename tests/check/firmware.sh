@@ -6,7 +6,7 @@ set -u
 dir=build/check/cortex-m3
 target=thumbv7m-none-eabi
 werror=${WERROR--Werror}
-limit=122000 # bytes of code and constants, of the whole core: HTTP client, codec and price list included
+limit=123500 # bytes of code and constants, of the whole core: HTTP client, codec and price list included
 
 echo 1..5
 if ! echo 'int x;' | clang --target=$target -c -x c -o /dev/null - 2>/dev/null; then

@@ -120,7 +120,7 @@ static const char *url_host(wf_str text, wfi_url *out) {
     } else {
         out->host = wfi_str_cut(text, 0, end);
     }
-    if (!out->bracketed && url_six(text, any)) return "an IPv6 address is written in brackets, [ADDRESS]";
+    if (!out->bracketed && url_six(text, any)) return "an IPv6 address needs brackets";
     if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
     if (end < text.len) {
         if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
@@ -178,7 +178,7 @@ static const char *url_parse_proxy(wf_str text, wfi_url *out) {
     bool schemed = wfi_str_eq(wfi_str_cut(text, colon, 3), WF_STR("://"));
     if (schemed && url_scheme(&text, out)) return why;
     if (out->tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
-    if (url_has_raw(text)) return "the proxy's user or password has a raw #, / or ?: percent-encode it (%23, %2F, %3F)";
+    if (url_has_raw(text)) return "the proxy's user or password has a raw #, / or ?: percent-encode it";
     if (url_parse_rest(text, out)) return why;
     return out->path.len > 0 ? "the proxy's address has a path: leave it out" : NULL;
 }
@@ -221,29 +221,26 @@ typedef struct url_entry {
 
 /* name[:port]. An address with several colons has none, unless bracketed. */
 static bool url_entry_split(wf_str text, url_entry *out) {
-    size_t end = wfi_str_find(text, ':');
-    if (text.len > 0 && text.ptr[0] == '[') {
-        end = wfi_str_find(text, ']');
-        if (end == text.len) return false;
-        out->name = wfi_str_cut(text, 1, end - 1);
-        end++;
-    } else {
-        if (wfi_str_find(url_from(text, end + 1), ':') < url_from(text, end + 1).len) end = text.len;
-        out->name = wfi_str_cut(text, 0, end);
-    }
-    if (end == text.len) return true;
-    return text.ptr[end] == ':' && wfi_str_u64(url_from(text, end + 1), &out->port) && out->port - 1 < 65535;
+    wf_str rest = text;
+    bool bracketed = text.ptr[0] == '[';
+    size_t end = wfi_str_find(text, bracketed ? ']' : ':');
+    if (bracketed && end == text.len) return false;
+    out->name = wfi_str_cut(text, bracketed, end - bracketed);
+    rest = url_from(text, end + bracketed);
+    if (rest.len == 0) return true;
+    if (wfi_str_u64(url_from(rest, 1), &out->port)) return rest.ptr[0] == ':' && out->port - 1 < 65535;
+    out->name = text; /* a name with such a thing in it is none, and an address may be one */
+    return !bracketed;
 }
 
 /* An address, or a block of them: address/bits. */
 static bool url_entry_block(url_entry *out) {
     size_t slash = wfi_str_find(out->name, '/');
-    uint64_t bits = 0;
     if (!url_address(wfi_str_cut(out->name, 0, slash), out->address)) return false;
-    uint32_t first = url_is_four(out->address) ? 96 : 0;
+    uint64_t first = url_is_four(out->address) ? 96 : 0, bits = 128 - first;
     if (slash < out->name.len && (!wfi_str_u64(url_from(out->name, slash + 1), &bits) || bits > 128 - first))
         return false;
-    out->bits = slash < out->name.len ? first + (uint32_t)bits : 128;
+    out->bits = (uint32_t)(first + bits);
     out->all = out->bits == 0; /* ::/0 */
     return true;
 }

@@ -34,7 +34,7 @@
 #define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
 
-#define SOCKETS_SILENCE "the other end has not acknowledged anything for 20 s"
+#define SOCKETS_SILENCE "no acknowledgement for 20 s"
 
 enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 

@@ -147,15 +147,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
         return "record overflow";
     case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
-        return "handshake failure: it accepts nothing of what is offered here: TLS 1.2 and 1.3, AES-GCM and "
-               "ChaCha20-Poly1305, ECDHE, and certificates with keys of RSA or ECDSA (not Ed25519, RSASSA-PSS)";
+        return "handshake failure: it accepts nothing of TLS 1.2 and 1.3 with AES-GCM or ChaCha20-Poly1305 and "
+               "certificates of RSA or ECDSA (not Ed25519)";
     case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
     case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
     case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
     case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
-        return "it wants clients to have a certificate that it knows, and none can be given here";
+        return "it wants clients to have a certificate";
     case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
         return "illegal parameter";
     case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
@@ -165,19 +165,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_DECRYPT_ERROR:
         return "decrypt error";
     case MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY:
-        return "insufficient security: it wants stronger algorithms than are offered here";
+        return "insufficient security";
     case MBEDTLS_SSL_ALERT_MSG_INTERNAL_ERROR:
         return "internal error";
     case MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME:
         return "unrecognized name: it serves no such host";
     case MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED:
-        return "certificate required: it wants clients to have one, and none can be given here";
+        return "certificate required: it wants clients to have one";
     case MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL:
         return "no application protocol: it does not speak HTTP/1.1";
-    case MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION:
-        return "missing extension";
-    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_EXT:
-        return "unsupported extension";
     default:
         return "an alert without a name";
     }
@@ -258,7 +254,7 @@ static bool tls_is_text(const tls_conn *c, int error) {
     const unsigned char *p = c->ssl->MBEDTLS_PRIVATE(in_hdr);
     bool text = tls_is_gibberish(c, error);
     for (int i = 0; text && i < 5; i++)
-        text = (p[i] >= ' ' && p[i] <= '~') || p[i] == '\r' || p[i] == '\n' || p[i] == '\t';
+        text = (p[i] >= ' ' && p[i] <= '~') || (p[i] >= '\t' && p[i] <= '\r');
     return text;
 }
 
@@ -294,10 +290,7 @@ static bool tls_say_refusal(tls_conn *c, int error) {
     if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
         snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", c->host);
     else if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && c->state == TLS_OPEN)
-        snprintf(to, size,
-                 "%s wants to negotiate TLS anew (alert %d), perhaps for a certificate of the client; that is "
-                 "not supported here",
-                 c->host, alert);
+        snprintf(to, size, "%s wants to negotiate TLS anew (alert %d), which is not supported here", c->host, alert);
     else if (alert != 0)
         snprintf(to, size, "%s broke TLS off: %s (alert %d)", c->host, tls_alert_name(alert), alert);
     else if (tls_is_key_update(c, error))
@@ -306,10 +299,8 @@ static bool tls_say_refusal(tls_conn *c, int error) {
         snprintf(to, size, "the certificate chain of %s is longer than %d certificates, the limit here", c->host,
                  TLS_CHAIN - 1);
     else if (tls_is_large(c))
-        snprintf(to, size,
-                 "the certificate chain that %s sends is larger than %d KB, the limit here; let it send fewer "
-                 "certificates",
-                 c->host, MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
+        snprintf(to, size, "the certificate chain of %s is larger than %d KB, the limit here", c->host,
+                 MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
     else if (tls_is_gibberish(c, error))
         snprintf(to, size, "%s answered with something that is not TLS; is the port right?", c->host);
     else
