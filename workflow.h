@@ -809,8 +809,9 @@ typedef struct wf_http_config {
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
     wf_str proxy;       /* [http://][user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses, address/bits; with :port or not; or * */
-    bool plain;         /* http:// may go to hosts other than this machine's loopback */
+    wf_str
+        no_proxy; /* hosts not for it, comma-separated: names, .suffixes, addresses, address/bits; with :port or not; or * */
+    bool plain; /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
