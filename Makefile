@@ -49,7 +49,7 @@ GOALS   := $(or $(MAKECMDGOALS),all)
 LIBS_OF := $(if $(SYSTEM),system,pinned)
 DEPS_MK := build/deps/$(LIBS_OF).mk
 NEEDS   := $(or $(if $(filter fuzz build/fuzz/%,$(GOALS)),fuzz), \
-             $(if $(filter test test-wire check crash bench build/san/% build/test/%,$(GOALS)),test), \
+             $(if $(filter test test-wire test-field check crash bench build/san/% build/test/%,$(GOALS)),test), \
              $(if $(filter static build/static/%,$(GOALS)),static),build)
 ifneq ($(filter-out clean help deps bare,$(GOALS)),)
 $(foreach part,$(filter-out $(wildcard $(PARTS)),$(PARTS)),$(error $(part) is listed in ./amalgamate but missing))
@@ -420,6 +420,10 @@ build/test/soak: build/obj/tests/soak/soak.o build/libworkflow.a $(LUA_A) $(MBED
 soak: build/test/soak build/test/wf-server
 	@python3 tests/soak/soak.py $(or $(SECONDS),600)
 
+# Real gateways, from the system's packages.
+test-field: all build/test/wf-server
+	@python3 tests/field/field.py $(T)
+
 bench: all build/test/wf-server build/test/bench/launch
 	@$(MAKE) --no-print-directory static || echo 'bench: the static command cannot be built here; its row stays empty'
 	@python3 tests/bench/bench.py
@@ -453,6 +457,7 @@ help:
 	@echo 'make check      the checks alone, warnings as errors: includes, workflow.h, compilers, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
 	@echo 'make fuzz       T=NAME: search with libFuzzer for inputs that break a promise; SECONDS=60. Without T: the names'
+	@echo 'make test-field behind nginx, haproxy, Caddy and squid, which it installs; T=nginx: one of them'
 	@echo 'make soak       a long run with many kinds of faults, 1,000 lanes; SECONDS=600; fails if anything grows'
 	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'
@@ -464,6 +469,6 @@ help:
 	@echo 'WERROR=-Werror: warnings are errors, as in make check and .ci/run.'
 	@echo 'V=1: print the commands.'
 
-.PHONY: all static run test test-wire check crash fuzz soak bench deps bare install clean help
+.PHONY: all static run test test-wire test-field check crash fuzz soak bench deps bare install clean help
 
 -include $(shell find build/obj build/san build/fuzz build/test build/static -name '*.d' 2>/dev/null)

@@ -197,9 +197,9 @@ typedef struct wf_response {
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
- * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
- * once in a row. Only what was not sent whole is known not to be billed.
+ * WF_E_STALE from send, head or recv: a kept connection turned out to be dead before the whole request was out, or at once after,
+ * or the network says so of any connection (net.h); `end` it and begin the same one again at once, which is no retry. It is
+ * answered at most once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);
@@ -773,6 +773,8 @@ extern "C" {
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
  *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_STALE   the same, and what was asked may be asked again on another connection without counting as a retry: the peer has
+ *             vanished before it said anything, or wants something of the connection that is not supported
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
@@ -812,15 +814,18 @@ typedef struct wf_http_config {
     uint32_t lanes;     /* as in the wf's config; default 16 */
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
-    bool plain;         /* http:// may go to hosts other than this machine's loopback */
+    wf_str proxy;       /* [http://][user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str
+        no_proxy; /* hosts not for it, comma-separated: names, .suffixes, addresses, address/bits; with :port or not; or * */
+    bool plain; /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
 size_t wf_http_size(const wf_http_config *config);
 /* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
 wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* The first entry of such a list that is not understood, and so covers nothing; empty: all are. */
+wf_str wf_http_no_proxy_fault(wf_str no_proxy);
 /* Closes its connections. */
 void wf_http_close(wf_http *http);
 
@@ -1300,6 +1305,7 @@ WFI int wfi_compare(const void *a, const void *b, size_t n); /* as unsigned byte
 
 /* ---- slices ---- */
 WFI bool wfi_str_eq(wf_str a, wf_str b);
+WFI bool wfi_same_name(wf_str a, wf_str b);                /* but for the case of ASCII letters */
 WFI wf_str wfi_str_z(const char *z);                       /* of a terminated string; NULL is empty */
 WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */
@@ -1447,6 +1453,13 @@ WFI int wfi_compare(const void *a, const void *b, size_t n) {
 
 WFI bool wfi_str_eq(wf_str a, wf_str b) {
     return a.len == b.len && wfi_compare(a.ptr, b.ptr, a.len) == 0;
+}
+
+WFI bool wfi_same_name(wf_str a, wf_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
+    return true;
 }
 
 WFI wf_str wfi_str_z(const char *z) {
@@ -4752,12 +4765,15 @@ typedef struct wfi_url {
 } wfi_url;
 /* WF_E_CONFIG: *why (constant) says what is wrong with it. */
 WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why);
+/* A proxy's: http://[user:password@]host[:port], also without http://, as curl takes it. */
+WFI wf_status wfi_url_parse_proxy(wf_str text, wfi_url *out, const char **why);
 /* Whether a host is this machine: localhost, *.localhost, 127/8, ::1. */
 WFI bool wfi_host_is_loopback(wf_str host);
-/* Whether a list like NO_PROXY covers the host. */
+/* Whether a list like NO_PROXY covers the host: names, .suffixes, addresses, blocks of them (address/bits), each with :port or
+ * not, or *; separated by commas or blanks. */
 WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port);
-/* Whether two names are the same but for the case of ASCII letters. */
-WFI bool wfi_same_name(wf_str a, wf_str b);
+/* The first entry of the list that is not understood; empty: all are. */
+WFI wf_str wfi_host_list_fault(wf_str list);
 
 #endif
 
@@ -4772,6 +4788,7 @@ WFI bool wfi_same_name(wf_str a, wf_str b);
  * nothing is decoded or looked up. */
 
 #define URL_HOST_MAX 253u /* of a name in DNS */
+#define URL_NO_GAP   17u
 
 static bool url_alnum(char c) {
     char l = wfi_lower(c);
@@ -4782,15 +4799,70 @@ static bool url_hex(char c) {
     return url_alnum(c) && wfi_lower(c) <= 'f';
 }
 
-WFI bool wfi_same_name(wf_str a, wf_str b) {
-    if (a.len != b.len) return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
+static wf_str url_from(wf_str s, size_t at) {
+    return wfi_str_cut(s, at, s.len);
+}
+
+/* ---- addresses in digits, as 16 bytes: those of IPv4 as ::ffff:1.2.3.4 ---- */
+
+static bool url_four(wf_str s, uint8_t out[16]) {
+    wfi_zero(out, 16);
+    out[10] = out[11] = 0xff;
+    for (uint32_t i = 0; i < 4; i++) {
+        size_t dot = wfi_str_find(s, '.');
+        uint64_t part;
+        if (dot > 3 || !wfi_str_u64(wfi_str_cut(s, 0, dot), &part) || part > 255) return false;
+        if ((dot == s.len) != (i == 3)) return false;
+        out[12 + i] = (uint8_t)part;
+        s = url_from(s, dot + 1);
+    }
     return true;
 }
 
-static wf_str url_from(wf_str s, size_t at) {
-    return wfi_str_cut(s, at, s.len);
+static bool url_is_four(const uint8_t address[16]) {
+    static const uint8_t prefix[12] = {[10] = 0xff, [11] = 0xff};
+    return wfi_compare(address, prefix, sizeof prefix) == 0;
+}
+
+static bool url_group(wf_str s, uint8_t out[2]) {
+    uint32_t value = 0;
+    for (size_t i = 0; i < s.len; i++) {
+        char c = wfi_lower(s.ptr[i]);
+        if (!url_hex(c)) return false;
+        value = value << 4 | (uint32_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+    }
+    out[0] = (uint8_t)(value >> 8);
+    out[1] = (uint8_t)value;
+    return s.len > 0 && s.len <= 4;
+}
+
+/* RFC 4291, 2.2, without its third form, which has IPv4's digits at the end. */
+static bool url_six(wf_str s, uint8_t out[16]) {
+    size_t n = 0, gap = URL_NO_GAP; /* bytes read; of these before "::" */
+    wfi_zero(out, 16);
+    if (wfi_str_eq(wfi_str_cut(s, 0, 2), WF_STR("::")))
+        s = url_from(s, 1);
+    else if (s.len == 0 || s.ptr[0] == ':')
+        return false;
+    while (s.len > 0) {
+        size_t end = wfi_str_find(s, ':');
+        if (end == 0 && gap == URL_NO_GAP)
+            gap = n;
+        else if (n == 16 || end + 1 == s.len || !url_group(wfi_str_cut(s, 0, end), out + n))
+            return false;
+        else
+            n += 2;
+        s = url_from(s, end + 1);
+    }
+    if ((n == 16) != (gap == URL_NO_GAP)) return false;
+    if (n == 16) return true;
+    wfi_move(out + 16 - (n - gap), out + gap, n - gap);
+    wfi_zero(out + gap, 16 - n);
+    return true;
+}
+
+static bool url_address(wf_str s, uint8_t out[16]) {
+    return url_four(s, out) || url_six(s, out);
 }
 
 /* ---- parsing ---- */
@@ -4820,6 +4892,7 @@ static bool url_host_ok(wf_str host, bool bracketed) {
 static const char *url_host(wf_str text, wfi_url *out) {
     size_t end = wfi_str_find(text, ':');
     uint64_t port = out->tls ? 443 : 80;
+    uint8_t any[16];
     out->bracketed = text.len > 0 && text.ptr[0] == '[';
     if (out->bracketed) {
         end = wfi_str_find(text, ']');
@@ -4829,6 +4902,7 @@ static const char *url_host(wf_str text, wfi_url *out) {
     } else {
         out->host = wfi_str_cut(text, 0, end);
     }
+    if (!out->bracketed && url_six(text, any)) return "an IPv6 address needs brackets";
     if (!url_host_ok(out->host, out->bracketed)) return "the address has no host name that can be used";
     if (end < text.len) {
         if (text.ptr[end] != ':' || text.len - end > 6 || !wfi_str_u64(url_from(text, end + 1), &port) || port == 0 ||
@@ -4839,13 +4913,12 @@ static const char *url_host(wf_str text, wfi_url *out) {
     return NULL;
 }
 
-static const char *url_parse(wf_str text, wfi_url *out) {
+/* What follows the scheme. */
+static const char *url_parse_rest(wf_str text, wfi_url *out) {
     for (size_t i = 0; i < text.len; i++) {
         if (text.ptr[i] <= ' ' || text.ptr[i] > '~') return "the address has a blank or a byte that is not ASCII";
         if (text.ptr[i] == '?' || text.ptr[i] == '#') return "the address has a query or a fragment: leave it out";
     }
-    const char *why = url_scheme(&text, out);
-    if (why) return why;
     size_t slash = wfi_str_find(text, '/');
     wf_str authority = wfi_str_cut(text, 0, slash);
     for (size_t i = authority.len; i > 0; i--) {
@@ -4860,9 +4933,41 @@ static const char *url_parse(wf_str text, wfi_url *out) {
     return url_host(authority, out);
 }
 
+static const char *url_parse(wf_str text, wfi_url *out) {
+    const char *why = url_scheme(&text, out);
+    return why ? why : url_parse_rest(text, out);
+}
+
 WFI wf_status wfi_url_parse(wf_str text, wfi_url *out, const char **why) {
     wfi_zero(out, sizeof *out);
     *why = url_parse(text, out);
+    return *why ? WF_E_CONFIG : WF_OK;
+}
+
+/* Whether a #, / or ? stands before an @. */
+static bool url_has_raw(wf_str text) {
+    bool raw = false;
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] == '#' || text.ptr[i] == '/' || text.ptr[i] == '?') raw = true;
+        if (text.ptr[i] == '@' && raw) return true;
+    }
+    return false;
+}
+
+static const char *url_parse_proxy(wf_str text, wfi_url *out) {
+    static const char *const why = "the proxy's address is not of the form http://[user:password@]host[:port]";
+    size_t colon = wfi_str_find(text, ':');
+    bool schemed = wfi_str_eq(wfi_str_cut(text, colon, 3), WF_STR("://"));
+    if (schemed && url_scheme(&text, out)) return why;
+    if (out->tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
+    if (url_has_raw(text)) return "the proxy's user or password has a raw #, / or ?: percent-encode it";
+    if (url_parse_rest(text, out)) return why;
+    return out->path.len > 0 ? "the proxy's address has a path: leave it out" : NULL;
+}
+
+WFI wf_status wfi_url_parse_proxy(wf_str text, wfi_url *out, const char **why) {
+    wfi_zero(out, sizeof *out);
+    *why = url_parse_proxy(text, out);
     return *why ? WF_E_CONFIG : WF_OK;
 }
 
@@ -4872,66 +4977,113 @@ static bool url_ends_with(wf_str s, wf_str end) {
     return s.len >= end.len && wfi_same_name(url_from(s, s.len - end.len), end);
 }
 
-/* 127.0.0.0/8, written as four numbers. */
-static bool url_is_127(wf_str host) {
-    uint64_t part;
-    for (uint32_t i = 0; i < 4; i++) {
-        size_t dot = wfi_str_find(host, '.');
-        if (!wfi_str_u64(wfi_str_cut(host, 0, dot), &part) || part > 255 || (i == 0 && part != 127)) return false;
-        if ((dot == host.len) != (i == 3)) return false;
-        host = url_from(host, dot + 1);
-    }
-    return true;
-}
-
-/* ::1, however many zeros are written out. */
-static bool url_is_ipv6_one(wf_str host) {
-    if (host.len < 3 || host.ptr[host.len - 1] != '1') return false;
-    for (size_t i = 0; i + 1 < host.len; i++)
-        if (host.ptr[i] != ':' && host.ptr[i] != '0') return false;
-    return wfi_str_find(host, ':') < host.len;
+/* "localhost." is the same name: the dot is the root of all names. */
+static wf_str url_undotted(wf_str host) {
+    return host.len > 1 && host.ptr[host.len - 1] == '.' ? wfi_str_cut(host, 0, host.len - 1) : host;
 }
 
 WFI bool wfi_host_is_loopback(wf_str host) {
-    return wfi_same_name(host, WF_STR("localhost")) || url_ends_with(host, WF_STR(".localhost")) || url_is_127(host) ||
-           url_is_ipv6_one(host);
+    static const uint8_t one[16] = {[15] = 1};
+    uint8_t address[16];
+    host = url_undotted(host);
+    if (url_address(host, address))
+        return url_is_four(address) ? address[12] == 127 : wfi_compare(address, one, sizeof one) == 0;
+    return wfi_same_name(host, WF_STR("localhost")) || url_ends_with(host, WF_STR(".localhost"));
 }
 
-/* Cuts ":port" off an entry; false: it is for another port. An address with several colons has none, unless bracketed. */
-static bool url_entry_port(wf_str *entry, uint32_t port) {
-    size_t colon = wfi_str_find(*entry, ':'), end = entry->len;
-    uint64_t wanted;
-    if (entry->len > 0 && entry->ptr[0] == '[') {
-        end = wfi_str_find(*entry, ']');
-        colon = end + 1;
-    } else if (wfi_str_find(url_from(*entry, colon + 1), ':') < url_from(*entry, colon + 1).len) {
-        colon = entry->len;
+/* ---- lists like NO_PROXY ---- */
+
+typedef struct url_entry {
+    bool all;      /* "*" */
+    wf_str name;   /* covers itself and what ends with a dot and it, as most programs read NO_PROXY */
+    uint64_t port; /* 0: any */
+    uint32_t bits; /* of the address that count; 0: it is a name */
+    uint8_t address[16];
+} url_entry;
+
+/* name[:port]. An address with several colons has none, unless bracketed. */
+static bool url_entry_split(wf_str text, url_entry *out) {
+    wf_str rest = text;
+    bool bracketed = text.ptr[0] == '[';
+    size_t end = wfi_str_find(text, bracketed ? ']' : ':');
+    if (bracketed && end == text.len) return false;
+    out->name = wfi_str_cut(text, bracketed, end - bracketed);
+    rest = url_from(text, end + bracketed);
+    if (rest.len == 0) return true;
+    if (wfi_str_u64(url_from(rest, 1), &out->port)) return rest.ptr[0] == ':' && out->port - 1 < 65535;
+    out->name = text; /* a name with such a thing in it is none, and an address may be one */
+    return !bracketed;
+}
+
+/* An address, or a block of them: address/bits. */
+static bool url_entry_block(url_entry *out) {
+    size_t slash = wfi_str_find(out->name, '/');
+    if (!url_address(wfi_str_cut(out->name, 0, slash), out->address)) return false;
+    uint64_t first = url_is_four(out->address) ? 96 : 0, bits = 128 - first;
+    if (slash < out->name.len && (!wfi_str_u64(url_from(out->name, slash + 1), &bits) || bits > 128 - first))
+        return false;
+    out->bits = (uint32_t)(first + bits);
+    out->all = out->bits == 0; /* ::/0 */
+    return true;
+}
+
+/* False: it is not understood. */
+static bool url_entry_read(wf_str text, url_entry *out) {
+    wfi_zero(out, sizeof *out);
+    out->all = wfi_str_eq(text, WF_STR("*"));
+    if (out->all) return true;
+    if (!url_entry_split(text, out)) return false;
+    if (url_entry_block(out)) return true;
+    if (out->name.len > 1 && out->name.ptr[0] == '*' && out->name.ptr[1] == '.') out->name = url_from(out->name, 1);
+    if (out->name.len > 0 && out->name.ptr[0] == '.') out->name = url_from(out->name, 1);
+    out->name = url_undotted(out->name);
+    return url_host_ok(out->name, false);
+}
+
+static bool url_same_bits(const uint8_t *a, const uint8_t *b, uint32_t bits) {
+    uint32_t whole = bits / 8, rest = bits % 8;
+    if (wfi_compare(a, b, whole) != 0) return false;
+    return rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0;
+}
+
+static bool url_entry_covers(const url_entry *e, wf_str host, uint32_t port) {
+    uint8_t address[16];
+    if (e->port != 0 && e->port != port) return false;
+    if (e->all) return true;
+    if (e->bits > 0) return url_address(host, address) && url_same_bits(e->address, address, e->bits);
+    if (!url_ends_with(host, e->name)) return false;
+    return host.len == e->name.len || host.ptr[host.len - e->name.len - 1] == '.';
+}
+
+/* Takes the first entry off the list; empty: there is none. */
+static wf_str url_next_entry(wf_str *list) {
+    wf_str entry = wf_str_of(NULL, 0);
+    while (entry.len == 0 && list->len > 0) {
+        size_t n = 0;
+        while (n < list->len && list->ptr[n] != ',' && list->ptr[n] != ' ' && list->ptr[n] != '\t')
+            n++;
+        entry = wfi_str_cut(*list, 0, n);
+        *list = url_from(*list, n + 1);
     }
-    wf_str number = url_from(*entry, colon + 1);
-    bool said = colon < entry->len;
-    *entry = end < entry->len ? wfi_str_cut(*entry, 1, end - 1) : wfi_str_cut(*entry, 0, colon);
-    return !said || (wfi_str_u64(number, &wanted) && wanted == port);
-}
-
-/* A name covers itself and what ends with a dot and it, as most programs read NO_PROXY. */
-static bool url_entry_covers(wf_str entry, wf_str host, uint32_t port) {
-    if (wfi_str_eq(entry, WF_STR("*"))) return true;
-    if (!url_entry_port(&entry, port)) return false;
-    if (entry.len > 1 && entry.ptr[0] == '*' && entry.ptr[1] == '.') entry = url_from(entry, 1);
-    if (entry.len > 0 && entry.ptr[0] == '.') entry = url_from(entry, 1);
-    if (entry.len == 0 || !url_ends_with(host, entry)) return false;
-    return host.len == entry.len || host.ptr[host.len - entry.len - 1] == '.';
+    return entry;
 }
 
 WFI bool wfi_host_is_listed(wf_str list, wf_str host, uint32_t port) {
-    while (list.len > 0) {
-        size_t n = 0;
-        while (n < list.len && list.ptr[n] != ',' && list.ptr[n] != ' ' && list.ptr[n] != '\t')
-            n++;
-        if (url_entry_covers(wfi_str_cut(list, 0, n), host, port)) return true;
-        list = url_from(list, n + 1);
+    url_entry e;
+    for (wf_str entry; (entry = url_next_entry(&list)).len > 0;) {
+        if (wfi_same_name(entry, host)) return true;
+        if (url_entry_read(entry, &e) && url_entry_covers(&e, url_undotted(host), port)) return true;
     }
     return false;
+}
+
+WFI wf_str wfi_host_list_fault(wf_str list) {
+    url_entry e;
+    wf_str entry;
+    do
+        entry = url_next_entry(&list);
+    while (entry.len > 0 && url_entry_read(entry, &e));
+    return entry;
 }
 
 /* ==== end src/core/http/url.c ==== */
@@ -5710,6 +5862,7 @@ typedef struct wfi_client_lane {
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
+    bool spared;        /* that was WF_E_STALE: this one will not be */
     bool head_sent;     /* all of the request's head is written */
     bool answered;      /* the status of the response is known */
     bool heard;         /* some byte of an answer has come */
@@ -5767,7 +5920,8 @@ WFI const char *wfi_client_check(const wf_http *http, const wf_http_call *call, 
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
  *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
- *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
+ *      here or at once after its last byte is out; or from the network. The lane's next request opens a new connection, and is not
+ *      answered so: never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
 
 #define CLIENT_AT_ONCE_MS 1000u
@@ -5839,10 +5993,11 @@ static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
+    bool stale = status == WF_E_STALE && !x->spared;
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard && client_at_once(http, x)) {
+    if (stale || (x->reused && !x->heard && client_at_once(http, x))) {
         x->fresh = true;
-        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
+        return client_fail(http, x, WF_E_STALE, "the connection was dead");
     }
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
@@ -5914,6 +6069,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     bool fresh = x->fresh;
     wfi_zero(x, offsetof(wfi_client_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
+    x->spared = fresh;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
     x->in_at = x->in_len = x->error_len = 0;
@@ -6109,10 +6265,11 @@ static wf_status client_read_head(wf_http *http, wfi_client_lane *x) {
     }
 }
 
-/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
- * more than the trouble. WF_OK: it is there, or begins to be. */
+/* A write answered s, not WF_OK. A server may answer before it has read all, or anything, and then stop reading or hang up; that
+ * answer is worth more than the trouble. On a kept connection it is none to this request as long as nothing of it is out. WF_OK:
+ * it is there, or begins to be. */
 static wf_status client_blocked(wf_http *http, wfi_client_lane *x, wf_status s) {
-    if (x->head_at > 0) {
+    if (x->head_at > 0 || (s == WF_E_IO && !x->reused)) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
             x->phase = WFI_PHASE_HEAD;
@@ -6133,7 +6290,8 @@ static wf_status client_refused(wf_http *http, wfi_client_lane *x) {
     client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
     if (status == 407) {
-        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
+        client_say(x, http->credential_len > 0 ? WF_STR("; it does not accept the user and password of HTTPS_PROXY")
+                                               : WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);
@@ -6308,10 +6466,7 @@ static const char *http_check(const wf_http_config *c) {
     if (c->lanes > HTTP_LANES_MAX) return "lanes must be 1 to 1000";
     if (c->endpoints > HTTP_MAX) return "endpoints must be 1 to 256";
     if (c->proxy.len == 0) return NULL;
-    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
-        return "the proxy's address is not of the form http://[user:password@]host[:port]";
-    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
-    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
+    if (wfi_url_parse_proxy(c->proxy, &proxy, &why) != WF_OK) return why;
     if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
     return NULL;
 }
@@ -6378,12 +6533,16 @@ static void http_proxy(wf_http *http) {
     const char *why;
     uint8_t plain[WFI_PROXY_USER_MAX + 1];
     if (http->config.proxy.len == 0) return;
-    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
+    (void)wfi_url_parse_proxy(http->config.proxy, &http->proxy, &why);
     wf_str user = http->proxy.userinfo;
     if (user.len == 0) return;
     size_t n = http_unescape(user, plain);
     if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
     http->credential_len = http_base64(plain, n, http->credential);
+}
+
+wf_str wf_http_no_proxy_fault(wf_str list) {
+    return wfi_host_list_fault(list);
 }
 
 /* ---- life ---- */
@@ -11150,6 +11309,43 @@ static uint32_t exchange_extras(uint32_t status, const wfi_fault *fault) {
     return status == 400 || status == 422 ? fault->extras : 0;
 }
 
+static bool exchange_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\xef' || c == '\xbb' ||
+           c == '\xbf'; /* a BOM, too */
+}
+
+static wf_str exchange_trim(wf_str s) {
+    while (s.len > 0 && exchange_is_blank(s.ptr[0]))
+        s = wfi_str_cut(s, 1, s.len);
+    while (s.len > 0 && exchange_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+/* What stands between <name ...> and </name, in any case, without blanks around it; empty: there is none. */
+static wf_str exchange_element(wf_str page, wf_str name) {
+    size_t from = 0;
+    for (size_t i = 0; i + name.len + 1 < page.len; i++) {
+        if (page.ptr[i] != '<') continue;
+        bool close = page.ptr[i + 1] == '/';
+        if (from > 0 && close) return exchange_trim(wfi_str_cut(page, from, i - from));
+        if (from > 0 || !wfi_same_name(wfi_str_cut(page, i + 1, name.len), name)) continue;
+        while (i < page.len && page.ptr[i] != '>')
+            i++;
+        from = i + 1;
+    }
+    return wf_str_of("", 0);
+}
+
+/* Of a page of HTML, as proxies send it, its title or heading says enough. */
+static wf_str exchange_text(wf_str body) {
+    body = exchange_trim(body);
+    if (body.len == 0 || body.ptr[0] != '<') return wfi_utf8_clip(body, 200);
+    wf_str title = exchange_element(body, WF_STR("title"));
+    if (title.len == 0) title = exchange_element(body, WF_STR("h1"));
+    return wfi_utf8_clip(title.len > 0 ? title : body, 200);
+}
+
 static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
@@ -11157,7 +11353,7 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wfi_exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
-    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : exchange_text(body);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[EXCHANGE_HEAD] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
@@ -11283,11 +11479,6 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     t->state = WFI_TASK_BODY;
     t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     return WFI_PROGRESS_MORE;
-}
-
-static bool exchange_is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\xef' || c == '\xbb' ||
-           c == '\xbf'; /* a BOM, too */
 }
 
 /* Begins the reader with the first bytes of a reply, without blanks and a byte order mark before them. They tell what it is, whatever its type says: gateways call events plain
@@ -17797,6 +17988,8 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
 
 /* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
  *
+ * Each family is looked up for itself, both at once: a server that fails for one, or never answers, does not hold up the other.
+ *
  * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
  * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
  *
@@ -17829,7 +18022,7 @@ typedef struct wfi_address {
     uint32_t six;      /* 1: IPv6 */
 } wfi_address;
 
-/* What the child says. Families alternate, beginning with the one that the system prefers. */
+/* What the child says. Families alternate, beginning with IPv6: without a way there, connecting fails at once. */
 typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */
@@ -17883,6 +18076,244 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 
 /* ==== end src/port/net/lookup.h ==== */
 
+/* ==== begin src/port/net/dns.h ==== */
+
+/* dns: asks name servers itself, where the system's library gives up too early: musl's waits 5 s in all, and before 1.2.4 takes
+ * what a truncated answer holds, which may be nothing. One question, about one family, to all servers at once, again every
+ * DNS_AGAIN_MS; over TCP if an answer is truncated (RFC 1035, RFC 7766). An answer is taken from the address and port that was
+ * asked, with the number and the question that were sent.
+ *
+ * Blocks until the deadline: for the child of lookup.h alone. Allocates nothing. */
+#ifndef WFI_DNS_H
+#define WFI_DNS_H
+
+#include <sys/socket.h>
+
+#define WFI_DNS_SERVERS 3 /* as other resolvers: what is more is not asked */
+
+typedef struct wfi_dns {
+    uint32_t count;
+    struct sockaddr_storage server[WFI_DNS_SERVERS];
+} wfi_dns;
+
+/* The servers that a file like /etc/resolv.conf names; this machine where there is none. */
+WFI void wfi_dns_read(wfi_dns *d, const char *file);
+/* Adds the addresses of a name: of IPv6 if `six`. False: none was learned. Search lists are not gone through. */
+WFI bool wfi_dns_ask(const wfi_dns *d, const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out);
+
+#endif
+
+/* ==== end src/port/net/dns.h ==== */
+
+/* ==== begin src/port/net/dns.c ==== */
+
+/* dns: see dns.h for its contract. */
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#define DNS_AGAIN_MS 4000u
+#define DNS_HEAD     12u
+#define DNS_QUERY    (DNS_HEAD + 256u + 4u)
+#define DNS_ANSWER   4096u /* of a name's addresses; what is more is not read */
+#define DNS_FLAG_QR  0x80u
+#define DNS_FLAG_TC  0x02u
+#define DNS_FLAG_RD  0x01u
+#define DNS_A        1u
+#define DNS_AAAA     28u
+#define DNS_NXDOMAIN 3u
+
+/* ---- servers ---- */
+
+static void dns_add_server(wfi_dns *d, const char *text) {
+    struct sockaddr_in four = {.sin_family = AF_INET, .sin_port = htons(53)};
+    struct sockaddr_in6 six = {.sin6_family = AF_INET6, .sin6_port = htons(53)};
+    if (d->count == WFI_DNS_SERVERS) return;
+    if (inet_pton(AF_INET, text, &four.sin_addr) == 1)
+        memcpy(&d->server[d->count++], &four, sizeof four);
+    else if (inet_pton(AF_INET6, text, &six.sin6_addr) == 1)
+        memcpy(&d->server[d->count++], &six, sizeof six);
+}
+
+void wfi_dns_read(wfi_dns *d, const char *file) {
+    static const char key[] = "nameserver";
+    char text[4096];
+    int fd = open(file, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    if (fd >= 0) close(fd);
+    text[n > 0 ? n : 0] = '\0';
+    memset(d, 0, sizeof *d);
+    for (char *line = text, *next; line != NULL; line = next) {
+        next = strchr(line, '\n');
+        if (next != NULL) *next++ = '\0';
+        if (strncmp(line, key, sizeof key - 1) != 0) continue;
+        char *value = line + sizeof key - 1;
+        value += strspn(value, " \t");
+        value[strcspn(value, " \t\r")] = '\0';
+        dns_add_server(d, value);
+    }
+    if (d->count == 0) dns_add_server(d, "127.0.0.1");
+}
+
+/* ---- messages ---- */
+
+/* The question's bytes; 0: this is no name of DNS. */
+static size_t dns_question(const char *name, bool six, uint8_t out[DNS_QUERY]) {
+    size_t n = DNS_HEAD;
+    memset(out, 0, DNS_QUERY);
+    if (!wfi_sys_random(out, 2)) return 0;
+    out[2] = DNS_FLAG_RD;
+    out[5] = 1; /* question */
+    while (*name != '\0') {
+        size_t label = strcspn(name, ".");
+        if (label == 0 || label > 63 || n + label + 1 >= DNS_HEAD + 255) return 0;
+        out[n++] = (uint8_t)label;
+        memcpy(out + n, name, label);
+        n += label;
+        name += label + (name[label] == '.');
+    }
+    out[n++] = 0;
+    out[n + 1] = six ? DNS_AAAA : DNS_A;
+    out[n + 3] = 1; /* IN */
+    return n + 4;
+}
+
+/* Behind a name that may end in a pointer; SIZE_MAX: it does not end. */
+static size_t dns_skip_name(const uint8_t *p, size_t n, size_t at) {
+    while (at < n && p[at] != 0 && p[at] < 0xC0)
+        at += p[at] + 1u;
+    if (at >= n) return SIZE_MAX;
+    return at + (p[at] != 0 ? 2 : 1);
+}
+
+static bool dns_answers(const uint8_t *p, size_t n, const uint8_t *query, size_t length) {
+    return n >= length && memcmp(p, query, 2) == 0 && (p[2] & DNS_FLAG_QR) != 0 && memcmp(p + 4, query + 4, 2) == 0 &&
+           strncasecmp((const char *)p + DNS_HEAD, (const char *)query + DNS_HEAD, length - DNS_HEAD) == 0 &&
+           memcmp(p + length - 4, query + length - 4, 4) == 0;
+}
+
+static void dns_add(wfi_lookup_answer *out, const uint8_t *bytes, bool six) {
+    wfi_address a;
+    memset(&a, 0, sizeof a);
+    memcpy(a.bytes, bytes, six ? 16 : 4);
+    a.six = six;
+    if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
+}
+
+/* What it says of the family; an alias stands before the addresses of what it leads to. */
+static void dns_take(const uint8_t *p, size_t n, size_t at, bool six, wfi_lookup_answer *out) {
+    const unsigned size = six ? 16 : 4, type = six ? DNS_AAAA : DNS_A;
+    for (unsigned left = p[6] * 256u + p[7]; left > 0; left--) {
+        at = dns_skip_name(p, n, at);
+        if (at == SIZE_MAX || at + 10 > n) return;
+        const uint8_t *record = p + at;
+        size_t data = record[8] * 256u + record[9];
+        at += 10 + data;
+        if (at > n) return;
+        if (record[0] == 0 && record[1] == type && record[3] == 1 && data == size) dns_add(out, record + 10, six);
+    }
+}
+
+/* ---- sockets: each call on one takes a few seconds at most; the child's supervisor sees to the rest ---- */
+
+static int dns_socket(const struct sockaddr_storage *to, int kind) {
+    const struct timeval limit = {DNS_AGAIN_MS / 1000, 0};
+    socklen_t size = to->ss_family == AF_INET ? sizeof(struct sockaddr_in) : sizeof(struct sockaddr_in6);
+    int fd = socket(to->ss_family, kind, 0);
+    if (fd < 0) return -1;
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit); /* of connect, too */
+    if (connect(fd, (const struct sockaddr *)to, size) == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+static bool dns_take_all(int fd, uint8_t *p, size_t n) {
+    return recv(fd, p, n, MSG_WAITALL) == (ssize_t)n;
+}
+
+/* Over TCP; answers the length, 0: it did not come. */
+static size_t dns_over_tcp(const struct sockaddr_storage *server, const uint8_t *query, size_t length,
+                           uint8_t answer[DNS_ANSWER]) {
+    uint8_t frame[2 + DNS_QUERY] = {(uint8_t)(length >> 8), (uint8_t)length};
+    int fd = dns_socket(server, SOCK_STREAM);
+    size_t n = 0;
+    if (fd < 0) return 0;
+    memcpy(frame + 2, query, length);
+    if (send(fd, frame, 2 + length, 0) == (ssize_t)(2 + length) && dns_take_all(fd, frame, 2)) {
+        n = frame[0] * 256u + frame[1];
+        if (n > DNS_ANSWER) n = DNS_ANSWER;
+        if (!dns_take_all(fd, answer, n)) n = 0;
+    }
+    close(fd);
+    return n;
+}
+
+/* ---- asking ---- */
+
+typedef struct dns_talk {
+    const wfi_dns *dns;
+    struct pollfd fds[WFI_DNS_SERVERS];
+    uint8_t query[DNS_QUERY];
+    size_t length;
+    bool six, over;
+    wfi_lookup_answer *out;
+} dns_talk;
+
+/* Whether any of them could be sent to. */
+static bool dns_send(dns_talk *t) {
+    bool sent = false;
+    for (uint32_t i = 0; i < t->dns->count; i++)
+        if (t->fds[i].fd >= 0 && send(t->fds[i].fd, t->query, t->length, 0) >= 0) sent = true;
+    return sent;
+}
+
+/* A server that fails says nothing about the name: others are waited for. */
+static void dns_hear(dns_talk *t, uint32_t i) {
+    uint8_t answer[DNS_ANSWER];
+    ssize_t got = recv(t->fds[i].fd, answer, sizeof answer, 0);
+    size_t n = got > 0 ? (size_t)got : 0;
+    if (!dns_answers(answer, n, t->query, t->length)) return;
+    if ((answer[2] & DNS_FLAG_TC) != 0) {
+        n = dns_over_tcp(&t->dns->server[i], t->query, t->length, answer);
+        if (!dns_answers(answer, n, t->query, t->length)) return;
+    }
+    unsigned code = answer[3] & 15u;
+    if (code == 0) dns_take(answer, n, t->length, t->six, t->out);
+    t->over = code == 0 || code == DNS_NXDOMAIN;
+}
+
+/* Until the question has an answer, or is to be asked again. */
+static void dns_listen(dns_talk *t, uint64_t until) {
+    for (uint64_t now; !t->over && (now = wfi_sys_now_ms()) < until;) {
+        if (poll(t->fds, t->dns->count, (int)(until - now)) <= 0) continue;
+        for (uint32_t i = 0; i < t->dns->count && !t->over; i++)
+            if (t->fds[i].revents != 0) dns_hear(t, i);
+    }
+}
+
+bool wfi_dns_ask(const wfi_dns *d, const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out) {
+    dns_talk t = {.dns = d, .six = six, .out = out};
+    uint32_t before = out->count;
+    t.length = dns_question(name, six, t.query);
+    for (uint32_t i = 0; i < d->count; i++)
+        t.fds[i] = (struct pollfd){.fd = dns_socket(&d->server[i], SOCK_DGRAM), .events = POLLIN};
+    while (t.length > 0 && !t.over && wfi_sys_now_ms() < deadline && dns_send(&t)) {
+        uint64_t again = wfi_sys_now_ms() + DNS_AGAIN_MS;
+        dns_listen(&t, again < deadline ? again : deadline);
+    }
+    for (uint32_t i = 0; i < d->count; i++)
+        if (t.fds[i].fd >= 0) close(t.fds[i].fd);
+    return out->count > before;
+}
+
+/* ==== end src/port/net/dns.c ==== */
+
 /* ==== begin src/port/net/lookup.c ==== */
 
 /* lookup: see lookup.h for its contract and invariants. */
@@ -17890,16 +18321,26 @@ WFI void wfi_lookup_close(wfi_lookup *l);
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOOKUP_MS       20000u
 #define LOOKUP_KEEP_MS  60000u
 #define LOOKUP_RETRY_MS 1000u
 #define LOOKUP_CPU_S    10u
+#define LOOKUP_ASK_MS   19000u /* less than LOOKUP_MS */
+#define LOOKUP_GRACE_MS 500u   /* for the second family, when the first is there */
+#if defined(__linux__) && !defined(__GLIBC__)
+#define LOOKUP_IS_SHORT true /* musl: see dns.h */
+#else
+#define LOOKUP_IS_SHORT false
+#endif
 
 /* ---- in the child ---- */
 
@@ -17922,37 +18363,86 @@ static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
 }
 
-static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
-    while (info != NULL && info->ai_family != family)
-        info = info->ai_next;
-    return info;
+static void lookup_ask(const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out) {
+    struct addrinfo hints, *list = NULL;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = six ? AF_INET6 : AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    out->code = getaddrinfo(name, NULL, &hints, &list);
+    out->error = errno;
+    for (const struct addrinfo *a = list; out->code == 0 && a != NULL; a = a->ai_next)
+        lookup_add(out, a);
+    bool unsure = out->code == EAI_AGAIN || out->code == EAI_FAIL || out->code == EAI_NONAME;
+    if (!LOOKUP_IS_SHORT || !unsure) return;
+    wfi_dns dns;
+    wfi_dns_read(&dns, "/etc/resolv.conf");
+    if (wfi_dns_ask(&dns, name, six, deadline, out)) out->code = 0;
+}
+
+typedef struct lookup_second {
+    long pid; /* 0: there is none */
+    int fd;
+} lookup_second;
+
+/* The addresses of IPv6 come from a process of their own. */
+static lookup_second lookup_fork(const char *name, uint64_t deadline) {
+    lookup_second second = {0, -1};
+    int fds[2];
+    wfi_lookup_answer answer;
+    if (!wfi_sys_pipe(fds)) return second;
+    second.pid = (long)fork();
+    if (second.pid == 0) {
+        memset(&answer, 0, sizeof answer);
+        lookup_ask(name, true, deadline, &answer);
+        ssize_t ignored = write(fds[1], &answer, sizeof answer);
+        (void)ignored;
+        _exit(0);
+    }
+    close(fds[1]);
+    second.fd = fds[0];
+    return second;
+}
+
+/* Waits for it until `deadline`, and no longer. False: it has no answer. */
+static bool lookup_join(lookup_second second, uint64_t deadline, wfi_lookup_answer *out) {
+    struct pollfd p = {.fd = second.fd, .events = POLLIN};
+    uint64_t now = wfi_sys_now_ms();
+    if (second.pid <= 0) return false;
+    bool said = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0) == 1 &&
+                read(second.fd, out, sizeof *out) == (ssize_t)sizeof *out;
+    kill((pid_t)second.pid, SIGKILL);
+    waitpid((pid_t)second.pid, NULL, 0);
+    return said;
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
-    const int family[2] = {AF_INET6, AF_INET};
-    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
-    int turn = list != NULL && list->ai_family == AF_INET;
-    while (next[0] != NULL || next[1] != NULL) {
-        if (next[turn] == NULL) turn = 1 - turn;
-        lookup_add(out, next[turn]);
-        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
-        turn = 1 - turn;
+static void lookup_merge(const wfi_lookup_answer *six, const wfi_lookup_answer *four, wfi_lookup_answer *out) {
+    for (uint32_t i = 0; i < 2 * WFI_LOOKUP_ADDRESSES && out->count < WFI_LOOKUP_ADDRESSES; i++) {
+        const wfi_lookup_answer *from = i % 2 == 0 ? six : four;
+        if (i / 2 < from->count) out->at[out->count++] = from->at[i / 2];
     }
+    if (out->count > 0) return;
+    const wfi_lookup_answer *cause = four->code == EAI_NONAME && six->code != 0 ? six : four;
+    out->code = cause->code;
+    out->error = cause->error;
 }
 
 /* The answer is shorter than what a pipe takes in one piece. */
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
-    struct addrinfo hints, *list = NULL;
-    wfi_lookup_answer answer;
-    memset(&hints, 0, sizeof hints);
+    wfi_lookup_answer six, four, answer;
+    uint64_t deadline = wfi_sys_now_ms() + LOOKUP_ASK_MS;
+    memset(&six, 0, sizeof six);
+    memset(&four, 0, sizeof four);
     memset(&answer, 0, sizeof answer);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
-    answer.error = errno;
-    if (answer.code == 0) lookup_alternate(list, &answer);
+    lookup_second second = lookup_fork(h->name, deadline);
+    lookup_ask(h->name, false, deadline, &four);
+    uint64_t grace = wfi_sys_now_ms() + LOOKUP_GRACE_MS;
+    if (second.pid <= 0)
+        lookup_ask(h->name, true, deadline, &six);
+    else if (!lookup_join(second, four.count > 0 && grace < deadline ? grace : deadline, &six))
+        memset(&six, 0, sizeof six);
+    lookup_merge(&six, &four, &answer);
     ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
     (void)ignored;
 }
@@ -18168,7 +18658,10 @@ void wfi_lookup_close(wfi_lookup *l) {
  *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
- *   8. `due` is never later than the first timer of a CONNECTING connection. */
+ *   8. `due` is never later than the first timer of a CONNECTING connection.
+ *   9. A peer that has vanished is noticed within some 20 s, by keepalive while nothing is on its way to it, else by `look`; one that
+ *      acknowledges is never given up, however slow. It is WF_E_STALE if nothing has been read since the last write. `look` is no
+ *      later than look_ms after the first write that is not known to have arrived. */
 #ifndef WFI_SOCKETS_H
 #define WFI_SOCKETS_H
 
@@ -18197,6 +18690,10 @@ typedef struct wfi_conn {
     bool want_read, want_write;
     bool hung_up;
     bool queued;
+    bool owes;        /* something written may not have arrived */
+    bool heard;       /* something was read since the last write */
+    bool unheard;     /* FAILED: its peer vanished before it was heard */
+    uint8_t deaf;     /* looks in a row without a sign of life */
     uint8_t attempts; /* in use below, the oldest first */
     uint16_t tried;   /* a bit for each address */
     uint16_t port;
@@ -18218,10 +18715,10 @@ typedef struct wfi_sockets {
     uint32_t serial;
     uint32_t connecting; /* first of the list */
     uint32_t ready_first, ready_last;
-    uint64_t due;
-    bool news;                                    /* a wait has seen that sockets have some */
-    uint64_t gathered;                            /* when they were last looked at */
-    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    uint64_t due, look;
+    bool news;                                             /* a wait has seen that sockets have some */
+    uint64_t gathered;                                     /* when they were last looked at */
+    uint32_t connect_ms, attempt_ms, patience_ms, look_ms; /* tests shorten them */
     wfi_lookup lookup;
 } wfi_sockets;
 
@@ -18258,6 +18755,7 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #include <unistd.h>
 #if WFI_LINUX
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #endif
 
 #define SOCKETS_ALIGN       ((size_t)16)
@@ -18265,7 +18763,11 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #define SOCKETS_CONNECT_MS  30000u
 #define SOCKETS_ATTEMPT_MS  250u
 #define SOCKETS_PATIENCE_MS 2000u
-#define SOCKETS_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define SOCKETS_KEEPIDLE_S  8 /* below what middleboxes forget after; with the next two, 20 s */
+#define SOCKETS_KEEPINTVL_S 2
+#define SOCKETS_KEEPCNT     6
+#define SOCKETS_LOOK_MS     4000u
+#define SOCKETS_LOOKS       5u /* without a sign of life: 20 s */
 #define SOCKETS_HOSTS_MIN   8u
 #define SOCKETS_HOSTS_MAX   64u
 #define SOCKETS_BATCH       64 /* events taken at a time */
@@ -18275,6 +18777,8 @@ WFI void wfi_sockets_waited(wfi_sockets *n, const struct pollfd *fds, uint32_t c
 #else
 #define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
+
+#define SOCKETS_SILENCE "no acknowledgement for 20 s"
 
 enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 
@@ -18378,7 +18882,23 @@ static void sockets_fail_lookup(wfi_sockets *n, wfi_conn *c) {
     sockets_failed(n, c);
 }
 
-static wf_status sockets_broke(wfi_conn *c, int error) {
+/* Of a connection that is not open. */
+static wf_status sockets_not_open(const wfi_conn *c) {
+    if (c->state == WFI_CONN_CONNECTING) return WF_AGAIN;
+    return c->unheard ? WF_E_STALE : WF_E_IO;
+}
+
+/* The other end has not refused: it is no longer there. */
+static wf_status sockets_vanished(wfi_sockets *n, wfi_conn *c, const char *why) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, why);
+    c->unheard = !c->heard;
+    sockets_leave(n, c, WFI_CONN_FAILED);
+    return sockets_not_open(c);
+}
+
+static wf_status sockets_broke(wfi_sockets *n, wfi_conn *c, int error) {
+    if (error == ETIMEDOUT) return sockets_vanished(n, c, SOCKETS_SILENCE);
+    if (error == EHOSTUNREACH || error == ENETUNREACH) return sockets_vanished(n, c, strerror(error));
     snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
     return WF_E_IO;
 }
@@ -18426,6 +18946,12 @@ static int sockets_socket(int family) {
     sockets_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
     sockets_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, SOCKETS_KEEPIDLE_S);
+#elif defined(TCP_KEEPALIVE)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, SOCKETS_KEEPIDLE_S);
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, SOCKETS_KEEPINTVL_S);
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPCNT, SOCKETS_KEEPCNT);
 #endif
 #if defined(SO_NOSIGPIPE)
     sockets_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
@@ -18540,6 +19066,52 @@ static void sockets_answered(wfi_sockets *n, wfi_conn *c, uint32_t k, unsigned n
     c->failed = error != 0 ? error : ECONNRESET;
     sockets_drop(c, k);
     sockets_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- peers that vanish. Who waits for a reply is told by keepalive. What was written and never acknowledged is asked for here:
+ * TCP_USER_TIMEOUT would also break with a living server that leaves a long request unread for a while. ---- */
+
+#if WFI_LINUX
+/* Whether something written is still on its way; *deaf: and no acknowledgement of any kind has come for `ms`. */
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    int queued = 0;
+    memset(&info, 0, sizeof info);
+    if (ioctl(fd, TIOCOUTQ, &queued) != 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    *deaf = (info.tcpi_unacked > 0 || info.tcpi_probes > 0) && info.tcpi_last_ack_recv >= ms;
+    return queued > 0;
+}
+#else
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    (void)fd, (void)ms, (void)deaf;
+    return false;
+}
+#endif
+
+static void sockets_look_at(wfi_sockets *n, wfi_conn *c) {
+    bool deaf = false;
+    c->owes = sockets_owes(c->attempt[0].fd, n->look_ms, &deaf);
+    c->deaf = (uint8_t)(deaf && !c->can_read ? c->deaf + 1u : 0u);
+    if (c->deaf < SOCKETS_LOOKS) return;
+    (void)sockets_vanished(n, c, SOCKETS_SILENCE);
+    sockets_queue(n, c);
+}
+
+static void sockets_look(wfi_sockets *n, uint64_t now) {
+    n->look = UINT64_MAX;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        wfi_conn *c = &n->conn[i];
+        if (c->state == WFI_CONN_OPEN && c->owes) sockets_look_at(n, c);
+        if (c->state == WFI_CONN_OPEN && c->owes) n->look = now + n->look_ms;
+    }
+}
+
+/* Bytes were written. */
+static void sockets_owe(wfi_sockets *n, wfi_conn *c) {
+    c->owes = true;
+    c->heard = false;
+    if (n->look == UINT64_MAX) n->look = wfi_sys_now_ms() + n->look_ms;
 }
 
 /* ---- events ---- */
@@ -18660,8 +19232,8 @@ bool wfi_sockets_have_news(const wfi_sockets *n) {
 
 uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now) {
     if (wfi_sockets_have_news(n)) return now;
-    uint64_t due = wfi_lookup_due(&n->lookup, now);
-    return due < n->due ? due : n->due;
+    uint64_t due = wfi_lookup_due(&n->lookup, now), own = n->due < n->look ? n->due : n->look;
+    return due < own ? due : own;
 }
 
 /* ---- the ops ---- */
@@ -18715,11 +19287,6 @@ static wf_status sockets_open(void *ctx, uint32_t conn, wf_str host, uint32_t po
     return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
 }
 
-/* Of a connection that is not open. */
-static wf_status sockets_not_open(const wfi_conn *c) {
-    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
-}
-
 /* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
 static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
     wfi_sockets *n = ctx;
@@ -18736,11 +19303,12 @@ static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t
     while (r < 0 && errno == EINTR);
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         c->can_read = c->hung_up = true; /* no need to wait until it is announced */
-        return sockets_broke(c, errno);
+        return sockets_broke(n, c, errno);
     }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
     if (r < 0) return WF_AGAIN;
+    sockets_owe(n, c);
     *put = (size_t)r;
     return WF_OK;
 }
@@ -18760,13 +19328,14 @@ static wf_status sockets_read(void *ctx, uint32_t conn, void *buf, size_t size, 
     while (r < 0 && errno == EINTR);
     if (r == 0) return WF_END;
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        sockets_broke(c, errno);
+        wf_status status = sockets_broke(n, c, errno);
         sockets_leave(n, c, WFI_CONN_FAILED);
-        return WF_E_IO;
+        return status;
     }
     c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
     c->want_read = r < 0;
     if (r < 0) return WF_AGAIN;
+    c->heard = true;
     *got = (size_t)r;
     return WF_OK;
 }
@@ -18780,6 +19349,7 @@ static uint32_t sockets_ready(void *ctx, uint32_t *conns, uint32_t max) {
         n->gathered = now;
         sockets_gather(n);
     }
+    if (now >= n->look) sockets_look(n, now);
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
         for (uint32_t i = n->connecting, next; i != SOCKETS_NONE; i = next) {
@@ -18831,7 +19401,8 @@ wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns) {
     n->conns = conns;
     n->conn = (wfi_conn *)(void *)rest;
     n->connecting = n->ready_first = SOCKETS_NONE;
-    n->due = UINT64_MAX;
+    n->due = n->look = UINT64_MAX;
+    n->look_ms = SOCKETS_LOOK_MS;
     n->connect_ms = SOCKETS_CONNECT_MS;
     n->attempt_ms = SOCKETS_ATTEMPT_MS;
     n->patience_ms = SOCKETS_PATIENCE_MS;
@@ -25048,7 +25619,8 @@ void wfi_trust_close(wfi_trust *t) {
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
-#define TLS_CHAIN       10   /* authorities of a chain; mbedTLS goes up no further */
+#define TLS_CHAIN       (MBEDTLS_X509_MAX_INTERMEDIATE_CA + 2) /* certificates; mbedTLS goes up no further */
+#define TLS_KEY_UPDATE  24                                     /* a message of TLS 1.3 that mbedTLS has no name for */
 #define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
@@ -25064,10 +25636,11 @@ typedef struct tls_conn {
     tls_state state;
     uint32_t number, port;
     mbedtls_ssl_context *ssl;
-    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO, WF_E_STALE; WF_OK: nothing */
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
     bool reading;    /* mbedTLS is asked for data, and must not be held up by what it would send first */
     bool ended;      /* the peer has sent its closing notice */
+    bool unsent;     /* the network takes no more of the handshake: only what has come is still looked at */
     bool verified, offered;
     bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
     bool leads;     /* others wait for the session that it may bring */
@@ -25142,13 +25715,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
         return "record overflow";
     case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
-        return "handshake failure: no parameters that both sides accept";
+        return "handshake failure: it accepts nothing of TLS 1.2 and 1.3 with AES-GCM or ChaCha20-Poly1305 and "
+               "certificates of RSA or ECDSA (not Ed25519)";
     case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
-        return "bad certificate";
+    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
+    case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
-        return "certificate expired";
     case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
-        return "certificate unknown";
+    case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
+        return "it wants clients to have a certificate";
     case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
         return "illegal parameter";
     case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
@@ -25170,6 +25745,28 @@ static const char *tls_alert_name(int alert) {
     default:
         return "an alert without a name";
     }
+}
+
+/* Whether a server that has sent this will send it again, whatever we do. */
+static bool tls_alert_is_final(int alert) {
+    static const uint8_t final[] = {
+        MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE,
+        MBEDTLS_SSL_ALERT_MSG_BAD_CERT,
+        MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT,
+        MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED,
+        MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED,
+        MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN,
+        MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA,
+        MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED,
+        MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION,
+        MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY,
+        MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION,
+        MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_EXT,
+        MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME,
+        MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED,
+        MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL,
+    };
+    return alert != 0 && memchr(final, alert, sizeof final) != NULL;
 }
 
 /* The verdict on a certificate: what is worst for the user to overlook comes first. */
@@ -25215,8 +25812,72 @@ static bool tls_is_verdict(int error) {
 /* Not a record of TLS, where the first one of the peer was expected. */
 static bool tls_is_gibberish(const tls_conn *c, int error) {
     int state = c->ssl->MBEDTLS_PRIVATE(state);
-    return (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
+    return c->state == TLS_HANDSHAKE &&
+           (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
            (state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CLIENT_HELLO);
+}
+
+/* ... but text: the server speaks another protocol, and nothing was damaged on the way. */
+static bool tls_is_text(const tls_conn *c, int error) {
+    const unsigned char *p = c->ssl->MBEDTLS_PRIVATE(in_hdr);
+    bool text = tls_is_gibberish(c, error);
+    for (int i = 0; text && i < 5; i++)
+        text = (p[i] >= ' ' && p[i] <= '~') || (p[i] >= '\t' && p[i] <= '\r');
+    return text;
+}
+
+/* More bytes of certificates than mbedTLS takes in one message. */
+static bool tls_is_large(const tls_conn *c) {
+    int state = c->ssl->MBEDTLS_PRIVATE(state); /* 1.3 looks for a request of the client's certificate first */
+    bool certificates = state == MBEDTLS_SSL_SERVER_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_REQUEST;
+    return c->state == TLS_HANDSHAKE && certificates && c->ssl->MBEDTLS_PRIVATE(in_hslen) > MBEDTLS_SSL_IN_CONTENT_LEN;
+}
+
+/* More certificates than mbedTLS goes up. */
+static bool tls_is_long(const tls_conn *c, int error) {
+    return c->state == TLS_HANDSHAKE && error == MBEDTLS_ERR_X509_FATAL_ERROR;
+}
+
+static bool tls_is_key_update(const tls_conn *c, int error) {
+    const mbedtls_ssl_context *ssl = c->ssl;
+    return c->state == TLS_OPEN && error == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE &&
+           ssl->MBEDTLS_PRIVATE(in_msgtype) == MBEDTLS_SSL_MSG_HANDSHAKE &&
+           ssl->MBEDTLS_PRIVATE(in_msg)[0] == TLS_KEY_UPDATE;
+}
+
+/* The alert that the peer has sent; 0: none. */
+static int tls_alert(const tls_conn *c, int error) {
+    return error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
+}
+
+/* The peer's refusals, and what is not supported. */
+static bool tls_say_refusal(tls_conn *c, int error) {
+    int alert = tls_alert(c, error);
+    char *to = c->error;
+    size_t size = sizeof c->error;
+    if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", c->host);
+    else if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && c->state == TLS_OPEN)
+        snprintf(to, size, "%s wants to negotiate TLS anew (alert %d), which is not supported here", c->host, alert);
+    else if (alert != 0)
+        snprintf(to, size, "%s broke TLS off: %s (alert %d)", c->host, tls_alert_name(alert), alert);
+    else if (tls_is_key_update(c, error))
+        snprintf(to, size, "%s asked for a key update (TLS 1.3), which is not supported here", c->host);
+    else if (tls_is_long(c, error))
+        snprintf(to, size, "the certificate chain of %s is longer than %d certificates, the limit here", c->host,
+                 TLS_CHAIN - 1);
+    else if (tls_is_large(c))
+        snprintf(to, size, "the certificate chain of %s is larger than %d KB, the limit here", c->host,
+                 MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
+    else if (tls_is_gibberish(c, error))
+        snprintf(to, size, "%s answered with something that is not TLS; is the port right?", c->host);
+    else
+        return false;
+    return true;
+}
+
+static bool tls_network_failed(const tls_conn *c) {
+    return c->below == WF_E_IO || c->below == WF_E_STALE;
 }
 
 static void tls_say(tls_conn *c, int error) {
@@ -25224,10 +25885,9 @@ static void tls_say(tls_conn *c, int error) {
     char *to = c->error;
     size_t size = sizeof c->error;
     bool shaking = c->state == TLS_HANDSHAKE;
-    int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
     if (tls_now->starved || c->starved)
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
-    else if (c->below == WF_E_IO)
+    else if (tls_network_failed(c))
         to[0] = '\0'; /* the network's own words */
     else if (tls_is_critical(error))
         snprintf(to, size,
@@ -25236,16 +25896,12 @@ static void tls_say(tls_conn *c, int error) {
                  host);
     else if (tls_is_verdict(error))
         tls_say_blame(c);
-    else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
-        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
-    else if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-        snprintf(to, size, "%s broke TLS off: %s (alert %d)", host, tls_alert_name(alert), alert);
+    else if (tls_say_refusal(c, error))
+        return;
     else if (c->below == WF_END && shaking)
         snprintf(to, size, "%s closed the connection during the TLS handshake", host);
     else if (c->below == WF_END)
         snprintf(to, size, "the connection to %s was cut off: it ended without TLS's closing notice", host);
-    else if (shaking && tls_is_gibberish(c, error))
-        snprintf(to, size, "%s answered with something that is not TLS", host);
     else if (error == MBEDTLS_ERR_SSL_INVALID_MAC)
         snprintf(to, size, "the TLS connection to %s was damaged or tampered with", host);
     else
@@ -25255,13 +25911,26 @@ static void tls_say(tls_conn *c, int error) {
 
 static void tls_step_back(tls_conn *c);
 
+static void tls_session_forget(const tls_conn *c);
+
+/* Whether another try can end no better. A session that was offered may be to blame for a refusal: the next try has none. */
+static bool tls_is_final(const tls_conn *c, int error) {
+    if (tls_is_verdict(error) || tls_is_text(c, error) || tls_is_long(c, error) || tls_is_large(c)) return true;
+    bool refused = error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || tls_alert_is_final(tls_alert(c, error));
+    if (refused && c->offered) tls_session_forget(c);
+    return refused && !c->offered;
+}
+
 static wf_status tls_fail(tls_conn *c, int error) {
-    bool starved = tls_now->starved || c->starved;
-    bool untrusted = tls_is_verdict(error) && !starved && c->below != WF_E_IO;
+    wf_status status = c->below == WF_E_STALE ? WF_E_STALE : WF_E_IO;
+    if (!tls_now->starved && !c->starved && !tls_network_failed(c)) {
+        if (tls_is_key_update(c, error)) status = WF_E_STALE;
+        if (tls_is_final(c, error)) status = WF_E_CONFIG;
+    }
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
-    return untrusted ? WF_E_CONFIG : WF_E_IO;
+    return status;
 }
 
 /* ---- verification ---- */
@@ -25334,6 +26003,11 @@ static tls_session *tls_session_find(const tls_conn *c) {
     for (size_t i = 0; i < TLS_SESSIONS; i++)
         if (tls_session_is_for(&tls_now->sessions[i], c)) return &tls_now->sessions[i];
     return NULL;
+}
+
+static void tls_session_forget(const tls_conn *c) {
+    tls_session *s = tls_session_find(c);
+    if (s != NULL) tls_session_drop(s);
 }
 
 /* Offers the session with the peer, if there is one. */
@@ -25451,7 +26125,9 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     c->blocked = status == WF_AGAIN;
     if (tls_set_aside(c, buf, n, status)) return (int)n;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
-    c->below = WF_E_IO;
+    c->unsent = c->state == TLS_HANDSHAKE && status == WF_E_IO;
+    if (c->unsent) return (int)n; /* what the peer said before it hung up is worth more */
+    c->below = status == WF_E_STALE ? WF_E_STALE : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
@@ -25461,9 +26137,9 @@ static int tls_fetch(tls_conn *c, unsigned char *buf, size_t n) {
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
     if (status == WF_OK) return (int)got;
-    c->blocked = status == WF_AGAIN;
+    c->blocked = status == WF_AGAIN && !c->unsent;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
-    c->below = status == WF_END ? WF_END : WF_E_IO;
+    c->below = status == WF_E_STALE || (status == WF_END && !c->unsent) ? status : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 

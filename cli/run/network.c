@@ -3,6 +3,7 @@
 #include "network.h"
 #include "../base/environ.h"
 #include "model.h"
+#include <arpa/inet.h>
 #include <inttypes.h>
 #include <string.h>
 #include <strings.h>
@@ -217,6 +218,15 @@ static bool network_open_tls(cli_network *n, wf_http_config *http) {
     return true;
 }
 
+/* Traffic with keys goes to the proxy though somebody meant to spare it that: said once in a run. */
+static void network_note_no_proxy(wf_str list) {
+    wf_str odd = wf_http_no_proxy_fault(list);
+    if (odd.len == 0 || !cli_env(ENV_PROXY)) return;
+    fputs("wf: NO_PROXY: ", stderr);
+    cli_put(stderr, odd, 100);
+    fputs(": passed over; it is no name, address or ADDRESS/BITS\n", stderr);
+}
+
 static bool network_open_http(cli_network *n) {
     wf_http_config config = network_http_config(n);
     wf_error error = {WF_OK, "", WF_NO_OFFSET};
@@ -226,17 +236,30 @@ static bool network_open_http(cli_network *n) {
     if (!network_is_plain() && !network_open_tls(n, &config)) return false;
     config.proxy = cli_str(cli_env(ENV_PROXY));
     config.no_proxy = cli_str(cli_env(ENV_NO_PROXY));
+    network_note_no_proxy(config.no_proxy);
     wf_status status = wf_http_open(&n->http, memory, size, &config, &error);
     if (status == WF_OK) return true;
     n->http = NULL;
     return network_fail(n, "HTTPS_PROXY: %s", error.text);
 }
 
+/* Whether the address is https://IPV6 without the brackets. */
+static bool network_lacks_brackets(const char *url, char host[64]) {
+    const char *begin = strstr(url, "://");
+    uint8_t address[16];
+    if (!begin) return false;
+    snprintf(host, 64, "%.*s", (int)strcspn(begin + 3, "/"), begin + 3);
+    return inet_pton(AF_INET6, host, address) == 1;
+}
+
 /* An address with a login in it is not shown, nor one with a query, which may hold a key. */
 static bool network_fail_url(cli_network *n, const char *why) {
     const char *url = network_url();
+    char host[64];
     const char *plain = network_is_plain() && !network_allows_plain() ? "; WF_ALLOW_HTTP=1 allows it" : "";
     if (strpbrk(url, "@?")) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
+    if (network_lacks_brackets(url, host))
+        return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: an IPv6 address needs brackets: write [%s]", url, host);
     return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: %s%s", url, why, plain);
 }
 

@@ -174,9 +174,9 @@ typedef struct wf_response {
  * Exchanges are numbered by lane: 0 .. lanes-1, one exchange on a lane at a time, in the order
  * begin, send..., head, recv..., end. `end` may come at any point after `begin`, also a failed one, and drops the rest.
  * WF_AGAIN means: nothing now; the lane will be named by `ready` when asking is worth it.
- * WF_E_STALE from send, head or recv, before any byte of a response: a kept connection turned out to be dead before the whole
- * request was out, or at once after; `end` it and begin the same one again at once, which is no retry. It is answered at most
- * once in a row. Only what was not sent whole is known not to be billed.
+ * WF_E_STALE from send, head or recv: a kept connection turned out to be dead before the whole request was out, or at once after,
+ * or the network says so of any connection (net.h); `end` it and begin the same one again at once, which is no retry. It is
+ * answered at most once in a row. Only what was not sent whole is known not to be billed.
  * WF_E_IO: the exchange is broken, another may succeed; WF_E_CONFIG: none will, until somebody fixes something. */
 typedef struct wf_model_ops {
     wf_status (*begin)(void *ctx, uint32_t lane, const wf_request *request);

@@ -16,6 +16,8 @@ extern "C" {
  *   WF_AGAIN  nothing now (it is still being opened or secured, too): `ready` names the connection once when asking is worth it
  *   WF_END    of read: the peer has closed its side in good order
  *   WF_E_IO   refused or broken: `error` says why, and only `close` is left
+ *   WF_E_STALE   the same, and what was asked may be asked again on another connection without counting as a retry: the peer has
+ *             vanished before it said anything, or wants something of the connection that is not supported
  *   WF_E_CONFIG  the same, and another try cannot help: the peer's certificate is not to be trusted */
 typedef struct wf_net_ops {
     /* Begins to connect, name look-up included; never blocks. host: a name or an address, without brackets; read during the
@@ -55,15 +57,18 @@ typedef struct wf_http_config {
     uint32_t lanes;     /* as in the wf's config; default 16 */
     uint32_t endpoints; /* at most so many; default 8 */
     uint32_t idle_ms;   /* how long an unused connection is kept; default 60000 */
-    wf_str proxy;       /* http://[user:password@]host[:port], for https:// addresses; empty: none */
-    wf_str no_proxy;    /* hosts not for it, comma-separated: names, .suffixes, addresses; with :port or not; or * */
-    bool plain;         /* http:// may go to hosts other than this machine's loopback */
+    wf_str proxy;       /* [http://][user:password@]host[:port], for https:// addresses; empty: none */
+    wf_str
+        no_proxy; /* hosts not for it, comma-separated: names, .suffixes, addresses, address/bits; with :port or not; or * */
+    bool plain; /* http:// may go to hosts other than this machine's loopback */
 } wf_http_config;
 
 /* Bytes that wf_http_open needs, at any alignment. 0: the config is not valid. */
 size_t wf_http_size(const wf_http_config *config);
 /* WF_E_CONFIG (error, if not NULL, says what), WF_E_MEMORY. */
 wf_status wf_http_open(wf_http **out, void *memory, size_t size, const wf_http_config *config, wf_error *error);
+/* The first entry of such a list that is not understood, and so covers nothing; empty: all are. */
+wf_str wf_http_no_proxy_fault(wf_str no_proxy);
 /* Closes its connections. */
 void wf_http_close(wf_http *http);
 

@@ -84,8 +84,8 @@ def old_tls(rig):
 
 @case
 def broken_handshakes(rig):
-    """garbage, a close, a reset and silence in the handshake: tried again; nobody waits longer than the stall limit"""
-    for actions in ("garbage", "close", "reset-after=1", "hang"):
+    """a close, a reset and silence in the handshake: tried again; nobody waits longer than the stall limit"""
+    for actions in ("close", "reset-after=1", "hang"):
         rig.server.scenario("accept nth=1 : " + actions)
         done = rig.ask("one", "two", "three", retries=2, options=["--stall", "3s"])
         expect(done.code == 0 and done.seconds < 60, actions, done)
@@ -98,12 +98,22 @@ def broken_handshakes(rig):
 
 
 @case
+def refused_handshakes(rig):
+    """another protocol and an old TLS are final at once, whatever retries are allowed"""
+    for actions, message in (("garbage", "not TLS"), ("tls11", "TLS 1.2")):
+        rig.server.scenario("accept : " + actions)
+        mistrusted(rig, "https", message, retries=5)
+
+
+@case
 def plain_http(rig):
     """http:// to this machine is allowed, to another one it is not, before anything is sent"""
     done = rig.ask("one", port="http")
     expect(done.code == 0 and done.value() == [{"text": "did: one"}], done)
     done = rig.ask("one", port="http://192.0.2.1:9")
     expect(done.code == 2 and "https://" in done.err and done.seconds < 60, done)
+    done = rig.ask("one", port="https://fd00:77::2")
+    expect(done.code == 2 and "write [fd00:77::2]" in done.err, done)
 
 
 @case
@@ -166,6 +176,10 @@ def proxied(rig):
         done = rig.ask("one", env={"HTTPS_PROXY": proxy(rig), "NO_PROXY": spared}, port="https://no-such-host.invalid",
                        retries=0, options=["--agent-deadline", "5s"])
         expect(done.code != 0 and rig.since(before)["tunnels"] == 0, spared, done)
+    before = rig.server.stats()
+    done = rig.ask("one", env={"HTTPS_PROXY": proxy(rig)[len("http://"):], "NO_PROXY": "10.0.0.0/33"}, port=FAR)
+    expect(done.code == 0 and rig.since(before)["tunnels"] == 1, rig.since(before), done)
+    expect(done.err.count("NO_PROXY: 10.0.0.0/33: passed over") == 1, done)
     connects = [r for r in rig.server.requests() if r["method"] == "CONNECT"]
     expect(connects and not any(KEY in r["head"] for r in connects), "the proxy sees the key")
 
@@ -189,6 +203,7 @@ def proxy_login(rig):
             done = other.ask("one", retries=1, env={"HTTPS_PROXY": proxy(other, login)}, port=FAR)
             expect(done.code in (3, 78) and "407" in done.err and "HTTPS_PROXY" in done.err and done.seconds < 60, done)
             expect("wr0ng" not in done.err + done.out + other.show(), done)
+            expect(("does not accept" in done.err) == bool(login), login, done)
     finally:
         other.close()
 
@@ -206,7 +221,7 @@ def broken_proxies(rig):
     closed = "127.0.0.1:%d" % rig.server.ports["closed"]
     done = rig.ask("one", retries=0, env={"HTTPS_PROXY": "http://" + closed}, port=FAR)
     expect(done.code in (3, 78) and "refused" in done.err and closed in done.err and "the proxy" in done.err, done)
-    for bad in ("ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999"):
+    for bad in ("ftp://127.0.0.1:9", "http://", "http://127.0.0.1:99999", "http://u:a#b@127.0.0.1:9"):
         done = rig.ask("one", env={"HTTPS_PROXY": bad}, port=FAR)
         expect(done.code == 2 and "HTTPS_PROXY" in done.err, bad, done)
 

@@ -159,7 +159,10 @@ static wf_status fakenet_read(void *ctx, uint32_t conn, void *buf, size_t n, siz
     net->reads++;
     if (fakenet_stutters(net, c, net->reads)) return WF_AGAIN;
     if (left == 0 && c->end) return WF_END;
-    if (left == 0 && c->reset) return fakenet_fails(c, "connection reset by peer");
+    if (left == 0 && c->reset) {
+        wf_status s = fakenet_fails(c, "connection reset by peer");
+        return c->vanished ? WF_E_STALE : s;
+    }
     if (left == 0) return c->why ? WF_E_IO : WF_AGAIN;
     if (n > left) n = left;
     if (net->read_max && n > net->read_max) n = net->read_max;

@@ -31,6 +31,7 @@ typedef struct fakenet_conn {
     char *out; /* for the client to read */
     size_t out_at, out_len, out_cap;
     bool end, reset;      /* what comes after that */
+    bool vanished;        /* the reset is WF_E_STALE */
     bool write_fails;     /* the peer no longer reads: writes fail */
     uint64_t window;      /* bytes that the peer still takes */
     const size_t *pieces; /* sizes in which reads come, over and over; NULL: as large as may be */

@@ -1,15 +1,18 @@
 /* tls_peer: the other end of the TLS connections of tests/port/test_tls.c. Not an HTTP server: it echoes.
  *
  *     tls_peer DIR     makes certificates, writes the authority's into DIR/ca.pem and one that signs for itself into
- *                      DIR/self.pem, good and rsa with their keys into DIR/good.pem and DIR/rsa.pem, prints "ready PORT" and serves 127.0.0.1:PORT until its standard input ends
+ *                      DIR/self.pem, good and rsa with their keys into DIR/good.pem and DIR/rsa.pem, good with 20 KB of
+ *                      others into DIR/large.pem, prints "ready PORT" and serves 127.0.0.1:PORT until its standard input ends
  *
  * A connection begins with a line in clear text, "VERSION CERTIFICATE\n": 12, 13, any, or hrr, which is 1.3 with a
  * group that a client offers no key for at first; a name of the list below, or "text",
- * to be answered in plain HTTP, or "garbage". Then TLS. What comes is sent back, but for these messages:
+ * to be answered in plain HTTP, "garbage", or alertN, for a refusal by that alert. Then TLS. What comes is sent back, but for these messages:
  *     ?sni  ?alpn   answered with what the client asked for, "-" if nothing
  *     ?bye          closing notice, then the end
  *     ?drop         the end without notice
- *     ?flood        100000 bytes */
+ *     ?flood        100000 bytes
+ *     ?update       a key update of TLS 1.3
+ *     ?alertN       this alert, then the end */
 #include "certs.h"
 #include <arpa/inet.h>
 #include <errno.h>
@@ -29,7 +32,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { PEER_CONNS = 1100, PEER_KINDS = 20, PEER_VERSIONS = 4 };
+enum { PEER_CONNS = 1100, PEER_KINDS = 22, PEER_VERSIONS = 4, PEER_CHAIN = 21 };
 
 typedef struct peer_conn {
     int fd; /* -1: free */
@@ -39,11 +42,12 @@ typedef struct peer_conn {
     char sni[64];
 } peer_conn;
 
-static const char *const peer_kind[PEER_KINDS] = {"good",      "rsa",      "expired",   "future",      "other",
-                                                  "unknown",   "self",     "chain",     "client",      "stale-ca",
-                                                  "in-bounds", "out",      "excluded",  "address-out", "critical",
-                                                  "root-in",   "root-out", "no-server", "no-signing",  "cn-only"};
+static const char *const peer_kind[PEER_KINDS] = {
+    "good",     "rsa",       "expired",    "future",  "other",    "unknown",     "self",     "chain",
+    "client",   "stale-ca",  "in-bounds",  "out",     "excluded", "address-out", "critical", "root-in",
+    "root-out", "no-server", "no-signing", "cn-only", "long",     "too-long"};
 static cert peer_bounds, peer_shut, peer_near, peer_critical, peer_root;
+static cert peer_up[PEER_CHAIN]; /* each signed by the one before */
 static cert peer_ca, peer_rogue, peer_middle, peer_old, peer_certs[PEER_KINDS];
 static mbedtls_ssl_config peer_confs[PEER_VERSIONS][PEER_KINDS];
 static mbedtls_ssl_ticket_context peer_tickets;
@@ -66,6 +70,33 @@ static void peer_save_with_key(const char *dir, int kind) {
     peer_check(cert_save(&peer_certs[kind], path) && cert_key_pem(&peer_certs[kind], pem, sizeof pem), path);
     FILE *f = fopen(path, "a");
     peer_check(f != NULL && fputs(pem, f) >= 0 && fclose(f) == 0, path);
+}
+
+/* Authorities, one above the other: mbedTLS goes up 20. */
+static void peer_make_chain(void) {
+    char name[24];
+    for (int i = 0; i < PEER_CHAIN; i++) {
+        snprintf(name, sizeof name, "Authority %d", i);
+        cert_spec spec = {.name = name, .ca = true, .issuer = i > 0 ? &peer_up[i - 1] : &peer_ca};
+        peer_check(cert_make(&peer_up[i], &spec), name);
+    }
+}
+
+static void peer_add_chain(cert *to, int last) {
+    for (int i = last; i >= 0; i--)
+        peer_check(cert_add(to, &peer_up[i]), "long chain");
+}
+
+/* A chain that the server side of mbedTLS would not send. */
+static void peer_save_large(const char *dir) {
+    char path[512], pem[8192];
+    snprintf(path, sizeof path, "%s/large.pem", dir);
+    peer_check(cert_save(&peer_certs[0], path) && cert_pem(&peer_middle, pem, sizeof pem), path);
+    FILE *f = fopen(path, "a");
+    for (int i = 0; f != NULL && i < 60; i++)
+        peer_check(fputs(pem, f) >= 0, path);
+    peer_check(f != NULL && cert_key_pem(&peer_certs[0], pem, sizeof pem), path);
+    peer_check(fputs(pem, f) >= 0 && fclose(f) == 0, path);
 }
 
 static void peer_make_certs(const char *dir) {
@@ -91,6 +122,8 @@ static void peer_make_certs(const char *dir) {
         {.name = "no-server", .san = names, .issuer = &peer_ca, .for_client = true},
         {.name = "no-signing", .san = names, .issuer = &peer_ca, .for_signing = true},
         {.name = "localhost", .issuer = &peer_ca},
+        {.name = "long", .san = names, .issuer = &peer_up[PEER_CHAIN - 2]},
+        {.name = "too-long", .san = names, .issuer = &peer_up[PEER_CHAIN - 1]},
     };
     const struct {
         cert *to;
@@ -120,12 +153,16 @@ static void peer_make_certs(const char *dir) {
                "expired intermediate");
     for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
         peer_check(cert_make(bounded[i].to, &bounded[i].spec), bounded[i].spec.name);
+    peer_make_chain();
     for (int i = 0; i < PEER_KINDS; i++)
         peer_check(cert_make(&peer_certs[i], &of_kind[i]), peer_kind[i]);
     peer_check(cert_add(&peer_certs[7], &peer_middle) && cert_add(&peer_certs[9], &peer_old), "chain");
     for (size_t i = 0; i < sizeof bounded / sizeof *bounded; i++)
         if (bounded[i].leaf >= 0) peer_check(cert_add(&peer_certs[bounded[i].leaf], bounded[i].to), "bounded chain");
     peer_check(cert_add(&peer_certs[11], &peer_bounds), "bounded chain");
+    peer_add_chain(&peer_certs[20], PEER_CHAIN - 2);
+    peer_add_chain(&peer_certs[21], PEER_CHAIN - 1);
+    peer_save_large(dir);
     snprintf(path, sizeof path, "%s/ca.pem", dir);
     peer_check(cert_save(&peer_ca, path), path);
     char pem[8192];
@@ -210,6 +247,7 @@ static int peer_version(const char *name) {
 static bool peer_begin(peer_conn *c) {
     static const char text[] = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n";
     char line[64], version[8], kind[16];
+    unsigned char alert[7] = {0x15, 3, 3, 0, 2, 2};
     size_t n = 0;
     while (n + 1 < sizeof line && read(c->fd, &line[n], 1) == 1 && line[n] != '\n')
         n++;
@@ -219,6 +257,7 @@ static bool peer_begin(peer_conn *c) {
     if (strcmp(kind, "text") == 0) return send(c->fd, text, sizeof text - 1, MSG_NOSIGNAL) > 0;
     if (strcmp(kind, "garbage") == 0)
         return send(c->fd, "\x16\x03\x03\x00\x08\x02\x00\x00\x04\x03\x03\xFF\xFF", 13, MSG_NOSIGNAL) > 0;
+    if (sscanf(kind, "alert%hhu", &alert[6]) == 1) return send(c->fd, alert, sizeof alert, MSG_NOSIGNAL) > 0;
     if (strcmp(kind, "ssl3") == 0) return send(c->fd, "\x15\x03\x00\x00\x02\x02\x46", 7, MSG_NOSIGNAL) > 0;
     c->mute = false;
     fcntl(c->fd, F_SETFL, O_NONBLOCK);
@@ -244,6 +283,17 @@ static bool peer_put(peer_conn *c, const void *buf, size_t n) {
     return true;
 }
 
+/* It is not in mbedTLS's API: the library knows no key update. */
+int mbedtls_ssl_write_record(mbedtls_ssl_context *ssl, int force_flush);
+
+static bool peer_update_key(peer_conn *c) {
+    static const unsigned char update[] = {24, 0, 0, 1, 0};
+    c->ssl.MBEDTLS_PRIVATE(out_msgtype) = MBEDTLS_SSL_MSG_HANDSHAKE;
+    c->ssl.MBEDTLS_PRIVATE(out_msglen) = sizeof update;
+    memcpy(c->ssl.MBEDTLS_PRIVATE(out_msg), update, sizeof update);
+    return mbedtls_ssl_write_record(&c->ssl, 1) == 0;
+}
+
 /* False: the connection is over. */
 static bool peer_answer(peer_conn *c, const char *buf, size_t n) {
     static const char flood[100000];
@@ -254,19 +304,25 @@ static bool peer_answer(peer_conn *c, const char *buf, size_t n) {
     if (n == 4 && memcmp(buf, "?bye", 4) == 0) mbedtls_ssl_close_notify(&c->ssl);
     if (n == 4 && memcmp(buf, "?bye", 4) == 0) return false;
     if (n == 5 && memcmp(buf, "?drop", 5) == 0) return false;
+    if (n == 7 && memcmp(buf, "?update", 7) == 0) return peer_update_key(c);
+    if (n > 6 && memcmp(buf, "?alert", 6) == 0) {
+        mbedtls_ssl_send_alert_message(&c->ssl, MBEDTLS_SSL_ALERT_LEVEL_FATAL, (unsigned char)atoi(buf + 6));
+        return false;
+    }
     if (n == 6 && memcmp(buf, "?flood", 6) == 0) return peer_put(c, flood, sizeof flood);
     return peer_put(c, buf, n);
 }
 
 static bool peer_serve(peer_conn *c) {
-    char buf[16384];
+    char buf[16385];
     if (c->mute) return read(c->fd, buf, sizeof buf) > 0;
     if (!c->secured) return peer_begin(c);
     int answer = c->shaken ? 0 : mbedtls_ssl_handshake(&c->ssl);
     c->shaken = c->shaken || answer == 0;
     while (answer == 0 || answer == MBEDTLS_ERR_SSL_RECEIVED_NEW_SESSION_TICKET) {
-        answer = mbedtls_ssl_read(&c->ssl, (unsigned char *)buf, sizeof buf);
+        answer = mbedtls_ssl_read(&c->ssl, (unsigned char *)buf, sizeof buf - 1);
         if (answer <= 0) break;
+        buf[answer] = '\0';
         if (!peer_answer(c, buf, (size_t)answer)) return false;
         answer = 0;
     }

@@ -77,6 +77,13 @@ WFI bool wfi_str_eq(wf_str a, wf_str b) {
     return a.len == b.len && wfi_compare(a.ptr, b.ptr, a.len) == 0;
 }
 
+WFI bool wfi_same_name(wf_str a, wf_str b) {
+    if (a.len != b.len) return false;
+    for (size_t i = 0; i < a.len; i++)
+        if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
+    return true;
+}
+
 WFI wf_str wfi_str_z(const char *z) {
     const volatile char *end =
         z; /* volatile: a plain loop would become a call of strlen, which is not ours to ask for */

@@ -31,6 +31,7 @@ WFI int wfi_compare(const void *a, const void *b, size_t n); /* as unsigned byte
 
 /* ---- slices ---- */
 WFI bool wfi_str_eq(wf_str a, wf_str b);
+WFI bool wfi_same_name(wf_str a, wf_str b);                /* but for the case of ASCII letters */
 WFI wf_str wfi_str_z(const char *z);                       /* of a terminated string; NULL is empty */
 WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */

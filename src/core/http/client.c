@@ -9,7 +9,8 @@
  *   1. A lane has a connection exactly from a `begin` that answered WF_OK until `end` or the first failure.
  *   2. A connection is kept only if the request is written and the response read to the last byte, and no byte came after it.
  *   3. WF_E_STALE comes from a connection that had been kept, before any byte of a response, while a part of the request is still
- *      here or at once after its last byte is out; and the lane's next request opens a new connection: so never twice in a row.
+ *      here or at once after its last byte is out; or from the network. The lane's next request opens a new connection, and is not
+ *      answered so: never twice in a row.
  *   4. No value of a request's header gets into an error's text. */
 #include "client.h"
 
@@ -82,10 +83,11 @@ static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
+    bool stale = status == WF_E_STALE && !x->spared;
     if (status != WF_E_CONFIG) status = WF_E_IO;
-    if (x->reused && !x->heard && client_at_once(http, x)) {
+    if (stale || (x->reused && !x->heard && client_at_once(http, x))) {
         x->fresh = true;
-        return client_fail(http, x, WF_E_STALE, "a kept connection was closed by the server");
+        return client_fail(http, x, WF_E_STALE, "the connection was dead");
     }
     wf_str text = why ? wf_str_of(NULL, 0) : http->config.net->error(http->config.net_ctx, x->conn);
     if (text.len == 0) return client_fail(http, x, status, why ? why : "the connection failed");
@@ -157,6 +159,7 @@ wf_status wf_http_begin(wf_http *http, uint32_t lane, const wf_http_call *call) 
     bool fresh = x->fresh;
     wfi_zero(x, offsetof(wfi_client_lane, reader)); /* the rest is said by lengths, or begun anew */
     x->conn = WFI_NO_CONN;
+    x->spared = fresh;
     x->call = *call;
     x->body_left = call->has_body ? call->body_len : 0;
     x->in_at = x->in_len = x->error_len = 0;
@@ -352,10 +355,11 @@ static wf_status client_read_head(wf_http *http, wfi_client_lane *x) {
     }
 }
 
-/* A write answered s, not WF_OK. A server may answer before it has read all, and then stop reading or hang up; that answer is worth
- * more than the trouble. WF_OK: it is there, or begins to be. */
+/* A write answered s, not WF_OK. A server may answer before it has read all, or anything, and then stop reading or hang up; that
+ * answer is worth more than the trouble. On a kept connection it is none to this request as long as nothing of it is out. WF_OK:
+ * it is there, or begins to be. */
 static wf_status client_blocked(wf_http *http, wfi_client_lane *x, wf_status s) {
-    if (x->head_at > 0) {
+    if (x->head_at > 0 || (s == WF_E_IO && !x->reused)) {
         wf_status in = client_read_head(http, x);
         if (in == WF_AGAIN && x->answered) {
             x->phase = WFI_PHASE_HEAD;
@@ -376,7 +380,8 @@ static wf_status client_refused(wf_http *http, wfi_client_lane *x) {
     client_say_number(x, status);
     client_say(x, WF_STR(" to CONNECT"));
     if (status == 407) {
-        client_say(x, WF_STR("; give user:password in HTTPS_PROXY"));
+        client_say(x, http->credential_len > 0 ? WF_STR("; it does not accept the user and password of HTTPS_PROXY")
+                                               : WF_STR("; give user:password in HTTPS_PROXY"));
     } else {
         client_say(x, WF_STR(" "));
         client_say_host(x, &x->url, true);

@@ -21,10 +21,7 @@ static const char *http_check(const wf_http_config *c) {
     if (c->lanes > HTTP_LANES_MAX) return "lanes must be 1 to 1000";
     if (c->endpoints > HTTP_MAX) return "endpoints must be 1 to 256";
     if (c->proxy.len == 0) return NULL;
-    if (wfi_url_parse(c->proxy, &proxy, &why) != WF_OK)
-        return "the proxy's address is not of the form http://[user:password@]host[:port]";
-    if (proxy.tls) return "a proxy is spoken to by http://; what goes through it is https:// all the same";
-    if (proxy.path.len > 0) return "the proxy's address has a path: leave it out";
+    if (wfi_url_parse_proxy(c->proxy, &proxy, &why) != WF_OK) return why;
     if (proxy.userinfo.len > WFI_PROXY_USER_MAX) return "the proxy's user and password are longer than 255 bytes";
     return NULL;
 }
@@ -91,12 +88,16 @@ static void http_proxy(wf_http *http) {
     const char *why;
     uint8_t plain[WFI_PROXY_USER_MAX + 1];
     if (http->config.proxy.len == 0) return;
-    (void)wfi_url_parse(http->config.proxy, &http->proxy, &why);
+    (void)wfi_url_parse_proxy(http->config.proxy, &http->proxy, &why);
     wf_str user = http->proxy.userinfo;
     if (user.len == 0) return;
     size_t n = http_unescape(user, plain);
     if (wfi_str_find(user, ':') == user.len) plain[n++] = ':'; /* no password */
     http->credential_len = http_base64(plain, n, http->credential);
+}
+
+wf_str wf_http_no_proxy_fault(wf_str list) {
+    return wfi_host_list_fault(list);
 }
 
 /* ---- life ---- */

@@ -133,6 +133,43 @@ static uint32_t exchange_extras(uint32_t status, const wfi_fault *fault) {
     return status == 400 || status == 422 ? fault->extras : 0;
 }
 
+static bool exchange_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\xef' || c == '\xbb' ||
+           c == '\xbf'; /* a BOM, too */
+}
+
+static wf_str exchange_trim(wf_str s) {
+    while (s.len > 0 && exchange_is_blank(s.ptr[0]))
+        s = wfi_str_cut(s, 1, s.len);
+    while (s.len > 0 && exchange_is_blank(s.ptr[s.len - 1]))
+        s.len--;
+    return s;
+}
+
+/* What stands between <name ...> and </name, in any case, without blanks around it; empty: there is none. */
+static wf_str exchange_element(wf_str page, wf_str name) {
+    size_t from = 0;
+    for (size_t i = 0; i + name.len + 1 < page.len; i++) {
+        if (page.ptr[i] != '<') continue;
+        bool close = page.ptr[i + 1] == '/';
+        if (from > 0 && close) return exchange_trim(wfi_str_cut(page, from, i - from));
+        if (from > 0 || !wfi_same_name(wfi_str_cut(page, i + 1, name.len), name)) continue;
+        while (i < page.len && page.ptr[i] != '>')
+            i++;
+        from = i + 1;
+    }
+    return wf_str_of("", 0);
+}
+
+/* Of a page of HTML, as proxies send it, its title or heading says enough. */
+static wf_str exchange_text(wf_str body) {
+    body = exchange_trim(body);
+    if (body.len == 0 || body.ptr[0] != '<') return wfi_utf8_clip(body, 200);
+    wf_str title = exchange_element(body, WF_STR("title"));
+    if (title.len == 0) title = exchange_element(body, WF_STR("h1"));
+    return wfi_utf8_clip(title.len > 0 ? title : body, 200);
+}
+
 static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_failure *f) {
     const wf_response *r = &t->response;
     wf_str body = wf_str_of(t->reply.ptr, t->reply.len);
@@ -140,7 +177,7 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     wfi_exchange_mask(t, t->reply.ptr, t->reply.len); /* before a cut can leave half of it */
     t->codec->fault(body, &fault);
     bool escaped = fault.message.len > 0, moved = r->status >= 300 && r->status < 400;
-    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : wfi_utf8_clip(body, 200);
+    wf_str message = escaped ? fault.message : moved ? exchange_error(t) : exchange_text(body);
     wf_str id = r->request_id.len > 0 ? r->request_id : fault.request_id;
     char head[EXCHANGE_HEAD] = "";
     if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
@@ -266,11 +303,6 @@ static wfi_progress exchange_head(wfi_runtime *rt, wfi_task *t, wfi_failure *f) 
     t->state = WFI_TASK_BODY;
     t->fate = exchange_succeeded(t) ? WFI_FATE_BEGUN : WFI_FATE_FREE;
     return WFI_PROGRESS_MORE;
-}
-
-static bool exchange_is_blank(char c) {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\xef' || c == '\xbb' ||
-           c == '\xbf'; /* a BOM, too */
 }
 
 /* Begins the reader with the first bytes of a reply, without blanks and a byte order mark before them. They tell what it is, whatever its type says: gateways call events plain

@@ -1,19 +1,30 @@
 /* lookup: see lookup.h for its contract and invariants. */
 #include "lookup.h"
+#include "dns.h"
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netdb.h>
 #include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define LOOKUP_MS       20000u
 #define LOOKUP_KEEP_MS  60000u
 #define LOOKUP_RETRY_MS 1000u
 #define LOOKUP_CPU_S    10u
+#define LOOKUP_ASK_MS   19000u /* less than LOOKUP_MS */
+#define LOOKUP_GRACE_MS 500u   /* for the second family, when the first is there */
+#if defined(__linux__) && !defined(__GLIBC__)
+#define LOOKUP_IS_SHORT true /* musl: see dns.h */
+#else
+#define LOOKUP_IS_SHORT false
+#endif
 
 /* ---- in the child ---- */
 
@@ -36,37 +47,86 @@ static void lookup_add(wfi_lookup_answer *out, const struct addrinfo *info) {
     if (out->count < WFI_LOOKUP_ADDRESSES) out->at[out->count++] = a;
 }
 
-static const struct addrinfo *lookup_next(const struct addrinfo *info, int family) {
-    while (info != NULL && info->ai_family != family)
-        info = info->ai_next;
-    return info;
+static void lookup_ask(const char *name, bool six, uint64_t deadline, wfi_lookup_answer *out) {
+    struct addrinfo hints, *list = NULL;
+    memset(&hints, 0, sizeof hints);
+    hints.ai_family = six ? AF_INET6 : AF_INET;
+    hints.ai_socktype = SOCK_STREAM;
+    out->code = getaddrinfo(name, NULL, &hints, &list);
+    out->error = errno;
+    for (const struct addrinfo *a = list; out->code == 0 && a != NULL; a = a->ai_next)
+        lookup_add(out, a);
+    bool unsure = out->code == EAI_AGAIN || out->code == EAI_FAIL || out->code == EAI_NONAME;
+    if (!LOOKUP_IS_SHORT || !unsure) return;
+    wfi_dns dns;
+    wfi_dns_read(&dns, "/etc/resolv.conf");
+    if (wfi_dns_ask(&dns, name, six, deadline, out)) out->code = 0;
+}
+
+typedef struct lookup_second {
+    long pid; /* 0: there is none */
+    int fd;
+} lookup_second;
+
+/* The addresses of IPv6 come from a process of their own. */
+static lookup_second lookup_fork(const char *name, uint64_t deadline) {
+    lookup_second second = {0, -1};
+    int fds[2];
+    wfi_lookup_answer answer;
+    if (!wfi_sys_pipe(fds)) return second;
+    second.pid = (long)fork();
+    if (second.pid == 0) {
+        memset(&answer, 0, sizeof answer);
+        lookup_ask(name, true, deadline, &answer);
+        ssize_t ignored = write(fds[1], &answer, sizeof answer);
+        (void)ignored;
+        _exit(0);
+    }
+    close(fds[1]);
+    second.fd = fds[0];
+    return second;
+}
+
+/* Waits for it until `deadline`, and no longer. False: it has no answer. */
+static bool lookup_join(lookup_second second, uint64_t deadline, wfi_lookup_answer *out) {
+    struct pollfd p = {.fd = second.fd, .events = POLLIN};
+    uint64_t now = wfi_sys_now_ms();
+    if (second.pid <= 0) return false;
+    bool said = poll(&p, 1, now < deadline ? (int)(deadline - now) : 0) == 1 &&
+                read(second.fd, out, sizeof *out) == (ssize_t)sizeof *out;
+    kill((pid_t)second.pid, SIGKILL);
+    waitpid((pid_t)second.pid, NULL, 0);
+    return said;
 }
 
 /* The system's order within each family, and the families in turn: one that leads nowhere must not hold the other up. */
-static void lookup_alternate(const struct addrinfo *list, wfi_lookup_answer *out) {
-    const int family[2] = {AF_INET6, AF_INET};
-    const struct addrinfo *next[2] = {lookup_next(list, AF_INET6), lookup_next(list, AF_INET)};
-    int turn = list != NULL && list->ai_family == AF_INET;
-    while (next[0] != NULL || next[1] != NULL) {
-        if (next[turn] == NULL) turn = 1 - turn;
-        lookup_add(out, next[turn]);
-        next[turn] = lookup_next(next[turn]->ai_next, family[turn]);
-        turn = 1 - turn;
+static void lookup_merge(const wfi_lookup_answer *six, const wfi_lookup_answer *four, wfi_lookup_answer *out) {
+    for (uint32_t i = 0; i < 2 * WFI_LOOKUP_ADDRESSES && out->count < WFI_LOOKUP_ADDRESSES; i++) {
+        const wfi_lookup_answer *from = i % 2 == 0 ? six : four;
+        if (i / 2 < from->count) out->at[out->count++] = from->at[i / 2];
     }
+    if (out->count > 0) return;
+    const wfi_lookup_answer *cause = four->code == EAI_NONAME && six->code != 0 ? six : four;
+    out->code = cause->code;
+    out->error = cause->error;
 }
 
 /* The answer is shorter than what a pipe takes in one piece. */
 static void lookup_run(void *arg) {
     const wfi_host *h = arg;
-    struct addrinfo hints, *list = NULL;
-    wfi_lookup_answer answer;
-    memset(&hints, 0, sizeof hints);
+    wfi_lookup_answer six, four, answer;
+    uint64_t deadline = wfi_sys_now_ms() + LOOKUP_ASK_MS;
+    memset(&six, 0, sizeof six);
+    memset(&four, 0, sizeof four);
     memset(&answer, 0, sizeof answer);
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    answer.code = getaddrinfo(h->name, NULL, &hints, &list);
-    answer.error = errno;
-    if (answer.code == 0) lookup_alternate(list, &answer);
+    lookup_second second = lookup_fork(h->name, deadline);
+    lookup_ask(h->name, false, deadline, &four);
+    uint64_t grace = wfi_sys_now_ms() + LOOKUP_GRACE_MS;
+    if (second.pid <= 0)
+        lookup_ask(h->name, true, deadline, &six);
+    else if (!lookup_join(second, four.count > 0 && grace < deadline ? grace : deadline, &six))
+        memset(&six, 0, sizeof six);
+    lookup_merge(&six, &four, &answer);
     ssize_t ignored = write(1, &answer, sizeof answer); /* a short one counts as none */
     (void)ignored;
 }

@@ -1,5 +1,7 @@
 /* lookup: the addresses of hosts, found without ever holding up the caller, and kept for a minute.
  *
+ * Each family is looked up for itself, both at once: a server that fails for one, or never answers, does not hold up the other.
+ *
  * Addresses in digits are taken as they are, and localhost (with all below it) is this machine: RFC 6761 wants that of us, and it
  * holds where there is no /etc/hosts. Everything else is asked of getaddrinfo in a short-lived child under the supervisor.
  *
@@ -33,7 +35,7 @@ typedef struct wfi_address {
     uint32_t six;      /* 1: IPv6 */
 } wfi_address;
 
-/* What the child says. Families alternate, beginning with the one that the system prefers. */
+/* What the child says. Families alternate, beginning with IPv6: without a way there, connecting fails at once. */
 typedef struct wfi_lookup_answer {
     int32_t code;  /* of getaddrinfo */
     int32_t error; /* errno, if the code says so */

@@ -11,6 +11,7 @@
 #include <unistd.h>
 #if WFI_LINUX
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #endif
 
 #define SOCKETS_ALIGN       ((size_t)16)
@@ -18,7 +19,11 @@
 #define SOCKETS_CONNECT_MS  30000u
 #define SOCKETS_ATTEMPT_MS  250u
 #define SOCKETS_PATIENCE_MS 2000u
-#define SOCKETS_KEEPIDLE_S  60 /* below what middleboxes forget after */
+#define SOCKETS_KEEPIDLE_S  8 /* below what middleboxes forget after; with the next two, 20 s */
+#define SOCKETS_KEEPINTVL_S 2
+#define SOCKETS_KEEPCNT     6
+#define SOCKETS_LOOK_MS     4000u
+#define SOCKETS_LOOKS       5u /* without a sign of life: 20 s */
 #define SOCKETS_HOSTS_MIN   8u
 #define SOCKETS_HOSTS_MAX   64u
 #define SOCKETS_BATCH       64 /* events taken at a time */
@@ -28,6 +33,8 @@
 #else
 #define SOCKETS_SEND_FLAGS 0 /* SO_NOSIGPIPE does it */
 #endif
+
+#define SOCKETS_SILENCE "no acknowledgement for 20 s"
 
 enum { SOCKETS_IN = 1, SOCKETS_OUT = 2, SOCKETS_HANG_UP = 4, SOCKETS_ERROR = 8 }; /* what an event says */
 
@@ -131,7 +138,23 @@ static void sockets_fail_lookup(wfi_sockets *n, wfi_conn *c) {
     sockets_failed(n, c);
 }
 
-static wf_status sockets_broke(wfi_conn *c, int error) {
+/* Of a connection that is not open. */
+static wf_status sockets_not_open(const wfi_conn *c) {
+    if (c->state == WFI_CONN_CONNECTING) return WF_AGAIN;
+    return c->unheard ? WF_E_STALE : WF_E_IO;
+}
+
+/* The other end has not refused: it is no longer there. */
+static wf_status sockets_vanished(wfi_sockets *n, wfi_conn *c, const char *why) {
+    snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, why);
+    c->unheard = !c->heard;
+    sockets_leave(n, c, WFI_CONN_FAILED);
+    return sockets_not_open(c);
+}
+
+static wf_status sockets_broke(wfi_sockets *n, wfi_conn *c, int error) {
+    if (error == ETIMEDOUT) return sockets_vanished(n, c, SOCKETS_SILENCE);
+    if (error == EHOSTUNREACH || error == ENETUNREACH) return sockets_vanished(n, c, strerror(error));
     snprintf(c->error, sizeof c->error, "the connection to %s broke: %s", c->peer, strerror(error));
     return WF_E_IO;
 }
@@ -179,6 +202,12 @@ static int sockets_socket(int family) {
     sockets_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
 #if defined(TCP_KEEPIDLE)
     sockets_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, SOCKETS_KEEPIDLE_S);
+#elif defined(TCP_KEEPALIVE)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPALIVE, SOCKETS_KEEPIDLE_S);
+#endif
+#if defined(TCP_KEEPINTVL) && defined(TCP_KEEPCNT)
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, SOCKETS_KEEPINTVL_S);
+    sockets_option(fd, IPPROTO_TCP, TCP_KEEPCNT, SOCKETS_KEEPCNT);
 #endif
 #if defined(SO_NOSIGPIPE)
     sockets_option(fd, SOL_SOCKET, SO_NOSIGPIPE, 1);
@@ -293,6 +322,52 @@ static void sockets_answered(wfi_sockets *n, wfi_conn *c, uint32_t k, unsigned n
     c->failed = error != 0 ? error : ECONNRESET;
     sockets_drop(c, k);
     sockets_attempt(n, c, wfi_sys_now_ms());
+}
+
+/* ---- peers that vanish. Who waits for a reply is told by keepalive. What was written and never acknowledged is asked for here:
+ * TCP_USER_TIMEOUT would also break with a living server that leaves a long request unread for a while. ---- */
+
+#if WFI_LINUX
+/* Whether something written is still on its way; *deaf: and no acknowledgement of any kind has come for `ms`. */
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    struct tcp_info info;
+    socklen_t size = sizeof info;
+    int queued = 0;
+    memset(&info, 0, sizeof info);
+    if (ioctl(fd, TIOCOUTQ, &queued) != 0 || getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) != 0) return false;
+    *deaf = (info.tcpi_unacked > 0 || info.tcpi_probes > 0) && info.tcpi_last_ack_recv >= ms;
+    return queued > 0;
+}
+#else
+static bool sockets_owes(int fd, uint32_t ms, bool *deaf) {
+    (void)fd, (void)ms, (void)deaf;
+    return false;
+}
+#endif
+
+static void sockets_look_at(wfi_sockets *n, wfi_conn *c) {
+    bool deaf = false;
+    c->owes = sockets_owes(c->attempt[0].fd, n->look_ms, &deaf);
+    c->deaf = (uint8_t)(deaf && !c->can_read ? c->deaf + 1u : 0u);
+    if (c->deaf < SOCKETS_LOOKS) return;
+    (void)sockets_vanished(n, c, SOCKETS_SILENCE);
+    sockets_queue(n, c);
+}
+
+static void sockets_look(wfi_sockets *n, uint64_t now) {
+    n->look = UINT64_MAX;
+    for (uint32_t i = 0; i < n->conns; i++) {
+        wfi_conn *c = &n->conn[i];
+        if (c->state == WFI_CONN_OPEN && c->owes) sockets_look_at(n, c);
+        if (c->state == WFI_CONN_OPEN && c->owes) n->look = now + n->look_ms;
+    }
+}
+
+/* Bytes were written. */
+static void sockets_owe(wfi_sockets *n, wfi_conn *c) {
+    c->owes = true;
+    c->heard = false;
+    if (n->look == UINT64_MAX) n->look = wfi_sys_now_ms() + n->look_ms;
 }
 
 /* ---- events ---- */
@@ -413,8 +488,8 @@ bool wfi_sockets_have_news(const wfi_sockets *n) {
 
 uint64_t wfi_sockets_due(const wfi_sockets *n, uint64_t now) {
     if (wfi_sockets_have_news(n)) return now;
-    uint64_t due = wfi_lookup_due(&n->lookup, now);
-    return due < n->due ? due : n->due;
+    uint64_t due = wfi_lookup_due(&n->lookup, now), own = n->due < n->look ? n->due : n->look;
+    return due < own ? due : own;
 }
 
 /* ---- the ops ---- */
@@ -468,11 +543,6 @@ static wf_status sockets_open(void *ctx, uint32_t conn, wf_str host, uint32_t po
     return c->state == WFI_CONN_FAILED ? WF_E_IO : WF_OK;
 }
 
-/* Of a connection that is not open. */
-static wf_status sockets_not_open(const wfi_conn *c) {
-    return c->state == WFI_CONN_CONNECTING ? WF_AGAIN : WF_E_IO;
-}
-
 /* A failed write leaves the reading side alone: an answer that came before the peer hung up can still be read. */
 static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t size, size_t *put) {
     wfi_sockets *n = ctx;
@@ -489,11 +559,12 @@ static wf_status sockets_write(void *ctx, uint32_t conn, const void *buf, size_t
     while (r < 0 && errno == EINTR);
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
         c->can_read = c->hung_up = true; /* no need to wait until it is announced */
-        return sockets_broke(c, errno);
+        return sockets_broke(n, c, errno);
     }
     c->can_write = r == (ssize_t)size;
     c->want_write = r < 0;
     if (r < 0) return WF_AGAIN;
+    sockets_owe(n, c);
     *put = (size_t)r;
     return WF_OK;
 }
@@ -513,13 +584,14 @@ static wf_status sockets_read(void *ctx, uint32_t conn, void *buf, size_t size, 
     while (r < 0 && errno == EINTR);
     if (r == 0) return WF_END;
     if (r < 0 && errno != EAGAIN && errno != EWOULDBLOCK) {
-        sockets_broke(c, errno);
+        wf_status status = sockets_broke(n, c, errno);
         sockets_leave(n, c, WFI_CONN_FAILED);
-        return WF_E_IO;
+        return status;
     }
     c->can_read = r == (ssize_t)size || (r > 0 && c->hung_up);
     c->want_read = r < 0;
     if (r < 0) return WF_AGAIN;
+    c->heard = true;
     *got = (size_t)r;
     return WF_OK;
 }
@@ -533,6 +605,7 @@ static uint32_t sockets_ready(void *ctx, uint32_t *conns, uint32_t max) {
         n->gathered = now;
         sockets_gather(n);
     }
+    if (now >= n->look) sockets_look(n, now);
     if (wfi_lookup_pump(&n->lookup, now) || now >= n->due) {
         n->due = UINT64_MAX;
         for (uint32_t i = n->connecting, next; i != SOCKETS_NONE; i = next) {
@@ -584,7 +657,8 @@ wfi_sockets *wfi_sockets_open(void *memory, uint32_t conns) {
     n->conns = conns;
     n->conn = (wfi_conn *)(void *)rest;
     n->connecting = n->ready_first = SOCKETS_NONE;
-    n->due = UINT64_MAX;
+    n->due = n->look = UINT64_MAX;
+    n->look_ms = SOCKETS_LOOK_MS;
     n->connect_ms = SOCKETS_CONNECT_MS;
     n->attempt_ms = SOCKETS_ATTEMPT_MS;
     n->patience_ms = SOCKETS_PATIENCE_MS;

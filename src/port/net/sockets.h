@@ -22,7 +22,10 @@
  *   6. CONNECTING connections, and no others, are users of a host and stand in the list `connecting`.
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
- *   8. `due` is never later than the first timer of a CONNECTING connection. */
+ *   8. `due` is never later than the first timer of a CONNECTING connection.
+ *   9. A peer that has vanished is noticed within some 20 s, by keepalive while nothing is on its way to it, else by `look`; one that
+ *      acknowledges is never given up, however slow. It is WF_E_STALE if nothing has been read since the last write. `look` is no
+ *      later than look_ms after the first write that is not known to have arrived. */
 #ifndef WFI_SOCKETS_H
 #define WFI_SOCKETS_H
 
@@ -53,6 +56,10 @@ typedef struct wfi_conn {
     bool want_read, want_write;
     bool hung_up;
     bool queued;
+    bool owes;        /* something written may not have arrived */
+    bool heard;       /* something was read since the last write */
+    bool unheard;     /* FAILED: its peer vanished before it was heard */
+    uint8_t deaf;     /* looks in a row without a sign of life */
     uint8_t attempts; /* in use below, the oldest first */
     uint16_t tried;   /* a bit for each address */
     uint16_t port;
@@ -74,10 +81,10 @@ typedef struct wfi_sockets {
     uint32_t serial;
     uint32_t connecting; /* first of the list */
     uint32_t ready_first, ready_last;
-    uint64_t due;
-    bool news;                                    /* a wait has seen that sockets have some */
-    uint64_t gathered;                            /* when they were last looked at */
-    uint32_t connect_ms, attempt_ms, patience_ms; /* tests shorten them */
+    uint64_t due, look;
+    bool news;                                             /* a wait has seen that sockets have some */
+    uint64_t gathered;                                     /* when they were last looked at */
+    uint32_t connect_ms, attempt_ms, patience_ms, look_ms; /* tests shorten them */
     wfi_lookup lookup;
 } wfi_sockets;
 

@@ -71,6 +71,7 @@
 #define MBEDTLS_X509_RSASSA_PSS_SUPPORT
 #define MBEDTLS_X509_TRUSTED_CERTIFICATE_CALLBACK
 #define MBEDTLS_X509_REMOVE_INFO
+#define MBEDTLS_X509_MAX_INTERMEDIATE_CA 20 /* some companies' chains have more than the usual 8 */
 
 /* ---- the protocol. Records that we send are small: requests are written in pieces, and 16 KB more for each connection would
  * buy nothing. Those that a peer sends may have the full size; hardly a server heeds the extension that limits them. ---- */

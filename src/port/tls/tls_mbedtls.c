@@ -51,7 +51,8 @@
 #define TLS_SESSIONS    16 /* kept for resumption, of all hosts */
 #define TLS_IDLE_MAX    64 /* messages that may come in a row without data: tickets, warnings */
 #define TLS_HOST_MAX    256
-#define TLS_CHAIN       10   /* authorities of a chain; mbedTLS goes up no further */
+#define TLS_CHAIN       (MBEDTLS_X509_MAX_INTERMEDIATE_CA + 2) /* certificates; mbedTLS goes up no further */
+#define TLS_KEY_UPDATE  24                                     /* a message of TLS 1.3 that mbedTLS has no name for */
 #define TLS_AHEAD       2048 /* bytes read ahead of what mbedTLS asks for: it wants a record's head and body one by one */
 
 typedef enum tls_state {
@@ -67,10 +68,11 @@ typedef struct tls_conn {
     tls_state state;
     uint32_t number, port;
     mbedtls_ssl_context *ssl;
-    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO; WF_OK: nothing */
+    wf_status below; /* what ended the network's reading or writing: WF_END, WF_E_IO, WF_E_STALE; WF_OK: nothing */
     bool blocked;    /* the network has answered AGAIN since this was last cleared */
     bool reading;    /* mbedTLS is asked for data, and must not be held up by what it would send first */
     bool ended;      /* the peer has sent its closing notice */
+    bool unsent;     /* the network takes no more of the handshake: only what has come is still looked at */
     bool verified, offered;
     bool starved;   /* the heap refused something during its handshake, which mbedTLS may notice only later */
     bool leads;     /* others wait for the session that it may bring */
@@ -145,13 +147,15 @@ static const char *tls_alert_name(int alert) {
     case MBEDTLS_SSL_ALERT_MSG_RECORD_OVERFLOW:
         return "record overflow";
     case MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE:
-        return "handshake failure: no parameters that both sides accept";
+        return "handshake failure: it accepts nothing of TLS 1.2 and 1.3 with AES-GCM or ChaCha20-Poly1305 and "
+               "certificates of RSA or ECDSA (not Ed25519)";
     case MBEDTLS_SSL_ALERT_MSG_BAD_CERT:
-        return "bad certificate";
+    case MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT:
+    case MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED:
     case MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED:
-        return "certificate expired";
     case MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN:
-        return "certificate unknown";
+    case MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA:
+        return "it wants clients to have a certificate";
     case MBEDTLS_SSL_ALERT_MSG_ILLEGAL_PARAMETER:
         return "illegal parameter";
     case MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED:
@@ -173,6 +177,28 @@ static const char *tls_alert_name(int alert) {
     default:
         return "an alert without a name";
     }
+}
+
+/* Whether a server that has sent this will send it again, whatever we do. */
+static bool tls_alert_is_final(int alert) {
+    static const uint8_t final[] = {
+        MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE,
+        MBEDTLS_SSL_ALERT_MSG_BAD_CERT,
+        MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_CERT,
+        MBEDTLS_SSL_ALERT_MSG_CERT_REVOKED,
+        MBEDTLS_SSL_ALERT_MSG_CERT_EXPIRED,
+        MBEDTLS_SSL_ALERT_MSG_CERT_UNKNOWN,
+        MBEDTLS_SSL_ALERT_MSG_UNKNOWN_CA,
+        MBEDTLS_SSL_ALERT_MSG_ACCESS_DENIED,
+        MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION,
+        MBEDTLS_SSL_ALERT_MSG_INSUFFICIENT_SECURITY,
+        MBEDTLS_SSL_ALERT_MSG_MISSING_EXTENSION,
+        MBEDTLS_SSL_ALERT_MSG_UNSUPPORTED_EXT,
+        MBEDTLS_SSL_ALERT_MSG_UNRECOGNIZED_NAME,
+        MBEDTLS_SSL_ALERT_MSG_CERT_REQUIRED,
+        MBEDTLS_SSL_ALERT_MSG_NO_APPLICATION_PROTOCOL,
+    };
+    return alert != 0 && memchr(final, alert, sizeof final) != NULL;
 }
 
 /* The verdict on a certificate: what is worst for the user to overlook comes first. */
@@ -218,8 +244,72 @@ static bool tls_is_verdict(int error) {
 /* Not a record of TLS, where the first one of the peer was expected. */
 static bool tls_is_gibberish(const tls_conn *c, int error) {
     int state = c->ssl->MBEDTLS_PRIVATE(state);
-    return (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
+    return c->state == TLS_HANDSHAKE &&
+           (error == MBEDTLS_ERR_SSL_INVALID_RECORD || error == MBEDTLS_ERR_SSL_UNEXPECTED_RECORD) &&
            (state == MBEDTLS_SSL_SERVER_HELLO || state == MBEDTLS_SSL_CLIENT_HELLO);
+}
+
+/* ... but text: the server speaks another protocol, and nothing was damaged on the way. */
+static bool tls_is_text(const tls_conn *c, int error) {
+    const unsigned char *p = c->ssl->MBEDTLS_PRIVATE(in_hdr);
+    bool text = tls_is_gibberish(c, error);
+    for (int i = 0; text && i < 5; i++)
+        text = (p[i] >= ' ' && p[i] <= '~') || (p[i] >= '\t' && p[i] <= '\r');
+    return text;
+}
+
+/* More bytes of certificates than mbedTLS takes in one message. */
+static bool tls_is_large(const tls_conn *c) {
+    int state = c->ssl->MBEDTLS_PRIVATE(state); /* 1.3 looks for a request of the client's certificate first */
+    bool certificates = state == MBEDTLS_SSL_SERVER_CERTIFICATE || state == MBEDTLS_SSL_CERTIFICATE_REQUEST;
+    return c->state == TLS_HANDSHAKE && certificates && c->ssl->MBEDTLS_PRIVATE(in_hslen) > MBEDTLS_SSL_IN_CONTENT_LEN;
+}
+
+/* More certificates than mbedTLS goes up. */
+static bool tls_is_long(const tls_conn *c, int error) {
+    return c->state == TLS_HANDSHAKE && error == MBEDTLS_ERR_X509_FATAL_ERROR;
+}
+
+static bool tls_is_key_update(const tls_conn *c, int error) {
+    const mbedtls_ssl_context *ssl = c->ssl;
+    return c->state == TLS_OPEN && error == MBEDTLS_ERR_SSL_UNEXPECTED_MESSAGE &&
+           ssl->MBEDTLS_PRIVATE(in_msgtype) == MBEDTLS_SSL_MSG_HANDSHAKE &&
+           ssl->MBEDTLS_PRIVATE(in_msg)[0] == TLS_KEY_UPDATE;
+}
+
+/* The alert that the peer has sent; 0: none. */
+static int tls_alert(const tls_conn *c, int error) {
+    return error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
+}
+
+/* The peer's refusals, and what is not supported. */
+static bool tls_say_refusal(tls_conn *c, int error) {
+    int alert = tls_alert(c, error);
+    char *to = c->error;
+    size_t size = sizeof c->error;
+    if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
+        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", c->host);
+    else if (alert == MBEDTLS_SSL_ALERT_MSG_HANDSHAKE_FAILURE && c->state == TLS_OPEN)
+        snprintf(to, size, "%s wants to negotiate TLS anew (alert %d), which is not supported here", c->host, alert);
+    else if (alert != 0)
+        snprintf(to, size, "%s broke TLS off: %s (alert %d)", c->host, tls_alert_name(alert), alert);
+    else if (tls_is_key_update(c, error))
+        snprintf(to, size, "%s asked for a key update (TLS 1.3), which is not supported here", c->host);
+    else if (tls_is_long(c, error))
+        snprintf(to, size, "the certificate chain of %s is longer than %d certificates, the limit here", c->host,
+                 TLS_CHAIN - 1);
+    else if (tls_is_large(c))
+        snprintf(to, size, "the certificate chain of %s is larger than %d KB, the limit here", c->host,
+                 MBEDTLS_SSL_IN_CONTENT_LEN / 1024);
+    else if (tls_is_gibberish(c, error))
+        snprintf(to, size, "%s answered with something that is not TLS; is the port right?", c->host);
+    else
+        return false;
+    return true;
+}
+
+static bool tls_network_failed(const tls_conn *c) {
+    return c->below == WF_E_IO || c->below == WF_E_STALE;
 }
 
 static void tls_say(tls_conn *c, int error) {
@@ -227,10 +317,9 @@ static void tls_say(tls_conn *c, int error) {
     char *to = c->error;
     size_t size = sizeof c->error;
     bool shaking = c->state == TLS_HANDSHAKE;
-    int alert = error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE ? c->ssl->MBEDTLS_PRIVATE(in_msg)[1] : 0;
     if (tls_now->starved || c->starved)
         snprintf(to, size, "TLS memory is exhausted; give more --memory or fewer --lanes");
-    else if (c->below == WF_E_IO)
+    else if (tls_network_failed(c))
         to[0] = '\0'; /* the network's own words */
     else if (tls_is_critical(error))
         snprintf(to, size,
@@ -239,16 +328,12 @@ static void tls_say(tls_conn *c, int error) {
                  host);
     else if (tls_is_verdict(error))
         tls_say_blame(c);
-    else if (error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || alert == MBEDTLS_SSL_ALERT_MSG_PROTOCOL_VERSION)
-        snprintf(to, size, "%s speaks no TLS 1.2 or 1.3", host);
-    else if (error == MBEDTLS_ERR_SSL_FATAL_ALERT_MESSAGE)
-        snprintf(to, size, "%s broke TLS off: %s (alert %d)", host, tls_alert_name(alert), alert);
+    else if (tls_say_refusal(c, error))
+        return;
     else if (c->below == WF_END && shaking)
         snprintf(to, size, "%s closed the connection during the TLS handshake", host);
     else if (c->below == WF_END)
         snprintf(to, size, "the connection to %s was cut off: it ended without TLS's closing notice", host);
-    else if (shaking && tls_is_gibberish(c, error))
-        snprintf(to, size, "%s answered with something that is not TLS", host);
     else if (error == MBEDTLS_ERR_SSL_INVALID_MAC)
         snprintf(to, size, "the TLS connection to %s was damaged or tampered with", host);
     else
@@ -258,13 +343,26 @@ static void tls_say(tls_conn *c, int error) {
 
 static void tls_step_back(tls_conn *c);
 
+static void tls_session_forget(const tls_conn *c);
+
+/* Whether another try can end no better. A session that was offered may be to blame for a refusal: the next try has none. */
+static bool tls_is_final(const tls_conn *c, int error) {
+    if (tls_is_verdict(error) || tls_is_text(c, error) || tls_is_long(c, error) || tls_is_large(c)) return true;
+    bool refused = error == MBEDTLS_ERR_SSL_BAD_PROTOCOL_VERSION || tls_alert_is_final(tls_alert(c, error));
+    if (refused && c->offered) tls_session_forget(c);
+    return refused && !c->offered;
+}
+
 static wf_status tls_fail(tls_conn *c, int error) {
-    bool starved = tls_now->starved || c->starved;
-    bool untrusted = tls_is_verdict(error) && !starved && c->below != WF_E_IO;
+    wf_status status = c->below == WF_E_STALE ? WF_E_STALE : WF_E_IO;
+    if (!tls_now->starved && !c->starved && !tls_network_failed(c)) {
+        if (tls_is_key_update(c, error)) status = WF_E_STALE;
+        if (tls_is_final(c, error)) status = WF_E_CONFIG;
+    }
     tls_say(c, error);
     c->state = TLS_FAILED;
     tls_step_back(c);
-    return untrusted ? WF_E_CONFIG : WF_E_IO;
+    return status;
 }
 
 /* ---- verification ---- */
@@ -337,6 +435,11 @@ static tls_session *tls_session_find(const tls_conn *c) {
     for (size_t i = 0; i < TLS_SESSIONS; i++)
         if (tls_session_is_for(&tls_now->sessions[i], c)) return &tls_now->sessions[i];
     return NULL;
+}
+
+static void tls_session_forget(const tls_conn *c) {
+    tls_session *s = tls_session_find(c);
+    if (s != NULL) tls_session_drop(s);
 }
 
 /* Offers the session with the peer, if there is one. */
@@ -454,7 +557,9 @@ static int tls_send(void *ctx, const unsigned char *buf, size_t n) {
     c->blocked = status == WF_AGAIN;
     if (tls_set_aside(c, buf, n, status)) return (int)n;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_WRITE;
-    c->below = WF_E_IO;
+    c->unsent = c->state == TLS_HANDSHAKE && status == WF_E_IO;
+    if (c->unsent) return (int)n; /* what the peer said before it hung up is worth more */
+    c->below = status == WF_E_STALE ? WF_E_STALE : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 
@@ -464,9 +569,9 @@ static int tls_fetch(tls_conn *c, unsigned char *buf, size_t n) {
     size_t got = 0;
     wf_status status = config->net->read(config->net_ctx, c->number, buf, n, &got);
     if (status == WF_OK) return (int)got;
-    c->blocked = status == WF_AGAIN;
+    c->blocked = status == WF_AGAIN && !c->unsent;
     if (c->blocked) return MBEDTLS_ERR_SSL_WANT_READ;
-    c->below = status == WF_END ? WF_END : WF_E_IO;
+    c->below = status == WF_E_STALE || (status == WF_END && !c->unsent) ? status : WF_E_IO;
     return MBEDTLS_ERR_SSL_CONN_EOF;
 }
 

@@ -623,6 +623,39 @@ static void stale_once_then_fresh(void **state) {
     }
 }
 
+/* The network says that a peer has vanished: asked again at no cost, on any connection, heard or not, once in a row. */
+static void vanished_once_then_an_error(void **state) {
+    static outcome o;
+    wf_request request = {.body_len = 2};
+    wf_response head;
+    size_t n;
+    (void)state;
+    for (uint32_t how = 0; how < 4; how++) {
+        rig *r = rig_new();
+        rig_open(r, "https://h", "/", NULL, 0);
+        const wf_model_ops *ops = r->provider.ops;
+        void *ctx = r->provider.ctx;
+        bool kept = how % 2 == 1, heard = how / 2 == 1;
+        if (kept) assert_int_equal(run(r, "{}", &o), WF_END);
+        r->answer = NULL;
+        for (uint32_t round = 0; round < 4; round++) {
+            uint32_t opens = r->net->opens;
+            assert_int_equal(ops->begin(ctx, 0, &request), WF_OK);
+            assert_int_equal(r->net->opens, kept && round == 0 ? opens : opens + 1);
+            assert_int_equal(ops->send(ctx, 0, "{}", 2, &n), WF_OK);
+            if (heard) fakenet_reply_text(r->net, 0, "HTTP/1.1 200 OK\r\n");
+            assert_int_equal(ops->head(ctx, 0, &head), WF_AGAIN);
+            r->net->now += 20000;
+            r->net->conn[0].vanished = true;
+            fakenet_reset(r->net, 0);
+            assert_int_equal(ops->head(ctx, 0, &head), round % 2 == 0 ? WF_E_STALE : WF_E_IO);
+            if (round % 2 == 1) assert_non_null(strstr(ops->error(ctx, 0).ptr, "reset by peer"));
+            ops->end(ctx, 0);
+        }
+        rig_free(r);
+    }
+}
+
 static void idle_connections_expire(void **state) {
     static outcome o;
     rig *r = rig_new();
@@ -779,13 +812,24 @@ static void some_hosts_need_no_proxy(void **state) {
     }
 }
 
+static void a_proxy_wants_a_login(void **state) {
+    static outcome o;
+    (void)state;
+    rig *r = proxy_rig("proxy:3128", "", "https://api.example");
+    proxy_says = "HTTP/1.1 407 Auth\r\ncontent-length: 0\r\n\r\n";
+    assert_int_equal(run(r, "{}", &o), WF_E_CONFIG);
+    assert_string_equal(o.error, "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY");
+    rig_free(r);
+}
+
 static void tunnels_fail(void **state) {
     static const struct {
         const char *says, *error;
         wf_status status;
     } cases[] = {
         {"HTTP/1.1 407 Auth\r\ncontent-length: 3\r\n\r\nno!",
-         "the proxy proxy:3128 answered 407 to CONNECT; give user:password in HTTPS_PROXY", WF_E_CONFIG},
+         "the proxy proxy:3128 answered 407 to CONNECT; it does not accept the user and password of HTTPS_PROXY",
+         WF_E_CONFIG},
         {"HTTP/1.1 403 Forbidden\r\n\r\n", "the proxy proxy:3128 answered 403 to CONNECT api.example:443", WF_E_CONFIG},
         {"HTTP/1.1 302 Found\r\nlocation: http://x\r\n\r\n",
          "the proxy proxy:3128 answered 302 to CONNECT api.example:443", WF_E_CONFIG},
@@ -986,7 +1030,8 @@ static void configs_are_checked(void **state) {
         {1000, 256, "http://u:p@proxy:1/", true},
         {1001, 0, "", false},
         {0, 257, "", false},
-        {0, 0, "proxy:3128", false},
+        {0, 0, "proxy:3128", true},
+        {0, 0, "http://u:#@proxy:3128", false},
         {0, 0, "https://proxy", false},
         {0, 0, "socks5://proxy", false},
         {0, 0, "http://proxy/path", false},
@@ -1212,10 +1257,12 @@ int main(void) {
         cmocka_unit_test(ends_at_every_step),
         cmocka_unit_test(idle_connections_die),
         cmocka_unit_test(stale_once_then_fresh),
+        cmocka_unit_test(vanished_once_then_an_error),
         cmocka_unit_test(idle_connections_expire),
         cmocka_unit_test(origins_share_the_connections),
         cmocka_unit_test(tunnels_are_dug),
         cmocka_unit_test(some_hosts_need_no_proxy),
+        cmocka_unit_test(a_proxy_wants_a_login),
         cmocka_unit_test(tunnels_fail),
         cmocka_unit_test(answers_before_the_body_is_sent),
         cmocka_unit_test(answers_of_peers_that_hang_up),

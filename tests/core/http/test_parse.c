@@ -488,8 +488,8 @@ static void addresses_are_parsed(void **state) {
 }
 
 static void loopback_is_known(void **state) {
-    static const char *const yes[] = {"localhost",   "LOCALHOST", "a.localhost",     "127.0.0.1",
-                                      "127.255.0.9", "::1",       "0:0:0:0:0:0:0:1", "::0001"};
+    static const char *const yes[] = {"localhost", "LOCALHOST",       "a.localhost", "127.0.0.1",  "127.255.0.9",
+                                      "::1",       "0:0:0:0:0:0:0:1", "::0001",      "localhost.", "a.localhost."};
     static const char *const no[] = {"",
                                      "localhost.example.com",
                                      "alocalhost",
@@ -548,11 +548,127 @@ static void lists_of_hosts(void **state) {
         {"[::1", "::1", 443, false},
         {"[", "a", 443, false},
         {"2001:db8::1\t2001:DB8::2", "2001:db8::2", 443, true},
+        {"a.com.", "a.com", 443, true}, /* the root's dot, on either side */
+        {"a.com.", "x.a.com.", 443, true},
+        {".a.com.:443", "x.a.com", 443, true},
+        {"a.com", "x.a.com.", 443, true},
+        {"10.0.0.0/8", "10.255.0.1", 443, true}, /* blocks */
+        {"10.0.0.0/8", "11.0.0.1", 443, false},
+        {"10.0.0.0/8", "10.com", 443, false},
+        {"192.168.16.0/20", "192.168.31.255", 443, true},
+        {"192.168.16.0/20", "192.168.32.0", 443, false},
+        {"192.168.16.0/20:8443", "192.168.16.1", 443, false},
+        {"192.168.16.0/20:443", "192.168.16.1", 443, true},
+        {"10.1.2.3/32", "10.1.2.3", 443, true},
+        {"10.1.2.3/32", "10.1.2.2", 443, false},
+        {"0.0.0.0/0", "10.1.2.3", 443, true},
+        {"0.0.0.0/0", "fd00::1", 443, false},
+        {"0.0.0.0/0", "a.com", 443, false},
+        {"::/0", "fd00::1", 443, true},
+        {"fd00::/8", "fdff:1::2", 443, true},
+        {"fd00::/8", "fc00::1", 443, false},
+        {"fd00::/8", "10.0.0.1", 443, false},
+        {"[fd00::/9]:443", "fd7f::1", 443, true},
+        {"[fd00::/9]:443", "fd80::1", 443, false},
+        {"2001:DB8::0:1", "2001:db8:0:0::1", 443, true}, /* one address, written twice */
+        {"1.2.3", "9.1.2.3", 443, true},                 /* no address: a name as any */
+        {"0.0.1", "10.0.0.1", 443, true},
+        {"10.0.0.1", "9.10.0.0.1", 443, false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++)
         if (wfi_host_is_listed(wfi_str_z(cases[i].list), wfi_str_z(cases[i].host), cases[i].port) != cases[i].covered)
             fail_msg("\"%s\" and %s:%u", cases[i].list, cases[i].host, cases[i].port);
+}
+
+static void odd_entries_are_found(void **state) {
+    static const char *const good[] = {"",
+                                       " ,,",
+                                       "*",
+                                       "a.com,.b.com *.c.com,d.com.:1,10.0.0.0/8,::1,[::1]:2",
+                                       "fd00::/8",
+                                       "::/0",
+                                       "[::/0]:80",
+                                       "_x.y-z.q",
+                                       "1:2:3:4:5:6:7:8",
+                                       "::",
+                                       "1::",
+                                       "1:2::7:8",
+                                       "0.0.0.0/0"};
+    static const char *const odd[] = {"10.0.0.0/33",
+                                      "10.0.0.0/",
+                                      "10.0.0.0/x",
+                                      "10.0.0/8",
+                                      "a.com/8",
+                                      "fd00::/129",
+                                      "a.com:",
+                                      "a.com:0",
+                                      "a.com:65536",
+                                      "a.com:x",
+                                      "<local>",
+                                      "192.*",
+                                      "a*.com",
+                                      "[::1",
+                                      "[::1]x",
+                                      "[::1]/8",
+                                      "http://a",
+                                      "\xc3\xa4.de",
+                                      ".",
+                                      "*.",
+                                      ":1:2",
+                                      "1::2::3",
+                                      "1:2:3:4:5:6:7",
+                                      "1:2:3:4:5:6:7:8:9",
+                                      "1:2:3:4:5:6:7:8::",
+                                      "12345::",
+                                      "1:",
+                                      "1::g",
+                                      "::1:",
+                                      ":::"};
+    char list[128];
+    (void)state;
+    for (size_t i = 0; i < sizeof good / sizeof good[0]; i++)
+        if (wfi_host_list_fault(wfi_str_z(good[i])).len > 0) fail_msg("%s is odd", good[i]);
+    for (size_t i = 0; i < sizeof odd / sizeof odd[0]; i++) {
+        snprintf(list, sizeof list, "fine, %s ,*,??", odd[i]);
+        if (!wfi_str_eq(wfi_host_list_fault(wfi_str_z(list)), wfi_str_z(odd[i]))) fail_msg("%s is not odd", odd[i]);
+    }
+}
+
+static void proxies_are_read(void **state) {
+    static const struct {
+        const char *text, *host, *user, *why;
+        uint32_t port;
+    } cases[] = {
+        {"http://proxy", "proxy", NULL, NULL, 80},
+        {"proxy:3128", "proxy", NULL, NULL, 3128},
+        {"proxy", "proxy", NULL, NULL, 80},
+        {"10.0.0.1:8080/", "10.0.0.1", NULL, NULL, 8080},
+        {"[fd00::1]:3128", "fd00::1", NULL, NULL, 3128},
+        {"u:p@proxy:3128", "proxy", "u:p", NULL, 3128},
+        {"HTTP://u:p@x@proxy:3128", "proxy", "u:p@x", NULL, 3128},
+        {"http://u:p#x@proxy:3128", NULL, NULL, "percent-encode it", 0},
+        {"http://u:p/x@proxy:3128", NULL, NULL, "percent-encode it", 0},
+        {"u:p?x@proxy:3128", NULL, NULL, "percent-encode it", 0},
+        {"http://proxy:3128#x", NULL, NULL, "not of the form", 0},
+        {"https://proxy", NULL, NULL, "spoken to by http://", 0},
+        {"socks5://proxy", NULL, NULL, "not of the form", 0},
+        {"http://proxy/path", NULL, NULL, "has a path", 0},
+        {"fd00::1", NULL, NULL, "not of the form", 0},
+        {"proxy:x", NULL, NULL, "not of the form", 0},
+        {"http://", NULL, NULL, "not of the form", 0},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        wfi_url u;
+        const char *why;
+        wf_status s = wfi_url_parse_proxy(wfi_str_z(cases[i].text), &u, &why);
+        if ((s == WF_OK) != (cases[i].why == NULL)) fail_msg("%s: %s", cases[i].text, why);
+        if (why) assert_non_null(strstr(why, cases[i].why));
+        if (why) continue;
+        assert_true(wfi_str_eq(u.host, wfi_str_z(cases[i].host)) && wfi_str_eq(u.userinfo, wfi_str_z(cases[i].user)));
+        assert_true(u.port == cases[i].port && !u.tls);
+    }
 }
 
 static void names_and_values_are_judged(void **state) {
@@ -691,6 +807,8 @@ int main(void) {
         cmocka_unit_test(addresses_are_parsed),
         cmocka_unit_test(loopback_is_known),
         cmocka_unit_test(lists_of_hosts),
+        cmocka_unit_test(odd_entries_are_found),
+        cmocka_unit_test(proxies_are_read),
         cmocka_unit_test(names_and_values_are_judged),
         cmocka_unit_test(dates_are_read),
         cmocka_unit_test(heads_say_what_counts),

@@ -176,6 +176,35 @@ static void test_complete_by_the_deadline(void **state) {
     rig_end(&r);
 }
 
+/* Proxies answer with pages for people. */
+static void test_pages(void **state) {
+    static const struct {
+        const char *body, *says;
+    } cases[] = {
+        {"<html>\r\n<head><title>\n 502 Bad Gateway </title></head><body><h1>x</h1></body>", "502 Bad Gateway"},
+        {"\n <!DOCTYPE HTML><HTML><HEAD><META x><TITLE lang=en>Off &amp; on</TITLE>", "Off &amp; on"},
+        {"<html><body><h1>503 Service Unavailable</h1>\nNo server is available.\n", "503 Service Unavailable"},
+        {"<html><title></title><body><H1>Sorry</H1>", "Sorry"},
+        {"<html><title>never ends", "<html><title>never ends"},
+        {"<p>nothing of that</p>", "<p>nothing of that</p>"},
+        {"<", "<"},
+        {"a title is <title>no</title> page", "a title is <title>no</title> page"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const line said[] = {{.body = cases[i].body, .type = "text/html", .status = 400}};
+        char want[200];
+        rig r;
+        BEGIN(&r, said);
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        snprintf(want, sizeof want, "the provider answered 400: %s (request req_1)", cases[i].says);
+        assert_int_equal(d.kind, WF_KIND_PROVIDER);
+        assert_text(d.value, want);
+        rig_end(&r);
+    }
+}
+
 /* The status says enough, though the text that goes with it breaks off, stops or never ends. */
 static void test_refusals_with_half_a_body(void **state) {
     static const fake_drop ends[] = {FAKE_DROP_BODY, FAKE_LINGER, FAKE_DRIP};
@@ -717,6 +746,7 @@ int main(void) {
         cmocka_unit_test(test_the_end_is_message_stop),
         cmocka_unit_test(test_nothing_after_message_stop_counts),
         cmocka_unit_test(test_complete_by_the_deadline),
+        cmocka_unit_test(test_pages),
         cmocka_unit_test(test_refusals_with_half_a_body),
         cmocka_unit_test(test_cut_streams_are_asked_again),
         cmocka_unit_test(test_cut_at_the_same_place_twice),

@@ -8,6 +8,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -705,6 +706,94 @@ static void test_breaks(void **state) {
     rig_close(r);
 }
 
+/* From now on whatever comes for this socket is dropped before it is acknowledged, as by a NAT that has forgotten it. */
+static void deafen(int peer) {
+    struct sock_filter drop = BPF_STMT(BPF_RET | BPF_K, 0);
+    struct sock_fprog all = {1, &drop};
+    assert_int_equal(setsockopt(peer, SOL_SOCKET, SO_ATTACH_FILTER, &all, sizeof all), 0);
+}
+
+static int option_of(const rig *r, int name) {
+    int value = 0;
+    socklen_t size = sizeof value;
+    assert_int_equal(getsockopt(r->inside->conn[0].attempt[0].fd, IPPROTO_TCP, name, &value, &size), 0);
+    return value;
+}
+
+/* Bytes that nobody acknowledges: noticed in five looks, and stale as long as nothing was heard. */
+static void test_vanished(void **state) {
+    (void)state;
+    char buf[16];
+    size_t n;
+    rig *r = rig_open(1);
+    int peer = pair(r, 0);
+    int after_s = option_of(r, TCP_KEEPIDLE) + option_of(r, TCP_KEEPCNT) * option_of(r, TCP_KEEPINTVL);
+    assert_in_range(after_s, 15, 20); /* while nothing is under way */
+    assert_in_range(r->inside->look_ms * 5, 15000, 20000);
+    r->inside->look_ms = 50;
+    assert_int_equal(r->net->due(r->ctx), UINT64_MAX);
+    assert_int_equal(put(r, 0, "one"), WF_OK);
+    assert_int_equal(recv(peer, buf, sizeof buf, 0), 3);
+    usleep(60000);
+    turn(r, 0);
+    assert_int_equal(r->net->due(r->ctx), UINT64_MAX); /* it has arrived */
+
+    deafen(peer);
+    assert_int_equal(put(r, 0, "two"), WF_OK);
+    uint64_t before = wfi_sys_now_ms();
+    assert_int_equal(take(r, 0, buf, sizeof buf, &n), WF_E_STALE);
+    assert_in_range(wfi_sys_now_ms() - before, 150, LONG);
+    assert_says(r->net->error(r->ctx, 0).ptr, "no acknowledgement for 20 s");
+    assert_int_equal(r->net->write(r->ctx, 0, "x", 1, &n), WF_E_STALE);
+    close(peer);
+
+    peer = pair(r, 0); /* the system may notice first */
+    unsigned ms = 100;
+    setsockopt(r->inside->conn[0].attempt[0].fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    r->inside->look_ms = LONG;
+    deafen(peer);
+    assert_int_equal(put(r, 0, "three"), WF_OK);
+    assert_int_equal(take(r, 0, buf, sizeof buf, &n), WF_E_STALE);
+    close(peer);
+
+    peer = pair(r, 0); /* it has answered in part */
+    r->inside->look_ms = 50;
+    setsockopt(r->inside->conn[0].attempt[0].fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof ms);
+    assert_int_equal(send(peer, "answer", 6, 0), 6);
+    deafen(peer);
+    assert_int_equal(put(r, 0, "four"), WF_OK);
+    expect(r, 0, "answer");
+    assert_int_equal(take(r, 0, buf, sizeof buf, &n), WF_E_IO);
+    close(peer);
+    rig_close(r);
+}
+
+/* A peer that leaves a long request unread is there all the same. */
+static void test_slow_peer(void **state) {
+    (void)state;
+    static char big[65536];
+    size_t n, sent = 0, received = 0;
+    wf_status s;
+    rig *r = rig_open(1);
+    int peer = pair(r, 0);
+    r->inside->look_ms = 20;
+    for (uint64_t end = wfi_sys_now_ms() + 700; wfi_sys_now_ms() < end; turn(r, 20)) {
+        while ((s = r->net->write(r->ctx, 0, big, sizeof big, &n)) == WF_OK)
+            sent += n;
+        assert_int_equal(s, WF_AGAIN);
+        assert_int_not_equal(r->net->due(r->ctx), UINT64_MAX);
+    }
+    while (received < sent) {
+        ssize_t got = recv(peer, big, sizeof big, 0);
+        assert_true(got > 0);
+        received += (size_t)got;
+        turn(r, 0);
+    }
+    assert_int_equal(r->inside->conn[0].state, WFI_CONN_OPEN);
+    close(peer);
+    rig_close(r);
+}
+
 /* While somebody waits to write, then to read: the peer's news reach him. */
 static void test_wakes_from_both_sides(void **state) {
     (void)state;
@@ -1008,6 +1097,8 @@ int main(void) {
         cmocka_unit_test(test_nobody_answers),
         cmocka_unit_test(test_ends),
         cmocka_unit_test(test_breaks),
+        cmocka_unit_test(test_vanished),
+        cmocka_unit_test(test_slow_peer),
         cmocka_unit_test(test_wakes_from_both_sides),
         cmocka_unit_test(test_large),
         cmocka_unit_test(test_thousand),
