@@ -11265,8 +11265,7 @@ static wf_kind exchange_kind(uint32_t status, const wfi_fault *fault) {
 }
 
 /* Whether another try may help, and when. text: all that the provider said, wait_ms: what its head
- * asks for. What is answered in this way after a reply has begun is no refusal, but a reply lost; a
- * program's own answer has no limit behind it that others share. */
+ * asks for. A program's own answer has no limit behind it that others share. */
 static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *fault, wf_str text, wfi_failure *f) {
     bool limit = status == 429 || status == 529;
     f->wait_ms = t->response.retry_after_ms;
@@ -11379,7 +11378,8 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
     exchange_judge(t, status, &fault, t->reader.error, f);
-    if (f->limited) t->fate = WFI_FATE_FREE;
+    f->limited = false; /* its status tells of no limit: the agent's own retries decide */
+    if (f->wait_ms <= 0) f->wait_ms = f->hint_ms;
     if (!t->reader.stream) { /* as where the status says so */
         f->extras = exchange_extras(status, &fault);
         t->fate = WFI_FATE_FREE;

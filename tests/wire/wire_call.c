@@ -15,7 +15,7 @@
 
 #include "src/core/base/date.h"
 #include "src/core/http/headers.h"
-#include "src/core/run/retry.h"
+#include "src/core/model/retry.h"
 
 #define CALL_CLOCK   "2026-11-20T12:34:56Z" /* where neither case nor file says another time */
 #define CALL_THREADS "message-threads-2026-08-12"
