@@ -990,7 +990,7 @@ static void endpoints_are_checked(void **state) {
     for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
         fakenet *net = fakenet_new();
         wf_http_config config = {.platform = &net->platform, .net = &net->ops, .net_ctx = net, .plain = cases[i].plain};
-        wf_endpoint e = {wfi_str_z(cases[i].url), wfi_str_z(cases[i].path), &cases[i].header, 1};
+        wf_endpoint e = {wfi_str_z(cases[i].url), wfi_str_z(cases[i].path), &cases[i].header, 1, 0};
         wf_provider p;
         wf_error error = {WF_OK, "", 0};
         wf_http *http;
@@ -1002,7 +1002,7 @@ static void endpoints_are_checked(void **state) {
         if (s != (cases[i].why ? WF_E_CONFIG : WF_OK)) fail_msg("%s: %s", cases[i].url, error.text);
         if (cases[i].why && !strstr(error.text, cases[i].why)) fail_msg("%s: %s", cases[i].url, error.text);
         for (uint32_t n = s == WF_OK; n < 8; n++) {
-            e = (wf_endpoint){WF_STR("http://localhost"), WF_STR(""), NULL, 0};
+            e = (wf_endpoint){WF_STR("http://localhost"), WF_STR(""), NULL, 0, 0};
             assert_int_equal(wf_http_add(http, &e, &p, NULL), WF_OK);
         }
         assert_int_equal(wf_http_add(http, &e, &p, &error), WF_E_LIMIT);
