@@ -7488,6 +7488,7 @@ typedef struct wfi_reply {
     wfi_stop stop;
     wf_usage usage;    /* nano_usd: as the reply itself says, else 0 */
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
+    uint64_t came;     /* of a rescued reply: bytes that came, which its usage may not count; else 0 */
 } wfi_reply;
 
 /* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
@@ -7541,13 +7542,14 @@ typedef struct wfi_reader {
     size_t reason_len;
     wfi_reader_block *blocks; /* those that are not in body yet */
     uint32_t block_count;
+    uint64_t dropped; /* bytes of blocks that a rescue left out */
     wfi_sse sse;
     char event_buf[96];
 } wfi_reader;
 
 /* Bytes that have come of the reply's content, or of the one body. */
 static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
-    uint64_t n = r->body.len;
+    uint64_t n = r->body.len + r->dropped;
     for (const wfi_reader_block *b = r->blocks; b; b = b->next)
         n += (uint64_t)b->text.len + b->side.len;
     return n;
@@ -7596,6 +7598,8 @@ typedef struct wfi_codec {
     /* The input is over. clean: it ended where its sender meant it to end, as far as can be told. WF_OK: *out, whose slices
      * live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why); WF_E_IO: it is an error (error). */
     wf_status (*reader_end)(wfi_reader *r, bool clean, wfi_reply *out);
+    /* After WF_E_IO: whether a call of this tool had come whole before the error. *out is then a reply of that call alone. */
+    bool (*reader_rescue)(wfi_reader *r, wf_str tool, wfi_reply *out);
     void (*reader_free)(wfi_reader *r); /* may be called twice */
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */
@@ -7633,6 +7637,8 @@ WFI wf_str wfi_anthropic_details(wf_str json);
 /* The stream side of the codec's reader_feed and reader_end. */
 WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used);
 WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, bool clean, wfi_reply *out);
+/* After an error event: puts what came whole into the body, without its closing bracket. A tool call that did not is left out. */
+WFI void wfi_anthropic_stream_rescue(wfi_reader *r);
 WFI void wfi_anthropic_stream_free(wfi_reader *r);
 
 #endif
@@ -7961,6 +7967,31 @@ static wf_status anthropic_reader_end(wfi_reader *r, bool clean, wfi_reply *out)
     return WF_E_SYNTAX;
 }
 
+static wf_status anthropic_block(wf_json *j, wfi_block_view *out);
+
+/* The call becomes the body's only block. */
+static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
+    wf_json j;
+    wfi_block_view block;
+    wfi_zero(out, sizeof *out);
+    if (!r->stream || r->broken) return false;
+    out->came = wfi_reader_bytes(r);
+    wfi_anthropic_stream_rescue(r);
+    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
+    do
+        if (anthropic_block(&j, &block) != WF_OK) return false;
+    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
+    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
+    r->body.len = 1 + block.raw.len;
+    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
+    out->content = wf_str_of(r->body.ptr, r->body.len);
+    out->stop = WFI_STOP_TOOL;
+    out->reason = WF_STR("an error after the result");
+    out->usage = r->usage;
+    out->write_1h = r->write_1h;
+    return true;
+}
+
 static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->finish);
@@ -8143,6 +8174,7 @@ const wfi_codec *wfi_anthropic_codec(void) {
         .reader_begin = anthropic_reader_begin,
         .reader_feed = anthropic_reader_feed,
         .reader_end = anthropic_reader_end,
+        .reader_rescue = anthropic_reader_rescue,
         .reader_free = anthropic_reader_free,
         .fault = anthropic_fault,
         .block = anthropic_block,
@@ -8654,6 +8686,20 @@ WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, bool clean, wfi_reply *out
     out->usage = r->usage;
     out->write_1h = r->write_1h;
     return WF_OK;
+}
+
+WFI void wfi_anthropic_stream_rescue(wfi_reader *r) {
+    wf_status s = WF_OK;
+    while (s == WF_OK && r->blocks) {
+        r->broken = false;
+        if (r->blocks->open) s = stream_close(r, r->blocks);
+        if (s == WF_OK && r->broken) {
+            r->dropped += (uint64_t)r->blocks->text.len + r->blocks->side.len;
+            stream_drop(r);
+        } else if (s == WF_OK) {
+            s = stream_settle(r);
+        }
+    }
 }
 
 WFI void wfi_anthropic_stream_free(wfi_reader *r) {
@@ -10965,7 +11011,8 @@ static void budget_price(const wfi_task *t, uint64_t write_1h, wf_usage *u) {
 }
 
 void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage) {
-    if (t->provider->priced) budget_estimate(t, bytes, false, usage);
+    uint64_t came = t->turn.came;
+    if (t->provider->priced) budget_estimate(t, came > 0 ? came : bytes, came > 0, usage);
     budget_price(t, write_1h, usage);
 }
 
@@ -11389,6 +11436,16 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     return WFI_PROGRESS_FAILED;
 }
 
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t);
+
+/* The provider gave up after the agent had handed in its result: that is the answer, whatever was to come. */
+static bool exchange_rescue(wfi_runtime *rt, wfi_task *t) {
+    if (t->schema.len == 0 || !t->codec->reader_rescue(&t->reader, WF_STR("result"), &t->turn)) return false;
+    wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
+    exchange_accept(rt, t);
+    return true;
+}
+
 /* What a reader's negative status means. */
 static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status s, wfi_failure *f) {
     wf_str id = t->response.request_id;
@@ -11396,7 +11453,7 @@ static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status 
     case WF_E_MEMORY:
         return WFI_PROGRESS_MEMORY;
     case WF_E_IO:
-        return exchange_error_event(rt, t, f);
+        return exchange_rescue(rt, t) ? WFI_PROGRESS_REPLY : exchange_error_event(rt, t, f);
     case WF_E_LIMIT:
         return exchange_fail(f, WF_KIND_PROVIDER,
                              wfi_exchange_message(rt, t, "the reply is longer than the limit for one reply",

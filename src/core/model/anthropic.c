@@ -320,6 +320,31 @@ static wf_status anthropic_reader_end(wfi_reader *r, bool clean, wfi_reply *out)
     return WF_E_SYNTAX;
 }
 
+static wf_status anthropic_block(wf_json *j, wfi_block_view *out);
+
+/* The call becomes the body's only block. */
+static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
+    wf_json j;
+    wfi_block_view block;
+    wfi_zero(out, sizeof *out);
+    if (!r->stream || r->broken) return false;
+    out->came = wfi_reader_bytes(r);
+    wfi_anthropic_stream_rescue(r);
+    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
+    do
+        if (anthropic_block(&j, &block) != WF_OK) return false;
+    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
+    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
+    r->body.len = 1 + block.raw.len;
+    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
+    out->content = wf_str_of(r->body.ptr, r->body.len);
+    out->stop = WFI_STOP_TOOL;
+    out->reason = WF_STR("an error after the result");
+    out->usage = r->usage;
+    out->write_1h = r->write_1h;
+    return true;
+}
+
 static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->finish);
@@ -502,6 +527,7 @@ const wfi_codec *wfi_anthropic_codec(void) {
         .reader_begin = anthropic_reader_begin,
         .reader_feed = anthropic_reader_feed,
         .reader_end = anthropic_reader_end,
+        .reader_rescue = anthropic_reader_rescue,
         .reader_free = anthropic_reader_free,
         .fault = anthropic_fault,
         .block = anthropic_block,

@@ -21,6 +21,8 @@ WFI wf_str wfi_anthropic_details(wf_str json);
 /* The stream side of the codec's reader_feed and reader_end. */
 WFI wf_status wfi_anthropic_stream_feed(wfi_reader *r, const char *p, size_t n, size_t *used);
 WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, bool clean, wfi_reply *out);
+/* After an error event: puts what came whole into the body, without its closing bracket. A tool call that did not is left out. */
+WFI void wfi_anthropic_stream_rescue(wfi_reader *r);
 WFI void wfi_anthropic_stream_free(wfi_reader *r);
 
 #endif

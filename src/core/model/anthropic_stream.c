@@ -500,6 +500,20 @@ WFI wf_status wfi_anthropic_stream_end(wfi_reader *r, bool clean, wfi_reply *out
     return WF_OK;
 }
 
+WFI void wfi_anthropic_stream_rescue(wfi_reader *r) {
+    wf_status s = WF_OK;
+    while (s == WF_OK && r->blocks) {
+        r->broken = false;
+        if (r->blocks->open) s = stream_close(r, r->blocks);
+        if (s == WF_OK && r->broken) {
+            r->dropped += (uint64_t)r->blocks->text.len + r->blocks->side.len;
+            stream_drop(r);
+        } else if (s == WF_OK) {
+            s = stream_settle(r);
+        }
+    }
+}
+
 WFI void wfi_anthropic_stream_free(wfi_reader *r) {
     while (r->blocks)
         stream_drop(r);

@@ -32,6 +32,7 @@ typedef struct wfi_reply {
     wfi_stop stop;
     wf_usage usage;    /* nano_usd: as the reply itself says, else 0 */
     uint64_t write_1h; /* of usage.cache_write: kept for an hour */
+    uint64_t came;     /* of a rescued reply: bytes that came, which its usage may not count; else 0 */
 } wfi_reply;
 
 /* What a request asks for and can do without, as bits: a server that knows less of the API may refuse it by name.
@@ -85,13 +86,14 @@ typedef struct wfi_reader {
     size_t reason_len;
     wfi_reader_block *blocks; /* those that are not in body yet */
     uint32_t block_count;
+    uint64_t dropped; /* bytes of blocks that a rescue left out */
     wfi_sse sse;
     char event_buf[96];
 } wfi_reader;
 
 /* Bytes that have come of the reply's content, or of the one body. */
 static inline uint64_t wfi_reader_bytes(const wfi_reader *r) {
-    uint64_t n = r->body.len;
+    uint64_t n = r->body.len + r->dropped;
     for (const wfi_reader_block *b = r->blocks; b; b = b->next)
         n += (uint64_t)b->text.len + b->side.len;
     return n;
@@ -140,6 +142,8 @@ typedef struct wfi_codec {
     /* The input is over. clean: it ended where its sender meant it to end, as far as can be told. WF_OK: *out, whose slices
      * live until reader_free; WF_E_SYNTAX: it was cut off, or is not this API (why); WF_E_IO: it is an error (error). */
     wf_status (*reader_end)(wfi_reader *r, bool clean, wfi_reply *out);
+    /* After WF_E_IO: whether a call of this tool had come whole before the error. *out is then a reply of that call alone. */
+    bool (*reader_rescue)(wfi_reader *r, wf_str tool, wfi_reply *out);
     void (*reader_free)(wfi_reader *r); /* may be called twice */
     void (*fault)(wf_str body, wfi_fault *out);
     /* Walks a content: j was begun with wf_json_init(content). WF_END after the last block. */

@@ -88,7 +88,8 @@ static void budget_price(const wfi_task *t, uint64_t write_1h, wf_usage *u) {
 }
 
 void wfi_budget_complete(const wfi_task *t, uint64_t bytes, uint64_t write_1h, wf_usage *usage) {
-    if (t->provider->priced) budget_estimate(t, bytes, false, usage);
+    uint64_t came = t->turn.came;
+    if (t->provider->priced) budget_estimate(t, came > 0 ? came : bytes, came > 0, usage);
     budget_price(t, write_1h, usage);
 }
 

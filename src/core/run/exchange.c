@@ -213,6 +213,16 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     return WFI_PROGRESS_FAILED;
 }
 
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t);
+
+/* The provider gave up after the agent had handed in its result: that is the answer, whatever was to come. */
+static bool exchange_rescue(wfi_runtime *rt, wfi_task *t) {
+    if (t->schema.len == 0 || !t->codec->reader_rescue(&t->reader, WF_STR("result"), &t->turn)) return false;
+    wfi_exchange_mask(t, t->reader.body.ptr, t->reader.body.len);
+    exchange_accept(rt, t);
+    return true;
+}
+
 /* What a reader's negative status means. */
 static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status s, wfi_failure *f) {
     wf_str id = t->response.request_id;
@@ -220,7 +230,7 @@ static wfi_progress exchange_unreadable(wfi_runtime *rt, wfi_task *t, wf_status 
     case WF_E_MEMORY:
         return WFI_PROGRESS_MEMORY;
     case WF_E_IO:
-        return exchange_error_event(rt, t, f);
+        return exchange_rescue(rt, t) ? WFI_PROGRESS_REPLY : exchange_error_event(rt, t, f);
     case WF_E_LIMIT:
         return exchange_fail(f, WF_KIND_PROVIDER,
                              wfi_exchange_message(rt, t, "the reply is longer than the limit for one reply",

@@ -354,6 +354,41 @@ static void test_error_events(void **state) {
     rig_end(&r);
 }
 
+/* An agent's result that came whole is its answer, though the provider broke its reply off after it. */
+static void test_error_after_the_result(void **state) {
+#define CALL(i, name, json)                                                                                            \
+    "data: {\"type\":\"content_block_start\",\"index\":" i ",\"content_block\":{\"type\":\"tool_use\",\"id\":\"u" i    \
+    "\",\"name\":\"" name "\"}}\n\ndata: {\"type\":\"content_block_delta\",\"index\":" i                               \
+    ",\"delta\":{\"type\":\"input_json_delta\",\"partial_json\":\"" json "\"}}\n\n"
+    static const struct {
+        const char *events;
+        bool rescued;
+    } cases[] = {
+        {START HELLO CALL("1", "result", "{\\\"n\\\":1}") ERROR("api_error"), true},
+        {START CALL("0", "result", "{\\\"n\\\":1}") CALL("1", "look", "{\\\"q") ERROR("api_error"), true},
+        {START CALL("3", "look", "{\\\"q") CALL("1", "result", "{\\\"n\\\":1}") HELLO ERROR("api_error"), true},
+        {START CALL("0", "result", "{\\\"n\\\":1") ERROR("api_error"), false},
+        {START CALL("0", "look", "{}") ERROR("api_error"), false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        const line said[] = {{.events = cases[i].events}};
+        rig r;
+        BEGIN(&r, said);
+        rig_start(&r);
+        wf_agent_spec spec = {.prompt = WF_STR("a"),
+                              .retries = WF_NONE,
+                              .schema = WF_STR("{\"type\":\"object\",\"properties\":{\"n\":{\"type\":\"integer\"}}}")};
+        wf_call call;
+        assert_int_equal(wf_agent_start(r.w, &spec, &call), WF_OK);
+        wf_delivery d = rig_take(&r);
+        assert_int_equal(d.kind, cases[i].rescued ? WF_KIND_NONE : WF_KIND_PROVIDER);
+        if (cases[i].rescued) assert_text(d.value, "{\"n\":1}");
+        if (cases[i].rescued) assert_true(d.usage.output > 5 && d.usage.estimated > 0);
+        rig_end(&r);
+    }
+}
+
 static void test_refusal_says_why(void **state) {
     static const line said[] = {
         {.events = START HELLO DELTA("{\"stop_reason\":\"refusal\",\"stop_details\":{\"type\":\"refusal\",\"category\":"
@@ -753,6 +788,7 @@ int main(void) {
         cmocka_unit_test(test_whole_in_substance),
         cmocka_unit_test(test_errors_under_200),
         cmocka_unit_test(test_error_events),
+        cmocka_unit_test(test_error_after_the_result),
         cmocka_unit_test(test_refusal_says_why),
         cmocka_unit_test(test_stale_connection_is_no_retry),
         cmocka_unit_test(test_stale_connection_may_be_billed),
