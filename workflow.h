@@ -322,6 +322,7 @@ typedef struct wf_provider {
     bool stream; /* replies are asked for as server-sent events; else as one JSON body */
     bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
     bool silent; /* it works for long and answers at once: silence is no stall, only the deadline ends it */
+    bool local;  /* no limit is behind it that its agents share: a 429 or 529 is an error like any other */
 } wf_provider;
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */
@@ -5993,8 +5994,9 @@ static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
-    bool stale = status == WF_E_STALE && !x->spared;
+    bool stale = status == WF_E_STALE && !x->spared && !x->heard;
     if (status != WF_E_CONFIG) status = WF_E_IO;
+    x->fresh = x->spared && !x->heard; /* once for a request, however often it is tried */
     if (stale || (x->reused && !x->heard && client_at_once(http, x))) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "the connection was dead");
@@ -6623,16 +6625,21 @@ static bool http_is_key(wf_str name) {
     return false;
 }
 
-/* Of the headers that have keys the last words; of other secrets all. */
+static void http_add_key(wf_str keys[WF_KEYS_MAX], uint32_t *n, wf_str key) {
+    if (*n < WF_KEYS_MAX) keys[(*n)++] = key;
+}
+
+/* Of the headers that have keys the last words; of other secrets all, and each word. */
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
         wf_str key = endpoint->headers[i].value;
-        bool named = http_is_key(endpoint->headers[i].name);
-        if (!named && i + endpoint->secrets < endpoint->header_count) continue;
-        for (size_t at; named && (at = wfi_str_find(key, ' ')) < key.len;)
-            key = wfi_str_cut(key, at + 1, key.len);
-        keys[n++] = key;
+        bool secret = i + endpoint->secrets >= endpoint->header_count;
+        if (!secret && !http_is_key(endpoint->headers[i].name)) continue;
+        if (secret) http_add_key(keys, &n, key);
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len; key = wfi_str_cut(key, at + 1, key.len))
+            if (secret) http_add_key(keys, &n, wfi_str_cut(key, 0, at));
+        http_add_key(keys, &n, key);
     }
 }
 
@@ -7170,7 +7177,11 @@ WFI uint64_t wfi_retry_wait(uint32_t n, int64_t asked_ms, uint32_t random) {
  *   paced    requests begin one by one at a rate that grows while somebody waits and none is
  *            refused: in proportion while it is not known to be too fast, slowly up to where the last
  *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
- *            two thirds, or to half if hardly a request had been accepted.
+ *            two thirds, or to half if hardly a request had been accepted. Where it asked for no wait,
+ *            the rate comes back in proportion: it may have been chance.
+ *
+ * A single refusal that asks for no wait, after some that were accepted, is taken for chance: an
+ * overloaded server refuses some. It closes nothing.
  *
  * Invariants:
  *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
@@ -7201,6 +7212,8 @@ typedef struct wfi_limiter {
     uint32_t round;    /* how often it has closed */
     uint32_t accepted; /* in this round */
     uint32_t barren;   /* rounds in a row without one */
+    uint32_t run;      /* accepted in a row */
+    bool told;         /* the last refusal asked for a wait */
     bool probing;      /* closed, or nothing was accepted since */
 } wfi_limiter;
 
@@ -7212,6 +7225,8 @@ WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
 WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
 /* It is being answered. */
 WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
+/* Whether a refusal is taken for chance. It has to end as lost, then. */
+WFI bool wfi_limiter_excuse(wfi_limiter *l, int64_t wait_ms);
 /* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
  * 2^32-1. Whether this has closed the limiter anew. */
 WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);
@@ -7238,6 +7253,8 @@ WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
 #define LIMITER_NONE     1000000u /* one that is no limit */
 #define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
+#define LIMITER_BACK     32u      /* ... if the refusal asked for no wait: by such a part of the rate */
+#define LIMITER_RUN      8u       /* so many accepted in a row make a refusal chance */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
 #define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
 #define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
@@ -7294,7 +7311,7 @@ uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
 
 static void limiter_grow(wfi_limiter *l) {
     if (l->rate < l->ceiling)
-        l->rate += LIMITER_SLOW;
+        l->rate += l->told ? LIMITER_SLOW : l->rate / LIMITER_BACK + 1;
     else
         l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
     if (l->rate < LIMITER_NONE) return;
@@ -7305,6 +7322,7 @@ static void limiter_grow(wfi_limiter *l) {
 void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
     l->pending--;
     l->served++;
+    l->run++;
     l->since = UINT64_MAX;
     if (round != l->round) return; /* it began before the refusal */
     l->accepted++;
@@ -7346,6 +7364,12 @@ static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t ran
     return wait > least ? wait : least;
 }
 
+bool wfi_limiter_excuse(wfi_limiter *l, int64_t wait_ms) {
+    bool chance = wait_ms <= 0 && l->run >= LIMITER_RUN;
+    if (chance) l->run = 0;
+    return chance;
+}
+
 bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
     uint64_t wait = limiter_wait(l, wait_ms, random);
     l->pending--;
@@ -7355,6 +7379,8 @@ bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wa
         return false;
     }
     l->rate = limiter_cut(l, wait_ms);
+    l->told = wait_ms > 0;
+    l->run = 0;
     l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
     l->accepted = 0;
     l->probing = true;
@@ -9218,7 +9244,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev aside fitted stop reason usage                  the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted sent stop reason usage                  the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
@@ -10156,13 +10182,16 @@ const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
 
 WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model) {
     uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
-    const wfi_refusal *known = &rt->refusals[crc % WFI_REFUSALS];
-    return known->model == crc ? known->extras : 0;
+    for (uint32_t i = 0; i < WFI_REFUSALS; i++)
+        if (rt->refusals[i].model == crc) return rt->refusals[i].extras;
+    return 0;
 }
 
 WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra) {
-    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
-    rt->refusals[crc % WFI_REFUSALS] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len), to = 0;
+    while (to + 1 < WFI_REFUSALS && rt->refusals[to].extras != 0 && rt->refusals[to].model != crc)
+        to++;
+    rt->refusals[to] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */
@@ -10451,6 +10480,7 @@ typedef struct wfi_task {
     /* the request under way */
     char head[640];
     size_t head_len;
+    uint32_t given_up;        /* WFI_EXTRA_...: refused, and no reply has come since */
     uint32_t extras, without; /* WFI_EXTRA_...: which the request has, and which it may not have */
     uint32_t piece;           /* of the body */
     uint64_t piece_pos;       /* bytes of it that are sent */
@@ -10819,7 +10849,7 @@ uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    t->without = wfi_runtime_without(rt, t->call.model);
+    t->without = wfi_runtime_without(rt, t->call.model) | t->given_up;
     wfi_ask ask = {.model = t->model,
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),
@@ -11301,6 +11331,7 @@ static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status 
     wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
     (void)exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
     f->cut = true;
+    f->foreign = final; /* after a success, a proxy's whim */
     return WFI_PROGRESS_FAILED;
 }
 
@@ -11319,7 +11350,7 @@ static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *
     f->hint_ms = limit && f->wait_ms <= 0 ? wfi_retry_hint(text) : -1;
     bool told = f->wait_ms > 0 || f->hint_ms > 0, spent = limit && !told && wfi_retry_is_spent(text);
     f->again = wfi_retry_wanted(status, t->response.should_retry) && !fault->spent && !spent;
-    f->limited = limit && f->again && t->pending && !t->provider->silent;
+    f->limited = limit && f->again && t->pending && !t->provider->silent && !t->provider->local;
     f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 
@@ -11777,7 +11808,8 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 #define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
 #define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
-#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
+#define AGENT_PASSED      4u      /* so often a request is refused for a limit of all, while others are served, */
+#define AGENT_PASSED_MAX  32u     /* ... and so often for one of its own, before its retries decide */
 #define AGENT_CUTS        3u      /* replies cut in a tool call of which the model is told */
 #define AGENT_CUT_BYTES   1024u   /* a reply that is cut earlier tells nothing of limits, */
 #define AGENT_CUT_MS      3000u   /* ... nor does one that is cut sooner */
@@ -12223,14 +12255,14 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
 /* ---- failed requests ---- */
 
 /* Waits, then sends the request again. */
-static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
-    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
-    t->attempt++;
+/* Sends it again after the curve's n-th wait, or the one that was asked for. */
+static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f, uint32_t n) {
+    uint64_t wait = wfi_retry_wait(n, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
     t->wake = rt->now + wait;
     t->state = WFI_TASK_BACKOFF;
     wf_trace event = agent_event(t, WF_TRACE_RETRY);
     event.kind = f->kind;
-    event.n = t->attempt;
+    event.n = n + 1;
     event.ms = wait;
     event.text = f->why;
     wfi_runtime_trace(rt, &event);
@@ -12270,17 +12302,27 @@ static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int6
     return until - l->since > AGENT_PATIENCE_MS;
 }
 
+/* Refused by chance, most likely, or for a limit of its own: it goes out again by itself, and that is no try. */
+static wfi_pace agent_excused(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    wfi_exchange_end(rt, t);
+    wfi_budget_settle(rt, t);
+    return agent_retry(rt, t, f, t->refused++);
+}
+
 /* The provider's limit has refused the request: it is no failure of this one, and all wait. */
 static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     wfi_limiter *l = t->limiter;
+    int64_t wait = f->wait_ms > 0 ? f->wait_ms : f->hint_ms;
+    t->passed += t->served != l->served || t->passed >= AGENT_PASSED;
+    t->served = l->served;
+    bool alone = wfi_limiter_excuse(l, wait) || (t->passed > AGENT_PASSED && !l->probing);
+    if (alone && rt->stop == WF_RUN_OPEN) return agent_excused(rt, t, f);
     uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
-    bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
+    bool closed = wfi_limiter_refuse(l, rt->now, t->round, wait, random);
     t->pending = false;
     wfi_exchange_end(rt, t);
     t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
     t->refused++;
-    t->passed += t->served != l->served;
-    t->served = l->served;
     if (rt->stop == WF_RUN_OPEN && agent_is_impatient(rt, l, f->wait_ms)) agent_pause(rt, l, f->wait_ms, f->why);
     if (closed && rt->stop == WF_RUN_OPEN) {
         wf_trace event = {.type = WF_TRACE_LIMIT, .kind = f->kind, .text = f->why};
@@ -12294,25 +12336,30 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
 
 /* Tells that requests to this model go without something from here on. */
 static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extra) {
-    const wf_str said[] = {t->call.model, WF_STR(": its server refuses "), wfi_str_z(t->codec->extra(extra)),
-                           WF_STR("; requests go without it from here on")};
+    const wf_str said[] = {wfi_utf8_clip(t->call.model, WF_MODEL_MAX), WF_STR(": its server refuses "),
+                           wfi_str_z(t->codec->extra(extra)), WF_STR("; requests go without it from here on")};
     wf_trace event = agent_event(t, WF_TRACE_NOTE);
     char text[WF_MODEL_MAX + 128];
     event.text = agent_join(said, WFI_COUNT(said), text);
     wfi_runtime_trace(rt, &event);
 }
 
-/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
- * known already. */
-static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+/* Whether the request was refused for something that it can do without: it is sent without. */
+static bool agent_goes_without(wfi_task *t, const wfi_failure *f) {
     uint32_t extra = f->extras & t->extras;
     extra &= 0u - extra; /* one at a time: the lowest bit */
-    if (extra == 0) return false;
-    if (!(wfi_runtime_without(rt, t->call.model) & extra)) {
+    t->given_up |= extra;
+    return extra != 0;
+}
+
+/* A request without what was refused is answered: so that was the reason, and all others go without it, too. */
+static void agent_learn(wfi_runtime *rt, wfi_task *t) {
+    uint32_t new = t->given_up & ~wfi_runtime_without(rt, t->call.model);
+    for (uint32_t extra; (extra = new &(0u - new)) != 0; new -= extra) {
         wfi_runtime_refused(rt, t->call.model, extra);
         agent_note_refused(rt, t, extra);
     }
-    return true;
+    t->given_up = 0;
 }
 
 /* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
@@ -12333,16 +12380,16 @@ static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f)
     bool alike = agent_cut_alike(rt, t, f);
     bool odd = agent_is_odd(rt, t, f), again = (f->again && !alike) || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
+    if (f->limited && t->passed < AGENT_PASSED_MAX) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
-    if (agent_goes_without(rt, t, f)) return agent_request(rt, t);
-    if (!last) return agent_retry(rt, t, f);
+    if (agent_goes_without(t, f)) return agent_request(rt, t);
+    if (!last) return agent_retry(rt, t, f, t->attempt++);
     if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
     if (odd) rt->doubted |= agent_provider_bit(rt, t);
     wf_str why = alike ? wfi_exchange_add(rt, f->why, WF_STR(AGENT_ALIKE)) : f->why;
-    return agent_finish(rt, t, f->kind, why, false);
+    return agent_finish(rt, t, f->limited ? WF_KIND_PROVIDER : f->kind, why, false); /* a limit of its own */
 }
 
 /* Acts on what a step of the exchange said. */
@@ -12405,6 +12452,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) <= AGENT_EMPTY;
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
+    agent_learn(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = wfi_stop_continues(t->turn.stop);

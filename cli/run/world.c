@@ -158,7 +158,8 @@ static cli_exit world_open_rules(cli_world *w) {
     const char *file = cli_model_name(o);
     if (wf_rules_load(w->rules, cli_str(file), &why) != WF_OK)
         return cli_fail(CLI_USAGE, "--model rules:%s: %.*s", file, (int)why.len, why.ptr);
-    w->providers[w->provider_count++] = (wf_provider){.name = WF_STR("rules"), .ops = wf_rules_ops(), .ctx = w->rules};
+    w->providers[w->provider_count++] =
+        (wf_provider){.name = WF_STR("rules"), .ops = wf_rules_ops(), .ctx = w->rules, .local = true};
     return CLI_OK;
 }
 

@@ -299,6 +299,7 @@ typedef struct wf_provider {
     bool stream; /* replies are asked for as server-sent events; else as one JSON body */
     bool priced; /* what a reply costs is looked up in the price list; else it costs what it says itself, or nothing */
     bool silent; /* it works for long and answers at once: silence is no stall, only the deadline ends it */
+    bool local;  /* no limit is behind it that its agents share: a 429 or 529 is an error like any other */
 } wf_provider;
 
 /* ---- configuration and life ---------------------------------------------------------------------------------------- */

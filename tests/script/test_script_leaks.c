@@ -141,7 +141,7 @@ static void agents_leave_nothing(void **state) {
          "assert(agent('json {\"n\":1}', { schema = S }).n == 1)"},
         {"schemas with unknown keywords", NULL,
          "local S = { type = 'object', ['x-' .. i] = 1 } assert(agent('json {}', { schema = S }))"},
-        {"schema retries", SCHEMA, FAILS("agent('json {\"n\":\"' .. i .. '\"}', { schema = S })", "schema")},
+        {"schema retries", SCHEMA, FAILS("agent('json {\"n\":\"x' .. i .. '\"}', { schema = S })", "schema")},
         {"answers rejected by check", NULL,
          FAILS("agent('say ' .. i, { check = function(a) return false, 'not ' .. a end })", "schema")},
         {"refusals", NULL, FAILS("agent('refuse')", "refused")},

@@ -83,8 +83,9 @@ static bool client_at_once(const wf_http *http, const wfi_client_lane *x) {
 
 /* The connection failed or was closed. why: how, NULL: the network knows. Of all its answers only that no try will help matters. */
 static wf_status client_lost(wf_http *http, wfi_client_lane *x, wf_status status, const char *why) {
-    bool stale = status == WF_E_STALE && !x->spared;
+    bool stale = status == WF_E_STALE && !x->spared && !x->heard;
     if (status != WF_E_CONFIG) status = WF_E_IO;
+    x->fresh = x->spared && !x->heard; /* once for a request, however often it is tried */
     if (stale || (x->reused && !x->heard && client_at_once(http, x))) {
         x->fresh = true;
         return client_fail(http, x, WF_E_STALE, "the connection was dead");

@@ -178,16 +178,21 @@ static bool http_is_key(wf_str name) {
     return false;
 }
 
-/* Of the headers that have keys the last words; of other secrets all. */
+static void http_add_key(wf_str keys[WF_KEYS_MAX], uint32_t *n, wf_str key) {
+    if (*n < WF_KEYS_MAX) keys[(*n)++] = key;
+}
+
+/* Of the headers that have keys the last words; of other secrets all, and each word. */
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
-    for (uint32_t i = 0; i < endpoint->header_count && n < WF_KEYS_MAX; i++) {
+    for (uint32_t i = 0; i < endpoint->header_count; i++) {
         wf_str key = endpoint->headers[i].value;
-        bool named = http_is_key(endpoint->headers[i].name);
-        if (!named && i + endpoint->secrets < endpoint->header_count) continue;
-        for (size_t at; named && (at = wfi_str_find(key, ' ')) < key.len;)
-            key = wfi_str_cut(key, at + 1, key.len);
-        keys[n++] = key;
+        bool secret = i + endpoint->secrets >= endpoint->header_count;
+        if (!secret && !http_is_key(endpoint->headers[i].name)) continue;
+        if (secret) http_add_key(keys, &n, key);
+        for (size_t at; (at = wfi_str_find(key, ' ')) < key.len; key = wfi_str_cut(key, at + 1, key.len))
+            if (secret) http_add_key(keys, &n, wfi_str_cut(key, 0, at));
+        http_add_key(keys, &n, key);
     }
 }
 

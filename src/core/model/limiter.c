@@ -14,6 +14,8 @@
 #define LIMITER_NONE     1000000u /* one that is no limit */
 #define LIMITER_STEP     1500u    /* growth with each request that is accepted: at most so much; */
 #define LIMITER_SLOW     12u      /* ... below the ceiling: a third of it in some 30 s, whatever the rate */
+#define LIMITER_BACK     32u      /* ... if the refusal asked for no wait: by such a part of the rate */
+#define LIMITER_RUN      8u       /* so many accepted in a row make a refusal chance */
 #define LIMITER_GAP_MS   2000u    /* the longest from one request to the next, where no longer wait was asked for */
 #define LIMITER_BARREN   2u       /* rounds in a row without a request accepted that are as asked */
 #define LIMITER_EARLY_MS 5000u    /* refusals by chance end by themselves: so long waits do not grow */
@@ -70,7 +72,7 @@ uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now) {
 
 static void limiter_grow(wfi_limiter *l) {
     if (l->rate < l->ceiling)
-        l->rate += LIMITER_SLOW;
+        l->rate += l->told ? LIMITER_SLOW : l->rate / LIMITER_BACK + 1;
     else
         l->rate += limiter_least(l->rate / (l->ceiling > 0 ? 16 : 8), LIMITER_STEP);
     if (l->rate < LIMITER_NONE) return;
@@ -81,6 +83,7 @@ static void limiter_grow(wfi_limiter *l) {
 void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
     l->pending--;
     l->served++;
+    l->run++;
     l->since = UINT64_MAX;
     if (round != l->round) return; /* it began before the refusal */
     l->accepted++;
@@ -122,6 +125,12 @@ static uint64_t limiter_wait(const wfi_limiter *l, int64_t wait_ms, uint32_t ran
     return wait > least ? wait : least;
 }
 
+bool wfi_limiter_excuse(wfi_limiter *l, int64_t wait_ms) {
+    bool chance = wait_ms <= 0 && l->run >= LIMITER_RUN;
+    if (chance) l->run = 0;
+    return chance;
+}
+
 bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random) {
     uint64_t wait = limiter_wait(l, wait_ms, random);
     l->pending--;
@@ -131,6 +140,8 @@ bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wa
         return false;
     }
     l->rate = limiter_cut(l, wait_ms);
+    l->told = wait_ms > 0;
+    l->run = 0;
     l->barren += l->probing && (wait_ms > 0 || now - l->since >= LIMITER_EARLY_MS);
     l->accepted = 0;
     l->probing = true;

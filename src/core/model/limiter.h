@@ -11,7 +11,11 @@
  *   paced    requests begin one by one at a rate that grows while somebody waits and none is
  *            refused: in proportion while it is not known to be too fast, slowly up to where the last
  *            refusal came, in proportion beyond, until it is no limit any more. A refusal cuts it to
- *            two thirds, or to half if hardly a request had been accepted.
+ *            two thirds, or to half if hardly a request had been accepted. Where it asked for no wait,
+ *            the rate comes back in proportion: it may have been chance.
+ *
+ * A single refusal that asks for no wait, after some that were accepted, is taken for chance: an
+ * overloaded server refuses some. It closes nothing.
  *
  * Invariants:
  *   1. While closed nothing begins. From then until one is accepted no other begins within PROBE_MS,
@@ -43,6 +47,8 @@ typedef struct wfi_limiter {
     uint32_t round;    /* how often it has closed */
     uint32_t accepted; /* in this round */
     uint32_t barren;   /* rounds in a row without one */
+    uint32_t run;      /* accepted in a row */
+    bool told;         /* the last refusal asked for a wait */
     bool probing;      /* closed, or nothing was accepted since */
 } wfi_limiter;
 
@@ -54,6 +60,8 @@ WFI uint64_t wfi_limiter_due(const wfi_limiter *l, uint64_t now);
 WFI uint32_t wfi_limiter_begin(wfi_limiter *l, uint64_t now);
 /* It is being answered. */
 WFI void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round);
+/* Whether a refusal is taken for chance. It has to end as lost, then. */
+WFI bool wfi_limiter_excuse(wfi_limiter *l, int64_t wait_ms);
 /* It was refused for the limit. wait_ms: how long it asks to wait, <= 0: not said; random: 0 ..
  * 2^32-1. Whether this has closed the limiter anew. */
 WFI bool wfi_limiter_refuse(wfi_limiter *l, uint64_t now, uint32_t round, int64_t wait_ms, uint32_t random);

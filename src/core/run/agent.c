@@ -18,7 +18,8 @@
 #define AGENT_ID_MAX      256u    /* bytes of a tool call's id */
 #define AGENT_WAIT_MAX_MS 600000  /* who is asked to wait longer gives up */
 #define AGENT_PATIENCE_MS 1800000 /* with refusals alone, for a rate limit, in a run without a deadline */
-#define AGENT_PASSED      64u     /* so often one request may be, while others are served */
+#define AGENT_PASSED      4u      /* so often a request is refused for a limit of all, while others are served, */
+#define AGENT_PASSED_MAX  32u     /* ... and so often for one of its own, before its retries decide */
 #define AGENT_CUTS        3u      /* replies cut in a tool call of which the model is told */
 #define AGENT_CUT_BYTES   1024u   /* a reply that is cut earlier tells nothing of limits, */
 #define AGENT_CUT_MS      3000u   /* ... nor does one that is cut sooner */
@@ -464,14 +465,14 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
 /* ---- failed requests ---- */
 
 /* Waits, then sends the request again. */
-static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
-    uint64_t wait = wfi_retry_wait(t->attempt, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
-    t->attempt++;
+/* Sends it again after the curve's n-th wait, or the one that was asked for. */
+static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f, uint32_t n) {
+    uint64_t wait = wfi_retry_wait(n, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
     t->wake = rt->now + wait;
     t->state = WFI_TASK_BACKOFF;
     wf_trace event = agent_event(t, WF_TRACE_RETRY);
     event.kind = f->kind;
-    event.n = t->attempt;
+    event.n = n + 1;
     event.ms = wait;
     event.text = f->why;
     wfi_runtime_trace(rt, &event);
@@ -511,17 +512,27 @@ static bool agent_is_impatient(const wfi_runtime *rt, const wfi_limiter *l, int6
     return until - l->since > AGENT_PATIENCE_MS;
 }
 
+/* Refused by chance, most likely, or for a limit of its own: it goes out again by itself, and that is no try. */
+static wfi_pace agent_excused(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
+    wfi_exchange_end(rt, t);
+    wfi_budget_settle(rt, t);
+    return agent_retry(rt, t, f, t->refused++);
+}
+
 /* The provider's limit has refused the request: it is no failure of this one, and all wait. */
 static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f) {
     wfi_limiter *l = t->limiter;
+    int64_t wait = f->wait_ms > 0 ? f->wait_ms : f->hint_ms;
+    t->passed += t->served != l->served || t->passed >= AGENT_PASSED;
+    t->served = l->served;
+    bool alone = wfi_limiter_excuse(l, wait) || (t->passed > AGENT_PASSED && !l->probing);
+    if (alone && rt->stop == WF_RUN_OPEN) return agent_excused(rt, t, f);
     uint32_t random = (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1);
-    bool closed = wfi_limiter_refuse(l, rt->now, t->round, f->wait_ms > 0 ? f->wait_ms : f->hint_ms, random);
+    bool closed = wfi_limiter_refuse(l, rt->now, t->round, wait, random);
     t->pending = false;
     wfi_exchange_end(rt, t);
     t->place = 0; /* at the end of the line: one that is never let through keeps nobody waiting */
     t->refused++;
-    t->passed += t->served != l->served;
-    t->served = l->served;
     if (rt->stop == WF_RUN_OPEN && agent_is_impatient(rt, l, f->wait_ms)) agent_pause(rt, l, f->wait_ms, f->why);
     if (closed && rt->stop == WF_RUN_OPEN) {
         wf_trace event = {.type = WF_TRACE_LIMIT, .kind = f->kind, .text = f->why};
@@ -535,25 +546,30 @@ static wfi_pace agent_limited(wfi_runtime *rt, wfi_task *t, const wfi_failure *f
 
 /* Tells that requests to this model go without something from here on. */
 static void agent_note_refused(wfi_runtime *rt, const wfi_task *t, uint32_t extra) {
-    const wf_str said[] = {t->call.model, WF_STR(": its server refuses "), wfi_str_z(t->codec->extra(extra)),
-                           WF_STR("; requests go without it from here on")};
+    const wf_str said[] = {wfi_utf8_clip(t->call.model, WF_MODEL_MAX), WF_STR(": its server refuses "),
+                           wfi_str_z(t->codec->extra(extra)), WF_STR("; requests go without it from here on")};
     wf_trace event = agent_event(t, WF_TRACE_NOTE);
     char text[WF_MODEL_MAX + 128];
     event.text = agent_join(said, WFI_COUNT(said), text);
     wfi_runtime_trace(rt, &event);
 }
 
-/* Whether the request was refused for something that it can do without. What others were refused meanwhile is
- * known already. */
-static bool agent_goes_without(wfi_runtime *rt, const wfi_task *t, const wfi_failure *f) {
+/* Whether the request was refused for something that it can do without: it is sent without. */
+static bool agent_goes_without(wfi_task *t, const wfi_failure *f) {
     uint32_t extra = f->extras & t->extras;
     extra &= 0u - extra; /* one at a time: the lowest bit */
-    if (extra == 0) return false;
-    if (!(wfi_runtime_without(rt, t->call.model) & extra)) {
+    t->given_up |= extra;
+    return extra != 0;
+}
+
+/* A request without what was refused is answered: so that was the reason, and all others go without it, too. */
+static void agent_learn(wfi_runtime *rt, wfi_task *t) {
+    uint32_t new = t->given_up & ~wfi_runtime_without(rt, t->call.model);
+    for (uint32_t extra; (extra = new &(0u - new)) != 0; new -= extra) {
         wfi_runtime_refused(rt, t->call.model, extra);
         agent_note_refused(rt, t, extra);
     }
-    return true;
+    t->given_up = 0;
 }
 
 /* Whether the reply was cut where the one before was: after as many bytes, or as long. A third one would end
@@ -574,16 +590,16 @@ static wfi_pace agent_failed(wfi_runtime *rt, wfi_task *t, const wfi_failure *f)
     bool alike = agent_cut_alike(rt, t, f);
     bool odd = agent_is_odd(rt, t, f), again = (f->again && !alike) || (odd && f->foreign);
     bool last = !again || tired || rt->stop != WF_RUN_OPEN;
-    if (f->limited && t->passed < AGENT_PASSED) return agent_limited(rt, t, f);
+    if (f->limited && t->passed < AGENT_PASSED_MAX) return agent_limited(rt, t, f);
     wfi_exchange_end(rt, t);
     if (t->fate != WFI_FATE_FREE) wfi_budget_settle(rt, t); /* else the next try has it */
-    if (agent_goes_without(rt, t, f)) return agent_request(rt, t);
-    if (!last) return agent_retry(rt, t, f);
+    if (agent_goes_without(t, f)) return agent_request(rt, t);
+    if (!last) return agent_retry(rt, t, f, t->attempt++);
     if (again && rt->stop != WF_RUN_OPEN) return agent_leave(rt, t);
     t->alone = odd && !(rt->doubted & agent_provider_bit(rt, t));
     if (odd) rt->doubted |= agent_provider_bit(rt, t);
     wf_str why = alike ? wfi_exchange_add(rt, f->why, WF_STR(AGENT_ALIKE)) : f->why;
-    return agent_finish(rt, t, f->kind, why, false);
+    return agent_finish(rt, t, f->limited ? WF_KIND_PROVIDER : f->kind, why, false); /* a limit of its own */
 }
 
 /* Acts on what a step of the exchange said. */
@@ -646,6 +662,7 @@ static wfi_pace agent_reply(wfi_runtime *rt, wfi_task *t) {
     bool differs, empty = t->codec->resend(t->turn.content, NULL, &differs) <= AGENT_EMPTY;
     rt->proved |= agent_provider_bit(rt, t);
     rt->doubted &= ~agent_provider_bit(rt, t);
+    agent_learn(rt, t);
     wfi_budget_complete(t, empty ? 0 : t->turn.content.len, t->turn.write_1h, &t->turn.usage);
     if (empty && t->turn.stop == WFI_STOP_PAUSE) t->turn.stop = WFI_STOP_OTHER; /* there is nothing to send back */
     bool item = wfi_stop_continues(t->turn.stop);

@@ -78,6 +78,7 @@ static wfi_progress exchange_lost(wfi_runtime *rt, const wfi_task *t, wf_status 
     wf_str why = wfi_exchange_message(rt, t, what, exchange_error(t), false, t->response.request_id);
     (void)exchange_fail(f, final ? WF_KIND_AUTH : WF_KIND_PROVIDER, why, !final);
     f->cut = true;
+    f->foreign = final; /* after a success, a proxy's whim */
     return WFI_PROGRESS_FAILED;
 }
 
@@ -96,7 +97,7 @@ static void exchange_judge(const wfi_task *t, uint32_t status, const wfi_fault *
     f->hint_ms = limit && f->wait_ms <= 0 ? wfi_retry_hint(text) : -1;
     bool told = f->wait_ms > 0 || f->hint_ms > 0, spent = limit && !told && wfi_retry_is_spent(text);
     f->again = wfi_retry_wanted(status, t->response.should_retry) && !fault->spent && !spent;
-    f->limited = limit && f->again && t->pending && !t->provider->silent;
+    f->limited = limit && f->again && t->pending && !t->provider->silent && !t->provider->local;
     f->kind = spent ? WF_KIND_QUOTA : exchange_kind(status, fault);
 }
 

@@ -270,7 +270,7 @@ uint64_t wfi_request_begin(const wfi_runtime *rt, wfi_task *t) {
     wf_json_out o;
     request_piece p;
     uint64_t len = 0;
-    t->without = wfi_runtime_without(rt, t->call.model);
+    t->without = wfi_runtime_without(rt, t->call.model) | t->given_up;
     wfi_ask ask = {.model = t->model,
                    .effort = t->call.effort,
                    .max_tokens = wfi_task_max_tokens(t),

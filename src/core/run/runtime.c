@@ -131,13 +131,16 @@ const wfi_tariff *wfi_runtime_tariff(wfi_runtime *rt, wf_str model) {
 
 WFI uint32_t wfi_runtime_without(const wfi_runtime *rt, wf_str model) {
     uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
-    const wfi_refusal *known = &rt->refusals[crc % WFI_REFUSALS];
-    return known->model == crc ? known->extras : 0;
+    for (uint32_t i = 0; i < WFI_REFUSALS; i++)
+        if (rt->refusals[i].model == crc) return rt->refusals[i].extras;
+    return 0;
 }
 
 WFI void wfi_runtime_refused(wfi_runtime *rt, wf_str model, uint32_t extra) {
-    uint32_t crc = wfi_crc32c(0, model.ptr, model.len);
-    rt->refusals[crc % WFI_REFUSALS] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
+    uint32_t crc = wfi_crc32c(0, model.ptr, model.len), to = 0;
+    while (to + 1 < WFI_REFUSALS && rt->refusals[to].extras != 0 && rt->refusals[to].model != crc)
+        to++;
+    rt->refusals[to] = (wfi_refusal){crc, wfi_runtime_without(rt, model) | extra};
 }
 
 /* xorshift64* (Vigna, "An experimental exploration of Marsaglia's xorshift generators", 2016). */

@@ -66,6 +66,7 @@ typedef struct wfi_task {
     /* the request under way */
     char head[640];
     size_t head_len;
+    uint32_t given_up;        /* WFI_EXTRA_...: refused, and no reply has come since */
     uint32_t extras, without; /* WFI_EXTRA_...: which the request has, and which it may not have */
     uint32_t piece;           /* of the body */
     uint64_t piece_pos;       /* bytes of it that are sent */
