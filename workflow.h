@@ -18764,7 +18764,7 @@ void wfi_lookup_close(wfi_lookup *l) {
  *   7. Sockets are looked at when a wait has seen news of them, and by those who do not wait once in a millisecond: the pump asks
  *      far more often than there is something to see.
  *   8. `due` is never later than the first timer of a CONNECTING connection.
- *   9. A peer that has vanished is noticed within some 20 s, by keepalive while nothing is on its way to it, else by `look`; one that
+ *   9. On Linux, a peer that has vanished is noticed within some 20 s, by keepalive while nothing is on its way to it, else by `look`; one that
  *      acknowledges is never given up, however slow. It is WF_E_STALE if nothing has been read since the last write. `look` is no
  *      later than look_ms after the first write that is not known to have arrived. */
 #ifndef WFI_SOCKETS_H
