@@ -193,8 +193,10 @@ def run(rig, number, name, program, template, command, values, seconds, refused,
 
 
 def main():
-    install()
     chosen = [c for c in cases() if not sys.argv[1:] or any(a in c[0] for a in sys.argv[1:])]
+    if not chosen:
+        sys.exit("field.py: %s: no case has this name; there are: %s" % (" ".join(sys.argv[1:]), ", ".join(c[0] for c in cases())))
+    install()
     print("1..%d" % (2 * len(chosen)), flush=True)
     number, well = 0, True
     for case in chosen:

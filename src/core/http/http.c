@@ -186,13 +186,13 @@ static void http_add_key(wf_str keys[WF_KEYS_MAX], uint32_t *n, wf_str key) {
 static void http_keys(const wf_endpoint *endpoint, wf_str keys[WF_KEYS_MAX]) {
     uint32_t n = 0;
     for (uint32_t i = 0; i < endpoint->header_count; i++) {
-        wf_str key = endpoint->headers[i].value;
+        wf_str value = endpoint->headers[i].value, key = value;
         bool secret = i + endpoint->secrets >= endpoint->header_count;
         if (!secret && !http_is_key(endpoint->headers[i].name)) continue;
         if (secret) http_add_key(keys, &n, key);
         for (size_t at; (at = wfi_str_find(key, ' ')) < key.len; key = wfi_str_cut(key, at + 1, key.len))
             if (secret) http_add_key(keys, &n, wfi_str_cut(key, 0, at));
-        http_add_key(keys, &n, key);
+        if (!secret || key.len < value.len) http_add_key(keys, &n, key);
     }
 }
 
