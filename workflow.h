@@ -11849,12 +11849,16 @@ static void agent_withdraw(wfi_runtime *rt, wfi_task *t) {
     t->slot->intent_at = 0;
 }
 
+/* Whether nothing came of the lane that it had: it waited for a rate limit, or one paused the run before its request was out. */
+static bool agent_has_not_run(const wfi_runtime *rt, const wfi_task *t) {
+    bool unsent = rt->stop == WF_RUN_PAUSED && t->fate == WFI_FATE_FREE && t->attempt == 0 && !t->slot->effect;
+    return (t->state == WFI_TASK_LIMIT || unsent) && t->turns == 0 && t->slot->aside == 0 && !t->slot->finished;
+}
+
 void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     if (t->state == WFI_TASK_INTENT) agent_withdraw(rt, t);
-    if (t->state == WFI_TASK_LIMIT) {
-        t->limiter->waiting--;
-        if (t->turns == 0 && t->slot->aside == 0) t->slot->started = false; /* nothing came of it: it has not run */
-    }
+    if (t->state == WFI_TASK_LIMIT) t->limiter->waiting--;
+    if (agent_has_not_run(rt, t)) t->slot->started = false;
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);

@@ -127,7 +127,7 @@ def rate_limit_is_found(rig):
 @case
 def html_page(rig):
     """a gateway's page in HTML: its status and title are shown"""
-    fault(rig, on_fault("status=502 html header='retry-after-ms: 20'"), "provider", "502.*<html>", attempts=2)
+    fault(rig, on_fault("status=502 html header='retry-after-ms: 20'"), "provider", "502.*Bad Gateway", attempts=2)
     fault(rig, on_fault("status=200 html"), "provider", "html", resumes=False)
     fault(rig, on_fault('status=500 raw="" header="retry-after-ms: 20"'), "provider", "500")
 
