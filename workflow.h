@@ -7247,6 +7247,8 @@ WFI void wfi_limiter_lose(wfi_limiter *l, uint32_t round);
 #define LIMITER_MANY     64u      /* up to so many */
 #define LIMITER_MANY_MS  8u       /* ... so often, and beyond, for those who ask for hundreds, one in a ms; */
 #define LIMITER_IDLE_MS  1000u    /* ... again after so long without any */
+#define LIMITER_TRIED    32u      /* ... counted anew with each of the first so many accepted, */
+#define LIMITER_FAST_MS  16u      /* ... if that was as soon as this: who answers fast needs few at once */
 #define LIMITER_OPEN_MAX 2048u    /* more than there are lanes */
 #define LIMITER_PROBE_MS 3000u    /* from one that is not answered to another */
 #define LIMITER_FIRST    8000u    /* the rate that a limit is first tried with */
@@ -7331,7 +7333,8 @@ void wfi_limiter_accept(wfi_limiter *l, uint64_t now, uint32_t round) {
         l->probing = false;
         l->next = now * 1000 + limiter_gap(l);
     } else if (l->rate == 0) {
-        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % LIMITER_OPEN == 0;
+        if (l->window < LIMITER_OPEN_MAX) l->window += l->accepted % (2 * LIMITER_OPEN) == 0;
+        if (l->accepted < LIMITER_TRIED && now - l->began < LIMITER_FAST_MS) l->began = now;
     } else if (l->waiting > 0) {
         limiter_grow(l);
     }

@@ -26,12 +26,12 @@ static void few_begin_at_once(void **state) {
             (void)go(&l, NOW + ms);
         assert_int_equal(begun, ms < 48 ? 4 + ms / 4 : 16 + (ms - 48) / 8);
     }
-    for (uint32_t i = 0; i < begun; i++) /* none of them was refused: as many again, and a quarter more */
+    for (uint32_t i = 0; i < begun; i++) /* none of them was refused: as many again, and an eighth more */
         wfi_limiter_accept(&l, NOW + 100, 0);
     uint32_t again = 0;
     for (; wfi_limiter_due(&l, NOW + 100) == NOW + 100; again++)
         (void)wfi_limiter_begin(&l, NOW + 100);
-    assert_in_range(again, begun + begun / 4, begun + begun / 4 + 3);
+    assert_in_range(again, begun + begun / 8, begun + begun / 8 + 3);
     for (uint32_t i = 0; i < again; i++)
         wfi_limiter_accept(&l, NOW + 200, 0);
     assert_int_equal(go(&l, NOW + 5000), 0); /* after a rest it is like the first time */
