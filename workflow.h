@@ -879,7 +879,7 @@ wf_str wf_http_error(wf_http *http, uint32_t lane);
 
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
-    uint64_t resends;               /* requests sent again since a kept connection was dead */
+    uint64_t resends;               /* requests sent again since the connection was dead */
 } wf_http_stats;
 void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
 
@@ -1307,6 +1307,7 @@ WFI int wfi_compare(const void *a, const void *b, size_t n); /* as unsigned byte
 /* ---- slices ---- */
 WFI bool wfi_str_eq(wf_str a, wf_str b);
 WFI bool wfi_same_name(wf_str a, wf_str b);                /* but for the case of ASCII letters */
+WFI size_t wfi_find_name(wf_str s, wf_str name);           /* likewise, within s; s.len if not there */
 WFI wf_str wfi_str_z(const char *z);                       /* of a terminated string; NULL is empty */
 WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */
@@ -1371,6 +1372,8 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
 WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
 /* Whether a still escaped string holds nothing but white space and control characters, by Unicode's White_Space. */
 WFI bool wfi_json_blank(wf_str raw);
+/* Whether a still escaped string is one of these words; NULL ends the list. */
+WFI bool wfi_json_is_one_of(wf_str raw, const char *const *words);
 
 #endif
 
@@ -1461,6 +1464,12 @@ WFI bool wfi_same_name(wf_str a, wf_str b) {
     for (size_t i = 0; i < a.len; i++)
         if (wfi_lower(a.ptr[i]) != wfi_lower(b.ptr[i])) return false;
     return true;
+}
+
+WFI size_t wfi_find_name(wf_str s, wf_str name) {
+    for (size_t at = 0; at + name.len <= s.len; at++)
+        if (wfi_same_name(wfi_str_cut(s, at, name.len), name)) return at;
+    return s.len;
 }
 
 WFI wf_str wfi_str_z(const char *z) {
@@ -2530,6 +2539,12 @@ WFI bool wfi_json_blank(wf_str raw) {
         if (!blank) return false;
     }
     return true;
+}
+
+WFI bool wfi_json_is_one_of(wf_str raw, const char *const *words) {
+    for (; *words; words++)
+        if (wf_json_equals(raw, wfi_str_z(*words))) return true;
+    return false;
 }
 
 size_t wf_json_unescape(wf_str raw, char *out) {
@@ -5863,7 +5878,7 @@ typedef struct wfi_client_lane {
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
-    bool spared;        /* that was WF_E_STALE: this one will not be */
+    bool spared;        /* the request had its WF_E_STALE before: a loss is WF_E_IO now */
     bool head_sent;     /* all of the request's head is written */
     bool answered;      /* the status of the response is known */
     bool heard;         /* some byte of an answer has come */
@@ -6617,11 +6632,8 @@ static wf_status http_send(void *ctx, uint32_t lane, const void *buf, size_t n, 
 /* Whether a header's name says that its value is a secret: x-api-key, authorization, x-goog-api-key, cookie, ... */
 static bool http_is_key(wf_str name) {
     static const char *const words[] = {"key", "auth", "token", "secret", "password", "cookie"};
-    for (size_t i = 0; i < WFI_COUNT(words); i++) {
-        wf_str word = wfi_str_z(words[i]);
-        for (size_t at = 0; at + word.len <= name.len; at++)
-            if (wfi_same_name(wfi_str_cut(name, at, at + word.len), word)) return true;
-    }
+    for (size_t i = 0; i < WFI_COUNT(words); i++)
+        if (wfi_find_name(name, wfi_str_z(words[i])) < name.len) return true;
     return false;
 }
 
@@ -7536,7 +7548,7 @@ typedef struct wfi_fault {
     bool spent;       /* a limit is used up that waiting does not cure */
     bool context;     /* the request is too large for the model */
     uint32_t extras;  /* what it names of WFI_EXTRA_... */
-    const char *mend; /* what helps, where that is known: goes behind the message; else "" */
+    const char *hint; /* what helps, where that is known: goes behind the message; else "" */
 } wfi_fault;
 
 /* A content block of a stream that is not yet in the reader's body: it, or one that came before it, is still open. */
@@ -7996,31 +8008,6 @@ static wf_status anthropic_reader_end(wfi_reader *r, bool clean, wfi_reply *out)
     return WF_E_SYNTAX;
 }
 
-static wf_status anthropic_block(wf_json *j, wfi_block_view *out);
-
-/* The call becomes the body's only block. */
-static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
-    wf_json j;
-    wfi_block_view block;
-    wfi_zero(out, sizeof *out);
-    if (!r->stream || r->broken) return false;
-    out->came = wfi_reader_bytes(r);
-    wfi_anthropic_stream_rescue(r);
-    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
-    do
-        if (anthropic_block(&j, &block) != WF_OK) return false;
-    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
-    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
-    r->body.len = 1 + block.raw.len;
-    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
-    out->content = wf_str_of(r->body.ptr, r->body.len);
-    out->stop = WFI_STOP_TOOL;
-    out->reason = WF_STR("an error after the result");
-    out->usage = r->usage;
-    out->write_1h = r->write_1h;
-    return true;
-}
-
 static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->finish);
@@ -8029,33 +8016,24 @@ static void anthropic_reader_free(wfi_reader *r) {
 
 /* ---- faults ---- */
 
-static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
-    for (; *words; words++)
-        if (wf_json_equals(escaped, wfi_str_z(*words))) return true;
-    return false;
-}
-
 static bool anthropic_is_letter(wf_str text, size_t at) {
     char c = at < text.len ? (char)wfi_lower(text.ptr[at]) : ' ';
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Whether a text holds a phrase, which is in lower case; word: by itself, as no part of a longer name. */
-static bool anthropic_has(wf_str text, const char *phrase_z, bool word) {
-    wf_str phrase = wfi_str_z(phrase_z);
-    for (size_t at = 0; at + phrase.len <= text.len; at++) {
-        size_t i = 0;
-        while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
-            i++;
-        if (i < phrase.len) continue;
-        if (!word || !((at > 0 && anthropic_is_letter(text, at - 1)) || anthropic_is_letter(text, at + i))) return true;
+/* Whether a text holds a word by itself, as no part of a longer name. */
+static bool anthropic_has_word(wf_str text, const char *word_z) {
+    wf_str word = wfi_str_z(word_z);
+    for (size_t at = 0, n; (n = wfi_find_name(wfi_str_cut(text, at, text.len), word)) < text.len - at; at += n + 1) {
+        bool longer = at + n > 0 && anthropic_is_letter(text, at + n - 1);
+        if (!longer && !anthropic_is_letter(text, at + n + word.len)) return true;
     }
     return false;
 }
 
 static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++)
-        if (anthropic_has(text, *phrases, false)) return true;
+        if (wfi_find_name(text, wfi_str_z(*phrases)) < text.len) return true;
     return false;
 }
 
@@ -8078,12 +8056,12 @@ static void anthropic_fault_names(wf_str text, wfi_fault *out) {
     static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
                                           WFI_ANTHROPIC_VERSION, NULL};
     for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
-        if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
-    if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
+        if (anthropic_has_word(text, anthropic_extras[i].name)) out->extras |= anthropic_extras[i].extra;
+    if (out->spent || out->context || wfi_find_name(text, WF_STR("messages.")) < text.len) out->extras = 0;
     if (anthropic_holds(text, version))
-        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
-    else if (anthropic_has(text, "anthropic-beta", false))
-        out->mend = "; ANTHROPIC_BETAS is where these come from";
+        out->hint = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (wfi_find_name(text, WF_STR("anthropic-beta")) < text.len)
+        out->hint = "; ANTHROPIC_BETAS is where these come from";
 }
 
 static void anthropic_fault(wf_str body, wfi_fault *out) {
@@ -8095,7 +8073,7 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
     wfi_zero(out, sizeof *out);
-    out->mend = "";
+    out->hint = "";
     if (!wf_json_member(body, WF_STR("error"), &error)) {
         anthropic_fault_names(body, out);
         return;
@@ -8107,8 +8085,8 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
     out->status = anthropic_status(out->type);
     bool invalid = out->status == 400;
-    out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
-    out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
+    out->spent = wfi_json_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
+    out->context = wfi_json_is_one_of(out->type, too_large) || wfi_json_is_one_of(out->code, too_large) ||
                    (invalid && anthropic_holds(out->message, too_long));
     anthropic_fault_names(error, out);
 }
@@ -8135,6 +8113,29 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
         out->type = WFI_BLOCK_TOOL;
     }
     return WF_OK;
+}
+
+/* The call becomes the body's only block. */
+static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
+    wf_json j;
+    wfi_block_view block;
+    wfi_zero(out, sizeof *out);
+    if (!r->stream || r->broken) return false;
+    out->came = wfi_reader_bytes(r);
+    wfi_anthropic_stream_rescue(r);
+    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
+    do
+        if (anthropic_block(&j, &block) != WF_OK) return false;
+    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
+    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
+    r->body.len = 1 + block.raw.len;
+    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
+    out->content = wf_str_of(r->body.ptr, r->body.len);
+    out->stop = WFI_STOP_TOOL;
+    out->reason = WF_STR("an error after the result");
+    out->usage = r->usage;
+    out->write_1h = r->write_1h;
+    return true;
 }
 
 /* Copies JSON with U+FFFD in place of each half of a surrogate pair that lacks the other one: as many bytes. */
@@ -9247,7 +9248,7 @@ WFI wf_status wfi_log_peek(wfi_log *l, uint64_t at, wfi_log_rec *out, uint32_t *
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev aside fitted sent stop reason usage                  the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted sent stop reason usage             the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it
@@ -10676,12 +10677,6 @@ static size_t request_copy(char *out, size_t n, wf_str s) {
     return n + s.len;
 }
 
-static bool request_is_one_of(wf_str key, const char *const *names) {
-    for (; *names; names++)
-        if (wf_json_equals(key, wfi_str_z(*names))) return true;
-    return false;
-}
-
 /* "#" or "#/..." */
 static bool request_is_local(wf_str ref) {
     wf_str next = wfi_str_cut(ref, 1, 1);
@@ -10703,8 +10698,8 @@ static size_t request_move_refs(wf_str schema, char *out) {
         if (t != WF_JSON_KEY || names[j.depth]) continue;
         wf_str key = j.raw;
         t = wf_json_next(&j);
-        if (t == WF_JSON_OBJECT) names[j.depth] = request_is_one_of(key, of_schemas);
-        if (request_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
+        if (t == WF_JSON_OBJECT) names[j.depth] = wfi_json_is_one_of(key, of_schemas);
+        if (wfi_json_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
         if (t != WF_JSON_STRING || !wf_json_equals(key, WF_STR("$ref")) || !request_is_local(j.raw)) continue;
         size_t end = (size_t)(j.raw.ptr - schema.ptr) + 1;
         n = request_copy(out, n, wfi_str_cut(schema, from, end - from));
@@ -11204,7 +11199,7 @@ typedef enum wfi_progress {
     WFI_PROGRESS_MORE,   /* call again */
     WFI_PROGRESS_WAIT,   /* when the model is ready */
     WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
-    WFI_PROGRESS_STALE,  /* a kept connection was dead: begin it again at once */
+    WFI_PROGRESS_STALE,  /* the connection was dead: begin it again at once */
     WFI_PROGRESS_FAILED, /* *failure says how */
     WFI_PROGRESS_MEMORY, /* the heap is exhausted */
     WFI_PROGRESS_BROKEN  /* the log could not be read */
@@ -11439,7 +11434,7 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
     wfi_zero(f, sizeof *f);
     exchange_judge(t, r->status, &fault, body, f);
-    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.mend));
+    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.hint));
     f->extras = exchange_extras(r->status, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
@@ -11455,7 +11450,7 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
-    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.mend));
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.hint));
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
     exchange_judge(t, status, &fault, t->reader.error, f);
@@ -11470,7 +11465,11 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     return WFI_PROGRESS_FAILED;
 }
 
-static void exchange_accept(const wfi_runtime *rt, wfi_task *t);
+/* A reply has begun that is no error: the provider's limit has let the request through. */
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
+    t->pending = false;
+}
 
 /* The provider gave up after the agent had handed in its result: that is the answer, whatever was to come. */
 static bool exchange_rescue(wfi_runtime *rt, wfi_task *t) {
@@ -11595,12 +11594,6 @@ static wfi_progress exchange_first(wfi_runtime *rt, wfi_task *t, wf_str *bytes, 
 static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
     if (!t->reader.heap) t->codec->reader_begin(&t->reader, &rt->heap, rt->config.reply_max, false);
     return t->codec->reader_end(&t->reader, clean, &t->turn);
-}
-
-/* A reply has begun that is no error: the provider's limit has let the request through. */
-static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
-    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
-    t->pending = false;
 }
 
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {
@@ -12261,7 +12254,6 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
 
 /* ---- failed requests ---- */
 
-/* Waits, then sends the request again. */
 /* Sends it again after the curve's n-th wait, or the one that was asked for. */
 static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f, uint32_t n) {
     uint64_t wait = wfi_retry_wait(n, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
@@ -12361,8 +12353,9 @@ static bool agent_goes_without(wfi_task *t, const wfi_failure *f) {
 
 /* A request without what was refused is answered: so that was the reason, and all others go without it, too. */
 static void agent_learn(wfi_runtime *rt, wfi_task *t) {
-    uint32_t new = t->given_up & ~wfi_runtime_without(rt, t->call.model);
-    for (uint32_t extra; (extra = new &(0u - new)) != 0; new -= extra) {
+    uint32_t left = t->given_up & ~wfi_runtime_without(rt, t->call.model);
+    for (uint32_t extra = 1; left != 0; left &= ~extra, extra <<= 1) {
+        if (!(left & extra)) continue;
         wfi_runtime_refused(rt, t->call.model, extra);
         agent_note_refused(rt, t, extra);
     }

@@ -101,8 +101,8 @@ static bool network_is_name(wf_str s) {
     return s.len > 0;
 }
 
-static bool network_same_name(wf_str a, const char *b) {
-    return a.len == strlen(b) && strncasecmp(a.ptr, b, a.len) == 0;
+static bool network_same_name(wf_str a, wf_str b) {
+    return a.len == b.len && strncasecmp(a.ptr, b.ptr, a.len) == 0;
 }
 
 static const char *network_custom_fault(wf_str name, wf_str value) {
@@ -111,7 +111,8 @@ static const char *network_custom_fault(wf_str name, wf_str value) {
                                       "upgrade",    "expect"};
     if (!network_is_name(name)) return "the name of a header has letters, digits and - alone";
     for (size_t i = 0; i < sizeof own / sizeof *own; i++)
-        if (network_same_name(name, own[i])) return "wf itself writes a header of this name; leave the line out";
+        if (network_same_name(name, cli_str(own[i])))
+            return "wf itself writes a header of this name; leave the line out";
     for (size_t i = 0; i < value.len; i++)
         if ((unsigned char)value.ptr[i] < ' ' || value.ptr[i] == 0x7f) return "its value has a control character";
     return value.len == 0 ? "the value is missing" : NULL;
@@ -121,8 +122,7 @@ static const char *network_custom_fault(wf_str name, wf_str value) {
 static void network_put_custom(cli_network *n, wf_header header) {
     uint32_t to = 0;
     for (uint32_t i = 0; i < n->header_count; i++) {
-        wf_str name = n->headers[i].name;
-        bool same = name.len == header.name.len && strncasecmp(name.ptr, header.name.ptr, name.len) == 0;
+        bool same = network_same_name(n->headers[i].name, header.name);
         n->custom -= same && i + n->custom >= n->header_count;
         if (!same) n->headers[to++] = n->headers[i];
     }
@@ -389,7 +389,7 @@ void cli_network_put_stats(const cli_network *n, FILE *to) {
     wf_http_stats_get(n->http, &http);
     fprintf(to, "network: %s requests over %s connections", cli_count(&a, http.requests),
             cli_count(&b, http.connections));
-    fprintf(to, ", %s sent again since a kept connection was dead\n", cli_count(&a, http.resends));
+    fprintf(to, ", %s sent again since the connection was dead\n", cli_count(&a, http.resends));
     if (n->tls) {
         wf_tls_stats_get(n->tls, &tls);
         fprintf(to, "TLS: %s handshakes, %s resumed", cli_count(&a, tls.handshakes), cli_count(&b, tls.resumed));

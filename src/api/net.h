@@ -121,7 +121,7 @@ wf_str wf_http_error(wf_http *http, uint32_t lane);
 
 typedef struct wf_http_stats {
     uint64_t requests, connections; /* begun; opened */
-    uint64_t resends;               /* requests sent again since a kept connection was dead */
+    uint64_t resends;               /* requests sent again since the connection was dead */
 } wf_http_stats;
 void wf_http_stats_get(const wf_http *http, wf_http_stats *out);
 

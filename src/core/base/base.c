@@ -84,6 +84,12 @@ WFI bool wfi_same_name(wf_str a, wf_str b) {
     return true;
 }
 
+WFI size_t wfi_find_name(wf_str s, wf_str name) {
+    for (size_t at = 0; at + name.len <= s.len; at++)
+        if (wfi_same_name(wfi_str_cut(s, at, name.len), name)) return at;
+    return s.len;
+}
+
 WFI wf_str wfi_str_z(const char *z) {
     const volatile char *end =
         z; /* volatile: a plain loop would become a call of strlen, which is not ours to ask for */

@@ -32,6 +32,7 @@ WFI int wfi_compare(const void *a, const void *b, size_t n); /* as unsigned byte
 /* ---- slices ---- */
 WFI bool wfi_str_eq(wf_str a, wf_str b);
 WFI bool wfi_same_name(wf_str a, wf_str b);                /* but for the case of ASCII letters */
+WFI size_t wfi_find_name(wf_str s, wf_str name);           /* likewise, within s; s.len if not there */
 WFI wf_str wfi_str_z(const char *z);                       /* of a terminated string; NULL is empty */
 WFI wf_str wfi_str_cut(wf_str s, size_t from, size_t len); /* clamped */
 WFI size_t wfi_str_find(wf_str s, char c);                 /* s.len if not there */
@@ -96,5 +97,7 @@ WFI void wfi_hex(const uint8_t *p, size_t n, char *out); /* 2n lower-case digits
 WFI uint32_t wfi_json_char(wf_str raw, size_t *pos);
 /* Whether a still escaped string holds nothing but white space and control characters, by Unicode's White_Space. */
 WFI bool wfi_json_blank(wf_str raw);
+/* Whether a still escaped string is one of these words; NULL ends the list. */
+WFI bool wfi_json_is_one_of(wf_str raw, const char *const *words);
 
 #endif

@@ -141,6 +141,12 @@ WFI bool wfi_json_blank(wf_str raw) {
     return true;
 }
 
+WFI bool wfi_json_is_one_of(wf_str raw, const char *const *words) {
+    for (; *words; words++)
+        if (wf_json_equals(raw, wfi_str_z(*words))) return true;
+    return false;
+}
+
 size_t wf_json_unescape(wf_str raw, char *out) {
     size_t n = 0;
     for (size_t pos = 0; pos < raw.len;) {

@@ -28,7 +28,7 @@ typedef struct wfi_client_lane {
     wfi_url url;
     bool reused;        /* the connection has carried a request before */
     bool fresh;         /* the one before was dead: the next request must not meet such a one again */
-    bool spared;        /* that was WF_E_STALE: this one will not be */
+    bool spared;        /* the request had its WF_E_STALE before: a loss is WF_E_IO now */
     bool head_sent;     /* all of the request's head is written */
     bool answered;      /* the status of the response is known */
     bool heard;         /* some byte of an answer has come */

@@ -320,31 +320,6 @@ static wf_status anthropic_reader_end(wfi_reader *r, bool clean, wfi_reply *out)
     return WF_E_SYNTAX;
 }
 
-static wf_status anthropic_block(wf_json *j, wfi_block_view *out);
-
-/* The call becomes the body's only block. */
-static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
-    wf_json j;
-    wfi_block_view block;
-    wfi_zero(out, sizeof *out);
-    if (!r->stream || r->broken) return false;
-    out->came = wfi_reader_bytes(r);
-    wfi_anthropic_stream_rescue(r);
-    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
-    do
-        if (anthropic_block(&j, &block) != WF_OK) return false;
-    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
-    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
-    r->body.len = 1 + block.raw.len;
-    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
-    out->content = wf_str_of(r->body.ptr, r->body.len);
-    out->stop = WFI_STOP_TOOL;
-    out->reason = WF_STR("an error after the result");
-    out->usage = r->usage;
-    out->write_1h = r->write_1h;
-    return true;
-}
-
 static void anthropic_reader_free(wfi_reader *r) {
     wfi_buf_free(r->heap, &r->body);
     wfi_buf_free(r->heap, &r->finish);
@@ -353,33 +328,24 @@ static void anthropic_reader_free(wfi_reader *r) {
 
 /* ---- faults ---- */
 
-static bool anthropic_is_one_of(wf_str escaped, const char *const *words) {
-    for (; *words; words++)
-        if (wf_json_equals(escaped, wfi_str_z(*words))) return true;
-    return false;
-}
-
 static bool anthropic_is_letter(wf_str text, size_t at) {
     char c = at < text.len ? (char)wfi_lower(text.ptr[at]) : ' ';
     return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-/* Whether a text holds a phrase, which is in lower case; word: by itself, as no part of a longer name. */
-static bool anthropic_has(wf_str text, const char *phrase_z, bool word) {
-    wf_str phrase = wfi_str_z(phrase_z);
-    for (size_t at = 0; at + phrase.len <= text.len; at++) {
-        size_t i = 0;
-        while (i < phrase.len && wfi_lower(text.ptr[at + i]) == phrase.ptr[i])
-            i++;
-        if (i < phrase.len) continue;
-        if (!word || !((at > 0 && anthropic_is_letter(text, at - 1)) || anthropic_is_letter(text, at + i))) return true;
+/* Whether a text holds a word by itself, as no part of a longer name. */
+static bool anthropic_has_word(wf_str text, const char *word_z) {
+    wf_str word = wfi_str_z(word_z);
+    for (size_t at = 0, n; (n = wfi_find_name(wfi_str_cut(text, at, text.len), word)) < text.len - at; at += n + 1) {
+        bool longer = at + n > 0 && anthropic_is_letter(text, at + n - 1);
+        if (!longer && !anthropic_is_letter(text, at + n + word.len)) return true;
     }
     return false;
 }
 
 static bool anthropic_holds(wf_str text, const char *const *phrases) {
     for (; *phrases; phrases++)
-        if (anthropic_has(text, *phrases, false)) return true;
+        if (wfi_find_name(text, wfi_str_z(*phrases)) < text.len) return true;
     return false;
 }
 
@@ -402,12 +368,12 @@ static void anthropic_fault_names(wf_str text, wfi_fault *out) {
     static const char *const version[] = {"anthropic-version", "anthropic_version", "valid version",
                                           WFI_ANTHROPIC_VERSION, NULL};
     for (size_t i = 0; i < WFI_COUNT(anthropic_extras); i++)
-        if (anthropic_has(text, anthropic_extras[i].name, true)) out->extras |= anthropic_extras[i].extra;
-    if (out->spent || out->context || anthropic_has(text, "messages.", false)) out->extras = 0;
+        if (anthropic_has_word(text, anthropic_extras[i].name)) out->extras |= anthropic_extras[i].extra;
+    if (out->spent || out->context || wfi_find_name(text, WF_STR("messages.")) < text.len) out->extras = 0;
     if (anthropic_holds(text, version))
-        out->mend = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
-    else if (anthropic_has(text, "anthropic-beta", false))
-        out->mend = "; ANTHROPIC_BETAS is where these come from";
+        out->hint = "; WF_ANTHROPIC_VERSION sets another version of the API (2023-06-01 is the one before)";
+    else if (wfi_find_name(text, WF_STR("anthropic-beta")) < text.len)
+        out->hint = "; ANTHROPIC_BETAS is where these come from";
 }
 
 static void anthropic_fault(wf_str body, wfi_fault *out) {
@@ -419,7 +385,7 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
     static const char *const too_long[] = {"prompt is too long", "exceed context limit", "context window", NULL};
     wf_str error, details;
     wfi_zero(out, sizeof *out);
-    out->mend = "";
+    out->hint = "";
     if (!wf_json_member(body, WF_STR("error"), &error)) {
         anthropic_fault_names(body, out);
         return;
@@ -431,8 +397,8 @@ static void anthropic_fault(wf_str body, wfi_fault *out) {
         (void)wf_json_member_str(details, WF_STR("error_code"), &out->code);
     out->status = anthropic_status(out->type);
     bool invalid = out->status == 400;
-    out->spent = anthropic_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
-    out->context = anthropic_is_one_of(out->type, too_large) || anthropic_is_one_of(out->code, too_large) ||
+    out->spent = wfi_json_is_one_of(out->code, spent) || (invalid && anthropic_holds(out->message, no_money));
+    out->context = wfi_json_is_one_of(out->type, too_large) || wfi_json_is_one_of(out->code, too_large) ||
                    (invalid && anthropic_holds(out->message, too_long));
     anthropic_fault_names(error, out);
 }
@@ -459,6 +425,29 @@ static wf_status anthropic_block(wf_json *j, wfi_block_view *out) {
         out->type = WFI_BLOCK_TOOL;
     }
     return WF_OK;
+}
+
+/* The call becomes the body's only block. */
+static bool anthropic_reader_rescue(wfi_reader *r, wf_str tool, wfi_reply *out) {
+    wf_json j;
+    wfi_block_view block;
+    wfi_zero(out, sizeof *out);
+    if (!r->stream || r->broken) return false;
+    out->came = wfi_reader_bytes(r);
+    wfi_anthropic_stream_rescue(r);
+    wf_json_init(&j, wf_str_of(r->body.ptr, r->body.len));
+    do
+        if (anthropic_block(&j, &block) != WF_OK) return false;
+    while (block.type != WFI_BLOCK_TOOL || !wf_json_equals(block.name, tool));
+    wfi_move(r->body.ptr + 1, block.raw.ptr, block.raw.len);
+    r->body.len = 1 + block.raw.len;
+    if (wfi_buf_add(r->heap, &r->body, "]", 1, r->max) != WF_OK) return false;
+    out->content = wf_str_of(r->body.ptr, r->body.len);
+    out->stop = WFI_STOP_TOOL;
+    out->reason = WF_STR("an error after the result");
+    out->usage = r->usage;
+    out->write_1h = r->write_1h;
+    return true;
 }
 
 /* Copies JSON with U+FFFD in place of each half of a surrogate pair that lacks the other one: as many bytes. */

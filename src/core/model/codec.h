@@ -51,7 +51,7 @@ typedef struct wfi_fault {
     bool spent;       /* a limit is used up that waiting does not cure */
     bool context;     /* the request is too large for the model */
     uint32_t extras;  /* what it names of WFI_EXTRA_... */
-    const char *mend; /* what helps, where that is known: goes behind the message; else "" */
+    const char *hint; /* what helps, where that is known: goes behind the message; else "" */
 } wfi_fault;
 
 /* A content block of a stream that is not yet in the reader's body: it, or one that came before it, is still open. */

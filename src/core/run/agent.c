@@ -468,7 +468,6 @@ static wfi_pace agent_request(wfi_runtime *rt, wfi_task *t) {
 
 /* ---- failed requests ---- */
 
-/* Waits, then sends the request again. */
 /* Sends it again after the curve's n-th wait, or the one that was asked for. */
 static wfi_pace agent_retry(wfi_runtime *rt, wfi_task *t, const wfi_failure *f, uint32_t n) {
     uint64_t wait = wfi_retry_wait(n, f->wait_ms, (uint32_t)wfi_runtime_random(rt, (uint64_t)UINT32_MAX + 1));
@@ -568,8 +567,9 @@ static bool agent_goes_without(wfi_task *t, const wfi_failure *f) {
 
 /* A request without what was refused is answered: so that was the reason, and all others go without it, too. */
 static void agent_learn(wfi_runtime *rt, wfi_task *t) {
-    uint32_t new = t->given_up & ~wfi_runtime_without(rt, t->call.model);
-    for (uint32_t extra; (extra = new &(0u - new)) != 0; new -= extra) {
+    uint32_t left = t->given_up & ~wfi_runtime_without(rt, t->call.model);
+    for (uint32_t extra = 1; left != 0; left &= ~extra, extra <<= 1) {
+        if (!(left & extra)) continue;
         wfi_runtime_refused(rt, t->call.model, extra);
         agent_note_refused(rt, t, extra);
     }

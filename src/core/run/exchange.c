@@ -183,7 +183,7 @@ static wfi_progress exchange_refused(wfi_runtime *rt, const wfi_task *t, wfi_fai
     if (!t->provider->silent || message.len == 0) exchange_status_text(t, head); /* a program tells its own story */
     wfi_zero(f, sizeof *f);
     exchange_judge(t, r->status, &fault, body, f);
-    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.mend));
+    f->why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, head, message, escaped, id), wfi_str_z(fault.hint));
     f->extras = exchange_extras(r->status, &fault);
     f->refused = r->status == 401 || r->status == 403;
     f->foreign = fault.type.len == 0;
@@ -199,7 +199,7 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     bool escaped = fault.message.len > 0;
     wf_str message = escaped ? fault.message : wfi_utf8_clip(t->reader.error, 200);
     const char *what = t->reader.stream ? "the provider broke its reply off" : "the provider answered with an error";
-    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.mend));
+    wf_str why = wfi_exchange_add(rt, wfi_exchange_message(rt, t, what, message, escaped, id), wfi_str_z(fault.hint));
     uint32_t status = fault.status > 0 ? fault.status : 500; /* of an unknown error nobody knows that it stays */
     (void)exchange_fail(f, WF_KIND_PROVIDER, why, true);
     exchange_judge(t, status, &fault, t->reader.error, f);
@@ -214,7 +214,11 @@ static wfi_progress exchange_error_event(wfi_runtime *rt, wfi_task *t, wfi_failu
     return WFI_PROGRESS_FAILED;
 }
 
-static void exchange_accept(const wfi_runtime *rt, wfi_task *t);
+/* A reply has begun that is no error: the provider's limit has let the request through. */
+static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
+    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
+    t->pending = false;
+}
 
 /* The provider gave up after the agent had handed in its result: that is the answer, whatever was to come. */
 static bool exchange_rescue(wfi_runtime *rt, wfi_task *t) {
@@ -339,12 +343,6 @@ static wfi_progress exchange_first(wfi_runtime *rt, wfi_task *t, wf_str *bytes, 
 static wf_status exchange_read_end(wfi_runtime *rt, wfi_task *t, bool clean) {
     if (!t->reader.heap) t->codec->reader_begin(&t->reader, &rt->heap, rt->config.reply_max, false);
     return t->codec->reader_end(&t->reader, clean, &t->turn);
-}
-
-/* A reply has begun that is no error: the provider's limit has let the request through. */
-static void exchange_accept(const wfi_runtime *rt, wfi_task *t) {
-    if (t->pending) wfi_limiter_accept(t->limiter, rt->now, t->round);
-    t->pending = false;
 }
 
 static wfi_progress exchange_end_of_reply(wfi_runtime *rt, wfi_task *t, wfi_failure *f) {

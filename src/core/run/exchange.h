@@ -9,7 +9,7 @@ typedef enum wfi_progress {
     WFI_PROGRESS_MORE,   /* call again */
     WFI_PROGRESS_WAIT,   /* when the model is ready */
     WFI_PROGRESS_REPLY,  /* t->turn is a whole reply */
-    WFI_PROGRESS_STALE,  /* a kept connection was dead: begin it again at once */
+    WFI_PROGRESS_STALE,  /* the connection was dead: begin it again at once */
     WFI_PROGRESS_FAILED, /* *failure says how */
     WFI_PROGRESS_MEMORY, /* the heap is exhausted */
     WFI_PROGRESS_BROKEN  /* the log could not be read */

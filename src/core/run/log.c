@@ -31,7 +31,7 @@
  *   call     path hash effect label phase model effort cwd        an effect's input
  *            system tools schema prompt (offsets of text records)
  *            limits changes replaces miss
- *   turn     prev aside fitted sent stop reason usage                  the reply's content array, as it goes on the wire;
+ *   turn     prev aside fitted sent stop reason usage             the reply's content array, as it goes on the wire;
  *                                                                 empty if it has no block
  *   block    prev why id error                                    one content block of a user message, likewise
  *   intent   id name (none: what was intended last was not begun) a tool's input; of a script's effect the call has it

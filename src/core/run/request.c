@@ -94,12 +94,6 @@ static size_t request_copy(char *out, size_t n, wf_str s) {
     return n + s.len;
 }
 
-static bool request_is_one_of(wf_str key, const char *const *names) {
-    for (; *names; names++)
-        if (wf_json_equals(key, wfi_str_z(*names))) return true;
-    return false;
-}
-
 /* "#" or "#/..." */
 static bool request_is_local(wf_str ref) {
     wf_str next = wfi_str_cut(ref, 1, 1);
@@ -121,8 +115,8 @@ static size_t request_move_refs(wf_str schema, char *out) {
         if (t != WF_JSON_KEY || names[j.depth]) continue;
         wf_str key = j.raw;
         t = wf_json_next(&j);
-        if (t == WF_JSON_OBJECT) names[j.depth] = request_is_one_of(key, of_schemas);
-        if (request_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
+        if (t == WF_JSON_OBJECT) names[j.depth] = wfi_json_is_one_of(key, of_schemas);
+        if (wfi_json_is_one_of(key, of_values)) (void)wf_json_skip(&j, t, NULL);
         if (t != WF_JSON_STRING || !wf_json_equals(key, WF_STR("$ref")) || !request_is_local(j.raw)) continue;
         size_t end = (size_t)(j.raw.ptr - schema.ptr) + 1;
         n = request_copy(out, n, wfi_str_cut(schema, from, end - from));

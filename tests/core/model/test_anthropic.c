@@ -302,7 +302,7 @@ static void test_what_is_refused(void **state) {
     static const struct {
         const char *body;
         uint32_t extras;
-        const char *mend; /* a part of it */
+        const char *hint; /* a part of it */
     } cases[] = {
         {ERROR_TEXT("cache_control: Extra inputs are not permitted"), WFI_EXTRA_CACHE, ""},
         {ERROR_TEXT("system.0.cache_control: Extra inputs are not permitted"), WFI_EXTRA_CACHE, ""},
@@ -330,8 +330,8 @@ static void test_what_is_refused(void **state) {
         wfi_fault fault;
         wfi_anthropic_codec()->fault(rig_str(cases[i].body), &fault);
         if (fault.extras != cases[i].extras) fail_msg("%s: %u", cases[i].body, fault.extras);
-        if (cases[i].mend[0] ? !strstr(fault.mend, cases[i].mend) : fault.mend[0] != 0)
-            fail_msg("%s: %s", cases[i].body, fault.mend);
+        if (cases[i].hint[0] ? !strstr(fault.hint, cases[i].hint) : fault.hint[0] != 0)
+            fail_msg("%s: %s", cases[i].body, fault.hint);
     }
     assert_string_equal(wfi_anthropic_codec()->extra(WFI_EXTRA_EFFORT), "output_config");
 }
