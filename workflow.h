@@ -125,21 +125,22 @@ typedef struct wf_error {
 /* Why an agent failed. The names are what scripts see as error.kind. */
 #define WF_KIND_LIST(X)                                                                                                \
     X(WF_KIND_NONE, "none")                                                                                            \
-    X(WF_KIND_SCHEMA, "schema")       /* no answer matched the schema */                                               \
-    X(WF_KIND_DEADLINE, "deadline")   /* the agent's own deadline passed */                                            \
-    X(WF_KIND_STALL, "stall")         /* silence longer than the stall limit, on every try */                          \
-    X(WF_KIND_REFUSED, "refused")     /* the model declined */                                                         \
-    X(WF_KIND_PROVIDER, "provider")   /* an error of the provider that retries did not cure */                         \
-    X(WF_KIND_QUOTA, "quota")         /* paid-for quota is used up: pauses the run */                                  \
-    X(WF_KIND_AUTH, "auth")           /* key, permission or model name refused: stops the run */                       \
-    X(WF_KIND_CONTEXT, "context")     /* the conversation or the reply outgrew the model */                            \
-    X(WF_KIND_BUDGET, "budget")       /* the budget would be overshot */                                               \
-    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can fix */                       \
-    X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
-    X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
-    X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
-    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */                                                       \
-    X(WF_KIND_AGENTS, "agents")       /* the run's number of agents or calls is used up: a stop */
+    X(WF_KIND_SCHEMA, "schema")           /* no answer matched the schema */                                           \
+    X(WF_KIND_DEADLINE, "deadline")       /* the agent's own deadline passed */                                        \
+    X(WF_KIND_STALL, "stall")             /* silence longer than the stall limit, on every try */                      \
+    X(WF_KIND_REFUSED, "refused")         /* the model declined */                                                     \
+    X(WF_KIND_PROVIDER, "provider")       /* an error of the provider that retries did not cure */                     \
+    X(WF_KIND_QUOTA, "quota")             /* paid-for quota is used up: pauses the run */                              \
+    X(WF_KIND_AUTH, "auth")               /* key, permission or model name refused: stops the run */                   \
+    X(WF_KIND_CONTEXT, "context")         /* the conversation or the reply outgrew the model */                        \
+    X(WF_KIND_BUDGET, "budget")           /* the budget would be overshot */                                           \
+    X(WF_KIND_TOOL, "tool")               /* a tool or an effect failed in a way no model can fix */                   \
+    X(WF_KIND_TURNS, "turns")             /* more turns than max_turns */                                              \
+    X(WF_KIND_CANCELLED, "cancelled")     /* cancelled by the script or the caller */                                  \
+    X(WF_KIND_SKIPPED, "skipped")         /* passed over by a person */                                                \
+    X(WF_KIND_MEMORY, "memory")           /* a heap was exhausted */                                                   \
+    X(WF_KIND_AGENTS, "agents")           /* the run's number of agents or calls is used up: a stop */                 \
+    X(WF_KIND_INTERRUPTED, "interrupted") /* an effect was under way when the run was killed: its state is unknown */
 
 typedef enum wf_kind {
 #define WF_KIND_ENUM(name, text) name,
@@ -366,7 +367,8 @@ typedef struct wf_config {
     wf_sync sync;
     /* Kinds of failures (bits 1 << wf_kind) that a resumed run asks again although its script has seen
      * them; finished work that came after may then be asked again too. 0: such failures are delivered
-     * again, in their place. UINT32_MAX: all kinds. */
+     * again, in their place. UINT32_MAX: all kinds. With WF_KIND_INTERRUPTED an effect whose state is
+     * unknown is done again. */
     uint32_t retry_kinds;
 } wf_config;
 
@@ -11795,8 +11797,9 @@ WFI wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_ind
 
 /* agent: see agent.h. The functions stand in the order of a task's life: start, request, reply, turn, tools, finish. */
 
-#define AGENT_INTERRUPTED                                                                                              \
-    "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
+#define AGENT_UNKNOWN                                                                                                  \
+    "state unknown: this was under way when the run was killed or its time was up, or gave no result; look at what "   \
+    "it left "                                                                                                         \
     "before doing it again"
 #define AGENT_NUDGES      2u      /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u    /* tool calls in one reply */
@@ -12097,7 +12100,7 @@ static wfi_pace agent_intend(wfi_runtime *rt, wfi_task *t, wf_str id, wf_str nam
 
 static wfi_pace agent_begin_effect(wfi_runtime *rt, wfi_task *t) {
     if (!t->call.changes) return agent_start_effect(rt, t);
-    if (t->slot->intent_at != 0) return agent_fail(rt, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    if (t->slot->intent_at != 0) return agent_fail(rt, t, WF_KIND_INTERRUPTED, AGENT_UNKNOWN);
     return agent_intend(rt, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
 }
 
@@ -12739,7 +12742,7 @@ static wfi_pace agent_interrupted(wfi_runtime *rt, wfi_task *t, const wfi_block_
     const wf_tool_ops *ops = rt->os->tool_ops;
     wf_tool_call call = {.name = use->name, .input = use->input, .cwd = t->call.cwd, .deadline = t->deadline};
     if (ops && ops->interrupted) ops->interrupted(rt->os->tool_ctx, &call);
-    return agent_tool_answer(rt, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
+    return agent_tool_answer(rt, t, "tool", use->id, WF_STR("interrupted, " AGENT_UNKNOWN), true);
 }
 
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
@@ -12770,6 +12773,7 @@ static wfi_pace agent_step_tool(wfi_runtime *rt, wfi_task *t, bool late) {
     wf_status s = wfi_toolcalls_result(rt, t, &result);
     if (s == WF_AGAIN && !late) return WFI_PACE_WAIT;
     if (t->slot->effect) { /* it has no stall limit */
+        if (s != WF_OK && t->call.changes) return agent_fail(rt, t, WF_KIND_INTERRUPTED, AGENT_UNKNOWN);
         if (s != WF_OK) return agent_fail(rt, t, WF_KIND_TOOL, "the effect gave no result");
         return agent_finish(rt, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
     }
@@ -13141,7 +13145,8 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 static bool sched_moves(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return r->kind == WF_KIND_TOOL && r->intent_at != 0 && (rt->config.retry_kinds >> r->kind & 1) == 0;
+    bool begun = r->kind == WF_KIND_INTERRUPTED || (r->kind == WF_KIND_TOOL && r->intent_at != 0);
+    return begun && (rt->config.retry_kinds >> r->kind & 1) == 0;
 }
 
 /* A finished call that no place has asked for, with the same content; of several the oldest. A failure is asked anew, but an

@@ -250,7 +250,7 @@ static cli_exit option_allow(const char *text, uint64_t *out) {
 }
 
 static cli_exit option_kinds(const char *text, uint64_t *out) {
-    *out = UINT32_MAX;
+    *out = UINT32_MAX & ~(UINT32_C(1) << WF_KIND_INTERRUPTED); /* done again only when it is named */
     if (strcmp(text, "yes") == 0) return CLI_OK;
     *out = 0;
     for (const char *p = text;; p++) {

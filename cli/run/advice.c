@@ -78,6 +78,12 @@ static void advice_put_stop(cli_world *w, const wf_run_spec *spec, const wf_run_
     fputc('\n', stderr);
 }
 
+/* What was interrupted is done again only where that is asked for by name. */
+static void advice_put_interrupted(const cli_world *w) {
+    advice_put_resume(w, "look at what it left; to do it again: ", true);
+    fprintf(stderr, "=%s\n", wf_kind_name(WF_KIND_INTERRUPTED));
+}
+
 static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_script_result *result) {
     wf_call_info call;
     bool effect = result->call > 0 && wf_call_get(w->run, result->call - 1, &call) == WF_OK && call.effect;
@@ -86,7 +92,9 @@ static void advice_put_failed(cli_world *w, const wf_run_spec *spec, const wf_sc
         advice_put_run(w, "raise the agent's budget in the script, then go on: ", spec, true);
         return;
     }
-    if (kind != WF_KIND_NONE) {
+    if (kind == WF_KIND_INTERRUPTED) {
+        advice_put_interrupted(w);
+    } else if (kind != WF_KIND_NONE) {
         advice_put_resume(w, effect ? "fix its cause, then go on: " : "go on: ", call.delivered);
         fputc('\n', stderr);
     }

@@ -102,21 +102,22 @@ typedef struct wf_error {
 /* Why an agent failed. The names are what scripts see as error.kind. */
 #define WF_KIND_LIST(X)                                                                                                \
     X(WF_KIND_NONE, "none")                                                                                            \
-    X(WF_KIND_SCHEMA, "schema")       /* no answer matched the schema */                                               \
-    X(WF_KIND_DEADLINE, "deadline")   /* the agent's own deadline passed */                                            \
-    X(WF_KIND_STALL, "stall")         /* silence longer than the stall limit, on every try */                          \
-    X(WF_KIND_REFUSED, "refused")     /* the model declined */                                                         \
-    X(WF_KIND_PROVIDER, "provider")   /* an error of the provider that retries did not cure */                         \
-    X(WF_KIND_QUOTA, "quota")         /* paid-for quota is used up: pauses the run */                                  \
-    X(WF_KIND_AUTH, "auth")           /* key, permission or model name refused: stops the run */                       \
-    X(WF_KIND_CONTEXT, "context")     /* the conversation or the reply outgrew the model */                            \
-    X(WF_KIND_BUDGET, "budget")       /* the budget would be overshot */                                               \
-    X(WF_KIND_TOOL, "tool")           /* a tool or an effect failed in a way no model can fix */                       \
-    X(WF_KIND_TURNS, "turns")         /* more turns than max_turns */                                                  \
-    X(WF_KIND_CANCELLED, "cancelled") /* cancelled by the script or the caller */                                      \
-    X(WF_KIND_SKIPPED, "skipped")     /* passed over by a person */                                                    \
-    X(WF_KIND_MEMORY, "memory")       /* a heap was exhausted */                                                       \
-    X(WF_KIND_AGENTS, "agents")       /* the run's number of agents or calls is used up: a stop */
+    X(WF_KIND_SCHEMA, "schema")           /* no answer matched the schema */                                           \
+    X(WF_KIND_DEADLINE, "deadline")       /* the agent's own deadline passed */                                        \
+    X(WF_KIND_STALL, "stall")             /* silence longer than the stall limit, on every try */                      \
+    X(WF_KIND_REFUSED, "refused")         /* the model declined */                                                     \
+    X(WF_KIND_PROVIDER, "provider")       /* an error of the provider that retries did not cure */                     \
+    X(WF_KIND_QUOTA, "quota")             /* paid-for quota is used up: pauses the run */                              \
+    X(WF_KIND_AUTH, "auth")               /* key, permission or model name refused: stops the run */                   \
+    X(WF_KIND_CONTEXT, "context")         /* the conversation or the reply outgrew the model */                        \
+    X(WF_KIND_BUDGET, "budget")           /* the budget would be overshot */                                           \
+    X(WF_KIND_TOOL, "tool")               /* a tool or an effect failed in a way no model can fix */                   \
+    X(WF_KIND_TURNS, "turns")             /* more turns than max_turns */                                              \
+    X(WF_KIND_CANCELLED, "cancelled")     /* cancelled by the script or the caller */                                  \
+    X(WF_KIND_SKIPPED, "skipped")         /* passed over by a person */                                                \
+    X(WF_KIND_MEMORY, "memory")           /* a heap was exhausted */                                                   \
+    X(WF_KIND_AGENTS, "agents")           /* the run's number of agents or calls is used up: a stop */                 \
+    X(WF_KIND_INTERRUPTED, "interrupted") /* an effect was under way when the run was killed: its state is unknown */
 
 typedef enum wf_kind {
 #define WF_KIND_ENUM(name, text) name,
@@ -343,7 +344,8 @@ typedef struct wf_config {
     wf_sync sync;
     /* Kinds of failures (bits 1 << wf_kind) that a resumed run asks again although its script has seen
      * them; finished work that came after may then be asked again too. 0: such failures are delivered
-     * again, in their place. UINT32_MAX: all kinds. */
+     * again, in their place. UINT32_MAX: all kinds. With WF_KIND_INTERRUPTED an effect whose state is
+     * unknown is done again. */
     uint32_t retry_kinds;
 } wf_config;
 

@@ -32,7 +32,7 @@ meta = { name = "kill", description = "agents with effects, and commands of the 
 local function once(name, command)
     local done, err = exec(command .. "; echo " .. name .. " >>effects/script")
     if done then return end
-    if not string.find(err.message, "interrupted, state unknown", 1, true) then error(err) end
+    if err.kind ~= "interrupted" then error(err) end
     log("interrupted: %s", name)
     if not string.find((read("effects/script")) or "", name .. "\\n", 1, true) then once(name, command) end
 end
@@ -173,7 +173,7 @@ def repeated(records):
 
 
 def interrupted(records):
-    return sum(1 for r in records if r["type"] in ("block", "done") and "interrupted, state unknown" in json.dumps(r))
+    return sum(1 for r in records if r["type"] in ("block", "done") and "state unknown: " in json.dumps(r))
 
 
 def main():

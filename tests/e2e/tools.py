@@ -438,8 +438,8 @@ def main():
     for test in (work, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed):
         test(p)
         p.clean(test.__name__)
-    killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { e.message, (exec("cat effects")).out }', "exec",
-           "interrupted, state unknown")
+    killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { tostring(e), (exec("cat effects")).out }', "exec",
+           "interrupted: state unknown")
     killed(p, AGENT, "bash", "interrupted, state unknown")
     killed(p, AGENT, "bash", "interrupted, state unknown", "--allow", "read")
     p.clean("killed")

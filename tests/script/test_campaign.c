@@ -272,12 +272,12 @@ static void world_settle(fake *f, const fake_exchange *x) {
 
 /* ---- effects ---- */
 
-static void begin_effect(const char *name, bool changes) {
+static void begin_effect(const char *name, bool changes, bool script) {
     effect *e = world_effect(name);
     if (W.verbose) fprintf(stderr, "  runs %s\n", name);
     total.commands++;
     if (e->told && !e->again) wrong("\"%s\" was answered, and is done again", name);
-    if (changes && e->starts > 0 && !e->again) wrong("\"%s\" was begun twice", name);
+    if (changes && e->starts > 0 && (script || !e->again)) wrong("\"%s\" was begun twice", name);
     e->again = W.retry_failed;
     e->starts++;
 }
@@ -288,7 +288,7 @@ static void world_tool(fake *f, const wf_tool_call *call, fake_ticket *out) {
     char name[64];
     if (!call->script) {
         snprintf(name, sizeof name, "%.*s", (int)call->input.len, call->input.ptr);
-        if (stage_is(call->name, "change")) begin_effect(name, true);
+        if (stage_is(call->name, "change")) begin_effect(name, true, false);
         strcpy(out->text, "done");
         return;
     }
@@ -301,7 +301,7 @@ static void world_tool(fake *f, const wf_tool_call *call, fake_ticket *out) {
     if (!wf_json_member_str(call->input, exec ? WF_STR("cmd") : WF_STR("question"), &value)) abort();
     snprintf(name, sizeof name, "%.*s", (int)value.len, value.ptr);
     out->error = exec && strncmp(name, "no ", 3) == 0;
-    if (!out->error) begin_effect(name, exec);
+    if (!out->error) begin_effect(name, exec, true);
     strcpy(out->text, out->error ? "cannot run it"
                       : exec     ? "{\"code\":0,\"out\":\"ran\",\"err\":\"\",\"truncated\":false}"
                                  : "\"yes\"");
@@ -498,7 +498,7 @@ static stage *begin_life(const life *l, const ended *before, wf_str source) {
     s->config.stall_ms = STALL_MS;
     s->config.max_tokens = TOKENS;
     s->config.budget_tokens = l->budget;
-    s->config.retry_kinds = l->retry_failed ? UINT32_MAX & ~(1u << WF_KIND_CANCELLED) : 0;
+    s->config.retry_kinds = l->retry_failed ? UINT32_MAX & ~(1u << WF_KIND_CANCELLED | 1u << WF_KIND_INTERRUPTED) : 0;
     s->config.tool_count = 2;
     s->config.log_buffer = 8192;
     if (l->other_model) s->config.model = WF_STR("fake:another");

@@ -99,7 +99,7 @@ static bool command_is_done(stage *killed, const char *source, uint32_t more) {
     stage_run(s, source);
     assert_in_range(killed->execs + s->execs, more, more + 1);
     bool done = s->result.value.len == 3;
-    if (!done) assert_true(result_is(s, source, "~tool: interrupted, state unknown: "));
+    if (!done) assert_true(result_is(s, source, "~interrupted: state unknown: "));
     stage *again = stage_new(3, s->f->disk.data, s->f->disk.size);
     stage_run(again, source);
     assert_int_equal(again->execs, 0);
@@ -119,6 +119,37 @@ static void exec_is_never_begun_twice(void **state) {
     for (uint64_t turn = 1; turn < 40; turn++)
         done += command_is_done(killed_at(source, turn), source, 0);
     assert_in_range(done, 1, 38);
+    free(source);
+}
+
+/* Asking the failed again does not mean it, unless its kind is named. */
+static void interrupted_is_done_again_by_name_only(void **state) {
+    (void)state;
+    char *source = with_meta(make_it);
+    uint64_t turn = 1;
+    stage *cut;
+    for (;; turn++) {
+        cut = killed_at(source, turn);
+        if (cut->execs == 1) break;
+        stage_free(cut);
+    }
+    static const uint32_t kinds[] = {UINT32_MAX & ~(1u << WF_KIND_INTERRUPTED), 1u << WF_KIND_INTERRUPTED};
+    const fake_disk *disk = &cut->f->disk;
+    stage *s[2];
+    for (uint32_t i = 0; i < 2; i++) {
+        s[i] = stage_new(2 + i, disk->data, disk->size);
+        s[i]->config.retry_kinds = kinds[i];
+        stage_run(s[i], source);
+        stage *told = stage_new(4 + i, s[i]->f->disk.data, s[i]->f->disk.size);
+        told->config.retry_kinds = kinds[i];
+        stage_run(told, source);
+        assert_int_equal(s[i]->execs + told->execs, i);
+        if (i == 1) assert_true(result_is(told, source, "ran"));
+        stage_free(told);
+    }
+    stage_free(s[0]);
+    stage_free(s[1]);
+    stage_free(cut);
     free(source);
 }
 
@@ -508,6 +539,7 @@ int main(void) {
         cmocka_unit_test(exec_hands_its_options_on),
         cmocka_unit_test(exec_needs_the_right),
         cmocka_unit_test(exec_is_never_begun_twice),
+        cmocka_unit_test(interrupted_is_done_again_by_name_only),
         cmocka_unit_test(an_edit_begins_no_command_twice),
         cmocka_unit_test(ask_answers_with_a_text),
         cmocka_unit_test(answers_come_from_the_log_again),

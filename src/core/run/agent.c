@@ -9,8 +9,9 @@
 #include "request.h"
 #include "toolcalls.h"
 
-#define AGENT_INTERRUPTED                                                                                              \
-    "interrupted, state unknown: this was under way when the run was killed or its time was up; look at what it left " \
+#define AGENT_UNKNOWN                                                                                                  \
+    "state unknown: this was under way when the run was killed or its time was up, or gave no result; look at what "   \
+    "it left "                                                                                                         \
     "before doing it again"
 #define AGENT_NUDGES      2u      /* reminders to call the result tool */
 #define AGENT_USES_MAX    128u    /* tool calls in one reply */
@@ -311,7 +312,7 @@ static wfi_pace agent_intend(wfi_runtime *rt, wfi_task *t, wf_str id, wf_str nam
 
 static wfi_pace agent_begin_effect(wfi_runtime *rt, wfi_task *t) {
     if (!t->call.changes) return agent_start_effect(rt, t);
-    if (t->slot->intent_at != 0) return agent_fail(rt, t, WF_KIND_TOOL, AGENT_INTERRUPTED);
+    if (t->slot->intent_at != 0) return agent_fail(rt, t, WF_KIND_INTERRUPTED, AGENT_UNKNOWN);
     return agent_intend(rt, t, wf_str_of("", 0), t->call.effect, wf_str_of("", 0));
 }
 
@@ -953,7 +954,7 @@ static wfi_pace agent_interrupted(wfi_runtime *rt, wfi_task *t, const wfi_block_
     const wf_tool_ops *ops = rt->os->tool_ops;
     wf_tool_call call = {.name = use->name, .input = use->input, .cwd = t->call.cwd, .deadline = t->deadline};
     if (ops && ops->interrupted) ops->interrupted(rt->os->tool_ctx, &call);
-    return agent_tool_answer(rt, t, "tool", use->id, WF_STR(AGENT_INTERRUPTED), true);
+    return agent_tool_answer(rt, t, "tool", use->id, WF_STR("interrupted, " AGENT_UNKNOWN), true);
 }
 
 static wfi_pace agent_next_tool(wfi_runtime *rt, wfi_task *t) {
@@ -984,6 +985,7 @@ static wfi_pace agent_step_tool(wfi_runtime *rt, wfi_task *t, bool late) {
     wf_status s = wfi_toolcalls_result(rt, t, &result);
     if (s == WF_AGAIN && !late) return WFI_PACE_WAIT;
     if (t->slot->effect) { /* it has no stall limit */
+        if (s != WF_OK && t->call.changes) return agent_fail(rt, t, WF_KIND_INTERRUPTED, AGENT_UNKNOWN);
         if (s != WF_OK) return agent_fail(rt, t, WF_KIND_TOOL, "the effect gave no result");
         return agent_finish(rt, t, result.is_error ? WF_KIND_TOOL : WF_KIND_NONE, result.text, !result.is_error);
     }

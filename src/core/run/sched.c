@@ -221,7 +221,8 @@ wf_status wfi_sched_cancel(wfi_runtime *rt, wfi_sched *s, uint32_t slot) {
 
 static bool sched_moves(const wfi_runtime *rt, const wfi_slot *r) {
     if (r->kind == WF_KIND_NONE) return true;
-    return r->kind == WF_KIND_TOOL && r->intent_at != 0 && (rt->config.retry_kinds >> r->kind & 1) == 0;
+    bool begun = r->kind == WF_KIND_INTERRUPTED || (r->kind == WF_KIND_TOOL && r->intent_at != 0);
+    return begun && (rt->config.retry_kinds >> r->kind & 1) == 0;
 }
 
 /* A finished call that no place has asked for, with the same content; of several the oldest. A failure is asked anew, but an

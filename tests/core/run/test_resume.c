@@ -872,12 +872,12 @@ static void test_an_interrupted_effect_moves(void **state) {
         } else {
             rig_crash(&r, FAKE_ALL);
             assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
-            assert_true(rig_has(rig_take(&r).value, "interrupted"));
+            assert_int_equal(rig_take(&r).kind, WF_KIND_INTERRUPTED);
         }
         edit(&r, "script 2");
         spec.path = WF_STR("b");
         assert_int_equal(wf_effect_start(r.w, &spec, &call), WF_OK);
-        assert_true(rig_has(rig_take(&r).value, "interrupted"));
+        assert_int_equal(rig_take(&r).kind, WF_KIND_INTERRUPTED);
         assert_int_equal(r.f->tool_starts, 0);
         rig_end(&r);
     }
