@@ -13382,10 +13382,11 @@ static bool sched_gathers(const wfi_runtime *rt, wfi_sched *s) {
     return false;
 }
 
-/* There is nothing to do for a while: leaves a log that a killed process would want to find. */
-static wf_status sched_rest(wfi_runtime *rt, const wfi_sched *s) {
-    wf_status status = s->sealing.first == WFI_NO_SLOT ? wfi_budget_rest(rt) : WF_OK;
-    return status == WF_OK ? wfi_log_flush(&rt->log) : status;
+/* Leaves a log that a killed process would want to find: what was paid for at once, all else when there is nothing to do. */
+static wf_status sched_leave(wfi_runtime *rt, const wfi_sched *s, bool rests) {
+    wf_status status = rests && s->sealing.first == WFI_NO_SLOT ? wfi_budget_rest(rt) : WF_OK;
+    bool flush = rests || rt->log.wanted > rt->log.flushed;
+    return status == WF_OK && flush ? wfi_log_flush(&rt->log) : status;
 }
 
 wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint32_t *wait_ms) {
@@ -13411,7 +13412,7 @@ wf_status wfi_sched_step(wfi_runtime *rt, wfi_sched *s, uint32_t max_work, uint3
     sched_wake_blocked(rt, s);
     *wait_ms = sched_wait(rt, s);
     if (gathers && *wait_ms > 1) *wait_ms = 1;
-    return *wait_ms > 0 ? sched_rest(rt, s) : WF_OK;
+    return sched_leave(rt, s, *wait_ms > 0);
 }
 
 /* ==== end src/core/run/sched.c ==== */

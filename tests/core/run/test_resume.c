@@ -320,6 +320,39 @@ static void test_a_turn_is_durable_soon(void **state) {
     rig_end(&r);
 }
 
+/* A process that is killed, at whatever step, loses the reply in flight on each lane and no more: the others are in the
+ * file, though a sync may still gather them. */
+static void test_a_kill_costs_a_reply_a_lane(void **state) {
+    (void)state;
+    bool done = false;
+    for (uint32_t n = 1; !done; n++) {
+        rig r;
+        char path[16];
+        rig_init(&r, 1, NULL, 0);
+        r.config.lanes = 2;
+        r.f->sync_ms = 20;
+        rig_start(&r);
+        for (uint32_t i = 0; i < 12; i++) {
+            snprintf(path, sizeof path, "%u", (unsigned)i);
+            ask_at(&r, path, path);
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            uint32_t wait;
+            assert_int_equal(wf_step(r.w, 1, &wait), WF_OK);
+            if (wait > 0) fake_sleep(r.f, wait);
+        }
+        uint64_t before = r.f->requests;
+        done = before == 12;
+        rig_crash(&r, FAKE_ALL);
+        for (uint32_t i = 0; i < 12; i++) {
+            snprintf(path, sizeof path, "%u", (unsigned)i);
+            at_place(&r, path, path);
+        }
+        assert_in_range(before + r.f->requests, 12, 14);
+        rig_end(&r);
+    }
+}
+
 /* ---- the end, and looking at logs ---- */
 
 static void test_completed_log(void **state) {
@@ -900,6 +933,7 @@ int main(void) {
         cmocka_unit_test(test_nothing_is_sent_before_recorded_answers),
         cmocka_unit_test(test_a_moved_answer_goes_first),
         cmocka_unit_test(test_a_turn_is_durable_soon),
+        cmocka_unit_test(test_a_kill_costs_a_reply_a_lane),
         cmocka_unit_test(test_completed_log),
         cmocka_unit_test(test_looking_at_a_killed_run),
         cmocka_unit_test(test_empty_and_foreign_logs),
