@@ -106,7 +106,7 @@ class World(http.server.ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Model)
         self.lock = threading.Lock()
-        self.url = "http://127.0.0.1:%d" % self.server_address[1]
+        self.case = 0
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
         self.anew()
 
@@ -117,27 +117,31 @@ class World(http.server.ThreadingHTTPServer):
         with self.lock:
             self.heard = {} # (prompt, turn): the life in which its reply was sent whole
             self.ends = {} # of a life: "order", or "cut" with replies on their way
-            self.again = collections.Counter() # by life: what was asked for again that was sent whole in it
+            self.again = collections.defaultdict(set) # by life: what was asked for again that was sent whole in it
             self.tries = collections.Counter()
             self.billed = self.requests = self.life = 0
             self.faults, self.lenient, self.wrong = False, False, []
-            self.case = object()
+            self.case += 1
             self.begin("none", 0, None)
+
+    def url(self):
+        """It tells who asks: what a process that was killed had sent may be read when the next one is there."""
+        return "http://127.0.0.1:%d/%d/%d" % (self.server_address[1], self.case, self.life)
 
     def begin(self, stop, at, hook):
         """A life: what happens at the at-th of its requests."""
         self.life += 1
         self.stop, self.at, self.hook, self.count = stop, at, hook, 0
 
-    def judge(self, prompt, turn):
+    def judge(self, prompt, turn, life):
         """Of a request that has come: whether it may."""
         before = self.heard.get((prompt, turn))
         if before is None:
             return
-        self.again[before] += 1
+        self.again[before].add((prompt, turn))
         refused = "r" in flags_of(prompt) and self.lenient
         if self.ends.get(before) != "cut" and not refused:
-            self.wrong.append("life %d: turn %d of \"%s\" was heard in life %d, and is asked for again" % (self.life, turn, prompt, before))
+            self.wrong.append("life %d: turn %d of \"%s\" was heard in life %d, and is asked for again" % (life, turn, prompt, before))
 
 
 def flags_of(prompt):
@@ -157,17 +161,20 @@ class Model(http.server.BaseHTTPRequestHandler):
         prompt = request["messages"][0]["content"][0]["text"]
         turn = sum(m["role"] == "assistant" for m in request["messages"])
         flags = flags_of(prompt)
+        mine = tuple(map(int, self.path.split("/")[1:3]))
         with world.lock:
-            mine = (world.case, world.life)
+            now = mine == (world.case, world.life)
+            if mine[0] != world.case:
+                return None
             world.requests += 1
-            world.count += 1
+            world.count += now
             count, hook = world.count, world.hook
             world.tries[prompt, turn] += 1
             tries = world.tries[prompt, turn]
-            world.judge(prompt, turn)
-        if hook and count == world.at:
+            world.judge(prompt, turn, mine[1])
+        if hook and now and count == world.at:
             hook()
-        if world.stop in ("quota", "auth") and count >= world.at:
+        if now and world.stop in ("quota", "auth") and count >= world.at:
             return self.fail(402 if world.stop == "quota" else 401)
         time.sleep(3 if "w" in flags else (hash_of(prompt) % 12) / 1000)
         fault = random.Random("%s %d %d" % (prompt, turn, tries)).randrange(24)
@@ -250,7 +257,7 @@ class Run:
         if not self.edited and os.path.exists(self.log):
             command = [WF, "resume", self.log]
         self.edited = False
-        env = {"PATH": os.environ["PATH"], "HOME": self.folder, "ANTHROPIC_API_KEY": "sk-ant-TEST", "ANTHROPIC_BASE_URL": self.world.url}
+        env = {"PATH": os.environ["PATH"], "HOME": self.folder, "ANTHROPIC_API_KEY": "sk-ant-TEST", "ANTHROPIC_BASE_URL": self.world.url()}
         return subprocess.Popen([*command, "--yes", "--quiet", *options], cwd=os.path.join(self.folder, "root"), env=env,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
@@ -306,7 +313,7 @@ class Case:
             self.agents += 1 + chance.randrange(requests + 1)
             limits["--agents"] = str(self.agents)
         retries = chance.random() < 0.1
-        options = ["--lanes", str(lanes), *sum(limits.items(), ())] + self.again() + ["--retry-failed"] * retries
+        options = ["--lanes", str(lanes), *sum(limits.items(), ())] + (["--retry-failed"] if retries else self.again())
         world.lenient |= retries
         self.trail.append("life %d: stop %s at %d, kill %s, %s" % (world.life + 1, stop, at, kill, " ".join(options)))
         end = {"process": None}
@@ -366,9 +373,10 @@ class Case:
         asked = self.world.requests
         again = self.run.finish(self.run.start())
         expect(again[0] == code and again[1] == out and self.world.requests == asked, "a finished log, resumed: exit %d, %r" % again[:2])
-        for life, n in self.world.again.items():
-            if self.world.ends.get(life) == "cut" and n > self.lanes[life]:
-                self.world.wrong.append("%d replies of life %d were asked for again, it had %d lanes" % (n, life, self.lanes[life]))
+        for life, asked_again in self.world.again.items():
+            if self.world.ends.get(life) == "cut" and len(asked_again) > self.lanes[life]:
+                self.world.wrong.append("%d replies of life %d were asked for again, it had %d lanes"
+                                        % (len(asked_again), life, self.lanes[life]))
         expect(not self.world.wrong, *self.world.wrong[:5])
         expect(not self.run.repeated(), "done twice: %s" % self.run.repeated())
         TOTAL["requests"] += asked
@@ -416,7 +424,9 @@ def main():
     case(not wrong, ", ".join("%d %s" % (TOTAL[name], name) for name in ("cases", "requests", "kills", "stops", "edits")),
          "\n\n".join(wrong[:5]))
     case(TOTAL["kills"] + TOTAL["stops"] > TOTAL["cases"] // 2 or ONE, "the lives were cut")
-    if not (ONE and wrong):
+    if wrong:
+        print("# their folders are kept in " + work)
+    else:
         shutil.rmtree(work)
     return done()
 

@@ -10,6 +10,7 @@ from lib.tap import case, done
 
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 sys.path.insert(0, os.path.join(TESTS, "logs"))
+import reader # noqa: E402
 from cases import CASES, HERE, LOG, Place, went_on # noqa: E402
 
 WF = os.path.abspath(os.environ.get("WF", "build/wf"))
@@ -22,6 +23,12 @@ def shown(place):
     return fine and runs[0] == 0 and b"cannot be read" not in runs[1]
 
 
+def reads_alike(place):
+    """The log as it is now, by a reader that knows docs/LOG.md alone."""
+    lines = "".join(reader.line(r) + "\n" for r in reader.read(os.path.join(place.root, LOG)))
+    return lines == place.wf(WF, "log", LOG, "--json")[1].decode()
+
+
 def main():
     with open(os.path.join(HERE, "expected.json")) as f:
         expected = json.load(f)
@@ -30,6 +37,7 @@ def main():
             place.unpack(kept)
             case(shown(place), "the log '%s' of 7a63c90 is shown" % kept.name)
             want, (got, err) = expected[kept.name], went_on(place, WF, kept)
+            case(reads_alike(place), "%s: the log is as docs/LOG.md says" % kept.name)
             case(got == want, "%s: %d finished, %d cached, %d new turns, the same result"
                  % (kept.name, want["finished"], want["cached"], want["turns"]),
                  "%s\nwanted %s\n%s" % (got, want, err))

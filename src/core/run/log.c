@@ -1,6 +1,6 @@
 /* log: one append-only file a run, the run's database.
  *
- * FORMAT, version 1. Integers are little-endian. The file is a head and then records, nothing else.
+ * FORMAT, version 1; docs/LOG.md has each member. Integers are little-endian. The file is a head and then records, nothing else.
  *
  *   head, 32 bytes
  *     0  8  magic  77 66 2e 6c 6f 67 0d 0a  ("wf.log" CR LF: shows a transfer that changed line ends)
