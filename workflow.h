@@ -259,6 +259,9 @@ typedef struct wf_tool_ops {
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
     void (*interrupted)(void *ctx, const wf_tool_call *call);
+    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its calls has kept for the next may
+     * go. All its tickets were ended before. May be NULL. */
+    void (*left)(void *ctx, uint32_t ticket);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */
@@ -11698,6 +11701,8 @@ WFI wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_ca
 WFI wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out);
 /* Ends the first that runs, whatever it is doing. */
 WFI void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t);
+/* The task makes no more of them. */
+WFI void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t);
 /* Whose ticket it is: a lane, or another task's number; any, if it is nobody's now. */
 WFI uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket);
 
@@ -11750,6 +11755,11 @@ void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t) {
     rt->os->tool_ops->end(rt->os->tool_ctx, ticket);
     if (t->ended > 0) rt->spares.free[rt->spares.free_count++] = ticket;
     if (++t->ended == t->begun) t->begun = t->ended = 0;
+}
+
+void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t) {
+    const wf_tool_ops *ops = rt->os->tool_ops;
+    if (ops && ops->left) ops->left(rt->os->tool_ctx, t->lane);
 }
 
 uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
@@ -11858,6 +11868,7 @@ void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
+    wfi_toolcalls_leave(rt, t);
     wfi_budget_settle(rt, t);
     wfi_heap_free(&rt->heap, t->meta);
     wfi_heap_free(&rt->heap, (void *)(uintptr_t)t->schema.ptr);
@@ -17063,22 +17074,33 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/jail/privdir.h ==== */
 
-/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
- * directory in it, and its removal whatever the command left there: trees deeper than descriptors
- * or paths reach, directories without permissions. */
+/* privdir: a private directory of commands, with a home, a tmp, a shm (jail.c) and an empty
+ * directory in it, and its removal whatever commands left there: trees deeper than descriptors
+ * or paths reach, directories without permissions. It belongs to one command, or to those of an
+ * agent one after the other (keeper.h). */
 #ifndef WFI_PRIVDIR_H
 #define WFI_PRIVDIR_H
 
 
 #define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
+#define WFI_PRIVDIR_ROOM 24u /* of it, for a name inside */
 
 typedef struct wfi_privdir {
     int fd; /* -1: there is none */
     char path[WFI_PRIVDIR_PATH];
 } wfi_privdir;
 
-/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
+/* A new path in $TMPDIR, or /tmp, with `digits` random ones behind "wf-". False: with errno. */
+WFI bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits);
+/* Makes one. False with errno: nothing was made. */
 WFI bool wfi_privdir_make(wfi_privdir *d);
+/* Opens the one at that path, making it and what must be in it if it is not there, or if a command
+ * has put something else in its place. Until it is closed others see that it is in use. False: with
+ * errno. */
+WFI bool wfi_privdir_enter(wfi_privdir *d, const char *path);
+WFI void wfi_privdir_leave(wfi_privdir *d);
+/* Opens one that is there, to remove it; false: there is none, or (EWOULDBLOCK) it is in use. */
+WFI bool wfi_privdir_claim(wfi_privdir *d, const char *path);
 /* path and "/" and name. */
 WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
 /* Nobody may be at work in it any more. */
@@ -17097,40 +17119,92 @@ WFI void wfi_privdir_remove(wfi_privdir *d);
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h> /* flock */
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
 #define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
 #define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
-    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: room was kept */
 }
 
-static bool privdir_choose(wfi_privdir *d) {
+bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits) {
     const char *base = getenv("TMPDIR");
     uint64_t number;
     if (base == NULL || base[0] != '/') base = "/tmp";
     size_t n = strlen(base);
     errno = ENAMETOOLONG;
-    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(d->path, base, n);
-    memcpy(d->path + n, "/wf-", 4);
-    wfi_sys_hex(number, d->path + n + 4, 16);
+    if (n + 2 * WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(path, base, n);
+    memcpy(path + n, "/wf-", 4);
+    wfi_sys_hex(number, path + n + 4, digits);
     return true;
+}
+
+/* A folder of that name, whatever an earlier command has put in its place; false: with errno. */
+static bool privdir_settle(int fd, const char *name, mode_t mode) {
+    struct stat st;
+    if (mkdirat(fd, name, mode) == 0) return true;
+    if (errno != EEXIST || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    if (S_ISDIR(st.st_mode)) return true;
+    return unlinkat(fd, name, 0) == 0 && mkdirat(fd, name, mode) == 0;
+}
+
+/* The empty one covers what is to be hidden: an agent must not fill it. */
+static bool privdir_settle_all(int fd) {
+    (void)unlinkat(fd, "empty", AT_REMOVEDIR);
+    return privdir_settle(fd, "home", 0700) && privdir_settle(fd, "tmp", 0700) && privdir_settle(fd, "shm", 0700) &&
+           privdir_settle(fd, "empty", 0500);
 }
 
 bool wfi_privdir_make(wfi_privdir *d) {
     d->fd = -1;
-    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    if (!wfi_privdir_choose(d->path, 16) || mkdir(d->path, 0700) != 0) return false;
     d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
-    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
-        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
-        return true;
+    if (d->fd >= 0 && privdir_settle_all(d->fd)) return true;
     int saved = errno;
     wfi_privdir_remove(d);
     errno = saved;
+    return false;
+}
+
+/* Its commands may have closed it to themselves. */
+static int privdir_open(const char *path) {
+    int fd = open(path, PRIVDIR_OPEN);
+    if (fd >= 0 || errno != EACCES || chmod(path, 0700) != 0) return fd;
+    return open(path, PRIVDIR_OPEN);
+}
+
+bool wfi_privdir_enter(wfi_privdir *d, const char *path) {
+    d->fd = -1;
+    if (strlen(path) + WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(d->path, path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+    d->fd = wfi_sys_high(privdir_open(path));
+    if (d->fd < 0) return false;
+    (void)flock(d->fd, LOCK_SH | LOCK_NB); /* some file systems have no locks: then nobody waits */
+    if (fchmod(d->fd, 0700) == 0 && privdir_settle_all(d->fd)) return true;
+    int saved = errno;
+    wfi_privdir_leave(d);
+    errno = saved;
+    return false;
+}
+
+void wfi_privdir_leave(wfi_privdir *d) {
+    wfi_sys_close(&d->fd);
+}
+
+bool wfi_privdir_claim(wfi_privdir *d, const char *path) {
+    (void)wfi_sys_join("", path, d->path, WFI_PRIVDIR_PATH); /* it is absolute */
+    d->fd = privdir_open(path);
+    if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return d->fd >= 0;
+    wfi_sys_close(&d->fd);
+    errno = EWOULDBLOCK;
     return false;
 }
 
@@ -17194,6 +17268,184 @@ void wfi_privdir_remove(wfi_privdir *d) {
 }
 
 /* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/keeper.h ==== */
+
+/* keeper: the private directories of a run's agents, below one of the run's, and the child that
+ * removes them: each when its agent has ended, all when this process has, however that came about.
+ *
+ * Invariants:
+ *   1. A directory is removed when it was dropped and no command is at work in it (privdir.h).
+ *   2. The child outlives this process for as long as the removal takes, and gets no signal of a
+ *      terminal. It is made early, while there is little memory to share with it.
+ *   3. Nothing here blocks but wfi_keeper_close. */
+#ifndef WFI_KEEPER_H
+#define WFI_KEEPER_H
+
+
+typedef struct wfi_keeper {
+    wfi_children child; /* one */
+    int ask[2];         /* numbers of directories to be removed; both ends, so that none is broken */
+    uint32_t last;      /* number given out; 0: the run's directory is not made yet */
+    char base[WFI_PRIVDIR_PATH];
+} wfi_keeper;
+
+WFI void wfi_keeper_init(wfi_keeper *k); /* one that keeps nothing */
+/* Starts the child. What goes wrong is told by wfi_keeper_new. */
+WFI void wfi_keeper_open(wfi_keeper *k);
+/* The number of a new directory, which its first command makes; 0: errno says why there is none. */
+WFI uint32_t wfi_keeper_new(wfi_keeper *k);
+WFI void wfi_keeper_name(const wfi_keeper *k, uint32_t number, char out[WFI_PRIVDIR_PATH]);
+/* No command will begin in it any more. */
+WFI void wfi_keeper_drop(wfi_keeper *k, uint32_t number);
+/* Removes all, whose commands must have been ended. */
+WFI void wfi_keeper_close(wfi_keeper *k);
+
+#endif
+
+/* ==== end src/port/jail/keeper.h ==== */
+
+/* ==== begin src/port/jail/keeper.c ==== */
+
+/* keeper: see keeper.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEPER_DIGITS  10u    /* of the run's directory: TMPDIR should be short */
+#define KEEPER_BUSY    64u    /* directories at a time that wait for their last command to end */
+#define KEEPER_LOOK_MS 20u    /* between two looks at these */
+#define KEEPER_END_MS  11000u /* at the end, until they are removed whoever is in them */
+
+void wfi_keeper_init(wfi_keeper *k) {
+    memset(k, 0, sizeof *k);
+    wfi_children_init(&k->child, 1);
+    k->ask[0] = k->ask[1] = -1;
+}
+
+void wfi_keeper_name(const wfi_keeper *k, uint32_t number, char out[WFI_PRIVDIR_PATH]) {
+    char room[WFI_SYS_DECIMAL];
+    (void)wfi_sys_join(k->base, wfi_sys_decimal(number, room), out, WFI_PRIVDIR_PATH);
+}
+
+/* ---- in the child ---- */
+
+typedef struct keeper_run {
+    const wfi_keeper *k;
+    uint32_t busy[KEEPER_BUSY], count;
+} keeper_run;
+
+/* False: it is in use. */
+static bool keeper_remove(const wfi_keeper *k, uint32_t number) {
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir d;
+    wfi_keeper_name(k, number, path);
+    if (!wfi_privdir_claim(&d, path)) return errno != EWOULDBLOCK;
+    wfi_privdir_remove(&d);
+    return true;
+}
+
+/* Where there is no room to note one that is in use, it stays until the end. */
+static void keeper_take(keeper_run *r) {
+    uint32_t number;
+    while (read(WFI_CHILD_KEEP, &number, sizeof number) == (ssize_t)sizeof number)
+        if (!keeper_remove(r->k, number) && r->count < KEEPER_BUSY) r->busy[r->count++] = number;
+}
+
+static void keeper_look(keeper_run *r) {
+    for (uint32_t i = r->count; i > 0; i--)
+        if (keeper_remove(r->k, r->busy[i - 1])) r->busy[i - 1] = r->busy[--r->count];
+}
+
+typedef struct keeper_search {
+    const wfi_keeper *k;
+    bool busy; /* one that is in use was found */
+} keeper_search;
+
+static bool keeper_try(void *ctx, const char *name, wfi_entry_type type) {
+    keeper_search *s = ctx;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir d = {.fd = -1};
+    (void)type;
+    errno = 0;
+    if (wfi_sys_join(s->k->base, name, path, sizeof path) && !wfi_privdir_claim(&d, path))
+        s->busy = errno == EWOULDBLOCK;
+    wfi_privdir_leave(&d);
+    return !s->busy;
+}
+
+/* Whether a command is at work in one of them. */
+static bool keeper_is_busy(const wfi_keeper *k, int fd) {
+    uint64_t room[512];
+    keeper_search s = {.k = k};
+    lseek(fd, 0, SEEK_SET);
+    wfi_entries(fd, room, sizeof room, keeper_try, &s);
+    return s.busy;
+}
+
+static void keeper_remove_all(const wfi_keeper *k) {
+    wfi_privdir d;
+    uint64_t late = wfi_sys_now_ms() + KEEPER_END_MS;
+    if (!wfi_privdir_claim(&d, k->base)) return;
+    while (keeper_is_busy(k, d.fd) && wfi_sys_now_ms() < late)
+        poll(NULL, 0, KEEPER_LOOK_MS);
+    wfi_privdir_remove(&d);
+}
+
+static void keeper_child(void *arg) {
+    static const int deaf[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    keeper_run r = {.k = arg};
+    for (size_t i = 0; i < sizeof deaf / sizeof *deaf; i++)
+        signal(deaf[i], SIG_IGN);
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = WFI_CHILD_KEEP, .events = POLLIN}, {.fd = 1}};
+        if (poll(fds, 2, r.count > 0 ? (int)KEEPER_LOOK_MS : -1) < 0 && errno != EINTR) break;
+        if (fds[1].revents != 0) break; /* nobody listens: this run is over */
+        if (fds[0].revents != 0) keeper_take(&r);
+        keeper_look(&r);
+    }
+    keeper_remove_all(r.k);
+}
+
+/* ---- here ---- */
+
+void wfi_keeper_open(wfi_keeper *k) {
+    uint32_t place;
+    wfi_child_job job = {.run = keeper_child, .arg = k, .deadline = UINT64_MAX, .programs = true};
+    if (!wfi_privdir_choose(k->base, KEEPER_DIGITS) || !wfi_sys_pipe(k->ask)) return;
+    job.keep = k->ask[0];
+    if (fcntl(k->ask[1], F_SETFL, O_NONBLOCK) == 0 && wfi_child_start(&k->child, &job, &place) == WF_OK) return;
+    wfi_sys_close(&k->ask[0]);
+    wfi_sys_close(&k->ask[1]);
+}
+
+/* A start that failed is tried again, for it may have been for want of a process. */
+uint32_t wfi_keeper_new(wfi_keeper *k) {
+    if (k->ask[0] < 0) wfi_keeper_open(k);
+    if (k->ask[0] < 0) return 0;
+    if (k->last == 0 && mkdir(k->base, 0700) != 0) return 0;
+    return ++k->last;
+}
+
+/* A request that does not fit has time until the end. */
+void wfi_keeper_drop(wfi_keeper *k, uint32_t number) {
+    ssize_t ignored = write(k->ask[1], &number, sizeof number);
+    (void)ignored;
+}
+
+void wfi_keeper_close(wfi_keeper *k) {
+    wfi_children_close(&k->child);
+    wfi_sys_close(&k->ask[0]);
+    wfi_sys_close(&k->ask[1]);
+    if (k->last > 0) keeper_remove_all(k); /* if the child did not live to do it */
+    k->last = 0;
+}
+
+/* ==== end src/port/jail/keeper.c ==== */
 
 /* ==== begin src/port/jail/gather.h ==== */
 
@@ -17483,8 +17735,8 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
- *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR in a private directory
+ *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
  *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
@@ -17501,7 +17753,9 @@ typedef struct wfi_program {
     const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
     int tree_fd;               /* and the same, open */
     const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
-    const char *dir;           /* the absolute path of the directory where it starts */
+    const char *own; /* the absolute path of its private directory, made if it is not there, which stays (keeper.h);
+                                * NULL: in a jail one of its own, which goes with it */
+    const char *dir; /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
@@ -17523,7 +17777,10 @@ typedef struct wfi_program_end {
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 
-#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+/* wfi_program_end.failed when the program itself is at fault, */
+#define WFI_PROGRAM_EXEC "start"
+/* ... and when there is no private directory */
+#define WFI_PROGRAM_OWN "make a directory for it in $TMPDIR, or /tmp"
 
 #endif
 
@@ -17863,16 +18120,24 @@ static bool program_fail(program_run *r, const char *failed) {
     return false;
 }
 
+static bool program_bound(program_run *r) {
+    uint64_t number;
+    char name[4 + 17] = "/wf-";
+    if ((r->p->jail->holds & WF_HOLDS_CGROUP) == 0) return true;
+    if (!wfi_sys_random(&number, sizeof number)) return false;
+    wfi_sys_hex(number, name + 4, 16);
+    return wfi_cgroup_make(&r->group, name, WFI_PROGRAM_PROCESSES);
+}
+
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
-        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
-            return program_fail(r, "make a cgroup for it");
+        bool made = p->own != NULL ? wfi_privdir_enter(&r->privdir, p->own) : wfi_privdir_make(&r->privdir);
+        if (!made) return program_fail(r, WFI_PROGRAM_OWN);
+        if (!program_bound(r)) return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
@@ -18072,7 +18337,10 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
+    if (p->own != NULL)
+        wfi_privdir_leave(&r.privdir);
+    else if (r.privdir.fd >= 0)
+        wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.git, r.git_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
@@ -21372,6 +21640,7 @@ typedef struct wfi_tool {
     wf_str tool, input;
     bool script;          /* asked by a script: the answer is JSON */
     const wfi_jail *jail; /* for commands, */
+    const char *own;      /* ... their private directory, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
     char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;
@@ -23030,6 +23299,7 @@ static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
 /* The program's part that all commands have in common. */
 static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
+    p->own = w->own;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
@@ -23336,6 +23606,7 @@ void wfi_tool_exec(wfi_tool *w) {
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
  *      while it starts, for many may wait and few descriptors may be open.
+ *      What its agent's commands keep for each other outlives it, until the agent has left.
  *   2. In a crew's `waiting` stand its WAITING tickets, each once. A DONE one that was not yet named stands in `done`, at most
  *      once; what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
@@ -23361,6 +23632,7 @@ typedef struct wfi_ticket {
     char *pages; /* the answer, then room */
     size_t size;
     wfi_confine *cwd; /* in the pages; NULL: the root, or not open now */
+    uint32_t own;     /* the private directory of the agent that has it for its commands; 0: none */
     wf_tool_result result;
     bool in_done;
 } wfi_ticket;
@@ -23382,7 +23654,9 @@ typedef struct wfi_tools {
     wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
-    wfi_jail jail; /* if commands are allowed */
+    wfi_jail jail; /* if commands are allowed, */
+    wfi_keeper keeper;
+    uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
@@ -23501,7 +23775,7 @@ static const struct {
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
-          "its output and exit code. What it leaves running is ended."),
+          "its output and exit code. What it leaves running is ended; files in $TMPDIR stay until you are done."),
       TOOLS_STR(TOOLS_OBJECT(
           "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
       true, true},
@@ -23565,6 +23839,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
+    wfi_keeper_init(&t->keeper);
     int error = wfi_confine_init(&t->root, config->root);
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
@@ -23574,6 +23849,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_keeper_open(&t->keeper);
     return 0;
 }
 
@@ -23584,6 +23860,7 @@ void wfi_tools_close(wfi_tools *t) {
         tools_end(t, i);
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
+    wfi_keeper_close(&t->keeper);
     wfi_confine_close(&t->root);
 }
 
@@ -23668,16 +23945,45 @@ static void tools_leave(wfi_ticket *k) {
     k->cwd = NULL;
 }
 
+/* ---- the private directory of an agent's commands, and the script's ---- */
+
+static uint32_t *tools_own(wfi_tools *t, wfi_ticket *k) {
+    return k->call.script ? &t->own : &k->own;
+}
+
+/* False: there is none, and the call has failed. */
+static bool tools_get_own(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    uint32_t *own = tools_own(t, k);
+    if (*own == 0) *own = wfi_keeper_new(&t->keeper);
+    if (*own != 0) return true;
+    snprintf(k->pages, k->size, "the command was not started, for we could not " WFI_PROGRAM_OWN ": %s",
+             strerror(errno));
+    tools_fail(t, ticket, k->pages);
+    return false;
+}
+
+static void tools_left(void *ctx, uint32_t ticket) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets || t->ticket[ticket].own == 0) return;
+    wfi_keeper_drop(&t->keeper, t->ticket[ticket].own);
+    t->ticket[ticket].own = 0;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
     const wfi_tools *t;
     const wfi_ticket *k;
+    uint32_t own; /* the private directory, for a command */
 } tools_job;
 
 static void tools_child(void *arg) {
     const tools_job *job = arg;
+    char own[WFI_PRIVDIR_PATH];
     wfi_tool w = tools_work(job->t, job->k);
+    wfi_keeper_name(&job->t->keeper, job->own, own);
+    w.own = own;
     w.dirfd = WFI_CHILD_KEEP;
     w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
@@ -23718,7 +24024,11 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    tools_job job = {t, k};
+    tools_job job = {t, k, 0};
+    if (tools_is_command(k)) {
+        if (!tools_get_own(t, ticket)) return WF_OK;
+        job.own = *tools_own(t, k);
+    }
     if (!tools_enter(t, ticket)) return WF_OK;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
@@ -23957,8 +24267,8 @@ static void tools_interrupted(void *ctx, const wf_tool_call *call) {
 }
 
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,        tools_ready,
-                                    tools_due,   tools_refuse, tools_interrupted};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,         tools_ready,
+                                    tools_due,   tools_refuse, tools_interrupted, tools_left};
     return &ops;
 }
 

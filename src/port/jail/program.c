@@ -335,16 +335,24 @@ static bool program_fail(program_run *r, const char *failed) {
     return false;
 }
 
+static bool program_bound(program_run *r) {
+    uint64_t number;
+    char name[4 + 17] = "/wf-";
+    if ((r->p->jail->holds & WF_HOLDS_CGROUP) == 0) return true;
+    if (!wfi_sys_random(&number, sizeof number)) return false;
+    wfi_sys_hex(number, name + 4, 16);
+    return wfi_cgroup_make(&r->group, name, WFI_PROGRAM_PROCESSES);
+}
+
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
-        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
-            return program_fail(r, "make a cgroup for it");
+        bool made = p->own != NULL ? wfi_privdir_enter(&r->privdir, p->own) : wfi_privdir_make(&r->privdir);
+        if (!made) return program_fail(r, WFI_PROGRAM_OWN);
+        if (!program_bound(r)) return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
@@ -544,7 +552,10 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
+    if (p->own != NULL)
+        wfi_privdir_leave(&r.privdir);
+    else if (r.privdir.fd >= 0)
+        wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.git, r.git_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);

@@ -11,8 +11,8 @@
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
- *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR in a private directory
+ *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
  *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
@@ -32,7 +32,9 @@ typedef struct wfi_program {
     const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
     int tree_fd;               /* and the same, open */
     const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
-    const char *dir;           /* the absolute path of the directory where it starts */
+    const char *own; /* the absolute path of its private directory, made if it is not there, which stays (keeper.h);
+                                * NULL: in a jail one of its own, which goes with it */
+    const char *dir; /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
@@ -54,6 +56,9 @@ typedef struct wfi_program_end {
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 
-#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+/* wfi_program_end.failed when the program itself is at fault, */
+#define WFI_PROGRAM_EXEC "start"
+/* ... and when there is no private directory */
+#define WFI_PROGRAM_OWN "make a directory for it in $TMPDIR, or /tmp"
 
 #endif

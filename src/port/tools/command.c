@@ -22,6 +22,7 @@ static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
 /* The program's part that all commands have in common. */
 static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
+    p->own = w->own;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
