@@ -14815,6 +14815,7 @@ WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, an
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
+WFI uint32_t wfi_sys_processors(void); /* that we may use; at least 1 */
 /* Pages straight from the system, zeroed; NULL if there are none. */
 WFI void *wfi_sys_pages(size_t n);
 WFI void wfi_sys_pages_end(void *p, size_t n);
@@ -14955,6 +14956,23 @@ uint64_t wfi_sys_now_ms(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
+
+#if WFI_LINUX && defined(SYS_sched_getaffinity)
+uint32_t wfi_sys_processors(void) {
+    uint64_t mask[1024 / 64] = {0};
+    uint32_t count = 0;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) <= 0) return 1;
+    for (size_t i = 0; i < sizeof mask / sizeof *mask; i++)
+        for (uint64_t bits = mask[i]; bits != 0; bits &= bits - 1)
+            count++;
+    return count > 0 ? count : 1;
+}
+#else
+uint32_t wfi_sys_processors(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+#endif
 
 void *wfi_sys_pages(size_t n) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, SYS_MAP_FLAGS, -1, 0);
@@ -15987,6 +16005,8 @@ typedef struct wfi_cgroup {
 /* name: "/" and a name of its own. False: nothing was made. */
 WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
 WFI bool wfi_cgroup_join(const wfi_cgroup *g);
+/* Whether a process could not be made in it for the bound. */
+WFI bool wfi_cgroup_was_full(const wfi_cgroup *g);
 /* No process can be made in it from now on. */
 WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
 WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
@@ -16058,6 +16078,20 @@ bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
 
 bool wfi_cgroup_join(const wfi_cgroup *g) {
     return cgroup_write(g, "/cgroup.procs", "0");
+}
+
+/* "max N": how often that happened. */
+bool wfi_cgroup_was_full(const wfi_cgroup *g) {
+    char path[WFI_CGROUP_PATH + 20], text[256];
+    if (g->path[0] == '\0') return false;
+    strcpy(path, g->path);
+    strcat(path, "/pids.events");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *max = strstr(text, "max ");
+    return max != NULL && wfi_sys_number(max + 4) > 0;
 }
 
 void wfi_cgroup_freeze(const wfi_cgroup *g) {
@@ -17524,6 +17558,137 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 
 /* ==== end src/port/jail/gather.c ==== */
 
+/* ==== begin src/port/jail/kept.h ==== */
+
+/* kept: a file for all that a command prints, made when it is more than its gather.h keeps, in the tmp of
+ * its private directory, for later commands of its agent. No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_KEPT_H
+#define WFI_KEPT_H
+
+
+#define WFI_KEPT_MOST ((uint64_t)64 << 20)  /* bytes of one such file, */
+#define WFI_KEPT_ALL  ((uint64_t)256 << 20) /* ... and of all in the directory */
+
+typedef enum wfi_kept_state {
+    WFI_KEPT_UNNEEDED = 0, /* all is in the buffer */
+    WFI_KEPT_WHOLE,
+    WFI_KEPT_BEGINNING, /* what came first, up to the bound */
+    WFI_KEPT_CROWDED,   /* nothing: there are too many such files */
+    WFI_KEPT_FAILED     /* nothing: errno says why */
+} wfi_kept_state;
+
+typedef struct wfi_kept {
+    wfi_kept_state state;
+    int error, fd; /* fd: if it is WHOLE */
+    uint64_t len, most;
+    char name[32]; /* in tmp */
+} wfi_kept;
+
+/* Takes what g is about to take. own: the private directory; stream: "out" or "err". */
+WFI void wfi_kept_add(wfi_kept *k, int own, const char *stream, const wfi_gather *g, const char *from, size_t n);
+/* No more comes. */
+WFI void wfi_kept_end(wfi_kept *k);
+
+#endif
+
+/* ==== end src/port/jail/kept.h ==== */
+
+/* ==== begin src/port/jail/kept.c ==== */
+
+/* kept: see kept.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEPT_NUMBERS 10000u /* of files in one directory */
+
+static const char *const kept_streams[] = {"out", "err"};
+
+static void kept_name(const char *stream, uint64_t number, char out[32]) {
+    char room[WFI_SYS_DECIMAL];
+    strcat(strcat(strcpy(out, stream), "-"), wfi_sys_decimal(number, room));
+}
+
+/* Bytes of the files that have the number; false: there is none. */
+static bool kept_has(int tmp, uint64_t number, uint64_t *bytes) {
+    char name[32];
+    struct stat st;
+    bool has = false;
+    for (size_t i = 0; i < sizeof kept_streams / sizeof *kept_streams; i++) {
+        kept_name(kept_streams[i], number, name);
+        if (fstatat(tmp, name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        *bytes += (uint64_t)st.st_size;
+        has = true;
+    }
+    return has;
+}
+
+static void kept_fail(wfi_kept *k) {
+    k->error = errno;
+    k->state = WFI_KEPT_FAILED;
+}
+
+/* The first name that is free. Commands may write there too: nothing of theirs is opened. */
+static void kept_open(wfi_kept *k, int tmp, const char *stream) {
+    uint64_t used = 0, number = 1;
+    while (number < KEPT_NUMBERS && kept_has(tmp, number, &used))
+        number++;
+    k->state = WFI_KEPT_CROWDED;
+    if (used >= WFI_KEPT_ALL || number == KEPT_NUMBERS) return;
+    k->most = WFI_KEPT_ALL - used < WFI_KEPT_MOST ? WFI_KEPT_ALL - used : WFI_KEPT_MOST;
+    kept_name(stream, number, k->name);
+    k->state = WFI_KEPT_WHOLE;
+    k->fd = wfi_sys_high(openat(tmp, k->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (k->fd < 0) kept_fail(k);
+}
+
+/* A file that cannot be written on is no use, and its room may be needed. */
+static void kept_write(wfi_kept *k, const char *from, size_t n) {
+    if (n > k->most - k->len) {
+        n = (size_t)(k->most - k->len);
+        k->state = WFI_KEPT_BEGINNING;
+    }
+    while (n > 0) {
+        ssize_t w = write(k->fd, from, n);
+        if (w < 0 && errno == EINTR) continue;
+        if (w <= 0) {
+            kept_fail(k);
+            (void)ftruncate(k->fd, 0);
+            return;
+        }
+        from += w;
+        n -= (size_t)w;
+        k->len += (uint64_t)w;
+    }
+}
+
+/* What g has so far, which is all there was, and in its order. */
+static void kept_begin(wfi_kept *k, int own, const char *stream, const wfi_gather *g) {
+    int tmp = openat(own, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (tmp < 0) {
+        kept_fail(k);
+        return;
+    }
+    kept_open(k, tmp, stream);
+    wfi_sys_close(&tmp);
+    if (k->state == WFI_KEPT_WHOLE) kept_write(k, g->buf, (size_t)g->total);
+}
+
+void wfi_kept_add(wfi_kept *k, int own, const char *stream, const wfi_gather *g, const char *from, size_t n) {
+    if (g->total + n <= g->cap) return;
+    if (k->state == WFI_KEPT_UNNEEDED) kept_begin(k, own, stream, g);
+    if (k->state == WFI_KEPT_WHOLE) kept_write(k, from, n);
+    if (k->state != WFI_KEPT_WHOLE) wfi_kept_end(k);
+}
+
+void wfi_kept_end(wfi_kept *k) {
+    if (k->name[0] != '\0') wfi_sys_close(&k->fd);
+}
+
+/* ==== end src/port/jail/kept.c ==== */
+
 /* ==== begin src/port/jail/secrets.c ==== */
 
 /* secrets: tells which variables of the environment look like keys, tokens or passwords
@@ -17739,12 +17904,13 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
  *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
- *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+ *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us.
+ *      What is more than that is in a file too, if its private directory stays. */
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
 
 
-#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
+#define WFI_PROGRAM_FILE ((uint64_t)4 << 30) /* bytes of the largest file that a program in a jail can write */
 
 typedef struct wfi_program {
     const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
@@ -17753,8 +17919,10 @@ typedef struct wfi_program {
     const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
     int tree_fd;               /* and the same, open */
     const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
-    const char *own; /* the absolute path of its private directory, made if it is not there, which stays (keeper.h);
-                                * NULL: in a jail one of its own, which goes with it */
+    /* the absolute path of its private directory, made if it is not there, which stays (keeper.h); NULL: in a jail one
+     * of its own, which goes with it */
+    const char *own;
+    bool alone;      /* nobody is there to be asked: editors, pagers and prompts end at once */
     const char *dir; /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
@@ -17766,16 +17934,22 @@ typedef struct wfi_program_end {
     int error;          /* the errno of that */
     int code;           /* exit code, or 128 and the signal's number */
     int signal;         /* that ended it, or 0 */
+    wfi_kept out, err;  /* files that have all of it, where it stays in `own` */
+    uint64_t cpu_s;     /* the most processor time that one of its processes could use */
     bool timed_out;
-    bool crowded;  /* ended for having too many processes */
+    bool crowded;  /* ended for having too many processes, as counted */
+    bool bounded;  /* the bound of its cgroup kept it from making one */
+    bool starved;  /* ended by the system, which had no memory left */
     bool left;     /* it left processes behind, which were ended */
     bool survived; /* ... but for some that could not be */
-    char aside
-        [WFI_GUARD_NAME]; /* the name under which the .git, the .wf or the part of a repository that it made was put
-                                    * aside; "": it made none */
+    /* the name under which the .git, the .wf or the part of a repository that it made was put aside; "": it made none */
+    char aside[WFI_GUARD_NAME];
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
+/* The most that a program in a jail may have at a time: threads, where the kernel bounds them, else processes, and more
+ * are its end. */
+WFI uint32_t wfi_program_processes(void);
 
 /* wfi_program_end.failed when the program itself is at fault, */
 #define WFI_PROGRAM_EXEC "start"
@@ -17803,21 +17977,21 @@ WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 #include <sys/prctl.h>
 #endif
 
-#define PROGRAM_GIT_PAIRS  256u /* of the user's, that git is told of in its environment */
-#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
-#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
-#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
-#define PROGRAM_GIVE_UP_MS 10000u
-#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
-#define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16 /* of one stream between two looks around */
-#define PROGRAM_CHUNK      65536u
-#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
-#define PROGRAM_FILES      1024u
-#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
-#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+#define PROGRAM_GIT_PAIRS      256u /* of the user's, that git is told of in its environment */
+#define PROGRAM_GRACE_MS       500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS        100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS       2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS     10000u
+#define PROGRAM_UNFOUND_MS     500u /* the same where it cannot find whom to end */
+#define PROGRAM_COUNT_MS       10u
+#define PROGRAM_NEWS           63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE           19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS          16 /* of one stream between two looks around */
+#define PROGRAM_CHUNK          65536u
+#define PROGRAM_CPUS           16u /* processors that one of its processes may keep busy until the deadline, at least */
+#define PROGRAM_PROCESSES      512u /* at a time, */
+#define PROGRAM_PROCESSES_EACH 64u  /* ... and so many for each processor */
+#define PROGRAM_PATH           "/usr/local/bin:/usr/bin:/bin"
 
 extern char **environ;
 
@@ -17839,6 +18013,8 @@ typedef struct program_run {
     pid_t pid;
     bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
+    bool frozen;      /* its cgroup */
+    uint64_t starved; /* processes that the system had ended for want of memory when it began */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
@@ -17868,6 +18044,49 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
+/* Where nobody is to be asked: editors fail, pagers pass on, and who wants a password or a yes ends. `false` tells
+ * more than `true` would: git takes an unchanged message for an answer. An empty GIT_ASKPASS goes before the setting
+ * core.askPass, and is none. */
+static const char *const program_alone[] = {"GIT_EDITOR=false",
+                                            "GIT_SEQUENCE_EDITOR=false",
+                                            "EDITOR=false",
+                                            "VISUAL=false",
+                                            "GIT_MERGE_AUTOEDIT=no",
+                                            "GIT_PAGER=cat",
+                                            "PAGER=cat",
+                                            "MANPAGER=cat",
+                                            "TERM=dumb",
+                                            "BROWSER=false",
+                                            "GIT_TERMINAL_PROMPT=0",
+                                            "GIT_ASKPASS=",
+                                            "SSH_ASKPASS_REQUIRE=never",
+                                            "GCM_INTERACTIVE=never",
+                                            "DEBIAN_FRONTEND=noninteractive",
+                                            "npm_config_yes=true",
+                                            "PIP_NO_INPUT=1",
+                                            "COMPOSER_NO_INTERACTION=1",
+                                            "GIT_OPTIONAL_LOCKS=0"}; /* .git may be read-only */
+#define PROGRAM_ALONE (sizeof program_alone / sizeof *program_alone)
+#define PROGRAM_SSH   "GIT_SSH_COMMAND=ssh -oBatchMode=yes"
+
+/* The same for what has no variable of its own: git's settings, which go before those of files. */
+static const struct {
+    const char *key, *value;
+} program_git_alone[] = {{"credential.helper", ""}, /* none, whatever was named before */
+                         {"credential.interactive", "false"}, {"commit.gpgSign", "false"}, {"tag.gpgSign", "false"},
+                         {"tag.forceSignAnnotated", "false"}, {"push.gpgSign", "false"}};
+#define PROGRAM_GIT_ALONE (sizeof program_git_alone / sizeof *program_git_alone)
+
+/* Names a program that shows something to a person, or asks them. */
+static bool program_asks(const char *name, size_t len) {
+    static const char *const ends[] = {"EDITOR", "VISUAL", "PAGER", "ASKPASS", "GPG_TTY"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t n = strlen(ends[i]);
+        if (len >= n && memcmp(name + len - n, ends[i], n) == 0) return true;
+    }
+    return false;
+}
+
 /* The variable among the first n, or NULL. */
 static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
     for (size_t i = 0; i < n; i++)
@@ -17884,6 +18103,16 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     out[len] = '=';
     strcpy(out + len + 1, path);
     r->env[(*n)++] = out;
+}
+
+static void program_set(program_run *r, const char *variable, size_t *n) {
+    if (program_getenv(r->env, *n, variable, strcspn(variable, "=")) == NULL) r->env[(*n)++] = variable;
+}
+
+static void program_leave_alone(program_run *r, size_t *n) {
+    for (size_t i = 0; i < PROGRAM_ALONE; i++)
+        program_set(r, program_alone[i], n);
+    if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
@@ -17917,34 +18146,36 @@ static void program_git_put(program_run *r, const char *what, uint64_t i, const 
     r->env[(*n)++] = at;
 }
 
-/* Numbers the user's pairs anew, without secrets. In a jail one is added: git would not look at a workspace of somebody else, as
+static void program_git_put_pair(program_run *r, uint64_t *kept, const char *key, const char *value, size_t *n) {
+    program_git_put(r, "KEY_", *kept, key, n);
+    program_git_put(r, "VALUE_", (*kept)++, value, n);
+}
+
+/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not look at a workspace of somebody else, as
  * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
     uint64_t most = count != NULL ? wfi_sys_number(count) : 0, kept = 0;
     if (most > PROGRAM_GIT_PAIRS) most = PROGRAM_GIT_PAIRS;
-    if (most == 0 && r->p->jail == NULL) return true;
-    r->git_size = 256;
+    if (most == 0 && r->p->jail == NULL && !r->p->alone) return true;
+    r->git_size = 256 + PROGRAM_GIT_ALONE * 128;
     for (uint64_t i = 0; i < most; i++)
         if (program_git_pair(i, &key, &value)) r->git_size += strlen(key) + strlen(value) + 128;
     r->git = wfi_sys_pages(r->git_size);
     if (r->git == NULL) return false;
-    for (uint64_t i = 0; i < most; i++) {
-        if (!program_git_pair(i, &key, &value)) continue;
-        program_git_put(r, "KEY_", kept, key, n);
-        program_git_put(r, "VALUE_", kept++, value, n);
-    }
-    if (r->p->jail != NULL) {
-        program_git_put(r, "KEY_", kept, "safe.directory", n);
-        program_git_put(r, "VALUE_", kept++, "*", n);
-    }
+    for (uint64_t i = 0; i < most; i++)
+        if (program_git_pair(i, &key, &value)) program_git_put_pair(r, &kept, key, value, n);
+    if (r->p->jail != NULL) program_git_put_pair(r, &kept, "safe.directory", "*", n);
+    for (size_t i = 0; r->p->alone && i < PROGRAM_GIT_ALONE; i++)
+        program_git_put_pair(r, &kept, program_git_alone[i].key, program_git_alone[i].value, n);
     program_git_put(r, "COUNT", 0, wfi_sys_decimal(kept, room), n);
     return true;
 }
 
 static bool program_environment(program_run *r) {
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
+    /* HOME, TMPDIR, the end; git's pairs, ours, their count; and what is for who is alone */
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -17956,18 +18187,24 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    if (r->p->alone) program_leave_alone(r, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
+        if (r->p->alone && program_asks(*e, len)) continue;
         if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
     }
     return true;
 }
 
 /* ---- becoming the program ---- */
+
+uint32_t wfi_program_processes(void) {
+    return PROGRAM_PROCESSES + PROGRAM_PROCESSES_EACH * wfi_sys_processors();
+}
 
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
@@ -17978,25 +18215,27 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
+    return wfi_program_processes() + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
     return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
 }
 
-static void program_limits(const wfi_program *p) {
+/* Seconds of processor time that one of its processes may use: a bound for what escapes the deadline. */
+static uint64_t program_cpu_s(const wfi_program *p) {
     uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
-    struct rlimit files;
-    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    uint32_t processors = wfi_sys_processors();
+    return (ms / 1000 + 1) * (processors > PROGRAM_CPUS ? processors : PROGRAM_CPUS);
+}
+
+static void program_limits(const program_run *r) {
+    const wfi_program *p = r->p;
+    WFI_SYS_LIMIT(RLIMIT_CPU, r->end->cpu_s);
     WFI_SYS_LIMIT(RLIMIT_CORE, 0);
     if (p->jail == NULL) return;
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
-        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, WFI_PROGRAM_FILE);
 #if defined(RLIMIT_NPROC)
     if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
 #endif
@@ -18029,6 +18268,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     const wfi_program *p = r->p;
     const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
@@ -18040,7 +18280,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (p->jail != NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
-    program_limits(p);
+    program_limits(r);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
@@ -18107,6 +18347,7 @@ static bool program_catch(int news) {
     sa.sa_handler = program_on_child;
     sigemptyset(&sa.sa_mask);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* of files that are ours: kept.h */
 #if WFI_LINUX
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 #endif
@@ -18126,7 +18367,7 @@ static bool program_bound(program_run *r) {
     if ((r->p->jail->holds & WF_HOLDS_CGROUP) == 0) return true;
     if (!wfi_sys_random(&number, sizeof number)) return false;
     wfi_sys_hex(number, name + 4, 16);
-    return wfi_cgroup_make(&r->group, name, WFI_PROGRAM_PROCESSES);
+    return wfi_cgroup_make(&r->group, name, wfi_program_processes());
 }
 
 /* What must be there before the program: its place in the jail, its environment. */
@@ -18140,6 +18381,7 @@ static bool program_prepare(program_run *r) {
         if (!program_bound(r)) return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
+    r->end->cpu_s = program_cpu_s(p);
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -18237,6 +18479,12 @@ static void program_abandon(program_run *r) {
     if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
 }
 
+/* Before the bound becomes none at all. */
+static void program_note_bound(program_run *r) {
+    if (!r->frozen) r->end->bounded = wfi_cgroup_was_full(&r->group);
+    r->frozen = true;
+}
+
 static void program_look(program_run *r, uint64_t now) {
     if (r->kill_at == UINT64_MAX && r->ended) {
         r->end->left = true;
@@ -18247,12 +18495,14 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
+        uint32_t most = wfi_program_processes();
+        if (!r->end->crowded && wfi_descendants_count(r->pids, most) > most) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
     }
     if (now < r->kill_at) return;
+    program_note_bound(r);
     wfi_cgroup_freeze(&r->group);
     program_signal(r, SIGKILL);
     r->kill_at = now + PROGRAM_AGAIN_MS;
@@ -18266,17 +18516,21 @@ static int program_timeout(const program_run *r, uint64_t now) {
 }
 
 /* One turn at a stream; false: nothing more for now. */
-static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+static bool program_read(program_run *r, int *fd) {
+    bool out = fd == &r->out;
+    wfi_gather *g = out ? &r->p->out : &r->p->err;
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
+    if (r->p->own != NULL)
+        wfi_kept_add(out ? &r->end->out : &r->end->err, r->privdir.fd, out ? "out" : "err", g, r->chunk, (size_t)n);
     wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
-static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+static void program_read_some(program_run *r, int *fd) {
     for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
-        if (!program_read(r, fd, g)) return;
+        if (!program_read(r, fd)) return;
 }
 
 static void program_feed(program_run *r) {
@@ -18300,8 +18554,8 @@ static void program_wait(program_run *r, uint64_t now) {
         r->reader = -1;
         program_abandon(r); /* `now` was before we slept */
     }
-    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
-    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[2].revents != 0) program_read_some(r, &r->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err);
     if (fds[4].revents != 0) program_feed(r);
 }
 
@@ -18316,11 +18570,24 @@ static void program_watch(program_run *r) {
     }
 }
 
+/* How many processes the system has ended for want of memory, its own or a container's. */
+static uint64_t program_starved(void) {
+    char text[16384];
+    int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *line = strstr(text, "\noom_kill ");
+    return line != NULL ? wfi_sys_number(line + 10) : 0;
+}
+
 /* All writers are gone: what they wrote is in the pipes. */
 static void program_drain(program_run *r) {
     program_failure f;
-    program_read_some(r, &r->out, &r->p->out);
-    program_read_some(r, &r->err, &r->p->err);
+    program_read_some(r, &r->out);
+    program_read_some(r, &r->err);
+    wfi_kept_end(&r->end->out);
+    wfi_kept_end(&r->end->err);
     if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
     r->end->failed = f.failed;
     r->end->error = f.error;
@@ -18331,9 +18598,12 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
+    r.starved = program_starved();
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
+        program_note_bound(&r);
+        r.end->starved = r.end->code == 128 + SIGKILL && !r.end->timed_out && program_starved() > r.starved;
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
@@ -23280,7 +23550,9 @@ void wfi_tool_edit(wfi_tool *w) {
 /* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
  * it printed, how it ended. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define COMMAND_SECONDS      120u /* of a command of bash; */
@@ -23289,7 +23561,8 @@ void wfi_tool_edit(wfi_tool *w) {
 #define COMMAND_MS_MOST      86400000u
 #define COMMAND_WORDS        256u              /* of a command as a list, variables of env */
 #define COMMAND_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
-#define COMMAND_GAP          64u               /* kept free for the line about what is left out */
+#define COMMAND_GAP          160u              /* kept free for the line about what is left out, */
+#define COMMAND_NOTES        1200u             /* ... and for those about its end */
 
 static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
     uint64_t own = wfi_sys_now_ms() + ms;
@@ -23300,6 +23573,7 @@ static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
 static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
     p->own = w->own;
+    p->alone = true;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
@@ -23344,15 +23618,95 @@ static void command_failed(wfi_tool *w, const wfi_program_end *end, const char *
         wfi_tool_puts(w, "\": it cannot be started here");
 }
 
-/* What a stream brought, with a line in the place of what is left out. False: something is. */
-static bool command_show(wfi_tool *w, wfi_gather *g) {
+/* ---- what its output tells ---- */
+
+enum { COMMAND_EDITOR = 1, COMMAND_GIT = 2, COMMAND_FILES = 4, COMMAND_PROCESSES = 8, COMMAND_FILE = 16 };
+
+/* Words that tell of something that we know more of than the command does. */
+static const struct {
+    const char *word, *with; /* in one line; NULL: the word is enough */
+    uint32_t tells;
+} command_signs[] = {{"problem with the editor 'false'", NULL, COMMAND_EDITOR},
+                     {".git", "Read-only file system", COMMAND_GIT},
+                     {"unable to create temporary file", "Read-only file system", COMMAND_GIT},
+                     {"Too many open files", NULL, COMMAND_FILES},
+                     {"EMFILE", NULL, COMMAND_FILES},
+                     {"Resource temporarily unavailable", NULL, COMMAND_PROCESSES},
+                     {"can't start new thread", NULL, COMMAND_PROCESSES},
+                     {"unable to create native thread", NULL, COMMAND_PROCESSES},
+                     {"annot fork", NULL, COMMAND_PROCESSES},
+                     {"File too large", NULL, COMMAND_FILE}};
+
+/* Where the word begins, or NULL. */
+static const char *command_search(const char *from, const char *end, const char *word) {
+    size_t n = strlen(word);
+    while ((size_t)(end - from) >= n && (from = memchr(from, word[0], (size_t)(end - from) - n + 1)) != NULL) {
+        if (memcmp(from, word, n) == 0) return from;
+        from++;
+    }
+    return NULL;
+}
+
+static bool command_has(wf_str text, const char *word, const char *with) {
+    const char *end = text.ptr + text.len, *found = text.ptr;
+    if (text.len == 0) return false;
+    while ((found = command_search(found, end, word)) != NULL) {
+        const char *line = found, *after = memchr(found, '\n', (size_t)(end - found));
+        if (with == NULL) return true;
+        while (line > text.ptr && line[-1] != '\n')
+            line--;
+        if (after == NULL) after = end;
+        if (command_search(line, after, with) != NULL) return true;
+        found = after;
+    }
+    return false;
+}
+
+static uint32_t command_tells(wf_str text) {
+    uint32_t tells = 0;
+    for (size_t i = 0; i < sizeof command_signs / sizeof *command_signs; i++)
+        if ((tells & command_signs[i].tells) == 0 && command_has(text, command_signs[i].word, command_signs[i].with))
+            tells |= command_signs[i].tells;
+    return tells;
+}
+
+/* Where the middle of a stream is. */
+static void command_say_kept(wfi_tool *w, const wfi_kept *k) {
+    switch (k->state) {
+    case WFI_KEPT_WHOLE:
+        wfi_tool_puts(w, ", all of it is in $TMPDIR/");
+        break;
+    case WFI_KEPT_BEGINNING:
+        wfi_tool_puts(w, ", the first ");
+        wfi_tool_putn(w, k->len >> 20);
+        wfi_tool_puts(w, " MB of it are in $TMPDIR/");
+        break;
+    case WFI_KEPT_CROWDED:
+        wfi_tool_puts(w, " and not kept, for $TMPDIR has too many out-* of before: rm some");
+        return;
+    case WFI_KEPT_FAILED:
+        wfi_tool_puts(w, " and not kept: ");
+        wfi_tool_puts(w, strerror(k->error));
+        return;
+    default:
+        return;
+    }
+    wfi_tool_puts(w, k->name);
+    wfi_tool_puts(w, " (grep or sed it)");
+}
+
+/* What a stream brought, with a line in the place of what is left out; and what it tells. False: something is left out. */
+static bool command_show(wfi_tool *w, wfi_gather *g, const wfi_kept *k, uint32_t *tells) {
     wf_str head, tail;
     uint64_t missing = wfi_gather_parts(g, &head, &tail);
+    *tells |= command_tells(head) | command_tells(tail);
     wfi_tool_put(w, head);
     if (missing == 0) return true;
     wfi_tool_puts(w, "\n... ");
     wfi_tool_putn(w, missing);
-    wfi_tool_puts(w, " bytes left out ...\n");
+    wfi_tool_puts(w, " bytes left out");
+    command_say_kept(w, k);
+    wfi_tool_puts(w, " ...\n");
     wfi_tool_put(w, tail);
     return false;
 }
@@ -23368,16 +23722,18 @@ static const char *command_terminated(wfi_tool *w, wf_str text, const char *erro
     return NULL;
 }
 
-/* ---- bash ---- */
-
-static const char *command_shell(void) {
-    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-}
+/* ---- what there is to say about it ---- */
 
 /* A line of its own, whatever the command printed last. */
 static void command_line(wfi_tool *w, const char *text) {
     if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_tool_puts(w, "\n");
     wfi_tool_puts(w, text);
+}
+
+static void command_line_n(wfi_tool *w, const char *before, uint64_t n, const char *after) {
+    command_line(w, before);
+    wfi_tool_putn(w, n);
+    wfi_tool_puts(w, after);
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
@@ -23390,27 +23746,43 @@ static void command_say_aside(wfi_tool *w, const char *name) {
     wfi_tool_puts(w, ")");
 }
 
-/* How it ended, if there is something to say about it. */
-static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
-    if (end->crowded) {
-        command_line(w, "(stopped: it had more than ");
-        wfi_tool_putn(w, WFI_PROGRAM_PROCESSES);
-        wfi_tool_puts(w, " processes at a time)");
-    } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
-        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
-    } else if (end->timed_out) {
-        command_line(w, "(stopped after ");
-        wfi_tool_putn(w, seconds);
-        wfi_tool_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
-    } else if (end->signal != 0) {
-        command_line(w, "(killed by signal ");
-        wfi_tool_putn(w, (uint64_t)end->signal);
-        wfi_tool_puts(w, ")");
-    } else if (end->code != 0) {
-        command_line(w, "(exit code ");
-        wfi_tool_putn(w, (uint64_t)end->code);
-        wfi_tool_puts(w, ")");
-    }
+/* A limit that was hit, and whose it is. The signals that the kernel sends for some come through a shell as codes. */
+static void command_say_limits(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    struct rlimit files;
+    bool held = (p->jail->holds & WF_HOLDS_NPROC) != 0;
+    if (end->bounded || (held && (tells & COMMAND_PROCESSES) != 0))
+        command_line_n(w, "(wf's limit of ", wfi_program_processes(), " processes and threads at a time was hit)");
+    if ((tells & COMMAND_FILES) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur,
+                       " open files is the user's, not wf's: ulimit -n)");
+    if (end->code == 128 + SIGXCPU)
+        command_line_n(w, "(that is wf's limit of processor time for one process: ", end->cpu_s, " s)");
+    if (end->code == 128 + SIGXFSZ || (tells & COMMAND_FILE) != 0)
+        command_line_n(w, "(wf's limit of ", WFI_PROGRAM_FILE >> 30, " GB for one file was hit)");
+    if (end->starved) command_line(w, "(the system ended it for want of memory; let it do less at a time)");
+}
+
+/* Rather a line than turns in which a model finds it out. */
+static void command_say_mends(wfi_tool *w, uint32_t tells) {
+    if ((tells & COMMAND_EDITOR) != 0)
+        command_line(w, "(there is no editor and nobody to ask: give the text with -m, or --no-edit)");
+    if ((tells & COMMAND_GIT) != 0)
+        command_line(w, "(git's folder is read-only to commands here: edit files, do not commit; the user commits)");
+}
+
+/* This one fails without a word. */
+static bool command_stashes(const wfi_program *p) {
+    bool found = false;
+    for (const char *const *word = p->argv; *word != NULL; word++)
+        found = found || strstr(*word, "git stash") != NULL || strcmp(*word, "stash") == 0;
+    return found && (p->jail->holds & WF_HOLDS_SPACES) != 0;
+}
+
+/* All that is said of bash and exec alike. */
+static void command_say_more(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    if (end->code != 0 && command_stashes(p)) tells |= COMMAND_GIT;
+    command_say_limits(w, p, end, tells);
+    command_say_mends(w, tells);
     if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
         command_line(w, "(some of its processes could not be ended)");
@@ -23418,14 +23790,38 @@ static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t se
         command_line(w, "(what it left running was ended)");
 }
 
+#define COMMAND_CROWDED "stopped: wf's limit is "
+
+/* ---- bash ---- */
+
+static const char *command_shell(void) {
+    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+/* How it ended, if there is something to say about it. */
+static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
+    if (end->crowded)
+        command_line_n(w, "(" COMMAND_CROWDED, wfi_program_processes(), " processes at a time)");
+    else if (end->timed_out && wfi_sys_now_ms() >= w->deadline)
+        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+    else if (end->timed_out)
+        command_line_n(w, "(stopped after ", seconds, " s; do less, or give `timeout` in seconds, up to 600)");
+    else if (end->signal != 0)
+        command_line_n(w, "(killed by signal ", (uint64_t)end->signal, ")");
+    else if (end->code != 0)
+        command_line_n(w, "(exit code ", (uint64_t)end->code, ")");
+}
+
 void wfi_tool_bash(wfi_tool *w) {
     wfi_program p = {.deadline = 0};
     wfi_program_end end;
     wf_str command = {"", 0};
     uint64_t seconds = COMMAND_SECONDS;
+    uint32_t tells = 0;
     if (!wfi_tool_str(w, "command", true, &command) || !command_place(w, &p)) return;
     if (!wfi_tool_u64(w, "timeout", 1, COMMAND_SECONDS_MOST, &seconds)) return;
-    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP)) return;
+    size_t notes = w->cap / 8 < COMMAND_NOTES / 2 ? w->cap / 8 : COMMAND_NOTES / 2; /* and the foot */
+    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP - notes)) return;
     const char *text = command_terminated(w, command, "bash: \"command\" holds a zero byte");
     const char *const argv[] = {command_shell(), "-c", text, NULL};
     if (text == NULL) return;
@@ -23436,9 +23832,10 @@ void wfi_tool_bash(wfi_tool *w) {
         command_failed(w, &end, argv[0]);
         return;
     }
-    command_show(w, &p.out);
+    command_show(w, &p.out, &end.out, &tells);
     wfi_tool_foot(w);
     command_say_end(w, &end, seconds);
+    command_say_more(w, &p, &end, tells);
     if (w->len == 0) wfi_tool_puts(w, "(no output)");
 }
 
@@ -23538,27 +23935,35 @@ static bool command_directory(wfi_tool *w, wfi_program *p) {
     return true;
 }
 
-/* The member `key`: what a stream brought, and what there is to say about it. */
-static void command_put_stream(wfi_tool *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
-                               bool *truncated) {
-    wfi_tool text = {.cap = g->cap + 2 * COMMAND_GAP + WFI_GUARD_NAME};
-    text.out = wfi_tool_take(w, text.cap);
-    if (text.out == NULL) return;
-    if (!command_show(&text, g)) *truncated = true;
-    if (aside[0] != '\0') command_say_aside(&text, aside);
-    wf_json_key(o, key);
-    wf_json_str(o, wf_str_of(text.out, text.len));
+/* What a stream brought, in room for the notes that may follow; text->out NULL: an error was set. */
+static void command_stream_text(wfi_tool *w, wfi_tool *text, wfi_gather *g, const wfi_kept *k, uint32_t *tells,
+                                bool *truncated) {
+    *text = (wfi_tool){.cap = g->cap + COMMAND_GAP + COMMAND_NOTES};
+    text->out = wfi_tool_take(w, text->cap);
+    if (text->out != NULL && !command_show(text, g, k, tells)) *truncated = true;
 }
 
+static void command_put_text(wf_json_out *o, wf_str key, const wfi_tool *text) {
+    wf_json_key(o, key);
+    wf_json_str(o, wf_str_of(text->out, text->len));
+}
+
+/* What there is to say follows stderr. */
 static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *end) {
     wf_json_out o;
+    wfi_tool out, err;
+    uint32_t tells = 0;
     bool truncated = false;
+    command_stream_text(w, &out, &p->out, &end->out, &tells, &truncated);
+    command_stream_text(w, &err, &p->err, &end->err, &tells, &truncated);
+    if (w->is_error) return;
+    command_say_more(&err, p, end, tells);
     wf_json_out_init(&o, w->out, w->cap);
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    command_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
-    command_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    command_put_text(&o, WF_STR("out"), &out);
+    command_put_text(&o, WF_STR("err"), &err);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -23570,7 +23975,6 @@ static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *e
         wf_json_bool(&o, true);
     }
     wf_json_finish(&o);
-    if (w->is_error) return;
     if (wf_json_ok(&o))
         w->len = o.len;
     else
@@ -23590,10 +23994,13 @@ void wfi_tool_exec(wfi_tool *w) {
     wfi_program_run(&p, &end);
     if (end.failed != NULL)
         command_failed(w, &end, argv[0]);
-    else if (end.crowded)
-        wfi_tool_error(w, "exec: stopped, for it had more than 512 processes at a time");
-    else
+    else if (!end.crowded)
         command_answer(w, &p, &end);
+    else {
+        wfi_tool_error(w, "exec: " COMMAND_CROWDED);
+        wfi_tool_putn(w, wfi_program_processes());
+        wfi_tool_puts(w, " processes at a time");
+    }
 }
 
 /* ==== end src/port/tools/command.c ==== */
