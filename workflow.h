@@ -260,6 +260,9 @@ typedef struct wf_tool_ops {
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
     void (*interrupted)(void *ctx, const wf_tool_call *call);
+    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its calls has kept for the next may
+     * go. All its tickets were ended before. May be NULL. */
+    void (*left)(void *ctx, uint32_t ticket);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */
@@ -11700,6 +11703,8 @@ WFI wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_ca
 WFI wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out);
 /* Ends the first that runs, whatever it is doing. */
 WFI void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t);
+/* The task makes no more of them. */
+WFI void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t);
 /* Whose ticket it is: a lane, or another task's number; any, if it is nobody's now. */
 WFI uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket);
 
@@ -11752,6 +11757,11 @@ void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t) {
     rt->os->tool_ops->end(rt->os->tool_ctx, ticket);
     if (t->ended > 0) rt->spares.free[rt->spares.free_count++] = ticket;
     if (++t->ended == t->begun) t->begun = t->ended = 0;
+}
+
+void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t) {
+    const wf_tool_ops *ops = rt->os->tool_ops;
+    if (ops && ops->left) ops->left(rt->os->tool_ctx, t->lane);
 }
 
 uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
@@ -11861,6 +11871,7 @@ void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
+    wfi_toolcalls_leave(rt, t);
     wfi_budget_settle(rt, t);
     wfi_heap_free(&rt->heap, t->meta);
     wfi_heap_free(&rt->heap, (void *)(uintptr_t)t->schema.ptr);
@@ -14810,6 +14821,7 @@ WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, an
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
+WFI uint32_t wfi_sys_processors(void); /* that we may use; at least 1 */
 /* Pages straight from the system, zeroed; NULL if there are none. */
 WFI void *wfi_sys_pages(size_t n);
 WFI void wfi_sys_pages_end(void *p, size_t n);
@@ -14950,6 +14962,23 @@ uint64_t wfi_sys_now_ms(void) {
     clock_gettime(CLOCK_MONOTONIC, &t);
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
+
+#if WFI_LINUX && defined(SYS_sched_getaffinity)
+uint32_t wfi_sys_processors(void) {
+    uint64_t mask[1024 / 64] = {0};
+    uint32_t count = 0;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) <= 0) return 1;
+    for (size_t i = 0; i < sizeof mask / sizeof *mask; i++)
+        for (uint64_t bits = mask[i]; bits != 0; bits &= bits - 1)
+            count++;
+    return count > 0 ? count : 1;
+}
+#else
+uint32_t wfi_sys_processors(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+#endif
 
 void *wfi_sys_pages(size_t n) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, SYS_MAP_FLAGS, -1, 0);
@@ -15982,6 +16011,8 @@ typedef struct wfi_cgroup {
 /* name: "/" and a name of its own. False: nothing was made. */
 WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
 WFI bool wfi_cgroup_join(const wfi_cgroup *g);
+/* Whether a process could not be made in it for the bound. */
+WFI bool wfi_cgroup_was_full(const wfi_cgroup *g);
 /* No process can be made in it from now on. */
 WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
 WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */
@@ -16053,6 +16084,20 @@ bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most) {
 
 bool wfi_cgroup_join(const wfi_cgroup *g) {
     return cgroup_write(g, "/cgroup.procs", "0");
+}
+
+/* "max N": how often that happened. */
+bool wfi_cgroup_was_full(const wfi_cgroup *g) {
+    char path[WFI_CGROUP_PATH + 20], text[256];
+    if (g->path[0] == '\0') return false;
+    strcpy(path, g->path);
+    strcat(path, "/pids.events");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *max = strstr(text, "max ");
+    return max != NULL && wfi_sys_number(max + 4) > 0;
 }
 
 void wfi_cgroup_freeze(const wfi_cgroup *g) {
@@ -17069,22 +17114,33 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/jail/privdir.h ==== */
 
-/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
- * directory in it, and its removal whatever the command left there: trees deeper than descriptors
- * or paths reach, directories without permissions. */
+/* privdir: a private directory of commands, with a home, a tmp, a shm (jail.c) and an empty
+ * directory in it, and its removal whatever commands left there: trees deeper than descriptors
+ * or paths reach, directories without permissions. It belongs to one command, or to those of an
+ * agent one after the other (keeper.h). */
 #ifndef WFI_PRIVDIR_H
 #define WFI_PRIVDIR_H
 
 
 #define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
+#define WFI_PRIVDIR_ROOM 24u /* of it, for a name inside */
 
 typedef struct wfi_privdir {
     int fd; /* -1: there is none */
     char path[WFI_PRIVDIR_PATH];
 } wfi_privdir;
 
-/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
+/* A new path in $TMPDIR, or /tmp, with `digits` random ones behind "wf-". False: with errno. */
+WFI bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits);
+/* Makes one. False with errno: nothing was made. */
 WFI bool wfi_privdir_make(wfi_privdir *d);
+/* Opens the one at that path, making it and what must be in it if it is not there, or if a command
+ * has put something else in its place. Until it is closed others see that it is in use. False: with
+ * errno. */
+WFI bool wfi_privdir_enter(wfi_privdir *d, const char *path);
+WFI void wfi_privdir_leave(wfi_privdir *d);
+/* Opens one that is there, to remove it; false: there is none, or (EWOULDBLOCK) it is in use. */
+WFI bool wfi_privdir_claim(wfi_privdir *d, const char *path);
 /* path and "/" and name. */
 WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
 /* Nobody may be at work in it any more. */
@@ -17103,40 +17159,92 @@ WFI void wfi_privdir_remove(wfi_privdir *d);
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h> /* flock */
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
 #define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
 #define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
-    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: room was kept */
 }
 
-static bool privdir_choose(wfi_privdir *d) {
+bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits) {
     const char *base = getenv("TMPDIR");
     uint64_t number;
     if (base == NULL || base[0] != '/') base = "/tmp";
     size_t n = strlen(base);
     errno = ENAMETOOLONG;
-    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(d->path, base, n);
-    memcpy(d->path + n, "/wf-", 4);
-    wfi_sys_hex(number, d->path + n + 4, 16);
+    if (n + 2 * WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(path, base, n);
+    memcpy(path + n, "/wf-", 4);
+    wfi_sys_hex(number, path + n + 4, digits);
     return true;
+}
+
+/* A folder of that name, whatever an earlier command has put in its place; false: with errno. */
+static bool privdir_settle(int fd, const char *name, mode_t mode) {
+    struct stat st;
+    if (mkdirat(fd, name, mode) == 0) return true;
+    if (errno != EEXIST || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    if (S_ISDIR(st.st_mode)) return true;
+    return unlinkat(fd, name, 0) == 0 && mkdirat(fd, name, mode) == 0;
+}
+
+/* The empty one covers what is to be hidden: an agent must not fill it. */
+static bool privdir_settle_all(int fd) {
+    (void)unlinkat(fd, "empty", AT_REMOVEDIR);
+    return privdir_settle(fd, "home", 0700) && privdir_settle(fd, "tmp", 0700) && privdir_settle(fd, "shm", 0700) &&
+           privdir_settle(fd, "empty", 0500);
 }
 
 bool wfi_privdir_make(wfi_privdir *d) {
     d->fd = -1;
-    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    if (!wfi_privdir_choose(d->path, 16) || mkdir(d->path, 0700) != 0) return false;
     d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
-    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
-        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
-        return true;
+    if (d->fd >= 0 && privdir_settle_all(d->fd)) return true;
     int saved = errno;
     wfi_privdir_remove(d);
     errno = saved;
+    return false;
+}
+
+/* Its commands may have closed it to themselves. */
+static int privdir_open(const char *path) {
+    int fd = open(path, PRIVDIR_OPEN);
+    if (fd >= 0 || errno != EACCES || chmod(path, 0700) != 0) return fd;
+    return open(path, PRIVDIR_OPEN);
+}
+
+bool wfi_privdir_enter(wfi_privdir *d, const char *path) {
+    d->fd = -1;
+    if (strlen(path) + WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(d->path, path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+    d->fd = wfi_sys_high(privdir_open(path));
+    if (d->fd < 0) return false;
+    (void)flock(d->fd, LOCK_SH | LOCK_NB); /* some file systems have no locks: then nobody waits */
+    if (fchmod(d->fd, 0700) == 0 && privdir_settle_all(d->fd)) return true;
+    int saved = errno;
+    wfi_privdir_leave(d);
+    errno = saved;
+    return false;
+}
+
+void wfi_privdir_leave(wfi_privdir *d) {
+    wfi_sys_close(&d->fd);
+}
+
+bool wfi_privdir_claim(wfi_privdir *d, const char *path) {
+    (void)wfi_sys_join("", path, d->path, WFI_PRIVDIR_PATH); /* it is absolute */
+    d->fd = privdir_open(path);
+    if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return d->fd >= 0;
+    wfi_sys_close(&d->fd);
+    errno = EWOULDBLOCK;
     return false;
 }
 
@@ -17200,6 +17308,184 @@ void wfi_privdir_remove(wfi_privdir *d) {
 }
 
 /* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/keeper.h ==== */
+
+/* keeper: the private directories of a run's agents, below one of the run's, and the child that
+ * removes them: each when its agent has ended, all when this process has, however that came about.
+ *
+ * Invariants:
+ *   1. A directory is removed when it was dropped and no command is at work in it (privdir.h).
+ *   2. The child outlives this process for as long as the removal takes, and gets no signal of a
+ *      terminal. It is made early, while there is little memory to share with it.
+ *   3. Nothing here blocks but wfi_keeper_close. */
+#ifndef WFI_KEEPER_H
+#define WFI_KEEPER_H
+
+
+typedef struct wfi_keeper {
+    wfi_children child; /* one */
+    int ask[2];         /* numbers of directories to be removed; both ends, so that none is broken */
+    uint32_t last;      /* number given out; 0: the run's directory is not made yet */
+    char base[WFI_PRIVDIR_PATH];
+} wfi_keeper;
+
+WFI void wfi_keeper_init(wfi_keeper *k); /* one that keeps nothing */
+/* Starts the child. What goes wrong is told by wfi_keeper_new. */
+WFI void wfi_keeper_open(wfi_keeper *k);
+/* The number of a new directory, which its first command makes; 0: errno says why there is none. */
+WFI uint32_t wfi_keeper_new(wfi_keeper *k);
+WFI void wfi_keeper_name(const wfi_keeper *k, uint32_t number, char out[WFI_PRIVDIR_PATH]);
+/* No command will begin in it any more. */
+WFI void wfi_keeper_drop(wfi_keeper *k, uint32_t number);
+/* Removes all, whose commands must have been ended. */
+WFI void wfi_keeper_close(wfi_keeper *k);
+
+#endif
+
+/* ==== end src/port/jail/keeper.h ==== */
+
+/* ==== begin src/port/jail/keeper.c ==== */
+
+/* keeper: see keeper.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEEPER_DIGITS  10u    /* of the run's directory: TMPDIR should be short */
+#define KEEPER_BUSY    64u    /* directories at a time that wait for their last command to end */
+#define KEEPER_LOOK_MS 20u    /* between two looks at these */
+#define KEEPER_END_MS  11000u /* at the end, until they are removed whoever is in them */
+
+void wfi_keeper_init(wfi_keeper *k) {
+    memset(k, 0, sizeof *k);
+    wfi_children_init(&k->child, 1);
+    k->ask[0] = k->ask[1] = -1;
+}
+
+void wfi_keeper_name(const wfi_keeper *k, uint32_t number, char out[WFI_PRIVDIR_PATH]) {
+    char room[WFI_SYS_DECIMAL];
+    (void)wfi_sys_join(k->base, wfi_sys_decimal(number, room), out, WFI_PRIVDIR_PATH);
+}
+
+/* ---- in the child ---- */
+
+typedef struct keeper_run {
+    const wfi_keeper *k;
+    uint32_t busy[KEEPER_BUSY], count;
+} keeper_run;
+
+/* False: it is in use. */
+static bool keeper_remove(const wfi_keeper *k, uint32_t number) {
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir d;
+    wfi_keeper_name(k, number, path);
+    if (!wfi_privdir_claim(&d, path)) return errno != EWOULDBLOCK;
+    wfi_privdir_remove(&d);
+    return true;
+}
+
+/* Where there is no room to note one that is in use, it stays until the end. */
+static void keeper_take(keeper_run *r) {
+    uint32_t number;
+    while (read(WFI_CHILD_KEEP, &number, sizeof number) == (ssize_t)sizeof number)
+        if (!keeper_remove(r->k, number) && r->count < KEEPER_BUSY) r->busy[r->count++] = number;
+}
+
+static void keeper_look(keeper_run *r) {
+    for (uint32_t i = r->count; i > 0; i--)
+        if (keeper_remove(r->k, r->busy[i - 1])) r->busy[i - 1] = r->busy[--r->count];
+}
+
+typedef struct keeper_search {
+    const wfi_keeper *k;
+    bool busy; /* one that is in use was found */
+} keeper_search;
+
+static bool keeper_try(void *ctx, const char *name, wfi_entry_type type) {
+    keeper_search *s = ctx;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir d = {.fd = -1};
+    (void)type;
+    errno = 0;
+    if (wfi_sys_join(s->k->base, name, path, sizeof path) && !wfi_privdir_claim(&d, path))
+        s->busy = errno == EWOULDBLOCK;
+    wfi_privdir_leave(&d);
+    return !s->busy;
+}
+
+/* Whether a command is at work in one of them. */
+static bool keeper_is_busy(const wfi_keeper *k, int fd) {
+    uint64_t room[512];
+    keeper_search s = {.k = k};
+    lseek(fd, 0, SEEK_SET);
+    wfi_entries(fd, room, sizeof room, keeper_try, &s);
+    return s.busy;
+}
+
+static void keeper_remove_all(const wfi_keeper *k) {
+    wfi_privdir d;
+    uint64_t late = wfi_sys_now_ms() + KEEPER_END_MS;
+    if (!wfi_privdir_claim(&d, k->base)) return;
+    while (keeper_is_busy(k, d.fd) && wfi_sys_now_ms() < late)
+        poll(NULL, 0, KEEPER_LOOK_MS);
+    wfi_privdir_remove(&d);
+}
+
+static void keeper_child(void *arg) {
+    static const int deaf[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM};
+    keeper_run r = {.k = arg};
+    for (size_t i = 0; i < sizeof deaf / sizeof *deaf; i++)
+        signal(deaf[i], SIG_IGN);
+    for (;;) {
+        struct pollfd fds[2] = {{.fd = WFI_CHILD_KEEP, .events = POLLIN}, {.fd = 1}};
+        if (poll(fds, 2, r.count > 0 ? (int)KEEPER_LOOK_MS : -1) < 0 && errno != EINTR) break;
+        if (fds[1].revents != 0) break; /* nobody listens: this run is over */
+        if (fds[0].revents != 0) keeper_take(&r);
+        keeper_look(&r);
+    }
+    keeper_remove_all(r.k);
+}
+
+/* ---- here ---- */
+
+void wfi_keeper_open(wfi_keeper *k) {
+    uint32_t place;
+    wfi_child_job job = {.run = keeper_child, .arg = k, .deadline = UINT64_MAX, .programs = true};
+    if (!wfi_privdir_choose(k->base, KEEPER_DIGITS) || !wfi_sys_pipe(k->ask)) return;
+    job.keep = k->ask[0];
+    if (fcntl(k->ask[1], F_SETFL, O_NONBLOCK) == 0 && wfi_child_start(&k->child, &job, &place) == WF_OK) return;
+    wfi_sys_close(&k->ask[0]);
+    wfi_sys_close(&k->ask[1]);
+}
+
+/* A start that failed is tried again, for it may have been for want of a process. */
+uint32_t wfi_keeper_new(wfi_keeper *k) {
+    if (k->ask[0] < 0) wfi_keeper_open(k);
+    if (k->ask[0] < 0) return 0;
+    if (k->last == 0 && mkdir(k->base, 0700) != 0) return 0;
+    return ++k->last;
+}
+
+/* A request that does not fit has time until the end. */
+void wfi_keeper_drop(wfi_keeper *k, uint32_t number) {
+    ssize_t ignored = write(k->ask[1], &number, sizeof number);
+    (void)ignored;
+}
+
+void wfi_keeper_close(wfi_keeper *k) {
+    wfi_children_close(&k->child);
+    wfi_sys_close(&k->ask[0]);
+    wfi_sys_close(&k->ask[1]);
+    if (k->last > 0) keeper_remove_all(k); /* if the child did not live to do it */
+    k->last = 0;
+}
+
+/* ==== end src/port/jail/keeper.c ==== */
 
 /* ==== begin src/port/jail/gather.h ==== */
 
@@ -17277,6 +17563,137 @@ uint64_t wfi_gather_parts(wfi_gather *g, wf_str *head, wf_str *tail) {
 }
 
 /* ==== end src/port/jail/gather.c ==== */
+
+/* ==== begin src/port/jail/kept.h ==== */
+
+/* kept: a file for all that a command prints, made when it is more than its gather.h keeps, in the tmp of
+ * its private directory, for later commands of its agent. No malloc, no stdio: it runs in forked children. */
+#ifndef WFI_KEPT_H
+#define WFI_KEPT_H
+
+
+#define WFI_KEPT_MOST ((uint64_t)64 << 20)  /* bytes of one such file, */
+#define WFI_KEPT_ALL  ((uint64_t)256 << 20) /* ... and of all in the directory */
+
+typedef enum wfi_kept_state {
+    WFI_KEPT_UNNEEDED = 0, /* all is in the buffer */
+    WFI_KEPT_WHOLE,
+    WFI_KEPT_BEGINNING, /* what came first, up to the bound */
+    WFI_KEPT_CROWDED,   /* nothing: there are too many such files */
+    WFI_KEPT_FAILED     /* nothing: errno says why */
+} wfi_kept_state;
+
+typedef struct wfi_kept {
+    wfi_kept_state state;
+    int error, fd; /* fd: if it is WHOLE */
+    uint64_t len, most;
+    char name[32]; /* in tmp */
+} wfi_kept;
+
+/* Takes what g is about to take. own: the private directory; stream: "out" or "err". */
+WFI void wfi_kept_add(wfi_kept *k, int own, const char *stream, const wfi_gather *g, const char *from, size_t n);
+/* No more comes. */
+WFI void wfi_kept_end(wfi_kept *k);
+
+#endif
+
+/* ==== end src/port/jail/kept.h ==== */
+
+/* ==== begin src/port/jail/kept.c ==== */
+
+/* kept: see kept.h. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define KEPT_NUMBERS 10000u /* of files in one directory */
+
+static const char *const kept_streams[] = {"out", "err"};
+
+static void kept_name(const char *stream, uint64_t number, char out[32]) {
+    char room[WFI_SYS_DECIMAL];
+    strcat(strcat(strcpy(out, stream), "-"), wfi_sys_decimal(number, room));
+}
+
+/* Bytes of the files that have the number; false: there is none. */
+static bool kept_has(int tmp, uint64_t number, uint64_t *bytes) {
+    char name[32];
+    struct stat st;
+    bool has = false;
+    for (size_t i = 0; i < sizeof kept_streams / sizeof *kept_streams; i++) {
+        kept_name(kept_streams[i], number, name);
+        if (fstatat(tmp, name, &st, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        *bytes += (uint64_t)st.st_size;
+        has = true;
+    }
+    return has;
+}
+
+static void kept_fail(wfi_kept *k) {
+    k->error = errno;
+    k->state = WFI_KEPT_FAILED;
+}
+
+/* The first name that is free. Commands may write there too: nothing of theirs is opened. */
+static void kept_open(wfi_kept *k, int tmp, const char *stream) {
+    uint64_t used = 0, number = 1;
+    while (number < KEPT_NUMBERS && kept_has(tmp, number, &used))
+        number++;
+    k->state = WFI_KEPT_CROWDED;
+    if (used >= WFI_KEPT_ALL || number == KEPT_NUMBERS) return;
+    k->most = WFI_KEPT_ALL - used < WFI_KEPT_MOST ? WFI_KEPT_ALL - used : WFI_KEPT_MOST;
+    kept_name(stream, number, k->name);
+    k->state = WFI_KEPT_WHOLE;
+    k->fd = wfi_sys_high(openat(tmp, k->name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+    if (k->fd < 0) kept_fail(k);
+}
+
+/* A file that cannot be written on is no use, and its room may be needed. */
+static void kept_write(wfi_kept *k, const char *from, size_t n) {
+    if (n > k->most - k->len) {
+        n = (size_t)(k->most - k->len);
+        k->state = WFI_KEPT_BEGINNING;
+    }
+    while (n > 0) {
+        ssize_t w = write(k->fd, from, n);
+        if (w < 0 && errno == EINTR) continue;
+        if (w <= 0) {
+            kept_fail(k);
+            (void)ftruncate(k->fd, 0);
+            return;
+        }
+        from += w;
+        n -= (size_t)w;
+        k->len += (uint64_t)w;
+    }
+}
+
+/* What g has so far, which is all there was, and in its order. */
+static void kept_begin(wfi_kept *k, int own, const char *stream, const wfi_gather *g) {
+    int tmp = openat(own, "tmp", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (tmp < 0) {
+        kept_fail(k);
+        return;
+    }
+    kept_open(k, tmp, stream);
+    wfi_sys_close(&tmp);
+    if (k->state == WFI_KEPT_WHOLE) kept_write(k, g->buf, (size_t)g->total);
+}
+
+void wfi_kept_add(wfi_kept *k, int own, const char *stream, const wfi_gather *g, const char *from, size_t n) {
+    if (g->total + n <= g->cap) return;
+    if (k->state == WFI_KEPT_UNNEEDED) kept_begin(k, own, stream, g);
+    if (k->state == WFI_KEPT_WHOLE) kept_write(k, from, n);
+    if (k->state != WFI_KEPT_WHOLE) wfi_kept_end(k);
+}
+
+void wfi_kept_end(wfi_kept *k) {
+    if (k->name[0] != '\0') wfi_sys_close(&k->fd);
+}
+
+/* ==== end src/port/jail/kept.c ==== */
 
 /* ==== begin src/port/jail/secrets.c ==== */
 
@@ -17489,16 +17906,17 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
- *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR in a private directory
+ *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
  *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
- *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
+ *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us.
+ *      What is more than that is in a file too, if its private directory stays. */
 #ifndef WFI_PROGRAM_H
 #define WFI_PROGRAM_H
 
 
-#define WFI_PROGRAM_PROCESSES 512u /* at a time; more are the end of the job */
+#define WFI_PROGRAM_FILE ((uint64_t)4 << 30) /* bytes of the largest file that a program in a jail can write */
 
 typedef struct wfi_program {
     const char *const *argv;   /* NULL-terminated; [0] without a '/' is searched for in PATH */
@@ -17507,7 +17925,11 @@ typedef struct wfi_program {
     const char *tree;          /* the absolute path of the directory below which a jail lets it write, */
     int tree_fd;               /* and the same, open */
     const wfi_guard_id *first; /* what its .git and .wf meant before the first command of all; or NULL */
-    const char *dir;           /* the absolute path of the directory where it starts */
+    /* the absolute path of its private directory, made if it is not there, which stays (keeper.h); NULL: in a jail one
+     * of its own, which goes with it */
+    const char *own;
+    bool alone;      /* nobody is there to be asked: editors, pagers and prompts end at once */
+    const char *dir; /* the absolute path of the directory where it starts */
     wf_str input;
     wfi_gather out, err; /* err.cap 0: both go to out, in their order */
     uint64_t deadline;   /* on the clock of wfi_sys_now_ms */
@@ -17518,18 +17940,27 @@ typedef struct wfi_program_end {
     int error;          /* the errno of that */
     int code;           /* exit code, or 128 and the signal's number */
     int signal;         /* that ended it, or 0 */
+    wfi_kept out, err;  /* files that have all of it, where it stays in `own` */
+    uint64_t cpu_s;     /* the most processor time that one of its processes could use */
     bool timed_out;
-    bool crowded;  /* ended for having too many processes */
+    bool crowded;  /* ended for having too many processes, as counted */
+    bool bounded;  /* the bound of its cgroup kept it from making one */
+    bool starved;  /* ended by the system, which had no memory left */
     bool left;     /* it left processes behind, which were ended */
     bool survived; /* ... but for some that could not be */
-    char aside
-        [WFI_GUARD_NAME]; /* the name under which the .git, the .wf or the part of a repository that it made was put
-                                    * aside; "": it made none */
+    /* the name under which the .git, the .wf or the part of a repository that it made was put aside; "": it made none */
+    char aside[WFI_GUARD_NAME];
 } wfi_program_end;
 
 WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
+/* The most that a program in a jail may have at a time: threads, where the kernel bounds them, else processes, and more
+ * are its end. */
+WFI uint32_t wfi_program_processes(void);
 
-#define WFI_PROGRAM_EXEC "start" /* wfi_program_end.failed when the program itself is at fault */
+/* wfi_program_end.failed when the program itself is at fault, */
+#define WFI_PROGRAM_EXEC "start"
+/* ... and when there is no private directory */
+#define WFI_PROGRAM_OWN "make a directory for it in $TMPDIR, or /tmp"
 
 #endif
 
@@ -17552,21 +17983,21 @@ WFI void wfi_program_run(wfi_program *p, wfi_program_end *end);
 #include <sys/prctl.h>
 #endif
 
-#define PROGRAM_GIT_PAIRS  256u /* of the user's, that git is told of in its environment */
-#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
-#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
-#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
-#define PROGRAM_GIVE_UP_MS 10000u
-#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
-#define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16 /* of one stream between two looks around */
-#define PROGRAM_CHUNK      65536u
-#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
-#define PROGRAM_FILES      1024u
-#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
-#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+#define PROGRAM_GIT_PAIRS      256u /* of the user's, that git is told of in its environment */
+#define PROGRAM_GRACE_MS       500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS        100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS       2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS     10000u
+#define PROGRAM_UNFOUND_MS     500u /* the same where it cannot find whom to end */
+#define PROGRAM_COUNT_MS       10u
+#define PROGRAM_NEWS           63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE           19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS          16 /* of one stream between two looks around */
+#define PROGRAM_CHUNK          65536u
+#define PROGRAM_CPUS           16u /* processors that one of its processes may keep busy until the deadline, at least */
+#define PROGRAM_PROCESSES      512u /* at a time, */
+#define PROGRAM_PROCESSES_EACH 64u  /* ... and so many for each processor */
+#define PROGRAM_PATH           "/usr/local/bin:/usr/bin:/bin"
 
 extern char **environ;
 
@@ -17588,6 +18019,8 @@ typedef struct program_run {
     pid_t pid;
     bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
+    bool frozen;      /* its cgroup */
+    uint64_t starved; /* processes that the system had ended for want of memory when it began */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
@@ -17617,6 +18050,49 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
+/* Where nobody is to be asked: editors fail, pagers pass on, and who wants a password or a yes ends. `false` tells
+ * more than `true` would: git takes an unchanged message for an answer. An empty GIT_ASKPASS goes before the setting
+ * core.askPass, and is none. */
+static const char *const program_alone[] = {"GIT_EDITOR=false",
+                                            "GIT_SEQUENCE_EDITOR=false",
+                                            "EDITOR=false",
+                                            "VISUAL=false",
+                                            "GIT_MERGE_AUTOEDIT=no",
+                                            "GIT_PAGER=cat",
+                                            "PAGER=cat",
+                                            "MANPAGER=cat",
+                                            "TERM=dumb",
+                                            "BROWSER=false",
+                                            "GIT_TERMINAL_PROMPT=0",
+                                            "GIT_ASKPASS=",
+                                            "SSH_ASKPASS_REQUIRE=never",
+                                            "GCM_INTERACTIVE=never",
+                                            "DEBIAN_FRONTEND=noninteractive",
+                                            "npm_config_yes=true",
+                                            "PIP_NO_INPUT=1",
+                                            "COMPOSER_NO_INTERACTION=1",
+                                            "GIT_OPTIONAL_LOCKS=0"}; /* .git may be read-only */
+#define PROGRAM_ALONE (sizeof program_alone / sizeof *program_alone)
+#define PROGRAM_SSH   "GIT_SSH_COMMAND=ssh -oBatchMode=yes"
+
+/* The same for what has no variable of its own: git's settings, which go before those of files. */
+static const struct {
+    const char *key, *value;
+} program_git_alone[] = {{"credential.helper", ""}, /* none, whatever was named before */
+                         {"credential.interactive", "false"}, {"commit.gpgSign", "false"}, {"tag.gpgSign", "false"},
+                         {"tag.forceSignAnnotated", "false"}, {"push.gpgSign", "false"}};
+#define PROGRAM_GIT_ALONE (sizeof program_git_alone / sizeof *program_git_alone)
+
+/* Names a program that shows something to a person, or asks them. */
+static bool program_asks(const char *name, size_t len) {
+    static const char *const ends[] = {"EDITOR", "VISUAL", "PAGER", "ASKPASS", "GPG_TTY"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t n = strlen(ends[i]);
+        if (len >= n && memcmp(name + len - n, ends[i], n) == 0) return true;
+    }
+    return false;
+}
+
 /* The variable among the first n, or NULL. */
 static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
     for (size_t i = 0; i < n; i++)
@@ -17633,6 +18109,16 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     out[len] = '=';
     strcpy(out + len + 1, path);
     r->env[(*n)++] = out;
+}
+
+static void program_set(program_run *r, const char *variable, size_t *n) {
+    if (program_getenv(r->env, *n, variable, strcspn(variable, "=")) == NULL) r->env[(*n)++] = variable;
+}
+
+static void program_leave_alone(program_run *r, size_t *n) {
+    for (size_t i = 0; i < PROGRAM_ALONE; i++)
+        program_set(r, program_alone[i], n);
+    if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
@@ -17666,34 +18152,36 @@ static void program_git_put(program_run *r, const char *what, uint64_t i, const 
     r->env[(*n)++] = at;
 }
 
-/* Numbers the user's pairs anew, without secrets. In a jail one is added: git would not look at a workspace of somebody else, as
+static void program_git_put_pair(program_run *r, uint64_t *kept, const char *key, const char *value, size_t *n) {
+    program_git_put(r, "KEY_", *kept, key, n);
+    program_git_put(r, "VALUE_", (*kept)++, value, n);
+}
+
+/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not look at a workspace of somebody else, as
  * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
     uint64_t most = count != NULL ? wfi_sys_number(count) : 0, kept = 0;
     if (most > PROGRAM_GIT_PAIRS) most = PROGRAM_GIT_PAIRS;
-    if (most == 0 && r->p->jail == NULL) return true;
-    r->git_size = 256;
+    if (most == 0 && r->p->jail == NULL && !r->p->alone) return true;
+    r->git_size = 256 + PROGRAM_GIT_ALONE * 128;
     for (uint64_t i = 0; i < most; i++)
         if (program_git_pair(i, &key, &value)) r->git_size += strlen(key) + strlen(value) + 128;
     r->git = wfi_sys_pages(r->git_size);
     if (r->git == NULL) return false;
-    for (uint64_t i = 0; i < most; i++) {
-        if (!program_git_pair(i, &key, &value)) continue;
-        program_git_put(r, "KEY_", kept, key, n);
-        program_git_put(r, "VALUE_", kept++, value, n);
-    }
-    if (r->p->jail != NULL) {
-        program_git_put(r, "KEY_", kept, "safe.directory", n);
-        program_git_put(r, "VALUE_", kept++, "*", n);
-    }
+    for (uint64_t i = 0; i < most; i++)
+        if (program_git_pair(i, &key, &value)) program_git_put_pair(r, &kept, key, value, n);
+    if (r->p->jail != NULL) program_git_put_pair(r, &kept, "safe.directory", "*", n);
+    for (size_t i = 0; r->p->alone && i < PROGRAM_GIT_ALONE; i++)
+        program_git_put_pair(r, &kept, program_git_alone[i].key, program_git_alone[i].value, n);
     program_git_put(r, "COUNT", 0, wfi_sys_decimal(kept, room), n);
     return true;
 }
 
 static bool program_environment(program_run *r) {
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
+    /* HOME, TMPDIR, the end; git's pairs, ours, their count; and what is for who is alone */
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -17705,18 +18193,24 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    if (r->p->alone) program_leave_alone(r, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
+        if (r->p->alone && program_asks(*e, len)) continue;
         if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
     }
     return true;
 }
 
 /* ---- becoming the program ---- */
+
+uint32_t wfi_program_processes(void) {
+    return PROGRAM_PROCESSES + PROGRAM_PROCESSES_EACH * wfi_sys_processors();
+}
 
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
@@ -17727,25 +18221,27 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
+    return wfi_program_processes() + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
     return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
 }
 
-static void program_limits(const wfi_program *p) {
+/* Seconds of processor time that one of its processes may use: a bound for what escapes the deadline. */
+static uint64_t program_cpu_s(const wfi_program *p) {
     uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
-    struct rlimit files;
-    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    uint32_t processors = wfi_sys_processors();
+    return (ms / 1000 + 1) * (processors > PROGRAM_CPUS ? processors : PROGRAM_CPUS);
+}
+
+static void program_limits(const program_run *r) {
+    const wfi_program *p = r->p;
+    WFI_SYS_LIMIT(RLIMIT_CPU, r->end->cpu_s);
     WFI_SYS_LIMIT(RLIMIT_CORE, 0);
     if (p->jail == NULL) return;
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
-        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, WFI_PROGRAM_FILE);
 #if defined(RLIMIT_NPROC)
     if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
 #endif
@@ -17778,6 +18274,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     const wfi_program *p = r->p;
     const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
@@ -17789,7 +18286,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (p->jail != NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
-    program_limits(p);
+    program_limits(r);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
@@ -17856,6 +18353,7 @@ static bool program_catch(int news) {
     sa.sa_handler = program_on_child;
     sigemptyset(&sa.sa_mask);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* of files that are ours: kept.h */
 #if WFI_LINUX
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 #endif
@@ -17869,18 +18367,27 @@ static bool program_fail(program_run *r, const char *failed) {
     return false;
 }
 
+static bool program_bound(program_run *r) {
+    uint64_t number;
+    char name[4 + 17] = "/wf-";
+    if ((r->p->jail->holds & WF_HOLDS_CGROUP) == 0) return true;
+    if (!wfi_sys_random(&number, sizeof number)) return false;
+    wfi_sys_hex(number, name + 4, 16);
+    return wfi_cgroup_make(&r->group, name, wfi_program_processes());
+}
+
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
-        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
-            return program_fail(r, "make a cgroup for it");
+        bool made = p->own != NULL ? wfi_privdir_enter(&r->privdir, p->own) : wfi_privdir_make(&r->privdir);
+        if (!made) return program_fail(r, WFI_PROGRAM_OWN);
+        if (!program_bound(r)) return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
+    r->end->cpu_s = program_cpu_s(p);
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -17978,6 +18485,12 @@ static void program_abandon(program_run *r) {
     if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
 }
 
+/* Before the bound becomes none at all. */
+static void program_note_bound(program_run *r) {
+    if (!r->frozen) r->end->bounded = wfi_cgroup_was_full(&r->group);
+    r->frozen = true;
+}
+
 static void program_look(program_run *r, uint64_t now) {
     if (r->kill_at == UINT64_MAX && r->ended) {
         r->end->left = true;
@@ -17988,12 +18501,14 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
+        uint32_t most = wfi_program_processes();
+        if (!r->end->crowded && wfi_descendants_count(r->pids, most) > most) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
     }
     if (now < r->kill_at) return;
+    program_note_bound(r);
     wfi_cgroup_freeze(&r->group);
     program_signal(r, SIGKILL);
     r->kill_at = now + PROGRAM_AGAIN_MS;
@@ -18007,17 +18522,21 @@ static int program_timeout(const program_run *r, uint64_t now) {
 }
 
 /* One turn at a stream; false: nothing more for now. */
-static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+static bool program_read(program_run *r, int *fd) {
+    bool out = fd == &r->out;
+    wfi_gather *g = out ? &r->p->out : &r->p->err;
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
+    if (r->p->own != NULL)
+        wfi_kept_add(out ? &r->end->out : &r->end->err, r->privdir.fd, out ? "out" : "err", g, r->chunk, (size_t)n);
     wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
-static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+static void program_read_some(program_run *r, int *fd) {
     for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
-        if (!program_read(r, fd, g)) return;
+        if (!program_read(r, fd)) return;
 }
 
 static void program_feed(program_run *r) {
@@ -18041,8 +18560,8 @@ static void program_wait(program_run *r, uint64_t now) {
         r->reader = -1;
         program_abandon(r); /* `now` was before we slept */
     }
-    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
-    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[2].revents != 0) program_read_some(r, &r->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err);
     if (fds[4].revents != 0) program_feed(r);
 }
 
@@ -18057,11 +18576,24 @@ static void program_watch(program_run *r) {
     }
 }
 
+/* How many processes the system has ended for want of memory, its own or a container's. */
+static uint64_t program_starved(void) {
+    char text[16384];
+    int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *line = strstr(text, "\noom_kill ");
+    return line != NULL ? wfi_sys_number(line + 10) : 0;
+}
+
 /* All writers are gone: what they wrote is in the pipes. */
 static void program_drain(program_run *r) {
     program_failure f;
-    program_read_some(r, &r->out, &r->p->out);
-    program_read_some(r, &r->err, &r->p->err);
+    program_read_some(r, &r->out);
+    program_read_some(r, &r->err);
+    wfi_kept_end(&r->end->out);
+    wfi_kept_end(&r->end->err);
     if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
     r->end->failed = f.failed;
     r->end->error = f.error;
@@ -18072,13 +18604,19 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
+    r.starved = program_starved();
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
+        program_note_bound(&r);
+        r.end->starved = r.end->code == 128 + SIGKILL && !r.end->timed_out && program_starved() > r.starved;
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
+    if (p->own != NULL)
+        wfi_privdir_leave(&r.privdir);
+    else if (r.privdir.fd >= 0)
+        wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.git, r.git_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);
@@ -21378,6 +21916,7 @@ typedef struct wfi_tool {
     wf_str tool, input;
     bool script;          /* asked by a script: the answer is JSON */
     const wfi_jail *jail; /* for commands, */
+    const char *own;      /* ... their private directory, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
     char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;
@@ -23017,7 +23556,9 @@ void wfi_tool_edit(wfi_tool *w) {
 /* command: the tool bash, for models, and the effect exec, for scripts: a command in the jail, what
  * it printed, how it ended. */
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define COMMAND_SECONDS      120u /* of a command of bash; */
@@ -23026,7 +23567,8 @@ void wfi_tool_edit(wfi_tool *w) {
 #define COMMAND_MS_MOST      86400000u
 #define COMMAND_WORDS        256u              /* of a command as a list, variables of env */
 #define COMMAND_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
-#define COMMAND_GAP          64u               /* kept free for the line about what is left out */
+#define COMMAND_GAP          160u              /* kept free for the line about what is left out, */
+#define COMMAND_NOTES        1200u             /* ... and for those about its end */
 
 static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
     uint64_t own = wfi_sys_now_ms() + ms;
@@ -23036,6 +23578,8 @@ static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
 /* The program's part that all commands have in common. */
 static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
+    p->own = w->own;
+    p->alone = true;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
@@ -23080,15 +23624,95 @@ static void command_failed(wfi_tool *w, const wfi_program_end *end, const char *
         wfi_tool_puts(w, "\": it cannot be started here");
 }
 
-/* What a stream brought, with a line in the place of what is left out. False: something is. */
-static bool command_show(wfi_tool *w, wfi_gather *g) {
+/* ---- what its output tells ---- */
+
+enum { COMMAND_EDITOR = 1, COMMAND_GIT = 2, COMMAND_FILES = 4, COMMAND_PROCESSES = 8, COMMAND_FILE = 16 };
+
+/* Words that tell of something that we know more of than the command does. */
+static const struct {
+    const char *word, *with; /* in one line; NULL: the word is enough */
+    uint32_t tells;
+} command_signs[] = {{"problem with the editor 'false'", NULL, COMMAND_EDITOR},
+                     {".git", "Read-only file system", COMMAND_GIT},
+                     {"unable to create temporary file", "Read-only file system", COMMAND_GIT},
+                     {"Too many open files", NULL, COMMAND_FILES},
+                     {"EMFILE", NULL, COMMAND_FILES},
+                     {"Resource temporarily unavailable", NULL, COMMAND_PROCESSES},
+                     {"can't start new thread", NULL, COMMAND_PROCESSES},
+                     {"unable to create native thread", NULL, COMMAND_PROCESSES},
+                     {"annot fork", NULL, COMMAND_PROCESSES},
+                     {"File too large", NULL, COMMAND_FILE}};
+
+/* Where the word begins, or NULL. */
+static const char *command_search(const char *from, const char *end, const char *word) {
+    size_t n = strlen(word);
+    while ((size_t)(end - from) >= n && (from = memchr(from, word[0], (size_t)(end - from) - n + 1)) != NULL) {
+        if (memcmp(from, word, n) == 0) return from;
+        from++;
+    }
+    return NULL;
+}
+
+static bool command_has(wf_str text, const char *word, const char *with) {
+    const char *end = text.ptr + text.len, *found = text.ptr;
+    if (text.len == 0) return false;
+    while ((found = command_search(found, end, word)) != NULL) {
+        const char *line = found, *after = memchr(found, '\n', (size_t)(end - found));
+        if (with == NULL) return true;
+        while (line > text.ptr && line[-1] != '\n')
+            line--;
+        if (after == NULL) after = end;
+        if (command_search(line, after, with) != NULL) return true;
+        found = after;
+    }
+    return false;
+}
+
+static uint32_t command_tells(wf_str text) {
+    uint32_t tells = 0;
+    for (size_t i = 0; i < sizeof command_signs / sizeof *command_signs; i++)
+        if ((tells & command_signs[i].tells) == 0 && command_has(text, command_signs[i].word, command_signs[i].with))
+            tells |= command_signs[i].tells;
+    return tells;
+}
+
+/* Where the middle of a stream is. */
+static void command_say_kept(wfi_tool *w, const wfi_kept *k) {
+    switch (k->state) {
+    case WFI_KEPT_WHOLE:
+        wfi_tool_puts(w, ", all of it is in $TMPDIR/");
+        break;
+    case WFI_KEPT_BEGINNING:
+        wfi_tool_puts(w, ", the first ");
+        wfi_tool_putn(w, k->len >> 20);
+        wfi_tool_puts(w, " MB of it are in $TMPDIR/");
+        break;
+    case WFI_KEPT_CROWDED:
+        wfi_tool_puts(w, " and not kept, for $TMPDIR has too many out-* of before: rm some");
+        return;
+    case WFI_KEPT_FAILED:
+        wfi_tool_puts(w, " and not kept: ");
+        wfi_tool_puts(w, strerror(k->error));
+        return;
+    default:
+        return;
+    }
+    wfi_tool_puts(w, k->name);
+    wfi_tool_puts(w, " (grep or sed it)");
+}
+
+/* What a stream brought, with a line in the place of what is left out; and what it tells. False: something is left out. */
+static bool command_show(wfi_tool *w, wfi_gather *g, const wfi_kept *k, uint32_t *tells) {
     wf_str head, tail;
     uint64_t missing = wfi_gather_parts(g, &head, &tail);
+    *tells |= command_tells(head) | command_tells(tail);
     wfi_tool_put(w, head);
     if (missing == 0) return true;
     wfi_tool_puts(w, "\n... ");
     wfi_tool_putn(w, missing);
-    wfi_tool_puts(w, " bytes left out ...\n");
+    wfi_tool_puts(w, " bytes left out");
+    command_say_kept(w, k);
+    wfi_tool_puts(w, " ...\n");
     wfi_tool_put(w, tail);
     return false;
 }
@@ -23104,16 +23728,18 @@ static const char *command_terminated(wfi_tool *w, wf_str text, const char *erro
     return NULL;
 }
 
-/* ---- bash ---- */
-
-static const char *command_shell(void) {
-    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-}
+/* ---- what there is to say about it ---- */
 
 /* A line of its own, whatever the command printed last. */
 static void command_line(wfi_tool *w, const char *text) {
     if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_tool_puts(w, "\n");
     wfi_tool_puts(w, text);
+}
+
+static void command_line_n(wfi_tool *w, const char *before, uint64_t n, const char *after) {
+    command_line(w, before);
+    wfi_tool_putn(w, n);
+    wfi_tool_puts(w, after);
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
@@ -23126,27 +23752,43 @@ static void command_say_aside(wfi_tool *w, const char *name) {
     wfi_tool_puts(w, ")");
 }
 
-/* How it ended, if there is something to say about it. */
-static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
-    if (end->crowded) {
-        command_line(w, "(stopped: it had more than ");
-        wfi_tool_putn(w, WFI_PROGRAM_PROCESSES);
-        wfi_tool_puts(w, " processes at a time)");
-    } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
-        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
-    } else if (end->timed_out) {
-        command_line(w, "(stopped after ");
-        wfi_tool_putn(w, seconds);
-        wfi_tool_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
-    } else if (end->signal != 0) {
-        command_line(w, "(killed by signal ");
-        wfi_tool_putn(w, (uint64_t)end->signal);
-        wfi_tool_puts(w, ")");
-    } else if (end->code != 0) {
-        command_line(w, "(exit code ");
-        wfi_tool_putn(w, (uint64_t)end->code);
-        wfi_tool_puts(w, ")");
-    }
+/* A limit that was hit, and whose it is. The signals that the kernel sends for some come through a shell as codes. */
+static void command_say_limits(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    struct rlimit files;
+    bool held = (p->jail->holds & WF_HOLDS_NPROC) != 0;
+    if (end->bounded || (held && (tells & COMMAND_PROCESSES) != 0))
+        command_line_n(w, "(wf's limit of ", wfi_program_processes(), " processes and threads at a time was hit)");
+    if ((tells & COMMAND_FILES) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur,
+                       " open files is the user's, not wf's: ulimit -n)");
+    if (end->code == 128 + SIGXCPU)
+        command_line_n(w, "(that is wf's limit of processor time for one process: ", end->cpu_s, " s)");
+    if (end->code == 128 + SIGXFSZ || (tells & COMMAND_FILE) != 0)
+        command_line_n(w, "(wf's limit of ", WFI_PROGRAM_FILE >> 30, " GB for one file was hit)");
+    if (end->starved) command_line(w, "(the system ended it for want of memory; let it do less at a time)");
+}
+
+/* Rather a line than turns in which a model finds it out. */
+static void command_say_mends(wfi_tool *w, uint32_t tells) {
+    if ((tells & COMMAND_EDITOR) != 0)
+        command_line(w, "(there is no editor and nobody to ask: give the text with -m, or --no-edit)");
+    if ((tells & COMMAND_GIT) != 0)
+        command_line(w, "(git's folder is read-only to commands here: edit files, do not commit; the user commits)");
+}
+
+/* This one fails without a word. */
+static bool command_stashes(const wfi_program *p) {
+    bool found = false;
+    for (const char *const *word = p->argv; *word != NULL; word++)
+        found = found || strstr(*word, "git stash") != NULL || strcmp(*word, "stash") == 0;
+    return found && (p->jail->holds & WF_HOLDS_SPACES) != 0;
+}
+
+/* All that is said of bash and exec alike. */
+static void command_say_more(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    if (end->code != 0 && command_stashes(p)) tells |= COMMAND_GIT;
+    command_say_limits(w, p, end, tells);
+    command_say_mends(w, tells);
     if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
         command_line(w, "(some of its processes could not be ended)");
@@ -23154,14 +23796,38 @@ static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t se
         command_line(w, "(what it left running was ended)");
 }
 
+#define COMMAND_CROWDED "stopped: wf's limit is "
+
+/* ---- bash ---- */
+
+static const char *command_shell(void) {
+    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+/* How it ended, if there is something to say about it. */
+static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
+    if (end->crowded)
+        command_line_n(w, "(" COMMAND_CROWDED, wfi_program_processes(), " processes at a time)");
+    else if (end->timed_out && wfi_sys_now_ms() >= w->deadline)
+        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+    else if (end->timed_out)
+        command_line_n(w, "(stopped after ", seconds, " s; do less, or give `timeout` in seconds, up to 600)");
+    else if (end->signal != 0)
+        command_line_n(w, "(killed by signal ", (uint64_t)end->signal, ")");
+    else if (end->code != 0)
+        command_line_n(w, "(exit code ", (uint64_t)end->code, ")");
+}
+
 void wfi_tool_bash(wfi_tool *w) {
     wfi_program p = {.deadline = 0};
     wfi_program_end end;
     wf_str command = {"", 0};
     uint64_t seconds = COMMAND_SECONDS;
+    uint32_t tells = 0;
     if (!wfi_tool_str(w, "command", true, &command) || !command_place(w, &p)) return;
     if (!wfi_tool_u64(w, "timeout", 1, COMMAND_SECONDS_MOST, &seconds)) return;
-    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP)) return;
+    size_t notes = w->cap / 8 < COMMAND_NOTES / 2 ? w->cap / 8 : COMMAND_NOTES / 2; /* and the foot */
+    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP - notes)) return;
     const char *text = command_terminated(w, command, "bash: \"command\" holds a zero byte");
     const char *const argv[] = {command_shell(), "-c", text, NULL};
     if (text == NULL) return;
@@ -23172,9 +23838,10 @@ void wfi_tool_bash(wfi_tool *w) {
         command_failed(w, &end, argv[0]);
         return;
     }
-    command_show(w, &p.out);
+    command_show(w, &p.out, &end.out, &tells);
     wfi_tool_foot(w);
     command_say_end(w, &end, seconds);
+    command_say_more(w, &p, &end, tells);
     if (w->len == 0) wfi_tool_puts(w, "(no output)");
 }
 
@@ -23274,27 +23941,35 @@ static bool command_directory(wfi_tool *w, wfi_program *p) {
     return true;
 }
 
-/* The member `key`: what a stream brought, and what there is to say about it. */
-static void command_put_stream(wfi_tool *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
-                               bool *truncated) {
-    wfi_tool text = {.cap = g->cap + 2 * COMMAND_GAP + WFI_GUARD_NAME};
-    text.out = wfi_tool_take(w, text.cap);
-    if (text.out == NULL) return;
-    if (!command_show(&text, g)) *truncated = true;
-    if (aside[0] != '\0') command_say_aside(&text, aside);
-    wf_json_key(o, key);
-    wf_json_str(o, wf_str_of(text.out, text.len));
+/* What a stream brought, in room for the notes that may follow; text->out NULL: an error was set. */
+static void command_stream_text(wfi_tool *w, wfi_tool *text, wfi_gather *g, const wfi_kept *k, uint32_t *tells,
+                                bool *truncated) {
+    *text = (wfi_tool){.cap = g->cap + COMMAND_GAP + COMMAND_NOTES};
+    text->out = wfi_tool_take(w, text->cap);
+    if (text->out != NULL && !command_show(text, g, k, tells)) *truncated = true;
 }
 
+static void command_put_text(wf_json_out *o, wf_str key, const wfi_tool *text) {
+    wf_json_key(o, key);
+    wf_json_str(o, wf_str_of(text->out, text->len));
+}
+
+/* What there is to say follows stderr. */
 static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *end) {
     wf_json_out o;
+    wfi_tool out, err;
+    uint32_t tells = 0;
     bool truncated = false;
+    command_stream_text(w, &out, &p->out, &end->out, &tells, &truncated);
+    command_stream_text(w, &err, &p->err, &end->err, &tells, &truncated);
+    if (w->is_error) return;
+    command_say_more(&err, p, end, tells);
     wf_json_out_init(&o, w->out, w->cap);
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    command_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
-    command_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    command_put_text(&o, WF_STR("out"), &out);
+    command_put_text(&o, WF_STR("err"), &err);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -23306,7 +23981,6 @@ static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *e
         wf_json_bool(&o, true);
     }
     wf_json_finish(&o);
-    if (w->is_error) return;
     if (wf_json_ok(&o))
         w->len = o.len;
     else
@@ -23326,10 +24000,13 @@ void wfi_tool_exec(wfi_tool *w) {
     wfi_program_run(&p, &end);
     if (end.failed != NULL)
         command_failed(w, &end, argv[0]);
-    else if (end.crowded)
-        wfi_tool_error(w, "exec: stopped, for it had more than 512 processes at a time");
-    else
+    else if (!end.crowded)
         command_answer(w, &p, &end);
+    else {
+        wfi_tool_error(w, "exec: " COMMAND_CROWDED);
+        wfi_tool_putn(w, wfi_program_processes());
+        wfi_tool_puts(w, " processes at a time");
+    }
 }
 
 /* ==== end src/port/tools/command.c ==== */
@@ -23342,6 +24019,7 @@ void wfi_tool_exec(wfi_tool *w) {
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
  *      while it starts, for many may wait and few descriptors may be open.
+ *      What its agent's commands keep for each other outlives it, until the agent has left.
  *   2. In a crew's `waiting` stand its WAITING tickets, each once. A DONE one that was not yet named stands in `done`, at most
  *      once; what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
@@ -23367,6 +24045,7 @@ typedef struct wfi_ticket {
     char *pages; /* the answer, then room */
     size_t size;
     wfi_confine *cwd; /* in the pages; NULL: the root, or not open now */
+    uint32_t own;     /* the private directory of the agent that has it for its commands; 0: none */
     wf_tool_result result;
     bool in_done;
 } wfi_ticket;
@@ -23388,7 +24067,9 @@ typedef struct wfi_tools {
     wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
-    wfi_jail jail; /* if commands are allowed */
+    wfi_jail jail; /* if commands are allowed, */
+    wfi_keeper keeper;
+    uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
@@ -23507,7 +24188,7 @@ static const struct {
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
-          "its output and exit code. What it leaves running is ended."),
+          "its output and exit code. What it leaves running is ended; files in $TMPDIR stay until you are done."),
       TOOLS_STR(TOOLS_OBJECT(
           "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
       true, true},
@@ -23571,6 +24252,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
+    wfi_keeper_init(&t->keeper);
     int error = wfi_confine_init(&t->root, config->root);
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
@@ -23580,6 +24262,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_keeper_open(&t->keeper);
     return 0;
 }
 
@@ -23590,6 +24273,7 @@ void wfi_tools_close(wfi_tools *t) {
         tools_end(t, i);
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
+    wfi_keeper_close(&t->keeper);
     wfi_confine_close(&t->root);
 }
 
@@ -23674,16 +24358,45 @@ static void tools_leave(wfi_ticket *k) {
     k->cwd = NULL;
 }
 
+/* ---- the private directory of an agent's commands, and the script's ---- */
+
+static uint32_t *tools_own(wfi_tools *t, wfi_ticket *k) {
+    return k->call.script ? &t->own : &k->own;
+}
+
+/* False: there is none, and the call has failed. */
+static bool tools_get_own(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    uint32_t *own = tools_own(t, k);
+    if (*own == 0) *own = wfi_keeper_new(&t->keeper);
+    if (*own != 0) return true;
+    snprintf(k->pages, k->size, "the command was not started, for we could not " WFI_PROGRAM_OWN ": %s",
+             strerror(errno));
+    tools_fail(t, ticket, k->pages);
+    return false;
+}
+
+static void tools_left(void *ctx, uint32_t ticket) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets || t->ticket[ticket].own == 0) return;
+    wfi_keeper_drop(&t->keeper, t->ticket[ticket].own);
+    t->ticket[ticket].own = 0;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
     const wfi_tools *t;
     const wfi_ticket *k;
+    uint32_t own; /* the private directory, for a command */
 } tools_job;
 
 static void tools_child(void *arg) {
     const tools_job *job = arg;
+    char own[WFI_PRIVDIR_PATH];
     wfi_tool w = tools_work(job->t, job->k);
+    wfi_keeper_name(&job->t->keeper, job->own, own);
+    w.own = own;
     w.dirfd = WFI_CHILD_KEEP;
     w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
@@ -23724,7 +24437,11 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    tools_job job = {t, k};
+    tools_job job = {t, k, 0};
+    if (tools_is_command(k)) {
+        if (!tools_get_own(t, ticket)) return WF_OK;
+        job.own = *tools_own(t, k);
+    }
     if (!tools_enter(t, ticket)) return WF_OK;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
@@ -23963,8 +24680,8 @@ static void tools_interrupted(void *ctx, const wf_tool_call *call) {
 }
 
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,        tools_ready,
-                                    tools_due,   tools_refuse, tools_interrupted};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,         tools_ready,
+                                    tools_due,   tools_refuse, tools_interrupted, tools_left};
     return &ops;
 }
 

@@ -167,9 +167,14 @@ static void intercept_interrupted(void *ctx, const wf_tool_call *call) {
     e->below->interrupted(e->below_ctx, call);
 }
 
+static void intercept_left(void *ctx, uint32_t ticket) {
+    cli_intercept *e = ctx;
+    e->below->left(e->below_ctx, ticket);
+}
+
 cli_exit cli_intercept_open(cli_intercept *e, wf_platform *platform, const cli_options *o, bool dry) {
-    static const wf_tool_ops ops = {intercept_start, intercept_result,  intercept_end,        intercept_ready,
-                                    intercept_due,   intercept_refusal, intercept_interrupted};
+    static const wf_tool_ops ops = {intercept_start, intercept_result,  intercept_end,         intercept_ready,
+                                    intercept_due,   intercept_refusal, intercept_interrupted, intercept_left};
     memset(e, 0, sizeof *e);
     e->platform = platform;
     e->below = platform->tool_ops;

@@ -237,6 +237,9 @@ typedef struct wf_tool_ops {
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
     void (*interrupted)(void *ctx, const wf_tool_call *call);
+    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its calls has kept for the next may
+     * go. All its tickets were ended before. May be NULL. */
+    void (*left)(void *ctx, uint32_t ticket);
 } wf_tool_ops;
 
 /* Tokens and money of one reply, one agent or a whole run. */

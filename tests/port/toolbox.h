@@ -19,7 +19,7 @@ static char base[64], root[80]; /* base holds the root and what must stay out of
 static void *block;
 static wf_posix *posix;
 static wf_platform pl;
-static char answer[1 << 20];
+static char answer[4 << 20];
 static bool answer_is_error, answer_is_fatal;
 static uint32_t allow; /* of the next open_posix */
 

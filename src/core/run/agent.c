@@ -73,6 +73,7 @@ void wfi_task_drop(wfi_runtime *rt, wfi_task *t) {
     wfi_exchange_end(rt, t);
     while (wfi_toolcalls_runs(t))
         wfi_toolcalls_end(rt, t);
+    wfi_toolcalls_leave(rt, t);
     wfi_budget_settle(rt, t);
     wfi_heap_free(&rt->heap, t->meta);
     wfi_heap_free(&rt->heap, (void *)(uintptr_t)t->schema.ptr);

@@ -44,6 +44,11 @@ void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t) {
     if (++t->ended == t->begun) t->begun = t->ended = 0;
 }
 
+void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t) {
+    const wf_tool_ops *ops = rt->os->tool_ops;
+    if (ops && ops->left) ops->left(rt->os->tool_ctx, t->lane);
+}
+
 uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket) {
     const wfi_spares *s = &rt->spares;
     return ticket < s->first || ticket - s->first >= s->count ? ticket : s->owner[ticket - s->first];

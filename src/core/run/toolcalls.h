@@ -25,6 +25,8 @@ WFI wf_status wfi_toolcalls_begin(wfi_runtime *rt, wfi_task *t, const wf_tool_ca
 WFI wf_status wfi_toolcalls_result(const wfi_runtime *rt, const wfi_task *t, wf_tool_result *out);
 /* Ends the first that runs, whatever it is doing. */
 WFI void wfi_toolcalls_end(wfi_runtime *rt, wfi_task *t);
+/* The task makes no more of them. */
+WFI void wfi_toolcalls_leave(const wfi_runtime *rt, const wfi_task *t);
 /* Whose ticket it is: a lane, or another task's number; any, if it is nobody's now. */
 WFI uint32_t wfi_toolcalls_task(const wfi_runtime *rt, uint32_t ticket);
 

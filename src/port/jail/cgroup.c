@@ -62,6 +62,20 @@ bool wfi_cgroup_join(const wfi_cgroup *g) {
     return cgroup_write(g, "/cgroup.procs", "0");
 }
 
+/* "max N": how often that happened. */
+bool wfi_cgroup_was_full(const wfi_cgroup *g) {
+    char path[WFI_CGROUP_PATH + 20], text[256];
+    if (g->path[0] == '\0') return false;
+    strcpy(path, g->path);
+    strcat(path, "/pids.events");
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *max = strstr(text, "max ");
+    return max != NULL && wfi_sys_number(max + 4) > 0;
+}
+
 void wfi_cgroup_freeze(const wfi_cgroup *g) {
     if (g->path[0] != '\0') cgroup_write(g, "/pids.max", "0");
 }

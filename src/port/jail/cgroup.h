@@ -14,6 +14,8 @@ typedef struct wfi_cgroup {
 /* name: "/" and a name of its own. False: nothing was made. */
 WFI bool wfi_cgroup_make(wfi_cgroup *g, const char *name, uint32_t most);
 WFI bool wfi_cgroup_join(const wfi_cgroup *g);
+/* Whether a process could not be made in it for the bound. */
+WFI bool wfi_cgroup_was_full(const wfi_cgroup *g);
 /* No process can be made in it from now on. */
 WFI void wfi_cgroup_freeze(const wfi_cgroup *g);
 WFI void wfi_cgroup_remove(wfi_cgroup *g); /* when it is empty */

@@ -7,40 +7,92 @@
 #include <stdio.h> /* renameat */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h> /* flock */
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
 #define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
 #define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
-    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: room was kept */
 }
 
-static bool privdir_choose(wfi_privdir *d) {
+bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits) {
     const char *base = getenv("TMPDIR");
     uint64_t number;
     if (base == NULL || base[0] != '/') base = "/tmp";
     size_t n = strlen(base);
     errno = ENAMETOOLONG;
-    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(d->path, base, n);
-    memcpy(d->path + n, "/wf-", 4);
-    wfi_sys_hex(number, d->path + n + 4, 16);
+    if (n + 2 * WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(path, base, n);
+    memcpy(path + n, "/wf-", 4);
+    wfi_sys_hex(number, path + n + 4, digits);
     return true;
+}
+
+/* A folder of that name, whatever an earlier command has put in its place; false: with errno. */
+static bool privdir_settle(int fd, const char *name, mode_t mode) {
+    struct stat st;
+    if (mkdirat(fd, name, mode) == 0) return true;
+    if (errno != EEXIST || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
+    if (S_ISDIR(st.st_mode)) return true;
+    return unlinkat(fd, name, 0) == 0 && mkdirat(fd, name, mode) == 0;
+}
+
+/* The empty one covers what is to be hidden: an agent must not fill it. */
+static bool privdir_settle_all(int fd) {
+    (void)unlinkat(fd, "empty", AT_REMOVEDIR);
+    return privdir_settle(fd, "home", 0700) && privdir_settle(fd, "tmp", 0700) && privdir_settle(fd, "shm", 0700) &&
+           privdir_settle(fd, "empty", 0500);
 }
 
 bool wfi_privdir_make(wfi_privdir *d) {
     d->fd = -1;
-    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    if (!wfi_privdir_choose(d->path, 16) || mkdir(d->path, 0700) != 0) return false;
     d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
-    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
-        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
-        return true;
+    if (d->fd >= 0 && privdir_settle_all(d->fd)) return true;
     int saved = errno;
     wfi_privdir_remove(d);
     errno = saved;
+    return false;
+}
+
+/* Its commands may have closed it to themselves. */
+static int privdir_open(const char *path) {
+    int fd = open(path, PRIVDIR_OPEN);
+    if (fd >= 0 || errno != EACCES || chmod(path, 0700) != 0) return fd;
+    return open(path, PRIVDIR_OPEN);
+}
+
+bool wfi_privdir_enter(wfi_privdir *d, const char *path) {
+    d->fd = -1;
+    if (strlen(path) + WFI_PRIVDIR_ROOM > WFI_PRIVDIR_PATH) {
+        errno = ENAMETOOLONG;
+        return false;
+    }
+    strcpy(d->path, path);
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) return false;
+    d->fd = wfi_sys_high(privdir_open(path));
+    if (d->fd < 0) return false;
+    (void)flock(d->fd, LOCK_SH | LOCK_NB); /* some file systems have no locks: then nobody waits */
+    if (fchmod(d->fd, 0700) == 0 && privdir_settle_all(d->fd)) return true;
+    int saved = errno;
+    wfi_privdir_leave(d);
+    errno = saved;
+    return false;
+}
+
+void wfi_privdir_leave(wfi_privdir *d) {
+    wfi_sys_close(&d->fd);
+}
+
+bool wfi_privdir_claim(wfi_privdir *d, const char *path) {
+    (void)wfi_sys_join("", path, d->path, WFI_PRIVDIR_PATH); /* it is absolute */
+    d->fd = privdir_open(path);
+    if (d->fd < 0 || flock(d->fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return d->fd >= 0;
+    wfi_sys_close(&d->fd);
+    errno = EWOULDBLOCK;
     return false;
 }
 

@@ -18,21 +18,21 @@
 #include <sys/prctl.h>
 #endif
 
-#define PROGRAM_GIT_PAIRS  256u /* of the user's, that git is told of in its environment */
-#define PROGRAM_GRACE_MS   500u /* from SIGTERM to SIGKILL at a timeout, */
-#define PROGRAM_LEFT_MS    100u /* ... for what is left when the program has ended, */
-#define PROGRAM_AGAIN_MS   2u   /* ... and from one SIGKILL for all to the next */
-#define PROGRAM_GIVE_UP_MS 10000u
-#define PROGRAM_UNFOUND_MS 500u /* the same where it cannot find whom to end */
-#define PROGRAM_COUNT_MS   10u
-#define PROGRAM_NEWS       63 /* descriptor: nothing static, and no other way to reach a handler */
-#define PROGRAM_NICE       19 /* of a program whose processes must be counted, and the opposite of who counts */
-#define PROGRAM_READS      16 /* of one stream between two looks around */
-#define PROGRAM_CHUNK      65536u
-#define PROGRAM_FILE       ((uint64_t)4 << 30) /* bytes of the largest file that it can write */
-#define PROGRAM_FILES      1024u
-#define PROGRAM_CPUS       16u /* processors that one of its processes may keep busy until the deadline */
-#define PROGRAM_PATH       "/usr/local/bin:/usr/bin:/bin"
+#define PROGRAM_GIT_PAIRS      256u /* of the user's, that git is told of in its environment */
+#define PROGRAM_GRACE_MS       500u /* from SIGTERM to SIGKILL at a timeout, */
+#define PROGRAM_LEFT_MS        100u /* ... for what is left when the program has ended, */
+#define PROGRAM_AGAIN_MS       2u   /* ... and from one SIGKILL for all to the next */
+#define PROGRAM_GIVE_UP_MS     10000u
+#define PROGRAM_UNFOUND_MS     500u /* the same where it cannot find whom to end */
+#define PROGRAM_COUNT_MS       10u
+#define PROGRAM_NEWS           63 /* descriptor: nothing static, and no other way to reach a handler */
+#define PROGRAM_NICE           19 /* of a program whose processes must be counted, and the opposite of who counts */
+#define PROGRAM_READS          16 /* of one stream between two looks around */
+#define PROGRAM_CHUNK          65536u
+#define PROGRAM_CPUS           16u /* processors that one of its processes may keep busy until the deadline, at least */
+#define PROGRAM_PROCESSES      512u /* at a time, */
+#define PROGRAM_PROCESSES_EACH 64u  /* ... and so many for each processor */
+#define PROGRAM_PATH           "/usr/local/bin:/usr/bin:/bin"
 
 extern char **environ;
 
@@ -54,6 +54,8 @@ typedef struct program_run {
     pid_t pid;
     bool finds;       /* whoever descends from it; else we reach its process group only */
     bool ended;       /* the program itself */
+    bool frozen;      /* its cgroup */
+    uint64_t starved; /* processes that the system had ended for want of memory when it began */
     uint64_t kill_at; /* the next SIGKILL; UINT64_MAX: none was planned yet */
     uint64_t give_up, count_at;
     char *chunk;
@@ -83,6 +85,49 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
 }
 
+/* Where nobody is to be asked: editors fail, pagers pass on, and who wants a password or a yes ends. `false` tells
+ * more than `true` would: git takes an unchanged message for an answer. An empty GIT_ASKPASS goes before the setting
+ * core.askPass, and is none. */
+static const char *const program_alone[] = {"GIT_EDITOR=false",
+                                            "GIT_SEQUENCE_EDITOR=false",
+                                            "EDITOR=false",
+                                            "VISUAL=false",
+                                            "GIT_MERGE_AUTOEDIT=no",
+                                            "GIT_PAGER=cat",
+                                            "PAGER=cat",
+                                            "MANPAGER=cat",
+                                            "TERM=dumb",
+                                            "BROWSER=false",
+                                            "GIT_TERMINAL_PROMPT=0",
+                                            "GIT_ASKPASS=",
+                                            "SSH_ASKPASS_REQUIRE=never",
+                                            "GCM_INTERACTIVE=never",
+                                            "DEBIAN_FRONTEND=noninteractive",
+                                            "npm_config_yes=true",
+                                            "PIP_NO_INPUT=1",
+                                            "COMPOSER_NO_INTERACTION=1",
+                                            "GIT_OPTIONAL_LOCKS=0"}; /* .git may be read-only */
+#define PROGRAM_ALONE (sizeof program_alone / sizeof *program_alone)
+#define PROGRAM_SSH   "GIT_SSH_COMMAND=ssh -oBatchMode=yes"
+
+/* The same for what has no variable of its own: git's settings, which go before those of files. */
+static const struct {
+    const char *key, *value;
+} program_git_alone[] = {{"credential.helper", ""}, /* none, whatever was named before */
+                         {"credential.interactive", "false"}, {"commit.gpgSign", "false"}, {"tag.gpgSign", "false"},
+                         {"tag.forceSignAnnotated", "false"}, {"push.gpgSign", "false"}};
+#define PROGRAM_GIT_ALONE (sizeof program_git_alone / sizeof *program_git_alone)
+
+/* Names a program that shows something to a person, or asks them. */
+static bool program_asks(const char *name, size_t len) {
+    static const char *const ends[] = {"EDITOR", "VISUAL", "PAGER", "ASKPASS", "GPG_TTY"};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        size_t n = strlen(ends[i]);
+        if (len >= n && memcmp(name + len - n, ends[i], n) == 0) return true;
+    }
+    return false;
+}
+
 /* The variable among the first n, or NULL. */
 static const char *program_getenv(const char *const *env, size_t n, const char *name, size_t len) {
     for (size_t i = 0; i < n; i++)
@@ -99,6 +144,16 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     out[len] = '=';
     strcpy(out + len + 1, path);
     r->env[(*n)++] = out;
+}
+
+static void program_set(program_run *r, const char *variable, size_t *n) {
+    if (program_getenv(r->env, *n, variable, strcspn(variable, "=")) == NULL) r->env[(*n)++] = variable;
+}
+
+static void program_leave_alone(program_run *r, size_t *n) {
+    for (size_t i = 0; i < PROGRAM_ALONE; i++)
+        program_set(r, program_alone[i], n);
+    if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
@@ -132,34 +187,36 @@ static void program_git_put(program_run *r, const char *what, uint64_t i, const 
     r->env[(*n)++] = at;
 }
 
-/* Numbers the user's pairs anew, without secrets. In a jail one is added: git would not look at a workspace of somebody else, as
+static void program_git_put_pair(program_run *r, uint64_t *kept, const char *key, const char *value, size_t *n) {
+    program_git_put(r, "KEY_", *kept, key, n);
+    program_git_put(r, "VALUE_", (*kept)++, value, n);
+}
+
+/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not look at a workspace of somebody else, as
  * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
     uint64_t most = count != NULL ? wfi_sys_number(count) : 0, kept = 0;
     if (most > PROGRAM_GIT_PAIRS) most = PROGRAM_GIT_PAIRS;
-    if (most == 0 && r->p->jail == NULL) return true;
-    r->git_size = 256;
+    if (most == 0 && r->p->jail == NULL && !r->p->alone) return true;
+    r->git_size = 256 + PROGRAM_GIT_ALONE * 128;
     for (uint64_t i = 0; i < most; i++)
         if (program_git_pair(i, &key, &value)) r->git_size += strlen(key) + strlen(value) + 128;
     r->git = wfi_sys_pages(r->git_size);
     if (r->git == NULL) return false;
-    for (uint64_t i = 0; i < most; i++) {
-        if (!program_git_pair(i, &key, &value)) continue;
-        program_git_put(r, "KEY_", kept, key, n);
-        program_git_put(r, "VALUE_", kept++, value, n);
-    }
-    if (r->p->jail != NULL) {
-        program_git_put(r, "KEY_", kept, "safe.directory", n);
-        program_git_put(r, "VALUE_", kept++, "*", n);
-    }
+    for (uint64_t i = 0; i < most; i++)
+        if (program_git_pair(i, &key, &value)) program_git_put_pair(r, &kept, key, value, n);
+    if (r->p->jail != NULL) program_git_put_pair(r, &kept, "safe.directory", "*", n);
+    for (size_t i = 0; r->p->alone && i < PROGRAM_GIT_ALONE; i++)
+        program_git_put_pair(r, &kept, program_git_alone[i].key, program_git_alone[i].value, n);
     program_git_put(r, "COUNT", 0, wfi_sys_decimal(kept, room), n);
     return true;
 }
 
 static bool program_environment(program_run *r) {
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
+    /* HOME, TMPDIR, the end; git's pairs, ours, their count; and what is for who is alone */
+    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -171,18 +228,24 @@ static bool program_environment(program_run *r) {
         r->env[n++] = *e;
     if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
+    if (r->p->alone) program_leave_alone(r, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
     size_t set = n;
     for (char **e = environ; e != NULL && *e != NULL; e++) {
         size_t len = strcspn(*e, "=");
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
+        if (r->p->alone && program_asks(*e, len)) continue;
         if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
     }
     return true;
 }
 
 /* ---- becoming the program ---- */
+
+uint32_t wfi_program_processes(void) {
+    return PROGRAM_PROCESSES + PROGRAM_PROCESSES_EACH * wfi_sys_processors();
+}
 
 /* All threads of the system and what the program may have besides: the user's own are among them, and the limit is on all that
  * the user has. */
@@ -193,25 +256,27 @@ static uint64_t program_most(void) {
     wfi_sys_close(&fd);
     text[n > 0 ? n : 0] = '\0';
     const char *slash = strchr(text, '/');
-    return WFI_PROGRAM_PROCESSES + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
+    return wfi_program_processes() + (slash != NULL ? wfi_sys_number(slash + 1) : 4096);
 }
 
 static bool program_must_count(const wfi_program *p) {
     return p->jail != NULL && (p->jail->holds & (WF_HOLDS_CGROUP | WF_HOLDS_NPROC)) == 0;
 }
 
-static void program_limits(const wfi_program *p) {
+/* Seconds of processor time that one of its processes may use: a bound for what escapes the deadline. */
+static uint64_t program_cpu_s(const wfi_program *p) {
     uint64_t now = wfi_sys_now_ms(), ms = p->deadline > now ? p->deadline - now : 0;
-    struct rlimit files;
-    WFI_SYS_LIMIT(RLIMIT_CPU, (ms / 1000 + 1) * PROGRAM_CPUS);
+    uint32_t processors = wfi_sys_processors();
+    return (ms / 1000 + 1) * (processors > PROGRAM_CPUS ? processors : PROGRAM_CPUS);
+}
+
+static void program_limits(const program_run *r) {
+    const wfi_program *p = r->p;
+    WFI_SYS_LIMIT(RLIMIT_CPU, r->end->cpu_s);
     WFI_SYS_LIMIT(RLIMIT_CORE, 0);
     if (p->jail == NULL) return;
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, PROGRAM_NICE);
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, PROGRAM_FILE);
-    if (getrlimit(RLIMIT_NOFILE, &files) == 0 && files.rlim_cur > PROGRAM_FILES) {
-        files.rlim_cur = PROGRAM_FILES; /* we may have asked for more, and select() cannot bear it */
-        setrlimit(RLIMIT_NOFILE, &files);
-    }
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, WFI_PROGRAM_FILE);
 #if defined(RLIMIT_NPROC)
     if ((p->jail->holds & WF_HOLDS_NPROC) != 0) WFI_SYS_LIMIT(RLIMIT_NPROC, program_most());
 #endif
@@ -244,6 +309,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     const wfi_program *p = r->p;
     const char *failed = NULL;
     signal(SIGPIPE, SIG_DFL);
+    signal(SIGXFSZ, SIG_DFL);
     signal(SIGTERM, SIG_DFL);
     if (setsid() < 0) return "begin a session";
     if (!program_streams(in, out, err)) return "connect its streams";
@@ -255,7 +321,7 @@ static const char *program_settle(const program_run *r, int in, int out, int err
     if (p->jail != NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
-    program_limits(p);
+    program_limits(r);
     return p->jail != NULL ? wfi_jail_enter(p->jail, p->tree_fd, r->privdir.fd) : NULL;
 }
 
@@ -322,6 +388,7 @@ static bool program_catch(int news) {
     sa.sa_handler = program_on_child;
     sigemptyset(&sa.sa_mask);
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* of files that are ours: kept.h */
 #if WFI_LINUX
     prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0);
 #endif
@@ -335,18 +402,27 @@ static bool program_fail(program_run *r, const char *failed) {
     return false;
 }
 
+static bool program_bound(program_run *r) {
+    uint64_t number;
+    char name[4 + 17] = "/wf-";
+    if ((r->p->jail->holds & WF_HOLDS_CGROUP) == 0) return true;
+    if (!wfi_sys_random(&number, sizeof number)) return false;
+    wfi_sys_hex(number, name + 4, 16);
+    return wfi_cgroup_make(&r->group, name, wfi_program_processes());
+}
+
 /* What must be there before the program: its place in the jail, its environment. */
 static bool program_prepare(program_run *r) {
     wfi_program *p = r->p;
     if (p->jail != NULL) {
         const char *failed = wfi_jail_begin(p->jail);
         if (failed != NULL) return program_fail(r, failed);
-        if (!wfi_privdir_make(&r->privdir)) return program_fail(r, "make a directory for it in $TMPDIR, or /tmp");
-        if ((p->jail->holds & WF_HOLDS_CGROUP) != 0 &&
-            !wfi_cgroup_make(&r->group, strrchr(r->privdir.path, '/'), WFI_PROGRAM_PROCESSES))
-            return program_fail(r, "make a cgroup for it");
+        bool made = p->own != NULL ? wfi_privdir_enter(&r->privdir, p->own) : wfi_privdir_make(&r->privdir);
+        if (!made) return program_fail(r, WFI_PROGRAM_OWN);
+        if (!program_bound(r)) return program_fail(r, "make a cgroup for it");
         wfi_guard_look(p->tree_fd, r->guard);
     }
+    r->end->cpu_s = program_cpu_s(p);
     r->finds = (p->jail != NULL && p->jail->spaces != 0) || wfi_sys_knows_children();
     if (program_must_count(p)) setpriority(PRIO_PROCESS, 0, -PROGRAM_NICE); /* if we may: a bomb must not starve us */
     r->chunk = wfi_sys_pages(PROGRAM_CHUNK);
@@ -444,6 +520,12 @@ static void program_abandon(program_run *r) {
     if (!own || r->kill_at == UINT64_MAX) program_stop(r, wfi_sys_now_ms(), own ? PROGRAM_GRACE_MS : 0);
 }
 
+/* Before the bound becomes none at all. */
+static void program_note_bound(program_run *r) {
+    if (!r->frozen) r->end->bounded = wfi_cgroup_was_full(&r->group);
+    r->frozen = true;
+}
+
 static void program_look(program_run *r, uint64_t now) {
     if (r->kill_at == UINT64_MAX && r->ended) {
         r->end->left = true;
@@ -454,12 +536,14 @@ static void program_look(program_run *r, uint64_t now) {
     }
     if (now >= r->count_at && program_must_count(r->p)) {
         r->count_at = now + PROGRAM_COUNT_MS;
-        if (!r->end->crowded && wfi_descendants_count(r->pids, WFI_PROGRAM_PROCESSES) > WFI_PROGRAM_PROCESSES) {
+        uint32_t most = wfi_program_processes();
+        if (!r->end->crowded && wfi_descendants_count(r->pids, most) > most) {
             r->end->crowded = true;
             program_stop(r, now, 0);
         }
     }
     if (now < r->kill_at) return;
+    program_note_bound(r);
     wfi_cgroup_freeze(&r->group);
     program_signal(r, SIGKILL);
     r->kill_at = now + PROGRAM_AGAIN_MS;
@@ -473,17 +557,21 @@ static int program_timeout(const program_run *r, uint64_t now) {
 }
 
 /* One turn at a stream; false: nothing more for now. */
-static bool program_read(program_run *r, int *fd, wfi_gather *g) {
+static bool program_read(program_run *r, int *fd) {
+    bool out = fd == &r->out;
+    wfi_gather *g = out ? &r->p->out : &r->p->err;
     ssize_t n = read(*fd, r->chunk, PROGRAM_CHUNK);
     if (n < 0) return errno == EINTR;
     if (n == 0) wfi_sys_close(fd);
+    if (r->p->own != NULL)
+        wfi_kept_add(out ? &r->end->out : &r->end->err, r->privdir.fd, out ? "out" : "err", g, r->chunk, (size_t)n);
     wfi_gather_add(g, r->chunk, (size_t)n);
     return n > 0;
 }
 
-static void program_read_some(program_run *r, int *fd, wfi_gather *g) {
+static void program_read_some(program_run *r, int *fd) {
     for (int i = 0; i < PROGRAM_READS && *fd >= 0; i++)
-        if (!program_read(r, fd, g)) return;
+        if (!program_read(r, fd)) return;
 }
 
 static void program_feed(program_run *r) {
@@ -507,8 +595,8 @@ static void program_wait(program_run *r, uint64_t now) {
         r->reader = -1;
         program_abandon(r); /* `now` was before we slept */
     }
-    if (fds[2].revents != 0) program_read_some(r, &r->out, &r->p->out);
-    if (fds[3].revents != 0) program_read_some(r, &r->err, &r->p->err);
+    if (fds[2].revents != 0) program_read_some(r, &r->out);
+    if (fds[3].revents != 0) program_read_some(r, &r->err);
     if (fds[4].revents != 0) program_feed(r);
 }
 
@@ -523,11 +611,24 @@ static void program_watch(program_run *r) {
     }
 }
 
+/* How many processes the system has ended for want of memory, its own or a container's. */
+static uint64_t program_starved(void) {
+    char text[16384];
+    int fd = open("/proc/vmstat", O_RDONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
+    wfi_sys_close(&fd);
+    text[n > 0 ? n : 0] = '\0';
+    const char *line = strstr(text, "\noom_kill ");
+    return line != NULL ? wfi_sys_number(line + 10) : 0;
+}
+
 /* All writers are gone: what they wrote is in the pipes. */
 static void program_drain(program_run *r) {
     program_failure f;
-    program_read_some(r, &r->out, &r->p->out);
-    program_read_some(r, &r->err, &r->p->err);
+    program_read_some(r, &r->out);
+    program_read_some(r, &r->err);
+    wfi_kept_end(&r->end->out);
+    wfi_kept_end(&r->end->err);
     if (read(r->failed, &f, sizeof f) != (ssize_t)sizeof f) return;
     r->end->failed = f.failed;
     r->end->error = f.error;
@@ -538,13 +639,19 @@ void wfi_program_run(wfi_program *p, wfi_program_end *end) {
     r.privdir.fd = -1;
     memset(end, 0, sizeof *end);
     signal(SIGTERM, SIG_IGN); /* meant for programs: another supervisor, above us, sends it to all below it */
+    r.starved = program_starved();
     if (program_prepare(&r) && program_start(&r)) {
         program_watch(&r);
         program_drain(&r);
+        program_note_bound(&r);
+        r.end->starved = r.end->code == 128 + SIGKILL && !r.end->timed_out && program_starved() > r.starved;
         if (p->jail != NULL) wfi_guard_restore(p->tree_fd, r.guard, p->first, end->aside);
     }
     wfi_cgroup_remove(&r.group);
-    if (r.privdir.fd >= 0) wfi_privdir_remove(&r.privdir);
+    if (p->own != NULL)
+        wfi_privdir_leave(&r.privdir);
+    else if (r.privdir.fd >= 0)
+        wfi_privdir_remove(&r.privdir);
     wfi_sys_pages_end(r.env, r.env_size);
     wfi_sys_pages_end(r.git, r.git_size);
     wfi_sys_pages_end(r.chunk, PROGRAM_CHUNK);

@@ -130,6 +130,23 @@ uint64_t wfi_sys_now_ms(void) {
     return (uint64_t)t.tv_sec * 1000u + (uint64_t)t.tv_nsec / 1000000u;
 }
 
+#if WFI_LINUX && defined(SYS_sched_getaffinity)
+uint32_t wfi_sys_processors(void) {
+    uint64_t mask[1024 / 64] = {0};
+    uint32_t count = 0;
+    if (syscall(SYS_sched_getaffinity, 0, sizeof mask, mask) <= 0) return 1;
+    for (size_t i = 0; i < sizeof mask / sizeof *mask; i++)
+        for (uint64_t bits = mask[i]; bits != 0; bits &= bits - 1)
+            count++;
+    return count > 0 ? count : 1;
+}
+#else
+uint32_t wfi_sys_processors(void) {
+    long n = sysconf(_SC_NPROCESSORS_ONLN);
+    return n > 0 ? (uint32_t)n : 1;
+}
+#endif
+
 void *wfi_sys_pages(size_t n) {
     void *p = mmap(NULL, n, PROT_READ | PROT_WRITE, SYS_MAP_FLAGS, -1, 0);
     return p == MAP_FAILED ? NULL : p;

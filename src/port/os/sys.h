@@ -44,6 +44,7 @@ WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, an
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
+WFI uint32_t wfi_sys_processors(void); /* that we may use; at least 1 */
 /* Pages straight from the system, zeroed; NULL if there are none. */
 WFI void *wfi_sys_pages(size_t n);
 WFI void wfi_sys_pages_end(void *p, size_t n);

@@ -3,7 +3,9 @@
 #include "../jail/program.h"
 #include "tool.h"
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define COMMAND_SECONDS      120u /* of a command of bash; */
@@ -12,7 +14,8 @@
 #define COMMAND_MS_MOST      86400000u
 #define COMMAND_WORDS        256u              /* of a command as a list, variables of env */
 #define COMMAND_KEEP         ((size_t)1 << 20) /* bytes that a script gets of each stream */
-#define COMMAND_GAP          64u               /* kept free for the line about what is left out */
+#define COMMAND_GAP          160u              /* kept free for the line about what is left out, */
+#define COMMAND_NOTES        1200u             /* ... and for those about its end */
 
 static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
     uint64_t own = wfi_sys_now_ms() + ms;
@@ -22,6 +25,8 @@ static uint64_t command_deadline(const wfi_tool *w, uint64_t ms) {
 /* The program's part that all commands have in common. */
 static bool command_place(wfi_tool *w, wfi_program *p) {
     p->jail = w->jail;
+    p->own = w->own;
+    p->alone = true;
     p->tree = p->dir = w->root->root;
     p->tree_fd = w->dirfd;
     p->first = w->root->below ? NULL : w->root->guard;
@@ -66,15 +71,95 @@ static void command_failed(wfi_tool *w, const wfi_program_end *end, const char *
         wfi_tool_puts(w, "\": it cannot be started here");
 }
 
-/* What a stream brought, with a line in the place of what is left out. False: something is. */
-static bool command_show(wfi_tool *w, wfi_gather *g) {
+/* ---- what its output tells ---- */
+
+enum { COMMAND_EDITOR = 1, COMMAND_GIT = 2, COMMAND_FILES = 4, COMMAND_PROCESSES = 8, COMMAND_FILE = 16 };
+
+/* Words that tell of something that we know more of than the command does. */
+static const struct {
+    const char *word, *with; /* in one line; NULL: the word is enough */
+    uint32_t tells;
+} command_signs[] = {{"problem with the editor 'false'", NULL, COMMAND_EDITOR},
+                     {".git", "Read-only file system", COMMAND_GIT},
+                     {"unable to create temporary file", "Read-only file system", COMMAND_GIT},
+                     {"Too many open files", NULL, COMMAND_FILES},
+                     {"EMFILE", NULL, COMMAND_FILES},
+                     {"Resource temporarily unavailable", NULL, COMMAND_PROCESSES},
+                     {"can't start new thread", NULL, COMMAND_PROCESSES},
+                     {"unable to create native thread", NULL, COMMAND_PROCESSES},
+                     {"annot fork", NULL, COMMAND_PROCESSES},
+                     {"File too large", NULL, COMMAND_FILE}};
+
+/* Where the word begins, or NULL. */
+static const char *command_search(const char *from, const char *end, const char *word) {
+    size_t n = strlen(word);
+    while ((size_t)(end - from) >= n && (from = memchr(from, word[0], (size_t)(end - from) - n + 1)) != NULL) {
+        if (memcmp(from, word, n) == 0) return from;
+        from++;
+    }
+    return NULL;
+}
+
+static bool command_has(wf_str text, const char *word, const char *with) {
+    const char *end = text.ptr + text.len, *found = text.ptr;
+    if (text.len == 0) return false;
+    while ((found = command_search(found, end, word)) != NULL) {
+        const char *line = found, *after = memchr(found, '\n', (size_t)(end - found));
+        if (with == NULL) return true;
+        while (line > text.ptr && line[-1] != '\n')
+            line--;
+        if (after == NULL) after = end;
+        if (command_search(line, after, with) != NULL) return true;
+        found = after;
+    }
+    return false;
+}
+
+static uint32_t command_tells(wf_str text) {
+    uint32_t tells = 0;
+    for (size_t i = 0; i < sizeof command_signs / sizeof *command_signs; i++)
+        if ((tells & command_signs[i].tells) == 0 && command_has(text, command_signs[i].word, command_signs[i].with))
+            tells |= command_signs[i].tells;
+    return tells;
+}
+
+/* Where the middle of a stream is. */
+static void command_say_kept(wfi_tool *w, const wfi_kept *k) {
+    switch (k->state) {
+    case WFI_KEPT_WHOLE:
+        wfi_tool_puts(w, ", all of it is in $TMPDIR/");
+        break;
+    case WFI_KEPT_BEGINNING:
+        wfi_tool_puts(w, ", the first ");
+        wfi_tool_putn(w, k->len >> 20);
+        wfi_tool_puts(w, " MB of it are in $TMPDIR/");
+        break;
+    case WFI_KEPT_CROWDED:
+        wfi_tool_puts(w, " and not kept, for $TMPDIR has too many out-* of before: rm some");
+        return;
+    case WFI_KEPT_FAILED:
+        wfi_tool_puts(w, " and not kept: ");
+        wfi_tool_puts(w, strerror(k->error));
+        return;
+    default:
+        return;
+    }
+    wfi_tool_puts(w, k->name);
+    wfi_tool_puts(w, " (grep or sed it)");
+}
+
+/* What a stream brought, with a line in the place of what is left out; and what it tells. False: something is left out. */
+static bool command_show(wfi_tool *w, wfi_gather *g, const wfi_kept *k, uint32_t *tells) {
     wf_str head, tail;
     uint64_t missing = wfi_gather_parts(g, &head, &tail);
+    *tells |= command_tells(head) | command_tells(tail);
     wfi_tool_put(w, head);
     if (missing == 0) return true;
     wfi_tool_puts(w, "\n... ");
     wfi_tool_putn(w, missing);
-    wfi_tool_puts(w, " bytes left out ...\n");
+    wfi_tool_puts(w, " bytes left out");
+    command_say_kept(w, k);
+    wfi_tool_puts(w, " ...\n");
     wfi_tool_put(w, tail);
     return false;
 }
@@ -90,16 +175,18 @@ static const char *command_terminated(wfi_tool *w, wf_str text, const char *erro
     return NULL;
 }
 
-/* ---- bash ---- */
-
-static const char *command_shell(void) {
-    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
-}
+/* ---- what there is to say about it ---- */
 
 /* A line of its own, whatever the command printed last. */
 static void command_line(wfi_tool *w, const char *text) {
     if (w->len > 0 && w->out[w->len - 1] != '\n') wfi_tool_puts(w, "\n");
     wfi_tool_puts(w, text);
+}
+
+static void command_line_n(wfi_tool *w, const char *before, uint64_t n, const char *after) {
+    command_line(w, before);
+    wfi_tool_putn(w, n);
+    wfi_tool_puts(w, after);
 }
 
 static void command_say_aside(wfi_tool *w, const char *name) {
@@ -112,27 +199,43 @@ static void command_say_aside(wfi_tool *w, const char *name) {
     wfi_tool_puts(w, ")");
 }
 
-/* How it ended, if there is something to say about it. */
-static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
-    if (end->crowded) {
-        command_line(w, "(stopped: it had more than ");
-        wfi_tool_putn(w, WFI_PROGRAM_PROCESSES);
-        wfi_tool_puts(w, " processes at a time)");
-    } else if (end->timed_out && wfi_sys_now_ms() >= w->deadline) {
-        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
-    } else if (end->timed_out) {
-        command_line(w, "(stopped after ");
-        wfi_tool_putn(w, seconds);
-        wfi_tool_puts(w, " s; do less, or give `timeout` in seconds, up to 600)");
-    } else if (end->signal != 0) {
-        command_line(w, "(killed by signal ");
-        wfi_tool_putn(w, (uint64_t)end->signal);
-        wfi_tool_puts(w, ")");
-    } else if (end->code != 0) {
-        command_line(w, "(exit code ");
-        wfi_tool_putn(w, (uint64_t)end->code);
-        wfi_tool_puts(w, ")");
-    }
+/* A limit that was hit, and whose it is. The signals that the kernel sends for some come through a shell as codes. */
+static void command_say_limits(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    struct rlimit files;
+    bool held = (p->jail->holds & WF_HOLDS_NPROC) != 0;
+    if (end->bounded || (held && (tells & COMMAND_PROCESSES) != 0))
+        command_line_n(w, "(wf's limit of ", wfi_program_processes(), " processes and threads at a time was hit)");
+    if ((tells & COMMAND_FILES) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
+        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur,
+                       " open files is the user's, not wf's: ulimit -n)");
+    if (end->code == 128 + SIGXCPU)
+        command_line_n(w, "(that is wf's limit of processor time for one process: ", end->cpu_s, " s)");
+    if (end->code == 128 + SIGXFSZ || (tells & COMMAND_FILE) != 0)
+        command_line_n(w, "(wf's limit of ", WFI_PROGRAM_FILE >> 30, " GB for one file was hit)");
+    if (end->starved) command_line(w, "(the system ended it for want of memory; let it do less at a time)");
+}
+
+/* Rather a line than turns in which a model finds it out. */
+static void command_say_mends(wfi_tool *w, uint32_t tells) {
+    if ((tells & COMMAND_EDITOR) != 0)
+        command_line(w, "(there is no editor and nobody to ask: give the text with -m, or --no-edit)");
+    if ((tells & COMMAND_GIT) != 0)
+        command_line(w, "(git's folder is read-only to commands here: edit files, do not commit; the user commits)");
+}
+
+/* This one fails without a word. */
+static bool command_stashes(const wfi_program *p) {
+    bool found = false;
+    for (const char *const *word = p->argv; *word != NULL; word++)
+        found = found || strstr(*word, "git stash") != NULL || strcmp(*word, "stash") == 0;
+    return found && (p->jail->holds & WF_HOLDS_SPACES) != 0;
+}
+
+/* All that is said of bash and exec alike. */
+static void command_say_more(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
+    if (end->code != 0 && command_stashes(p)) tells |= COMMAND_GIT;
+    command_say_limits(w, p, end, tells);
+    command_say_mends(w, tells);
     if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
         command_line(w, "(some of its processes could not be ended)");
@@ -140,14 +243,38 @@ static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t se
         command_line(w, "(what it left running was ended)");
 }
 
+#define COMMAND_CROWDED "stopped: wf's limit is "
+
+/* ---- bash ---- */
+
+static const char *command_shell(void) {
+    return access("/bin/bash", X_OK) == 0 ? "/bin/bash" : "/bin/sh";
+}
+
+/* How it ended, if there is something to say about it. */
+static void command_say_end(wfi_tool *w, const wfi_program_end *end, uint64_t seconds) {
+    if (end->crowded)
+        command_line_n(w, "(" COMMAND_CROWDED, wfi_program_processes(), " processes at a time)");
+    else if (end->timed_out && wfi_sys_now_ms() >= w->deadline)
+        command_line(w, "(stopped: the time for this agent is over; answer with what you have)");
+    else if (end->timed_out)
+        command_line_n(w, "(stopped after ", seconds, " s; do less, or give `timeout` in seconds, up to 600)");
+    else if (end->signal != 0)
+        command_line_n(w, "(killed by signal ", (uint64_t)end->signal, ")");
+    else if (end->code != 0)
+        command_line_n(w, "(exit code ", (uint64_t)end->code, ")");
+}
+
 void wfi_tool_bash(wfi_tool *w) {
     wfi_program p = {.deadline = 0};
     wfi_program_end end;
     wf_str command = {"", 0};
     uint64_t seconds = COMMAND_SECONDS;
+    uint32_t tells = 0;
     if (!wfi_tool_str(w, "command", true, &command) || !command_place(w, &p)) return;
     if (!wfi_tool_u64(w, "timeout", 1, COMMAND_SECONDS_MOST, &seconds)) return;
-    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP)) return;
+    size_t notes = w->cap / 8 < COMMAND_NOTES / 2 ? w->cap / 8 : COMMAND_NOTES / 2; /* and the foot */
+    if (!command_stream(w, &p.out, w->cap - COMMAND_GAP - notes)) return;
     const char *text = command_terminated(w, command, "bash: \"command\" holds a zero byte");
     const char *const argv[] = {command_shell(), "-c", text, NULL};
     if (text == NULL) return;
@@ -158,9 +285,10 @@ void wfi_tool_bash(wfi_tool *w) {
         command_failed(w, &end, argv[0]);
         return;
     }
-    command_show(w, &p.out);
+    command_show(w, &p.out, &end.out, &tells);
     wfi_tool_foot(w);
     command_say_end(w, &end, seconds);
+    command_say_more(w, &p, &end, tells);
     if (w->len == 0) wfi_tool_puts(w, "(no output)");
 }
 
@@ -260,27 +388,35 @@ static bool command_directory(wfi_tool *w, wfi_program *p) {
     return true;
 }
 
-/* The member `key`: what a stream brought, and what there is to say about it. */
-static void command_put_stream(wfi_tool *w, wf_json_out *o, wf_str key, wfi_gather *g, const char *aside,
-                               bool *truncated) {
-    wfi_tool text = {.cap = g->cap + 2 * COMMAND_GAP + WFI_GUARD_NAME};
-    text.out = wfi_tool_take(w, text.cap);
-    if (text.out == NULL) return;
-    if (!command_show(&text, g)) *truncated = true;
-    if (aside[0] != '\0') command_say_aside(&text, aside);
-    wf_json_key(o, key);
-    wf_json_str(o, wf_str_of(text.out, text.len));
+/* What a stream brought, in room for the notes that may follow; text->out NULL: an error was set. */
+static void command_stream_text(wfi_tool *w, wfi_tool *text, wfi_gather *g, const wfi_kept *k, uint32_t *tells,
+                                bool *truncated) {
+    *text = (wfi_tool){.cap = g->cap + COMMAND_GAP + COMMAND_NOTES};
+    text->out = wfi_tool_take(w, text->cap);
+    if (text->out != NULL && !command_show(text, g, k, tells)) *truncated = true;
 }
 
+static void command_put_text(wf_json_out *o, wf_str key, const wfi_tool *text) {
+    wf_json_key(o, key);
+    wf_json_str(o, wf_str_of(text->out, text->len));
+}
+
+/* What there is to say follows stderr. */
 static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *end) {
     wf_json_out o;
+    wfi_tool out, err;
+    uint32_t tells = 0;
     bool truncated = false;
+    command_stream_text(w, &out, &p->out, &end->out, &tells, &truncated);
+    command_stream_text(w, &err, &p->err, &end->err, &tells, &truncated);
+    if (w->is_error) return;
+    command_say_more(&err, p, end, tells);
     wf_json_out_init(&o, w->out, w->cap);
     wf_json_begin(&o, true);
     wf_json_key(&o, WF_STR("code"));
     wf_json_u64(&o, (uint64_t)end->code);
-    command_put_stream(w, &o, WF_STR("out"), &p->out, "", &truncated);
-    command_put_stream(w, &o, WF_STR("err"), &p->err, end->aside, &truncated);
+    command_put_text(&o, WF_STR("out"), &out);
+    command_put_text(&o, WF_STR("err"), &err);
     wf_json_key(&o, WF_STR("truncated"));
     wf_json_bool(&o, truncated);
     if (end->signal != 0) {
@@ -292,7 +428,6 @@ static void command_answer(wfi_tool *w, wfi_program *p, const wfi_program_end *e
         wf_json_bool(&o, true);
     }
     wf_json_finish(&o);
-    if (w->is_error) return;
     if (wf_json_ok(&o))
         w->len = o.len;
     else
@@ -312,8 +447,11 @@ void wfi_tool_exec(wfi_tool *w) {
     wfi_program_run(&p, &end);
     if (end.failed != NULL)
         command_failed(w, &end, argv[0]);
-    else if (end.crowded)
-        wfi_tool_error(w, "exec: stopped, for it had more than 512 processes at a time");
-    else
+    else if (!end.crowded)
         command_answer(w, &p, &end);
+    else {
+        wfi_tool_error(w, "exec: " COMMAND_CROWDED);
+        wfi_tool_putn(w, wfi_program_processes());
+        wfi_tool_puts(w, " processes at a time");
+    }
 }

@@ -32,6 +32,7 @@ typedef struct wfi_tool {
     wf_str tool, input;
     bool script;          /* asked by a script: the answer is JSON */
     const wfi_jail *jail; /* for commands, */
+    const char *own;      /* ... their private directory, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
     char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;

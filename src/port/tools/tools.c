@@ -4,6 +4,7 @@
  * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
 #include "tools.h"
 #include "tool.h"
+#include "../jail/program.h"
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -92,7 +93,7 @@ static const struct {
     {{TOOLS_STR("bash"),
       TOOLS_STR(
           "Run a shell command in the workspace: no input, no terminal; `timeout`: seconds, 120, at most 600. Answers "
-          "its output and exit code. What it leaves running is ended."),
+          "its output and exit code. What it leaves running is ended; files in $TMPDIR stay until you are done."),
       TOOLS_STR(TOOLS_OBJECT(
           "\"command\":" TOOLS_STRING ",\"timeout\":{\"type\":\"integer\",\"minimum\":1,\"maximum\":600}", "command")),
       true, true},
@@ -156,6 +157,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
+    wfi_keeper_init(&t->keeper);
     int error = wfi_confine_init(&t->root, config->root);
     if (error != 0) return error;
     if ((t->allow & TOOLS_PROGRAMS) != 0) wfi_guard_settle(t->root.fd);
@@ -165,6 +167,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_keeper_open(&t->keeper);
     return 0;
 }
 
@@ -175,6 +178,7 @@ void wfi_tools_close(wfi_tools *t) {
         tools_end(t, i);
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
+    wfi_keeper_close(&t->keeper);
     wfi_confine_close(&t->root);
 }
 
@@ -259,16 +263,45 @@ static void tools_leave(wfi_ticket *k) {
     k->cwd = NULL;
 }
 
+/* ---- the private directory of an agent's commands, and the script's ---- */
+
+static uint32_t *tools_own(wfi_tools *t, wfi_ticket *k) {
+    return k->call.script ? &t->own : &k->own;
+}
+
+/* False: there is none, and the call has failed. */
+static bool tools_get_own(wfi_tools *t, uint32_t ticket) {
+    wfi_ticket *k = &t->ticket[ticket];
+    uint32_t *own = tools_own(t, k);
+    if (*own == 0) *own = wfi_keeper_new(&t->keeper);
+    if (*own != 0) return true;
+    snprintf(k->pages, k->size, "the command was not started, for we could not " WFI_PROGRAM_OWN ": %s",
+             strerror(errno));
+    tools_fail(t, ticket, k->pages);
+    return false;
+}
+
+static void tools_left(void *ctx, uint32_t ticket) {
+    wfi_tools *t = ctx;
+    if (ticket >= t->tickets || t->ticket[ticket].own == 0) return;
+    wfi_keeper_drop(&t->keeper, t->ticket[ticket].own);
+    t->ticket[ticket].own = 0;
+}
+
 /* ---- in a child ---- */
 
 typedef struct tools_job {
     const wfi_tools *t;
     const wfi_ticket *k;
+    uint32_t own; /* the private directory, for a command */
 } tools_job;
 
 static void tools_child(void *arg) {
     const tools_job *job = arg;
+    char own[WFI_PRIVDIR_PATH];
     wfi_tool w = tools_work(job->t, job->k);
+    wfi_keeper_name(&job->t->keeper, job->own, own);
+    w.own = own;
     w.dirfd = WFI_CHILD_KEEP;
     w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
@@ -309,7 +342,11 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
 
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    tools_job job = {t, k};
+    tools_job job = {t, k, 0};
+    if (tools_is_command(k)) {
+        if (!tools_get_own(t, ticket)) return WF_OK;
+        job.own = *tools_own(t, k);
+    }
     if (!tools_enter(t, ticket)) return WF_OK;
     wfi_child_job c = {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
@@ -548,7 +585,7 @@ static void tools_interrupted(void *ctx, const wf_tool_call *call) {
 }
 
 const wf_tool_ops *wfi_tools_ops(void) {
-    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,        tools_ready,
-                                    tools_due,   tools_refuse, tools_interrupted};
+    static const wf_tool_ops ops = {tools_start, tools_result, tools_end,         tools_ready,
+                                    tools_due,   tools_refuse, tools_interrupted, tools_left};
     return &ops;
 }

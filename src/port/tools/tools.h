@@ -4,6 +4,7 @@
  * Invariants:
  *   1. A ticket holds pages of the system from its start to its end, and nothing else does; a descriptor of its cwd it has only
  *      while it starts, for many may wait and few descriptors may be open.
+ *      What its agent's commands keep for each other outlives it, until the agent has left.
  *   2. In a crew's `waiting` stand its WAITING tickets, each once. A DONE one that was not yet named stands in `done`, at most
  *      once; what else stands there was ended meanwhile and is passed over.
  *   3. Waiting tickets start in the order in which they came to their crew. A search keeps a processor busy, so few run at a
@@ -14,6 +15,7 @@
 #include "../jail/child.h"
 #include "confine.h"
 #include "../jail/jail.h"
+#include "../jail/keeper.h"
 #include "../../api/posix.h"
 
 #define WFI_TOOLS_FDS (2 * WFI_CHILD_MAX)
@@ -33,6 +35,7 @@ typedef struct wfi_ticket {
     char *pages; /* the answer, then room */
     size_t size;
     wfi_confine *cwd; /* in the pages; NULL: the root, or not open now */
+    uint32_t own;     /* the private directory of the agent that has it for its commands; 0: none */
     wf_tool_result result;
     bool in_done;
 } wfi_ticket;
@@ -54,7 +57,9 @@ typedef struct wfi_tools {
     wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
-    wfi_jail jail; /* if commands are allowed */
+    wfi_jail jail; /* if commands are allowed, */
+    wfi_keeper keeper;
+    uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
