@@ -5,6 +5,8 @@
 #include "run/consent.h"
 #include "run/drive.h"
 #include "base/logs.h"
+#include "base/terminal.h"
+#include "base/title.h"
 #include "run/model.h"
 #include "run/progress.h"
 #include <errno.h>
@@ -52,12 +54,24 @@ static cli_exit run_cannot_write(const run_job *job, int error) {
                     strerror(error), cli_word(cli_str(job->log)));
 }
 
+/* Harmless to the terminal. One that was closed, which stopped the run, gets nothing, and that is no fault of ours. */
+static cli_exit run_show_result(const run_job *job, wf_str value) {
+    cli_put_text(stdout, value);
+    if (value.len > 0 && value.ptr[value.len - 1] != '\n') putchar('\n');
+    if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_OK;
+    int error = errno;
+    clearerr(stdout);
+    return cli_drive_hung_up() ? CLI_OK : run_cannot_write(job, error);
+}
+
 /* Text as it is, with a newline at its end; a file gets no more than the text. */
 static cli_exit run_put_result(const run_job *job, wf_str value) {
     bool ok = true;
     if (job->out >= 0) {
         ok = ftruncate(job->out, 0) == 0 || errno == EINVAL; /* a pipe or device has no length */
         ok = ok && run_write(job->out, value);
+    } else if (!job->options->number[OPT_JSON] && isatty(STDOUT_FILENO) == 1) {
+        return run_show_result(job, value);
     } else if (!job->options->number[OPT_JSON]) {
         ok = run_write(STDOUT_FILENO, value);
         if (ok && value.len > 0 && value.ptr[value.len - 1] != '\n') ok = run_write(STDOUT_FILENO, WF_STR("\n"));
@@ -271,20 +285,30 @@ static void run_announce(const run_job *job) {
     if (wf_json_ok(&out)) cli_progress_line(&out);
 }
 
-/* The first line: what a run that costs money will use, and at most how much of it. */
+/* The first line: which run this is, and what it works with. */
+static void run_put_first(const run_job *job) {
+    const cli_options *o = job->options;
+    if (o->number[OPT_QUIET] || o->number[OPT_JSON]) return;
+    cli_put(stderr, cli_title(job->spec.script, job->spec.name), RUN_LABEL);
+    fputs(": model: ", stderr);
+    cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
+    if (o->server.len > 0) {
+        fputs(" at ", stderr);
+        cli_put(stderr, o->server, RUN_SERVER);
+    }
+    fprintf(stderr, "; lanes: %s; log: ", o->text[OPT_LANES]);
+    cli_put(stderr, cli_str(job->log), CLI_PATH);
+    fputc('\n', stderr);
+}
+
+/* At most how much of its money a run may use. */
 static void run_put_terms(const run_job *job) {
     const cli_options *o = job->options;
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
     if (o->number[OPT_RETRY_FAILED] && !o->number[OPT_QUIET])
         fputs("--retry-failed: finished work that came after a failure may be asked again\n", stderr);
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_model_is_rules(o) && !o->own_budget)) return;
-    fputs("model: ", stderr);
-    cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
-    if (o->server.len > 0) {
-        fputs(" at ", stderr);
-        cli_put(stderr, o->server, RUN_SERVER);
-    }
-    fputs("; budget: ", stderr);
+    fputs("budget: ", stderr);
     if (usd)
         fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
@@ -307,6 +331,7 @@ static cli_exit run_go(run_job *job, cli_world *w) {
     job->began = w->platform.now_ms(w->platform.ctx);
     cli_progress_begin(job->options);
     run_announce(job);
+    run_put_first(job);
     run_put_terms(job);
     run_put_sandbox(job, run_sandbox(w));
     cli_exit code = cli_drive(w, &job->spec, &end);
@@ -379,10 +404,6 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
 
 /* ---- may it run? ---- */
 
-static bool run_has_terminal(void) {
-    return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
-}
-
 static cli_exit run_ask(const char *question) {
     char line[16] = "";
     fprintf(stderr, "%s [y/N] ", question);
@@ -405,7 +426,7 @@ static cli_exit run_confirm(const run_job *job) {
     cli_preview preview = {0};
     const cli_options *o = job->options;
     if (o->number[OPT_YES]) return CLI_OK;
-    bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = run_has_terminal();
+    bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = cli_terminal_has_person();
     if (!seen && !terminal) return run_fail_new(o);
     if (!terminal) return CLI_OK;
     cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
@@ -438,7 +459,7 @@ static cli_exit run_confirm_log(const run_job *job) {
     if (job->mode != WF_POSIX_OPEN || o->number[OPT_YES]) return CLI_OK;
     if (cli_consent_log(o->text[OPT_ROOT], job->log, &job->past, job->started)) return CLI_OK;
     run_put_foreign(job);
-    if (run_has_terminal()) {
+    if (cli_terminal_has_person()) {
         fputc('\n', stderr);
         return run_ask("Go on with it?");
     }
