@@ -238,6 +238,12 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
     if (!progress.json && (!progress.quiet || e->type == WF_TRACE_ERROR)) progress_print(e);
 }
 
+void cli_progress_print(wf_str line) {
+    cli_status_clear();
+    fputs("model: ", stderr);
+    cli_put_lines(stderr, line);
+}
+
 void cli_progress_script_error(wf_str text) {
     const wf_trace event = {.type = WF_TRACE_ERROR, .text = text};
     cli_progress_trace(NULL, &event);
