@@ -538,21 +538,39 @@ cli_exit cli_run(cli_options *o) {
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }
 
+/* Whether `wf resume` has something to do there: a run that was killed or stopped, or whose failures are to be asked again. */
+static bool run_goes_on(const cli_options *o, const char *log) {
+    cli_world w;
+    wf_run_status status;
+    if (cli_world_read(&w, log, true) != CLI_OK) return false;
+    wf_run_status_get(w.run, &status);
+    cli_world_close(&w);
+    if (status.outcome == WF_RUN_OPEN) return !cli_world_is_busy(log);
+    bool again = o->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    return again || status.outcome > WF_RUN_FAILED || (status.outcome == WF_RUN_DONE && status.census.not_run > 0);
+}
+
+/* The newest run that has not ended; if all have, the last one. */
+static cli_exit run_choose_log(const cli_options *o, const char **log) {
+    cli_log_list list;
+    cli_exit code = cli_logs_last(o->text[OPT_ROOT], "resume", log);
+    if (code == CLI_OK) code = cli_logs_list(o->text[OPT_ROOT], &list);
+    for (size_t i = 0; code == CLI_OK && i < list.count; i++) {
+        if (!run_goes_on(o, list.entries[i].path)) continue;
+        *log = list.entries[i].path;
+        return CLI_OK;
+    }
+    if (code == CLI_OK && !o->number[OPT_QUIET])
+        fprintf(stderr, "all runs have ended; the last result is that of %s\n", *log);
+    return code;
+}
+
 cli_exit cli_resume(cli_options *o) {
     run_job job = {.options = o, .log = o->operand, .mode = WF_POSIX_OPEN, .out = -1};
     wf_run_spec past;
     bool again;
-    if (!job.log) {
-        cli_log_list list;
-        cli_exit code = cli_logs_list(o->text[OPT_ROOT], &list);
-        if (code != CLI_OK) return code;
-        if (list.count == 0)
-            return cli_fail(CLI_USAGE,
-                            "resume: there is no log in %s/.wf/runs; start a run: wf run SCRIPT, or name a log",
-                            o->text[OPT_ROOT]);
-        job.log = list.entries[0].path;
-    }
-    cli_exit code = run_look_back(&job, NULL, &past, &again);
+    cli_exit code = job.log ? CLI_OK : run_choose_log(o, &job.log);
+    if (code == CLI_OK) code = run_look_back(&job, NULL, &past, &again);
     if (code != CLI_OK || again) return code;
     job.spec = past;
     code = run_restore(&job, o, past.settings);

@@ -62,7 +62,7 @@ static const option_entry option_table[OPT_COUNT] = {
     [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_AGENTS,
                 true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT,
-                  ON_MODELS | ON(CLI_RUNS), true, 0, 0},
+                  ON_MODELS | ON(CLI_RUNS) | ON(CLI_SHOW) | ON(CLI_LOG), true, 0, 0},
     [OPT_MEMORY] = {"memory", "SIZE", NULL, "all that a run may use (a quarter of what there is, at most 4G)",
                     FORM_SIZE, ON_MODELS, true, 8u << 20, UINT64_C(1) << 36},
     [OPT_SYNC] = {"sync", "batch|always|off", "batch", "how results are made durable", FORM_CHOICE, ON_RUNS, true, 0,
@@ -101,8 +101,8 @@ typedef struct option_command {
 static const option_command option_commands[CLI_COMMANDS] = {
     [CLI_RUN] = {"run", "SCRIPT", true},     [CLI_CHECK] = {"check", "SCRIPT", true},
     [CLI_RESUME] = {"resume", "LOG", false}, [CLI_AGENT] = {"agent", NULL, false},
-    [CLI_RUNS] = {"runs", NULL, false},      [CLI_SHOW] = {"show", "LOG", true},
-    [CLI_LOG] = {"log", "LOG", true},        [CLI_VERSION] = {"version", NULL, false},
+    [CLI_RUNS] = {"runs", NULL, false},      [CLI_SHOW] = {"show", "LOG", false},
+    [CLI_LOG] = {"log", "LOG", false},       [CLI_VERSION] = {"version", NULL, false},
     [CLI_HELP] = {"help", "COMMAND", false},
 };
 

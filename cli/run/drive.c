@@ -67,7 +67,8 @@ static void drive_let_go(void) {
 static void drive_check_stop(wf *run) {
     if (drive_signals == 0) return;
     wf_run_stop(run, WF_RUN_CANCELLED,
-                drive_hangups ? WF_STR("cancelled: the terminal was closed (SIGHUP)") : WF_STR("cancelled by a signal"));
+                drive_hangups ? WF_STR("cancelled: the terminal was closed (SIGHUP)")
+                              : WF_STR("cancelled by a signal"));
 }
 
 bool cli_drive_hung_up(void) {

@@ -369,3 +369,14 @@ void cli_world_close(cli_world *w) {
     wf_posix_release(w->block, w->size);
     memset(w, 0, sizeof *w);
 }
+
+bool cli_world_is_busy(const char *log) {
+    wf_posix_config config = {.log = log, .mode = WF_POSIX_OPEN, .no_sync = true};
+    size_t size = wf_posix_size(&config);
+    void *memory = cli_take(size);
+    wf_posix *posix;
+    wf_status status = wf_posix_open(&posix, memory, size, &config, NULL);
+    if (status == WF_OK) wf_posix_close(posix);
+    free(memory);
+    return status == WF_E_BUSY;
+}
