@@ -310,7 +310,10 @@ static void run_put_terms(const run_job *job) {
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_model_is_rules(o) && !o->own_budget)) return;
     fputs("budget: ", stderr);
     if (usd)
-        fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
+        fprintf(stderr, "%s USD at list price%s", usd,
+                !o->own_budget       ? ""
+                : o->number[OPT_YES] ? " (for --yes; --budget-usd X changes it)"
+                                     : " (without a terminal; --budget-usd X changes it)");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
     if (!usd && !tokens)
         fputs(wf_prices_known(o->prices, cli_str(cli_model_name(o)))
@@ -421,18 +424,41 @@ static cli_exit run_fail_new(const cli_options *o) {
     return CLI_USAGE;
 }
 
+/* Real answers may do better than the stub's: a script that fails on these may run. One that was stopped there is large. */
+static cli_exit run_preview(const run_job *job, FILE *to, uint32_t *agents) {
+    cli_preview preview = {0};
+    cli_exit code = cli_check_preview(job->options, &job->spec, to, &preview);
+    bool stopped = code == CLI_BUDGET || code == CLI_DEADLINE;
+    *agents = stopped && preview.agents <= RUN_LARGE ? RUN_LARGE + 1 : preview.agents;
+    return code == CLI_SCRIPT || stopped ? CLI_OK : code;
+}
+
+/* Of a known script only a large run is worth a question, and its preview is shown then alone. */
+static cli_exit run_confirm_known(const run_job *job) {
+    uint32_t agents;
+    const cli_options *o = job->options;
+    cli_exit code = run_preview(job, NULL, &agents);
+    if (code != CLI_OK || agents <= RUN_LARGE) return code;
+    if (!cli_terminal_has_person())
+        return cli_fail(CLI_USAGE,
+                        "%s: a large run, %" PRIu32 " agents in a dry run, and this is no terminal: pass --yes",
+                        o->operand, agents);
+    if (o->number[OPT_QUIET])
+        fprintf(stderr, "A large run: %" PRIu32 " agents in a dry run.\n", agents);
+    else
+        code = run_preview(job, stderr, &agents);
+    return code == CLI_OK ? run_ask("Run it?") : code;
+}
+
 /* A new script, or a large run, is shown first. */
 static cli_exit run_confirm(const run_job *job) {
-    cli_preview preview = {0};
+    uint32_t agents;
     const cli_options *o = job->options;
     if (o->number[OPT_YES]) return CLI_OK;
-    bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = cli_terminal_has_person();
-    if (!seen && !terminal) return run_fail_new(o);
-    if (!terminal) return CLI_OK;
-    cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
-    if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
-    if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
-    return run_ask("Run it?");
+    if (cli_consent_script(o->text[OPT_ROOT], job->spec.script)) return run_confirm_known(job);
+    if (!cli_terminal_has_person()) return run_fail_new(o);
+    cli_exit code = run_preview(job, stderr, &agents);
+    return code == CLI_OK ? run_ask("Run it?") : code;
 }
 
 /* What a log from elsewhere would do with this user's rights. */
