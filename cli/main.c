@@ -48,9 +48,16 @@ static cli_exit main_dispatch(cli_options *o) {
     return CLI_INTERNAL;
 }
 
+/* For who does not know what to ask for. */
+static cli_exit main_begin(void) {
+    return cli_fail(CLI_USAGE, "try an example, offline: the two files at the end of `wf help`\n"
+                               "    run a script:            wf run SCRIPT\n"
+                               "    all commands:            wf help; wf help script; wf help models");
+}
+
 static cli_exit main_run(int argc, char **argv, cli_options *options) {
     const char *name = argc > 1 ? argv[1] : "";
-    if (argc < 2) return cli_fail(CLI_USAGE, "no command; `wf help` lists them");
+    if (argc < 2) return main_begin();
     if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0) return cli_help(NULL);
     if (strcmp(name, "--version") == 0) return cli_version();
     options->command = cli_command_find(name);
