@@ -10,6 +10,10 @@
  *     #include "workflow.h"
  *
  * Everywhere else the plain #include is enough; as C++ too. */
+#if defined(WORKFLOW_IMPLEMENTATION) && defined(WF_PORT_POSIX) && defined(__GLIBC__) && !defined(__USE_GNU)
+#error "workflow.h with WF_PORT_POSIX comes after a header of the system: include it first, or compile with -D_GNU_SOURCE"
+#undef WORKFLOW_IMPLEMENTATION /* else a hundred errors more */
+#endif
 #if defined(WORKFLOW_IMPLEMENTATION) && (defined(WF_PORT_POSIX) || defined(WF_PORT_MBEDTLS))
 #ifndef _GNU_SOURCE
 #define _GNU_SOURCE
@@ -1071,7 +1075,8 @@ void *wf_posix_reserve(size_t *size);
 void wf_posix_release(void *block, size_t size); /* NULL is fine */
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
- * called. */
+ * called. If it ends much too late, this process was stopped meanwhile (Ctrl-Z, a frozen container): the platform's clock then
+ * stands where it stood, so that the models' silence is not measured by ours and nothing is overdue that could not be read. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);
 
 /* Ends the present or the next wf_posix_wait. For signal handlers and other threads. */
@@ -1247,6 +1252,9 @@ typedef struct wf_rules_config {
      * wf_posix_read. NULL: any file is read. */
     wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
     void *read_ctx;
+    /* Takes a line that a model prints, for people who look for a mistake in it; lives during the call. NULL: nobody does. */
+    void (*print)(void *print_ctx, wf_str line);
+    void *print_ctx;
 } wf_rules_config;
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);
@@ -24067,6 +24075,7 @@ typedef struct wfi_tools {
     wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
+    uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
     wfi_jail jail; /* if commands are allowed, */
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
@@ -24084,6 +24093,8 @@ WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now);
+/* A deadline on the platform's clock, on that of wfi_sys_now_ms. */
+WFI uint64_t wfi_tools_deadline(const wfi_tools *t, uint64_t deadline);
 /* Descriptors to wait for; fds has room for WFI_TOOLS_FDS. */
 WFI uint32_t wfi_tools_fds(const wfi_tools *t, int *fds);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
@@ -24420,6 +24431,10 @@ static wfi_crew *tools_crew(wfi_tools *t, const wfi_ticket *k) {
     return tools_is_command(k) ? &t->commands : &t->searches;
 }
 
+uint64_t wfi_tools_deadline(const wfi_tools *t, uint64_t deadline) {
+    return deadline < UINT64_MAX - t->absent ? deadline + t->absent : UINT64_MAX;
+}
+
 /* Programs have deadlines of their own; the child's is for when it should have ended them. */
 static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
     uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
@@ -24584,6 +24599,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
     wfi_ticket *k = &t->ticket[ticket];
     k->call = *call;
+    k->call.deadline = wfi_tools_deadline(t, call->deadline);
     k->kind = tools_find(call->name, call->script);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
@@ -24638,8 +24654,8 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
 
 static uint64_t tools_due(void *ctx) {
     wfi_tools *t = ctx;
-    uint64_t now = wfi_sys_now_ms();
-    return wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
+    uint64_t now = wfi_sys_now_ms(), due = wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
+    return due == UINT64_MAX ? due : due - t->absent;
 }
 
 /* "there is no such tool; this run has read, grep, glob" */
@@ -25418,7 +25434,7 @@ static wf_status worker_begin(void *ctx, uint32_t lane, const wf_request *reques
     size_t n = request->model.len;
     bool own = worker_is_own(w, request->model);
     memset(l, 0, sizeof *l);
-    l->deadline = request->deadline;
+    l->deadline = wfi_tools_deadline(w->tools, request->deadline);
     l->cwd = request->cwd;
     l->jailed = !own;
     if (n == 0 || memchr(request->model.ptr, '\0', n) != NULL) {
@@ -25546,7 +25562,9 @@ void wfi_workers_close(wfi_workers *w) {
  * Invariants:
  *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
- *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
+ *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler.
+ *   4. The platform's clock stands still while this process does not run (Ctrl-Z, a frozen container), and where news waits
+ *      for it after a wait it is not yet the time at which the wait was to end: nobody is judged by the clock before he was heard. */
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -25555,8 +25573,10 @@ void wfi_workers_close(wfi_workers *w) {
 #include <time.h>
 #include <unistd.h>
 
-#define POSIX_ALIGN    ((size_t)16)
-#define POSIX_CHILDREN (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
+#define POSIX_ALIGN     ((size_t)16)
+#define POSIX_ABSENT_MS 250u /* later than it should, a wait ends in a process that was stopped */
+#define POSIX_LONG_MS   50u  /* in shorter waits nobody's silence is measured */
+#define POSIX_CHILDREN  (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
 
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
@@ -25566,6 +25586,7 @@ struct wf_posix {
     wfi_sockets *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
+    uint64_t absent; /* ms by which the platform's clock is behind the system's: invariant 4 */
     char holds[WFI_JAIL_TEXT];
     char error[1024];
 };
@@ -25696,8 +25717,8 @@ void wf_posix_close(wf_posix *p) {
 /* ---- clock, random ---- */
 
 static uint64_t posix_now_ms(void *ctx) {
-    (void)ctx;
-    return wfi_sys_now_ms();
+    const wf_posix *p = ctx;
+    return wfi_sys_now_ms() - p->absent;
 }
 
 static uint64_t posix_wall_ms(void *ctx) {
@@ -25813,6 +25834,17 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
     return poll(fds, n, ms);
 }
 
+/* Invariant 4: after a wait of `ms` (-1: no limit) that began at `from`, on the system's clock. */
+static void posix_mind_absence(wf_posix *p, uint64_t from, int ms, bool news) {
+    uint64_t waited = wfi_sys_now_ms() - from, wanted = ms < 0 ? UINT64_MAX : (uint64_t)ms, late = 0;
+    if (waited >= wanted && waited - wanted > POSIX_ABSENT_MS)
+        late = waited;
+    else if (waited >= wanted && news && wanted >= POSIX_LONG_MS)
+        late = waited - wanted + 1;
+    p->absent += late;
+    p->tools.absent = p->absent;
+}
+
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
     int children[POSIX_CHILDREN];
@@ -25825,7 +25857,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
     uint32_t sockets = p->net != NULL ? wfi_sockets_fds(p->net, fds + n) : 0;
-    if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
+    uint64_t from = wfi_sys_now_ms();
+    int timeout = news ? 0 : posix_timeout(p, ms), found = posix_poll(fds, n + sockets, timeout);
+    posix_mind_absence(p, from, timeout, found > 0);
+    if (found <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
 }
@@ -28904,6 +28939,10 @@ WFI int wfi_lua_error(lua_State *L, const char *format, ...);
  * errors get the script's line and `name`. The function must not call back into the script. */
 WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 
+/* luaL_loadbufferx of a text, for whatever people and models write into a file: a byte order mark and a first line that begins with
+ * "#" are passed over, lines keep their numbers, and an error that meets one of Lua's limits says what to write instead. */
+WFI int wfi_lua_load(lua_State *L, wf_str text, const char *chunk);
+
 /* What a C function does that works for long, after each piece of about a millisecond. True: it is to yield by wfi_lua_give_way.
  * False: nothing can be yielded here; it works on, unless it has for too long, which is raised. */
 WFI bool wfi_lua_pause(lua_State *L);
@@ -29106,6 +29145,71 @@ WFI void wfi_lua_push_null(lua_State *L) {
 
 WFI bool wfi_lua_is_null(lua_State *L, int index) {
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL;
+}
+
+/* ---- loading ---- */
+
+/* Hands out a text line by line, so that the lines handed out tell where the parser is. */
+typedef struct luaaux_reader {
+    wf_str left;
+    lua_Integer lines;
+} luaaux_reader;
+
+static const char *luaaux_read(lua_State *L, void *ctx, size_t *n) {
+    luaaux_reader *r = ctx;
+    const char *from = r->left.ptr;
+    (void)L;
+    if (r->left.len == 0) return NULL;
+    const char *end = memchr(from, '\n', r->left.len);
+    *n = end ? (size_t)(end - from) + 1 : r->left.len;
+    r->left = wf_str_of(from + *n, r->left.len - *n);
+    r->lines++;
+    return from;
+}
+
+/* What to write instead of what has met a limit of Lua's. */
+static const char *luaaux_remedy(const char *message) {
+    static const char *const remedies[][2] = {
+        {"C stack overflow",
+         "; write it as a table and join it, table.concat({ \"a\", \"b\" }), or take it apart with locals"},
+        {"too many local variables", "; keep them in one table: local t = {}, then t.a, t.b"},
+        {"too many upvalues", "; keep them in one table, which is one upvalue"},
+        {"needs too many registers", "; write the values as a table, and join texts with table.concat"},
+        {"control structure too long", "; move its body into a function"},
+        {"too many ", "; take it apart into several functions, and keep values in tables"}};
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (strstr(message, remedies[i][0])) return remedies[i][1];
+    return "";
+}
+
+/* The message on top of the stack, with its line and with what to write instead. */
+static void luaaux_explain(lua_State *L, const char *chunk, lua_Integer line) {
+    static const char deep[] = "C stack overflow";
+    lua_Debug frame;
+    if (lua_type(L, -1) != LUA_TSTRING) return;
+    const char *message = lua_tostring(L, -1), *remedy = luaaux_remedy(message);
+    if (!remedy[0]) return;
+    if (strncmp(message, deep, sizeof deep - 1) != 0) {
+        lua_pushfstring(L, "%s%s", message, remedy);
+    } else {
+        if (luaL_loadbufferx(L, "", 0, chunk, "t") != LUA_OK) lua_error(L);
+        lua_getinfo(L, ">S", &frame);
+        lua_pushfstring(L, "%s:%I: nested too deeply, or too many pieces in one expression (Lua takes some 200)%s",
+                        frame.short_src, (LUAI_UACINT)line, remedy);
+    }
+    lua_remove(L, -2);
+}
+
+WFI int wfi_lua_load(lua_State *L, wf_str text, const char *chunk) {
+    luaaux_reader r = {text, 0};
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) r.left = wf_str_of(text.ptr + 3, text.len - 3);
+    if (r.left.len > 0 && r.left.ptr[0] == '#') { /* the line's end stays */
+        const char *end = memchr(r.left.ptr, '\n', r.left.len);
+        r.left = end ? wf_str_of(end, (size_t)(r.left.ptr + r.left.len - end)) : wf_str_of("", 0);
+    }
+    int status = lua_load(L, luaaux_read, &r, chunk, "t");
+    if (status != LUA_OK && status != LUA_ERRMEM) luaaux_explain(L, chunk, r.lines);
+    return status;
 }
 
 /* ---- memory ---- */
@@ -31671,6 +31775,18 @@ static const char *sandbox_instead(const char *name) {
     return NULL;
 }
 
+/* Calls of the script API that a later version has: a script that was written for it is told so. */
+static bool sandbox_is_later(const char *name) {
+    static const char *const names[] = {"judge",    "tournament", "critic",   "until_dry", "repair_loop", "sweep",
+                                        "exists",   "write",      "worktree", "apply",     "stopped",     "map",
+                                        "filter",   "flat",       "uniq",     "sort_by",   "keys",        "chunk",
+                                        "group_by", "range",      "slice",    "join",      "split",       "lines",
+                                        "trim",     "contains",   "clip",     "fill",      "starts_with", "ends_with"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
 /* __index of env. Upvalue: the set of names that have ever been assigned. */
 static int sandbox_global_read(lua_State *L) {
     lua_settop(L, 2);
@@ -31682,6 +31798,7 @@ static int sandbox_global_read(lua_State *L) {
     if (lua_type(L, 2) != LUA_TSTRING) return wfi_lua_error(L, "undefined global (a %s)", luaL_typename(L, 2));
     const char *name = lua_tostring(L, 2), *instead = sandbox_instead(name);
     if (instead) return wfi_lua_error(L, "there is no '%s' in workflow scripts: %s", name, instead);
+    if (sandbox_is_later(name)) return wfi_lua_error(L, "'%s' is not in this version of wf", name);
     if (!sandbox_suggest(L)) return wfi_lua_error(L, "undefined global '%s'", name);
     return wfi_lua_error(L, "undefined global '%s' (did you mean '%s'?)", name, lua_tostring(L, -1));
 }
@@ -32988,7 +33105,7 @@ WFI int wfi_script_load_text(lua_State *L, wf_str source, wf_str name) {
     lua_pushliteral(L, "@");
     lua_pushlstring(L, name.ptr, name.len);
     lua_concat(L, 2);
-    int status = luaL_loadbufferx(L, source.ptr, source.len, lua_tostring(L, -1), "t");
+    int status = wfi_lua_load(L, source, lua_tostring(L, -1));
     lua_remove(L, -2);
     return status;
 }
@@ -33448,8 +33565,12 @@ static void rules_begin_work(wf_rules *r, rules_file *f) {
     wfi_meter_begin(&f->meter);
 }
 
+/* It is no part of an answer: a model is a pure function. */
 static int rules_print(lua_State *L) {
-    (void)L; /* a pure function has nothing to say but its answer */
+    const wf_rules_config *c = &rules_of(L)->config;
+    wf_str line;
+    line.ptr = lua_tolstring(L, 1, &line.len);
+    if (c->print && line.ptr) c->print(c->print_ctx, line);
     return 0;
 }
 
@@ -33465,7 +33586,7 @@ static int rules_setup(lua_State *L) {
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
-    if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
+    if (wfi_lua_load(L, wf_str_of(f->text, f->text_len), chunk) != LUA_OK) return lua_error(L);
     wfi_meter_adopt(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_model);

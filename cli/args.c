@@ -1,9 +1,12 @@
 /* args: a script and its args, as a command line names them. */
 #include "commands.h"
+#include <errno.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ARGS_MOST ((size_t)8 << 20)
+#define ARGS_MOST   ((size_t)8 << 20)
+#define ARGS_NUMBER 40 /* bytes of a number, at most */
 
 /* A run's name: the file's, without its folders. */
 static wf_str args_name(const char *path) {
@@ -12,29 +15,53 @@ static wf_str args_name(const char *path) {
     return cli_str(slash ? slash + 1 : path);
 }
 
+static bool args_is_finite(wf_str number) {
+    char *text = cli_take(number.len + 1);
+    memcpy(text, number.ptr, number.len);
+    bool finite = isfinite(strtod(text, NULL));
+    free(text);
+    return finite;
+}
+
 static cli_exit args_check_json(wf_str text) {
     wf_json j;
     wf_json_token t;
     wf_json_init(&j, text);
-    do
+    do {
         t = wf_json_next(&j);
-    while (t != WF_JSON_END && t != WF_JSON_ERROR);
+        if (t == WF_JSON_NUMBER && !args_is_finite(j.raw))
+            return cli_fail(CLI_USAGE, "--args: the number %.*s is out of range; write it in quotes, as a text",
+                            (int)(j.raw.len < 60 ? j.raw.len : 60), j.raw.ptr);
+    } while (t != WF_JSON_END && t != WF_JSON_ERROR);
     if (t == WF_JSON_END) return CLI_OK;
     return cli_fail(CLI_USAGE,
                     "--args: not JSON: %s, at byte %llu; quote it for the shell: --args '{\"key\": \"value\"}'",
                     j.error.text, (unsigned long long)j.error.offset);
 }
 
-/* true, false, null and numbers are themselves, all else is a string. */
-static void args_put_value(wf_json_out *out, wf_str value) {
-    wf_json j;
-    wf_json_init(&j, value);
-    wf_json_token t = wf_json_next(&j);
-    bool scalar = t == WF_JSON_NUMBER || t == WF_JSON_TRUE || t == WF_JSON_FALSE || t == WF_JSON_NULL;
-    if (scalar && wf_json_next(&j) == WF_JSON_END)
-        wf_json_raw(out, value);
+/* Whether the text is what a number that was read from it prints as: 1.10, 1e10, 007 and 12345678901234567890 are not. */
+static bool args_is_number(const char *text) {
+    char again[ARGS_NUMBER];
+    char *end;
+    double number = strtod(text, &end);
+    if (end == text || *end || strlen(text) >= sizeof again) return false;
+    errno = 0;
+    long long whole = strtoll(text, &end, 10);
+    if (*end == '\0') return errno == 0 && snprintf(again, sizeof again, "%lld", whole) > 0 && strcmp(text, again) == 0;
+    for (int digits = 1; digits <= 17; digits++) {
+        snprintf(again, sizeof again, "%.*g", digits, number);
+        if (strtod(again, NULL) == number) break;
+    }
+    return strcmp(text, again) == 0 && strspn(text, "-.0123456789") == strlen(text);
+}
+
+/* true, false, null and numbers that lose nothing are themselves, all else is a string. */
+static void args_put_value(wf_json_out *out, const char *value) {
+    bool word = strcmp(value, "true") == 0 || strcmp(value, "false") == 0 || strcmp(value, "null") == 0;
+    if (word || args_is_number(value))
+        wf_json_raw(out, cli_str(value));
     else
-        wf_json_str(out, value);
+        wf_json_str(out, cli_str(value));
 }
 
 /* Whether a later pair names the same key; for members of --args, any pair. */
@@ -65,7 +92,7 @@ static void args_put_merged(const cli_options *o, wf_str object, wf_json_out *ou
         wf_str key = wf_str_of(o->pairs[i], strcspn(o->pairs[i], "="));
         if (args_is_named(o, i + 1, key, false)) continue;
         wf_json_key(out, key);
-        args_put_value(out, cli_str(o->pairs[i] + key.len + 1));
+        args_put_value(out, o->pairs[i] + key.len + 1);
     }
     wf_json_finish(out);
 }

@@ -1,5 +1,6 @@
 /* cmd_agent: `wf agent`, the worker: one agent's spec as JSON on stdin, one line of JSON on stdout. There is no script, and the log is
  * one without a name: whoever asked keeps what came out. `wf help agent` has both shapes. */
+#include "base/terminal.h"
 #include "commands.h"
 #include "run/drive.h"
 #include "run/model.h"

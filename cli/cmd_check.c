@@ -32,6 +32,7 @@ static struct check {
     size_t reply_len, reply_at;
     check_phase agent; /* what the agent under way adds to its phase */
     wf_str prices;
+    bool silent;
     check_phase phases[CHECK_PHASES];
     size_t count;
 } check;
@@ -186,11 +187,11 @@ static void check_add(check_phase *to, const check_phase *from) {
 
 static void check_trace(void *ctx, const wf_trace *e) {
     (void)ctx;
-    if (e->type == WF_TRACE_ERROR) {
+    if (e->type == WF_TRACE_ERROR && !check.silent) {
         fputs("wf: on stub answers a branch of the script fails: ", stderr);
         cli_put_lines(stderr, e->text);
     }
-    if (e->type == WF_TRACE_STOP) {
+    if (e->type == WF_TRACE_STOP && !check.silent) {
         fputs("wf: stopping: ", stderr);
         cli_put_lines(stderr, e->text);
     }
@@ -299,16 +300,19 @@ cli_exit cli_check_preview(const cli_options *o, const wf_run_spec *spec, FILE *
     check_phase sum = {.title_len = 0};
     memset(&check, 0, sizeof check);
     check.prices = o->prices;
+    check.silent = to == NULL;
     cli_exit code = cli_world_open(&world, o, WF_POSIX_TEMPORARY, NULL, &stub, check_trace);
     if (code != CLI_OK) return code;
     code = cli_drive(&world, spec, &end);
     if (code == CLI_OK) {
-        check_put_preview(to, &world, spec, &end, &sum);
+        if (to) check_put_preview(to, &world, spec, &end, &sum);
+        for (size_t i = 0; !to && i < check.count; i++)
+            sum.agents += check.phases[i].agents;
         out->agents = sum.agents;
         code = cli_exit_of(end.status.outcome, 0);
         if (code == CLI_OK && end.status.census.script_errors > 0) {
             code = CLI_SCRIPT; /* said when it happened */
-        } else if (code != CLI_OK) {
+        } else if (code != CLI_OK && to) {
             fputs(code == CLI_SCRIPT ? "wf: on stub answers the script fails: " : "wf: the dry run was stopped: ",
                   stderr);
             cli_put_lines(stderr, code == CLI_SCRIPT ? end.result.value : end.status.text);

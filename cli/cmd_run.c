@@ -5,6 +5,8 @@
 #include "run/consent.h"
 #include "run/drive.h"
 #include "base/logs.h"
+#include "base/terminal.h"
+#include "base/title.h"
 #include "run/model.h"
 #include "run/progress.h"
 #include <errno.h>
@@ -52,12 +54,24 @@ static cli_exit run_cannot_write(const run_job *job, int error) {
                     strerror(error), cli_word(cli_str(job->log)));
 }
 
+/* Harmless to the terminal. One that was closed, which stopped the run, gets nothing, and that is no fault of ours. */
+static cli_exit run_show_result(const run_job *job, wf_str value) {
+    cli_put_text(stdout, value);
+    if (value.len > 0 && value.ptr[value.len - 1] != '\n') putchar('\n');
+    if (fflush(stdout) == 0 && !ferror(stdout)) return CLI_OK;
+    int error = errno;
+    clearerr(stdout);
+    return cli_drive_hung_up() ? CLI_OK : run_cannot_write(job, error);
+}
+
 /* Text as it is, with a newline at its end; a file gets no more than the text. */
 static cli_exit run_put_result(const run_job *job, wf_str value) {
     bool ok = true;
     if (job->out >= 0) {
         ok = ftruncate(job->out, 0) == 0 || errno == EINVAL; /* a pipe or device has no length */
         ok = ok && run_write(job->out, value);
+    } else if (!job->options->number[OPT_JSON] && isatty(STDOUT_FILENO) == 1) {
+        return run_show_result(job, value);
     } else if (!job->options->number[OPT_JSON]) {
         ok = run_write(STDOUT_FILENO, value);
         if (ok && value.len > 0 && value.ptr[value.len - 1] != '\n') ok = run_write(STDOUT_FILENO, WF_STR("\n"));
@@ -271,22 +285,35 @@ static void run_announce(const run_job *job) {
     if (wf_json_ok(&out)) cli_progress_line(&out);
 }
 
-/* The first line: what a run that costs money will use, and at most how much of it. */
+/* The first line: which run this is, and what it works with. */
+static void run_put_first(const run_job *job) {
+    const cli_options *o = job->options;
+    if (o->number[OPT_QUIET] || o->number[OPT_JSON]) return;
+    cli_put(stderr, cli_title(job->spec.script, job->spec.name), RUN_LABEL);
+    fputs(": model: ", stderr);
+    cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
+    if (o->server.len > 0) {
+        fputs(" at ", stderr);
+        cli_put(stderr, o->server, RUN_SERVER);
+    }
+    fprintf(stderr, "; lanes: %s; log: ", o->text[OPT_LANES]);
+    cli_put(stderr, cli_str(job->log), CLI_PATH);
+    fputc('\n', stderr);
+}
+
+/* At most how much of its money a run may use. */
 static void run_put_terms(const run_job *job) {
     const cli_options *o = job->options;
     const char *usd = o->text[OPT_BUDGET_USD], *tokens = o->text[OPT_BUDGET_TOKENS];
     if (o->number[OPT_RETRY_FAILED] && !o->number[OPT_QUIET])
         fputs("--retry-failed: finished work that came after a failure may be asked again\n", stderr);
     if (o->number[OPT_QUIET] || o->number[OPT_JSON] || (cli_model_is_rules(o) && !o->own_budget)) return;
-    fputs("model: ", stderr);
-    cli_put(stderr, cli_str(o->text[OPT_MODEL]), RUN_SERVER);
-    if (o->server.len > 0) {
-        fputs(" at ", stderr);
-        cli_put(stderr, o->server, RUN_SERVER);
-    }
-    fputs("; budget: ", stderr);
+    fputs("budget: ", stderr);
     if (usd)
-        fprintf(stderr, "%s USD at list price%s", usd, o->own_budget ? " (for --yes; --budget-usd X changes it)" : "");
+        fprintf(stderr, "%s USD at list price%s", usd,
+                !o->own_budget       ? ""
+                : o->number[OPT_YES] ? " (for --yes; --budget-usd X changes it)"
+                                     : " (without a terminal; --budget-usd X changes it)");
     if (tokens) fprintf(stderr, "%s%s tokens", usd ? " and " : "", tokens);
     if (!usd && !tokens)
         fputs(wf_prices_known(o->prices, cli_str(cli_model_name(o)))
@@ -307,6 +334,7 @@ static cli_exit run_go(run_job *job, cli_world *w) {
     job->began = w->platform.now_ms(w->platform.ctx);
     cli_progress_begin(job->options);
     run_announce(job);
+    run_put_first(job);
     run_put_terms(job);
     run_put_sandbox(job, run_sandbox(w));
     cli_exit code = cli_drive(w, &job->spec, &end);
@@ -379,10 +407,6 @@ static cli_exit run_look_back(run_job *job, const wf_run_spec *spec, wf_run_spec
 
 /* ---- may it run? ---- */
 
-static bool run_has_terminal(void) {
-    return isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
-}
-
 static cli_exit run_ask(const char *question) {
     char line[16] = "";
     fprintf(stderr, "%s [y/N] ", question);
@@ -400,18 +424,41 @@ static cli_exit run_fail_new(const cli_options *o) {
     return CLI_USAGE;
 }
 
+/* Real answers may do better than the stub's: a script that fails on these may run. One that was stopped there is large. */
+static cli_exit run_preview(const run_job *job, FILE *to, uint32_t *agents) {
+    cli_preview preview = {0};
+    cli_exit code = cli_check_preview(job->options, &job->spec, to, &preview);
+    bool stopped = code == CLI_BUDGET || code == CLI_DEADLINE;
+    *agents = stopped && preview.agents <= RUN_LARGE ? RUN_LARGE + 1 : preview.agents;
+    return code == CLI_SCRIPT || stopped ? CLI_OK : code;
+}
+
+/* Of a known script only a large run is worth a question, and its preview is shown then alone. */
+static cli_exit run_confirm_known(const run_job *job) {
+    uint32_t agents;
+    const cli_options *o = job->options;
+    cli_exit code = run_preview(job, NULL, &agents);
+    if (code != CLI_OK || agents <= RUN_LARGE) return code;
+    if (!cli_terminal_has_person())
+        return cli_fail(CLI_USAGE,
+                        "%s: a large run, %" PRIu32 " agents in a dry run, and this is no terminal: pass --yes",
+                        o->operand, agents);
+    if (o->number[OPT_QUIET])
+        fprintf(stderr, "A large run: %" PRIu32 " agents in a dry run.\n", agents);
+    else
+        code = run_preview(job, stderr, &agents);
+    return code == CLI_OK ? run_ask("Run it?") : code;
+}
+
 /* A new script, or a large run, is shown first. */
 static cli_exit run_confirm(const run_job *job) {
-    cli_preview preview = {0};
+    uint32_t agents;
     const cli_options *o = job->options;
     if (o->number[OPT_YES]) return CLI_OK;
-    bool seen = cli_consent_script(o->text[OPT_ROOT], job->spec.script), terminal = run_has_terminal();
-    if (!seen && !terminal) return run_fail_new(o);
-    if (!terminal) return CLI_OK;
-    cli_exit code = cli_check_preview(o, &job->spec, stderr, &preview);
-    if (code != CLI_OK && code != CLI_SCRIPT) return code; /* real answers may do better than the stub's */
-    if (seen && preview.agents <= RUN_LARGE) return CLI_OK;
-    return run_ask("Run it?");
+    if (cli_consent_script(o->text[OPT_ROOT], job->spec.script)) return run_confirm_known(job);
+    if (!cli_terminal_has_person()) return run_fail_new(o);
+    cli_exit code = run_preview(job, stderr, &agents);
+    return code == CLI_OK ? run_ask("Run it?") : code;
 }
 
 /* What a log from elsewhere would do with this user's rights. */
@@ -438,7 +485,7 @@ static cli_exit run_confirm_log(const run_job *job) {
     if (job->mode != WF_POSIX_OPEN || o->number[OPT_YES]) return CLI_OK;
     if (cli_consent_log(o->text[OPT_ROOT], job->log, &job->past, job->started)) return CLI_OK;
     run_put_foreign(job);
-    if (run_has_terminal()) {
+    if (cli_terminal_has_person()) {
         fputc('\n', stderr);
         return run_ask("Go on with it?");
     }
@@ -517,21 +564,39 @@ cli_exit cli_run(cli_options *o) {
     return code == CLI_OK ? run_open_and_go(&job) : code;
 }
 
+/* Whether `wf resume` has something to do there: a run that was killed or stopped, or whose failures are to be asked again. */
+static bool run_goes_on(const cli_options *o, const char *log) {
+    cli_world w;
+    wf_run_status status;
+    if (cli_world_read(&w, log, true) != CLI_OK) return false;
+    wf_run_status_get(w.run, &status);
+    cli_world_close(&w);
+    if (status.outcome == WF_RUN_OPEN) return !cli_world_is_busy(log);
+    bool again = o->number[OPT_RETRY_FAILED] && status.census.failed > 0;
+    return again || status.outcome > WF_RUN_FAILED || (status.outcome == WF_RUN_DONE && status.census.not_run > 0);
+}
+
+/* The newest run that has not ended; if all have, the last one. */
+static cli_exit run_choose_log(const cli_options *o, const char **log) {
+    cli_log_list list;
+    cli_exit code = cli_logs_last(o->text[OPT_ROOT], "resume", log);
+    if (code == CLI_OK) code = cli_logs_list(o->text[OPT_ROOT], &list);
+    for (size_t i = 0; code == CLI_OK && i < list.count; i++) {
+        if (!run_goes_on(o, list.entries[i].path)) continue;
+        *log = list.entries[i].path;
+        return CLI_OK;
+    }
+    if (code == CLI_OK && !o->number[OPT_QUIET])
+        fprintf(stderr, "all runs have ended; the last result is that of %s\n", *log);
+    return code;
+}
+
 cli_exit cli_resume(cli_options *o) {
     run_job job = {.options = o, .log = o->operand, .mode = WF_POSIX_OPEN, .out = -1};
     wf_run_spec past;
     bool again;
-    if (!job.log) {
-        cli_log_list list;
-        cli_exit code = cli_logs_list(o->text[OPT_ROOT], &list);
-        if (code != CLI_OK) return code;
-        if (list.count == 0)
-            return cli_fail(CLI_USAGE,
-                            "resume: there is no log in %s/.wf/runs; start a run: wf run SCRIPT, or name a log",
-                            o->text[OPT_ROOT]);
-        job.log = list.entries[0].path;
-    }
-    cli_exit code = run_look_back(&job, NULL, &past, &again);
+    cli_exit code = job.log ? CLI_OK : run_choose_log(o, &job.log);
+    if (code == CLI_OK) code = run_look_back(&job, NULL, &past, &again);
     if (code != CLI_OK || again) return code;
     job.spec = past;
     code = run_restore(&job, o, past.settings);

@@ -1,15 +1,22 @@
 /* cmd_runs: looking back: `wf runs` lists logs, `wf show` prints one run, `wf log` its records. Nothing here writes. */
 #include "commands.h"
 #include "base/logs.h"
+#include "base/terminal.h"
+#include "base/title.h"
 #include "run/world.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define RUNS_LABEL   100
 #define RUNS_PHASES  64
 #define RUNS_MESSAGE 1000
 #define RUNS_PAYLOAD 100 /* of a record, in the form for people */
+#define RUNS_COLUMNS 80u /* of a line of a run, whose name gets what is left, */
+#define RUNS_NAME    8u  /* ... and at least so many */
+#define RUNS_AGE     32u
+#define RUNS_SUMS    120u
 
 /* ---- what a look at the table finds ---- */
 
@@ -73,15 +80,8 @@ static void runs_summarize(wf *run, runs_summary *out) {
 
 /* A log without an end belongs to a run that is going on, or was killed: whether somebody holds its lock tells. */
 static const char *runs_state(const char *log, wf_outcome outcome) {
-    wf_posix_config config = {.log = log, .mode = WF_POSIX_OPEN, .no_sync = true};
     if (outcome != WF_RUN_OPEN) return wf_outcome_name(outcome);
-    size_t size = wf_posix_size(&config);
-    void *memory = cli_take(size);
-    wf_posix *posix;
-    wf_status status = wf_posix_open(&posix, memory, size, &config, NULL);
-    if (status == WF_OK) wf_posix_close(posix);
-    free(memory);
-    return status == WF_E_BUSY ? "running" : "interrupted";
+    return cli_world_is_busy(log) ? "running" : "interrupted";
 }
 
 /* A run is not simply done if agents or branches failed: it ended with another exit code. */
@@ -106,23 +106,59 @@ static void runs_put_census(const cli_world *w, const wf_run_status *status) {
            s.unfinished);
 }
 
+/* "3 min": how long ago it began. */
+static void runs_put_age(uint64_t started_ms, char out[RUNS_AGE]) {
+    static const struct {
+        uint64_t s;
+        const char *name;
+    } units[] = {{86400, "d"}, {3600, "h"}, {60, "min"}, {1, "s"}};
+    uint64_t now = (uint64_t)time(NULL), then = started_ms / 1000, age = now > then ? now - then : 0;
+    size_t i = 0;
+    while (i < 3 && age < 2 * units[i].s)
+        i++;
+    snprintf(out, RUNS_AGE, "%" PRIu64 " %s", age / units[i].s, units[i].name);
+}
+
+/* What of a run's agents and money is worth a place on a line. */
+static void runs_put_sums(const cli_world *w, const wf_run_status *status, char out[RUNS_SUMS]) {
+    runs_summary s;
+    cli_amount money;
+    const wf_census *c = &status->census;
+    bool open = status->outcome == WF_RUN_OPEN;
+    runs_summarize(w->run, &s);
+    if (open) c = &s.census;
+    int n = snprintf(out, RUNS_SUMS, "%" PRIu32 " done, %" PRIu32 " failed", c->done, c->failed);
+    if (open && s.unfinished > 0)
+        n += snprintf(out + n, RUNS_SUMS - (size_t)n, ", %" PRIu32 " unfinished", s.unfinished);
+    if (!open && c->not_run > 0) n += snprintf(out + n, RUNS_SUMS - (size_t)n, ", %" PRIu32 " not run", c->not_run);
+    if (status->usage.nano_usd > 0)
+        snprintf(out + n, RUNS_SUMS - (size_t)n, ", %s", cli_money(&money, status->usage.nano_usd));
+}
+
+/* A line of at most RUNS_COLUMNS, then where its log is. */
 static void runs_put_line(const cli_log_entry *entry) {
     cli_world w;
-    cli_amount started, size;
+    cli_amount size;
     wf_run_status status;
-    wf_run_spec spec;
+    wf_run_spec spec = {.name = WF_STR("?")};
+    char age[RUNS_AGE], sums[RUNS_SUMS], name[RUNS_COLUMNS * 4], head[64];
     if (cli_world_read(&w, entry->path, true) != CLI_OK) {
-        printf("%-19s  %-11s  %9s  cannot be read; wf show tells why\n    %s\n", "?", "?",
-               cli_bytes(&size, entry->size), entry->path);
+        printf("%8s  %-11s  %s; cannot be read: wf show tells why\n    %s\n", "?", "?", cli_bytes(&size, entry->size),
+               entry->path);
         return;
     }
     wf_run_status_get(w.run, &status);
+    (void)wf_run_header(w.run, &spec, NULL);
+    runs_put_age(status.started_ms, age);
+    runs_put_sums(&w, &status, sums);
     const char *state = runs_is_partial(&status) ? "some failed" : runs_state(entry->path, status.outcome);
-    printf("%s  %-11s  %9s  ", cli_date(&started, status.started_ms), state, cli_bytes(&size, entry->size));
-    if (wf_run_header(w.run, &spec, NULL) == WF_OK) cli_put(stdout, spec.name, RUNS_LABEL);
-    printf(": ");
-    runs_put_census(&w, &status);
-    printf("\n    %s\n", entry->path);
+    size_t used = (size_t)snprintf(head, sizeof head, "%8s  %-11s  ", age, state) + strlen(sums) + 2;
+    unsigned columns = used + RUNS_NAME < RUNS_COLUMNS ? RUNS_COLUMNS - (unsigned)used : RUNS_NAME;
+    size_t n = cli_terminal_clip(cli_title(spec.script, spec.name), &columns, name, sizeof name);
+    printf("%s%.*s: %s\n    %s\n", head, (int)n, name, sums, entry->path);
+    if (status.census.script_errors > 0)
+        printf("    %" PRIu32 " %s failed: script errors\n", status.census.script_errors,
+               status.census.script_errors == 1 ? "branch" : "branches");
     cli_world_close(&w);
 }
 
@@ -134,6 +170,12 @@ cli_exit cli_runs(const cli_options *o) {
     for (size_t i = 0; i < list.count; i++)
         runs_put_line(&list.entries[i]);
     return CLI_OK;
+}
+
+/* The log that was named, or the last run's. */
+static cli_exit runs_log(const cli_options *o, const char **log) {
+    *log = o->operand;
+    return *log ? CLI_OK : cli_logs_last(o->text[OPT_ROOT], cli_command_name(o->command), log);
 }
 
 /* ---- show ---- */
@@ -182,8 +224,10 @@ static void runs_show_head(const cli_world *w, const wf_run_status *status) {
     wf_run_spec spec;
     if (wf_run_header(w->run, &spec, NULL) != WF_OK) return;
     printf("name:     ");
+    cli_put(stdout, cli_title(spec.script, spec.name), RUNS_LABEL);
+    printf(" (");
     cli_put(stdout, spec.name, RUNS_LABEL);
-    printf("\nstatus:   %s", runs_state(w->log, status->outcome));
+    printf(")\nstatus:   %s", runs_state(w->log, status->outcome));
     if (runs_is_partial(status) && status->census.failed > 0)
         printf(", but %" PRIu32 " of %" PRIu32 " agents failed", status->census.failed, runs_agents(&status->census));
     else if (runs_is_partial(status))
@@ -284,7 +328,9 @@ cli_exit cli_show(const cli_options *o) {
     cli_world w;
     wf_run_status status;
     runs_summary summary;
-    cli_exit code = cli_world_read(&w, o->operand, false);
+    const char *log;
+    cli_exit code = runs_log(o, &log);
+    if (code == CLI_OK) code = cli_world_read(&w, log, false);
     if (code != CLI_OK) return code;
     wf_run_status_get(w.run, &status);
     runs_show_head(&w, &status);
@@ -335,7 +381,7 @@ static void runs_put_record_json(const wf_record *r) {
     char *text = cli_take(size);
     wf_json_out_init(&out, text, size);
     runs_write_record(r, &out);
-    fwrite(text, 1, size, stdout);
+    cli_terminal_put(wf_str_of(text, size));
     putchar('\n');
     free(text);
 }
@@ -345,7 +391,9 @@ cli_exit cli_log(const cli_options *o) {
     wf_record record;
     uint64_t at = 0;
     wf_status status;
-    cli_exit code = cli_world_read(&w, o->operand, false);
+    const char *log;
+    cli_exit code = runs_log(o, &log);
+    if (code == CLI_OK) code = cli_world_read(&w, log, false);
     if (code != CLI_OK) return code;
     while ((status = wf_record_next(w.run, &at, &record)) == WF_OK && !ferror(stdout)) {
         if (o->number[OPT_JSON])

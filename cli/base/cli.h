@@ -40,6 +40,8 @@ cli_exit cli_fail(cli_exit code, const char *format, ...) CLI_PRINTF(2, 3);
 void cli_put(FILE *to, wf_str text, size_t max);
 /* The same of a text of many lines, whole, with a newline at its end. */
 void cli_put_lines(FILE *to, wf_str text);
+/* All of it, and nothing but it. */
+void cli_put_text(FILE *to, wf_str text);
 /* A word of a command line, quoted for the shell if need be; lives as long as the process. */
 const char *cli_word(wf_str text);
 

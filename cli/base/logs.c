@@ -160,6 +160,17 @@ cli_exit cli_logs_list(const char *root, cli_log_list *out) {
     return CLI_OK;
 }
 
+cli_exit cli_logs_last(const char *root, const char *command, const char **path) {
+    cli_log_list list;
+    cli_exit code = cli_logs_list(root, &list);
+    if (code != CLI_OK) return code;
+    if (list.count == 0)
+        return cli_fail(CLI_USAGE, "%s: there is no log in %s/.wf/runs; start a run: wf run SCRIPT, or name a log",
+                        command, root);
+    *path = list.entries[0].path;
+    return CLI_OK;
+}
+
 /* ---- script errors ---- */
 
 /* Every resumed run meets its errors again, so older ones may be those of another script. */

@@ -24,6 +24,8 @@ void cli_logs_named(void);
 /* All logs there; none is not an error. Memory is the process's. */
 cli_exit cli_logs_list(const char *root, cli_log_list *out);
 bool cli_logs_exists(const char *path);
+/* The last touched one, for a command that was given none. CLI_USAGE: there is none, which has been said. */
+cli_exit cli_logs_last(const char *root, const char *command, const char **path);
 /* Tells each script error that ended a branch in the last run of the script that the log holds. */
 void cli_logs_errors(wf *run, void (*tell)(wf_str text));
 

@@ -26,6 +26,9 @@ typedef enum option_form {
 #define OPTION_NANO UINT64_C(1000000000)
 #define OPTION_TEXT 4000 /* bytes of a value */
 
+#define OPTION_INDENT  26 /* columns before the text of an option in help, */
+#define OPTION_COLUMNS 80 /* and at its end */
+
 typedef struct option_entry {
     const char *name;
     const char *arg; /* placeholder, or the choices; NULL: a flag */
@@ -62,7 +65,7 @@ static const option_entry option_table[OPT_COUNT] = {
     [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_AGENTS,
                 true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT,
-                  ON_MODELS | ON(CLI_RUNS), true, 0, 0},
+                  ON_MODELS | ON(CLI_RUNS) | ON(CLI_SHOW) | ON(CLI_LOG), true, 0, 0},
     [OPT_MEMORY] = {"memory", "SIZE", NULL, "all that a run may use (a quarter of what there is, at most 4G)",
                     FORM_SIZE, ON_MODELS, true, 8u << 20, UINT64_C(1) << 36},
     [OPT_SYNC] = {"sync", "batch|always|off", "batch", "how results are made durable", FORM_CHOICE, ON_RUNS, true, 0,
@@ -75,14 +78,15 @@ static const option_entry option_table[OPT_COUNT] = {
                      "answers to ask(): a JSON object by question or label, or a list in order", FORM_TEXT, ON_DRY,
                      true, 0, 0},
     [OPT_OUT] = {"o", "FILE", NULL, "the result goes there", FORM_TEXT, ON_RUNS, false, 0, 0},
-    [OPT_YES] = {"yes", NULL, NULL, "run a new script, or go on with a log from elsewhere, without asking", FORM_FLAG,
+    [OPT_YES] = {"yes", NULL, NULL,
+                 "run a new script or a large run, or go on with a log from elsewhere, without asking", FORM_FLAG,
                  ON_RUNS, false, 0, 0},
     [OPT_RETRY_FAILED] = {"retry-failed", NULL, NULL,
                           "ask failed agents again that the script has seen fail; =KIND,...: of these kinds",
                           FORM_KINDS, ON(CLI_RESUME) | ON(CLI_RUN), false, 0, 0},
     [OPT_JSON] = {"json", NULL, NULL, "one JSON object a line on stdout: a run's events, a log's records", FORM_FLAG,
                   ON_RUNS | ON(CLI_LOG), false, 0, 0},
-    [OPT_QUIET] = {"quiet", NULL, NULL, "no progress", FORM_FLAG, ON_RUNS, false, 0, 0},
+    [OPT_QUIET] = {"quiet", NULL, NULL, "no progress, and no word if all is well", FORM_FLAG, ON_RUNS, false, 0, 0},
     [OPT_NO_COLOR] = {"no-color", NULL, NULL, "no colour (as with NO_COLOR set)", FORM_FLAG, ON_RUNS, false, 0, 0},
     [OPT_STATS] = {"stats", NULL, NULL, "memory, syncs, connections, log size and time at the end", FORM_FLAG, ON_RUNS,
                    false, 0, 0},
@@ -101,8 +105,8 @@ typedef struct option_command {
 static const option_command option_commands[CLI_COMMANDS] = {
     [CLI_RUN] = {"run", "SCRIPT", true},     [CLI_CHECK] = {"check", "SCRIPT", true},
     [CLI_RESUME] = {"resume", "LOG", false}, [CLI_AGENT] = {"agent", NULL, false},
-    [CLI_RUNS] = {"runs", NULL, false},      [CLI_SHOW] = {"show", "LOG", true},
-    [CLI_LOG] = {"log", "LOG", true},        [CLI_VERSION] = {"version", NULL, false},
+    [CLI_RUNS] = {"runs", NULL, false},      [CLI_SHOW] = {"show", "LOG", false},
+    [CLI_LOG] = {"log", "LOG", false},       [CLI_VERSION] = {"version", NULL, false},
     [CLI_HELP] = {"help", "COMMAND", false},
 };
 
@@ -454,13 +458,33 @@ cli_exit cli_options_restore(cli_options *o, wf_str settings) {
 
 /* ---- help ---- */
 
+/* A text whose lines begin in column OPTION_INDENT, and end at the latest in OPTION_COLUMNS. */
+static void option_put_text(FILE *to, const char *text) {
+    size_t column = OPTION_INDENT;
+    while (*text) {
+        size_t n = strcspn(text, " ");
+        if (column > OPTION_INDENT && column + 1 + n > OPTION_COLUMNS) {
+            fprintf(to, "\n%*s", OPTION_INDENT, "");
+            column = OPTION_INDENT;
+        }
+        column += n + (column > OPTION_INDENT);
+        fprintf(to, "%s%.*s", column > OPTION_INDENT + n ? " " : "", (int)n, text);
+        text += n + (text[n] == ' ');
+    }
+    fputc('\n', to);
+}
+
 void cli_options_list(cli_command command, FILE *to) {
     for (int i = 0; i < OPT_COUNT; i++) {
         const option_entry *e = &option_table[i];
         if (!(e->commands & ON(command)) || e->form == FORM_LATER) continue;
-        char left[64];
-        snprintf(left, sizeof left, "%s%s %s", e->name[1] ? "--" : "-", e->name, e->arg ? e->arg : "");
-        fprintf(to, "  %-34s %s", left, e->help);
-        fprintf(to, e->standard ? " (%s)\n" : "\n", e->standard);
+        char left[64], text[256];
+        int n = snprintf(left, sizeof left, "  %s%s %s", e->name[1] ? "--" : "-", e->name, e->arg ? e->arg : "");
+        snprintf(text, sizeof text, e->standard ? "%s (%s)" : "%s", e->help, e->standard);
+        if (n >= OPTION_INDENT)
+            fprintf(to, "%s\n%*s", left, OPTION_INDENT, "");
+        else
+            fprintf(to, "%-*s", OPTION_INDENT, left);
+        option_put_text(to, text);
     }
 }

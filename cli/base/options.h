@@ -64,7 +64,7 @@ typedef struct cli_options {
     char recorded[16384]; /* texts that came from a log */
     wf_str prices;        /* the user's price list, as cli_model_settle found it */
     wf_str server;        /* host and port of a model on the network, for people; empty: it is none */
-    bool own_budget;      /* the budget is not the user's: --yes stands for it */
+    bool own_budget;      /* the budget is not the user's: nobody is asked, for --yes, or for there is no terminal */
 } cli_options;
 
 /* Both answer CLI_OK, or CLI_USAGE after one line that names the thing and the fix. */

@@ -80,6 +80,10 @@ void cli_put(FILE *to, wf_str text, size_t max) {
     if (n < text.len) fputs("...", to);
 }
 
+void cli_put_text(FILE *to, wf_str text) {
+    text_put_all(to, text, true);
+}
+
 void cli_put_lines(FILE *to, wf_str text) {
     size_t n = text_clip(text, TEXT_LINES);
     text_put_all(to, wf_str_of(text.ptr, n), true);

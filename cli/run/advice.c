@@ -1,5 +1,6 @@
 /* advice: see advice.h. */
 #include "advice.h"
+#include "../base/terminal.h"
 #include "model.h"
 #include <inttypes.h>
 #include <stdlib.h>
@@ -35,7 +36,7 @@ static void advice_put_resume(const cli_world *w, const char *lead, bool retry) 
 /* A resumed run has its script from the log, and so only its file's name. */
 static void advice_put_run(const cli_world *w, const char *lead, const wf_run_spec *spec, bool retry) {
     const cli_options *o = w->options;
-    bool terminal = isatty(STDIN_FILENO) == 1 && isatty(STDERR_FILENO) == 1;
+    bool terminal = cli_terminal_has_person();
     wf_str name = o->command == CLI_RUN ? cli_str(o->operand) : spec->name;
     fprintf(stderr, "%swf run %s --log ", lead, cli_word(name));
     fputs(cli_word(cli_str(w->log)), stderr);

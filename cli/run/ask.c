@@ -1,5 +1,7 @@
 /* ask: see ask.h. */
 #include "ask.h"
+#include "../base/terminal.h"
+#include "status.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -176,7 +178,7 @@ static bool ask_from_file(cli_ask *a, cli_reply *r) {
 
 /* A person sits there: what is asked can be seen and answered, and this process may read. */
 static bool ask_has_terminal(void) {
-    if (isatty(STDIN_FILENO) != 1 || isatty(STDERR_FILENO) != 1) return false;
+    if (!cli_terminal_has_person()) return false;
     pid_t front = tcgetpgrp(STDIN_FILENO);
     return front == -1 || front == getpgrp(); /* -1: a terminal that rules no jobs */
 }
@@ -193,6 +195,7 @@ static void ask_show(cli_ask *a) {
     wf_json j;
     wf_str choice;
     bool has = ask_choices(r, &j);
+    cli_status_hold(true);
     tcflush(STDIN_FILENO, TCIFLUSH); /* invariant 2 */
     char *text = ask_member(r, "question", &len);
     ask_show_text("? ", text, len, "\n");
@@ -214,6 +217,7 @@ static void ask_show(cli_ask *a) {
 
 static void ask_next_question(cli_ask *a) {
     a->first = a->first->next;
+    cli_status_hold(a->first != NULL);
     if (a->first) ask_show(a);
 }
 
@@ -292,6 +296,7 @@ static void ask_dry(cli_reply *r) {
 static void ask_tell_default(const cli_ask *a, const cli_reply *r) {
     size_t len;
     if (a->answers.len == 0 || a->quiet) return;
+    cli_status_clear();
     char *question = ask_member(r, "question", &len);
     ask_show_text("  --answers has nothing for \"", question, len, "\": the default is taken\n");
     free(question);
@@ -321,5 +326,6 @@ void cli_ask_drop(cli_ask *a, cli_reply *r) {
         *p = r->next;
         break;
     }
+    if (shown) cli_status_hold(a->first != NULL);
     if (shown && a->first) ask_show(a);
 }

@@ -2,6 +2,7 @@
 #include "drive.h"
 #include "../base/logs.h"
 #include "consent.h"
+#include "status.h"
 #include <signal.h>
 #include <string.h>
 #include <time.h>
@@ -13,21 +14,25 @@
 
 /* A handler can be reached by nothing but what is static. */
 static volatile sig_atomic_t drive_signals;
+static volatile sig_atomic_t drive_hangups; /* the first one was SIGHUP */
 static wf_posix *volatile drive_posix;
 static struct timespec drive_first; /* when the first signal came; the handler's own */
 
-static const int drive_caught[] = {SIGINT, SIGTERM};
+static const int drive_caught[] = {SIGINT, SIGTERM, SIGHUP};
 
+/* Nobody sends a second SIGHUP as a second wish: shell and kernel both tell that the terminal is gone. */
 static void drive_on_signal(int number) {
     struct timespec now = {0, 0};
-    (void)number;
     clock_gettime(CLOCK_MONOTONIC, &now);
     if (drive_signals > 0) {
+        if (number == SIGHUP) return;
         long long ms = (now.tv_sec - drive_first.tv_sec) * 1000LL + (now.tv_nsec - drive_first.tv_nsec) / 1000000;
         if (ms < DRIVE_ECHO_MS) return;
+        cli_status_wipe();
         _exit(CLI_CANCELLED);
     }
     drive_first = now;
+    drive_hangups = number == SIGHUP;
     drive_signals = 1;
     if (drive_posix) wf_posix_wake(drive_posix);
 }
@@ -39,7 +44,7 @@ static void drive_catch(wf_posix *posix) {
     for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++)
         sigaddset(&action.sa_mask, drive_caught[i]);
     action.sa_handler = drive_on_signal;
-    drive_signals = 0;
+    drive_signals = drive_hangups = 0;
     drive_posix = posix;
     for (size_t i = 0; i < sizeof drive_caught / sizeof *drive_caught; i++) {
         struct sigaction old;
@@ -60,7 +65,14 @@ static void drive_let_go(void) {
 }
 
 static void drive_check_stop(wf *run) {
-    if (drive_signals > 0) wf_run_stop(run, WF_RUN_CANCELLED, WF_STR("cancelled by a signal"));
+    if (drive_signals == 0) return;
+    wf_run_stop(run, WF_RUN_CANCELLED,
+                drive_hangups ? WF_STR("cancelled: the terminal was closed (SIGHUP)")
+                              : WF_STR("cancelled by a signal"));
+}
+
+bool cli_drive_hung_up(void) {
+    return drive_hangups > 0;
 }
 
 static wf_status drive_open(cli_world *w, const wf_run_spec *spec) {
@@ -68,6 +80,13 @@ static wf_status drive_open(cli_world *w, const wf_run_spec *spec) {
     while ((status = wf_run_open(w->run, spec)) == WF_AGAIN)
         wf_posix_wait(w->posix, 1000);
     return status;
+}
+
+/* Sleeps until there is news, or it is time to say how far the run is. */
+static void drive_wait(cli_world *w, uint32_t wait_ms) {
+    uint32_t tick_ms = cli_status_tick(w->run);
+    if (tick_ms < wait_ms) wait_ms = tick_ms;
+    if (wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
 }
 
 static wf_status drive_script(cli_world *w, wf_script *script) {
@@ -78,7 +97,7 @@ static wf_status drive_script(cli_world *w, wf_script *script) {
         if (state < 0 || state == WF_END) return state < 0 ? state : WF_OK;
         wf_status status = wf_step(w->run, DRIVE_WORK, &wait_ms);
         if (status < 0) return status;
-        if (state == WF_AGAIN && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+        drive_wait(w, state == WF_AGAIN ? wait_ms : 0);
     }
 }
 
@@ -103,7 +122,7 @@ static wf_status drive_pause(cli_world *w) {
         uint32_t wait_ms = 0;
         drive_check_stop(w->run);
         status = wf_step(w->run, DRIVE_WORK, &wait_ms);
-        if (status == WF_OK && wait_ms > 0) wf_posix_wait(w->posix, wait_ms);
+        if (status == WF_OK) drive_wait(w, wait_ms);
     }
     return status;
 }
@@ -147,6 +166,7 @@ static cli_exit drive_run(cli_world *w, const wf_run_spec *spec, cli_drive_end *
         wf_script_result_get(out->script, &out->result);
         status = drive_finish(w, &out->result);
     }
+    cli_status_end();
     if (status != WF_OK) return cli_world_fail(w, status);
     wf_run_status_get(w->run, &out->status);
     return CLI_OK;

@@ -1,5 +1,6 @@
 /* model: see model.h. */
 #include "model.h"
+#include "../base/terminal.h"
 #include "../base/environ.h"
 #include "../base/logs.h"
 #include <errno.h>
@@ -151,7 +152,7 @@ static cli_exit model_no_price(const cli_options *o) {
         o->text[OPT_BUDGET_USD], name, name);
 }
 
-/* Where money can be spent, --yes stands for a budget as well, unless one was named. Beside a model of rules a script may name
+/* Where money can be spent and nobody is asked, for --yes or for want of a terminal, there is a budget, unless one was named. Beside a model of rules a script may name
  * one of Anthropic's, if there is a key. */
 static cli_exit model_settle_budget(cli_options *o) {
     bool rules = cli_model_is_rules(o);
@@ -162,7 +163,8 @@ static cli_exit model_settle_budget(cli_options *o) {
         o->number[OPT_BUDGET_USD] = 0;
     }
     if (o->text[OPT_BUDGET_USD]) return known ? CLI_OK : model_no_price(o);
-    if (o->command != CLI_RUN || !o->number[OPT_YES] || o->text[OPT_BUDGET_TOKENS]) return CLI_OK;
+    bool asked = !o->number[OPT_YES] && cli_terminal_has_person();
+    if (o->command != CLI_RUN || asked || o->text[OPT_BUDGET_TOKENS]) return CLI_OK;
     if (!known || (rules && !cli_model_key_name())) return CLI_OK;
     o->text[OPT_BUDGET_USD] = MODEL_BUDGET;
     o->number[OPT_BUDGET_USD] = UINT64_C(10000000000);

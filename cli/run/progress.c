@@ -1,5 +1,7 @@
 /* progress: see progress.h. */
 #include "progress.h"
+#include "../base/terminal.h"
+#include "status.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -31,9 +33,8 @@ static struct progress {
 } progress;
 
 bool cli_progress_color(const cli_options *o) {
-    const char *none = getenv("NO_COLOR"), *term = getenv("TERM");
-    if (o->number[OPT_NO_COLOR] || (none && none[0]) || (term && strcmp(term, "dumb") == 0)) return false;
-    return isatty(STDERR_FILENO) == 1;
+    const char *none = getenv("NO_COLOR");
+    return !o->number[OPT_NO_COLOR] && !(none && none[0]) && cli_terminal_takes_codes();
 }
 
 void cli_progress_begin(const cli_options *o) {
@@ -41,6 +42,7 @@ void cli_progress_begin(const cli_options *o) {
     progress.json = o->number[OPT_JSON] != 0;
     progress.quiet = o->number[OPT_QUIET] != 0;
     progress.color = cli_progress_color(o);
+    cli_status_begin(o);
 }
 
 uint32_t cli_progress_failures(uint32_t ids[CLI_FAILURES], bool *recent) {
@@ -58,15 +60,15 @@ bool cli_progress_stop(void) {
 }
 
 int cli_progress_error(void) {
-    return progress.error;
+    return progress.error == EPIPE ? 0 : progress.error;
 }
 
 /* ---- JSON ---- */
 
 void cli_progress_line(const wf_json_out *out) {
     if (progress.error != 0) return;
-    bool ok = fwrite(out->buf, 1, out->len, stdout) == out->len;
-    if (!ok || fputc('\n', stdout) == EOF || fflush(stdout) != 0) progress.error = errno ? errno : EIO;
+    cli_terminal_put(wf_str_of(out->buf, out->len));
+    if (fputc('\n', stdout) == EOF || fflush(stdout) != 0) progress.error = errno ? errno : EIO;
 }
 
 static const char *progress_name(wf_trace_type type) {
@@ -162,8 +164,26 @@ static void progress_limit(const wf_trace *e) {
     progress_say("", e->text);
 }
 
+static bool progress_has_line(const wf_trace *e) {
+    switch (e->type) {
+    case WF_TRACE_START:
+    case WF_TRACE_RESUME:
+    case WF_TRACE_TURN:
+    case WF_TRACE_TOOL:
+    case WF_TRACE_HIT:
+        return false;
+    case WF_TRACE_DONE:
+    case WF_TRACE_MISS:
+        return !e->effect;
+    default:
+        return true;
+    }
+}
+
 static void progress_print(const wf_trace *e) {
     cli_amount wait;
+    if (!progress_has_line(e)) return;
+    cli_status_clear();
     switch (e->type) {
     case WF_TRACE_PHASE:
         progress_paint("1", "== ");
@@ -181,7 +201,7 @@ static void progress_print(const wf_trace *e) {
         progress_say("stopping: ", e->text);
         return;
     case WF_TRACE_DONE:
-        if (!e->effect) progress_done(e);
+        progress_done(e);
         return;
     case WF_TRACE_RETRY:
         fprintf(stderr, "       retry of ");
@@ -193,16 +213,11 @@ static void progress_print(const wf_trace *e) {
         progress_limit(e);
         return;
     case WF_TRACE_MISS:
-        if (e->effect) return;
         fprintf(stderr, "       asks anew: ");
         progress_label(e);
         progress_say(": ", e->text);
         return;
-    case WF_TRACE_START:
-    case WF_TRACE_RESUME:
-    case WF_TRACE_TURN:
-    case WF_TRACE_TOOL:
-    case WF_TRACE_HIT:
+    default:
         return;
     }
 }
@@ -218,8 +233,15 @@ void cli_progress_trace(void *ctx, const wf_trace *e) {
         progress.untold |= progress.json || progress.quiet || e->type == WF_TRACE_HIT || e->text.len > PROGRESS_TEXT;
     }
     progress.lines += progress.failed > 0;
+    cli_status_trace(e);
     if (progress.json) progress_json(e);
     if (!progress.json && (!progress.quiet || e->type == WF_TRACE_ERROR)) progress_print(e);
+}
+
+void cli_progress_print(wf_str line) {
+    cli_status_clear();
+    fputs("model: ", stderr);
+    cli_put_lines(stderr, line);
 }
 
 void cli_progress_script_error(wf_str text) {

@@ -22,8 +22,11 @@ bool cli_progress_stop(void);
 
 /* Writes one event on stdout. What could not be written is remembered for cli_progress_error. */
 void cli_progress_line(const wf_json_out *out);
-/* errno of the first event that could not be written, 0 if all could. */
+/* errno of the first event that could not be written, 0 if all could. A reader that has gone has seen enough: the run goes on
+ * without events. */
 int cli_progress_error(void);
+/* What a model of rules prints. */
+void cli_progress_print(wf_str line);
 /* A script error that the log of a run that has ended holds. */
 void cli_progress_script_error(wf_str text);
 

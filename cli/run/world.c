@@ -2,6 +2,7 @@
 #include "world.h"
 #include "../base/logs.h"
 #include "model.h"
+#include "progress.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -141,6 +142,11 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
     return code;
 }
 
+static void world_print(void *ctx, wf_str line) {
+    const cli_world *w = ctx;
+    if (!w->options->number[OPT_QUIET]) cli_progress_print(line);
+}
+
 static cli_exit world_open_rules(cli_world *w) {
     const cli_options *o = w->options;
     wf_str why = {"", 0};
@@ -149,7 +155,9 @@ static cli_exit world_open_rules(cli_world *w) {
                               .lanes = (uint32_t)o->number[OPT_LANES],
                               .heap = wf_heap_share(w->pool, WORLD_LARGEST(w->pool_size)),
                               .read = wf_posix_read,
-                              .read_ctx = w->posix};
+                              .read_ctx = w->posix,
+                              .print = world_print,
+                              .print_ctx = w};
     wf_status status = config.heap ? wf_rules_open(&w->rules, &config) : WF_E_MEMORY;
     if (status != WF_OK) {
         w->rules = NULL;
@@ -360,4 +368,15 @@ void cli_world_close(cli_world *w) {
     wf_posix_release(w->tables, w->tables_size);
     wf_posix_release(w->block, w->size);
     memset(w, 0, sizeof *w);
+}
+
+bool cli_world_is_busy(const char *log) {
+    wf_posix_config config = {.log = log, .mode = WF_POSIX_OPEN, .no_sync = true};
+    size_t size = wf_posix_size(&config);
+    void *memory = cli_take(size);
+    wf_posix *posix;
+    wf_status status = wf_posix_open(&posix, memory, size, &config, NULL);
+    if (status == WF_OK) wf_posix_close(posix);
+    free(memory);
+    return status == WF_E_BUSY;
 }

@@ -40,6 +40,8 @@ cli_exit cli_world_open(cli_world *w, const cli_options *options, wf_posix_mode 
 /* Opens a log for a look: loads it and writes nothing. Errors as above; a quiet look answers with the code alone. */
 cli_exit cli_world_read(cli_world *w, const char *log, bool quiet);
 void cli_world_close(cli_world *w);
+/* Whether some process writes this log now. */
+bool cli_world_is_busy(const char *log);
 
 /* Says what is wrong with the log, and the fix. */
 cli_exit cli_world_fail(const cli_world *w, wf_status status);

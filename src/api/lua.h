@@ -78,6 +78,9 @@ typedef struct wf_rules_config {
      * wf_posix_read. NULL: any file is read. */
     wf_status (*read)(void *read_ctx, wf_str path, char *buf, size_t size, size_t *len, const char **why);
     void *read_ctx;
+    /* Takes a line that a model prints, for people who look for a mistake in it; lives during the call. NULL: nobody does. */
+    void (*print)(void *print_ctx, wf_str line);
+    void *print_ctx;
 } wf_rules_config;
 
 wf_status wf_rules_open(wf_rules **out, const wf_rules_config *config);

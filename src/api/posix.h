@@ -104,7 +104,8 @@ void *wf_posix_reserve(size_t *size);
 void wf_posix_release(void *block, size_t size); /* NULL is fine */
 
 /* Sleeps until a sync, a child or a connection has news, `ms` are over (UINT32_MAX: no limit), a signal came or wf_posix_wake was
- * called. */
+ * called. If it ends much too late, this process was stopped meanwhile (Ctrl-Z, a frozen container): the platform's clock then
+ * stands where it stood, so that the models' silence is not measured by ours and nothing is overdue that could not be read. */
 void wf_posix_wait(wf_posix *p, uint32_t ms);
 
 /* Ends the present or the next wf_posix_wait. For signal handlers and other threads. */

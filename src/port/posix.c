@@ -3,7 +3,9 @@
  * Invariants:
  *   1. Everything lives in the caller's block: this struct, then what its config makes variable, in the order of posix_size.
  *   2. Every descriptor is close-on-exec and at least 3.
- *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler. */
+ *   3. wf_posix_wake only writes one byte to a pipe that does not block: safe in a signal handler.
+ *   4. The platform's clock stands still while this process does not run (Ctrl-Z, a frozen container), and where news waits
+ *      for it after a wait it is not yet the time at which the wait was to end: nobody is judged by the clock before he was heard. */
 #include "../api/posix.h"
 #include "jail/jail.h"
 #include "os/logfile.h"
@@ -19,8 +21,10 @@
 #include <time.h>
 #include <unistd.h>
 
-#define POSIX_ALIGN    ((size_t)16)
-#define POSIX_CHILDREN (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
+#define POSIX_ALIGN     ((size_t)16)
+#define POSIX_ABSENT_MS 250u /* later than it should, a wait ends in a process that was stopped */
+#define POSIX_LONG_MS   50u  /* in shorter waits nobody's silence is measured */
+#define POSIX_CHILDREN  (WFI_TOOLS_FDS + WFI_CHILD_MAX) /* descriptors: of tools, of workers */
 
 struct wf_posix {
     wf_posix_config config; /* with its defaults */
@@ -30,6 +34,7 @@ struct wf_posix {
     wfi_sockets *net;    /* NULL: no connections */
     struct pollfd *fds;
     int wake[2];
+    uint64_t absent; /* ms by which the platform's clock is behind the system's: invariant 4 */
     char holds[WFI_JAIL_TEXT];
     char error[1024];
 };
@@ -160,8 +165,8 @@ void wf_posix_close(wf_posix *p) {
 /* ---- clock, random ---- */
 
 static uint64_t posix_now_ms(void *ctx) {
-    (void)ctx;
-    return wfi_sys_now_ms();
+    const wf_posix *p = ctx;
+    return wfi_sys_now_ms() - p->absent;
 }
 
 static uint64_t posix_wall_ms(void *ctx) {
@@ -277,6 +282,17 @@ static int posix_poll(struct pollfd *fds, nfds_t n, int ms) {
     return poll(fds, n, ms);
 }
 
+/* Invariant 4: after a wait of `ms` (-1: no limit) that began at `from`, on the system's clock. */
+static void posix_mind_absence(wf_posix *p, uint64_t from, int ms, bool news) {
+    uint64_t waited = wfi_sys_now_ms() - from, wanted = ms < 0 ? UINT64_MAX : (uint64_t)ms, late = 0;
+    if (waited >= wanted && waited - wanted > POSIX_ABSENT_MS)
+        late = waited;
+    else if (waited >= wanted && news && wanted >= POSIX_LONG_MS)
+        late = waited - wanted + 1;
+    p->absent += late;
+    p->tools.absent = p->absent;
+}
+
 void wf_posix_wait(wf_posix *p, uint32_t ms) {
     struct pollfd *fds = p->fds;
     int children[POSIX_CHILDREN];
@@ -289,7 +305,10 @@ void wf_posix_wait(wf_posix *p, uint32_t ms) {
         fds[1 + i] = (struct pollfd){.fd = children[i], .events = POLLIN};
     n++;
     uint32_t sockets = p->net != NULL ? wfi_sockets_fds(p->net, fds + n) : 0;
-    if (posix_poll(fds, n + sockets, news ? 0 : posix_timeout(p, ms)) <= 0) return;
+    uint64_t from = wfi_sys_now_ms();
+    int timeout = news ? 0 : posix_timeout(p, ms), found = posix_poll(fds, n + sockets, timeout);
+    posix_mind_absence(p, from, timeout, found > 0);
+    if (found <= 0) return;
     if (fds[0].revents != 0) posix_drain_wake(p);
     if (p->net != NULL) wfi_sockets_waited(p->net, fds + n, sockets);
 }

@@ -120,6 +120,71 @@ WFI bool wfi_lua_is_null(lua_State *L, int index) {
     return lua_islightuserdata(L, index) && lua_touserdata(L, index) == NULL;
 }
 
+/* ---- loading ---- */
+
+/* Hands out a text line by line, so that the lines handed out tell where the parser is. */
+typedef struct luaaux_reader {
+    wf_str left;
+    lua_Integer lines;
+} luaaux_reader;
+
+static const char *luaaux_read(lua_State *L, void *ctx, size_t *n) {
+    luaaux_reader *r = ctx;
+    const char *from = r->left.ptr;
+    (void)L;
+    if (r->left.len == 0) return NULL;
+    const char *end = memchr(from, '\n', r->left.len);
+    *n = end ? (size_t)(end - from) + 1 : r->left.len;
+    r->left = wf_str_of(from + *n, r->left.len - *n);
+    r->lines++;
+    return from;
+}
+
+/* What to write instead of what has met a limit of Lua's. */
+static const char *luaaux_remedy(const char *message) {
+    static const char *const remedies[][2] = {
+        {"C stack overflow",
+         "; write it as a table and join it, table.concat({ \"a\", \"b\" }), or take it apart with locals"},
+        {"too many local variables", "; keep them in one table: local t = {}, then t.a, t.b"},
+        {"too many upvalues", "; keep them in one table, which is one upvalue"},
+        {"needs too many registers", "; write the values as a table, and join texts with table.concat"},
+        {"control structure too long", "; move its body into a function"},
+        {"too many ", "; take it apart into several functions, and keep values in tables"}};
+    for (size_t i = 0; i < sizeof remedies / sizeof *remedies; i++)
+        if (strstr(message, remedies[i][0])) return remedies[i][1];
+    return "";
+}
+
+/* The message on top of the stack, with its line and with what to write instead. */
+static void luaaux_explain(lua_State *L, const char *chunk, lua_Integer line) {
+    static const char deep[] = "C stack overflow";
+    lua_Debug frame;
+    if (lua_type(L, -1) != LUA_TSTRING) return;
+    const char *message = lua_tostring(L, -1), *remedy = luaaux_remedy(message);
+    if (!remedy[0]) return;
+    if (strncmp(message, deep, sizeof deep - 1) != 0) {
+        lua_pushfstring(L, "%s%s", message, remedy);
+    } else {
+        if (luaL_loadbufferx(L, "", 0, chunk, "t") != LUA_OK) lua_error(L);
+        lua_getinfo(L, ">S", &frame);
+        lua_pushfstring(L, "%s:%I: nested too deeply, or too many pieces in one expression (Lua takes some 200)%s",
+                        frame.short_src, (LUAI_UACINT)line, remedy);
+    }
+    lua_remove(L, -2);
+}
+
+WFI int wfi_lua_load(lua_State *L, wf_str text, const char *chunk) {
+    luaaux_reader r = {text, 0};
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) r.left = wf_str_of(text.ptr + 3, text.len - 3);
+    if (r.left.len > 0 && r.left.ptr[0] == '#') { /* the line's end stays */
+        const char *end = memchr(r.left.ptr, '\n', r.left.len);
+        r.left = end ? wf_str_of(end, (size_t)(r.left.ptr + r.left.len - end)) : wf_str_of("", 0);
+    }
+    int status = lua_load(L, luaaux_read, &r, chunk, "t");
+    if (status != LUA_OK && status != LUA_ERRMEM) luaaux_explain(L, chunk, r.lines);
+    return status;
+}
+
 /* ---- memory ---- */
 
 static const char meter_too_long = 't'; /* key of the message in the registry */

@@ -28,6 +28,10 @@ WFI int wfi_lua_error(lua_State *L, const char *format, ...);
  * errors get the script's line and `name`. The function must not call back into the script. */
 WFI int wfi_lua_stock(lua_State *L, int args, const char *name);
 
+/* luaL_loadbufferx of a text, for whatever people and models write into a file: a byte order mark and a first line that begins with
+ * "#" are passed over, lines keep their numbers, and an error that meets one of Lua's limits says what to write instead. */
+WFI int wfi_lua_load(lua_State *L, wf_str text, const char *chunk);
+
 /* What a C function does that works for long, after each piece of about a millisecond. True: it is to yield by wfi_lua_give_way.
  * False: nothing can be yielded here; it works on, unless it has for too long, which is raised. */
 WFI bool wfi_lua_pause(lua_State *L);

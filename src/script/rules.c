@@ -119,8 +119,12 @@ static void rules_begin_work(wf_rules *r, rules_file *f) {
     wfi_meter_begin(&f->meter);
 }
 
+/* It is no part of an answer: a model is a pure function. */
 static int rules_print(lua_State *L) {
-    (void)L; /* a pure function has nothing to say but its answer */
+    const wf_rules_config *c = &rules_of(L)->config;
+    wf_str line;
+    line.ptr = lua_tolstring(L, 1, &line.len);
+    if (c->print && line.ptr) c->print(c->print_ctx, line);
     return 0;
 }
 
@@ -136,7 +140,7 @@ static int rules_setup(lua_State *L) {
     lua_getfield(L, -2, "answer");
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_answer);
     wfi_sandbox_seal(L);
-    if (luaL_loadbufferx(L, f->text, f->text_len, chunk, "t") != LUA_OK) return lua_error(L);
+    if (wfi_lua_load(L, wf_str_of(f->text, f->text_len), chunk) != LUA_OK) return lua_error(L);
     wfi_meter_adopt(L);
     lua_sethook(L, rules_hook, LUA_MASKCOUNT, 1);
     lua_rawsetp(L, LUA_REGISTRYINDEX, &rules_model);

@@ -217,7 +217,7 @@ WFI int wfi_script_load_text(lua_State *L, wf_str source, wf_str name) {
     lua_pushliteral(L, "@");
     lua_pushlstring(L, name.ptr, name.len);
     lua_concat(L, 2);
-    int status = luaL_loadbufferx(L, source.ptr, source.len, lua_tostring(L, -1), "t");
+    int status = wfi_lua_load(L, source, lua_tostring(L, -1));
     lua_remove(L, -2);
     return status;
 }

@@ -494,6 +494,41 @@ static void test_wake(void **state) {
 }
 
 /* The embedder may have closed its standard descriptors: nothing of ours may then become stdout. */
+/* Runs in a child. 0: the clock has not gone past a wait during which the process was stopped. */
+static int wait_stopped(int told) {
+    wf_posix *p;
+    wf_platform pl;
+    if (open_log(&p, WF_POSIX_TEMPORARY, NULL) != WF_OK) return 2;
+    wf_posix_platform(p, &pl);
+    uint64_t from = pl.now_ms(pl.ctx);
+    if (write(told, "", 1) != 1) return 3;
+    wf_posix_wait(p, 100);
+    uint64_t waited = pl.now_ms(pl.ctx) - from;
+    wf_posix_close(p);
+    return waited <= 100 ? 0 : 1;
+}
+
+/* A stopped process is no silence of those that it waits for: its clock stands still. */
+static void test_absence(void **state) {
+    const struct timespec asleep = {0, 20000000}, away = {0, 700000000};
+    int told[2], status;
+    char byte;
+    (void)state;
+    assert_int_equal(pipe(told), 0);
+    pid_t child = fork();
+    if (child == 0) _exit(wait_stopped(told[1]));
+    assert_int_equal(read(told[0], &byte, 1), 1);
+    nanosleep(&asleep, NULL);
+    kill(child, SIGSTOP);
+    nanosleep(&away, NULL);
+    kill(child, SIGCONT);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0);
+    close(told[0]);
+    close(told[1]);
+}
+
 static void test_descriptors_are_high(void **state) {
     (void)state;
     fflush(stdout);
@@ -562,6 +597,7 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clock_and_random, setup, teardown),
         cmocka_unit_test_setup_teardown(test_wake, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_absence, setup, teardown),
         cmocka_unit_test_setup_teardown(test_descriptors_are_high, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_leaks, setup, teardown),
     };

@@ -354,7 +354,7 @@ static wf_status worker_begin(void *ctx, uint32_t lane, const wf_request *reques
     size_t n = request->model.len;
     bool own = worker_is_own(w, request->model);
     memset(l, 0, sizeof *l);
-    l->deadline = request->deadline;
+    l->deadline = wfi_tools_deadline(w->tools, request->deadline);
     l->cwd = request->cwd;
     l->jailed = !own;
     if (n == 0 || memchr(request->model.ptr, '\0', n) != NULL) {

@@ -325,6 +325,10 @@ static wfi_crew *tools_crew(wfi_tools *t, const wfi_ticket *k) {
     return tools_is_command(k) ? &t->commands : &t->searches;
 }
 
+uint64_t wfi_tools_deadline(const wfi_tools *t, uint64_t deadline) {
+    return deadline < UINT64_MAX - t->absent ? deadline + t->absent : UINT64_MAX;
+}
+
 /* Programs have deadlines of their own; the child's is for when it should have ended them. */
 static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *c) {
     uint64_t limit = wfi_sys_now_ms() + t->tool_ms;
@@ -489,6 +493,7 @@ static wf_status tools_start(void *ctx, uint32_t ticket, const wf_tool_call *cal
     if (ticket >= t->tickets || t->ticket[ticket].state != WFI_TICKET_FREE) return WF_E_CONFIG;
     wfi_ticket *k = &t->ticket[ticket];
     k->call = *call;
+    k->call.deadline = wfi_tools_deadline(t, call->deadline);
     k->kind = tools_find(call->name, call->script);
     if (k->kind == TOOLS_KINDS) {
         tools_fail(t, ticket,
@@ -543,8 +548,8 @@ static uint32_t tools_ready(void *ctx, uint32_t *tickets, uint32_t max) {
 
 static uint64_t tools_due(void *ctx) {
     wfi_tools *t = ctx;
-    uint64_t now = wfi_sys_now_ms();
-    return wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
+    uint64_t now = wfi_sys_now_ms(), due = wfi_tools_have_news(t) ? now : wfi_tools_due(t, now);
+    return due == UINT64_MAX ? due : due - t->absent;
 }
 
 /* "there is no such tool; this run has read, grep, glob" */

@@ -57,6 +57,7 @@ typedef struct wfi_tools {
     wfi_crew searches, commands;
     uint32_t tickets, tool_ms;
     uint32_t allow;
+    uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
     wfi_jail jail; /* if commands are allowed, */
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
@@ -74,6 +75,8 @@ WFI void wfi_tools_close(wfi_tools *t);
 WFI void wfi_tools_pump(wfi_tools *t);
 WFI bool wfi_tools_have_news(wfi_tools *t);
 WFI uint64_t wfi_tools_due(const wfi_tools *t, uint64_t now);
+/* A deadline on the platform's clock, on that of wfi_sys_now_ms. */
+WFI uint64_t wfi_tools_deadline(const wfi_tools *t, uint64_t deadline);
 /* Descriptors to wait for; fds has room for WFI_TOOLS_FDS. */
 WFI uint32_t wfi_tools_fds(const wfi_tools *t, int *fds);
 WFI const wf_tool_ops *wfi_tools_ops(void); /* their ctx is the wfi_tools */
