@@ -13,6 +13,7 @@
 
 #include "../jail/child.h"
 #include "confine.h"
+#include "seen.h"
 #include "../jail/jail.h"
 #include "../../api/posix.h"
 
@@ -57,6 +58,7 @@ typedef struct wfi_tools {
     wfi_jail jail; /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring done;
+    wfi_seen seen;
     char refusal[200];        /* the last one */
     char log[WFI_GUARD_PATH]; /* the run's own; "": it has no name */
 } wfi_tools;
