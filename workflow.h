@@ -20101,8 +20101,9 @@ uint64_t wfi_seen_path(const char *root, const char *path) {
 }
 
 static uint64_t seen_dates(const struct stat *st) {
-    const uint64_t words[4] = {(uint64_t)st->st_ino, (uint64_t)st->st_size, (uint64_t)st->st_mtime,
-                               (uint64_t)st->st_ctime};
+    const uint64_t words[4] = {(uint64_t)st->st_ino, (uint64_t)st->st_size,
+                               (uint64_t)st->st_mtim.tv_sec << 30 ^ (uint64_t)st->st_mtim.tv_nsec,
+                               (uint64_t)st->st_ctim.tv_sec << 30 ^ (uint64_t)st->st_ctim.tv_nsec};
     return seen_block(3, (const char *)words, sizeof words);
 }
 

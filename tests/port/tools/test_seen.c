@@ -155,8 +155,9 @@ static void test_resumed(void **state) {
     wf_posix_platform(posix, &pl);
     has(writes(1, "f", "old\\n"), "replaced");
     put("f", "older\n");
-    bad(writes(2, "f", "two\\n"), "f is there, and nobody knows any more whether it is as you saw it: read it again, or write "
-                                  "the same once more to replace it");
+    bad(writes(2, "f", "two\\n"),
+        "f is there, and nobody knows any more whether it is as you saw it: read it again, or write "
+        "the same once more to replace it");
     holds("f", "older\n");
     put("f", "newer\n");
     bad(writes(2, "f", "two\\n"), CHANGED); /* the second time it must be what was there the first */
