@@ -112,29 +112,26 @@ static size_t alike_skip(wf_str text, size_t at, size_t end) {
     return at;
 }
 
-/* Goes through both places to the first character that differs, blanks of ASCII aside. False: none does. */
+/* Goes through both places to the first character that differs, blanks of ASCII aside. False: none does. Where one of them has such a
+ * blank just before that, and the other has none, it is the blank that differs. */
 static bool alike_differ(wf_str text, size_t at, size_t end, wf_str what, wfi_alike *out) {
-    size_t k = 0;
+    size_t k = 0, was = at, k_was = 0, from = at;
     for (;;) {
         uint32_t c = 0, d = 0;
-        at = alike_skip(text, at, end);
-        k = alike_skip(what, k, what.len);
+        at = alike_skip(text, was, end);
+        k = alike_skip(what, k_was, what.len);
         size_t n = at < end ? alike_take(text.ptr + at, end - at, &c) : 0;
         size_t m = k < what.len ? alike_take(what.ptr + k, what.len - k, &d) : 0;
         if (n == 0 && m == 0) return false;
         if (c != d || n == 0 || m == 0) break;
-        at += n;
-        k += m;
+        was = at + n;
+        k_was = k + m;
     }
+    if (was > from && at > was && k == k_was) at = was;
+    if (was > from && k > k_was && at == was) k = k_was;
     out->at = at;
     out->is = alike_char(text, at, end);
     out->wanted = alike_char(what, k, what.len);
-    /* a blank that is none to us stands where `what` has one: name that, not what follows it */
-    if (out->is.text.len > 0 && out->is.c >= 0x80 && alike_looks(out->is.c) == 0 && k > 0 && what.ptr[k - 1] == ' ')
-        out->wanted = alike_char(what, k - 1, k);
-    else if (out->wanted.text.len > 0 && out->wanted.c >= 0x80 && alike_looks(out->wanted.c) == 0 && at > 0 &&
-             text.ptr[at - 1] == ' ')
-        out->is = alike_char(text, --out->at, at);
     return true;
 }
 
