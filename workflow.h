@@ -238,6 +238,8 @@ typedef struct wf_tool_call {
     wf_str input; /* JSON; lives until `end` */
     wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
+    uint32_t
+        agent; /* who asks: one number for all calls of an agent, another for any other one; 0: nobody is told apart */
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
 } wf_tool_call;
@@ -12730,6 +12732,7 @@ static wf_status agent_begin_tool(wfi_runtime *rt, wfi_task *t, const wf_tool *t
     wf_tool_call call = {.name = tool->name,
                          .input = use->input,
                          .cwd = t->call.cwd,
+                         .agent = t->slot_index + 1,
                          .deadline = t->deadline,
                          .output_max = rt->config.tool_output_max};
     wf_status s = wfi_toolcalls_begin(rt, t, &call);
@@ -20542,6 +20545,846 @@ void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
 
 /* ==== end src/port/tools/confine.c ==== */
 
+/* ==== begin src/port/tools/seen.h ==== */
+
+/* seen: what agents know of the files that they have read and written, so that none replaces what it never saw. For each agent and
+ * file it holds a hash of the content that the agent saw last; for each file, what an agent wrote there last, and which.
+ *
+ * Invariants:
+ *   1. Content decides, not time: a file that was only touched is the same.
+ *   2. It is bounded, and lives as long as the process: what was seen longest ago is forgotten first. `forgot` says that something
+ *      was, or, in a run that was resumed, may have been. */
+#ifndef WFI_SEEN_H
+#define WFI_SEEN_H
+
+
+#define WFI_SEEN_WAYS 8u /* entries of a set */
+#define WFI_SEEN_WHOLE                                                                                                 \
+    ((uint64_t)16 << 20) /* bytes of a file up to which its content is looked at; of larger ones, their dates */
+
+typedef struct wfi_seen_entry {
+    uint64_t file, content; /* hashes; file 0: the entry is free */
+    uint32_t agent;         /* who knows it; 0: what was written last */
+    uint32_t writer;        /* ... and by whom */
+} wfi_seen_entry;
+
+typedef struct wfi_seen {
+    wfi_seen_entry *entry;
+    uint32_t sets; /* of WFI_SEEN_WAYS each, the youngest entry first */
+    bool forgot;
+} wfi_seen;
+
+/* A file, by the hash of its path, and what is in it. file 0: nothing is known. */
+typedef struct wfi_seen_mark {
+    uint64_t file, content;
+} wfi_seen_mark;
+
+typedef enum wfi_seen_state {
+    WFI_SEEN_FREE,    /* replacing it loses nothing that the agent should have looked at */
+    WFI_SEEN_CHANGED, /* it is not as the agent saw it last */
+    WFI_SEEN_OTHERS,  /* another agent wrote it, and this one never saw it */
+    WFI_SEEN_FORGOT   /* nobody knows what the agent has seen */
+} wfi_seen_state;
+
+WFI size_t wfi_seen_size(uint32_t sets); /* 8-aligned */
+/* The table is zeroed. */
+WFI void wfi_seen_init(wfi_seen *s, void *table, uint32_t sets, bool forgot);
+
+WFI uint64_t wfi_seen_path(const char *root, const char *path);
+WFI uint64_t wfi_seen_text(wf_str text);
+/* What is in an open file, by offsets: where it is read from does not change. False: it cannot be read. */
+WFI bool wfi_seen_content(int fd, uint64_t *content);
+
+/* The agent has seen this. */
+WFI void wfi_seen_read(wfi_seen *s, uint32_t agent, wfi_seen_mark mark);
+/* The agent has made this of what was `before`; whole: it knows all of the new content, and not only a place that it changed. */
+WFI void wfi_seen_wrote(wfi_seen *s, uint32_t agent, uint64_t before, wfi_seen_mark mark, bool whole);
+/* What it would mean if the agent replaced this. */
+WFI wfi_seen_state wfi_seen_judge(wfi_seen *s, uint32_t agent, wfi_seen_mark mark);
+
+#endif
+
+/* ==== end src/port/tools/seen.h ==== */
+
+/* ==== begin src/port/tools/seen.c ==== */
+
+/* seen: see seen.h. */
+#include <errno.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SEEN_BLOCK 16384u
+
+/* ---- hashes ---- */
+
+static uint64_t seen_mix(uint64_t hash, uint64_t word) {
+    hash = (hash ^ word) * UINT64_C(0x9e3779b97f4a7c15);
+    return hash ^ hash >> 29;
+}
+
+/* Not against somebody who looks for two texts with one hash: whoever can write the file has no need to. */
+static uint64_t seen_block(uint64_t hash, const char *p, size_t n) {
+    uint64_t word = 0;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) {
+        memcpy(&word, p + i, 8);
+        hash = seen_mix(hash, word);
+    }
+    word = 0;
+    if (n > i) memcpy(&word, p + i, n - i);
+    return seen_mix(seen_mix(hash, word), n);
+}
+
+uint64_t wfi_seen_text(wf_str text) {
+    uint64_t hash = 1;
+    for (size_t at = 0; at < text.len; at += SEEN_BLOCK)
+        hash = seen_block(hash, text.ptr + at, text.len - at < SEEN_BLOCK ? text.len - at : SEEN_BLOCK);
+    return hash;
+}
+
+uint64_t wfi_seen_path(const char *root, const char *path) {
+    char whole[2 * WFI_CONFINE_PATH];
+    size_t n = strlen(root) > 1 ? strlen(root) : 0, m = strlen(path);
+    memcpy(whole, root, n);
+    whole[n] = '/';
+    memcpy(whole + n + 1, path, m);
+    return seen_block(2, whole, n + 1 + m) | 1;
+}
+
+static uint64_t seen_dates(const struct stat *st) {
+    const uint64_t words[4] = {(uint64_t)st->st_ino, (uint64_t)st->st_size,
+                               (uint64_t)st->st_mtim.tv_sec << 30 ^ (uint64_t)st->st_mtim.tv_nsec,
+                               (uint64_t)st->st_ctim.tv_sec << 30 ^ (uint64_t)st->st_ctim.tv_nsec};
+    return seen_block(3, (const char *)words, sizeof words);
+}
+
+bool wfi_seen_content(int fd, uint64_t *content) {
+    char block[SEEN_BLOCK];
+    struct stat st;
+    uint64_t hash = 1, at = 0;
+    if (fstat(fd, &st) != 0) return false;
+    if ((uint64_t)st.st_size > WFI_SEEN_WHOLE) {
+        *content = seen_dates(&st);
+        return true;
+    }
+    for (size_t n = SEEN_BLOCK; n == SEEN_BLOCK && at <= WFI_SEEN_WHOLE; at += n) {
+        ssize_t got = 1;
+        for (n = 0; n < SEEN_BLOCK && got != 0; n += got > 0 ? (size_t)got : 0) {
+            got = pread(fd, block + n, SEEN_BLOCK - n, (off_t)(at + n));
+            if (got < 0 && errno != EINTR) return false;
+        }
+        if (n > 0) hash = seen_block(hash, block, n);
+    }
+    *content = hash;
+    return true;
+}
+
+/* ---- the table ---- */
+
+size_t wfi_seen_size(uint32_t sets) {
+    return (size_t)sets * WFI_SEEN_WAYS * sizeof(wfi_seen_entry);
+}
+
+void wfi_seen_init(wfi_seen *s, void *table, uint32_t sets, bool forgot) {
+    *s = (wfi_seen){.entry = table, .sets = sets, .forgot = forgot};
+}
+
+static wfi_seen_entry *seen_set(const wfi_seen *s, uint32_t agent, uint64_t file) {
+    return s->entry + seen_mix(file, agent) % s->sets * WFI_SEEN_WAYS;
+}
+
+static const wfi_seen_entry *seen_find(const wfi_seen *s, uint32_t agent, uint64_t file) {
+    const wfi_seen_entry *set = seen_set(s, agent, file);
+    for (uint32_t i = 0; i < WFI_SEEN_WAYS; i++)
+        if (set[i].file == file && set[i].agent == agent) return &set[i];
+    return NULL;
+}
+
+/* The youngest of its set; the oldest goes. */
+static void seen_put(wfi_seen *s, wfi_seen_entry fresh) {
+    wfi_seen_entry *set = seen_set(s, fresh.agent, fresh.file);
+    uint32_t i = 0;
+    while (i < WFI_SEEN_WAYS - 1 && set[i].file != 0 && (set[i].file != fresh.file || set[i].agent != fresh.agent))
+        i++;
+    bool its_own = set[i].file == fresh.file && set[i].agent == fresh.agent;
+    s->forgot = s->forgot || (set[i].file != 0 && !its_own);
+    memmove(set + 1, set, i * sizeof *set);
+    set[0] = fresh;
+}
+
+void wfi_seen_read(wfi_seen *s, uint32_t agent, wfi_seen_mark mark) {
+    if (agent == 0 || mark.file == 0) return;
+    seen_put(s, (wfi_seen_entry){.file = mark.file, .content = mark.content, .agent = agent});
+}
+
+void wfi_seen_wrote(wfi_seen *s, uint32_t agent, uint64_t before, wfi_seen_mark mark, bool whole) {
+    if (agent == 0 || mark.file == 0) return;
+    const wfi_seen_entry *own = seen_find(s, agent, mark.file);
+    if (whole || (own != NULL && own->content == before)) wfi_seen_read(s, agent, mark);
+    seen_put(s, (wfi_seen_entry){.file = mark.file, .content = mark.content, .writer = agent});
+}
+
+wfi_seen_state wfi_seen_judge(wfi_seen *s, uint32_t agent, wfi_seen_mark mark) {
+    if (agent == 0) return WFI_SEEN_FREE;
+    const wfi_seen_entry *own = seen_find(s, agent, mark.file), *last = seen_find(s, 0, mark.file);
+    if (own != NULL) return own->content == mark.content ? WFI_SEEN_FREE : WFI_SEEN_CHANGED;
+    if (last != NULL && last->content == mark.content) return last->writer == agent ? WFI_SEEN_FREE : WFI_SEEN_OTHERS;
+    return s->forgot ? WFI_SEEN_FORGOT : WFI_SEEN_FREE;
+}
+
+/* ==== end src/port/tools/seen.c ==== */
+
+/* ==== begin src/port/tools/encoding.h ==== */
+
+/* encoding: the mark at a file's begin (BOM), which tells how its text is written, and UTF-16. Tools show and take UTF-8 without
+ * the mark; what they write has it again. */
+#ifndef WFI_ENCODING_H
+#define WFI_ENCODING_H
+
+
+typedef enum wfi_encoding {
+    WFI_ENCODING_PLAIN, /* no mark: bytes as they are */
+    WFI_ENCODING_UTF8,  /* UTF-8 behind a mark */
+    WFI_ENCODING_LITTLE,
+    WFI_ENCODING_BIG /* UTF-16 behind one */
+} wfi_encoding;
+
+#define WFI_ENCODING_MARK 3u /* bytes of the longest mark */
+
+/* The encoding of a text that begins so; *mark: how many of the bytes are its mark. */
+WFI wfi_encoding wfi_encoding_of(const char *p, size_t n, size_t *mark);
+static inline bool wfi_encoding_is_16(wfi_encoding e) {
+    return e >= WFI_ENCODING_LITTLE;
+}
+
+/* UTF-16 that comes in pieces. */
+typedef struct wfi_utf16 {
+    bool big;
+    bool bad; /* half a pair, or half a unit */
+    bool half;
+    uint8_t byte;  /* the first of a unit, if half */
+    uint32_t high; /* the first unit of a pair, or 0 */
+} wfi_utf16;
+
+#define WFI_UTF16_ROOM(n) (((n) / 2 + 2) * 3) /* bytes of UTF-8 that n bytes make at most */
+
+/* Decodes a piece behind the mark; the bytes that it has made. What is bad becomes U+FFFD. */
+WFI size_t wfi_utf16_decode(wfi_utf16 *d, const char *in, size_t n, char *out);
+/* What is missing at the end. */
+WFI size_t wfi_utf16_end(wfi_utf16 *d, char *out);
+
+/* The mark and the text, which is UTF-8; the bytes that it has made, at most 2 * text.len + WFI_ENCODING_MARK. */
+WFI size_t wfi_encoding_put(wfi_encoding e, wf_str text, char *out);
+
+#endif
+
+/* ==== end src/port/tools/encoding.h ==== */
+
+/* ==== begin src/port/tools/encoding.c ==== */
+
+/* encoding: see encoding.h. */
+#include <string.h>
+
+wfi_encoding wfi_encoding_of(const char *p, size_t n, size_t *mark) {
+    *mark = n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
+    if (*mark > 0) return WFI_ENCODING_UTF8;
+    bool little = n >= 2 && memcmp(p, "\xff\xfe", 2) == 0, big = n >= 2 && memcmp(p, "\xfe\xff", 2) == 0;
+    *mark = little || big ? 2 : 0;
+    return little ? WFI_ENCODING_LITTLE : big ? WFI_ENCODING_BIG : WFI_ENCODING_PLAIN;
+}
+
+/* ---- UTF-16 ---- */
+
+static size_t utf16_unit(wfi_utf16 *d, uint32_t unit, char *out) {
+    size_t n = 0;
+    bool low = unit >= 0xdc00 && unit < 0xe000;
+    if (low && d->high != 0) {
+        n = wfi_utf8_put(0x10000 + ((d->high - 0xd800) << 10) + (unit - 0xdc00), out);
+        d->high = 0;
+        return n;
+    }
+    n = wfi_utf16_end(d, out);
+    d->high = unit >= 0xd800 && unit < 0xdc00 ? unit : 0;
+    d->bad = d->bad || low;
+    return d->high != 0 ? n : n + wfi_utf8_put(unit, out + n); /* U+FFFD for a lone half */
+}
+
+size_t wfi_utf16_decode(wfi_utf16 *d, const char *in, size_t n, char *out) {
+    size_t made = 0;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t byte = (uint8_t)in[i];
+        d->half = !d->half;
+        if (!d->half)
+            made += utf16_unit(d, d->big ? (uint32_t)d->byte << 8 | byte : (uint32_t)byte << 8 | d->byte, out + made);
+        d->byte = byte;
+    }
+    return made;
+}
+
+size_t wfi_utf16_end(wfi_utf16 *d, char *out) {
+    bool missing = d->high != 0 || d->half;
+    d->bad = d->bad || missing;
+    d->high = 0;
+    d->half = false;
+    return missing ? wfi_utf8_put(0xfffd, out) : 0;
+}
+
+static size_t encoding_unit(wfi_encoding e, uint32_t unit, char *out) {
+    out[e == WFI_ENCODING_BIG] = (char)(unit & 0xff);
+    out[e != WFI_ENCODING_BIG] = (char)(unit >> 8);
+    return 2;
+}
+
+static size_t encoding_put_16(wfi_encoding e, wf_str text, char *out) {
+    size_t n = encoding_unit(e, 0xfeff, out);
+    for (size_t i = 0; i < text.len;) {
+        const uint8_t *p = (const uint8_t *)text.ptr + i;
+        size_t len = wfi_utf8_len(p, text.len - i);
+        uint32_t c = len == 1 ? p[0] : 0xfffd;
+        if (len > 1) c = p[0] & (0x7fu >> len);
+        for (size_t k = 1; k < len; k++)
+            c = c << 6 | (p[k] & 0x3fu);
+        if (c >= 0x10000) n += encoding_unit(e, 0xd800 + ((c - 0x10000) >> 10), out + n);
+        n += encoding_unit(e, c >= 0x10000 ? 0xdc00 + ((c - 0x10000) & 0x3ff) : c, out + n);
+        i += len > 0 ? len : 1;
+    }
+    return n;
+}
+
+size_t wfi_encoding_put(wfi_encoding e, wf_str text, char *out) {
+    if (wfi_encoding_is_16(e)) return encoding_put_16(e, text, out);
+    size_t n = e == WFI_ENCODING_UTF8 ? WFI_ENCODING_MARK : 0;
+    memcpy(out, "\xef\xbb\xbf", n);
+    if (text.len > 0) memcpy(out + n, text.ptr, text.len);
+    return n + text.len;
+}
+
+/* ==== end src/port/tools/encoding.c ==== */
+
+/* ==== begin src/port/tools/names.h ==== */
+
+/* names: paths as tools write them, and the files that are meant by what a model or a script writes.
+ *
+ * A name is bytes. Where it is shown, what is not UTF-8 stands as \xHH, and so does, for models, what would not stay on its line. A
+ * backslash in front of what looks like such an escape is one as well (\x5c), so that no two names are shown alike.
+ *
+ * What is shown opens: a name with an escape is looked for among the entries of its directory, by how each is shown. A name that is
+ * not there may be there composed otherwise (an e with an accent as one character or as two, as some systems store it): if one entry
+ * alone is the same text so, that one is meant. */
+#ifndef WFI_NAMES_H
+#define WFI_NAMES_H
+
+
+#define WFI_NAMES_SCANS 32u /* directories looked through for one path */
+
+/* The path as it is shown; the bytes put to `out`, at most 4 * path.len. lines: control characters are escaped too. */
+WFI size_t wfi_names_show(wf_str path, bool lines, char *out);
+
+/* Whether two names are the same text, however their characters are composed. */
+WFI bool wfi_names_same(wf_str a, wf_str b);
+
+#define WFI_NAMES_SPLIT 8u /* characters that one is made of at most */
+/* The characters that one is composed of, or itself; their number. */
+WFI uint32_t wfi_names_split(uint32_t c, uint32_t out[WFI_NAMES_SPLIT]);
+
+/* Makes a relative path, as somebody wrote it, the one that is there, if one is. */
+WFI void wfi_names_find(const wfi_confine *root, int dirfd, char path[WFI_CONFINE_PATH]);
+
+#endif
+
+/* ==== end src/port/tools/names.h ==== */
+
+/* ==== begin src/port/tools/names.c ==== */
+
+/* names: see names.h. Which characters are composed of which comes from the Unicode Character Database, version 14.0: Latin, Greek,
+ * Cyrillic and Arabic letters from a table, kana by a rule, Korean syllables by arithmetic. */
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- showing ---- */
+
+static bool names_is_hex(char c) {
+    return (c >= '0' && c <= '9') || (wfi_lower(c) >= 'a' && wfi_lower(c) <= 'f');
+}
+
+static bool names_is_escape(wf_str path, size_t i) {
+    return path.len - i >= 4 && path.ptr[i] == '\\' && path.ptr[i + 1] == 'x' && names_is_hex(path.ptr[i + 2]) &&
+           names_is_hex(path.ptr[i + 3]);
+}
+
+size_t wfi_names_show(wf_str path, bool lines, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < path.len;) {
+        uint8_t c = (uint8_t)path.ptr[i];
+        size_t len = wfi_utf8_len((const uint8_t *)path.ptr + i, path.len - i);
+        if (len > 0 && !names_is_escape(path, i) && (!lines || (c >= 0x20 && c != 0x7f))) {
+            memcpy(out + n, path.ptr + i, len);
+            n += len;
+            i += len;
+            continue;
+        }
+        char digits[3];
+        wfi_sys_hex(c, digits, 2);
+        memcpy(out + n, "\\x", 2);
+        memcpy(out + n + 2, digits, 2);
+        n += 4;
+        i++;
+    }
+    return n;
+}
+
+/* ---- composed characters ---- */
+
+/* clang-format off */
+/* A character, and what it is made of: 11 bits of another (0x7hh stands for U+1Ehh), above them the number of a mark. */
+static const uint16_t names_composed[][2] = {
+    {0x00c0, 0x0041}, {0x00c1, 0x0841}, {0x00c2, 0x1041}, {0x00c3, 0x1841}, {0x00c4, 0x2041},
+    {0x00c5, 0x2841}, {0x00c7, 0x3043}, {0x00c8, 0x0045}, {0x00c9, 0x0845}, {0x00ca, 0x1045},
+    {0x00cb, 0x2045}, {0x00cc, 0x0049}, {0x00cd, 0x0849}, {0x00ce, 0x1049}, {0x00cf, 0x2049},
+    {0x00d1, 0x184e}, {0x00d2, 0x004f}, {0x00d3, 0x084f}, {0x00d4, 0x104f}, {0x00d5, 0x184f},
+    {0x00d6, 0x204f}, {0x00d9, 0x0055}, {0x00da, 0x0855}, {0x00db, 0x1055}, {0x00dc, 0x2055},
+    {0x00dd, 0x0859}, {0x00e0, 0x0061}, {0x00e1, 0x0861}, {0x00e2, 0x1061}, {0x00e3, 0x1861},
+    {0x00e4, 0x2061}, {0x00e5, 0x2861}, {0x00e7, 0x3063}, {0x00e8, 0x0065}, {0x00e9, 0x0865},
+    {0x00ea, 0x1065}, {0x00eb, 0x2065}, {0x00ec, 0x0069}, {0x00ed, 0x0869}, {0x00ee, 0x1069},
+    {0x00ef, 0x2069}, {0x00f1, 0x186e}, {0x00f2, 0x006f}, {0x00f3, 0x086f}, {0x00f4, 0x106f},
+    {0x00f5, 0x186f}, {0x00f6, 0x206f}, {0x00f9, 0x0075}, {0x00fa, 0x0875}, {0x00fb, 0x1075},
+    {0x00fc, 0x2075}, {0x00fd, 0x0879}, {0x00ff, 0x2079}, {0x0100, 0x3841}, {0x0101, 0x3861},
+    {0x0102, 0x4041}, {0x0103, 0x4061}, {0x0104, 0x4841}, {0x0105, 0x4861}, {0x0106, 0x0843},
+    {0x0107, 0x0863}, {0x0108, 0x1043}, {0x0109, 0x1063}, {0x010a, 0x5043}, {0x010b, 0x5063},
+    {0x010c, 0x5843}, {0x010d, 0x5863}, {0x010e, 0x5844}, {0x010f, 0x5864}, {0x0112, 0x3845},
+    {0x0113, 0x3865}, {0x0114, 0x4045}, {0x0115, 0x4065}, {0x0116, 0x5045}, {0x0117, 0x5065},
+    {0x0118, 0x4845}, {0x0119, 0x4865}, {0x011a, 0x5845}, {0x011b, 0x5865}, {0x011c, 0x1047},
+    {0x011d, 0x1067}, {0x011e, 0x4047}, {0x011f, 0x4067}, {0x0120, 0x5047}, {0x0121, 0x5067},
+    {0x0122, 0x3047}, {0x0123, 0x3067}, {0x0124, 0x1048}, {0x0125, 0x1068}, {0x0128, 0x1849},
+    {0x0129, 0x1869}, {0x012a, 0x3849}, {0x012b, 0x3869}, {0x012c, 0x4049}, {0x012d, 0x4069},
+    {0x012e, 0x4849}, {0x012f, 0x4869}, {0x0130, 0x5049}, {0x0134, 0x104a}, {0x0135, 0x106a},
+    {0x0136, 0x304b}, {0x0137, 0x306b}, {0x0139, 0x084c}, {0x013a, 0x086c}, {0x013b, 0x304c},
+    {0x013c, 0x306c}, {0x013d, 0x584c}, {0x013e, 0x586c}, {0x0143, 0x084e}, {0x0144, 0x086e},
+    {0x0145, 0x304e}, {0x0146, 0x306e}, {0x0147, 0x584e}, {0x0148, 0x586e}, {0x014c, 0x384f},
+    {0x014d, 0x386f}, {0x014e, 0x404f}, {0x014f, 0x406f}, {0x0150, 0x604f}, {0x0151, 0x606f},
+    {0x0154, 0x0852}, {0x0155, 0x0872}, {0x0156, 0x3052}, {0x0157, 0x3072}, {0x0158, 0x5852},
+    {0x0159, 0x5872}, {0x015a, 0x0853}, {0x015b, 0x0873}, {0x015c, 0x1053}, {0x015d, 0x1073},
+    {0x015e, 0x3053}, {0x015f, 0x3073}, {0x0160, 0x5853}, {0x0161, 0x5873}, {0x0162, 0x3054},
+    {0x0163, 0x3074}, {0x0164, 0x5854}, {0x0165, 0x5874}, {0x0168, 0x1855}, {0x0169, 0x1875},
+    {0x016a, 0x3855}, {0x016b, 0x3875}, {0x016c, 0x4055}, {0x016d, 0x4075}, {0x016e, 0x2855},
+    {0x016f, 0x2875}, {0x0170, 0x6055}, {0x0171, 0x6075}, {0x0172, 0x4855}, {0x0173, 0x4875},
+    {0x0174, 0x1057}, {0x0175, 0x1077}, {0x0176, 0x1059}, {0x0177, 0x1079}, {0x0178, 0x2059},
+    {0x0179, 0x085a}, {0x017a, 0x087a}, {0x017b, 0x505a}, {0x017c, 0x507a}, {0x017d, 0x585a},
+    {0x017e, 0x587a}, {0x01a0, 0x684f}, {0x01a1, 0x686f}, {0x01af, 0x6855}, {0x01b0, 0x6875},
+    {0x01cd, 0x5841}, {0x01ce, 0x5861}, {0x01cf, 0x5849}, {0x01d0, 0x5869}, {0x01d1, 0x584f},
+    {0x01d2, 0x586f}, {0x01d3, 0x5855}, {0x01d4, 0x5875}, {0x01d5, 0x38dc}, {0x01d6, 0x38fc},
+    {0x01d7, 0x08dc}, {0x01d8, 0x08fc}, {0x01d9, 0x58dc}, {0x01da, 0x58fc}, {0x01db, 0x00dc},
+    {0x01dc, 0x00fc}, {0x01de, 0x38c4}, {0x01df, 0x38e4}, {0x01e0, 0x3a26}, {0x01e1, 0x3a27},
+    {0x01e2, 0x38c6}, {0x01e3, 0x38e6}, {0x01e6, 0x5847}, {0x01e7, 0x5867}, {0x01e8, 0x584b},
+    {0x01e9, 0x586b}, {0x01ea, 0x484f}, {0x01eb, 0x486f}, {0x01ec, 0x39ea}, {0x01ed, 0x39eb},
+    {0x01ee, 0x59b7}, {0x01ef, 0x5a92}, {0x01f0, 0x586a}, {0x01f4, 0x0847}, {0x01f5, 0x0867},
+    {0x01f8, 0x004e}, {0x01f9, 0x006e}, {0x01fa, 0x08c5}, {0x01fb, 0x08e5}, {0x01fc, 0x08c6},
+    {0x01fd, 0x08e6}, {0x01fe, 0x08d8}, {0x01ff, 0x08f8}, {0x0200, 0x7041}, {0x0201, 0x7061},
+    {0x0202, 0x7841}, {0x0203, 0x7861}, {0x0204, 0x7045}, {0x0205, 0x7065}, {0x0206, 0x7845},
+    {0x0207, 0x7865}, {0x0208, 0x7049}, {0x0209, 0x7069}, {0x020a, 0x7849}, {0x020b, 0x7869},
+    {0x020c, 0x704f}, {0x020d, 0x706f}, {0x020e, 0x784f}, {0x020f, 0x786f}, {0x0210, 0x7052},
+    {0x0211, 0x7072}, {0x0212, 0x7852}, {0x0213, 0x7872}, {0x0214, 0x7055}, {0x0215, 0x7075},
+    {0x0216, 0x7855}, {0x0217, 0x7875}, {0x0218, 0x8053}, {0x0219, 0x8073}, {0x021a, 0x8054},
+    {0x021b, 0x8074}, {0x021e, 0x5848}, {0x021f, 0x5868}, {0x0226, 0x5041}, {0x0227, 0x5061},
+    {0x0228, 0x3045}, {0x0229, 0x3065}, {0x022a, 0x38d6}, {0x022b, 0x38f6}, {0x022c, 0x38d5},
+    {0x022d, 0x38f5}, {0x022e, 0x504f}, {0x022f, 0x506f}, {0x0230, 0x3a2e}, {0x0231, 0x3a2f},
+    {0x0232, 0x3859}, {0x0233, 0x3879}, {0x0385, 0x08a8}, {0x0386, 0x0b91}, {0x0388, 0x0b95},
+    {0x0389, 0x0b97}, {0x038a, 0x0b99}, {0x038c, 0x0b9f}, {0x038e, 0x0ba5}, {0x038f, 0x0ba9},
+    {0x0390, 0x0bca}, {0x03aa, 0x2399}, {0x03ab, 0x23a5}, {0x03ac, 0x0bb1}, {0x03ad, 0x0bb5},
+    {0x03ae, 0x0bb7}, {0x03af, 0x0bb9}, {0x03b0, 0x0bcb}, {0x03ca, 0x23b9}, {0x03cb, 0x23c5},
+    {0x03cc, 0x0bbf}, {0x03cd, 0x0bc5}, {0x03ce, 0x0bc9}, {0x03d3, 0x0bd2}, {0x03d4, 0x23d2},
+    {0x0400, 0x0415}, {0x0401, 0x2415}, {0x0403, 0x0c13}, {0x0407, 0x2406}, {0x040c, 0x0c1a},
+    {0x040d, 0x0418}, {0x040e, 0x4423}, {0x0419, 0x4418}, {0x0439, 0x4438}, {0x0450, 0x0435},
+    {0x0451, 0x2435}, {0x0453, 0x0c33}, {0x0457, 0x2456}, {0x045c, 0x0c3a}, {0x045d, 0x0438},
+    {0x045e, 0x4443}, {0x0476, 0x7474}, {0x0477, 0x7475}, {0x04c1, 0x4416}, {0x04c2, 0x4436},
+    {0x04d0, 0x4410}, {0x04d1, 0x4430}, {0x04d2, 0x2410}, {0x04d3, 0x2430}, {0x04d6, 0x4415},
+    {0x04d7, 0x4435}, {0x04da, 0x24d8}, {0x04db, 0x24d9}, {0x04dc, 0x2416}, {0x04dd, 0x2436},
+    {0x04de, 0x2417}, {0x04df, 0x2437}, {0x04e2, 0x3c18}, {0x04e3, 0x3c38}, {0x04e4, 0x2418},
+    {0x04e5, 0x2438}, {0x04e6, 0x241e}, {0x04e7, 0x243e}, {0x04ea, 0x24e8}, {0x04eb, 0x24e9},
+    {0x04ec, 0x242d}, {0x04ed, 0x244d}, {0x04ee, 0x3c23}, {0x04ef, 0x3c43}, {0x04f0, 0x2423},
+    {0x04f1, 0x2443}, {0x04f2, 0x6423}, {0x04f3, 0x6443}, {0x04f4, 0x2427}, {0x04f5, 0x2447},
+    {0x04f8, 0x242b}, {0x04f9, 0x244b}, {0x0622, 0x8e27}, {0x0623, 0x9627}, {0x0624, 0x9648},
+    {0x0625, 0x9e27}, {0x0626, 0x964a}, {0x06c0, 0x96d5}, {0x06c2, 0x96c1}, {0x06d3, 0x96d2},
+    {0x1e00, 0xa041}, {0x1e01, 0xa061}, {0x1e02, 0x5042}, {0x1e03, 0x5062}, {0x1e04, 0xa842},
+    {0x1e05, 0xa862}, {0x1e06, 0xb042}, {0x1e07, 0xb062}, {0x1e08, 0x08c7}, {0x1e09, 0x08e7},
+    {0x1e0a, 0x5044}, {0x1e0b, 0x5064}, {0x1e0c, 0xa844}, {0x1e0d, 0xa864}, {0x1e0e, 0xb044},
+    {0x1e0f, 0xb064}, {0x1e10, 0x3044}, {0x1e11, 0x3064}, {0x1e12, 0xb844}, {0x1e13, 0xb864},
+    {0x1e14, 0x0112}, {0x1e15, 0x0113}, {0x1e16, 0x0912}, {0x1e17, 0x0913}, {0x1e18, 0xb845},
+    {0x1e19, 0xb865}, {0x1e1a, 0xc045}, {0x1e1b, 0xc065}, {0x1e1c, 0x4228}, {0x1e1d, 0x4229},
+    {0x1e1e, 0x5046}, {0x1e1f, 0x5066}, {0x1e20, 0x3847}, {0x1e21, 0x3867}, {0x1e22, 0x5048},
+    {0x1e23, 0x5068}, {0x1e24, 0xa848}, {0x1e25, 0xa868}, {0x1e26, 0x2048}, {0x1e27, 0x2068},
+    {0x1e28, 0x3048}, {0x1e29, 0x3068}, {0x1e2a, 0xc848}, {0x1e2b, 0xc868}, {0x1e2c, 0xc049},
+    {0x1e2d, 0xc069}, {0x1e2e, 0x08cf}, {0x1e2f, 0x08ef}, {0x1e30, 0x084b}, {0x1e31, 0x086b},
+    {0x1e32, 0xa84b}, {0x1e33, 0xa86b}, {0x1e34, 0xb04b}, {0x1e35, 0xb06b}, {0x1e36, 0xa84c},
+    {0x1e37, 0xa86c}, {0x1e38, 0x3f36}, {0x1e39, 0x3f37}, {0x1e3a, 0xb04c}, {0x1e3b, 0xb06c},
+    {0x1e3c, 0xb84c}, {0x1e3d, 0xb86c}, {0x1e3e, 0x084d}, {0x1e3f, 0x086d}, {0x1e40, 0x504d},
+    {0x1e41, 0x506d}, {0x1e42, 0xa84d}, {0x1e43, 0xa86d}, {0x1e44, 0x504e}, {0x1e45, 0x506e},
+    {0x1e46, 0xa84e}, {0x1e47, 0xa86e}, {0x1e48, 0xb04e}, {0x1e49, 0xb06e}, {0x1e4a, 0xb84e},
+    {0x1e4b, 0xb86e}, {0x1e4c, 0x08d5}, {0x1e4d, 0x08f5}, {0x1e4e, 0x20d5}, {0x1e4f, 0x20f5},
+    {0x1e50, 0x014c}, {0x1e51, 0x014d}, {0x1e52, 0x094c}, {0x1e53, 0x094d}, {0x1e54, 0x0850},
+    {0x1e55, 0x0870}, {0x1e56, 0x5050}, {0x1e57, 0x5070}, {0x1e58, 0x5052}, {0x1e59, 0x5072},
+    {0x1e5a, 0xa852}, {0x1e5b, 0xa872}, {0x1e5c, 0x3f5a}, {0x1e5d, 0x3f5b}, {0x1e5e, 0xb052},
+    {0x1e5f, 0xb072}, {0x1e60, 0x5053}, {0x1e61, 0x5073}, {0x1e62, 0xa853}, {0x1e63, 0xa873},
+    {0x1e64, 0x515a}, {0x1e65, 0x515b}, {0x1e66, 0x5160}, {0x1e67, 0x5161}, {0x1e68, 0x5762},
+    {0x1e69, 0x5763}, {0x1e6a, 0x5054}, {0x1e6b, 0x5074}, {0x1e6c, 0xa854}, {0x1e6d, 0xa874},
+    {0x1e6e, 0xb054}, {0x1e6f, 0xb074}, {0x1e70, 0xb854}, {0x1e71, 0xb874}, {0x1e72, 0xd055},
+    {0x1e73, 0xd075}, {0x1e74, 0xc055}, {0x1e75, 0xc075}, {0x1e76, 0xb855}, {0x1e77, 0xb875},
+    {0x1e78, 0x0968}, {0x1e79, 0x0969}, {0x1e7a, 0x216a}, {0x1e7b, 0x216b}, {0x1e7c, 0x1856},
+    {0x1e7d, 0x1876}, {0x1e7e, 0xa856}, {0x1e7f, 0xa876}, {0x1e80, 0x0057}, {0x1e81, 0x0077},
+    {0x1e82, 0x0857}, {0x1e83, 0x0877}, {0x1e84, 0x2057}, {0x1e85, 0x2077}, {0x1e86, 0x5057},
+    {0x1e87, 0x5077}, {0x1e88, 0xa857}, {0x1e89, 0xa877}, {0x1e8a, 0x5058}, {0x1e8b, 0x5078},
+    {0x1e8c, 0x2058}, {0x1e8d, 0x2078}, {0x1e8e, 0x5059}, {0x1e8f, 0x5079}, {0x1e90, 0x105a},
+    {0x1e91, 0x107a}, {0x1e92, 0xa85a}, {0x1e93, 0xa87a}, {0x1e94, 0xb05a}, {0x1e95, 0xb07a},
+    {0x1e96, 0xb068}, {0x1e97, 0x2074}, {0x1e98, 0x2877}, {0x1e99, 0x2879}, {0x1e9b, 0x517f},
+    {0x1ea0, 0xa841}, {0x1ea1, 0xa861}, {0x1ea2, 0xd841}, {0x1ea3, 0xd861}, {0x1ea4, 0x08c2},
+    {0x1ea5, 0x08e2}, {0x1ea6, 0x00c2}, {0x1ea7, 0x00e2}, {0x1ea8, 0xd8c2}, {0x1ea9, 0xd8e2},
+    {0x1eaa, 0x18c2}, {0x1eab, 0x18e2}, {0x1eac, 0x17a0}, {0x1ead, 0x17a1}, {0x1eae, 0x0902},
+    {0x1eaf, 0x0903}, {0x1eb0, 0x0102}, {0x1eb1, 0x0103}, {0x1eb2, 0xd902}, {0x1eb3, 0xd903},
+    {0x1eb4, 0x1902}, {0x1eb5, 0x1903}, {0x1eb6, 0x47a0}, {0x1eb7, 0x47a1}, {0x1eb8, 0xa845},
+    {0x1eb9, 0xa865}, {0x1eba, 0xd845}, {0x1ebb, 0xd865}, {0x1ebc, 0x1845}, {0x1ebd, 0x1865},
+    {0x1ebe, 0x08ca}, {0x1ebf, 0x08ea}, {0x1ec0, 0x00ca}, {0x1ec1, 0x00ea}, {0x1ec2, 0xd8ca},
+    {0x1ec3, 0xd8ea}, {0x1ec4, 0x18ca}, {0x1ec5, 0x18ea}, {0x1ec6, 0x17b8}, {0x1ec7, 0x17b9},
+    {0x1ec8, 0xd849}, {0x1ec9, 0xd869}, {0x1eca, 0xa849}, {0x1ecb, 0xa869}, {0x1ecc, 0xa84f},
+    {0x1ecd, 0xa86f}, {0x1ece, 0xd84f}, {0x1ecf, 0xd86f}, {0x1ed0, 0x08d4}, {0x1ed1, 0x08f4},
+    {0x1ed2, 0x00d4}, {0x1ed3, 0x00f4}, {0x1ed4, 0xd8d4}, {0x1ed5, 0xd8f4}, {0x1ed6, 0x18d4},
+    {0x1ed7, 0x18f4}, {0x1ed8, 0x17cc}, {0x1ed9, 0x17cd}, {0x1eda, 0x09a0}, {0x1edb, 0x09a1},
+    {0x1edc, 0x01a0}, {0x1edd, 0x01a1}, {0x1ede, 0xd9a0}, {0x1edf, 0xd9a1}, {0x1ee0, 0x19a0},
+    {0x1ee1, 0x19a1}, {0x1ee2, 0xa9a0}, {0x1ee3, 0xa9a1}, {0x1ee4, 0xa855}, {0x1ee5, 0xa875},
+    {0x1ee6, 0xd855}, {0x1ee7, 0xd875}, {0x1ee8, 0x09af}, {0x1ee9, 0x09b0}, {0x1eea, 0x01af},
+    {0x1eeb, 0x01b0}, {0x1eec, 0xd9af}, {0x1eed, 0xd9b0}, {0x1eee, 0x19af}, {0x1eef, 0x19b0},
+    {0x1ef0, 0xa9af}, {0x1ef1, 0xa9b0}, {0x1ef2, 0x0059}, {0x1ef3, 0x0079}, {0x1ef4, 0xa859},
+    {0x1ef5, 0xa879}, {0x1ef6, 0xd859}, {0x1ef7, 0xd879}, {0x1ef8, 0x1859}, {0x1ef9, 0x1879},
+};
+static const uint16_t names_marks[] = {
+    0x0300, 0x0301, 0x0302, 0x0303, 0x0308, 0x030a, 0x0327, 0x0304, 0x0306, 0x0328, 0x0307, 0x030c,
+    0x030b, 0x031b, 0x030f, 0x0311, 0x0326, 0x0653, 0x0654, 0x0655, 0x0325, 0x0323, 0x0331, 0x032d,
+    0x0330, 0x032e, 0x0324, 0x0309,
+};
+/* clang-format on */
+
+#define NAMES_COMPOSED (sizeof names_composed / sizeof names_composed[0])
+
+/* Splits c into a character and the mark behind it. */
+static bool names_split(uint32_t c, uint32_t *base, uint32_t *mark) {
+    size_t low = 0, high = NAMES_COMPOSED;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (names_composed[middle][0] <= c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low == 0 || names_composed[low - 1][0] != c) return false;
+    uint16_t value = names_composed[low - 1][1];
+    *base = (value & 0x7ffu) < 0x700 ? value & 0x7ffu : 0x1e00u + (value & 0xffu);
+    *mark = names_marks[value >> 11];
+    return true;
+}
+
+/* Kana with a mark follow the one without: it alone, voiced, and of some rows half voiced. */
+static bool names_split_kana(uint32_t c, uint32_t *base, uint32_t *mark) {
+    uint32_t at = c >= 0x3041 && c <= 0x30fe ? (c - 0x3041) % 0x60 : 0x60;
+    bool voiced = (at >= 0x0b && at <= 0x21 && at % 2 == 1) || (at >= 0x24 && at <= 0x28 && at % 2 == 0);
+    bool row_h = at >= 0x2f && at <= 0x3c && at % 3 != 1;
+    if (at == 0x53) { /* vu */
+        *base = c - 0x4e;
+        *mark = 0x3099;
+        return true;
+    }
+    if (at == 0x5d || (c >= 0x30f7 && c <= 0x30fa)) { /* the iteration mark; wa, wi, we, wo */
+        *base = at == 0x5d ? c - 1 : c - 8;
+        *mark = 0x3099;
+        return true;
+    }
+    if (!voiced && !row_h) return false;
+    *base = row_h && at % 3 == 0 ? c - 2 : c - 1;
+    *mark = row_h && at % 3 == 0 ? 0x309a : 0x3099;
+    return true;
+}
+
+typedef struct names_reader {
+    wf_str text;
+    uint32_t held[WFI_NAMES_SPLIT]; /* of the character taken last, the first at the end */
+    uint32_t count;
+} names_reader;
+
+static void names_hold_korean(names_reader *r, uint32_t c) {
+    uint32_t at = c - 0xac00, tail = at % 28;
+    if (tail != 0) r->held[r->count++] = 0x11a7 + tail;
+    r->held[r->count++] = 0x1161 + at / 28 % 21;
+    r->held[r->count++] = 0x1100 + at / 588;
+}
+
+static void names_hold(names_reader *r, uint32_t c) {
+    uint32_t base = c, mark;
+    if (c >= 0xac00 && c <= 0xd7a3) {
+        names_hold_korean(r, c);
+        return;
+    }
+    while (r->count < WFI_NAMES_SPLIT - 1 && (names_split(c, &base, &mark) || names_split_kana(c, &base, &mark))) {
+        r->held[r->count++] = mark;
+        c = base;
+    }
+    r->held[r->count++] = c;
+}
+
+uint32_t wfi_names_split(uint32_t c, uint32_t out[WFI_NAMES_SPLIT]) {
+    names_reader r = {.count = 0};
+    names_hold(&r, c);
+    for (uint32_t i = 0; i < r.count; i++)
+        out[i] = r.held[r.count - 1 - i];
+    return r.count;
+}
+
+/* The next character, split; 0: the end. A byte that is no UTF-8 is one beyond all characters. */
+static uint32_t names_next(names_reader *r) {
+    if (r->count == 0) {
+        const uint8_t *p = (const uint8_t *)r->text.ptr;
+        size_t len = wfi_utf8_len(p, r->text.len);
+        if (r->text.len == 0) return 0;
+        uint32_t c = len == 0 ? 0x110000u + p[0] : len == 1 ? p[0] : p[0] & (0x7fu >> len);
+        for (size_t i = 1; i < len; i++)
+            c = c << 6 | (p[i] & 0x3fu);
+        if (len == 0) len = 1;
+        r->text = wf_str_of(r->text.ptr + len, r->text.len - len);
+        names_hold(r, c);
+    }
+    return r->held[--r->count];
+}
+
+bool wfi_names_same(wf_str a, wf_str b) {
+    names_reader x = {.text = a}, y = {.text = b};
+    uint32_t c;
+    do {
+        c = names_next(&x);
+        if (c != names_next(&y)) return false;
+    } while (c != 0);
+    return true;
+}
+
+/* ---- finding ---- */
+
+typedef struct names_scan {
+    wf_str name;  /* as it was written */
+    bool escapes; /* it is how one is shown; else one that is composed otherwise */
+    uint32_t found;
+    char entry[256];
+} names_scan;
+
+static bool names_look(void *ctx, const char *entry, wfi_entry_type type) {
+    names_scan *s = ctx;
+    char shown[4 * 256];
+    size_t n = strlen(entry);
+    (void)type;
+    if (n >= sizeof s->entry) return true;
+    wf_str name = wf_str_of(entry, n);
+    bool hit = false;
+    for (int lines = 0; s->escapes && lines < 2 && !hit; lines++)
+        hit = wfi_str_eq(s->name, wf_str_of(shown, wfi_names_show(name, lines != 0, shown)));
+    if (!s->escapes) hit = wfi_names_same(s->name, name);
+    if (!hit) return true;
+    memcpy(s->entry, entry, n + 1);
+    return ++s->found < 2;
+}
+
+static bool names_is_odd(wf_str name, bool *escapes) {
+    bool odd = false;
+    *escapes = false;
+    for (size_t i = 0; i < name.len; i++) {
+        odd = odd || (uint8_t)name.ptr[i] >= 0x80;
+        *escapes = *escapes || names_is_escape(name, i);
+    }
+    return odd || *escapes;
+}
+
+/* Looks for an odd name in the directory; s->entry is what is there, if it is one entry alone. */
+static bool names_in(int fd, names_scan *s, uint32_t *scans) {
+    uint64_t room[1024];
+    struct stat st;
+    memcpy(s->entry, s->name.ptr, s->name.len);
+    s->entry[s->name.len] = '\0';
+    bool there = fstatat(fd, s->entry, &st, AT_SYMLINK_NOFOLLOW) == 0;
+    if ((there && !s->escapes) || *scans == WFI_NAMES_SCANS) return false;
+    ++*scans;
+    if (wfi_entries(fd, room, sizeof room, names_look, s) != 0) return false;
+    return s->found == 1;
+}
+
+/* The name at path[at..): the one that is there, or the same one. */
+static bool names_replace(const wfi_confine *root, int dirfd, char *path, size_t at, size_t *len, uint32_t *scans) {
+    names_scan s = {.name = wf_str_of(path + at, *len)};
+    if (*len >= sizeof s.entry || !names_is_odd(s.name, &s.escapes)) return true;
+    char dir[WFI_CONFINE_PATH];
+    memcpy(dir, at > 0 ? path : ".", at > 0 ? at : 1);
+    dir[at > 0 ? at : 1] = '\0';
+    int fd = wfi_confine_open(root, dirfd, dir);
+    if (fd < 0) return false;
+    bool found = names_in(fd, &s, scans);
+    close(fd);
+    size_t n = strlen(s.entry), rest = strlen(path + at + *len);
+    if (!found || at + n + rest + 1 > WFI_CONFINE_PATH) return true;
+    memmove(path + at + n, path + at + *len, rest + 1);
+    memcpy(path + at, s.entry, n);
+    *len = n;
+    return true;
+}
+
+void wfi_names_find(const wfi_confine *root, int dirfd, char path[WFI_CONFINE_PATH]) {
+    bool escapes;
+    uint32_t scans = 0;
+    if (!names_is_odd(wf_str_of(path, strlen(path)), &escapes)) return;
+    for (size_t at = 0; path[at] != '\0';) {
+        size_t n = strcspn(path + at, "/");
+        if (n > 0 && !names_replace(root, dirfd, path, at, &n, &scans)) return;
+        at += n + (path[at + n] == '/');
+    }
+}
+
+/* ==== end src/port/tools/names.c ==== */
+
+/* ==== begin src/port/tools/fold.h ==== */
+
+/* fold: characters without their case, as Unicode's simple case folding has them (CaseFolding.txt, status C and S, Unicode 14.0):
+ * one character for one, so that a text keeps its length in characters. The German sharp s is its own, and no s. */
+#ifndef WFI_FOLD_H
+#define WFI_FOLD_H
+
+
+#define WFI_FOLD_MOST 4u /* characters that are one without case; Unicode has at most these */
+
+/* What stands for all the characters that differ from c in case only. */
+WFI uint32_t wfi_fold(uint32_t c);
+/* All of those, c among them; their number. */
+WFI uint32_t wfi_fold_all(uint32_t c, uint32_t out[WFI_FOLD_MOST]);
+
+#endif
+
+/* ==== end src/port/tools/fold.h ==== */
+
+/* ==== begin src/port/tools/fold.c ==== */
+
+/* fold: see fold.h. Made from the Unicode Character Database, version 14.0. */
+
+/* `count` characters from `from` on, each `step` behind the one before, fold to those `add` further, modulo 2^16. */
+typedef struct fold_row {
+    uint16_t from;
+    uint8_t count, step;
+    uint16_t add;
+} fold_row;
+
+/* clang-format off */
+static const fold_row fold_plane0[] = {
+    {0x00b5, 1, 1, 0x0307}, {0x00c0, 23, 1, 0x0020}, {0x00d8, 7, 1, 0x0020},
+    {0x0100, 24, 2, 0x0001}, {0x0132, 3, 2, 0x0001}, {0x0139, 8, 2, 0x0001},
+    {0x014a, 23, 2, 0x0001}, {0x0178, 1, 1, 0xff87}, {0x0179, 3, 2, 0x0001},
+    {0x017f, 1, 1, 0xfef4}, {0x0181, 1, 1, 0x00d2}, {0x0182, 2, 2, 0x0001}, {0x0186, 1, 1, 0x00ce},
+    {0x0187, 1, 1, 0x0001}, {0x0189, 2, 1, 0x00cd}, {0x018b, 1, 1, 0x0001}, {0x018e, 1, 1, 0x004f},
+    {0x018f, 1, 1, 0x00ca}, {0x0190, 1, 1, 0x00cb}, {0x0191, 1, 1, 0x0001}, {0x0193, 1, 1, 0x00cd},
+    {0x0194, 1, 1, 0x00cf}, {0x0196, 1, 1, 0x00d3}, {0x0197, 1, 1, 0x00d1}, {0x0198, 1, 1, 0x0001},
+    {0x019c, 1, 1, 0x00d3}, {0x019d, 1, 1, 0x00d5}, {0x019f, 1, 1, 0x00d6}, {0x01a0, 3, 2, 0x0001},
+    {0x01a6, 1, 1, 0x00da}, {0x01a7, 1, 1, 0x0001}, {0x01a9, 1, 1, 0x00da}, {0x01ac, 1, 1, 0x0001},
+    {0x01ae, 1, 1, 0x00da}, {0x01af, 1, 1, 0x0001}, {0x01b1, 2, 1, 0x00d9}, {0x01b3, 2, 2, 0x0001},
+    {0x01b7, 1, 1, 0x00db}, {0x01b8, 1, 1, 0x0001}, {0x01bc, 1, 1, 0x0001}, {0x01c4, 1, 1, 0x0002},
+    {0x01c5, 1, 1, 0x0001}, {0x01c7, 1, 1, 0x0002}, {0x01c8, 1, 1, 0x0001}, {0x01ca, 1, 1, 0x0002},
+    {0x01cb, 9, 2, 0x0001}, {0x01de, 9, 2, 0x0001}, {0x01f1, 1, 1, 0x0002}, {0x01f2, 2, 2, 0x0001},
+    {0x01f6, 1, 1, 0xff9f}, {0x01f7, 1, 1, 0xffc8}, {0x01f8, 20, 2, 0x0001},
+    {0x0220, 1, 1, 0xff7e}, {0x0222, 9, 2, 0x0001}, {0x023a, 1, 1, 0x2a2b}, {0x023b, 1, 1, 0x0001},
+    {0x023d, 1, 1, 0xff5d}, {0x023e, 1, 1, 0x2a28}, {0x0241, 1, 1, 0x0001}, {0x0243, 1, 1, 0xff3d},
+    {0x0244, 1, 1, 0x0045}, {0x0245, 1, 1, 0x0047}, {0x0246, 5, 2, 0x0001}, {0x0345, 1, 1, 0x0074},
+    {0x0370, 2, 2, 0x0001}, {0x0376, 1, 1, 0x0001}, {0x037f, 1, 1, 0x0074}, {0x0386, 1, 1, 0x0026},
+    {0x0388, 3, 1, 0x0025}, {0x038c, 1, 1, 0x0040}, {0x038e, 2, 1, 0x003f},
+    {0x0391, 17, 1, 0x0020}, {0x03a3, 9, 1, 0x0020}, {0x03c2, 1, 1, 0x0001},
+    {0x03cf, 1, 1, 0x0008}, {0x03d0, 1, 1, 0xffe2}, {0x03d1, 1, 1, 0xffe7}, {0x03d5, 1, 1, 0xfff1},
+    {0x03d6, 1, 1, 0xffea}, {0x03d8, 12, 2, 0x0001}, {0x03f0, 1, 1, 0xffca},
+    {0x03f1, 1, 1, 0xffd0}, {0x03f4, 1, 1, 0xffc4}, {0x03f5, 1, 1, 0xffc0}, {0x03f7, 1, 1, 0x0001},
+    {0x03f9, 1, 1, 0xfff9}, {0x03fa, 1, 1, 0x0001}, {0x03fd, 3, 1, 0xff7e},
+    {0x0400, 16, 1, 0x0050}, {0x0410, 32, 1, 0x0020}, {0x0460, 17, 2, 0x0001},
+    {0x048a, 27, 2, 0x0001}, {0x04c0, 1, 1, 0x000f}, {0x04c1, 7, 2, 0x0001},
+    {0x04d0, 48, 2, 0x0001}, {0x0531, 38, 1, 0x0030}, {0x10a0, 38, 1, 0x1c60},
+    {0x10c7, 1, 1, 0x1c60}, {0x10cd, 1, 1, 0x1c60}, {0x13f8, 6, 1, 0xfff8}, {0x1c80, 1, 1, 0xe7b2},
+    {0x1c81, 1, 1, 0xe7b3}, {0x1c82, 1, 1, 0xe7bc}, {0x1c83, 2, 1, 0xe7be}, {0x1c85, 1, 1, 0xe7bd},
+    {0x1c86, 1, 1, 0xe7c4}, {0x1c87, 1, 1, 0xe7dc}, {0x1c88, 1, 1, 0x89c3},
+    {0x1c90, 43, 1, 0xf440}, {0x1cbd, 3, 1, 0xf440}, {0x1e00, 75, 2, 0x0001},
+    {0x1e9b, 1, 1, 0xffc6}, {0x1e9e, 1, 1, 0xe241}, {0x1ea0, 48, 2, 0x0001},
+    {0x1f08, 8, 1, 0xfff8}, {0x1f18, 6, 1, 0xfff8}, {0x1f28, 8, 1, 0xfff8}, {0x1f38, 8, 1, 0xfff8},
+    {0x1f48, 6, 1, 0xfff8}, {0x1f59, 4, 2, 0xfff8}, {0x1f68, 8, 1, 0xfff8}, {0x1f88, 8, 1, 0xfff8},
+    {0x1f98, 8, 1, 0xfff8}, {0x1fa8, 8, 1, 0xfff8}, {0x1fb8, 2, 1, 0xfff8}, {0x1fba, 2, 1, 0xffb6},
+    {0x1fbc, 1, 1, 0xfff7}, {0x1fbe, 1, 1, 0xe3fb}, {0x1fc8, 4, 1, 0xffaa}, {0x1fcc, 1, 1, 0xfff7},
+    {0x1fd8, 2, 1, 0xfff8}, {0x1fda, 2, 1, 0xff9c}, {0x1fe8, 2, 1, 0xfff8}, {0x1fea, 2, 1, 0xff90},
+    {0x1fec, 1, 1, 0xfff9}, {0x1ff8, 2, 1, 0xff80}, {0x1ffa, 2, 1, 0xff82}, {0x1ffc, 1, 1, 0xfff7},
+    {0x2126, 1, 1, 0xe2a3}, {0x212a, 1, 1, 0xdf41}, {0x212b, 1, 1, 0xdfba}, {0x2132, 1, 1, 0x001c},
+    {0x2160, 16, 1, 0x0010}, {0x2183, 1, 1, 0x0001}, {0x24b6, 26, 1, 0x001a},
+    {0x2c00, 48, 1, 0x0030}, {0x2c60, 1, 1, 0x0001}, {0x2c62, 1, 1, 0xd609},
+    {0x2c63, 1, 1, 0xf11a}, {0x2c64, 1, 1, 0xd619}, {0x2c67, 3, 2, 0x0001}, {0x2c6d, 1, 1, 0xd5e4},
+    {0x2c6e, 1, 1, 0xd603}, {0x2c6f, 1, 1, 0xd5e1}, {0x2c70, 1, 1, 0xd5e2}, {0x2c72, 1, 1, 0x0001},
+    {0x2c75, 1, 1, 0x0001}, {0x2c7e, 2, 1, 0xd5c1}, {0x2c80, 50, 2, 0x0001},
+    {0x2ceb, 2, 2, 0x0001}, {0x2cf2, 1, 1, 0x0001}, {0xa640, 23, 2, 0x0001},
+    {0xa680, 14, 2, 0x0001}, {0xa722, 7, 2, 0x0001}, {0xa732, 31, 2, 0x0001},
+    {0xa779, 2, 2, 0x0001}, {0xa77d, 1, 1, 0x75fc}, {0xa77e, 5, 2, 0x0001}, {0xa78b, 1, 1, 0x0001},
+    {0xa78d, 1, 1, 0x5ad8}, {0xa790, 2, 2, 0x0001}, {0xa796, 10, 2, 0x0001},
+    {0xa7aa, 1, 1, 0x5abc}, {0xa7ab, 1, 1, 0x5ab1}, {0xa7ac, 1, 1, 0x5ab5}, {0xa7ad, 1, 1, 0x5abf},
+    {0xa7ae, 1, 1, 0x5abc}, {0xa7b0, 1, 1, 0x5aee}, {0xa7b1, 1, 1, 0x5ad6}, {0xa7b2, 1, 1, 0x5aeb},
+    {0xa7b3, 1, 1, 0x03a0}, {0xa7b4, 8, 2, 0x0001}, {0xa7c4, 1, 1, 0xffd0}, {0xa7c5, 1, 1, 0x5abd},
+    {0xa7c6, 1, 1, 0x75c8}, {0xa7c7, 2, 2, 0x0001}, {0xa7d0, 1, 1, 0x0001}, {0xa7d6, 2, 2, 0x0001},
+    {0xa7f5, 1, 1, 0x0001}, {0xab70, 80, 1, 0x6830}, {0xff21, 26, 1, 0x0020},
+};
+static const fold_row fold_plane1[] = {
+    {0x0400, 40, 1, 0x0028}, {0x04b0, 36, 1, 0x0028}, {0x0570, 11, 1, 0x0027},
+    {0x057c, 15, 1, 0x0027}, {0x058c, 7, 1, 0x0027}, {0x0594, 2, 1, 0x0027},
+    {0x0c80, 51, 1, 0x0040}, {0x18a0, 32, 1, 0x0020}, {0x6e40, 32, 1, 0x0020},
+    {0xe900, 34, 1, 0x0022},
+};
+/* clang-format on */
+
+#define FOLD_ROWS0 (sizeof fold_plane0 / sizeof fold_plane0[0])
+#define FOLD_ROWS1 (sizeof fold_plane1 / sizeof fold_plane1[0])
+
+/* The last row that begins at c or before, or NULL. */
+static const fold_row *fold_find(const fold_row *rows, size_t count, uint32_t c) {
+    size_t low = 0, high = count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (rows[middle].from <= c)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? &rows[low - 1] : NULL;
+}
+
+uint32_t wfi_fold(uint32_t c) {
+    if (c < 0x80) return c >= 'A' && c <= 'Z' ? c | 0x20u : c;
+    if (c > 0x1ffff) return c;
+    uint32_t plane = c & 0x10000u, low = c & 0xffffu;
+    const fold_row *row =
+        plane == 0 ? fold_find(fold_plane0, FOLD_ROWS0, low) : fold_find(fold_plane1, FOLD_ROWS1, low);
+    if (row == NULL || (low - row->from) % row->step != 0 || (low - row->from) / row->step >= row->count) return c;
+    return plane | ((low + row->add) & 0xffffu);
+}
+
+/* Adds the characters of the rows that fold to `folded`. */
+static uint32_t fold_back(const fold_row *rows, size_t count, uint32_t folded, uint32_t *out, uint32_t n) {
+    for (size_t i = 0; i < count && n < WFI_FOLD_MOST; i++) {
+        uint32_t c = (folded - rows[i].add) & 0xffffu, at = c - rows[i].from;
+        if (c >= rows[i].from && at % rows[i].step == 0 && at / rows[i].step < rows[i].count)
+            out[n++] = c | (folded & 0x10000u);
+    }
+    return n;
+}
+
+uint32_t wfi_fold_all(uint32_t c, uint32_t out[WFI_FOLD_MOST]) {
+    uint32_t n = 0, folded = wfi_fold(c);
+    out[n++] = folded;
+    if (folded >= 'a' && folded <= 'z') out[n++] = folded & ~0x20u;
+    if (folded < 0x10000) return fold_back(fold_plane0, FOLD_ROWS0, folded, out, n);
+    return folded < 0x20000 ? fold_back(fold_plane1, FOLD_ROWS1, folded, out, n) : n;
+}
+
+/* ==== end src/port/tools/fold.c ==== */
+
 /* ==== begin src/port/tools/match.h ==== */
 
 /* match: regular expressions and file globs, matched in linear time.
@@ -20553,7 +21396,8 @@ void wfi_confine_unmake(const wfi_confine *c, int dirfd, const wfi_spot *spot) {
  * Patterns are POSIX extended ones: . [] [^] [:class:] * + ? {m,n} | () ^ $, plus \d \w \s \D \W \S \b \B \n \t
  * \xHH, backslash escapes inside of [] too, (?:...) and (?i) at the front. Lazy quantifiers are accepted; they find
  * the same lines. Globs: * ? [..] [!..] {a,b}, and ** as a whole name for any number of directories.
- * Text is UTF-8; a byte that is not part of it counts as one character of its own. */
+ * Text is UTF-8; a byte that is not part of it counts as one character of its own. Case is that of Unicode, one character for one; \d
+ * \w \s, \b and the named classes are ASCII. */
 #ifndef WFI_MATCH_H
 #define WFI_MATCH_H
 
@@ -20579,7 +21423,9 @@ typedef struct wfi_match_set {
 /* A compiled pattern, and the room to run it. About 100 KB: not for the stack. */
 typedef struct wfi_match {
     uint32_t code_len, range_len;
-    bool fold; /* ASCII letters match without case */
+    bool fold;         /* letters match without case: see fold.h */
+    bool begins, ends; /* the text at hand begins a line, ends one */
+    size_t end;        /* where the shortest match ends that was found last */
     bool any_first;
     bool first[256]; /* bytes that can begin a match, unless any_first */
     uint32_t turn;
@@ -20598,6 +21444,10 @@ WFI const char *wfi_match_class(wf_str text, size_t *len);
 
 /* Whether the pattern of wfi_match_regex occurs in the line. */
 WFI bool wfi_match_search(wfi_match *m, wf_str line);
+/* The same for a part of a line: ^ and $ match only where it is the line's begin or end. */
+WFI bool wfi_match_part(wfi_match *m, wf_str part, bool begins, bool ends);
+/* Whether the character is one that some match of the pattern may need; in a class it is not. */
+WFI bool wfi_match_wants(const wfi_match *m, char c);
 /* Whether the glob matches the whole path. */
 WFI bool wfi_match_whole(wfi_match *m, wf_str path);
 /* Whether the glob may match a path that begins with `prefix`. */
@@ -20642,6 +21492,7 @@ enum {
 #define MATCH_NONE   UINT32_MAX /* no character: before the first, behind the last */
 #define MATCH_BAD    0x110000u  /* plus the byte: a byte that is not UTF-8 */
 #define MATCH_LAST   0x1100ffu
+#define MATCH_CASED  0x1e944u /* characters from here on have no case */
 
 typedef struct match_parser {
     wfi_match *m;
@@ -20675,11 +21526,6 @@ static bool match_is_word(uint32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static uint32_t match_swap_case(uint32_t c) {
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return letter ? c ^ 0x20u : c;
-}
-
 /* ---- writing code ---- */
 
 static uint32_t match_emit(match_parser *p, uint8_t op, uint32_t a, uint32_t b) {
@@ -20704,6 +21550,10 @@ static void match_insert(match_parser *p, uint32_t at, uint8_t op, uint32_t a, u
     m->code[at] = (wfi_match_step){op, a, b};
 }
 
+static void match_char(match_parser *p, uint32_t c) {
+    match_emit(p, MATCH_CHAR, p->m->fold ? wfi_fold(c) : c, 0);
+}
+
 static void match_range(match_parser *p, uint32_t from, uint32_t to) {
     wfi_match *m = p->m;
     if (m->range_len == WFI_MATCH_RANGES) {
@@ -20715,12 +21565,39 @@ static void match_range(match_parser *p, uint32_t from, uint32_t to) {
     m->range_len++;
 }
 
+/* Adds one character, to the range before it if that ends there. */
+static void match_fold_range(match_parser *p, uint32_t c) {
+    uint32_t *last = p->m->range[p->m->range_len - 1];
+    if (last[1] + 1 == c)
+        last[1] = c;
+    else
+        match_range(p, c, c);
+}
+
+static bool match_in_ranges(const wfi_match *m, uint32_t first, uint32_t last, uint32_t c) {
+    for (uint32_t i = first; i < last; i++)
+        if (c >= m->range[i][0] && c <= m->range[i][1]) return true;
+    return false;
+}
+
+/* Adds what differs from a range of characters in case only. A large range has most of that in it already. */
+static void match_range_folded(match_parser *p, uint32_t from, uint32_t to) {
+    uint32_t first = p->m->range_len, all[WFI_FOLD_MOST];
+    match_range(p, from, to);
+    if (!p->m->fold) return;
+    for (uint32_t c = from; c <= to && c < MATCH_CASED && p->error == NULL; c++) {
+        uint32_t n = wfi_fold_all(c, all);
+        for (uint32_t i = 0; i < n && p->error == NULL; i++)
+            if (!match_in_ranges(p->m, first, p->m->range_len, all[i])) match_fold_range(p, all[i]);
+    }
+}
+
 /* Adds the ranges of a class, given as pairs of bytes, or of what is not in it. */
 static void match_ranges(match_parser *p, const char *pairs, bool negated) {
     uint32_t next = 0;
     for (; pairs[0] != '\0'; pairs += 2) {
         uint32_t from = (uint8_t)pairs[0], to = (uint8_t)pairs[1];
-        if (!negated) match_range(p, from, to);
+        if (!negated) match_range_folded(p, from, to);
         if (negated && from > next) match_range(p, next, from - 1);
         next = to + 1;
     }
@@ -20873,7 +21750,7 @@ static void match_bracket_range(match_parser *p) {
         if (!match_bracket_item(p, &to)) p->error = "a class cannot end a range";
     }
     if (p->error == NULL && from > to) p->error = "a range runs backwards";
-    if (p->error == NULL) match_range(p, from, to);
+    if (p->error == NULL) match_range_folded(p, from, to);
 }
 
 /* [...]; the opening bracket is already taken. In a glob no class matches '/'. */
@@ -20903,7 +21780,7 @@ static void match_escape(match_parser *p) {
     } else if (e == '<' || e == '>') {
         match_emit(p, MATCH_WORD, e == '<' ? 1 : 2, 0);
     } else {
-        match_emit(p, MATCH_CHAR, match_escape_char(p), 0);
+        match_char(p, match_escape_char(p));
         return;
     }
     p->pos++;
@@ -21022,7 +21899,7 @@ static void match_atom(match_parser *p) {
     } else if (match_take(p, '$')) {
         match_emit(p, MATCH_EOL, 0, 0);
     } else {
-        match_emit(p, MATCH_CHAR, match_take_char(p), 0);
+        match_char(p, match_take_char(p));
     }
 }
 
@@ -21127,20 +22004,25 @@ static void match_glob_sequence(match_parser *p, bool in_braces) {
 
 /* ---- first bytes ---- */
 
-static void match_first_char(wfi_match *m, uint32_t c) {
-    if (c < 0x80) {
+static void match_first_byte(wfi_match *m, uint32_t c) {
+    if (c < 0x80)
         m->first[c] = true;
-        if (m->fold) m->first[match_swap_case(c)] = true;
-    } else {
+    else
         memset(m->first + 0x80, 1, 0x80);
-    }
+}
+
+static void match_first_char(wfi_match *m, uint32_t c) {
+    uint32_t all[WFI_FOLD_MOST], n = m->fold ? wfi_fold_all(c, all) : 0;
+    match_first_byte(m, c);
+    for (uint32_t i = 0; i < n; i++)
+        match_first_byte(m, all[i]);
 }
 
 static void match_first_class(wfi_match *m, const wfi_match_step *s) {
     for (uint32_t i = s->a; i < s->b; i++) {
         for (uint32_t c = m->range[i][0]; c <= m->range[i][1] && c < 0x80; c++)
-            match_first_char(m, c);
-        if (m->range[i][1] >= 0x80) match_first_char(m, 0x80);
+            match_first_byte(m, c);
+        if (m->range[i][1] >= 0x80) match_first_byte(m, 0x80);
     }
 }
 
@@ -21161,12 +22043,12 @@ static bool match_word_at(wf_str text, size_t pos, uint32_t which) {
 }
 
 /* Whether a step that takes no character lets a thread at `pos` pass. */
-static bool match_passes(const wfi_match_step *s, wf_str text, size_t pos) {
+static bool match_passes(const wfi_match *m, const wfi_match_step *s, wf_str text, size_t pos) {
     switch (s->op) {
     case MATCH_BOL:
-        return pos == 0;
+        return pos == 0 && m->begins;
     case MATCH_EOL:
-        return pos == text.len;
+        return pos == text.len && m->ends;
     case MATCH_WORD:
         return match_word_at(text, pos, s->a);
     case MATCH_NWORD:
@@ -21193,7 +22075,7 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
         } else if (s->op == MATCH_JUMP) {
             m->stack[depth++] = (uint16_t)(at + s->a);
         } else if (s->op >= MATCH_BOL && s->op <= MATCH_NWORD) {
-            if (match_passes(s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
+            if (match_passes(m, s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
         } else {
             set->at[set->n++] = (uint16_t)at;
             end = end || s->op == MATCH_END;
@@ -21202,23 +22084,17 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
     return end;
 }
 
-static bool match_in_ranges(const wfi_match *m, const wfi_match_step *s, uint32_t c) {
-    for (uint32_t i = s->a; i < s->b; i++)
-        if (c >= m->range[i][0] && c <= m->range[i][1]) return true;
-    return false;
-}
-
-static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c) {
-    uint32_t other = m->fold ? match_swap_case(c) : c;
+/* folded: c without its case, if that does not matter. */
+static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c, uint32_t folded) {
     switch (s->op) {
     case MATCH_CHAR:
-        return s->a == c || s->a == other;
+        return s->a == folded;
     case MATCH_ANY:
         return true;
     case MATCH_CLASS:
-        return match_in_ranges(m, s, c) || (other != c && match_in_ranges(m, s, other));
+        return match_in_ranges(m, s->a, s->b, c);
     case MATCH_NCLASS:
-        return !match_in_ranges(m, s, c) && (other == c || !match_in_ranges(m, s, other));
+        return !match_in_ranges(m, s->a, s->b, c);
     default:
         return false;
     }
@@ -21228,18 +22104,21 @@ static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c)
 static bool match_move(wfi_match *m, const wfi_match_set *from, wfi_match_set *to, uint32_t c, wf_str text,
                        size_t pos) {
     bool end = false;
+    uint32_t folded = m->fold ? wfi_fold(c) : c;
     match_set_clear(m, to);
     for (uint32_t i = 0; i < from->n; i++) {
         uint32_t at = from->at[i];
-        if (match_takes(m, &m->code[at], c) && match_add(m, to, at + 1, text, pos)) end = true;
+        if (match_takes(m, &m->code[at], c, folded) && match_add(m, to, at + 1, text, pos)) end = true;
     }
     return end;
 }
 
-bool wfi_match_search(wfi_match *m, wf_str line) {
+bool wfi_match_part(wfi_match *m, wf_str line, bool begins, bool ends) {
     wfi_match_set *now = &m->now, *next = &m->next;
     size_t pos = 0;
     uint32_t c;
+    m->begins = begins;
+    m->ends = ends;
     match_set_clear(m, now);
     for (;;) {
         if (now->n == 0 && !m->any_first) {
@@ -21247,14 +22126,26 @@ bool wfi_match_search(wfi_match *m, wf_str line) {
                 pos++;
             if (pos == line.len) return false;
         }
+        m->end = pos;
         if (match_add(m, now, 0, line, pos)) return true;
         if (pos == line.len) return false;
         pos += match_decode(line.ptr + pos, line.len - pos, &c);
+        m->end = pos;
         if (match_move(m, now, next, c, line, pos)) return true;
         wfi_match_set *swap = now;
         now = next;
         next = swap;
     }
+}
+
+bool wfi_match_search(wfi_match *m, wf_str line) {
+    return wfi_match_part(m, line, true, true);
+}
+
+bool wfi_match_wants(const wfi_match *m, char c) {
+    for (uint32_t i = 0; i < m->code_len; i++)
+        if (m->code[i].op == MATCH_CHAR && m->code[i].a == (uint8_t)c) return true;
+    return false;
 }
 
 /* Runs the whole text from its start. *alive: a thread could go on. Answers whether one has reached END. */
@@ -21644,11 +22535,362 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
 
 /* ==== end src/port/tools/ignore.c ==== */
 
+/* ==== begin src/port/tools/gitrules.h ==== */
+
+/* gitrules: which files of rules git heeds beside the .gitignore files: the repository's info/exclude and the user's own
+ * (core.excludesFile), and how far up the repository goes that a folder lies in.
+ *
+ * As git has it: the nearest folder at or above the root that has a `.git`, on the same file system, is the top; `.git` may be a file
+ * that names the folder (a worktree, a submodule), and that folder may name another one that holds what all worktrees share. The
+ * user's file is the last that a configuration names, of the system's, the user's, the repository's, the worktree's and the
+ * environment's, with the files that these include (but not includeIf); else git/ignore in XDG_CONFIG_HOME or ~/.config. */
+#ifndef WFI_GITRULES_H
+#define WFI_GITRULES_H
+
+
+typedef struct wfi_gitrules {
+    int top;      /* the repository's top, open to go from; the root, if there is no repository */
+    size_t above; /* bytes at the end of the root's path that lead from the top to it; 0: it is the top */
+    int exclude;  /* info/exclude, open, or -1 */
+    int user;     /* the user's own, open, or -1 */
+} wfi_gitrules;
+
+/* root: an open folder and its absolute path, "" if that is not known. room: memory that is free again afterwards. */
+WFI void wfi_gitrules_open(wfi_gitrules *g, int root, const char *path, char *room, size_t size);
+WFI void wfi_gitrules_close(wfi_gitrules *g);
+
+#endif
+
+/* ==== end src/port/tools/gitrules.h ==== */
+
+/* ==== begin src/port/tools/gitrules.c ==== */
+
+/* gitrules: see gitrules.h. No malloc: it runs in forked children. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define GITRULES_LEVELS  128u              /* folders looked at above the root */
+#define GITRULES_CONFIG  ((size_t)1 << 20) /* bytes of a configuration that are read */
+#define GITRULES_INCLUDE 8u                /* configurations within each other */
+#define GITRULES_ENV     64u               /* settings of the environment that are looked at */
+#if defined(O_PATH)
+#define GITRULES_STEP (O_PATH | O_DIRECTORY | O_CLOEXEC)
+#else
+#define GITRULES_STEP (O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+#endif
+#define GITRULES_FILE (O_RDONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+
+/* ---- files ---- */
+
+/* A regular file, or -1. */
+static int gitrules_file(int dir, const char *name, int more) {
+    int fd = openat(dir, name, GITRULES_FILE | more);
+    if (fd >= 0 && !wfi_confine_is_file(fd, NULL)) wfi_sys_close(&fd);
+    return fd;
+}
+
+static size_t gitrules_read(int fd, char *to, size_t size) {
+    size_t n = 0;
+    while (n < size) {
+        ssize_t got = read(fd, to + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    return n;
+}
+
+/* The first line of a file that holds a path, without `lead`. False: there is no such file. */
+static bool gitrules_line(int dir, const char *name, const char *lead, char path[WFI_CONFINE_PATH]) {
+    char text[WFI_CONFINE_PATH];
+    int fd = gitrules_file(dir, name, 0);
+    if (fd < 0) return false;
+    size_t n = gitrules_read(fd, text, sizeof text - 1), m = strlen(lead);
+    close(fd);
+    text[n] = '\0';
+    text[strcspn(text, "\r\n")] = '\0';
+    if (strncmp(text, lead, m) != 0) return false;
+    memcpy(path, text + m, strlen(text + m) + 1);
+    return path[0] != '\0';
+}
+
+/* ---- the repository ---- */
+
+/* The folder that .git is or names; -1: there is none. */
+static int gitrules_git(int at) {
+    char path[WFI_CONFINE_PATH];
+    int git = openat(at, ".git", GITRULES_STEP);
+    if (git < 0 && gitrules_line(at, ".git", "gitdir: ", path)) git = openat(at, path, GITRULES_STEP);
+    return git;
+}
+
+/* The folder that all worktrees share. */
+static int gitrules_common(int git) {
+    char path[WFI_CONFINE_PATH];
+    return openat(git, gitrules_line(git, "commondir", "", path) ? path : ".", GITRULES_STEP);
+}
+
+/* One folder up, if that is on the same file system and not at its end; -1: it is not. */
+static int gitrules_up(int at) {
+    struct stat below, above;
+    int up = openat(at, "..", GITRULES_STEP);
+    if (up < 0) return -1;
+    bool further = fstat(at, &below) == 0 && fstat(up, &above) == 0 && below.st_dev == above.st_dev &&
+                   below.st_ino != above.st_ino;
+    if (!further) wfi_sys_close(&up);
+    return up;
+}
+
+/* Finds the top; its .git, or -1: the root belongs to no repository. */
+static int gitrules_top(wfi_gitrules *g, int root, const char *path) {
+    struct stat st;
+    size_t end = strlen(path), from = end;
+    int at = openat(root, ".", GITRULES_STEP), git = -1;
+    for (uint32_t i = 0; i < GITRULES_LEVELS && at >= 0; i++) {
+        git = gitrules_git(at);
+        if (git >= 0 && i > 0 && fstatat(git, "HEAD", &st, 0) != 0) wfi_sys_close(&git); /* is none to git */
+        if (git >= 0 || from <= 1) break;
+        int up = gitrules_up(at);
+        close(at);
+        at = up;
+        do
+            from--;
+        while (from > 0 && path[from] != '/');
+    }
+    if (git < 0) {
+        wfi_sys_close(&at);
+        return -1;
+    }
+    g->top = at;
+    g->above = end - from > 0 ? end - from - 1 : 0;
+    return git;
+}
+
+/* ---- configurations ---- */
+
+typedef struct gitrules_config {
+    char *room;
+    size_t size;
+    uint32_t depth;
+    bool worktree;               /* there is one of the worktree's own */
+    bool named;                  /* the user's file is, */
+    char file[WFI_CONFINE_PATH]; /* ... so */
+} gitrules_config;
+
+/* What a setting names: ~ is the home. False: it does not fit, or there is no home. */
+static bool gitrules_expand(const char *value, char out[WFI_CONFINE_PATH]) {
+    bool home = value[0] == '~' && (value[1] == '/' || value[1] == '\0');
+    const char *dir = home ? getenv("HOME") : "";
+    size_t n = dir != NULL ? strlen(dir) : 0, m = strlen(value + home);
+    if (dir == NULL || n + m >= WFI_CONFINE_PATH) return false;
+    memcpy(out, dir, n);
+    memcpy(out + n, value + home, m + 1);
+    return true;
+}
+
+static void gitrules_load(gitrules_config *c, int dir, const char *path);
+
+/* A file that is included, beside the one at dir/path. */
+static void gitrules_include(gitrules_config *c, int dir, const char *path, const char *value) {
+    char name[WFI_CONFINE_PATH], folder[WFI_CONFINE_PATH];
+    if (!gitrules_expand(value, name)) return;
+    const char *slash = strrchr(path, '/');
+    size_t n = slash != NULL ? (size_t)(slash - path) : 0;
+    memcpy(folder, slash == NULL ? "." : n == 0 ? "/" : path, n > 0 ? n : 1);
+    folder[n > 0 ? n : 1] = '\0';
+    int beside = openat(dir, folder, GITRULES_STEP);
+    if (beside < 0) return;
+    gitrules_load(c, beside, name);
+    close(beside);
+}
+
+/* What one setting says; section and key as they are written, section with its sub-section. */
+static void gitrules_set(gitrules_config *c, int dir, const char *path, const char *section, const char *key,
+                         const char *value) {
+    if (strcasecmp(section, "core") == 0 && strcasecmp(key, "excludesfile") == 0) {
+        c->named = true;
+        if (!gitrules_expand(value, c->file)) c->file[0] = '\0';
+    } else if (strcasecmp(section, "extensions") == 0 && strcasecmp(key, "worktreeconfig") == 0) {
+        c->worktree = value[0] == '\0' || strcasecmp(value, "true") == 0 || strcasecmp(value, "yes") == 0 ||
+                      strcasecmp(value, "on") == 0 || strcmp(value, "1") == 0;
+    } else if (strcasecmp(section, "include") == 0 && strcasecmp(key, "path") == 0) {
+        gitrules_include(c, dir, path, value);
+    }
+}
+
+static bool gitrules_is_blank(char c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+/* Takes [section "sub"] at *at; what does not fit is no section of ours. */
+static void gitrules_section(wf_str text, size_t *at, char *out, size_t size) {
+    size_t n = 0, i = *at + 1;
+    bool quoted = false;
+    for (; i < text.len && text.ptr[i] != '\n' && (quoted || text.ptr[i] != ']'); i++) {
+        quoted = quoted != (text.ptr[i] == '"');
+        if (n < size - 1) out[n++] = text.ptr[i];
+    }
+    out[n] = '\0';
+    *at = i < text.len ? i + 1 : i;
+}
+
+/* Takes a value up to its line's end: quotes, escapes, comments, lines that go on. */
+static void gitrules_value(wf_str text, size_t *at, char *out, size_t size) {
+    size_t n = 0, keep = 0, i = *at;
+    bool quoted = false;
+    for (; i < text.len && text.ptr[i] != '\n'; i++) {
+        char c = text.ptr[i];
+        if (!quoted && (c == '#' || c == ';')) break;
+        if (c == '"') {
+            quoted = !quoted;
+            continue;
+        }
+        bool escaped = c == '\\' && i + 1 < text.len;
+        if (escaped) c = text.ptr[++i];
+        if (escaped && c == '\n') continue;
+        if (escaped) c = c == 'n' ? '\n' : c == 't' ? '\t' : c == 'b' ? '\b' : c;
+        if (n == 0 && !quoted && !escaped && gitrules_is_blank(c)) continue;
+        if (n < size - 1) out[n++] = c;
+        if (quoted || escaped || !gitrules_is_blank(c)) keep = n;
+    }
+    out[keep] = '\0';
+    while (i < text.len && text.ptr[i] != '\n')
+        i++;
+    *at = i;
+}
+
+static void gitrules_parse(gitrules_config *c, int dir, const char *path, wf_str text) {
+    char section[128] = "", key[64], value[WFI_CONFINE_PATH];
+    for (size_t i = 0; i < text.len;) {
+        size_t n = 0;
+        if (gitrules_is_blank(text.ptr[i])) {
+            i++;
+            continue;
+        }
+        if (text.ptr[i] == '[') {
+            gitrules_section(text, &i, section, sizeof section);
+            continue;
+        }
+        for (; i < text.len && (wfi_lower(text.ptr[i]) != text.ptr[i] || (text.ptr[i] >= 'a' && text.ptr[i] <= 'z') ||
+                                (text.ptr[i] >= '0' && text.ptr[i] <= '9') || text.ptr[i] == '-');
+             i++)
+            if (n < sizeof key - 1) key[n++] = text.ptr[i];
+        key[n] = '\0';
+        while (i < text.len && (text.ptr[i] == ' ' || text.ptr[i] == '\t'))
+            i++;
+        bool given = i < text.len && text.ptr[i] == '=';
+        i += given;
+        gitrules_value(text, &i, value, sizeof value); /* or the rest of a comment */
+        if (n > 0) gitrules_set(c, dir, path, section, key, given ? value : "");
+    }
+}
+
+/* Reads a configuration; what it includes lies in the room behind it. */
+static void gitrules_load(gitrules_config *c, int dir, const char *path) {
+    int fd = c->depth < GITRULES_INCLUDE ? gitrules_file(dir, path, 0) : -1;
+    if (fd < 0) return;
+    size_t n = gitrules_read(fd, c->room, c->size < GITRULES_CONFIG ? c->size : GITRULES_CONFIG);
+    wf_str text = wf_str_of(c->room, n);
+    close(fd);
+    c->room += n;
+    c->size -= n;
+    c->depth++;
+    if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = wf_str_of(text.ptr + 3, text.len - 3);
+    gitrules_parse(c, dir, path, text);
+    c->depth--;
+    c->room -= n;
+    c->size += n;
+}
+
+/* A file in the user's folder of configurations. False: there is no such folder. */
+static bool gitrules_own(const char *name, char out[WFI_CONFINE_PATH]) {
+    const char *xdg = getenv("XDG_CONFIG_HOME"), *home = getenv("HOME");
+    char dir[WFI_CONFINE_PATH];
+    if (xdg != NULL && xdg[0] != '\0') return wfi_sys_join(xdg, name, out, WFI_CONFINE_PATH);
+    return home != NULL && home[0] != '\0' && wfi_sys_join(home, ".config", dir, sizeof dir) &&
+           wfi_sys_join(dir, name, out, WFI_CONFINE_PATH);
+}
+
+static bool gitrules_is_set(const char *name) {
+    const char *value = getenv(name);
+    return value != NULL && value[0] != '\0' && strcmp(value, "0") != 0 && strcasecmp(value, "false") != 0 &&
+           strcasecmp(value, "no") != 0;
+}
+
+/* Those outside of the repository. */
+static void gitrules_users(gitrules_config *c) {
+    char path[WFI_CONFINE_PATH];
+    const char *all = getenv("GIT_CONFIG_SYSTEM"), *global = getenv("GIT_CONFIG_GLOBAL"), *home = getenv("HOME");
+    if (!gitrules_is_set("GIT_CONFIG_NOSYSTEM")) gitrules_load(c, AT_FDCWD, all != NULL ? all : "/etc/gitconfig");
+    if (global != NULL) {
+        gitrules_load(c, AT_FDCWD, global);
+        return;
+    }
+    if (gitrules_own("git/config", path)) gitrules_load(c, AT_FDCWD, path);
+    if (home != NULL && wfi_sys_join(home, ".gitconfig", path, sizeof path)) gitrules_load(c, AT_FDCWD, path);
+}
+
+/* GIT_CONFIG_COUNT, with GIT_CONFIG_KEY_0, GIT_CONFIG_VALUE_0 and so on. */
+static void gitrules_environment(gitrules_config *c) {
+    const char *count = getenv("GIT_CONFIG_COUNT");
+    uint64_t n = count != NULL ? wfi_sys_number(count) : 0;
+    for (uint64_t i = 0; i < n && i < GITRULES_ENV; i++) {
+        char key[64] = "GIT_CONFIG_KEY_", value[64] = "GIT_CONFIG_VALUE_", room[WFI_SYS_DECIMAL];
+        const char *number = wfi_sys_decimal(i, room);
+        memcpy(key + strlen(key), number, strlen(number) + 1);
+        memcpy(value + strlen(value), number, strlen(number) + 1);
+        const char *k = getenv(key), *v = getenv(value);
+        if (k != NULL && v != NULL && strcasecmp(k, "core.excludesfile") == 0)
+            gitrules_set(c, AT_FDCWD, "", "core", "excludesfile", v);
+    }
+}
+
+/* ---- all of it ---- */
+
+static int gitrules_user(const wfi_gitrules *g, gitrules_config *c, int git, int common) {
+    gitrules_users(c);
+    gitrules_load(c, common, "config");
+    if (c->worktree) gitrules_load(c, git, "config.worktree");
+    gitrules_environment(c);
+    if (!c->named && !gitrules_own("git/ignore", c->file)) return -1;
+    return c->file[0] != '\0' ? gitrules_file(g->top, c->file, 0) : -1;
+}
+
+void wfi_gitrules_open(wfi_gitrules *g, int root, const char *path, char *room, size_t size) {
+    gitrules_config c = {.room = room, .size = size};
+    *g = (wfi_gitrules){.top = -1, .exclude = -1, .user = -1};
+    int git = gitrules_top(g, root, path);
+    if (git < 0) {
+        g->top = openat(root, ".", GITRULES_STEP);
+        return;
+    }
+    int common = gitrules_common(git);
+    if (common >= 0) {
+        g->exclude = gitrules_file(common, "info/exclude", O_NOFOLLOW);
+        g->user = gitrules_user(g, &c, git, common);
+    }
+    wfi_sys_close(&common);
+    close(git);
+}
+
+void wfi_gitrules_close(wfi_gitrules *g) {
+    wfi_sys_close(&g->top);
+    wfi_sys_close(&g->exclude);
+    wfi_sys_close(&g->user);
+}
+
+/* ==== end src/port/tools/gitrules.c ==== */
+
 /* ==== begin src/port/tools/walk.h ==== */
 
 /* walk: the files below a directory, in the order of their paths' bytes. Links are listed by nobody and followed by
- * nobody; .git and .wf are passed over, and so is what the rules of .gitignore files and of the root's .git/info/exclude
- * name. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is
+ * nobody; .git and .wf are passed over, and so is what git would not see: by the rules of .gitignore files, from the top of the
+ * repository on that the root lies in, of its info/exclude and of the user's own file. Where the walk begins is never passed over: if it is ignored itself, rules from above it do not count. Memory is
  * one block of the caller's, used as a stack; no malloc where the system lets us read directories without it (Linux), so it
  * may run in a forked child. */
 #ifndef WFI_WALK_H
@@ -21670,14 +22912,14 @@ typedef struct wfi_walk {
     bool ignored; /* rules made it pass something over */
     /* own */
     size_t used;
-    char path[WFI_WALK_PATH];
-    size_t path_len;
+    char path[2 * WFI_WALK_PATH]; /* from the repository's top; */
+    size_t path_len, above;       /* ... so many bytes of it lead to the root */
     const wfi_ignore *rules;
 } wfi_walk;
 
-/* Walks the directory fd, which stays open, as does the root's descriptor. Paths begin with `prefix`, the way from the root to
+/* Walks the directory fd, which stays open, as does dirfd, the root's descriptor here. Paths begin with `prefix`, the way from the root to
  * fd without links ("" or ending with '/'); one that does not fit is unreadable like any other. */
-WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
+WFI void wfi_walk_run(wfi_walk *w, const wfi_confine *root, int dirfd, int fd, wf_str prefix);
 
 #endif
 
@@ -21700,6 +22942,11 @@ WFI void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix);
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
 #define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#if defined(O_PATH)
+#define WALK_STEP (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#else
+#define WALK_STEP WALK_FLAGS
+#endif
 
 /* ---- one directory ---- */
 
@@ -21792,18 +23039,16 @@ static void walk_rules(wfi_walk *w, int dir, const char *name, size_t base) {
     close(fd);
 }
 
-static void walk_rules_of_git(wfi_walk *w, int root) {
-    int git = openat(root, ".git", WALK_FLAGS);
-    int info = git >= 0 ? openat(git, "info", WALK_FLAGS) : -1;
-    if (info >= 0) walk_rules(w, info, "exclude", 0);
-    wfi_sys_close(&info);
-    wfi_sys_close(&git);
+static void walk_rules_of(wfi_walk *w, int fd) {
+    if (fd >= 0) w->rules = wfi_ignore_load(w->rules, fd, 0, w->room, w->size, &w->used);
 }
 
-/* Adds the rules that hold where the walk begins: those of the directories before it, from the root on. */
-static void walk_rules_above(wfi_walk *w, int root) {
-    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
-    walk_rules_of_git(w, root);
+/* Adds the rules that hold where the walk begins: git's other ones, and those of the directories before it, from the top on. */
+static void walk_rules_above(wfi_walk *w, wfi_gitrules *g) {
+    int at = g->top;
+    g->top = -1;
+    walk_rules_of(w, g->user);
+    walk_rules_of(w, g->exclude);
     for (size_t from = 0; from < w->path_len && at >= 0;) {
         char name[WFI_WALK_PATH];
         const char *slash = memchr(w->path + from, '/', w->path_len - from);
@@ -21813,7 +23058,7 @@ static void walk_rules_above(wfi_walk *w, int root) {
         walk_rules(w, at, WALK_RULES, from);
         from += n + 1;
         if (wfi_ignored(w->rules, wf_str_of(w->path, from - 1), true)) w->rules = NULL;
-        int below = openat(at, name, WALK_FLAGS);
+        int below = openat(at, name, WALK_STEP);
         close(at);
         at = below;
     }
@@ -21824,12 +23069,17 @@ static void walk_rules_above(wfi_walk *w, int root) {
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth);
 
+/* The path as others see it, from the root. */
+static wf_str walk_path(const wfi_walk *w) {
+    return wf_str_of(w->path + w->above, w->path_len - w->above);
+}
+
 static void walk_unreadable(wfi_walk *w) {
-    w->unreadable(w->ctx, wf_str_of(w->path, w->path_len));
+    w->unreadable(w->ctx, walk_path(w));
 }
 
 static bool walk_below(wfi_walk *w, int fd, const char *name, uint32_t depth) {
-    if (w->enter != NULL && !w->enter(w->ctx, wf_str_of(w->path, w->path_len))) return true;
+    if (w->enter != NULL && !w->enter(w->ctx, walk_path(w))) return true;
     int below = depth < WFI_WALK_DEPTH ? openat(fd, name, WALK_FLAGS) : -1;
     if (below < 0) {
         walk_unreadable(w);
@@ -21844,7 +23094,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     const char *name = record + 1;
     bool dir = record[0] == (char)WFI_ENTRY_DIR;
     size_t before = w->path_len, n = strlen(name);
-    if (before + n + 2 > sizeof w->path) {
+    if (before - w->above + n + 2 > WFI_WALK_PATH) {
         walk_unreadable(w); /* names its directory: there is no room for more */
         return true;
     }
@@ -21855,7 +23105,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     }
     w->path_len = before + n;
     if (dir) w->path[w->path_len++] = '/';
-    bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, wf_str_of(w->path, w->path_len), fd, name);
+    bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, walk_path(w), fd, name);
     w->path_len = before;
     return more;
 }
@@ -21875,18 +23125,32 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     return more;
 }
 
-void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
+/* The path begins with the way from the top to the root. False: it is too long. */
+static bool walk_begin(wfi_walk *w, const wfi_gitrules *g, const wfi_confine *root, wf_str prefix) {
+    size_t n = g->above, len = strlen(root->root);
+    w->path_len = w->above = 0;
+    if (prefix.len >= WFI_WALK_PATH) return false;
+    if (n > 0) memcpy(w->path, root->root + len - n, n);
+    if (n > 0) w->path[n++] = '/';
+    if (prefix.len > 0) memcpy(w->path + n, prefix.ptr, prefix.len);
+    w->above = n;
+    w->path_len = n + prefix.len;
+    return true;
+}
+
+void wfi_walk_run(wfi_walk *w, const wfi_confine *root, int dirfd, int fd, wf_str prefix) {
+    wfi_gitrules g;
     w->used = 0;
     w->ignored = false;
     w->rules = NULL;
-    w->path_len = prefix.len;
-    if (prefix.len >= sizeof w->path) {
+    wfi_gitrules_open(&g, dirfd, root->root, w->room, w->size);
+    if (walk_begin(w, &g, root, prefix)) {
+        walk_rules_above(w, &g);
+        walk_dir(w, fd, 0);
+    } else {
         w->unreadable(w->ctx, prefix);
-        return;
     }
-    if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
-    walk_rules_above(w, root);
-    walk_dir(w, fd, 0);
+    wfi_gitrules_close(&g);
 }
 
 /* ==== end src/port/tools/walk.c ==== */
@@ -21910,9 +23174,9 @@ void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
 #define WFI_TOOL_SCRIPT_MAX (6 * WFI_TOOL_READ_MAX + 4096) /* the same as JSON, every byte escaped */
 #define WFI_TOOL_OUT_MIN    512u                           /* the least output_max that tools can work with */
 #define WFI_TOOL_OUT        32768u                         /* the one that 0 stands for */
-#define WFI_TOOL_FOOT       200u                           /* of it, kept free for the line that says what is missing */
+#define WFI_TOOL_FOOT       400u                           /* of it, kept free for the lines that say what is missing */
 #define WFI_TOOL_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_TOOL_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_TOOL_FIND_ROOM  ((size_t)96 << 20) /* ... the others, for huge directories, for a file to edit */
 #define WFI_TOOL_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
 #define WFI_TOOL_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
 #define WFI_TOOL_PROBE      8192u              /* of a file, looked at to tell whether it is text */
@@ -21926,6 +23190,10 @@ typedef struct wfi_tool {
     const wfi_jail *jail; /* for commands, */
     const char *own;      /* ... their private directory, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
+    uint64_t enough;      /* when a search is to answer with what it has, likewise; UINT64_MAX: at its end only */
+    wfi_seen *seen;       /* what agents know of files, asked and told by what changes them, */
+    uint32_t agent;       /* ... this one, 0: nobody is told apart; */
+    wfi_seen_mark mark;   /* ... out: the file that was read */
     char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;
     bool full; /* something did not fit */
@@ -21954,6 +23222,9 @@ WFI bool wfi_tool_read_is_small(wfi_tool *w);
 WFI bool wfi_tool_put(wfi_tool *w, wf_str text);
 WFI bool wfi_tool_puts(wfi_tool *w, const char *text);
 WFI bool wfi_tool_putn(wfi_tool *w, uint64_t n);
+/* A path or a name, as it is shown: see names.h; for messages, which are cut where it is longer than 256 bytes. */
+WFI bool wfi_tool_put_path(wfi_tool *w, wf_str path);
+WFI void wfi_tool_put_short(wfi_tool *w, wf_str path);
 /* Opens the room for the last line. */
 WFI void wfi_tool_foot(wfi_tool *w);
 /* Throws the output away and begins an error. What follows is put behind it, cut where it does not fit. */
@@ -21974,7 +23245,7 @@ WFI wf_str wfi_tool_clip(wf_str text, size_t max);
 WFI bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out); /* lives in room */
 WFI bool wfi_tool_u64(wfi_tool *w, const char *key, uint64_t least, uint64_t most, uint64_t *out);
 WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
-/* The member "path" made relative to the root, "." if there is none. */
+/* The member "path" made relative to the root and, if it is there, as it is there; "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
 /* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a
@@ -21990,8 +23261,11 @@ WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used
 typedef struct wfi_lines {
     int fd;
     char *window;
-    size_t at, len;
+    size_t size, at, len;
     bool eof, failed;
+    uint64_t bytes; /* of the file, read so far */
+    wfi_encoding encoding;
+    wfi_utf16 decoder;
     /* the piece that wfi_lines_next found */
     wf_str text; /* without its newline */
     bool first;  /* begins a line */
@@ -21999,7 +23273,9 @@ typedef struct wfi_lines {
     uint64_t number;
 } wfi_lines;
 
-WFI bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd);
+/* Begins at the file's first line. A mark at its begin is passed over, but with keep_mark that of UTF-8 is not. UTF-16 behind a mark
+ * comes as UTF-8. window: size bytes, at least WFI_LINES_WINDOW. */
+WFI void wfi_lines_init(wfi_lines *l, int fd, char *window, size_t size, bool keep_mark);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
 WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_TOOL_PROBE */
 
@@ -22036,6 +23312,23 @@ bool wfi_tool_puts(wfi_tool *w, const char *text) {
 bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
     char room[WFI_SYS_DECIMAL];
     return wfi_tool_puts(w, wfi_sys_decimal(n, room));
+}
+
+bool wfi_tool_put_path(wfi_tool *w, wf_str path) {
+    char shown[1024];
+    size_t start = w->len;
+    for (size_t at = 0; at < path.len && !w->full;) {
+        wf_str piece = wfi_tool_clip(wf_str_of(path.ptr + at, path.len - at), sizeof shown / 4);
+        wfi_tool_put(w, wf_str_of(shown, wfi_names_show(piece, true, shown)));
+        at += piece.len;
+    }
+    if (w->full) w->len = start;
+    return !w->full;
+}
+
+void wfi_tool_put_short(wfi_tool *w, wf_str path) {
+    wfi_tool_put_path(w, wfi_tool_clip(path, 256));
+    if (path.len > 256) wfi_tool_puts(w, "...");
 }
 
 void wfi_tool_foot(wfi_tool *w) {
@@ -22082,8 +23375,7 @@ static const char *tool_why(int error) {
 
 void wfi_tool_path_bad(wfi_tool *w, const char *text, wf_str path, const char *mend) {
     wfi_tool_error(w, text);
-    wfi_tool_put(w, wfi_tool_clip(path, 256));
-    if (path.len > 256) wfi_tool_puts(w, "...");
+    wfi_tool_put_short(w, path);
     wfi_tool_puts(w, mend);
 }
 
@@ -22163,8 +23455,8 @@ void wfi_tool_suggest(wfi_tool *w, const char *path) {
     close(fd);
     for (uint32_t i = 0; i < near.count; i++) {
         wfi_tool_puts(w, i == 0 ? "; there is " : ", ");
-        wfi_tool_put(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
-        wfi_tool_puts(w, near.found[i]);
+        wfi_tool_put_path(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
+        wfi_tool_put_path(w, wf_str_of(near.found[i], strlen(near.found[i])));
     }
 }
 
@@ -22284,31 +23576,61 @@ bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]) {
     if (!wfi_tool_str(w, "path", needed, &given)) return false;
     int error = wfi_confine_relative(w->root, given, path);
     if (error != 0) wfi_tool_path_error(w, error, given);
+    if (error == 0) wfi_names_find(w->root, w->dirfd, path);
     return error == 0;
 }
 
 /* ---- lines ---- */
+
+/* Reads up to n bytes; none are left, or it failed: 0. */
+static size_t tool_read(wfi_lines *l, char *to, size_t n) {
+    ssize_t got;
+    do
+        got = read(l->fd, to, n);
+    while (got < 0 && errno == EINTR);
+    l->eof = got <= 0;
+    l->failed = got < 0;
+    l->bytes += got > 0 ? (size_t)got : 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+#define TOOL_UTF16 8192u /* bytes decoded at a time */
+#define TOOL_FULL  16u   /* bytes that a window need not hold to be full: a character more, decoded, has room in them */
+
+static void tool_fill_utf16(wfi_lines *l) {
+    char raw[TOOL_UTF16];
+    size_t most = ((l->size - l->len) / 3 - 3) * 2;
+    size_t n = tool_read(l, raw, most < sizeof raw ? most : sizeof raw);
+    l->len += n > 0 ? wfi_utf16_decode(&l->decoder, raw, n, l->window + l->len)
+                    : wfi_utf16_end(&l->decoder, l->window + l->len);
+}
 
 /* Moves what is left to the window's start and reads more behind it. */
 static void tool_fill(wfi_lines *l) {
     memmove(l->window, l->window + l->at, l->len - l->at);
     l->len -= l->at;
     l->at = 0;
-    ssize_t n;
-    do
-        n = read(l->fd, l->window + l->len, WFI_LINES_WINDOW - l->len);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) l->len += (size_t)n;
-    l->eof = n <= 0;
-    l->failed = n < 0;
+    if (wfi_encoding_is_16(l->encoding)) {
+        tool_fill_utf16(l);
+        return;
+    }
+    size_t room = l->size - l->len;
+    l->len += tool_read(l, l->window + l->len, room < WFI_LINES_WINDOW ? room : WFI_LINES_WINDOW);
 }
 
-bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd) {
+void wfi_lines_init(wfi_lines *l, int fd, char *window, size_t size, bool keep_mark) {
+    char begin[WFI_ENCODING_MARK];
+    size_t mark = 0;
     memset(l, 0, sizeof *l);
     l->fd = fd;
+    l->window = window;
+    l->size = size;
     l->ended = true;
-    l->window = wfi_tool_take(w, WFI_LINES_WINDOW);
-    return l->window != NULL;
+    ssize_t n = pread(fd, begin, sizeof begin, 0);
+    if (n > 0) l->encoding = wfi_encoding_of(begin, (size_t)n, &mark);
+    if (l->encoding == WFI_ENCODING_UTF8 && keep_mark) mark = 0;
+    l->decoder.big = l->encoding == WFI_ENCODING_BIG;
+    if (mark > 0) l->failed = l->eof = lseek(fd, (off_t)mark, SEEK_SET) < 0;
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
@@ -22328,7 +23650,7 @@ static size_t tool_piece(wfi_lines *l, bool *ended) {
         if (newline != NULL) return (size_t)(newline - from);
         seen = l->len - l->at;
         if (l->eof) return seen;
-        if (seen == WFI_LINES_WINDOW) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
+        if (seen + TOOL_FULL > l->size) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
         tool_fill(l);
     }
 }
@@ -22350,13 +23672,17 @@ bool wfi_lines_next(wfi_lines *l) {
 /* ==== begin src/port/tools/read.c ==== */
 
 /* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
- * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
- * file's size. */
+ * how to get the next; a script gets the exact text as a JSON string (of UTF-16: the text in UTF-8). Works through a fixed window
+ * whatever the file's size. */
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define READ_LINES 400u /* when no end is asked for */
+#define READ_AHEAD                                                                                                     \
+    ((uint64_t)64 << 20) /* bytes behind the last line shown, looked at to count the lines and to find the next */
+
+#define READ_LOOK ((uint64_t)1 << 20) /* bytes between two looks at the clock */
 
 typedef struct read_args {
     char path[WFI_CONFINE_PATH];
@@ -22387,11 +23713,22 @@ static bool read_parse(wfi_tool *w, read_args *a) {
     return false;
 }
 
+/* Takes note of what the file holds, before it is read: what changes meanwhile has changed since. */
+static void read_mark(wfi_tool *w, const char *real, int fd) {
+    if (w->agent == 0 || !wfi_seen_content(fd, &w->mark.content)) return;
+    w->mark.file = wfi_seen_path(w->root->root, real);
+}
+
 /* The open regular file, or -1 with the error set. */
 static int read_open(wfi_tool *w, const char *path) {
+    char real[WFI_CONFINE_PATH];
     wf_str shown = wf_str_of(path, strlen(path));
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
-    if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
+    int fd = w->agent == 0 ? wfi_confine_open(w->root, w->dirfd, path)
+                           : wfi_confine_open_real(w->root, w->dirfd, path, real);
+    if (fd >= 0 && wfi_confine_is_file(fd, NULL)) {
+        read_mark(w, real, fd);
+        return fd;
+    }
     if (fd >= 0) {
         close(fd);
         wfi_tool_path_bad(w, "it is a directory, not a file: ", shown,
@@ -22417,39 +23754,94 @@ bool wfi_tool_read_is_small(wfi_tool *w) {
 
 /* ---- for models ---- */
 
-static wf_str read_chomp(wf_str text, bool *crlf) {
-    if (text.len == 0 || text.ptr[text.len - 1] != '\r') return text;
-    *crlf = true;
-    return wf_str_of(text.ptr, text.len - 1);
+typedef struct read_view {
+    const read_args *args;
+    wfi_lines *lines;
+    uint64_t shown;    /* number of the last line that was */
+    uint64_t at;       /* bytes of the file read until then */
+    uint64_t looked;   /* ... when the clock was looked at */
+    uint64_t crlf, lf; /* how lines that were shown end */
+    bool stopped;      /* before the file's end */
+} read_view;
+
+static wf_str read_chomp(read_view *v, wf_str text) {
+    bool crlf = text.len > 0 && text.ptr[text.len - 1] == '\r';
+    v->crlf += crlf && v->lines->ended;
+    v->lf += !crlf && v->lines->ended;
+    return wf_str_of(text.ptr, text.len - crlf);
 }
 
-static void read_model_foot(wfi_tool *w, const read_args *a, uint64_t shown, uint64_t lines, bool crlf) {
+static void read_ends_foot(wfi_tool *w, const read_view *v) {
+    if (v->crlf == 0) return;
+    if (v->lf == 0) {
+        wfi_tool_puts(w, "(lines end with CRLF)\n");
+        return;
+    }
+    wfi_tool_puts(w, "(of these lines ");
+    wfi_tool_putn(w, v->crlf);
+    wfi_tool_puts(w, " end with CRLF, ");
+    wfi_tool_putn(w, v->lf);
+    wfi_tool_puts(w, " with LF)\n");
+}
+
+static void read_encoding_foot(wfi_tool *w, const read_view *v) {
+    if (!wfi_encoding_is_16(v->lines->encoding)) return;
+    wfi_tool_puts(w, v->lines->decoder.bad ? "(the file is UTF-16, with errors in it)\n" : "(the file is UTF-16)\n");
+}
+
+/* What follows the last line that was shown. */
+static void read_more_foot(wfi_tool *w, const read_view *v) {
+    uint64_t lines = v->lines->number;
+    if (v->stopped && lines == v->shown && !v->lines->ended) {
+        wfi_tool_puts(w, "... line ");
+        wfi_tool_putn(w, lines);
+        wfi_tool_puts(w, " goes on; what follows it was not looked at: the file is too large");
+        return;
+    }
+    if (v->shown >= lines && !v->stopped) return;
+    wfi_tool_puts(w, "... ");
+    if (!v->stopped) wfi_tool_putn(w, lines - v->shown);
+    wfi_tool_puts(w, v->stopped ? "more lines; read again with from=" : " more lines; read again with from=");
+    wfi_tool_putn(w, v->shown + 1);
+}
+
+static void read_model_foot(wfi_tool *w, const read_view *v) {
+    uint64_t lines = v->lines->number;
     wfi_tool_foot(w);
     if (lines == 0) {
         wfi_tool_puts(w, "(the file is empty)");
-    } else if (a->from > lines) {
-        wfi_tool_error(w, "\"from\" is beyond the end: the file has ");
+    } else if (v->args->from > lines) {
+        wfi_tool_error(w, v->stopped ? "stopped: it takes too long to find line \"from\"; until then there are "
+                                     : "\"from\" is beyond the end: the file has ");
         wfi_tool_putn(w, lines);
         wfi_tool_puts(w, " lines");
         return;
     }
-    if (crlf) wfi_tool_puts(w, "(lines end with CRLF)\n");
-    if (shown >= lines) return;
-    wfi_tool_puts(w, "... ");
-    wfi_tool_putn(w, lines - shown);
-    wfi_tool_puts(w, " more lines; read again with from=");
-    wfi_tool_putn(w, shown + 1);
+    read_ends_foot(w, v);
+    read_encoding_foot(w, v);
+    read_more_foot(w, v);
+}
+
+/* Whether enough of a huge file was looked at. */
+static bool read_stops(const wfi_tool *w, read_view *v) {
+    uint64_t bytes = v->lines->bytes;
+    if (v->shown >= v->args->from && bytes - v->at > READ_AHEAD) return true;
+    if (bytes - v->looked < READ_LOOK || w->enough == UINT64_MAX) return false;
+    v->looked = bytes;
+    return wfi_sys_now_ms() > w->enough;
 }
 
 static void read_for_model(wfi_tool *w, const read_args *a, wfi_lines *l) {
-    uint64_t shown = a->from - 1;
+    read_view v = {.args = a, .lines = l, .shown = a->from - 1};
     size_t max = w->cap / 2 < WFI_TOOL_LINE_MAX ? w->cap / 2 : WFI_TOOL_LINE_MAX;
-    bool crlf = false;
-    while (wfi_lines_next(l)) {
+    while (!v.stopped && wfi_lines_next(l)) {
+        v.stopped = read_stops(w, &v);
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (wfi_tool_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
+        if (!wfi_tool_line(w, read_chomp(&v, l->text), l->number, max, l->ended || l->eof)) continue;
+        v.shown = l->number;
+        v.at = l->bytes;
     }
-    read_model_foot(w, a, shown, l->number, crlf);
+    read_model_foot(w, &v);
 }
 
 /* ---- for scripts ---- */
@@ -22493,7 +23885,9 @@ void wfi_tool_read(wfi_tool *w) {
     if (!read_parse(w, &a)) return;
     int fd = read_open(w, a.path);
     if (fd < 0) return;
-    if (wfi_lines_init(&l, w, fd)) {
+    char *window = wfi_tool_take(w, WFI_LINES_WINDOW);
+    if (window != NULL) {
+        wfi_lines_init(&l, fd, window, WFI_LINES_WINDOW, w->script);
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {
@@ -22511,7 +23905,11 @@ void wfi_tool_read(wfi_tool *w) {
 /* ==== begin src/port/tools/find.c ==== */
 
 /* find: the tools that look through the tree: grep and glob for models, files for scripts. They run in a child; their
- * order is that of the paths' bytes, so the same tree gives the same answer. */
+ * order is that of the paths' bytes, so the same tree gives the same answer.
+ *
+ * What was not looked at is said: what could not be read, what is no text, what would have taken too long. A search that comes to its
+ * time's end answers with what it has, and no one file gets more than a part of that time; only files() fails then, for a script
+ * takes its list for whole. */
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -22523,7 +23921,13 @@ void wfi_tool_read(wfi_tool *w) {
 #define FIND_MATCHES     100u
 #define FIND_MATCHES_MAX 1000u
 
-#define FIND_FIRST_MAX 256u
+#define FIND_FIRST_MAX  256u
+#define FIND_FIRST      80u               /* bytes shown of such a path */
+#define FIND_WINDOW     ((size_t)8 << 20) /* longer lines are searched in parts */
+#define FIND_BEFORE     200u   /* bytes shown before the end of a match that lies far behind its line's begin */
+#define FIND_LOOK       65536u /* bytes, and lines, of a file between two looks at the clock */
+#define FIND_LOOK_LINES 64u
+#define FIND_SHARE      4u /* a file gets a fourth of the time */
 
 typedef struct find_line {
     uint64_t number;
@@ -22531,6 +23935,13 @@ typedef struct find_line {
     bool cut;
     char text[FIND_LINE_MAX];
 } find_line;
+
+/* Files that something is to be said of: how many, and the first. */
+typedef struct find_tally {
+    uint32_t count;
+    size_t len;
+    char first[FIND_FIRST_MAX];
+} find_tally;
 
 /* What grep answers. */
 typedef enum find_mode { FIND_LINES, FIND_FILES, FIND_COUNTS } find_mode;
@@ -22540,13 +23951,14 @@ typedef struct find {
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
     uint32_t globs;
     bool glob_base; /* the glob has no '/': it is matched with the file's name alone */
+    bool from_root; /* a glob was absolute: all are matched with paths from the root */
     size_t prefix;  /* bytes of a path before what globs are matched with */
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
-    uint32_t unreadable;
-    size_t first_len; /* the first of them, clipped */
-    char first[FIND_FIRST_MAX];
-    bool ignored; /* something was passed over because of .gitignore */
+    find_tally unreadable, binaries, partly, matched;
+    find_tally stopped; /* where the search was, when its time was over */
+    uint64_t began;     /* on the clock of wfi_sys_now_ms */
+    bool ignored;       /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
     find_mode mode;
@@ -22557,15 +23969,31 @@ typedef struct find {
     uint64_t after;   /* lines still to be shown */
     find_line before[FIND_CONTEXT_MAX];
     uint32_t held, oldest;
-    uint64_t clipped; /* lines of which only the beginning was searched */
-    bool binary;      /* the last file was */
+    uint64_t searched; /* files */
+    uint64_t parts;    /* lines that were searched in parts */
+    bool hit;          /* the line at hand has a match */
+    bool binary;       /* the last file was */
 } find;
+
+static void find_note(find_tally *t, wf_str path) {
+    if (t->count++ > 0) return;
+    wf_str shown = wfi_tool_clip(path, sizeof t->first);
+    if (shown.len > 0) memcpy(t->first, shown.ptr, shown.len);
+    t->len = shown.len;
+}
+
+/* Whether the time is over; path: where that is. */
+static bool find_late(find *f, wf_str path) {
+    if (f->stopped.count == 0 && f->w->enough != UINT64_MAX && wfi_sys_now_ms() > f->w->enough)
+        find_note(&f->stopped, path);
+    return f->stopped.count > 0;
+}
 
 /* ---- globs ---- */
 
 static bool find_bad_glob(wfi_tool *w, const char *why, wf_str glob) {
     wfi_tool_error(w, "glob \"");
-    wfi_tool_put(w, wfi_tool_clip(glob, 256));
+    wfi_tool_put_short(w, glob);
     wfi_tool_puts(w, "\": ");
     wfi_tool_puts(w, why);
     return false;
@@ -22586,8 +24014,12 @@ static bool find_add_glob(find *f, wf_str glob) {
     while (glob.len > 1 && glob.ptr[0] == '.' && glob.ptr[1] == '/')
         glob = wf_str_of(glob.ptr + 2, glob.len - 2);
     if (glob.len == 0) return find_bad_glob(f->w, "it is empty; ** stands for all files", glob);
-    if (glob.ptr[0] == '/' || find_has_dots(glob))
+    bool whole = glob.ptr[0] == '/';
+    char inside[WFI_CONFINE_PATH];
+    if (find_has_dots(glob) || (whole && wfi_confine_relative(f->w->root, glob, inside) != 0))
         return find_bad_glob(f->w, "it leads outside the workspace; give it relative, without ..", glob);
+    if (whole) glob = wf_str_of(inside, strlen(inside));
+    f->from_root = f->from_root || whole;
     wfi_match *m = wfi_tool_take(f->w, sizeof *m);
     if (m == NULL) return false;
     const char *error = wfi_match_glob(m, glob, &at);
@@ -22614,6 +24046,7 @@ static bool find_wants(const find *f, wf_str path) {
 /* Passes directories over in which no glob can match. */
 static bool find_enter(void *ctx, wf_str dir) {
     find *f = ctx;
+    if (find_late(f, dir)) return false;
     if (f->glob_base || f->globs == 0) return true;
     for (uint32_t i = 0; i < f->globs; i++)
         if (wfi_match_prefix(f->glob[i], wf_str_of(dir.ptr + f->prefix, dir.len - f->prefix))) return true;
@@ -22626,10 +24059,7 @@ typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name
 
 static void find_unreadable(void *ctx, wf_str path) {
     find *f = ctx;
-    if (f->unreadable++ > 0) return;
-    wf_str shown = path.len > 0 ? wfi_tool_clip(path, sizeof f->first) : WF_STR("./");
-    memcpy(f->first, shown.ptr, shown.len);
-    f->first_len = shown.len;
+    find_note(&f->unreadable, path.len > 0 ? path : WF_STR("./"));
 }
 
 /* Walks the open directory at `real`, a path without links, taking all the room that is left. */
@@ -22647,25 +24077,47 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     walk->ctx = f;
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
-    f->prefix = n;
-    wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
+    f->prefix = f->from_root ? 0 : n;
+    wfi_walk_run(walk, f->w->root, f->w->dirfd, fd, wf_str_of(prefix, n));
     f->ignored = walk->ignored;
 }
 
 /* The end of an answer without results. */
-static void find_nothing_foot(find *f, const char *what) {
-    wfi_tool_puts(f->w, what);
+static void find_ignored_foot(find *f) {
     if (f->ignored) wfi_tool_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
     wfi_tool_puts(f->w, "\n");
 }
 
-static void find_unreadable_foot(find *f) {
-    if (f->unreadable == 0) return;
-    wfi_tool_puts(f->w, "(");
-    wfi_tool_putn(f->w, f->unreadable);
-    wfi_tool_puts(f->w, " files or directories could not be read, first: ");
-    wfi_tool_put(f->w, wf_str_of(f->first, f->first_len));
-    wfi_tool_puts(f->w, ")\n");
+/* "(3 THEY, first: PATH)" or, if there is IT, "(1 IT: PATH)"; whole or not at all. */
+static void find_tally_foot(find *f, const find_tally *t, const char *they, const char *it) {
+    wfi_tool *w = f->w;
+    size_t start = w->len;
+    bool full = w->full;
+    if (t->count == 0) return;
+    w->full = false;
+    wfi_tool_puts(w, "(");
+    wfi_tool_putn(w, t->count);
+    bool one = t->count == 1 && it != NULL;
+    wfi_tool_puts(w, one ? it : they);
+    wfi_tool_puts(w, one ? ": " : ", first: ");
+    wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(t->first, t->len), FIND_FIRST));
+    wfi_tool_puts(w, ")\n");
+    if (w->full) w->len = start;
+    w->full = w->full || full;
+}
+
+/* What the search did not look at. */
+static void find_rest_foot(find *f) {
+    wfi_tool *w = f->w;
+    if (f->stopped.count > 0) {
+        wfi_tool_puts(w, "(stopped, it took too long; what comes from here on was not looked at: ");
+        wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(f->stopped.first, f->stopped.len), FIND_FIRST));
+        wfi_tool_puts(w, ")\n");
+    }
+    find_tally_foot(f, &f->partly, " files take too long and were searched in part",
+                    " file takes too long and was searched in part");
+    find_tally_foot(f, &f->unreadable, " files or directories could not be read", NULL);
+    find_tally_foot(f, &f->binaries, " binary files were not searched", " binary file was not searched");
 }
 
 static find *find_begin(wfi_tool *w) {
@@ -22673,6 +24125,7 @@ static find *find_begin(wfi_tool *w) {
     if (f == NULL) return NULL;
     memset(f, 0, sizeof *f);
     f->w = w;
+    f->began = wfi_sys_now_ms();
     return f;
 }
 
@@ -22691,16 +24144,100 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
     (void)dirfd;
     (void)name;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     size_t start = f->w->len;
     f->found++;
     if (f->w->full) return true;
-    if (wfi_tool_put(f->w, path) && wfi_tool_puts(f->w, "\n")) {
+    if (wfi_tool_put_path(f->w, path) && wfi_tool_puts(f->w, "\n")) {
         f->shown++;
     } else {
         f->w->len = start;
     }
     return true;
+}
+
+/* ---- glob: what would match, where nothing does ---- */
+
+static bool find_count(void *ctx, wf_str path, int dirfd, const char *name) {
+    find *f = ctx;
+    (void)dirfd;
+    (void)name;
+    if (find_late(f, path)) return false;
+    if (find_wants(f, path)) find_note(&f->matched, path);
+    return true;
+}
+
+/* "; 12 files match PATTERN, the first is a/b.c", and the text; false: none does. */
+static bool find_offer(find *f, const char *path, wf_str pattern, const char *text) {
+    char real[WFI_CONFINE_PATH];
+    wfi_tool *w = f->w;
+    size_t used = w->used;
+    find *g = find_begin(w);
+    if (g == NULL || !find_add_glob(g, pattern)) return false;
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return false;
+    find_walk(g, fd, real, find_count);
+    close(fd);
+    w->used = used;
+    if (g->matched.count == 0) return false;
+    wfi_tool_puts(w, "; ");
+    wfi_tool_putn(w, g->matched.count);
+    wfi_tool_puts(w, g->matched.count > 1 ? " files match " : " file matches ");
+    wfi_tool_put_short(w, pattern);
+    wfi_tool_puts(w, g->matched.count > 1 ? ", the first is " : ": ");
+    wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(g->matched.first, g->matched.len), FIND_FIRST));
+    wfi_tool_puts(w, text);
+    return true;
+}
+
+/* The pattern with two stars and a slash before its name, or before all of it. */
+static wf_str find_deeper(wf_str pattern, bool name, char out[WFI_CONFINE_PATH]) {
+    size_t at = name ? pattern.len : 0;
+    while (at > 0 && pattern.ptr[at - 1] != '/')
+        at--;
+    if (at > 0) memcpy(out, pattern.ptr, at);
+    memcpy(out + at, "**/", 3);
+    memcpy(out + at + 3, pattern.ptr + at, pattern.len - at);
+    return wf_str_of(out, pattern.len + 3);
+}
+
+static bool find_is_folder(const find *f, const char *path, wf_str pattern) {
+    char whole[2 * WFI_CONFINE_PATH];
+    size_t n = strlen(path);
+    memcpy(whole, path, n);
+    whole[n] = '/';
+    memcpy(whole + n + 1, pattern.ptr, pattern.len);
+    whole[n + 1 + pattern.len] = '\0';
+    int fd = wfi_confine_open(f->w->root, f->w->dirfd, whole);
+    bool folder = fd >= 0 && wfi_confine_is_dir(fd);
+    wfi_sys_close(&fd);
+    return folder;
+}
+
+/* How the pattern was understood, if another one would match something. */
+static void find_hint(find *f, const char *path, wf_str pattern) {
+    static const char depth[] = " (* stays in one folder, **/ goes through all below)";
+    char out[WFI_CONFINE_PATH];
+    wfi_tool *w = f->w;
+    while (pattern.len > 1 && pattern.ptr[pattern.len - 1] == '/')
+        pattern.len--;
+    while (pattern.len > 2 && pattern.ptr[0] == '.' && pattern.ptr[1] == '/')
+        pattern = wf_str_of(pattern.ptr + 2, pattern.len - 2);
+    if (pattern.len + 4 > sizeof out || pattern.ptr[0] == '/') return;
+    if (find_is_folder(f, path, pattern)) {
+        wfi_tool_puts(w, "; ");
+        wfi_tool_put_short(w, pattern);
+        wfi_tool_puts(w, " is a folder: ");
+        wfi_tool_put_short(w, pattern);
+        wfi_tool_puts(w, "/** lists the files in it");
+        return;
+    }
+    if (strcmp(path, ".") != 0 && find_offer(f, ".", pattern, " (the pattern is matched below `path`; leave that out)"))
+        return;
+    bool slash = memchr(pattern.ptr, '/', pattern.len) != NULL;
+    if (slash && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
+    find_offer(f, path, find_deeper(pattern, false, out), depth);
 }
 
 void wfi_tool_glob(wfi_tool *w) {
@@ -22716,8 +24253,12 @@ void wfi_tool_glob(wfi_tool *w) {
     close(fd);
     if (w->is_error) return;
     wfi_tool_foot(w);
-    if (f->found == 0) find_nothing_foot(f, "no file matches");
-    find_unreadable_foot(f);
+    if (f->found == 0) {
+        wfi_tool_puts(w, "no file matches");
+        if (f->stopped.count == 0) find_hint(f, path, pattern);
+        find_ignored_foot(f);
+    }
+    find_rest_foot(f);
     if (f->shown == f->found) return;
     wfi_tool_puts(w, "... ");
     wfi_tool_putn(w, f->found - f->shown);
@@ -22726,8 +24267,11 @@ void wfi_tool_glob(wfi_tool *w) {
 
 /* ---- files ---- */
 
+/* A path as scripts see it: exact where it is UTF-8. */
 static bool find_put_json(wfi_tool *w, wf_str text) {
+    char shown[4 * WFI_WALK_PATH];
     wf_json_out o;
+    text = wf_str_of(shown, wfi_names_show(text, false, shown));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
     wf_json_str(&o, text);
     if (wf_json_ok(&o)) {
@@ -22742,6 +24286,7 @@ static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) 
     find *f = ctx;
     (void)dirfd;
     (void)name;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     wfi_tool_put(f->w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     return find_put_json(f->w, path);
@@ -22752,15 +24297,15 @@ static void find_end_json(find *f, size_t start) {
     wfi_tool *w = f->w;
     const wf_str lead = WF_STR("{\"paths\":");
     wfi_tool_puts(w, "]");
-    if (f->unreadable == 0) return;
+    if (f->unreadable.count == 0) return;
     size_t len = w->len - start;
     if (!wfi_tool_put(w, lead)) return; /* the room for it */
     memmove(w->out + start + lead.len, w->out + start, len);
     memcpy(w->out + start, lead.ptr, lead.len);
     wfi_tool_puts(w, ",\"unreadable\":");
-    wfi_tool_putn(w, f->unreadable);
+    wfi_tool_putn(w, f->unreadable.count);
     wfi_tool_puts(w, ",\"first\":");
-    if (find_put_json(w, wf_str_of(f->first, f->first_len))) wfi_tool_puts(w, "}");
+    if (find_put_json(w, wf_str_of(f->unreadable.first, f->unreadable.len))) wfi_tool_puts(w, "}");
 }
 
 static bool find_bad_globs(wfi_tool *w) {
@@ -22792,22 +24337,33 @@ void wfi_tool_files(wfi_tool *w) {
     wfi_tool_puts(w, "[");
     find_walk(f, fd, real, find_list_json);
     close(fd);
+    if (!w->is_error && f->stopped.count > 0)
+        wfi_tool_path_bad(w, "stopped, it takes too long; not looked at: ", wf_str_of(f->stopped.first, f->stopped.len),
+                          " and what follows; narrow the globs");
     if (!w->is_error) find_end_json(f, start);
 }
 
 /* ---- grep: one file ---- */
 
+/* A line, or what is shown of it. */
+typedef struct find_text {
+    wf_str text;
+    bool behind, cut; /* something is missing before it, behind it */
+} find_text;
+
 /* "path:12:text"; false: it does not fit. */
-static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
+static bool find_show(find *f, wf_str path, uint64_t number, find_text line, const char *mark) {
     wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->back + f->ahead > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
-    wfi_tool_put(w, path);
+    bool gap = f->printed + 1 != number && f->printed != number;
+    if (f->back + f->ahead > 0 && gap && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    wfi_tool_put_path(w, path);
     wfi_tool_puts(w, mark);
     wfi_tool_putn(w, number);
     wfi_tool_puts(w, mark);
-    wfi_tool_put(w, text);
-    if (cut) wfi_tool_puts(w, "...");
+    if (line.behind) wfi_tool_puts(w, "...");
+    wfi_tool_put(w, line.text);
+    if (line.cut) wfi_tool_puts(w, "...");
     wfi_tool_puts(w, "\n");
     f->printed = number;
     if (!w->full) return true;
@@ -22828,33 +24384,43 @@ static void find_hold(find *f, wf_str text, uint64_t number) {
     line->number = number;
 }
 
-/* Shows the lines held back before a match. */
-static bool find_show_held(find *f, wf_str path) {
+/* Shows the lines held back before a match in line `number`; a part of that one may be among them. */
+static bool find_show_held(find *f, wf_str path, uint64_t number) {
     for (; f->held > 0; f->held--) {
         const find_line *line = &f->before[f->oldest];
-        if (!find_show(f, path, line->number, wf_str_of(line->text, line->len), line->cut, "-")) return false;
+        const find_text shown = {wf_str_of(line->text, line->len), false, line->cut};
+        if (line->number < number && !find_show(f, path, line->number, shown, "-")) return false;
         f->oldest = (f->oldest + 1) % (uint32_t)f->back;
     }
     return true;
 }
 
-/* False: enough was found, or nothing more fits. */
-static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
-    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
-    if (wfi_match_search(f->regex, text)) {
+/* What is shown of a line, or of the last part of it: its begin, or a match that ends far behind that. */
+static find_text find_excerpt(const wfi_lines *l, wf_str text, size_t end) {
+    size_t from = end > FIND_LINE_MAX ? end - FIND_BEFORE : 0;
+    while (from > 0 && from < text.len && ((uint8_t)text.ptr[from] & 0xc0) == 0x80)
+        from++;
+    wf_str rest = wf_str_of(text.ptr + from, text.len - from), shown = wfi_tool_clip(rest, FIND_LINE_MAX);
+    return (find_text){shown, from > 0 || !l->first, shown.len < rest.len || !(l->ended || l->eof)};
+}
+
+/* A line, or a part of one that had no match so far. False: enough was found, or nothing more fits. */
+static bool find_line_of(find *f, wf_str path, wf_str text, const wfi_lines *l) {
+    if (f->hit) {
         f->after = f->ahead;
         f->found++;
-        if (f->shown == f->max || !find_show_held(f, path) ||
-            !find_show(f, path, number, shown, shown.len < text.len, ":"))
+        if (f->shown == f->max || !find_show_held(f, path, l->number) ||
+            !find_show(f, path, l->number, find_excerpt(l, text, f->regex->end), ":"))
             return false;
         f->shown++;
         return true;
     }
+    if (!l->first) return true;
     if (f->after > 0) {
         f->after--;
-        return find_show(f, path, number, shown, shown.len < text.len, "-");
+        return find_show(f, path, l->number, find_excerpt(l, text, 0), "-");
     }
-    find_hold(f, text, number);
+    find_hold(f, text, l->number);
     return true;
 }
 
@@ -22864,7 +24430,7 @@ static bool find_show_file(find *f, wf_str path, uint64_t matches) {
     size_t start = w->len;
     f->found++;
     if (f->shown == f->max) return false;
-    wfi_tool_put(w, path);
+    wfi_tool_put_path(w, path);
     if (f->mode == FIND_COUNTS) wfi_tool_puts(w, ":");
     if (f->mode == FIND_COUNTS) wfi_tool_putn(w, matches);
     wfi_tool_puts(w, "\n");
@@ -22875,19 +24441,37 @@ static bool find_show_file(find *f, wf_str path, uint64_t matches) {
     return !w->full;
 }
 
-/* Of a line longer than the window only the first piece is searched. */
+/* Whether the file has had its share of the time, or all of that is over. */
+static bool find_file_late(find *f, wf_str path, const wfi_lines *l, uint64_t *looked, uint64_t until) {
+    if (until == UINT64_MAX || (l->bytes - *looked < FIND_LOOK && l->number % FIND_LOOK_LINES != 0)) return false;
+    *looked = l->bytes;
+    if (wfi_sys_now_ms() <= until) return false;
+    find_note(&f->partly, path);
+    return true;
+}
+
+/* When a file that is begun now has had its share. */
+static uint64_t find_until(const find *f) {
+    uint64_t now = wfi_sys_now_ms(), enough = f->w->enough;
+    if (enough == UINT64_MAX) return enough;
+    uint64_t share = enough > f->began ? (enough - f->began) / FIND_SHARE : 0;
+    return now + share < enough ? now + share : enough;
+}
+
+/* Of a line longer than the window the parts are searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
-    bool rest = false;
-    uint64_t matches = 0;
+    uint64_t matches = 0, looked = 0, until = find_until(f);
     f->printed = f->after = f->held = f->oldest = 0;
-    while (wfi_lines_next(l)) {
+    while (wfi_lines_next(l) && !find_file_late(f, path, l, &looked, until)) {
         size_t n = l->text.len;
-        f->clipped += !l->first && !rest;
-        rest = !l->first;
-        if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
+        bool ends = l->ended || l->eof, had = !l->first && f->hit;
+        f->parts += l->first && !ends;
+        if (had) continue;
+        if (n > 0 && ends && l->text.ptr[n - 1] == '\r') n--;
         wf_str text = wf_str_of(l->text.ptr, n);
-        if (l->first && f->mode == FIND_LINES && !find_line_of(f, path, text, l->number)) return false;
-        matches += l->first && f->mode != FIND_LINES && wfi_match_search(f->regex, text);
+        f->hit = wfi_match_part(f->regex, text, l->first, ends);
+        if (f->mode == FIND_LINES && !find_line_of(f, path, text, l)) return false;
+        matches += f->mode != FIND_LINES && f->hit;
         if (f->mode == FIND_FILES && matches > 0) break;
     }
     if (l->failed) find_unreadable(f, path);
@@ -22895,13 +24479,16 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
 }
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
-    wfi_lines l = {.fd = fd, .window = f->window, .ended = true};
+    wfi_lines l;
+    wfi_lines_init(&l, fd, f->window, FIND_WINDOW, false);
     f->binary = wfi_lines_binary(&l);
+    f->searched++;
     return f->binary || find_lines(f, path, &l);
 }
 
 static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || !wfi_confine_is_file(fd, NULL)) {
@@ -22910,6 +24497,7 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
         return true;
     }
     bool more = find_grep_fd(f, path, fd);
+    if (f->binary) find_note(&f->binaries, path);
     close(fd);
     return more;
 }
@@ -22922,6 +24510,12 @@ static bool find_regex(find *f, wf_str pattern, bool fold) {
     f->regex = wfi_tool_take(f->w, sizeof *f->regex);
     if (f->regex == NULL) return false;
     error = wfi_match_regex(f->regex, pattern, fold, &at);
+    if (error == NULL && wfi_match_wants(f->regex, '\n')) {
+        wfi_tool_error(
+            f->w, "the pattern has a line end in it, and lines are searched one by one: search for the text of one of "
+                  "the lines, with \"context\" to see those around it");
+        return false;
+    }
     if (error == NULL) return true;
     wfi_tool_error(f->w, "pattern, at character ");
     wfi_tool_putn(f->w, at + 1);
@@ -22968,7 +24562,7 @@ static bool find_grep_parse(find *f, char *path) {
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
     if (glob.len > 0 && !find_add_glob(f, glob)) return false;
-    f->window = wfi_tool_take(w, WFI_LINES_WINDOW);
+    f->window = wfi_tool_take(w, FIND_WINDOW);
     return f->window != NULL && find_regex(f, pattern, fold);
 }
 
@@ -22976,12 +24570,18 @@ static void find_grep_foot(find *f) {
     wfi_tool *w = f->w;
     bool full = w->full;
     wfi_tool_foot(w);
-    if (f->found == 0) find_nothing_foot(f, "no match");
-    find_unreadable_foot(f);
-    if (f->clipped > 0) {
-        wfi_tool_puts(w, "(of ");
-        wfi_tool_putn(w, f->clipped);
-        wfi_tool_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+    w->full = false;
+    if (f->found == 0) {
+        wfi_tool_puts(w, f->searched > 0 || f->globs == 0 ? "no match"
+                                                          : "no match: no file has a name that `glob` matches");
+        find_ignored_foot(f);
+    }
+    find_rest_foot(f);
+    if (f->parts > 0) {
+        wfi_tool_puts(w, "(");
+        wfi_tool_putn(w, f->parts);
+        wfi_tool_puts(w, f->parts > 1 ? " lines are longer than 8 MiB and were searched in parts)\n"
+                                      : " line is longer than 8 MiB and was searched in parts)\n");
     }
     if (!full && f->found == f->shown) return;
     wfi_tool_puts(w, "... cut at ");
@@ -23013,9 +24613,290 @@ void wfi_tool_grep(wfi_tool *w) {
 
 /* ==== end src/port/tools/find.c ==== */
 
+/* ==== begin src/port/tools/alike.h ==== */
+
+/* alike: where a text that was not found nearly is, and what differs: characters that look like others (typographic quotes, dashes,
+ * blanks of all kinds, full width, with accents or without), and the line that is most like the one that was looked for. It only
+ * tells: nothing is ever replaced because of it. */
+#ifndef WFI_ALIKE_H
+#define WFI_ALIKE_H
+
+
+/* One character, and what follows it, to be named; len 0: the text, or its line, ends there. */
+typedef struct wfi_alike_char {
+    wf_str text;
+    uint32_t c, mark; /* mark: a combining one behind it, or 0 */
+} wfi_alike_char;
+
+typedef struct wfi_alike {
+    size_t from, to; /* of the text: the place that is like it, or its first line */
+    size_t at;       /* where the first character stands that differs */
+    bool blanks;     /* nothing differs but spaces, tabs and line ends */
+    wfi_alike_char is, wanted;
+} wfi_alike;
+
+/* The place in text that differs from `what` in blanks and in characters that look alike only. room: memory for copies of both, in
+ * which one character may need three bytes for one; where that is not enough, nothing is found. */
+WFI bool wfi_alike_find(wf_str text, wf_str what, char *room, size_t size, wfi_alike *out);
+/* The line of text that is most like the one line `what`, if half of it is there. */
+WFI bool wfi_alike_line(wf_str text, wf_str what, wfi_alike *out);
+/* What differs first between the lines of text from `from` on and those of `what`; false: nothing but blanks at their ends. */
+WFI bool wfi_alike_lines(wf_str text, size_t from, wf_str what, wfi_alike *out);
+
+#endif
+
+/* ==== end src/port/tools/alike.h ==== */
+
+/* ==== begin src/port/tools/alike.c ==== */
+
+/* alike: see alike.h. A text is looked for by its skeleton: without blanks and marks, with one character for all that look like it. */
+#include <string.h>
+
+/* ---- characters ---- */
+
+/* One character at p[0..n), n > 0: its length. A byte that is no UTF-8 is one beyond all characters. */
+static size_t alike_take(const char *p, size_t n, uint32_t *c) {
+    const uint8_t *b = (const uint8_t *)p;
+    size_t len = wfi_utf8_len(b, n);
+    *c = len == 0 ? 0x110000u + b[0] : len == 1 ? b[0] : b[0] & (0x7fu >> len);
+    for (size_t i = 1; i < len; i++)
+        *c = *c << 6 | (b[i] & 0x3fu);
+    return len > 0 ? len : 1;
+}
+
+static bool alike_is_blank(uint32_t c) {
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+static bool alike_is_mark(uint32_t c) {
+    return (c >= 0x300 && c <= 0x36f) || c == 0x3099 || c == 0x309a || (c >= 0x653 && c <= 0x655);
+}
+
+/* Ranges of characters, and what they look like; 0: nothing at all, or a blank. */
+static const struct {
+    uint16_t from, to;
+    uint8_t like;
+} alike_rows[] = {
+    {0x00a0, 0x00a0, 0},    {0x00ab, 0x00ab, '"'},  {0x00ad, 0x00ad, 0},    {0x00b4, 0x00b4, '\''},
+    {0x00bb, 0x00bb, '"'},  {0x02b9, 0x02b9, '\''}, {0x02ba, 0x02ba, '"'},  {0x02bb, 0x02bd, '\''},
+    {0x02c8, 0x02c8, '\''}, {0x02cb, 0x02cb, '`'},  {0x037e, 0x037e, ';'},  {0x05f3, 0x05f3, '\''},
+    {0x05f4, 0x05f4, '"'},  {0x061c, 0x061c, 0},    {0x1680, 0x1680, 0},    {0x180e, 0x180e, 0},
+    {0x2000, 0x200f, 0},    {0x2010, 0x2015, '-'},  {0x2018, 0x201b, '\''}, {0x201c, 0x201f, '"'},
+    {0x2024, 0x2024, '.'},  {0x2028, 0x202f, 0},    {0x2032, 0x2032, '\''}, {0x2033, 0x2033, '"'},
+    {0x2035, 0x2035, '\''}, {0x2036, 0x2036, '"'},  {0x2039, 0x2039, '<'},  {0x203a, 0x203a, '>'},
+    {0x2043, 0x2043, '-'},  {0x2044, 0x2044, '/'},  {0x205f, 0x2064, 0},    {0x2066, 0x206f, 0},
+    {0x2212, 0x2212, '-'},  {0x2215, 0x2215, '/'},  {0x2217, 0x2217, '*'},  {0x2223, 0x2223, '|'},
+    {0x2236, 0x2236, ':'},  {0x223c, 0x223c, '~'},  {0x2500, 0x2501, '-'},  {0x3000, 0x3000, 0},
+    {0x3001, 0x3001, ','},  {0x3002, 0x3002, '.'},  {0x301c, 0x301c, '~'},  {0x301d, 0x301f, '"'},
+    {0xfe00, 0xfe0f, 0},    {0xfe58, 0xfe58, '-'},  {0xfe63, 0xfe63, '-'},  {0xfeff, 0xfeff, 0},
+};
+
+/* What a character looks like: a blank, nothing, or one of those with many guises. */
+static uint32_t alike_looks(uint32_t c) {
+    if (alike_is_blank(c) || alike_is_mark(c)) return 0;
+    if (c < 0x80) return c;
+    if (c >= 0xff01 && c <= 0xff5e) return c - 0xfee0;
+    for (size_t i = 0; i < sizeof alike_rows / sizeof alike_rows[0] && c >= alike_rows[i].from; i++)
+        if (c <= alike_rows[i].to) return alike_rows[i].like;
+    return c;
+}
+
+/* Puts the skeleton of one character, which has n bytes; at most three times as many. */
+static size_t alike_put(uint32_t c, const char *p, size_t n, char *out) {
+    uint32_t bases[WFI_NAMES_SPLIT], looks = alike_looks(c);
+    if (looks != c) return looks > 0 ? wfi_utf8_put(looks, out) : 0;
+    bool dots = c == 0x2026;
+    if (dots || c < 0x80 || c >= 0x110000) {
+        memcpy(out, dots ? "..." : p, dots ? 3 : n);
+        return dots ? 3 : n;
+    }
+    uint32_t count = wfi_names_split(c, bases);
+    size_t put = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (!alike_is_mark(bases[i])) put += wfi_utf8_put(bases[i], out + put);
+    return put;
+}
+
+static wf_str alike_skeleton(wf_str text, char *out) {
+    size_t put = 0;
+    uint32_t c;
+    for (size_t i = 0, n; i < text.len; i += n) {
+        n = alike_take(text.ptr + i, text.len - i, &c);
+        put += alike_put(c, text.ptr + i, n, out + put);
+    }
+    return wf_str_of(out, put);
+}
+
+/* Where the character stands that the n-th byte of the text's skeleton comes from. */
+static size_t alike_origin(wf_str text, size_t n) {
+    char some[16];
+    uint32_t c;
+    size_t put = 0;
+    for (size_t i = 0, len; i < text.len; i += len) {
+        len = alike_take(text.ptr + i, text.len - i, &c);
+        put += alike_put(c, text.ptr + i, len, some);
+        if (put > n) return i;
+    }
+    return text.len;
+}
+
+/* ---- what differs ---- */
+
+/* The character at `at`, before `end`, with a mark behind it. */
+static wfi_alike_char alike_char(wf_str text, size_t at, size_t end) {
+    wfi_alike_char out = {.text = wf_str_of(text.ptr + at, 0)};
+    uint32_t next = 0;
+    if (at >= end) return out;
+    out.text.len = alike_take(text.ptr + at, end - at, &out.c);
+    size_t behind = at + out.text.len;
+    if (behind < end) out.text.len += alike_take(text.ptr + behind, end - behind, &next) * alike_is_mark(next);
+    out.mark = alike_is_mark(next) ? next : 0;
+    return out;
+}
+
+static size_t alike_skip(wf_str text, size_t at, size_t end) {
+    while (at < end && alike_is_blank((uint8_t)text.ptr[at]))
+        at++;
+    return at;
+}
+
+/* Goes through both places to the first character that differs, blanks of ASCII aside. False: none does. Where one of them has such a
+ * blank just before that, and the other has none, it is the blank that differs. */
+static bool alike_differ(wf_str text, size_t at, size_t end, wf_str what, wfi_alike *out) {
+    size_t k = 0, was = at, k_was = 0, from = at;
+    for (;;) {
+        uint32_t c = 0, d = 0;
+        at = alike_skip(text, was, end);
+        k = alike_skip(what, k_was, what.len);
+        size_t n = at < end ? alike_take(text.ptr + at, end - at, &c) : 0;
+        size_t m = k < what.len ? alike_take(what.ptr + k, what.len - k, &d) : 0;
+        if (n == 0 && m == 0) return false;
+        if (c != d || n == 0 || m == 0) break;
+        was = at + n;
+        k_was = k + m;
+    }
+    if (was > from && at > was && k == k_was) at = was;
+    if (was > from && k > k_was && at == was) k = k_was;
+    out->at = at;
+    out->is = alike_char(text, at, end);
+    out->wanted = alike_char(what, k, what.len);
+    return true;
+}
+
+bool wfi_alike_find(wf_str text, wf_str what, char *room, size_t size, wfi_alike *out) {
+    if (text.len > size / 3 || what.len > (size - 3 * text.len) / 3) return false;
+    wf_str in = alike_skeleton(text, room), of = alike_skeleton(what, room + in.len);
+    const char *found = of.len > 0 && of.len <= in.len ? memmem(in.ptr, in.len, of.ptr, of.len) : NULL;
+    if (found == NULL) return false;
+    out->from = alike_origin(text, (size_t)(found - in.ptr));
+    size_t last = alike_origin(text, (size_t)(found - in.ptr) + of.len - 1);
+    uint32_t c = 0;
+    out->to = last + (last < text.len ? alike_take(text.ptr + last, text.len - last, &c) : 0);
+    while (out->to < text.len) { /* marks belong to it */
+        size_t n = alike_take(text.ptr + out->to, text.len - out->to, &c);
+        if (!alike_is_mark(c)) break;
+        out->to += n;
+    }
+    out->blanks = !alike_differ(text, out->from, out->to, what, out);
+    return true;
+}
+
+/* ---- lines ---- */
+
+static size_t alike_line_end(wf_str text, size_t at) {
+    const char *newline = at < text.len ? memchr(text.ptr + at, '\n', text.len - at) : NULL;
+    return newline != NULL ? (size_t)(newline - text.ptr) : text.len;
+}
+
+/* How many bytes at the begin and the end of both are the same. */
+static size_t alike_score(wf_str line, wf_str what) {
+    size_t most = line.len < what.len ? line.len : what.len, n = 0, m = 0;
+    while (n < most && line.ptr[n] == what.ptr[n])
+        n++;
+    while (m < most - n && line.ptr[line.len - 1 - m] == what.ptr[what.len - 1 - m])
+        m++;
+    return n + m;
+}
+
+static wf_str alike_trim(wf_str text, size_t from, size_t end) {
+    from = alike_skip(text, from, end);
+    while (end > from && alike_is_blank((uint8_t)text.ptr[end - 1]))
+        end--;
+    return wf_str_of(text.ptr + from, end - from);
+}
+
+bool wfi_alike_line(wf_str text, wf_str what, wfi_alike *out) {
+    size_t best = 0, place = 0;
+    what = alike_trim(what, 0, what.len);
+    for (size_t at = 0, end; at < text.len; at = end + 1) {
+        end = alike_line_end(text, at);
+        wf_str line = alike_trim(text, at, end);
+        size_t score = alike_score(line, what), longer = line.len > what.len ? line.len : what.len;
+        if (score <= best || score < 3 || 2 * score < longer) continue;
+        best = score;
+        place = at;
+    }
+    if (best == 0) return false;
+    out->from = place;
+    out->to = alike_line_end(text, place);
+    out->blanks = !alike_differ(text, out->from, out->to, what, out);
+    return true;
+}
+
+bool wfi_alike_lines(wf_str text, size_t from, wf_str what, wfi_alike *out) {
+    for (size_t k = 0; k < what.len && from <= text.len;) {
+        size_t end = alike_line_end(text, from), stop = alike_line_end(what, k);
+        out->from = from;
+        out->to = end;
+        out->blanks = false;
+        if (alike_differ(text, from, end, wf_str_of(what.ptr + k, stop - k), out))
+            return stop < what.len || out->wanted.text.len > 0; /* its last line may go on in the text */
+        from = end + 1;
+        k = stop + 1;
+    }
+    return false;
+}
+
+/* ==== end src/port/tools/alike.c ==== */
+
+/* ==== begin src/port/tools/write.h ==== */
+
+/* write: what the tools that change files share: finding one, and giving it another text. See write.c for what holds. */
+#ifndef WFI_WRITE_H
+#define WFI_WRITE_H
+
+#include <sys/stat.h>
+
+typedef struct wfi_write_file {
+    wfi_spot spot;
+    int fd; /* the file that is there, open, or -1 */
+    struct stat st;
+    bool reads;            /* it may be read */
+    wfi_encoding encoding; /* it has */
+    wfi_seen_mark mark;    /* what it holds; file 0: not known, since it cannot be read */
+    uint32_t lost;         /* attributes that could not be kept */
+} wfi_write_file;
+
+/* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
+WFI bool wfi_write_open(wfi_tool *w, const char *path, int flags, wfi_write_file *f);
+WFI void wfi_write_close(wfi_write_file *f);
+/* Stores the text, as bytes, and closes the file. whole: the agent knows all of it. False: an error was set. */
+WFI bool wfi_write_store(wfi_tool *w, wfi_write_file *f, wf_str text, bool whole);
+
+/* What an answer says of it. */
+WFI void wfi_write_put_path(wfi_tool *w, const wfi_write_file *f);
+WFI void wfi_write_foot(wfi_tool *w, const wfi_write_file *f);
+WFI bool wfi_write_fits(wfi_tool *w, const char *key,
+                        wf_str text); /* false: the member is too long, an error was set */
+WFI uint64_t wfi_write_count(wf_str text, char c);
+
+#endif
+
+/* ==== end src/port/tools/write.h ==== */
+
 /* ==== begin src/port/tools/write.c ==== */
 
-/* write: the tools that change files, write and edit.
+/* write: see write.h, and the tool write. edit.c has the tool edit.
  *
  * Invariants:
  *   1. A file is changed whole or not at all: its new text goes to a new file beside it, which then takes its name. On
@@ -23023,32 +24904,25 @@ void wfi_tool_grep(wfi_tool *w) {
  *      comes from the call, so that who learns of that can remove it.
  *   2. All goes by the descriptor of the directory and a name in it: whatever is swapped for a link meanwhile, nothing
  *      outside of the root is touched.
- *   3. The file keeps its mode, and its owner, group and access list where the system lets us. Where group or list cannot
- *      be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any write.
- *   4. Of a file with several names (hard links) only the one that was given gets the new text. */
+ *   3. The file keeps its mode, its encoding, and its owner, group, access list and the user's attributes where the system lets us.
+ *      Where group or list cannot be kept, the group gets no more than everybody; setuid and setgid bits go, as they do with any
+ *      write.
+ *   4. Of a file with several names (hard links) only the one that was given gets the new text.
+ *   5. An agent does not replace what it has not seen: not what changed since it read or wrote it, and not what another agent wrote
+ *      (seen.h). What is the same already may always be written. */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 #if WFI_LINUX
 #include <sys/xattr.h>
 #endif
 
-#define WRITE_AROUND   2u   /* lines shown before and behind a change */
-#define WRITE_SHOWN    12u  /* lines shown at most */
-#define WRITE_NAMED    10u  /* line numbers named at most */
-#define WRITE_LINE     300u /* bytes shown of a line */
-#define WRITE_TRIES    8u   /* for a free name */
-#define WRITE_NEW_NAME 24u
-#define WRITE_LIST     8192u /* bytes of an access list */
-
-typedef struct write_file {
-    wfi_spot spot;
-    int fd; /* the file that is there, open, or -1 */
-    struct stat st;
-} write_file;
+#define WRITE_TRIES      8u /* for a free name */
+#define WRITE_NEW_NAME   24u
+#define WRITE_LIST       8192u /* bytes of an access list, or of an attribute that is kept */
+#define WRITE_ATTRIBUTES 64u   /* of the user's, that are kept */
 
 /* ---- errors ---- */
 
@@ -23096,27 +24970,41 @@ static bool write_path_error(wfi_tool *w, int error, const char *path) {
 
 /* ---- the file ---- */
 
-static void write_close(write_file *f) {
+void wfi_write_close(wfi_write_file *f) {
     wfi_sys_close(&f->fd);
     wfi_sys_close(&f->spot.dir);
 }
 
 /* Opens the file in its place, if one is there. The system says in this way whether it may be written, though it will
  * be another one that is written to. 0 or an errno. */
-static int write_open_there(write_file *f, int flags) {
+static int write_open_there(wfi_write_file *f, int flags) {
     if (fstatat(f->spot.dir, f->spot.name, &f->st, AT_SYMLINK_NOFOLLOW) != 0) return errno;
     if (S_ISDIR(f->st.st_mode)) return EISDIR;
     if (!S_ISREG(f->st.st_mode)) return ENXIO;
-    f->fd = openat(f->spot.dir, f->spot.name, flags | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    const int more = O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC;
+    f->fd = openat(f->spot.dir, f->spot.name, O_RDWR | more);
+    f->reads = f->fd >= 0;
+    if (f->fd < 0 && errno == EACCES) f->fd = openat(f->spot.dir, f->spot.name, flags | more);
     if (f->fd < 0 || fstat(f->fd, &f->st) != 0) return errno;
     return S_ISREG(f->st.st_mode) ? 0 : ENXIO;
 }
 
-/* Finds the file; it need not exist with O_CREAT among the flags. False: an error was set, and nothing is open. */
-static bool write_open(wfi_tool *w, const char *path, int flags, write_file *f) {
+/* Takes note of what it holds. */
+static void write_look(const wfi_tool *w, wfi_write_file *f) {
+    char begin[WFI_ENCODING_MARK];
+    size_t mark;
+    f->mark.file = wfi_seen_path(w->root->root, f->spot.path);
+    f->encoding = WFI_ENCODING_PLAIN;
+    if (f->fd < 0 || !f->reads) return;
+    ssize_t n = pread(f->fd, begin, sizeof begin, 0);
+    if (n > 0) f->encoding = wfi_encoding_of(begin, (size_t)n, &mark);
+    f->reads = wfi_seen_content(f->fd, &f->mark.content);
+}
+
+bool wfi_write_open(wfi_tool *w, const char *path, int flags, wfi_write_file *f) {
     bool make = (flags & O_CREAT) != 0;
+    memset(f, 0, sizeof *f);
     f->fd = -1;
-    memset(&f->st, 0, sizeof f->st);
     int error = wfi_confine_spot(w->root, w->dirfd, path, make, &f->spot);
     if (error != 0) {
         write_path_error(w, error, path);
@@ -23124,11 +25012,14 @@ static bool write_open(wfi_tool *w, const char *path, int flags, write_file *f) 
         return false;
     }
     error = write_open_there(f, flags & ~O_CREAT);
-    if (error == 0 || (error == ENOENT && make)) return true;
+    if (error == 0 || (error == ENOENT && make)) {
+        write_look(w, f);
+        return true;
+    }
     write_path_error(w, error, path);
     if (error == ENOENT) wfi_tool_suggest(w, f->spot.path);
     wfi_confine_unmake(w->root, w->dirfd, &f->spot);
-    write_close(f);
+    wfi_write_close(f);
     return false;
 }
 
@@ -23154,7 +25045,7 @@ static void write_name(wf_str input, uint32_t i, char name[WRITE_NEW_NAME]) {
 }
 
 /* Makes the file that will take the place of f, under a name that nobody has. The descriptor or -1. */
-static int write_make(const write_file *f, wf_str input, char name[WRITE_NEW_NAME]) {
+static int write_make(const wfi_write_file *f, wf_str input, char name[WRITE_NEW_NAME]) {
     int fd = -1;
     errno = EEXIST;
     for (uint32_t i = 0; i < WRITE_TRIES && fd < 0 && errno == EEXIST; i++) {
@@ -23165,7 +25056,7 @@ static int write_make(const write_file *f, wf_str input, char name[WRITE_NEW_NAM
 }
 
 /* The old file's access list, and none that is for new files of its directory. False: it could not be kept. */
-static bool write_keep_list(const write_file *f, int fd) {
+static bool write_keep_list(const wfi_write_file *f, int fd) {
 #if WFI_LINUX
     static const char name[] = "system.posix_acl_access";
     char list[WRITE_LIST];
@@ -23180,12 +25071,38 @@ static bool write_keep_list(const write_file *f, int fd) {
 #endif
 }
 
+#if WFI_LINUX
+/* One of the old file's attributes, if it is the user's. False: it could not be kept. */
+static bool write_keep_attribute(const wfi_write_file *f, int fd, const char *name) {
+    char value[WRITE_LIST];
+    if (strncmp(name, "user.", 5) != 0) return true;
+    ssize_t n = fgetxattr(f->fd, name, value, sizeof value);
+    return n >= 0 && fsetxattr(fd, name, value, (size_t)n, 0) == 0;
+}
+#endif
+
+/* The user's attributes; counts those that could not be kept. */
+static void write_keep_attributes(wfi_write_file *f, int fd) {
+#if WFI_LINUX
+    char names[WRITE_LIST];
+    ssize_t n = flistxattr(f->fd, names, sizeof names);
+    if (n < 0) f->lost += errno == ERANGE;
+    uint32_t count = 0;
+    for (ssize_t at = 0; at < n; at += (ssize_t)strlen(names + at) + 1)
+        f->lost += ++count > WRITE_ATTRIBUTES || !write_keep_attribute(f, fd, names + at);
+#else
+    (void)f;
+    (void)fd;
+#endif
+}
+
 /* Gives the new file what the old one has. */
-static int write_keep(const write_file *f, int fd) {
+static int write_keep(wfi_write_file *f, int fd) {
     struct stat st;
     mode_t mode = f->st.st_mode & 0777;
     if (f->fd < 0) return 0;
     if (fstat(fd, &st) != 0) return errno;
+    write_keep_attributes(f, fd);
     bool same = st.st_uid == f->st.st_uid && st.st_gid == f->st.st_gid;
     bool group = same || fchown(fd, f->st.st_uid, f->st.st_gid) == 0 || fchown(fd, (uid_t)-1, f->st.st_gid) == 0;
     if (!write_keep_list(f, fd) || !group) mode &= (mode_t)(0707 | (mode & 07) << 3);
@@ -23193,7 +25110,7 @@ static int write_keep(const write_file *f, int fd) {
 }
 
 /* Puts the text in the file's place. 0 or an errno. */
-static int write_put(const write_file *f, wf_str input, wf_str text) {
+static int write_put(wfi_write_file *f, wf_str input, wf_str text) {
     char name[WRITE_NEW_NAME];
     int fd = write_make(f, input, name);
     if (fd < 0) return errno;
@@ -23205,35 +25122,42 @@ static int write_put(const write_file *f, wf_str input, wf_str text) {
     return error;
 }
 
-/* Stores the text and closes the file. False: an error was set. */
-static bool write_store(wfi_tool *w, write_file *f, wf_str text) {
+bool wfi_write_store(wfi_tool *w, wfi_write_file *f, wf_str text, bool whole) {
     int error = write_put(f, w->input, text);
     if (error != 0) wfi_confine_unmake(w->root, w->dirfd, &f->spot);
-    write_close(f);
-    return error == 0 || write_path_error(w, error, f->spot.path);
+    wfi_write_close(f);
+    if (error != 0) return write_path_error(w, error, f->spot.path);
+    wfi_seen_mark mark = {f->mark.file, wfi_seen_text(text)};
+    wfi_seen_wrote(w->seen, w->agent, f->mark.content, mark, whole);
+    return true;
 }
 
-/* ---- write ---- */
+/* ---- answers ---- */
 
-static uint64_t write_count(wf_str text, char c) {
+uint64_t wfi_write_count(wf_str text, char c) {
     uint64_t n = 0;
     for (size_t i = 0; i < text.len; i++)
         n += text.ptr[i] == c;
     return n;
 }
 
-static void write_put_path(wfi_tool *w, const write_file *f) {
-    wfi_tool_put(w, wfi_tool_clip(wf_str_of(f->spot.path, strlen(f->spot.path)), 256));
+void wfi_write_put_path(wfi_tool *w, const wfi_write_file *f) {
+    wfi_tool_put_short(w, wf_str_of(f->spot.path, strlen(f->spot.path)));
 }
 
-static void write_links_foot(wfi_tool *w, const write_file *f) {
-    if (f->st.st_nlink < 2) return;
-    wfi_tool_puts(w, "(the file had ");
-    wfi_tool_putn(w, f->st.st_nlink);
-    wfi_tool_puts(w, " names; under the others it is as it was)\n");
+void wfi_write_foot(wfi_tool *w, const wfi_write_file *f) {
+    if (f->st.st_nlink >= 2) {
+        wfi_tool_puts(w, "(the file had ");
+        wfi_tool_putn(w, f->st.st_nlink);
+        wfi_tool_puts(w, " names; under the others it is as it was)\n");
+    }
+    if (f->lost == 0) return;
+    wfi_tool_puts(w, "(extended attributes of it that could not be kept: ");
+    wfi_tool_putn(w, f->lost);
+    wfi_tool_puts(w, ")\n");
 }
 
-static bool write_fits(wfi_tool *w, const char *key, wf_str text) {
+bool wfi_write_fits(wfi_tool *w, const char *key, wf_str text) {
     if (text.len <= WFI_TOOL_WRITE_MAX) return true;
     wfi_tool_error(w, "\"");
     wfi_tool_puts(w, key);
@@ -23241,23 +25165,77 @@ static bool write_fits(wfi_tool *w, const char *key, wf_str text) {
     return false;
 }
 
-void wfi_tool_write(wfi_tool *w) {
-    char path[WFI_CONFINE_PATH];
-    write_file f;
-    wf_str text;
-    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "content", true, &text) || !write_fits(w, "content", text) ||
-        !write_open(w, path, O_WRONLY | O_CREAT, &f))
-        return;
-    bool there = f.fd >= 0;
-    if (!write_store(w, &f, text)) return;
+/* ---- the tool write ---- */
+
+/* Whether the agent may replace what is there by this. False: an error was set. */
+static bool write_may(wfi_tool *w, const wfi_write_file *f, wf_str bytes) {
+    if (f->fd < 0 || !f->reads || wfi_seen_text(bytes) == f->mark.content) return true;
+    wfi_seen_state state = wfi_seen_judge(w->seen, w->agent, f->mark);
+    if (state == WFI_SEEN_FREE) return true;
+    wfi_tool_error(w, "");
+    wfi_write_put_path(w, f);
+    if (state == WFI_SEEN_CHANGED) {
+        wfi_tool_puts(w, " changed since you read it: read it again, then write. Nothing was changed");
+    } else if (state == WFI_SEEN_OTHERS) {
+        wfi_tool_puts(
+            w, " was written by another agent, and you have not read it: read it first, then write, or take another "
+               "name. Nothing was changed");
+    } else { /* told once: then it knows */
+        wfi_tool_puts(
+            w, " is there, and nobody knows any more whether it is as you saw it: read it again, or write the same "
+               "once more to replace it. Nothing was changed");
+        wfi_seen_read(w->seen, w->agent, f->mark);
+    }
+    return false;
+}
+
+/* The text as the bytes that the file is to have. */
+static bool write_encode(wfi_tool *w, const wfi_write_file *f, wf_str text, wf_str *bytes) {
+    const wf_str mark = WF_STR("\xef\xbb\xbf");
+    bool marked = text.len >= mark.len && memcmp(text.ptr, mark.ptr, mark.len) == 0;
+    *bytes = text;
+    if (f->encoding == WFI_ENCODING_PLAIN || (f->encoding == WFI_ENCODING_UTF8 && marked)) return true;
+    if (marked) text = wf_str_of(text.ptr + mark.len, text.len - mark.len);
+    char *to = wfi_tool_take(w, 2 * text.len + WFI_ENCODING_MARK);
+    if (to != NULL) *bytes = wf_str_of(to, wfi_encoding_put(f->encoding, text, to));
+    return to != NULL;
+}
+
+/* Whether the lines of the file that is there end with CRLF. */
+static bool write_had_crlf(const wfi_write_file *f) {
+    char begin[4096];
+    ssize_t n = f->fd >= 0 && f->reads ? pread(f->fd, begin, sizeof begin, 0) : 0;
+    const char *newline = n > 0 ? memchr(begin, '\n', (size_t)n) : NULL;
+    return newline != NULL && newline > begin && newline[-1] == '\r';
+}
+
+static void write_answer(wfi_tool *w, const wfi_write_file *f, wf_str text, bool there, bool crlf) {
     wfi_tool_puts(w, there ? "replaced " : "made ");
-    write_put_path(w, &f);
+    wfi_write_put_path(w, f);
     wfi_tool_puts(w, ": ");
-    wfi_tool_putn(w, write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
+    wfi_tool_putn(w, wfi_write_count(text, '\n') + (text.len > 0 && text.ptr[text.len - 1] != '\n'));
     wfi_tool_puts(w, " lines, ");
     wfi_tool_putn(w, text.len);
     wfi_tool_puts(w, " bytes\n");
-    write_links_foot(w, &f);
+    if (wfi_encoding_is_16(f->encoding)) wfi_tool_puts(w, "(stored as UTF-16, as the file was)\n");
+    if (crlf && text.len > 0 && memmem(text.ptr, text.len, "\r\n", 2) == NULL)
+        wfi_tool_puts(w, "(the file's lines ended with CRLF, and end with LF now; write \\r\\n to have CRLF)\n");
+    wfi_write_foot(w, f);
+}
+
+void wfi_tool_write(wfi_tool *w) {
+    char path[WFI_CONFINE_PATH];
+    wfi_write_file f;
+    wf_str text, bytes;
+    if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "content", true, &text) ||
+        !wfi_write_fits(w, "content", text) || !wfi_write_open(w, path, O_WRONLY | O_CREAT, &f))
+        return;
+    bool there = f.fd >= 0, crlf = write_had_crlf(&f);
+    if (!write_encode(w, &f, text, &bytes) || !write_may(w, &f, bytes)) {
+        wfi_write_close(&f);
+        return;
+    }
+    if (wfi_write_store(w, &f, bytes, true)) write_answer(w, &f, text, there, crlf);
 }
 
 void wfi_tool_write_clear(wfi_tool *w) {
@@ -23271,191 +25249,266 @@ void wfi_tool_write_clear(wfi_tool *w) {
     wfi_sys_close(&spot.dir);
 }
 
-/* ---- edit: the text that is looked for ---- */
+/* ==== end src/port/tools/write.c ==== */
 
-typedef struct write_edit {
+/* ==== begin src/port/tools/edit.c ==== */
+
+/* edit: the tool that replaces a part of a file. What is looked for and what takes its place are texts with LF at the ends of their
+ * lines, as models write them; a line end of either kind in the file is found by it, and the new text gets the line ends of the place
+ * that it comes to. So all places count, however their lines end. Only where old and new differ in line ends alone do these count as
+ * they are. See write.c for what else holds. */
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+#define EDIT_AROUND 2u                /* lines shown before and behind a change */
+#define EDIT_SHOWN  12u               /* lines shown at most */
+#define EDIT_NAMED  10u               /* line numbers named at most */
+#define EDIT_LINE   300u              /* bytes shown of a line */
+#define EDIT_UTF16  ((size_t)4 << 20) /* bytes of a UTF-16 file that can be edited */
+
+typedef struct edit_job {
     wfi_tool *w;
-    wf_str text; /* of the file */
+    wf_str bytes; /* of the file */
+    wf_str text;  /* of it: UTF-8, without a mark */
+    wf_str flat;  /* ... with LF; the text itself if there is no CRLF in it, or if line ends count */
     wf_str from, to;
     bool all;
-    uint64_t count;         /* of matches */
-    size_t at[WRITE_NAMED]; /* where the first of them are */
-} write_edit;
+    uint64_t count;          /* of matches */
+    size_t at[EDIT_NAMED];   /* where the first of them are in `flat` */
+    size_t first, first_len; /* of the first, in the new text */
+} edit_job;
 
-static size_t write_find(wf_str text, size_t from, wf_str what) {
+/* ---- the text that is looked for ---- */
+
+static size_t edit_find(wf_str text, size_t from, wf_str what) {
     const char *p = what.len <= text.len - from ? memmem(text.ptr + from, text.len - from, what.ptr, what.len) : NULL;
     return p != NULL ? (size_t)(p - text.ptr) : text.len;
 }
 
 /* Matches do not overlap; but one that is to be the only one may not have another begin within it. */
-static void write_count_matches(write_edit *e) {
+static void edit_count_matches(edit_job *e) {
     e->count = 0;
-    for (size_t at = 0; (at = write_find(e->text, at, e->from)) < e->text.len; at += e->from.len) {
-        if (e->count < WRITE_NAMED) e->at[e->count] = at;
+    for (size_t at = 0; (at = edit_find(e->flat, at, e->from)) < e->flat.len; at += e->from.len) {
+        if (e->count < EDIT_NAMED) e->at[e->count] = at;
         e->count++;
     }
     if (e->count != 1 || e->all) return;
-    e->at[1] = write_find(e->text, e->at[0] + 1, e->from);
-    e->count += e->at[1] < e->text.len;
+    e->at[1] = edit_find(e->flat, e->at[0] + 1, e->from);
+    e->count += e->at[1] < e->flat.len;
 }
 
-/* The text with CRLF where it has a bare LF. False: the room is used up. */
-static bool write_crlf(wfi_tool *w, wf_str text, wf_str *out) {
-    char *to = wfi_tool_take(w, text.len + write_count(text, '\n'));
+static bool edit_is_crlf(wf_str text, size_t i) {
+    return text.ptr[i] == '\r' && i + 1 < text.len && text.ptr[i + 1] == '\n';
+}
+
+/* The text with LF for CRLF; itself, if there is none. False: the room is used up. */
+static bool edit_flatten(wfi_tool *w, wf_str text, wf_str *out) {
+    *out = text;
+    if (edit_find(text, 0, WF_STR("\r\n")) == text.len) return true;
+    char *to = wfi_tool_take(w, text.len);
     size_t n = 0;
     if (to == NULL) return false;
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.ptr[i] == '\n' && (i == 0 || text.ptr[i - 1] != '\r')) to[n++] = '\r';
-        to[n++] = text.ptr[i];
-    }
+    for (size_t i = 0; i < text.len; i++)
+        if (!edit_is_crlf(text, i)) to[n++] = text.ptr[i];
     *out = wf_str_of(to, n);
     return true;
 }
 
-static bool write_is_crlf(wf_str text) {
-    size_t at = write_find(text, 0, WF_STR("\n"));
-    return at > 0 && at < text.len && text.ptr[at - 1] == '\r';
+static bool edit_same(wf_str a, wf_str b) {
+    return a.len == b.len && memcmp(a.ptr, b.ptr, a.len) == 0;
 }
 
-/* Finds the matches. Models write LF: with the line ends of the file's first line, old and new are tried first, then with
- * the other ones. False: the room is used up. */
-static bool write_match(write_edit *e) {
-    wf_str given[2] = {e->from, e->to}, crlf[2];
-    bool crlf_first = write_is_crlf(e->text);
-    if (!write_crlf(e->w, given[0], &crlf[0]) || !write_crlf(e->w, given[1], &crlf[1])) return false;
-    for (int turn = 0; turn < 2; turn++) {
-        const wf_str *form = (turn == 0) == crlf_first ? crlf : given;
-        e->from = form[0];
-        e->to = form[1];
-        write_count_matches(e);
-        if (e->count > 0) return true;
-    }
-    e->from = given[0];
+/* Finds the matches. False: the room is used up. */
+static bool edit_match(edit_job *e) {
+    wf_str from = e->from, to = e->to;
+    if (!edit_flatten(e->w, e->text, &e->flat) || !edit_flatten(e->w, from, &e->from) ||
+        !edit_flatten(e->w, to, &e->to))
+        return false;
+    bool ends = edit_same(e->from, e->to);
+    if (!ends) edit_count_matches(e);
+    if (!ends && (e->count > 0 || memchr(from.ptr, '\r', from.len) == NULL)) return true;
+    wf_str flat = e->flat; /* as they are */
+    e->flat = e->text;
+    e->from = from;
+    e->to = to;
+    edit_count_matches(e);
+    if (e->count == 0) e->flat = flat;
     return true;
 }
 
-/* ---- edit: lines ---- */
+/* ---- lines ---- */
 
-static uint64_t write_line_of(wf_str text, size_t at) {
-    return 1 + write_count(wf_str_of(text.ptr, at), '\n');
+static uint64_t edit_line_of(wf_str text, size_t at) {
+    return 1 + wfi_write_count(wf_str_of(text.ptr, at), '\n');
 }
 
 /* Shows the lines that hold from..to, and some around them. */
-static void write_show(wfi_tool *w, wf_str text, size_t from, size_t to) {
+static void edit_show(wfi_tool *w, wf_str text, size_t from, size_t to) {
     for (uint32_t i = 0; from > 0; from--)
-        if (text.ptr[from - 1] == '\n' && i++ == WRITE_AROUND) break;
-    uint64_t number = write_line_of(text, from);
+        if (text.ptr[from - 1] == '\n' && i++ == EDIT_AROUND) break;
+    uint64_t number = edit_line_of(text, from);
     uint32_t behind = 0;
-    for (uint32_t i = 0; i < WRITE_SHOWN && from < text.len && behind <= WRITE_AROUND; i++) {
-        size_t end = write_find(text, from, WF_STR("\n"));
+    for (uint32_t i = 0; i < EDIT_SHOWN && from < text.len && behind <= EDIT_AROUND; i++) {
+        size_t end = edit_find(text, from, WF_STR("\n"));
         size_t n = end - from - (end > from && text.ptr[end - 1] == '\r');
-        if (!wfi_tool_line(w, wf_str_of(text.ptr + from, n), number++, WRITE_LINE, true)) return;
+        if (!wfi_tool_line(w, wf_str_of(text.ptr + from, n), number++, EDIT_LINE, true)) return;
         behind += end >= to;
         from = end + 1;
     }
 }
 
 /* "s 3, 17, 20" behind the word line. */
-static void write_put_lines(const write_edit *e) {
+static void edit_put_lines(const edit_job *e) {
     uint64_t last = 0;
     wfi_tool_puts(e->w, e->count > 1 ? "s" : "");
-    for (uint64_t i = 0; i < e->count && i < WRITE_NAMED; i++) {
-        uint64_t line = write_line_of(e->text, e->at[i]);
+    for (uint64_t i = 0; i < e->count && i < EDIT_NAMED; i++) {
+        uint64_t line = edit_line_of(e->flat, e->at[i]);
         if (line == last) continue;
         wfi_tool_puts(e->w, i == 0 ? " " : ", ");
         wfi_tool_putn(e->w, line);
         last = line;
     }
-    if (e->count > WRITE_NAMED) wfi_tool_puts(e->w, " ...");
+    if (e->count > EDIT_NAMED) wfi_tool_puts(e->w, " ...");
 }
 
-/* ---- edit: what may be said when nothing matches ---- */
+/* ---- what may be said when nothing matches ---- */
 
-static bool write_is_blank(char c) {
+static bool edit_is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
-/* The text without its blanks. */
-static bool write_squeeze(wfi_tool *w, wf_str text, wf_str *out) {
-    char *to = wfi_tool_take(w, text.len);
-    size_t n = 0;
-    if (to == NULL) return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (!write_is_blank(text.ptr[i])) to[n++] = text.ptr[i];
-    *out = wf_str_of(to, n);
-    return true;
-}
-
-/* Where the n-th byte that is no blank stands. */
-static size_t write_unsqueeze(wf_str text, size_t n) {
-    size_t i = 0;
-    while (i < text.len && (write_is_blank(text.ptr[i]) || n-- > 0))
-        i++;
-    return i;
-}
-
-/* Shows the place that differs in blanks only, if there is one. */
-static bool write_near_blanks(write_edit *e) {
-    wf_str text, from;
-    if (!write_squeeze(e->w, e->text, &text) || !write_squeeze(e->w, e->from, &from) || from.len == 0) return false;
-    size_t at = write_find(text, 0, from);
-    if (at == text.len) return false;
-    size_t first = write_unsqueeze(e->text, at), last = write_unsqueeze(e->text, at + from.len - 1);
-    wfi_tool_puts(e->w, ". Line ");
-    wfi_tool_putn(e->w, write_line_of(e->text, first));
-    wfi_tool_puts(e->w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
-    write_show(e->w, e->text, first, last);
-    return true;
-}
-
 /* The first line of old that holds more than blanks, without those around it. */
-static wf_str write_first_line(wf_str from) {
+static wf_str edit_first_line(wf_str from) {
     size_t at = 0, end;
-    while (at < from.len && write_is_blank(from.ptr[at]))
+    while (at < from.len && edit_is_blank(from.ptr[at]))
         at++;
     for (end = at; end < from.len && from.ptr[end] != '\n';)
         end++;
-    while (end > at && write_is_blank(from.ptr[end - 1]))
+    while (end > at && edit_is_blank(from.ptr[end - 1]))
         end--;
     return wf_str_of(from.ptr + at, end - at);
 }
 
 /* Whether old begins as `read` shows a line. */
-static bool write_has_number(wf_str line) {
+static bool edit_has_number(wf_str line) {
     size_t i = 0;
     while (i < line.len && line.ptr[i] >= '0' && line.ptr[i] <= '9')
         i++;
     return i > 0 && i < line.len && line.ptr[i] == '\t';
 }
 
-static void write_not_found(write_edit *e, const write_file *f) {
+/* "“ (U+201C)", or where the text ends. */
+static void edit_put_char(wfi_tool *w, const wfi_alike_char *c) {
+    if (c->text.len == 0) {
+        wfi_tool_puts(w, "the end");
+        return;
+    }
+    bool shown = c->c > ' ' && c->c < 0x110000 && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
+                 !(c->c >= 0x2000 && c->c <= 0x200f) && !(c->c >= 0x2028 && c->c <= 0x202f) &&
+                 !(c->c >= 0x205f && c->c <= 0x206f) && c->c != 0x3000 && c->c != 0xfeff;
+    char digits[7];
+    if (shown) wfi_tool_put(w, c->text);
+    wfi_tool_puts(w, shown ? " (U+" : "U+");
+    wfi_sys_hex(c->c, digits, c->c > 0xffff ? 6 : 4);
+    for (char *p = digits; *p != '\0'; p++)
+        *p = *p >= 'a' ? (char)(*p - 0x20) : *p;
+    wfi_tool_puts(w, digits);
+    if (c->mark != 0) {
+        wfi_sys_hex(c->mark, digits, 4);
+        wfi_tool_puts(w, " with the mark U+0");
+        wfi_tool_puts(w, digits + 1);
+    }
+    if (shown) wfi_tool_puts(w, ")");
+}
+
+/* "line 3, character 5 is “ (U+201C), in "old" it is ..." */
+static void edit_put_differ(wfi_tool *w, wf_str text, const wfi_alike *a) {
+    size_t begin = a->at, n = 1;
+    while (begin > 0 && text.ptr[begin - 1] != '\n')
+        begin--;
+    for (size_t i = begin; i < a->at; i++)
+        n += ((uint8_t)text.ptr[i] & 0xc0) != 0x80;
+    wfi_tool_puts(w, "line ");
+    wfi_tool_putn(w, edit_line_of(text, a->at));
+    wfi_tool_puts(w, ", character ");
+    wfi_tool_putn(w, n);
+    wfi_tool_puts(w, " is ");
+    edit_put_char(w, &a->is);
+    wfi_tool_puts(w, "; in \"old\" it is ");
+    edit_put_char(w, &a->wanted);
+}
+
+/* The place that only looks like it. */
+static bool edit_near(edit_job *e) {
     wfi_tool *w = e->w;
-    wf_str line = write_first_line(e->from);
+    wfi_alike a;
+    size_t used = (w->used + 7) & ~(size_t)7;
+    if (used > w->size || !wfi_alike_find(e->flat, e->from, w->room + used, w->size - used, &a)) return false;
+    wfi_tool_puts(w, ". ");
+    if (a.blanks) {
+        wfi_tool_puts(w, "Line ");
+        wfi_tool_putn(w, edit_line_of(e->flat, a.from));
+        wfi_tool_puts(w, " differs from it only in spaces, tabs or line ends; copy exactly, without the numbers:\n");
+    } else {
+        wfi_tool_puts(w, "A place looks like it: ");
+        edit_put_differ(w, e->flat, &a);
+        wfi_tool_puts(w, ". Copy exactly, without the numbers:\n");
+    }
+    edit_show(w, e->flat, a.from, a.to);
+    return true;
+}
+
+/* Its first line is there: says what differs behind it. */
+static void edit_near_lines(edit_job *e, size_t at, wf_str line) {
+    wfi_tool *w = e->w;
+    wfi_alike a;
+    wfi_tool_puts(w, "; its first line is there, in line ");
+    wfi_tool_putn(w, edit_line_of(e->flat, at));
+    wfi_tool_puts(w, ", but not what follows:\n");
+    edit_show(w, e->flat, at, at);
+    size_t next = edit_find(e->flat, at, WF_STR("\n")), from = (size_t)(line.ptr - e->from.ptr);
+    size_t rest = edit_find(e->from, from, WF_STR("\n"));
+    if (next == e->flat.len || rest == e->from.len) return;
+    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
+    if (!wfi_alike_lines(e->flat, next + 1, behind, &a)) return;
+    wfi_tool_puts(w, "(");
+    edit_put_differ(w, e->flat, &a);
+    wfi_tool_puts(w, ")\n");
+}
+
+static void edit_not_found(edit_job *e, const wfi_write_file *f) {
+    wfi_tool *w = e->w;
+    wfi_alike a;
+    wf_str line = edit_first_line(e->from);
     wfi_tool_error(w, "\"old\" is not in ");
-    write_put_path(w, f);
-    if (write_has_number(line)) {
+    wfi_write_put_path(w, f);
+    if (edit_has_number(line)) {
         wfi_tool_puts(w, "; leave out the line numbers that read shows");
         return;
     }
-    if (write_near_blanks(e)) return;
-    size_t at = line.len > 0 ? write_find(e->text, 0, line) : e->text.len;
-    if (at == e->text.len) {
+    if (edit_near(e)) return;
+    size_t at = line.len > 0 ? edit_find(e->flat, 0, line) : e->flat.len;
+    if (at < e->flat.len) {
+        edit_near_lines(e, at, line);
+    } else if (line.len > 0 && wfi_alike_line(e->flat, line, &a) && !a.blanks) {
+        wfi_tool_puts(w, ". The nearest is ");
+        edit_put_differ(w, e->flat, &a);
+        wfi_tool_puts(w, ":\n");
+        edit_show(w, e->flat, a.from, a.to);
+    } else {
         wfi_tool_puts(w, "; read the file again");
-        return;
     }
-    wfi_tool_puts(w, "; its first line is there, in line ");
-    wfi_tool_putn(w, write_line_of(e->text, at));
-    wfi_tool_puts(w, ", but not what follows:\n");
-    write_show(w, e->text, at, at);
 }
 
 /* ---- edit ---- */
 
-static bool write_edit_parse(write_edit *e, char *path) {
+static bool edit_parse(edit_job *e, char *path) {
     wfi_tool *w = e->w;
     if (!wfi_tool_path(w, true, path) || !wfi_tool_str(w, "old", true, &e->from) ||
-        !wfi_tool_str(w, "new", true, &e->to) || !wfi_tool_bool(w, "all", &e->all) || !write_fits(w, "old", e->from) ||
-        !write_fits(w, "new", e->to))
+        !wfi_tool_str(w, "new", true, &e->to) || !wfi_tool_bool(w, "all", &e->all) ||
+        !wfi_write_fits(w, "old", e->from) || !wfi_write_fits(w, "new", e->to))
         return false;
     if (e->from.len == 0) {
         wfi_tool_error(w, "\"old\" is empty; give the text to replace, or make the whole file with write");
@@ -23467,10 +25520,9 @@ static bool write_edit_parse(write_edit *e, char *path) {
 }
 
 /* Reads the whole file. */
-static bool write_load(write_edit *e, const write_file *f, const char *path) {
+static bool edit_read(edit_job *e, const wfi_write_file *f, wf_str shown) {
     wfi_tool *w = e->w;
     size_t size = (size_t)f->st.st_size, n = 0;
-    wf_str shown = wf_str_of(path, strlen(path));
     if ((uint64_t)f->st.st_size > WFI_TOOL_EDIT_MAX) {
         wfi_tool_path_bad(w, "it is larger than 16 MiB: ", shown, "; a command can change it");
         return false;
@@ -23478,86 +25530,177 @@ static bool write_load(write_edit *e, const write_file *f, const char *path) {
     char *text = wfi_tool_take(w, size);
     if (text == NULL) return false;
     while (n < size) {
-        ssize_t got = read(f->fd, text + n, size - n);
+        ssize_t got = pread(f->fd, text + n, size - n, (off_t)n);
         if (got < 0 && errno == EINTR) continue;
         if (got < 0) wfi_tool_path_error(w, errno, shown);
         if (got < 0) return false;
         if (got == 0) break;
         n += (size_t)got;
     }
-    e->text = wf_str_of(text, n);
-    if (n == 0 || memchr(text, '\0', n < WFI_TOOL_PROBE ? n : WFI_TOOL_PROBE) == NULL) return true;
-    wfi_tool_path_bad(w, "it is a binary file, not text: ", shown, "; a command can change it");
+    e->bytes = wf_str_of(text, n);
+    return true;
+}
+
+/* The text of its bytes. */
+static bool edit_decode(edit_job *e, wfi_write_file *f, wf_str shown) {
+    wfi_tool *w = e->w;
+    size_t mark;
+    f->encoding = wfi_encoding_of(e->bytes.ptr, e->bytes.len, &mark);
+    wf_str body = wf_str_of(e->bytes.ptr + mark, e->bytes.len - mark);
+    e->text = body;
+    if (!wfi_encoding_is_16(f->encoding)) return true;
+    if (body.len > EDIT_UTF16) {
+        wfi_tool_path_bad(w, "it is UTF-16 and larger than 4 MiB: ", shown, "; a command can change it");
+        return false;
+    }
+    wfi_utf16 d = {.big = f->encoding == WFI_ENCODING_BIG};
+    char *to = wfi_tool_take(w, WFI_UTF16_ROOM(body.len));
+    if (to == NULL) return false;
+    size_t n = wfi_utf16_decode(&d, body.ptr, body.len, to);
+    n += wfi_utf16_end(&d, to + n);
+    e->text = wf_str_of(to, n);
+    if (d.bad) wfi_tool_path_bad(w, "it is UTF-16 with errors in it: ", shown, "; a command can change it");
+    return !d.bad;
+}
+
+static bool edit_load(edit_job *e, wfi_write_file *f, const char *path) {
+    wf_str shown = wf_str_of(path, strlen(path));
+    if (!edit_read(e, f, shown) || !edit_decode(e, f, shown)) return false;
+    size_t n = e->text.len < WFI_TOOL_PROBE ? e->text.len : WFI_TOOL_PROBE;
+    if (n == 0 || memchr(e->text.ptr, '\0', n) == NULL) return true;
+    wfi_tool_path_bad(e->w, "it is a binary file, not text: ", shown, "; a command can change it");
     return false;
 }
 
 /* Whether the matches are what was asked for. */
-static bool write_found(write_edit *e, const write_file *f) {
+static bool edit_found(edit_job *e, const wfi_write_file *f) {
     wfi_tool *w = e->w;
     if (e->count == 0) {
-        write_not_found(e, f);
+        edit_not_found(e, f);
         return false;
     }
     if (e->count == 1 || e->all) return true;
     wfi_tool_error(w, "\"old\" is there ");
     wfi_tool_putn(w, e->count);
     wfi_tool_puts(w, " times, in line");
-    write_put_lines(e);
+    edit_put_lines(e);
     wfi_tool_puts(w, "; add lines around it to name one place, or set \"all\"");
     return false;
 }
 
-/* The file's text with all matches replaced. */
-static bool write_replace(write_edit *e, wf_str *out) {
+/* ---- the new text ---- */
+
+/* A place in the text, and the same one in the flat text. */
+typedef struct edit_place {
+    size_t text, flat;
+    size_t newline; /* where a line ends, not before `text`, if that was looked for */
+    bool looked, crlf;
+} edit_place;
+
+/* Goes on to a place of the flat text; before a line end of two characters, it is before both. */
+static void edit_seek(const edit_job *e, edit_place *p, size_t flat) {
+    if (e->flat.ptr == e->text.ptr) p->text = p->flat = flat;
+    for (; p->flat < flat; p->flat++)
+        p->text += 1 + edit_is_crlf(e->text, p->text);
+}
+
+/* Whether lines end with CRLF at p: where a line ends first from there on, or else where one ends last. */
+static bool edit_ends_crlf(const edit_job *e, edit_place *p) {
+    wf_str text = e->text;
+    if (e->flat.ptr == text.ptr) return false;
+    if (p->looked && p->newline >= p->text) return p->crlf;
+    size_t at = p->newline = edit_find(text, p->text, WF_STR("\n"));
+    for (size_t i = text.len; at == text.len && i > 0; i--)
+        if (text.ptr[i - 1] == '\n') at = i - 1;
+    p->looked = true;
+    p->crlf = at > 0 && at < text.len && text.ptr[at - 1] == '\r';
+    return p->crlf;
+}
+
+/* Puts `to` with the line ends wanted; out NULL: only counts. */
+static size_t edit_put_to(wf_str to, bool crlf, char *out) {
+    size_t n = 0;
+    for (size_t i = 0; i < to.len; i++) {
+        if (crlf && to.ptr[i] == '\n') {
+            if (out != NULL) out[n] = '\r';
+            n++;
+        }
+        if (out != NULL) out[n] = to.ptr[i];
+        n++;
+    }
+    return n;
+}
+
+/* The text with all matches replaced; out NULL: only its length. */
+static size_t edit_compose(edit_job *e, char *out) {
+    edit_place p = {0, 0, 0, false, false};
+    size_t flat = 0, n = 0, from = 0;
+    uint64_t lines = wfi_write_count(e->to, '\n');
+    for (uint64_t i = 0; i < e->count; i++) {
+        flat = edit_find(e->flat, flat, e->from);
+        edit_seek(e, &p, flat);
+        if (out != NULL) memcpy(out + n, e->text.ptr + from, p.text - from);
+        n += p.text - from;
+        bool crlf = lines > 0 && edit_ends_crlf(e, &p);
+        size_t put = out != NULL || i == 0 ? edit_put_to(e->to, crlf, out != NULL ? out + n : NULL)
+                                           : e->to.len + (crlf ? lines : 0);
+        if (i == 0) e->first = n;
+        if (i == 0) e->first_len = put;
+        n += put;
+        flat += e->from.len;
+        edit_seek(e, &p, flat);
+        from = p.text;
+        if (out == NULL && n > WFI_TOOL_EDIT_MAX) return n;
+    }
+    if (out != NULL) memcpy(out + n, e->text.ptr + from, e->text.len - from);
+    return n + (e->text.len - from);
+}
+
+/* The file's text with all matches replaced, and its bytes. */
+static bool edit_replace(edit_job *e, const wfi_write_file *f, wf_str *text, wf_str *bytes) {
     wfi_tool *w = e->w;
-    uint64_t size = e->text.len - e->count * e->from.len + e->count * e->to.len;
+    size_t size = edit_compose(e, NULL);
     if (size > WFI_TOOL_EDIT_MAX) {
         wfi_tool_error(w, "the file would become larger than 16 MiB; nothing was changed");
         return false;
     }
-    char *to = wfi_tool_take(w, (size_t)size);
-    size_t from = 0, n = 0;
+    char *to = wfi_tool_take(w, size);
     if (to == NULL) return false;
-    for (uint64_t i = 0; i <= e->count; i++) {
-        size_t at = i < e->count ? write_find(e->text, from, e->from) : e->text.len;
-        memcpy(to + n, e->text.ptr + from, at - from);
-        n += at - from;
-        if (i == e->count) break;
-        memcpy(to + n, e->to.ptr, e->to.len);
-        n += e->to.len;
-        from = at + e->from.len;
-    }
-    *out = wf_str_of(to, n);
+    *text = *bytes = wf_str_of(to, edit_compose(e, to));
+    if (f->encoding == WFI_ENCODING_PLAIN) return true;
+    char *coded = wfi_tool_take(w, (wfi_encoding_is_16(f->encoding) ? 2 * size : size) + WFI_ENCODING_MARK);
+    if (coded == NULL) return false;
+    *bytes = wf_str_of(coded, wfi_encoding_put(f->encoding, *text, coded));
     return true;
 }
 
-static void write_edit_answer(write_edit *e, const write_file *f, wf_str text) {
+static void edit_answer(edit_job *e, const wfi_write_file *f, wf_str text) {
     wfi_tool *w = e->w;
     wfi_tool_puts(w, "edited ");
-    write_put_path(w, f);
+    wfi_write_put_path(w, f);
     wfi_tool_puts(w, ": ");
     wfi_tool_putn(w, e->count);
     wfi_tool_puts(w, e->count > 1 ? " places, before in line" : " place, in line");
-    write_put_lines(e);
+    edit_put_lines(e);
     wfi_tool_puts(w, e->count > 1 ? "; the first is now\n" : "; now\n");
-    write_links_foot(w, f);
-    write_show(w, text, e->at[0], e->at[0] + e->to.len);
+    wfi_write_foot(w, f);
+    edit_show(w, text, e->first, e->first + e->first_len);
 }
 
 void wfi_tool_edit(wfi_tool *w) {
     char path[WFI_CONFINE_PATH];
-    write_edit e = {.w = w};
-    write_file f;
-    wf_str text;
-    if (!write_edit_parse(&e, path) || !write_open(w, path, O_RDWR, &f)) return;
-    if (!write_load(&e, &f, path) || !write_match(&e) || !write_found(&e, &f) || !write_replace(&e, &text)) {
-        write_close(&f);
+    edit_job e = {.w = w};
+    wfi_write_file f;
+    wf_str text, bytes;
+    if (!edit_parse(&e, path) || !wfi_write_open(w, path, O_RDWR, &f)) return;
+    if (!edit_load(&e, &f, path) || !edit_match(&e) || !edit_found(&e, &f) || !edit_replace(&e, &f, &text, &bytes)) {
+        wfi_write_close(&f);
         return;
     }
-    if (write_store(w, &f, text)) write_edit_answer(&e, &f, text);
+    if (wfi_write_store(w, &f, bytes, false)) edit_answer(&e, &f, text);
 }
 
-/* ==== end src/port/tools/write.c ==== */
+/* ==== end src/port/tools/edit.c ==== */
 
 /* ==== begin src/port/tools/command.c ==== */
 
@@ -24081,6 +26224,7 @@ typedef struct wfi_tools {
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
     wfi_ring done;
+    wfi_seen seen;
     char refusal[200];        /* the last one */
     char log[WFI_GUARD_PATH]; /* the run's own; "": it has no name */
 } wfi_tools;
@@ -24109,8 +26253,8 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 
 /* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
  *
- * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
- * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
+ * A child's output is the answer, the mark of the file that was read, and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer
+ * without it is not whole. The exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
@@ -24121,7 +26265,9 @@ WFI uint32_t wfi_tools_list(uint32_t allow, wf_tool *out);
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
 #define TOOLS_NO_FILES  "the system has no descriptor to spare; try again later"
-#define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
+#define TOOLS_TAIL      (sizeof(wfi_seen_mark) + 1) /* behind a child's answer */
+#define TOOLS_SEEN      4u                          /* sets of files that agents have seen, for each ticket */
+#define TOOLS_LATE_MS   12000u                      /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
@@ -24248,7 +26394,7 @@ static void tools_drop(const wfi_tools *t, wfi_ring *r, uint32_t ticket) {
 
 size_t wfi_tools_size(uint32_t tickets) {
     size_t one = sizeof(wfi_ticket) + 3 * sizeof(uint32_t);
-    return (tickets * one + 15) & ~(size_t)15;
+    return ((tickets * one + 15) & ~(size_t)15) + wfi_seen_size(tickets * TOOLS_SEEN);
 }
 
 int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
@@ -24261,6 +26407,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->searches.waiting.at = t->done.at + t->tickets;
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
+    wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);
@@ -24302,7 +26450,7 @@ static void tools_fail(wfi_tools *t, uint32_t ticket, const char *text) {
     tools_done(t, ticket, wf_str_of(text, strlen(text)), true);
 }
 
-/* The answer's place in a ticket's pages: what the work may fill, its last line, and the byte behind. */
+/* The answer's place in a ticket's pages: what the work may fill, its last line, and what a child puts behind. */
 static size_t tools_cap(const wf_tool_call *call) {
     if (call->script) return WFI_TOOL_SCRIPT_MAX;
     size_t max = call->output_max == 0 ? WFI_TOOL_OUT : call->output_max;
@@ -24310,10 +26458,10 @@ static size_t tools_cap(const wf_tool_call *call) {
 }
 
 static size_t tools_answer_size(const wf_tool_call *call) {
-    return (tools_cap(call) + WFI_TOOL_FOOT + 1 + 7) & ~(size_t)7;
+    return (tools_cap(call) + WFI_TOOL_FOOT + TOOLS_TAIL + 7) & ~(size_t)7;
 }
 
-static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
+static wfi_tool tools_work(wfi_tools *t, const wfi_ticket *k) {
     wfi_tool w;
     memset(&w, 0, sizeof w);
     w.root = k->cwd != NULL ? k->cwd : &t->root;
@@ -24323,6 +26471,9 @@ static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.script = k->call.script;
     w.jail = &t->jail;
     w.deadline = k->call.deadline;
+    w.enough = UINT64_MAX;
+    w.seen = &t->seen;
+    w.agent = k->call.agent;
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
@@ -24397,9 +26548,10 @@ static void tools_left(void *ctx, uint32_t ticket) {
 /* ---- in a child ---- */
 
 typedef struct tools_job {
-    const wfi_tools *t;
+    wfi_tools *t;
     const wfi_ticket *k;
     uint32_t own; /* the private directory, for a command */
+    uint64_t enough;
 } tools_job;
 
 static void tools_child(void *arg) {
@@ -24409,10 +26561,13 @@ static void tools_child(void *arg) {
     wfi_keeper_name(&job->t->keeper, job->own, own);
     w.own = own;
     w.dirfd = WFI_CHILD_KEEP;
+    w.enough = job->enough;
     w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) return;
     tools_kinds[job->k->kind].work(&w);
+    memcpy(w.out + w.len, &w.mark, sizeof w.mark);
+    w.len += sizeof w.mark;
     w.out[w.len++] = w.is_error ? TOOLS_BAD : TOOLS_GOOD;
     while (w.len > 0) {
         ssize_t n = write(1, w.out, w.len);
@@ -24450,9 +26605,15 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     if (limit < c->deadline) c->deadline = limit;
 }
 
+/* When a search is to come to its end, to have its answer heard before the deadline. */
+static uint64_t tools_enough(uint64_t deadline) {
+    uint64_t now = wfi_sys_now_ms();
+    return deadline > now ? now + (deadline - now) / 4 * 3 : now;
+}
+
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    tools_job job = {t, k, 0};
+    tools_job job = {t, k, 0, UINT64_MAX};
     if (tools_is_command(k)) {
         if (!tools_get_own(t, ticket)) return WF_OK;
         job.own = *tools_own(t, k);
@@ -24462,6 +26623,7 @@ static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
+    if (!c.programs) job.enough = tools_enough(c.deadline);
     wf_status status = wfi_child_start(&crew->children, &c, &k->place);
     tools_leave(k);
     if (status != WF_OK) return status;
@@ -24474,9 +26636,12 @@ static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
 static void tools_harvest(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     const wfi_child *c = &crew->children.at[k->place];
-    char last = c->len > 0 && !c->overflow ? c->out[c->len - 1] : '\0';
+    char last = c->len >= TOOLS_TAIL && !c->overflow ? c->out[c->len - 1] : '\0';
     if (last == TOOLS_GOOD || last == TOOLS_BAD) {
-        tools_done(t, ticket, wf_str_of(c->out, c->len - 1), last == TOOLS_BAD);
+        wfi_seen_mark mark;
+        memcpy(&mark, c->out + c->len - TOOLS_TAIL, sizeof mark);
+        wfi_seen_read(&t->seen, k->call.agent, mark);
+        tools_done(t, ticket, wf_str_of(c->out, c->len - TOOLS_TAIL), last == TOOLS_BAD);
     } else if (c->timed_out) {
         tools_fail(t, ticket, "stopped: it took too long; narrow the pattern, the path or the glob");
     } else {
@@ -24564,6 +26729,7 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     }
     if (tools_kinds[k->kind].work == wfi_tool_read && wfi_tool_read_is_small(&w)) {
         wfi_tool_read(&w);
+        wfi_seen_read(&t->seen, w.agent, w.mark);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
         return;
     }

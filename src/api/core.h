@@ -211,6 +211,8 @@ typedef struct wf_tool_call {
     wf_str input; /* JSON; lives until `end` */
     wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
+    uint32_t
+        agent; /* who asks: one number for all calls of an agent, another for any other one; 0: nobody is told apart */
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
 } wf_tool_call;

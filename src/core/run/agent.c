@@ -924,6 +924,7 @@ static wf_status agent_begin_tool(wfi_runtime *rt, wfi_task *t, const wf_tool *t
     wf_tool_call call = {.name = tool->name,
                          .input = use->input,
                          .cwd = t->call.cwd,
+                         .agent = t->slot_index + 1,
                          .deadline = t->deadline,
                          .output_max = rt->config.tool_output_max};
     wf_status s = wfi_toolcalls_begin(rt, t, &call);

@@ -1,5 +1,9 @@
 /* find: the tools that look through the tree: grep and glob for models, files for scripts. They run in a child; their
- * order is that of the paths' bytes, so the same tree gives the same answer. */
+ * order is that of the paths' bytes, so the same tree gives the same answer.
+ *
+ * What was not looked at is said: what could not be read, what is no text, what would have taken too long. A search that comes to its
+ * time's end answers with what it has, and no one file gets more than a part of that time; only files() fails then, for a script
+ * takes its list for whole. */
 #include "match.h"
 #include "walk.h"
 #include "tool.h"
@@ -14,7 +18,13 @@
 #define FIND_MATCHES     100u
 #define FIND_MATCHES_MAX 1000u
 
-#define FIND_FIRST_MAX 256u
+#define FIND_FIRST_MAX  256u
+#define FIND_FIRST      80u               /* bytes shown of such a path */
+#define FIND_WINDOW     ((size_t)8 << 20) /* longer lines are searched in parts */
+#define FIND_BEFORE     200u   /* bytes shown before the end of a match that lies far behind its line's begin */
+#define FIND_LOOK       65536u /* bytes, and lines, of a file between two looks at the clock */
+#define FIND_LOOK_LINES 64u
+#define FIND_SHARE      4u /* a file gets a fourth of the time */
 
 typedef struct find_line {
     uint64_t number;
@@ -22,6 +32,13 @@ typedef struct find_line {
     bool cut;
     char text[FIND_LINE_MAX];
 } find_line;
+
+/* Files that something is to be said of: how many, and the first. */
+typedef struct find_tally {
+    uint32_t count;
+    size_t len;
+    char first[FIND_FIRST_MAX];
+} find_tally;
 
 /* What grep answers. */
 typedef enum find_mode { FIND_LINES, FIND_FILES, FIND_COUNTS } find_mode;
@@ -31,13 +48,14 @@ typedef struct find {
     wfi_match *glob[FIND_GLOBS]; /* a file is wanted if one of them matches */
     uint32_t globs;
     bool glob_base; /* the glob has no '/': it is matched with the file's name alone */
+    bool from_root; /* a glob was absolute: all are matched with paths from the root */
     size_t prefix;  /* bytes of a path before what globs are matched with */
     uint64_t found; /* files or lines */
     uint64_t shown; /* of them; grep ends at the first that it does not show */
-    uint32_t unreadable;
-    size_t first_len; /* the first of them, clipped */
-    char first[FIND_FIRST_MAX];
-    bool ignored; /* something was passed over because of .gitignore */
+    find_tally unreadable, binaries, partly, matched;
+    find_tally stopped; /* where the search was, when its time was over */
+    uint64_t began;     /* on the clock of wfi_sys_now_ms */
+    bool ignored;       /* something was passed over because of .gitignore */
     /* grep */
     wfi_match *regex;
     find_mode mode;
@@ -48,15 +66,31 @@ typedef struct find {
     uint64_t after;   /* lines still to be shown */
     find_line before[FIND_CONTEXT_MAX];
     uint32_t held, oldest;
-    uint64_t clipped; /* lines of which only the beginning was searched */
-    bool binary;      /* the last file was */
+    uint64_t searched; /* files */
+    uint64_t parts;    /* lines that were searched in parts */
+    bool hit;          /* the line at hand has a match */
+    bool binary;       /* the last file was */
 } find;
+
+static void find_note(find_tally *t, wf_str path) {
+    if (t->count++ > 0) return;
+    wf_str shown = wfi_tool_clip(path, sizeof t->first);
+    if (shown.len > 0) memcpy(t->first, shown.ptr, shown.len);
+    t->len = shown.len;
+}
+
+/* Whether the time is over; path: where that is. */
+static bool find_late(find *f, wf_str path) {
+    if (f->stopped.count == 0 && f->w->enough != UINT64_MAX && wfi_sys_now_ms() > f->w->enough)
+        find_note(&f->stopped, path);
+    return f->stopped.count > 0;
+}
 
 /* ---- globs ---- */
 
 static bool find_bad_glob(wfi_tool *w, const char *why, wf_str glob) {
     wfi_tool_error(w, "glob \"");
-    wfi_tool_put(w, wfi_tool_clip(glob, 256));
+    wfi_tool_put_short(w, glob);
     wfi_tool_puts(w, "\": ");
     wfi_tool_puts(w, why);
     return false;
@@ -77,8 +111,12 @@ static bool find_add_glob(find *f, wf_str glob) {
     while (glob.len > 1 && glob.ptr[0] == '.' && glob.ptr[1] == '/')
         glob = wf_str_of(glob.ptr + 2, glob.len - 2);
     if (glob.len == 0) return find_bad_glob(f->w, "it is empty; ** stands for all files", glob);
-    if (glob.ptr[0] == '/' || find_has_dots(glob))
+    bool whole = glob.ptr[0] == '/';
+    char inside[WFI_CONFINE_PATH];
+    if (find_has_dots(glob) || (whole && wfi_confine_relative(f->w->root, glob, inside) != 0))
         return find_bad_glob(f->w, "it leads outside the workspace; give it relative, without ..", glob);
+    if (whole) glob = wf_str_of(inside, strlen(inside));
+    f->from_root = f->from_root || whole;
     wfi_match *m = wfi_tool_take(f->w, sizeof *m);
     if (m == NULL) return false;
     const char *error = wfi_match_glob(m, glob, &at);
@@ -105,6 +143,7 @@ static bool find_wants(const find *f, wf_str path) {
 /* Passes directories over in which no glob can match. */
 static bool find_enter(void *ctx, wf_str dir) {
     find *f = ctx;
+    if (find_late(f, dir)) return false;
     if (f->glob_base || f->globs == 0) return true;
     for (uint32_t i = 0; i < f->globs; i++)
         if (wfi_match_prefix(f->glob[i], wf_str_of(dir.ptr + f->prefix, dir.len - f->prefix))) return true;
@@ -117,10 +156,7 @@ typedef bool (*find_file_fn)(void *ctx, wf_str path, int dirfd, const char *name
 
 static void find_unreadable(void *ctx, wf_str path) {
     find *f = ctx;
-    if (f->unreadable++ > 0) return;
-    wf_str shown = path.len > 0 ? wfi_tool_clip(path, sizeof f->first) : WF_STR("./");
-    memcpy(f->first, shown.ptr, shown.len);
-    f->first_len = shown.len;
+    find_note(&f->unreadable, path.len > 0 ? path : WF_STR("./"));
 }
 
 /* Walks the open directory at `real`, a path without links, taking all the room that is left. */
@@ -138,25 +174,47 @@ static void find_walk(find *f, int fd, const char *real, find_file_fn file) {
     walk->ctx = f;
     walk->room = f->w->room + f->w->used;
     walk->size = f->w->size - f->w->used;
-    f->prefix = n;
-    wfi_walk_run(walk, f->w->dirfd, fd, wf_str_of(prefix, n));
+    f->prefix = f->from_root ? 0 : n;
+    wfi_walk_run(walk, f->w->root, f->w->dirfd, fd, wf_str_of(prefix, n));
     f->ignored = walk->ignored;
 }
 
 /* The end of an answer without results. */
-static void find_nothing_foot(find *f, const char *what) {
-    wfi_tool_puts(f->w, what);
+static void find_ignored_foot(find *f) {
     if (f->ignored) wfi_tool_puts(f->w, " (not looked at: what .gitignore names; give its path to do so)");
     wfi_tool_puts(f->w, "\n");
 }
 
-static void find_unreadable_foot(find *f) {
-    if (f->unreadable == 0) return;
-    wfi_tool_puts(f->w, "(");
-    wfi_tool_putn(f->w, f->unreadable);
-    wfi_tool_puts(f->w, " files or directories could not be read, first: ");
-    wfi_tool_put(f->w, wf_str_of(f->first, f->first_len));
-    wfi_tool_puts(f->w, ")\n");
+/* "(3 THEY, first: PATH)" or, if there is IT, "(1 IT: PATH)"; whole or not at all. */
+static void find_tally_foot(find *f, const find_tally *t, const char *they, const char *it) {
+    wfi_tool *w = f->w;
+    size_t start = w->len;
+    bool full = w->full;
+    if (t->count == 0) return;
+    w->full = false;
+    wfi_tool_puts(w, "(");
+    wfi_tool_putn(w, t->count);
+    bool one = t->count == 1 && it != NULL;
+    wfi_tool_puts(w, one ? it : they);
+    wfi_tool_puts(w, one ? ": " : ", first: ");
+    wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(t->first, t->len), FIND_FIRST));
+    wfi_tool_puts(w, ")\n");
+    if (w->full) w->len = start;
+    w->full = w->full || full;
+}
+
+/* What the search did not look at. */
+static void find_rest_foot(find *f) {
+    wfi_tool *w = f->w;
+    if (f->stopped.count > 0) {
+        wfi_tool_puts(w, "(stopped, it took too long; what comes from here on was not looked at: ");
+        wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(f->stopped.first, f->stopped.len), FIND_FIRST));
+        wfi_tool_puts(w, ")\n");
+    }
+    find_tally_foot(f, &f->partly, " files take too long and were searched in part",
+                    " file takes too long and was searched in part");
+    find_tally_foot(f, &f->unreadable, " files or directories could not be read", NULL);
+    find_tally_foot(f, &f->binaries, " binary files were not searched", " binary file was not searched");
 }
 
 static find *find_begin(wfi_tool *w) {
@@ -164,6 +222,7 @@ static find *find_begin(wfi_tool *w) {
     if (f == NULL) return NULL;
     memset(f, 0, sizeof *f);
     f->w = w;
+    f->began = wfi_sys_now_ms();
     return f;
 }
 
@@ -182,16 +241,100 @@ static bool find_list(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
     (void)dirfd;
     (void)name;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     size_t start = f->w->len;
     f->found++;
     if (f->w->full) return true;
-    if (wfi_tool_put(f->w, path) && wfi_tool_puts(f->w, "\n")) {
+    if (wfi_tool_put_path(f->w, path) && wfi_tool_puts(f->w, "\n")) {
         f->shown++;
     } else {
         f->w->len = start;
     }
     return true;
+}
+
+/* ---- glob: what would match, where nothing does ---- */
+
+static bool find_count(void *ctx, wf_str path, int dirfd, const char *name) {
+    find *f = ctx;
+    (void)dirfd;
+    (void)name;
+    if (find_late(f, path)) return false;
+    if (find_wants(f, path)) find_note(&f->matched, path);
+    return true;
+}
+
+/* "; 12 files match PATTERN, the first is a/b.c", and the text; false: none does. */
+static bool find_offer(find *f, const char *path, wf_str pattern, const char *text) {
+    char real[WFI_CONFINE_PATH];
+    wfi_tool *w = f->w;
+    size_t used = w->used;
+    find *g = find_begin(w);
+    if (g == NULL || !find_add_glob(g, pattern)) return false;
+    int fd = find_open_dir(w, path, real);
+    if (fd < 0) return false;
+    find_walk(g, fd, real, find_count);
+    close(fd);
+    w->used = used;
+    if (g->matched.count == 0) return false;
+    wfi_tool_puts(w, "; ");
+    wfi_tool_putn(w, g->matched.count);
+    wfi_tool_puts(w, g->matched.count > 1 ? " files match " : " file matches ");
+    wfi_tool_put_short(w, pattern);
+    wfi_tool_puts(w, g->matched.count > 1 ? ", the first is " : ": ");
+    wfi_tool_put_path(w, wfi_tool_clip(wf_str_of(g->matched.first, g->matched.len), FIND_FIRST));
+    wfi_tool_puts(w, text);
+    return true;
+}
+
+/* The pattern with two stars and a slash before its name, or before all of it. */
+static wf_str find_deeper(wf_str pattern, bool name, char out[WFI_CONFINE_PATH]) {
+    size_t at = name ? pattern.len : 0;
+    while (at > 0 && pattern.ptr[at - 1] != '/')
+        at--;
+    if (at > 0) memcpy(out, pattern.ptr, at);
+    memcpy(out + at, "**/", 3);
+    memcpy(out + at + 3, pattern.ptr + at, pattern.len - at);
+    return wf_str_of(out, pattern.len + 3);
+}
+
+static bool find_is_folder(const find *f, const char *path, wf_str pattern) {
+    char whole[2 * WFI_CONFINE_PATH];
+    size_t n = strlen(path);
+    memcpy(whole, path, n);
+    whole[n] = '/';
+    memcpy(whole + n + 1, pattern.ptr, pattern.len);
+    whole[n + 1 + pattern.len] = '\0';
+    int fd = wfi_confine_open(f->w->root, f->w->dirfd, whole);
+    bool folder = fd >= 0 && wfi_confine_is_dir(fd);
+    wfi_sys_close(&fd);
+    return folder;
+}
+
+/* How the pattern was understood, if another one would match something. */
+static void find_hint(find *f, const char *path, wf_str pattern) {
+    static const char depth[] = " (* stays in one folder, **/ goes through all below)";
+    char out[WFI_CONFINE_PATH];
+    wfi_tool *w = f->w;
+    while (pattern.len > 1 && pattern.ptr[pattern.len - 1] == '/')
+        pattern.len--;
+    while (pattern.len > 2 && pattern.ptr[0] == '.' && pattern.ptr[1] == '/')
+        pattern = wf_str_of(pattern.ptr + 2, pattern.len - 2);
+    if (pattern.len + 4 > sizeof out || pattern.ptr[0] == '/') return;
+    if (find_is_folder(f, path, pattern)) {
+        wfi_tool_puts(w, "; ");
+        wfi_tool_put_short(w, pattern);
+        wfi_tool_puts(w, " is a folder: ");
+        wfi_tool_put_short(w, pattern);
+        wfi_tool_puts(w, "/** lists the files in it");
+        return;
+    }
+    if (strcmp(path, ".") != 0 && find_offer(f, ".", pattern, " (the pattern is matched below `path`; leave that out)"))
+        return;
+    bool slash = memchr(pattern.ptr, '/', pattern.len) != NULL;
+    if (slash && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
+    find_offer(f, path, find_deeper(pattern, false, out), depth);
 }
 
 void wfi_tool_glob(wfi_tool *w) {
@@ -207,8 +350,12 @@ void wfi_tool_glob(wfi_tool *w) {
     close(fd);
     if (w->is_error) return;
     wfi_tool_foot(w);
-    if (f->found == 0) find_nothing_foot(f, "no file matches");
-    find_unreadable_foot(f);
+    if (f->found == 0) {
+        wfi_tool_puts(w, "no file matches");
+        if (f->stopped.count == 0) find_hint(f, path, pattern);
+        find_ignored_foot(f);
+    }
+    find_rest_foot(f);
     if (f->shown == f->found) return;
     wfi_tool_puts(w, "... ");
     wfi_tool_putn(w, f->found - f->shown);
@@ -217,8 +364,11 @@ void wfi_tool_glob(wfi_tool *w) {
 
 /* ---- files ---- */
 
+/* A path as scripts see it: exact where it is UTF-8. */
 static bool find_put_json(wfi_tool *w, wf_str text) {
+    char shown[4 * WFI_WALK_PATH];
     wf_json_out o;
+    text = wf_str_of(shown, wfi_names_show(text, false, shown));
     wf_json_out_init(&o, w->out + w->len, w->cap - w->len);
     wf_json_str(&o, text);
     if (wf_json_ok(&o)) {
@@ -233,6 +383,7 @@ static bool find_list_json(void *ctx, wf_str path, int dirfd, const char *name) 
     find *f = ctx;
     (void)dirfd;
     (void)name;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     wfi_tool_put(f->w, f->found++ == 0 ? WF_STR("") : WF_STR(","));
     return find_put_json(f->w, path);
@@ -243,15 +394,15 @@ static void find_end_json(find *f, size_t start) {
     wfi_tool *w = f->w;
     const wf_str lead = WF_STR("{\"paths\":");
     wfi_tool_puts(w, "]");
-    if (f->unreadable == 0) return;
+    if (f->unreadable.count == 0) return;
     size_t len = w->len - start;
     if (!wfi_tool_put(w, lead)) return; /* the room for it */
     memmove(w->out + start + lead.len, w->out + start, len);
     memcpy(w->out + start, lead.ptr, lead.len);
     wfi_tool_puts(w, ",\"unreadable\":");
-    wfi_tool_putn(w, f->unreadable);
+    wfi_tool_putn(w, f->unreadable.count);
     wfi_tool_puts(w, ",\"first\":");
-    if (find_put_json(w, wf_str_of(f->first, f->first_len))) wfi_tool_puts(w, "}");
+    if (find_put_json(w, wf_str_of(f->unreadable.first, f->unreadable.len))) wfi_tool_puts(w, "}");
 }
 
 static bool find_bad_globs(wfi_tool *w) {
@@ -283,22 +434,33 @@ void wfi_tool_files(wfi_tool *w) {
     wfi_tool_puts(w, "[");
     find_walk(f, fd, real, find_list_json);
     close(fd);
+    if (!w->is_error && f->stopped.count > 0)
+        wfi_tool_path_bad(w, "stopped, it takes too long; not looked at: ", wf_str_of(f->stopped.first, f->stopped.len),
+                          " and what follows; narrow the globs");
     if (!w->is_error) find_end_json(f, start);
 }
 
 /* ---- grep: one file ---- */
 
+/* A line, or what is shown of it. */
+typedef struct find_text {
+    wf_str text;
+    bool behind, cut; /* something is missing before it, behind it */
+} find_text;
+
 /* "path:12:text"; false: it does not fit. */
-static bool find_show(find *f, wf_str path, uint64_t number, wf_str text, bool cut, const char *mark) {
+static bool find_show(find *f, wf_str path, uint64_t number, find_text line, const char *mark) {
     wfi_tool *w = f->w;
     size_t start = w->len;
-    if (f->back + f->ahead > 0 && f->printed + 1 != number && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
-    wfi_tool_put(w, path);
+    bool gap = f->printed + 1 != number && f->printed != number;
+    if (f->back + f->ahead > 0 && gap && (f->printed > 0 || w->len > 0)) wfi_tool_puts(w, "--\n");
+    wfi_tool_put_path(w, path);
     wfi_tool_puts(w, mark);
     wfi_tool_putn(w, number);
     wfi_tool_puts(w, mark);
-    wfi_tool_put(w, text);
-    if (cut) wfi_tool_puts(w, "...");
+    if (line.behind) wfi_tool_puts(w, "...");
+    wfi_tool_put(w, line.text);
+    if (line.cut) wfi_tool_puts(w, "...");
     wfi_tool_puts(w, "\n");
     f->printed = number;
     if (!w->full) return true;
@@ -319,33 +481,43 @@ static void find_hold(find *f, wf_str text, uint64_t number) {
     line->number = number;
 }
 
-/* Shows the lines held back before a match. */
-static bool find_show_held(find *f, wf_str path) {
+/* Shows the lines held back before a match in line `number`; a part of that one may be among them. */
+static bool find_show_held(find *f, wf_str path, uint64_t number) {
     for (; f->held > 0; f->held--) {
         const find_line *line = &f->before[f->oldest];
-        if (!find_show(f, path, line->number, wf_str_of(line->text, line->len), line->cut, "-")) return false;
+        const find_text shown = {wf_str_of(line->text, line->len), false, line->cut};
+        if (line->number < number && !find_show(f, path, line->number, shown, "-")) return false;
         f->oldest = (f->oldest + 1) % (uint32_t)f->back;
     }
     return true;
 }
 
-/* False: enough was found, or nothing more fits. */
-static bool find_line_of(find *f, wf_str path, wf_str text, uint64_t number) {
-    wf_str shown = wfi_tool_clip(text, FIND_LINE_MAX);
-    if (wfi_match_search(f->regex, text)) {
+/* What is shown of a line, or of the last part of it: its begin, or a match that ends far behind that. */
+static find_text find_excerpt(const wfi_lines *l, wf_str text, size_t end) {
+    size_t from = end > FIND_LINE_MAX ? end - FIND_BEFORE : 0;
+    while (from > 0 && from < text.len && ((uint8_t)text.ptr[from] & 0xc0) == 0x80)
+        from++;
+    wf_str rest = wf_str_of(text.ptr + from, text.len - from), shown = wfi_tool_clip(rest, FIND_LINE_MAX);
+    return (find_text){shown, from > 0 || !l->first, shown.len < rest.len || !(l->ended || l->eof)};
+}
+
+/* A line, or a part of one that had no match so far. False: enough was found, or nothing more fits. */
+static bool find_line_of(find *f, wf_str path, wf_str text, const wfi_lines *l) {
+    if (f->hit) {
         f->after = f->ahead;
         f->found++;
-        if (f->shown == f->max || !find_show_held(f, path) ||
-            !find_show(f, path, number, shown, shown.len < text.len, ":"))
+        if (f->shown == f->max || !find_show_held(f, path, l->number) ||
+            !find_show(f, path, l->number, find_excerpt(l, text, f->regex->end), ":"))
             return false;
         f->shown++;
         return true;
     }
+    if (!l->first) return true;
     if (f->after > 0) {
         f->after--;
-        return find_show(f, path, number, shown, shown.len < text.len, "-");
+        return find_show(f, path, l->number, find_excerpt(l, text, 0), "-");
     }
-    find_hold(f, text, number);
+    find_hold(f, text, l->number);
     return true;
 }
 
@@ -355,7 +527,7 @@ static bool find_show_file(find *f, wf_str path, uint64_t matches) {
     size_t start = w->len;
     f->found++;
     if (f->shown == f->max) return false;
-    wfi_tool_put(w, path);
+    wfi_tool_put_path(w, path);
     if (f->mode == FIND_COUNTS) wfi_tool_puts(w, ":");
     if (f->mode == FIND_COUNTS) wfi_tool_putn(w, matches);
     wfi_tool_puts(w, "\n");
@@ -366,19 +538,37 @@ static bool find_show_file(find *f, wf_str path, uint64_t matches) {
     return !w->full;
 }
 
-/* Of a line longer than the window only the first piece is searched. */
+/* Whether the file has had its share of the time, or all of that is over. */
+static bool find_file_late(find *f, wf_str path, const wfi_lines *l, uint64_t *looked, uint64_t until) {
+    if (until == UINT64_MAX || (l->bytes - *looked < FIND_LOOK && l->number % FIND_LOOK_LINES != 0)) return false;
+    *looked = l->bytes;
+    if (wfi_sys_now_ms() <= until) return false;
+    find_note(&f->partly, path);
+    return true;
+}
+
+/* When a file that is begun now has had its share. */
+static uint64_t find_until(const find *f) {
+    uint64_t now = wfi_sys_now_ms(), enough = f->w->enough;
+    if (enough == UINT64_MAX) return enough;
+    uint64_t share = enough > f->began ? (enough - f->began) / FIND_SHARE : 0;
+    return now + share < enough ? now + share : enough;
+}
+
+/* Of a line longer than the window the parts are searched. */
 static bool find_lines(find *f, wf_str path, wfi_lines *l) {
-    bool rest = false;
-    uint64_t matches = 0;
+    uint64_t matches = 0, looked = 0, until = find_until(f);
     f->printed = f->after = f->held = f->oldest = 0;
-    while (wfi_lines_next(l)) {
+    while (wfi_lines_next(l) && !find_file_late(f, path, l, &looked, until)) {
         size_t n = l->text.len;
-        f->clipped += !l->first && !rest;
-        rest = !l->first;
-        if (n > 0 && l->text.ptr[n - 1] == '\r') n--;
+        bool ends = l->ended || l->eof, had = !l->first && f->hit;
+        f->parts += l->first && !ends;
+        if (had) continue;
+        if (n > 0 && ends && l->text.ptr[n - 1] == '\r') n--;
         wf_str text = wf_str_of(l->text.ptr, n);
-        if (l->first && f->mode == FIND_LINES && !find_line_of(f, path, text, l->number)) return false;
-        matches += l->first && f->mode != FIND_LINES && wfi_match_search(f->regex, text);
+        f->hit = wfi_match_part(f->regex, text, l->first, ends);
+        if (f->mode == FIND_LINES && !find_line_of(f, path, text, l)) return false;
+        matches += f->mode != FIND_LINES && f->hit;
         if (f->mode == FIND_FILES && matches > 0) break;
     }
     if (l->failed) find_unreadable(f, path);
@@ -386,13 +576,16 @@ static bool find_lines(find *f, wf_str path, wfi_lines *l) {
 }
 
 static bool find_grep_fd(find *f, wf_str path, int fd) {
-    wfi_lines l = {.fd = fd, .window = f->window, .ended = true};
+    wfi_lines l;
+    wfi_lines_init(&l, fd, f->window, FIND_WINDOW, false);
     f->binary = wfi_lines_binary(&l);
+    f->searched++;
     return f->binary || find_lines(f, path, &l);
 }
 
 static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) {
     find *f = ctx;
+    if (find_late(f, path)) return false;
     if (!find_wants(f, path)) return true;
     int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0 || !wfi_confine_is_file(fd, NULL)) {
@@ -401,6 +594,7 @@ static bool find_grep_file(void *ctx, wf_str path, int dirfd, const char *name) 
         return true;
     }
     bool more = find_grep_fd(f, path, fd);
+    if (f->binary) find_note(&f->binaries, path);
     close(fd);
     return more;
 }
@@ -413,6 +607,12 @@ static bool find_regex(find *f, wf_str pattern, bool fold) {
     f->regex = wfi_tool_take(f->w, sizeof *f->regex);
     if (f->regex == NULL) return false;
     error = wfi_match_regex(f->regex, pattern, fold, &at);
+    if (error == NULL && wfi_match_wants(f->regex, '\n')) {
+        wfi_tool_error(
+            f->w, "the pattern has a line end in it, and lines are searched one by one: search for the text of one of "
+                  "the lines, with \"context\" to see those around it");
+        return false;
+    }
     if (error == NULL) return true;
     wfi_tool_error(f->w, "pattern, at character ");
     wfi_tool_putn(f->w, at + 1);
@@ -459,7 +659,7 @@ static bool find_grep_parse(find *f, char *path) {
         return false;
     f->glob_base = glob.len > 0 && memchr(glob.ptr, '/', glob.len) == NULL;
     if (glob.len > 0 && !find_add_glob(f, glob)) return false;
-    f->window = wfi_tool_take(w, WFI_LINES_WINDOW);
+    f->window = wfi_tool_take(w, FIND_WINDOW);
     return f->window != NULL && find_regex(f, pattern, fold);
 }
 
@@ -467,12 +667,18 @@ static void find_grep_foot(find *f) {
     wfi_tool *w = f->w;
     bool full = w->full;
     wfi_tool_foot(w);
-    if (f->found == 0) find_nothing_foot(f, "no match");
-    find_unreadable_foot(f);
-    if (f->clipped > 0) {
-        wfi_tool_puts(w, "(of ");
-        wfi_tool_putn(w, f->clipped);
-        wfi_tool_puts(w, " lines longer than 64 KiB only the beginning was searched)\n");
+    w->full = false;
+    if (f->found == 0) {
+        wfi_tool_puts(w, f->searched > 0 || f->globs == 0 ? "no match"
+                                                          : "no match: no file has a name that `glob` matches");
+        find_ignored_foot(f);
+    }
+    find_rest_foot(f);
+    if (f->parts > 0) {
+        wfi_tool_puts(w, "(");
+        wfi_tool_putn(w, f->parts);
+        wfi_tool_puts(w, f->parts > 1 ? " lines are longer than 8 MiB and were searched in parts)\n"
+                                      : " line is longer than 8 MiB and was searched in parts)\n");
     }
     if (!full && f->found == f->shown) return;
     wfi_tool_puts(w, "... cut at ");

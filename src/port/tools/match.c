@@ -10,6 +10,7 @@
  *   NCLASS a b    none of them                     WORD a       at a word's edge: 1 its begin, 2 its end, 0 either
  *                                                  NWORD        at none
  *   END                                         the pattern is found */
+#include "fold.h"
 #include "match.h"
 #include <string.h>
 
@@ -32,6 +33,7 @@ enum {
 #define MATCH_NONE   UINT32_MAX /* no character: before the first, behind the last */
 #define MATCH_BAD    0x110000u  /* plus the byte: a byte that is not UTF-8 */
 #define MATCH_LAST   0x1100ffu
+#define MATCH_CASED  0x1e944u /* characters from here on have no case */
 
 typedef struct match_parser {
     wfi_match *m;
@@ -65,11 +67,6 @@ static bool match_is_word(uint32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
 }
 
-static uint32_t match_swap_case(uint32_t c) {
-    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-    return letter ? c ^ 0x20u : c;
-}
-
 /* ---- writing code ---- */
 
 static uint32_t match_emit(match_parser *p, uint8_t op, uint32_t a, uint32_t b) {
@@ -94,6 +91,10 @@ static void match_insert(match_parser *p, uint32_t at, uint8_t op, uint32_t a, u
     m->code[at] = (wfi_match_step){op, a, b};
 }
 
+static void match_char(match_parser *p, uint32_t c) {
+    match_emit(p, MATCH_CHAR, p->m->fold ? wfi_fold(c) : c, 0);
+}
+
 static void match_range(match_parser *p, uint32_t from, uint32_t to) {
     wfi_match *m = p->m;
     if (m->range_len == WFI_MATCH_RANGES) {
@@ -105,12 +106,39 @@ static void match_range(match_parser *p, uint32_t from, uint32_t to) {
     m->range_len++;
 }
 
+/* Adds one character, to the range before it if that ends there. */
+static void match_fold_range(match_parser *p, uint32_t c) {
+    uint32_t *last = p->m->range[p->m->range_len - 1];
+    if (last[1] + 1 == c)
+        last[1] = c;
+    else
+        match_range(p, c, c);
+}
+
+static bool match_in_ranges(const wfi_match *m, uint32_t first, uint32_t last, uint32_t c) {
+    for (uint32_t i = first; i < last; i++)
+        if (c >= m->range[i][0] && c <= m->range[i][1]) return true;
+    return false;
+}
+
+/* Adds what differs from a range of characters in case only. A large range has most of that in it already. */
+static void match_range_folded(match_parser *p, uint32_t from, uint32_t to) {
+    uint32_t first = p->m->range_len, all[WFI_FOLD_MOST];
+    match_range(p, from, to);
+    if (!p->m->fold) return;
+    for (uint32_t c = from; c <= to && c < MATCH_CASED && p->error == NULL; c++) {
+        uint32_t n = wfi_fold_all(c, all);
+        for (uint32_t i = 0; i < n && p->error == NULL; i++)
+            if (!match_in_ranges(p->m, first, p->m->range_len, all[i])) match_fold_range(p, all[i]);
+    }
+}
+
 /* Adds the ranges of a class, given as pairs of bytes, or of what is not in it. */
 static void match_ranges(match_parser *p, const char *pairs, bool negated) {
     uint32_t next = 0;
     for (; pairs[0] != '\0'; pairs += 2) {
         uint32_t from = (uint8_t)pairs[0], to = (uint8_t)pairs[1];
-        if (!negated) match_range(p, from, to);
+        if (!negated) match_range_folded(p, from, to);
         if (negated && from > next) match_range(p, next, from - 1);
         next = to + 1;
     }
@@ -263,7 +291,7 @@ static void match_bracket_range(match_parser *p) {
         if (!match_bracket_item(p, &to)) p->error = "a class cannot end a range";
     }
     if (p->error == NULL && from > to) p->error = "a range runs backwards";
-    if (p->error == NULL) match_range(p, from, to);
+    if (p->error == NULL) match_range_folded(p, from, to);
 }
 
 /* [...]; the opening bracket is already taken. In a glob no class matches '/'. */
@@ -293,7 +321,7 @@ static void match_escape(match_parser *p) {
     } else if (e == '<' || e == '>') {
         match_emit(p, MATCH_WORD, e == '<' ? 1 : 2, 0);
     } else {
-        match_emit(p, MATCH_CHAR, match_escape_char(p), 0);
+        match_char(p, match_escape_char(p));
         return;
     }
     p->pos++;
@@ -412,7 +440,7 @@ static void match_atom(match_parser *p) {
     } else if (match_take(p, '$')) {
         match_emit(p, MATCH_EOL, 0, 0);
     } else {
-        match_emit(p, MATCH_CHAR, match_take_char(p), 0);
+        match_char(p, match_take_char(p));
     }
 }
 
@@ -517,20 +545,25 @@ static void match_glob_sequence(match_parser *p, bool in_braces) {
 
 /* ---- first bytes ---- */
 
-static void match_first_char(wfi_match *m, uint32_t c) {
-    if (c < 0x80) {
+static void match_first_byte(wfi_match *m, uint32_t c) {
+    if (c < 0x80)
         m->first[c] = true;
-        if (m->fold) m->first[match_swap_case(c)] = true;
-    } else {
+    else
         memset(m->first + 0x80, 1, 0x80);
-    }
+}
+
+static void match_first_char(wfi_match *m, uint32_t c) {
+    uint32_t all[WFI_FOLD_MOST], n = m->fold ? wfi_fold_all(c, all) : 0;
+    match_first_byte(m, c);
+    for (uint32_t i = 0; i < n; i++)
+        match_first_byte(m, all[i]);
 }
 
 static void match_first_class(wfi_match *m, const wfi_match_step *s) {
     for (uint32_t i = s->a; i < s->b; i++) {
         for (uint32_t c = m->range[i][0]; c <= m->range[i][1] && c < 0x80; c++)
-            match_first_char(m, c);
-        if (m->range[i][1] >= 0x80) match_first_char(m, 0x80);
+            match_first_byte(m, c);
+        if (m->range[i][1] >= 0x80) match_first_byte(m, 0x80);
     }
 }
 
@@ -551,12 +584,12 @@ static bool match_word_at(wf_str text, size_t pos, uint32_t which) {
 }
 
 /* Whether a step that takes no character lets a thread at `pos` pass. */
-static bool match_passes(const wfi_match_step *s, wf_str text, size_t pos) {
+static bool match_passes(const wfi_match *m, const wfi_match_step *s, wf_str text, size_t pos) {
     switch (s->op) {
     case MATCH_BOL:
-        return pos == 0;
+        return pos == 0 && m->begins;
     case MATCH_EOL:
-        return pos == text.len;
+        return pos == text.len && m->ends;
     case MATCH_WORD:
         return match_word_at(text, pos, s->a);
     case MATCH_NWORD:
@@ -583,7 +616,7 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
         } else if (s->op == MATCH_JUMP) {
             m->stack[depth++] = (uint16_t)(at + s->a);
         } else if (s->op >= MATCH_BOL && s->op <= MATCH_NWORD) {
-            if (match_passes(s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
+            if (match_passes(m, s, text, pos)) m->stack[depth++] = (uint16_t)(at + 1);
         } else {
             set->at[set->n++] = (uint16_t)at;
             end = end || s->op == MATCH_END;
@@ -592,23 +625,17 @@ static bool match_add(wfi_match *m, wfi_match_set *set, uint32_t pc, wf_str text
     return end;
 }
 
-static bool match_in_ranges(const wfi_match *m, const wfi_match_step *s, uint32_t c) {
-    for (uint32_t i = s->a; i < s->b; i++)
-        if (c >= m->range[i][0] && c <= m->range[i][1]) return true;
-    return false;
-}
-
-static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c) {
-    uint32_t other = m->fold ? match_swap_case(c) : c;
+/* folded: c without its case, if that does not matter. */
+static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c, uint32_t folded) {
     switch (s->op) {
     case MATCH_CHAR:
-        return s->a == c || s->a == other;
+        return s->a == folded;
     case MATCH_ANY:
         return true;
     case MATCH_CLASS:
-        return match_in_ranges(m, s, c) || (other != c && match_in_ranges(m, s, other));
+        return match_in_ranges(m, s->a, s->b, c);
     case MATCH_NCLASS:
-        return !match_in_ranges(m, s, c) && (other == c || !match_in_ranges(m, s, other));
+        return !match_in_ranges(m, s->a, s->b, c);
     default:
         return false;
     }
@@ -618,18 +645,21 @@ static bool match_takes(const wfi_match *m, const wfi_match_step *s, uint32_t c)
 static bool match_move(wfi_match *m, const wfi_match_set *from, wfi_match_set *to, uint32_t c, wf_str text,
                        size_t pos) {
     bool end = false;
+    uint32_t folded = m->fold ? wfi_fold(c) : c;
     match_set_clear(m, to);
     for (uint32_t i = 0; i < from->n; i++) {
         uint32_t at = from->at[i];
-        if (match_takes(m, &m->code[at], c) && match_add(m, to, at + 1, text, pos)) end = true;
+        if (match_takes(m, &m->code[at], c, folded) && match_add(m, to, at + 1, text, pos)) end = true;
     }
     return end;
 }
 
-bool wfi_match_search(wfi_match *m, wf_str line) {
+bool wfi_match_part(wfi_match *m, wf_str line, bool begins, bool ends) {
     wfi_match_set *now = &m->now, *next = &m->next;
     size_t pos = 0;
     uint32_t c;
+    m->begins = begins;
+    m->ends = ends;
     match_set_clear(m, now);
     for (;;) {
         if (now->n == 0 && !m->any_first) {
@@ -637,14 +667,26 @@ bool wfi_match_search(wfi_match *m, wf_str line) {
                 pos++;
             if (pos == line.len) return false;
         }
+        m->end = pos;
         if (match_add(m, now, 0, line, pos)) return true;
         if (pos == line.len) return false;
         pos += match_decode(line.ptr + pos, line.len - pos, &c);
+        m->end = pos;
         if (match_move(m, now, next, c, line, pos)) return true;
         wfi_match_set *swap = now;
         now = next;
         next = swap;
     }
+}
+
+bool wfi_match_search(wfi_match *m, wf_str line) {
+    return wfi_match_part(m, line, true, true);
+}
+
+bool wfi_match_wants(const wfi_match *m, char c) {
+    for (uint32_t i = 0; i < m->code_len; i++)
+        if (m->code[i].op == MATCH_CHAR && m->code[i].a == (uint8_t)c) return true;
+    return false;
 }
 
 /* Runs the whole text from its start. *alive: a thread could go on. Answers whether one has reached END. */

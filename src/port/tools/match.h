@@ -7,7 +7,8 @@
  * Patterns are POSIX extended ones: . [] [^] [:class:] * + ? {m,n} | () ^ $, plus \d \w \s \D \W \S \b \B \n \t
  * \xHH, backslash escapes inside of [] too, (?:...) and (?i) at the front. Lazy quantifiers are accepted; they find
  * the same lines. Globs: * ? [..] [!..] {a,b}, and ** as a whole name for any number of directories.
- * Text is UTF-8; a byte that is not part of it counts as one character of its own. */
+ * Text is UTF-8; a byte that is not part of it counts as one character of its own. Case is that of Unicode, one character for one; \d
+ * \w \s, \b and the named classes are ASCII. */
 #ifndef WFI_MATCH_H
 #define WFI_MATCH_H
 
@@ -34,7 +35,9 @@ typedef struct wfi_match_set {
 /* A compiled pattern, and the room to run it. About 100 KB: not for the stack. */
 typedef struct wfi_match {
     uint32_t code_len, range_len;
-    bool fold; /* ASCII letters match without case */
+    bool fold;         /* letters match without case: see fold.h */
+    bool begins, ends; /* the text at hand begins a line, ends one */
+    size_t end;        /* where the shortest match ends that was found last */
     bool any_first;
     bool first[256]; /* bytes that can begin a match, unless any_first */
     uint32_t turn;
@@ -53,6 +56,10 @@ WFI const char *wfi_match_class(wf_str text, size_t *len);
 
 /* Whether the pattern of wfi_match_regex occurs in the line. */
 WFI bool wfi_match_search(wfi_match *m, wf_str line);
+/* The same for a part of a line: ^ and $ match only where it is the line's begin or end. */
+WFI bool wfi_match_part(wfi_match *m, wf_str part, bool begins, bool ends);
+/* Whether the character is one that some match of the pattern may need; in a class it is not. */
+WFI bool wfi_match_wants(const wfi_match *m, char c);
 /* Whether the glob matches the whole path. */
 WFI bool wfi_match_whole(wfi_match *m, wf_str path);
 /* Whether the glob may match a path that begins with `prefix`. */

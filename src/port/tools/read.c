@@ -1,12 +1,16 @@
 /* read: the tool and the effect that show a file. A model gets numbered lines, a window of the file at a time, told
- * how to get the next; a script gets the exact text as a JSON string. Works through a fixed window whatever the
- * file's size. */
+ * how to get the next; a script gets the exact text as a JSON string (of UTF-16: the text in UTF-8). Works through a fixed window
+ * whatever the file's size. */
 #include "tool.h"
 #include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #define READ_LINES 400u /* when no end is asked for */
+#define READ_AHEAD                                                                                                     \
+    ((uint64_t)64 << 20) /* bytes behind the last line shown, looked at to count the lines and to find the next */
+
+#define READ_LOOK ((uint64_t)1 << 20) /* bytes between two looks at the clock */
 
 typedef struct read_args {
     char path[WFI_CONFINE_PATH];
@@ -37,11 +41,22 @@ static bool read_parse(wfi_tool *w, read_args *a) {
     return false;
 }
 
+/* Takes note of what the file holds, before it is read: what changes meanwhile has changed since. */
+static void read_mark(wfi_tool *w, const char *real, int fd) {
+    if (w->agent == 0 || !wfi_seen_content(fd, &w->mark.content)) return;
+    w->mark.file = wfi_seen_path(w->root->root, real);
+}
+
 /* The open regular file, or -1 with the error set. */
 static int read_open(wfi_tool *w, const char *path) {
+    char real[WFI_CONFINE_PATH];
     wf_str shown = wf_str_of(path, strlen(path));
-    int fd = wfi_confine_open(w->root, w->dirfd, path);
-    if (fd >= 0 && wfi_confine_is_file(fd, NULL)) return fd;
+    int fd = w->agent == 0 ? wfi_confine_open(w->root, w->dirfd, path)
+                           : wfi_confine_open_real(w->root, w->dirfd, path, real);
+    if (fd >= 0 && wfi_confine_is_file(fd, NULL)) {
+        read_mark(w, real, fd);
+        return fd;
+    }
     if (fd >= 0) {
         close(fd);
         wfi_tool_path_bad(w, "it is a directory, not a file: ", shown,
@@ -67,39 +82,94 @@ bool wfi_tool_read_is_small(wfi_tool *w) {
 
 /* ---- for models ---- */
 
-static wf_str read_chomp(wf_str text, bool *crlf) {
-    if (text.len == 0 || text.ptr[text.len - 1] != '\r') return text;
-    *crlf = true;
-    return wf_str_of(text.ptr, text.len - 1);
+typedef struct read_view {
+    const read_args *args;
+    wfi_lines *lines;
+    uint64_t shown;    /* number of the last line that was */
+    uint64_t at;       /* bytes of the file read until then */
+    uint64_t looked;   /* ... when the clock was looked at */
+    uint64_t crlf, lf; /* how lines that were shown end */
+    bool stopped;      /* before the file's end */
+} read_view;
+
+static wf_str read_chomp(read_view *v, wf_str text) {
+    bool crlf = text.len > 0 && text.ptr[text.len - 1] == '\r';
+    v->crlf += crlf && v->lines->ended;
+    v->lf += !crlf && v->lines->ended;
+    return wf_str_of(text.ptr, text.len - crlf);
 }
 
-static void read_model_foot(wfi_tool *w, const read_args *a, uint64_t shown, uint64_t lines, bool crlf) {
+static void read_ends_foot(wfi_tool *w, const read_view *v) {
+    if (v->crlf == 0) return;
+    if (v->lf == 0) {
+        wfi_tool_puts(w, "(lines end with CRLF)\n");
+        return;
+    }
+    wfi_tool_puts(w, "(of these lines ");
+    wfi_tool_putn(w, v->crlf);
+    wfi_tool_puts(w, " end with CRLF, ");
+    wfi_tool_putn(w, v->lf);
+    wfi_tool_puts(w, " with LF)\n");
+}
+
+static void read_encoding_foot(wfi_tool *w, const read_view *v) {
+    if (!wfi_encoding_is_16(v->lines->encoding)) return;
+    wfi_tool_puts(w, v->lines->decoder.bad ? "(the file is UTF-16, with errors in it)\n" : "(the file is UTF-16)\n");
+}
+
+/* What follows the last line that was shown. */
+static void read_more_foot(wfi_tool *w, const read_view *v) {
+    uint64_t lines = v->lines->number;
+    if (v->stopped && lines == v->shown && !v->lines->ended) {
+        wfi_tool_puts(w, "... line ");
+        wfi_tool_putn(w, lines);
+        wfi_tool_puts(w, " goes on; what follows it was not looked at: the file is too large");
+        return;
+    }
+    if (v->shown >= lines && !v->stopped) return;
+    wfi_tool_puts(w, "... ");
+    if (!v->stopped) wfi_tool_putn(w, lines - v->shown);
+    wfi_tool_puts(w, v->stopped ? "more lines; read again with from=" : " more lines; read again with from=");
+    wfi_tool_putn(w, v->shown + 1);
+}
+
+static void read_model_foot(wfi_tool *w, const read_view *v) {
+    uint64_t lines = v->lines->number;
     wfi_tool_foot(w);
     if (lines == 0) {
         wfi_tool_puts(w, "(the file is empty)");
-    } else if (a->from > lines) {
-        wfi_tool_error(w, "\"from\" is beyond the end: the file has ");
+    } else if (v->args->from > lines) {
+        wfi_tool_error(w, v->stopped ? "stopped: it takes too long to find line \"from\"; until then there are "
+                                     : "\"from\" is beyond the end: the file has ");
         wfi_tool_putn(w, lines);
         wfi_tool_puts(w, " lines");
         return;
     }
-    if (crlf) wfi_tool_puts(w, "(lines end with CRLF)\n");
-    if (shown >= lines) return;
-    wfi_tool_puts(w, "... ");
-    wfi_tool_putn(w, lines - shown);
-    wfi_tool_puts(w, " more lines; read again with from=");
-    wfi_tool_putn(w, shown + 1);
+    read_ends_foot(w, v);
+    read_encoding_foot(w, v);
+    read_more_foot(w, v);
+}
+
+/* Whether enough of a huge file was looked at. */
+static bool read_stops(const wfi_tool *w, read_view *v) {
+    uint64_t bytes = v->lines->bytes;
+    if (v->shown >= v->args->from && bytes - v->at > READ_AHEAD) return true;
+    if (bytes - v->looked < READ_LOOK || w->enough == UINT64_MAX) return false;
+    v->looked = bytes;
+    return wfi_sys_now_ms() > w->enough;
 }
 
 static void read_for_model(wfi_tool *w, const read_args *a, wfi_lines *l) {
-    uint64_t shown = a->from - 1;
+    read_view v = {.args = a, .lines = l, .shown = a->from - 1};
     size_t max = w->cap / 2 < WFI_TOOL_LINE_MAX ? w->cap / 2 : WFI_TOOL_LINE_MAX;
-    bool crlf = false;
-    while (wfi_lines_next(l)) {
+    while (!v.stopped && wfi_lines_next(l)) {
+        v.stopped = read_stops(w, &v);
         if (!l->first || l->number < a->from || l->number > a->to || w->full) continue;
-        if (wfi_tool_line(w, read_chomp(l->text, &crlf), l->number, max, l->ended || l->eof)) shown = l->number;
+        if (!wfi_tool_line(w, read_chomp(&v, l->text), l->number, max, l->ended || l->eof)) continue;
+        v.shown = l->number;
+        v.at = l->bytes;
     }
-    read_model_foot(w, a, shown, l->number, crlf);
+    read_model_foot(w, &v);
 }
 
 /* ---- for scripts ---- */
@@ -143,7 +213,9 @@ void wfi_tool_read(wfi_tool *w) {
     if (!read_parse(w, &a)) return;
     int fd = read_open(w, a.path);
     if (fd < 0) return;
-    if (wfi_lines_init(&l, w, fd)) {
+    char *window = wfi_tool_take(w, WFI_LINES_WINDOW);
+    if (window != NULL) {
+        wfi_lines_init(&l, fd, window, WFI_LINES_WINDOW, w->script);
         if (w->script) {
             read_for_script(w, &a, &l);
         } else if (wfi_lines_binary(&l)) {

@@ -29,6 +29,23 @@ bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
     return wfi_tool_puts(w, wfi_sys_decimal(n, room));
 }
 
+bool wfi_tool_put_path(wfi_tool *w, wf_str path) {
+    char shown[1024];
+    size_t start = w->len;
+    for (size_t at = 0; at < path.len && !w->full;) {
+        wf_str piece = wfi_tool_clip(wf_str_of(path.ptr + at, path.len - at), sizeof shown / 4);
+        wfi_tool_put(w, wf_str_of(shown, wfi_names_show(piece, true, shown)));
+        at += piece.len;
+    }
+    if (w->full) w->len = start;
+    return !w->full;
+}
+
+void wfi_tool_put_short(wfi_tool *w, wf_str path) {
+    wfi_tool_put_path(w, wfi_tool_clip(path, 256));
+    if (path.len > 256) wfi_tool_puts(w, "...");
+}
+
 void wfi_tool_foot(wfi_tool *w) {
     w->cap += WFI_TOOL_FOOT;
 }
@@ -73,8 +90,7 @@ static const char *tool_why(int error) {
 
 void wfi_tool_path_bad(wfi_tool *w, const char *text, wf_str path, const char *mend) {
     wfi_tool_error(w, text);
-    wfi_tool_put(w, wfi_tool_clip(path, 256));
-    if (path.len > 256) wfi_tool_puts(w, "...");
+    wfi_tool_put_short(w, path);
     wfi_tool_puts(w, mend);
 }
 
@@ -154,8 +170,8 @@ void wfi_tool_suggest(wfi_tool *w, const char *path) {
     close(fd);
     for (uint32_t i = 0; i < near.count; i++) {
         wfi_tool_puts(w, i == 0 ? "; there is " : ", ");
-        wfi_tool_put(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
-        wfi_tool_puts(w, near.found[i]);
+        wfi_tool_put_path(w, wf_str_of(path, n + (slash != NULL ? 1 : 0)));
+        wfi_tool_put_path(w, wf_str_of(near.found[i], strlen(near.found[i])));
     }
 }
 
@@ -275,31 +291,61 @@ bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]) {
     if (!wfi_tool_str(w, "path", needed, &given)) return false;
     int error = wfi_confine_relative(w->root, given, path);
     if (error != 0) wfi_tool_path_error(w, error, given);
+    if (error == 0) wfi_names_find(w->root, w->dirfd, path);
     return error == 0;
 }
 
 /* ---- lines ---- */
+
+/* Reads up to n bytes; none are left, or it failed: 0. */
+static size_t tool_read(wfi_lines *l, char *to, size_t n) {
+    ssize_t got;
+    do
+        got = read(l->fd, to, n);
+    while (got < 0 && errno == EINTR);
+    l->eof = got <= 0;
+    l->failed = got < 0;
+    l->bytes += got > 0 ? (size_t)got : 0;
+    return got > 0 ? (size_t)got : 0;
+}
+
+#define TOOL_UTF16 8192u /* bytes decoded at a time */
+#define TOOL_FULL  16u   /* bytes that a window need not hold to be full: a character more, decoded, has room in them */
+
+static void tool_fill_utf16(wfi_lines *l) {
+    char raw[TOOL_UTF16];
+    size_t most = ((l->size - l->len) / 3 - 3) * 2;
+    size_t n = tool_read(l, raw, most < sizeof raw ? most : sizeof raw);
+    l->len += n > 0 ? wfi_utf16_decode(&l->decoder, raw, n, l->window + l->len)
+                    : wfi_utf16_end(&l->decoder, l->window + l->len);
+}
 
 /* Moves what is left to the window's start and reads more behind it. */
 static void tool_fill(wfi_lines *l) {
     memmove(l->window, l->window + l->at, l->len - l->at);
     l->len -= l->at;
     l->at = 0;
-    ssize_t n;
-    do
-        n = read(l->fd, l->window + l->len, WFI_LINES_WINDOW - l->len);
-    while (n < 0 && errno == EINTR);
-    if (n > 0) l->len += (size_t)n;
-    l->eof = n <= 0;
-    l->failed = n < 0;
+    if (wfi_encoding_is_16(l->encoding)) {
+        tool_fill_utf16(l);
+        return;
+    }
+    size_t room = l->size - l->len;
+    l->len += tool_read(l, l->window + l->len, room < WFI_LINES_WINDOW ? room : WFI_LINES_WINDOW);
 }
 
-bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd) {
+void wfi_lines_init(wfi_lines *l, int fd, char *window, size_t size, bool keep_mark) {
+    char begin[WFI_ENCODING_MARK];
+    size_t mark = 0;
     memset(l, 0, sizeof *l);
     l->fd = fd;
+    l->window = window;
+    l->size = size;
     l->ended = true;
-    l->window = wfi_tool_take(w, WFI_LINES_WINDOW);
-    return l->window != NULL;
+    ssize_t n = pread(fd, begin, sizeof begin, 0);
+    if (n > 0) l->encoding = wfi_encoding_of(begin, (size_t)n, &mark);
+    if (l->encoding == WFI_ENCODING_UTF8 && keep_mark) mark = 0;
+    l->decoder.big = l->encoding == WFI_ENCODING_BIG;
+    if (mark > 0) l->failed = l->eof = lseek(fd, (off_t)mark, SEEK_SET) < 0;
 }
 
 bool wfi_lines_binary(wfi_lines *l) {
@@ -319,7 +365,7 @@ static size_t tool_piece(wfi_lines *l, bool *ended) {
         if (newline != NULL) return (size_t)(newline - from);
         seen = l->len - l->at;
         if (l->eof) return seen;
-        if (seen == WFI_LINES_WINDOW) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
+        if (seen + TOOL_FULL > l->size) return wfi_tool_clip(wf_str_of(from, seen), seen - 4).len;
         tool_fill(l);
     }
 }

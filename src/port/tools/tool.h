@@ -11,6 +11,9 @@
 
 #include "../../api/json.h"
 #include "confine.h"
+#include "encoding.h"
+#include "names.h"
+#include "seen.h"
 #include "../jail/jail.h"
 
 #define WFI_TOOL_SMALL      ((size_t)1 << 20)              /* files up to here are read without a child */
@@ -18,9 +21,9 @@
 #define WFI_TOOL_SCRIPT_MAX (6 * WFI_TOOL_READ_MAX + 4096) /* the same as JSON, every byte escaped */
 #define WFI_TOOL_OUT_MIN    512u                           /* the least output_max that tools can work with */
 #define WFI_TOOL_OUT        32768u                         /* the one that 0 stands for */
-#define WFI_TOOL_FOOT       200u                           /* of it, kept free for the line that says what is missing */
+#define WFI_TOOL_FOOT       400u                           /* of it, kept free for the lines that say what is missing */
 #define WFI_TOOL_ROOM       ((size_t)256 << 10)            /* what read needs; */
-#define WFI_TOOL_FIND_ROOM  ((size_t)64 << 20) /* ... the others, for huge directories, for a file to edit */
+#define WFI_TOOL_FIND_ROOM  ((size_t)96 << 20) /* ... the others, for huge directories, for a file to edit */
 #define WFI_TOOL_WRITE_MAX  ((size_t)4 << 20)  /* bytes of a text to be written */
 #define WFI_TOOL_EDIT_MAX   ((size_t)16 << 20) /* bytes of a file that can be edited, before and after */
 #define WFI_TOOL_PROBE      8192u              /* of a file, looked at to tell whether it is text */
@@ -34,6 +37,10 @@ typedef struct wfi_tool {
     const wfi_jail *jail; /* for commands, */
     const char *own;      /* ... their private directory, */
     uint64_t deadline;    /* and the call's, on the clock of wfi_sys_now_ms */
+    uint64_t enough;      /* when a search is to answer with what it has, likewise; UINT64_MAX: at its end only */
+    wfi_seen *seen;       /* what agents know of files, asked and told by what changes them, */
+    uint32_t agent;       /* ... this one, 0: nobody is told apart; */
+    wfi_seen_mark mark;   /* ... out: the file that was read */
     char *out;            /* cap + WFI_TOOL_FOOT bytes */
     size_t cap, len;
     bool full; /* something did not fit */
@@ -62,6 +69,9 @@ WFI bool wfi_tool_read_is_small(wfi_tool *w);
 WFI bool wfi_tool_put(wfi_tool *w, wf_str text);
 WFI bool wfi_tool_puts(wfi_tool *w, const char *text);
 WFI bool wfi_tool_putn(wfi_tool *w, uint64_t n);
+/* A path or a name, as it is shown: see names.h; for messages, which are cut where it is longer than 256 bytes. */
+WFI bool wfi_tool_put_path(wfi_tool *w, wf_str path);
+WFI void wfi_tool_put_short(wfi_tool *w, wf_str path);
 /* Opens the room for the last line. */
 WFI void wfi_tool_foot(wfi_tool *w);
 /* Throws the output away and begins an error. What follows is put behind it, cut where it does not fit. */
@@ -82,7 +92,7 @@ WFI wf_str wfi_tool_clip(wf_str text, size_t max);
 WFI bool wfi_tool_str(wfi_tool *w, const char *key, bool needed, wf_str *out); /* lives in room */
 WFI bool wfi_tool_u64(wfi_tool *w, const char *key, uint64_t least, uint64_t most, uint64_t *out);
 WFI bool wfi_tool_bool(wfi_tool *w, const char *key, bool *out);
-/* The member "path" made relative to the root, "." if there is none. */
+/* The member "path" made relative to the root and, if it is there, as it is there; "." if there is none. */
 WFI bool wfi_tool_path(wfi_tool *w, bool needed, char path[WFI_CONFINE_PATH]);
 
 /* Whether the input has no member but the properties of the tool's own schema, and those of `also`, a
@@ -98,8 +108,11 @@ WFI void *wfi_tool_take(wfi_tool *w, size_t n); /* 8-aligned; NULL: room is used
 typedef struct wfi_lines {
     int fd;
     char *window;
-    size_t at, len;
+    size_t size, at, len;
     bool eof, failed;
+    uint64_t bytes; /* of the file, read so far */
+    wfi_encoding encoding;
+    wfi_utf16 decoder;
     /* the piece that wfi_lines_next found */
     wf_str text; /* without its newline */
     bool first;  /* begins a line */
@@ -107,7 +120,9 @@ typedef struct wfi_lines {
     uint64_t number;
 } wfi_lines;
 
-WFI bool wfi_lines_init(wfi_lines *l, wfi_tool *w, int fd);
+/* Begins at the file's first line. A mark at its begin is passed over, but with keep_mark that of UTF-8 is not. UTF-16 behind a mark
+ * comes as UTF-8. window: size bytes, at least WFI_LINES_WINDOW. */
+WFI void wfi_lines_init(wfi_lines *l, int fd, char *window, size_t size, bool keep_mark);
 WFI bool wfi_lines_next(wfi_lines *l);   /* false: the end, or `failed` */
 WFI bool wfi_lines_binary(wfi_lines *l); /* before the first line: there is a zero byte in the first WFI_TOOL_PROBE */
 

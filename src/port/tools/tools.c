@@ -1,7 +1,7 @@
 /* tools: see tools.h. Which tools there are, who works for them (this process or a child), and their answers' way back.
  *
- * A child's output is the answer and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer without it is not whole. The
- * exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
+ * A child's output is the answer, the mark of the file that was read, and one last byte, TOOLS_GOOD or TOOLS_BAD; an answer
+ * without it is not whole. The exit status is not relied on: an embedder that ignores SIGCHLD makes it disappear. */
 #include "tools.h"
 #include "tool.h"
 #include "../jail/program.h"
@@ -15,7 +15,9 @@
 
 #define TOOLS_NO_MEMORY "the system has no memory to spare; try again later"
 #define TOOLS_NO_FILES  "the system has no descriptor to spare; try again later"
-#define TOOLS_LATE_MS   12000u /* for a child to end its programs after their deadline */
+#define TOOLS_TAIL      (sizeof(wfi_seen_mark) + 1) /* behind a child's answer */
+#define TOOLS_SEEN      4u                          /* sets of files that agents have seen, for each ticket */
+#define TOOLS_LATE_MS   12000u                      /* for a child to end its programs after their deadline */
 
 #define TOOLS_STR(text)                                                                                                \
     { (text), sizeof(text) - 1 }
@@ -142,7 +144,7 @@ static void tools_drop(const wfi_tools *t, wfi_ring *r, uint32_t ticket) {
 
 size_t wfi_tools_size(uint32_t tickets) {
     size_t one = sizeof(wfi_ticket) + 3 * sizeof(uint32_t);
-    return (tickets * one + 15) & ~(size_t)15;
+    return ((tickets * one + 15) & ~(size_t)15) + wfi_seen_size(tickets * TOOLS_SEEN);
 }
 
 int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
@@ -155,6 +157,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->searches.waiting.at = t->done.at + t->tickets;
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
+    wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);
@@ -196,7 +200,7 @@ static void tools_fail(wfi_tools *t, uint32_t ticket, const char *text) {
     tools_done(t, ticket, wf_str_of(text, strlen(text)), true);
 }
 
-/* The answer's place in a ticket's pages: what the work may fill, its last line, and the byte behind. */
+/* The answer's place in a ticket's pages: what the work may fill, its last line, and what a child puts behind. */
 static size_t tools_cap(const wf_tool_call *call) {
     if (call->script) return WFI_TOOL_SCRIPT_MAX;
     size_t max = call->output_max == 0 ? WFI_TOOL_OUT : call->output_max;
@@ -204,10 +208,10 @@ static size_t tools_cap(const wf_tool_call *call) {
 }
 
 static size_t tools_answer_size(const wf_tool_call *call) {
-    return (tools_cap(call) + WFI_TOOL_FOOT + 1 + 7) & ~(size_t)7;
+    return (tools_cap(call) + WFI_TOOL_FOOT + TOOLS_TAIL + 7) & ~(size_t)7;
 }
 
-static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
+static wfi_tool tools_work(wfi_tools *t, const wfi_ticket *k) {
     wfi_tool w;
     memset(&w, 0, sizeof w);
     w.root = k->cwd != NULL ? k->cwd : &t->root;
@@ -217,6 +221,9 @@ static wfi_tool tools_work(const wfi_tools *t, const wfi_ticket *k) {
     w.script = k->call.script;
     w.jail = &t->jail;
     w.deadline = k->call.deadline;
+    w.enough = UINT64_MAX;
+    w.seen = &t->seen;
+    w.agent = k->call.agent;
     w.out = k->pages;
     w.cap = tools_cap(&k->call);
     w.room = k->pages + tools_answer_size(&k->call);
@@ -291,9 +298,10 @@ static void tools_left(void *ctx, uint32_t ticket) {
 /* ---- in a child ---- */
 
 typedef struct tools_job {
-    const wfi_tools *t;
+    wfi_tools *t;
     const wfi_ticket *k;
     uint32_t own; /* the private directory, for a command */
+    uint64_t enough;
 } tools_job;
 
 static void tools_child(void *arg) {
@@ -303,10 +311,13 @@ static void tools_child(void *arg) {
     wfi_keeper_name(&job->t->keeper, job->own, own);
     w.own = own;
     w.dirfd = WFI_CHILD_KEEP;
+    w.enough = job->enough;
     w.size = WFI_TOOL_FIND_ROOM;
     w.room = wfi_sys_pages(w.size);
     if (w.room == NULL) return;
     tools_kinds[job->k->kind].work(&w);
+    memcpy(w.out + w.len, &w.mark, sizeof w.mark);
+    w.len += sizeof w.mark;
     w.out[w.len++] = w.is_error ? TOOLS_BAD : TOOLS_GOOD;
     while (w.len > 0) {
         ssize_t n = write(1, w.out, w.len);
@@ -344,9 +355,15 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     if (limit < c->deadline) c->deadline = limit;
 }
 
+/* When a search is to come to its end, to have its answer heard before the deadline. */
+static uint64_t tools_enough(uint64_t deadline) {
+    uint64_t now = wfi_sys_now_ms();
+    return deadline > now ? now + (deadline - now) / 4 * 3 : now;
+}
+
 static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
-    tools_job job = {t, k, 0};
+    tools_job job = {t, k, 0, UINT64_MAX};
     if (tools_is_command(k)) {
         if (!tools_get_own(t, ticket)) return WF_OK;
         job.own = *tools_own(t, k);
@@ -356,6 +373,7 @@ static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
         .run = tools_child, .arg = &job, .keep = (k->cwd != NULL ? k->cwd : &t->root)->fd, .out = k->pages};
     c.cap = tools_answer_size(&k->call);
     tools_limit(t, k, &c);
+    if (!c.programs) job.enough = tools_enough(c.deadline);
     wf_status status = wfi_child_start(&crew->children, &c, &k->place);
     tools_leave(k);
     if (status != WF_OK) return status;
@@ -368,9 +386,12 @@ static wf_status tools_spawn(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
 static void tools_harvest(wfi_tools *t, wfi_crew *crew, uint32_t ticket) {
     wfi_ticket *k = &t->ticket[ticket];
     const wfi_child *c = &crew->children.at[k->place];
-    char last = c->len > 0 && !c->overflow ? c->out[c->len - 1] : '\0';
+    char last = c->len >= TOOLS_TAIL && !c->overflow ? c->out[c->len - 1] : '\0';
     if (last == TOOLS_GOOD || last == TOOLS_BAD) {
-        tools_done(t, ticket, wf_str_of(c->out, c->len - 1), last == TOOLS_BAD);
+        wfi_seen_mark mark;
+        memcpy(&mark, c->out + c->len - TOOLS_TAIL, sizeof mark);
+        wfi_seen_read(&t->seen, k->call.agent, mark);
+        tools_done(t, ticket, wf_str_of(c->out, c->len - TOOLS_TAIL), last == TOOLS_BAD);
     } else if (c->timed_out) {
         tools_fail(t, ticket, "stopped: it took too long; narrow the pattern, the path or the glob");
     } else {
@@ -458,6 +479,7 @@ static void tools_dispatch(wfi_tools *t, uint32_t ticket) {
     }
     if (tools_kinds[k->kind].work == wfi_tool_read && wfi_tool_read_is_small(&w)) {
         wfi_tool_read(&w);
+        wfi_seen_read(&t->seen, w.agent, w.mark);
         tools_done(t, ticket, wf_str_of(w.out, w.len), w.is_error);
         return;
     }

@@ -14,6 +14,7 @@
 
 #include "../jail/child.h"
 #include "confine.h"
+#include "seen.h"
 #include "../jail/jail.h"
 #include "../jail/keeper.h"
 #include "../../api/posix.h"
@@ -63,6 +64,7 @@ typedef struct wfi_tools {
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
     wfi_ring done;
+    wfi_seen seen;
     char refusal[200];        /* the last one */
     char log[WFI_GUARD_PATH]; /* the run's own; "": it has no name */
 } wfi_tools;

@@ -6,6 +6,7 @@
  * their offsets. */
 #include "walk.h"
 #include "../os/dir.h"
+#include "gitrules.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
@@ -15,6 +16,11 @@
 #define WALK_DIR_ROOM 32768u /* for reading one directory's entries */
 #define WALK_RULES    ".gitignore"
 #define WALK_FLAGS    (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#if defined(O_PATH)
+#define WALK_STEP (O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+#else
+#define WALK_STEP WALK_FLAGS
+#endif
 
 /* ---- one directory ---- */
 
@@ -107,18 +113,16 @@ static void walk_rules(wfi_walk *w, int dir, const char *name, size_t base) {
     close(fd);
 }
 
-static void walk_rules_of_git(wfi_walk *w, int root) {
-    int git = openat(root, ".git", WALK_FLAGS);
-    int info = git >= 0 ? openat(git, "info", WALK_FLAGS) : -1;
-    if (info >= 0) walk_rules(w, info, "exclude", 0);
-    wfi_sys_close(&info);
-    wfi_sys_close(&git);
+static void walk_rules_of(wfi_walk *w, int fd) {
+    if (fd >= 0) w->rules = wfi_ignore_load(w->rules, fd, 0, w->room, w->size, &w->used);
 }
 
-/* Adds the rules that hold where the walk begins: those of the directories before it, from the root on. */
-static void walk_rules_above(wfi_walk *w, int root) {
-    int at = fcntl(root, F_DUPFD_CLOEXEC, 3);
-    walk_rules_of_git(w, root);
+/* Adds the rules that hold where the walk begins: git's other ones, and those of the directories before it, from the top on. */
+static void walk_rules_above(wfi_walk *w, wfi_gitrules *g) {
+    int at = g->top;
+    g->top = -1;
+    walk_rules_of(w, g->user);
+    walk_rules_of(w, g->exclude);
     for (size_t from = 0; from < w->path_len && at >= 0;) {
         char name[WFI_WALK_PATH];
         const char *slash = memchr(w->path + from, '/', w->path_len - from);
@@ -128,7 +132,7 @@ static void walk_rules_above(wfi_walk *w, int root) {
         walk_rules(w, at, WALK_RULES, from);
         from += n + 1;
         if (wfi_ignored(w->rules, wf_str_of(w->path, from - 1), true)) w->rules = NULL;
-        int below = openat(at, name, WALK_FLAGS);
+        int below = openat(at, name, WALK_STEP);
         close(at);
         at = below;
     }
@@ -139,12 +143,17 @@ static void walk_rules_above(wfi_walk *w, int root) {
 
 static bool walk_dir(wfi_walk *w, int fd, uint32_t depth);
 
+/* The path as others see it, from the root. */
+static wf_str walk_path(const wfi_walk *w) {
+    return wf_str_of(w->path + w->above, w->path_len - w->above);
+}
+
 static void walk_unreadable(wfi_walk *w) {
-    w->unreadable(w->ctx, wf_str_of(w->path, w->path_len));
+    w->unreadable(w->ctx, walk_path(w));
 }
 
 static bool walk_below(wfi_walk *w, int fd, const char *name, uint32_t depth) {
-    if (w->enter != NULL && !w->enter(w->ctx, wf_str_of(w->path, w->path_len))) return true;
+    if (w->enter != NULL && !w->enter(w->ctx, walk_path(w))) return true;
     int below = depth < WFI_WALK_DEPTH ? openat(fd, name, WALK_FLAGS) : -1;
     if (below < 0) {
         walk_unreadable(w);
@@ -159,7 +168,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     const char *name = record + 1;
     bool dir = record[0] == (char)WFI_ENTRY_DIR;
     size_t before = w->path_len, n = strlen(name);
-    if (before + n + 2 > sizeof w->path) {
+    if (before - w->above + n + 2 > WFI_WALK_PATH) {
         walk_unreadable(w); /* names its directory: there is no room for more */
         return true;
     }
@@ -170,7 +179,7 @@ static bool walk_entry(wfi_walk *w, int fd, const char *record, uint32_t depth) 
     }
     w->path_len = before + n;
     if (dir) w->path[w->path_len++] = '/';
-    bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, wf_str_of(w->path, w->path_len), fd, name);
+    bool more = dir ? walk_below(w, fd, name, depth) : w->file(w->ctx, walk_path(w), fd, name);
     w->path_len = before;
     return more;
 }
@@ -190,16 +199,30 @@ static bool walk_dir(wfi_walk *w, int fd, uint32_t depth) {
     return more;
 }
 
-void wfi_walk_run(wfi_walk *w, int root, int fd, wf_str prefix) {
+/* The path begins with the way from the top to the root. False: it is too long. */
+static bool walk_begin(wfi_walk *w, const wfi_gitrules *g, const wfi_confine *root, wf_str prefix) {
+    size_t n = g->above, len = strlen(root->root);
+    w->path_len = w->above = 0;
+    if (prefix.len >= WFI_WALK_PATH) return false;
+    if (n > 0) memcpy(w->path, root->root + len - n, n);
+    if (n > 0) w->path[n++] = '/';
+    if (prefix.len > 0) memcpy(w->path + n, prefix.ptr, prefix.len);
+    w->above = n;
+    w->path_len = n + prefix.len;
+    return true;
+}
+
+void wfi_walk_run(wfi_walk *w, const wfi_confine *root, int dirfd, int fd, wf_str prefix) {
+    wfi_gitrules g;
     w->used = 0;
     w->ignored = false;
     w->rules = NULL;
-    w->path_len = prefix.len;
-    if (prefix.len >= sizeof w->path) {
+    wfi_gitrules_open(&g, dirfd, root->root, w->room, w->size);
+    if (walk_begin(w, &g, root, prefix)) {
+        walk_rules_above(w, &g);
+        walk_dir(w, fd, 0);
+    } else {
         w->unreadable(w->ctx, prefix);
-        return;
     }
-    if (prefix.len > 0) memcpy(w->path, prefix.ptr, prefix.len);
-    walk_rules_above(w, root);
-    walk_dir(w, fd, 0);
+    wfi_gitrules_close(&g);
 }

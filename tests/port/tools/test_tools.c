@@ -282,8 +282,8 @@ static void test_grep_caps(void **state) {
     fclose(f);
     put_bytes("bin", "needle\0needle", 13);
     ask("grep", "{\"pattern\":\"needle\"}");
-    has(answer, "many:100:needle 99\n... cut at 100 matches");
-    assert_null(strstr(answer, "bin"));
+    has(answer, "many:100:needle 99\n(1 binary file was not searched: bin)\n... cut at 100 matches");
+    assert_null(strstr(answer, "bin:"));
     start(0, "grep", false, "{\"pattern\":\"needle\",\"max\":1000}", 700);
     finish(0);
     has(answer, "the answer is full");
@@ -302,15 +302,6 @@ static void test_grep_caps(void **state) {
     ask("grep", "{\"pattern\":\"needle\",\"path\":\"long\"}");
     has(answer, "...\nlong:2:needle\n");
     assert_true(strlen(answer) < 400);
-    line = malloc(200001); /* what was not searched is said */
-    memset(line, 'x', 200000);
-    memcpy(line + 199991, "\nneedle\n", 9);
-    memcpy(line + 100000, "needle", 6);
-    put("long", line);
-    free(line);
-    good(ask("grep", "{\"pattern\":\"needle\",\"path\":\"long\"}"),
-         "long:2:needle\n(of 1 lines longer than 64 KiB only the beginning was searched)\n");
-    has(ask("grep", "{\"pattern\":\"xxneedle\",\"path\":\"long\"}"), "no match\n(of 1 lines longer");
     bad(ask("grep", "{\"pattern\":\"needle\",\"path\":\"bin\"}"), "it is a binary file, not text: bin");
 }
 
@@ -414,7 +405,8 @@ static void test_files_effect(void **state) {
     put("quo\"te\xff", "x");
     good(effect("files", "{\"globs\":[\"src/**/*.c\",\"**/*.c\",\"src/util.h\"]}"),
          "[\"src/deep/util.c\",\"src/main.c\",\"src/util.h\"]");
-    good(effect("files", "{\"globs\":[\"quo*\"]}"), "[\"quo\\\"te\xef\xbf\xbd\"]");
+    good(effect("files", "{\"globs\":[\"quo*\"]}"),
+         "[\"quo\\\"te\\\\xff\"]"); /* names that are not UTF-8: see test_names.c */
     good(effect("files", "{\"globs\":[\"none\"]}"), "[]");
     bad(effect("files", "{\"globs\":[]}"), "at least one string");
     bad(effect("files", "{\"globs\":[7]}"), "at least one string");
@@ -601,20 +593,21 @@ static void test_sigchld_ignored(void **state) {
     signal(SIGCHLD, SIG_DFL);
 }
 
+/* A search answers with what it has when its time is nearly over; one that cannot is stopped. */
 static void test_deadline(void **state) {
     (void)state;
     FILE *f = fopen(at("slow"), "w");
     for (int i = 0; i < 2000000; i++)
         fputs("aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa\n", f);
     fclose(f);
+    put("zz", "z\n"); /* it comes behind the slow one */
     close_posix();
-    open_posix(4, 1, 200);
-    uint64_t before = pl.now_ms(pl.ctx);
-    bad(ask("grep", "{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}"), "it took too long");
-    assert_true(pl.now_ms(pl.ctx) - before >= 200);
+    open_posix(4, 1, 2000);
+    ask("grep", "{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}");
+    has(answer, "zz:1:z\n(1 file takes too long and was searched in part: slow)\n");
     close_posix();
     open_posix(4, 1, 0);
-    wf_tool_call call = {.name = WF_STR("grep"), .deadline = pl.now_ms(pl.ctx) + 100};
+    wf_tool_call call = {.name = WF_STR("grep"), .deadline = pl.now_ms(pl.ctx)};
     call.input = WF_STR("{\"pattern\":\"(a|b|c|d|e)*((a*)*(a|aa|aaa)*){50}z\"}");
     assert_int_equal(pl.tool_ops->start(pl.tool_ctx, 0, &call), WF_OK);
     bad(finish(0), "it took too long");
