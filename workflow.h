@@ -16060,6 +16060,536 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
 
 /* ==== end src/port/jail/cgroup.c ==== */
 
+/* ==== begin src/port/jail/privdir.h ==== */
+
+/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
+ * directory in it, and its removal whatever the command left there: trees deeper than descriptors
+ * or paths reach, directories without permissions. */
+#ifndef WFI_PRIVDIR_H
+#define WFI_PRIVDIR_H
+
+
+#define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
+
+typedef struct wfi_privdir {
+    int fd; /* -1: there is none */
+    char path[WFI_PRIVDIR_PATH];
+} wfi_privdir;
+
+/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
+WFI bool wfi_privdir_make(wfi_privdir *d);
+/* path and "/" and name. */
+WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
+/* Nobody may be at work in it any more. */
+WFI void wfi_privdir_remove(wfi_privdir *d);
+
+#endif
+
+/* ==== end src/port/jail/privdir.h ==== */
+
+/* ==== begin src/port/jail/privdir.c ==== */
+
+/* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
+ * directory moves up to the top, until nothing but the top is left. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h> /* renameat */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
+#define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+
+void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
+    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
+}
+
+static bool privdir_choose(wfi_privdir *d) {
+    const char *base = getenv("TMPDIR");
+    uint64_t number;
+    if (base == NULL || base[0] != '/') base = "/tmp";
+    size_t n = strlen(base);
+    errno = ENAMETOOLONG;
+    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
+    memcpy(d->path, base, n);
+    memcpy(d->path + n, "/wf-", 4);
+    wfi_sys_hex(number, d->path + n + 4, 16);
+    return true;
+}
+
+bool wfi_privdir_make(wfi_privdir *d) {
+    d->fd = -1;
+    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
+    d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
+    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
+        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
+        return true;
+    int saved = errno;
+    wfi_privdir_remove(d);
+    errno = saved;
+    return false;
+}
+
+/* ---- removal ---- */
+
+typedef struct privdir_pass {
+    int top, dir; /* what is in dir is removed or moves to the top */
+    uint64_t moved;
+    bool progress;
+} privdir_pass;
+
+/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
+ * tell the two apart say so.) */
+static bool privdir_open_up(int dir, const char *name) {
+    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
+    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
+}
+
+/* A directory moves only if we may write to it. */
+static bool privdir_lift(void *ctx, const char *name, wfi_entry_type type) {
+    privdir_pass *p = ctx;
+    char to[18] = "~";
+    (void)type;
+    if (unlinkat(p->dir, name, 0) == 0) return true;
+    privdir_open_up(p->dir, name);
+    do
+        wfi_sys_hex(p->moved++, to + 1, 16);
+    while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
+    return true;
+}
+
+static bool privdir_clear(void *ctx, const char *name, wfi_entry_type type) {
+    uint64_t room[512];
+    privdir_pass *p = ctx;
+    (void)type;
+    if (unlinkat(p->top, name, 0) == 0) {
+        p->progress = true;
+        return true;
+    }
+    p->dir = openat(p->top, name, PRIVDIR_OPEN);
+    if (p->dir < 0 && privdir_open_up(p->top, name)) p->dir = openat(p->top, name, PRIVDIR_OPEN);
+    if (p->dir < 0) return true;
+    fchmod(p->dir, 0700);
+    wfi_entries(p->dir, room, sizeof room, privdir_lift, p);
+    wfi_sys_close(&p->dir);
+    if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
+    return true;
+}
+
+void wfi_privdir_remove(wfi_privdir *d) {
+    uint64_t room[512];
+    privdir_pass p = {.top = d->fd, .dir = -1, .progress = true};
+    if (d->fd >= 0) fchmod(d->fd, 0700);
+    for (uint32_t i = 0; d->fd >= 0 && p.progress && i < PRIVDIR_PASSES; i++) {
+        p.progress = false;
+        lseek(d->fd, 0, SEEK_SET);
+        wfi_entries(d->fd, room, sizeof room, privdir_clear, &p);
+    }
+    wfi_sys_close(&d->fd);
+    rmdir(d->path);
+}
+
+/* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/caches.h ==== */
+
+/* caches: where toolchains keep what they have downloaded and built, and the variables that say so. Where commands cannot
+ * write to such a place they get one of the run's instead; what the user has is found there through links, or, where the toolchain
+ * knows a second place that it only reads, through that.
+ *
+ * No malloc, no stdio: places are made in a forked child. */
+#ifndef WFI_CACHES_H
+#define WFI_CACHES_H
+
+
+#define WFI_CACHES      24   /* variables at most */
+#define WFI_CACHES_ROOM 8192 /* bytes of them */
+
+typedef struct wfi_caches {
+    const char *env[WFI_CACHES]; /* "NAME=value", for commands; they lie in room */
+    uint32_t count;
+    size_t used;
+    uint32_t places; /* bit i: caches_kinds[i] has a place of the run's */
+    char room[WFI_CACHES_ROOM];
+} wfi_caches;
+
+/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies outside of it, by the user's variables,
+ * is moved. dir: a folder of the run's, for the places. writable: a folder that commands may write to (the workspace). */
+WFI void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable);
+/* Makes the places in dir (open), once. */
+WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
+
+#endif
+
+/* ==== end src/port/jail/caches.h ==== */
+
+/* ==== begin src/port/jail/caches.c ==== */
+
+/* caches: see caches.h. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CACHES_PATH  4096
+#define CACHES_PARTS 8
+#define CACHES_LINKS 50000u          /* made for one run; what is beyond is not found */
+#define CACHES_COPY  ((size_t)65536) /* bytes of a file that is copied rather than linked */
+
+typedef enum caches_way {
+    CACHES_LINK,  /* folders down to a depth, links below and for files */
+    CACHES_COPIES /* the same, but small files are copies, for the tool appends to them */
+} caches_way;
+
+/* A part of what the user has. Deeper parts stand first: what is there already is left alone. */
+typedef struct caches_part {
+    const char *path; /* NULL: no more */
+    uint32_t depth;   /* of folders that new things are put into */
+    caches_way way;
+} caches_part;
+
+typedef enum caches_when {
+    CACHES_ALWAYS, /* where HOME cannot be written to, */
+    CACHES_SET     /* ... but only if the user says a place by the variable */
+} caches_when;
+
+/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
+ * where in the user's place that is. */
+typedef struct caches_kind {
+    const char *variable, *usual, *place, *value, *also, *also_path, *skip;
+    caches_when when;
+    caches_part parts[CACHES_PARTS];
+} caches_kind;
+
+#define CACHES_ALL 16u /* as deep as such places are */
+
+static const caches_kind caches_kinds[] = {
+    {"XDG_CACHE_HOME", ".cache", "cache", "", NULL, NULL, ":go-build:ccache:pip:wf:", CACHES_ALWAYS, {{"", 1, 0}}},
+    {"CARGO_HOME",
+     ".cargo",
+     "cargo",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"registry/index", CACHES_ALL, 0},
+      {"registry/cache", 1, 0},
+      {"registry/src", 1, 0},
+      {"registry", 0, 0},
+      {"git/db", 0, 0},
+      {"git/checkouts", 1, 0},
+      {"git", 0, 0},
+      {"", 0, 0}}},
+    {"GOPATH",
+     "go",
+     "go",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"pkg/mod/cache/download", CACHES_ALL, 0}, {"bin", 0, 0}, {"src", 0, 0}}},
+    {"GOMODCACHE", NULL, "gomod", "", NULL, NULL, "", CACHES_SET, {{"cache/download", CACHES_ALL, 0}}},
+    {"GOCACHE", NULL, "gobuild", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
+    {"npm_config_cache",
+     ".npm",
+     "npm",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"_cacache/content-v2", CACHES_ALL, 0}, {"_cacache/index-v5", CACHES_ALL, CACHES_COPIES}, {"_npx", 0, 0}}},
+    {"PIP_CACHE_DIR", NULL, "pip", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
+    {"PYTHONUSERBASE", ".local", "python", "", NULL, NULL, "", CACHES_ALWAYS, {{"lib", 2, 0}, {"bin", 0, 0}}},
+    {"CCACHE_DIR", ".ccache", "ccache", "", NULL, NULL, "", CACHES_ALWAYS, {{NULL, 0, 0}}},
+    {"GRADLE_USER_HOME",
+     ".gradle",
+     "gradle",
+     "",
+     "GRADLE_RO_DEP_CACHE",
+     "caches",
+     "",
+     CACHES_ALWAYS,
+     {{"wrapper/dists", 2, 0}, {"init.d", 0, 0}, {"jdks", 0, 0}}},
+    {"MAVEN_OPTS",
+     ".m2/repository",
+     "maven",
+     "-Dmaven.repo.local=",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"", CACHES_ALL, 0}}},
+};
+#define CACHES_KINDS ((uint32_t)(sizeof caches_kinds / sizeof caches_kinds[0]))
+
+/* ---- the variables ---- */
+
+static bool caches_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    while (n > 0 && folder[n - 1] == '/')
+        n--;
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Where the user has it; false: nowhere. Options are a value of their own, and name no place. */
+static bool caches_from(const caches_kind *k, const char *home, char out[CACHES_PATH]) {
+    const char *value = k->value[0] == '\0' ? getenv(k->variable) : NULL;
+    if (value != NULL && value[0] == '/' && strlen(value) < CACHES_PATH) {
+        strcpy(out, value);
+        out[strcspn(out, ":")] = '\0'; /* GOPATH may be a list, whose first is written to */
+        return true;
+    }
+    return k->usual != NULL && wfi_sys_join(home, k->usual, out, CACHES_PATH);
+}
+
+/* Whether commands need a place of their own for it. */
+static bool caches_moves(const caches_kind *k, const char *home, bool all, const char *writable) {
+    char from[CACHES_PATH];
+    const char *value = getenv(k->variable);
+    if (k->value[0] != '\0') return all && (value == NULL || strstr(value, k->value) == NULL);
+    if (k->when == CACHES_SET && value == NULL) return false;
+    if (strncmp(k->variable, "XDG_", 4) == 0) return all; /* the user's own is not passed on */
+    if (!caches_from(k, home, from) || caches_is_below(from, writable)) return false;
+    return all || (value != NULL && value[0] == '/' && !caches_is_below(from, home));
+}
+
+static void caches_add(wfi_caches *c, const char *name, const char *before, const char *value, const char *path) {
+    size_t need = strlen(name) + strlen(before) + strlen(value) + strlen(path) + 3;
+    char *at = c->room + c->used;
+    if (c->count == WFI_CACHES || need > sizeof c->room - c->used) return;
+    strcat(strcat(strcpy(at, name), "="), before);
+    if (before[0] != '\0') strcat(at, " ");
+    strcat(strcat(at, value), path);
+    c->env[c->count++] = at;
+    c->used += need;
+}
+
+void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable) {
+    char from[CACHES_PATH], path[CACHES_PATH];
+    c->count = c->places = 0;
+    c->used = 0;
+    for (uint32_t i = 0; i < CACHES_KINDS; i++) {
+        const caches_kind *k = &caches_kinds[i];
+        if (!caches_moves(k, home, all, writable) || !wfi_sys_join(dir, k->place, path, sizeof path)) continue;
+        const char *options = k->value[0] != '\0' ? getenv(k->variable) : NULL;
+        caches_add(c, k->variable, options != NULL ? options : "", k->value, path);
+        c->places |= UINT32_C(1) << i;
+        if (k->also == NULL || getenv(k->also) != NULL || !caches_from(k, home, from)) continue;
+        if (wfi_sys_join(from, k->also_path, path, sizeof path)) caches_add(c, k->also, "", "", path);
+    }
+}
+
+/* ---- the places ---- */
+
+typedef struct caches_walk {
+    const char *skip;
+    caches_way way;
+    uint32_t links;
+    uint32_t depth;
+    int from, to;
+    char path[CACHES_PATH]; /* of from */
+} caches_walk;
+
+/* Locks and lists of what is in use are the tools' own, and made anew. */
+static bool caches_is_lock(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (dot != NULL && (strcmp(dot, ".lock") == 0 || strcmp(dot, ".lck") == 0)) return true;
+    return strncmp(name, ".package-cache", 14) == 0 || strncmp(name, ".global-cache", 13) == 0;
+}
+
+static bool caches_skips(const caches_walk *w, const char *name) {
+    char key[280] = ":";
+    if (strlen(name) > sizeof key - 3 || caches_is_lock(name)) return true;
+    return w->skip[0] != '\0' && strstr(w->skip, strcat(strcat(key, name), ":")) != NULL;
+}
+
+/* False: it is no small file, or could not be copied. */
+static bool caches_copy(const caches_walk *w, const char *name) {
+    struct stat st;
+    char room[4096];
+    int from = openat(w->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to = -1;
+    bool good = from >= 0 && fstat(from, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= (off_t)CACHES_COPY;
+    if (good) to = openat(w->to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    good = good && to >= 0;
+    for (ssize_t n = 1; good && n > 0;) {
+        n = read(from, room, sizeof room);
+        good = n >= 0 && (n == 0 || write(to, room, (size_t)n) == n);
+    }
+    wfi_sys_close(&from);
+    wfi_sys_close(&to);
+    return good;
+}
+
+static void caches_walk_in(caches_walk *w);
+
+/* The same one folder further down. */
+static void caches_descend(caches_walk *w, const char *name) {
+    size_t n = strlen(w->path);
+    int from = w->from, to = w->to;
+    if (w->depth == 0 || !wfi_sys_join(w->path, name, w->path, sizeof w->path)) return;
+    mkdirat(to, name, 0700);
+    w->from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    w->to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    w->depth--;
+    if (w->from >= 0 && w->to >= 0) caches_walk_in(w);
+    w->depth++;
+    wfi_sys_close(&w->from);
+    wfi_sys_close(&w->to);
+    w->from = from;
+    w->to = to;
+    w->path[n] = '\0';
+}
+
+static bool caches_entry(void *ctx, const char *name, wfi_entry_type type) {
+    caches_walk *w = ctx;
+    char target[CACHES_PATH];
+    struct stat st;
+    if (w->links == 0) return false;
+    if (caches_skips(w, name)) return true;
+    bool folder = type == WFI_ENTRY_DIR;
+    if (type == WFI_ENTRY_OTHER && fstatat(w->from, name, &st, AT_SYMLINK_NOFOLLOW) == 0) folder = S_ISDIR(st.st_mode);
+    if (folder && w->depth > 0) {
+        caches_descend(w, name);
+        return true;
+    }
+    w->links--;
+    if (w->way == CACHES_COPIES && caches_copy(w, name)) return true;
+    if (wfi_sys_join(w->path, name, target, sizeof target)) (void)symlinkat(target, w->to, name);
+    return true;
+}
+
+static void caches_walk_in(caches_walk *w) {
+    uint64_t room[512];
+    (void)wfi_entries(w->from, room, sizeof room, caches_entry, w);
+}
+
+/* Opens a folder below, making what is missing of it; -1: it cannot be had. */
+static int caches_way_to(int dir, const char *path) {
+    char name[CACHES_PATH];
+    int at = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+    while (at >= 0 && path[0] != '\0') {
+        size_t n = strcspn(path, "/");
+        memcpy(name, path, n);
+        name[n] = '\0';
+        mkdirat(at, name, 0700);
+        int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        wfi_sys_close(&at);
+        at = next;
+        path += n + (path[n] == '/');
+    }
+    return at;
+}
+
+static void caches_fill(const caches_kind *k, const caches_part *part, const char *from, int place, uint32_t *links) {
+    caches_walk w = {.skip = k->skip, .way = part->way, .links = *links, .depth = part->depth};
+    if (part->path[0] == '\0' && strlen(from) < sizeof w.path)
+        strcpy(w.path, from);
+    else if (!wfi_sys_join(from, part->path, w.path, sizeof w.path))
+        return;
+    w.from = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    w.to = w.from >= 0 ? caches_way_to(place, part->path) : -1;
+    if (w.to >= 0) caches_walk_in(&w);
+    *links = w.links;
+    wfi_sys_close(&w.from);
+    wfi_sys_close(&w.to);
+}
+
+void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
+    char from[CACHES_PATH];
+    uint32_t links = CACHES_LINKS;
+    for (uint32_t i = 0; i < CACHES_KINDS; i++) {
+        const caches_kind *k = &caches_kinds[i];
+        if ((c->places & UINT32_C(1) << i) == 0) continue;
+        int place = caches_way_to(dir, k->place);
+        bool there = place >= 0 && caches_from(k, home, from);
+        for (uint32_t n = 0; there && n < CACHES_PARTS && k->parts[n].path != NULL; n++)
+            caches_fill(k, &k->parts[n], from, place, &links);
+        wfi_sys_close(&place);
+    }
+}
+
+/* ==== end src/port/jail/caches.c ==== */
+
+/* ==== begin src/port/jail/home.h ==== */
+
+/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what they have downloaded
+ * lie there; without it next to nothing builds. What commands write there is the run's alone, ends with it, and is found
+ * by the run's next command.
+ *
+ * In three ways, the best that there is (wfi_home_kind):
+ *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which takes what is written;
+ *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to lies in a folder of
+ *            the run's, to which their own variables lead, with links to what the user has (caches.h);
+ *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would keep commands from
+ *            writing to the user's.
+ * A home that lies in the workspace, or is the workspace, is the real one: commands write to it, for the user said so.
+ *
+ * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the keeper: a process
+ * with a user namespace (but as root) and mounts of its own. A command asks it through a socket for a copy of that one
+ * mount, gets a descriptor, and lays it over HOME among its own mounts. So no command enters a namespace of the
+ * keeper's, none sees its PID, and the socket closes with exec.
+ *
+ * Invariants:
+ *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or read-only.
+ *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor a supervisor of
+ *      commands, however they ended. Then it removes the folder, whatever is in it.
+ *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
+ *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below them. Among them are those
+ *      that hide secrets, which so hide in the overlay what they hide in the home.
+ *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is followed.
+ * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there is no overlay.
+ * Files that the user replaces during the run may be seen as they were: an overlay does not look again. The workspace is laid
+ * over it as it is, and so is all of the run's root. */
+#ifndef WFI_HOME_H
+#define WFI_HOME_H
+
+
+#define WFI_HOME_SOCKET     4        /* where a command has its end of the keeper's socket, until exec */
+#define WFI_HOME_CACHES_DIR "caches" /* in the run's folder: the places of toolchains */
+#define WFI_HOME_LAYERS_DIR "layers" /* ... and what the overlay consists of */
+
+#define WFI_HOME_PATH 1024
+
+struct wfi_jail;
+
+typedef enum wfi_home_kind { WFI_HOME_PRIVATE = 0, WFI_HOME_CACHES, WFI_HOME_LAYERS } wfi_home_kind;
+
+typedef struct wfi_home {
+    wfi_home_kind kind;
+    bool small;               /* the layer lies in memory, and is bounded by that */
+    char path[WFI_HOME_PATH]; /* as the user says it */
+    char real[WFI_HOME_PATH]; /* without links */
+    const char *root;         /* of the run, absolute; lives as long */
+    wfi_caches caches;
+    wfi_privdir dir; /* the run's folder; no fd: there is none */
+    int keeper;      /* our end of its socket, or -1 */
+    long pid;        /* of the keeper */
+} wfi_home;
+
+/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as long as this lives. */
+WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
+/* When no command is at work any more. */
+WFI void wfi_home_close(wfi_home *h);
+
+/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of a mount, or -1 with errno.
+ */
+WFI bool wfi_home_take(const wfi_home *h, int *mount);
+
+/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs /proc. */
+typedef bool (*wfi_home_fn)(void *ctx, const char *relative);
+WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
+
+#endif
+
+/* ==== end src/port/jail/home.h ==== */
+
 /* ==== begin src/port/jail/jail.h ==== */
 
 /* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
@@ -16083,14 +16613,16 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
 #define WFI_JAIL_H
 
 
-#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 512  /* bytes of wfi_jail_text */
 #define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;           /* WF_HOLDS_... */
-    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
+    uint32_t holds;  /* WF_HOLDS_... */
+    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home
+        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
     const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
     uint32_t uid, gid;        /* ours, before a user namespace hides them */
     bool hides;               /* with namespaces: there is a home to hide keys in */
@@ -16102,11 +16634,14 @@ typedef struct wfi_jail {
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
+/* The user's home directory as HOME says it, or the system; NULL: nobody says where it is. */
+WFI const char *wfi_jail_home(const wfi_jail *j);
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
 /* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
- * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
+ * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done).
+ * A home that is shown is asked for here, without namespaces too. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */
 WFI void wfi_jail_part(const wfi_jail *j);
@@ -16123,10 +16658,372 @@ WFI void wfi_jail_shut(void);
 
 /* ==== end src/port/jail/jail.h ==== */
 
+/* ==== begin src/port/jail/home.c ==== */
+
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#endif
+
+#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_MOUNTINFO ((size_t)1 << 20)
+#define HOME_MOUNTS    256u /* below HOME; more are not seen */
+
+/* ---- a descriptor through a socket ---- */
+
+typedef union home_control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(int))];
+} home_control;
+
+/* One byte, and a descriptor unless it is -1. */
+static bool home_send(int socket, char byte, int fd) {
+    home_control control;
+    struct iovec part = {&byte, 1};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    memset(&control, 0, sizeof control);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof control.room;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
+}
+
+/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
+static bool home_receive(int socket, char *byte, int *fd) {
+    home_control control;
+    struct iovec part = {byte, 1};
+    struct msghdr m;
+    ssize_t n;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.room;
+    m.msg_controllen = sizeof control.room;
+    *fd = -1;
+    do
+        n = recvmsg(socket, &m, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0) errno = ESRCH;
+    if (n <= 0) return false;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
+    memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+static bool home_socket(int ends[2]) {
+    const struct timeval patience = {HOME_PATIENCE, 0};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        ends[i] = wfi_sys_high(ends[i]);
+    }
+    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
+        return true;
+    wfi_sys_close(&ends[0]);
+    wfi_sys_close(&ends[1]);
+    return false;
+}
+
+/* ---- the keeper ---- */
+
+#if WFI_LINUX
+
+#define HOME_OPEN_TREE 428
+
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
+ * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
+ * nothing of it is synced. */
+static bool home_overlay(bool apart) {
+    const char *options =
+        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
+              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
+    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+/* The folders of one, in the folder that the keeper is in. */
+static bool home_layers(const wfi_home *h, bool apart) {
+    struct stat st;
+    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
+    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
+    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
+    if (home_overlay(apart)) return true;
+    int saved = errno;
+    umount2("lower", MNT_DETACH);
+    errno = saved;
+    return false;
+}
+
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
+    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
+    /* by its path: an open folder is still one among the mounts that we come from */
+    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
+        return '\0';
+    if (home_layers(h, apart)) return 'L';
+    if (chdir(h->dir.path) != 0 ||
+        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
+        return '\0';
+    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
+    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
+    return '\0';
+}
+
+/* A copy of the overlay alone. */
+static int home_copy(void) {
+    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+}
+
+static void home_end_layers(const wfi_home *h) {
+    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
+    umount2(path, MNT_DETACH);
+    umount2(path, MNT_DETACH);
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
+    if (h->small) umount2(path, MNT_DETACH);
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
+}
+
+#else
+
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    (void)h;
+    (void)j;
+    return '\0';
+}
+
+static int home_copy(void) {
+    return -1;
+}
+
+static void home_end_layers(const wfi_home *h) {
+    (void)h;
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    (void)j;
+    return 0;
+}
+
+#endif
+
+/* Answers whoever asks, until nobody can any more. The places are made for the first. */
+static void home_serve(wfi_home *h, int socket) {
+    bool ready = false;
+    char byte;
+    int answer;
+    while (home_receive(socket, &byte, &answer)) {
+        int caches =
+            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
+        ready = true;
+        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
+        home_send(answer, '+', copy);
+        wfi_sys_close(&caches);
+        wfi_sys_close(&copy);
+        wfi_sys_close(&answer);
+    }
+}
+
+/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
+static void home_settle(int socket, int folder) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3; fd++)
+        if (null >= 0) dup2(null, fd);
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != socket && fd != folder) close(fd);
+}
+
+static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
+    home_settle(socket, h->dir.fd);
+    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
+    if (how != '\0') h->kind = WFI_HOME_LAYERS;
+    h->small = how == 'M';
+    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
+    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
+    wfi_sys_close(&socket);
+    home_end_layers(h);
+    wfi_privdir_remove(&h->dir);
+    _exit(0);
+}
+
+/* ---- the run's side ---- */
+
+/* False: there is none to show. */
+static bool home_find(wfi_home *h, const wfi_jail *j) {
+    char real[4096];
+    struct stat st;
+    const char *home = wfi_jail_home(j);
+    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
+    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    strcpy(h->path, home);
+    strcpy(h->real, real);
+    return true;
+}
+
+/* What could not be had is not tried again: commands have an empty home. */
+static void home_give_up(wfi_home *h) {
+    h->kind = WFI_HOME_PRIVATE;
+    wfi_home_close(h);
+}
+
+static bool home_start(wfi_home *h, const wfi_jail *j) {
+    int ends[2];
+    sigset_t all, old;
+    if (!home_socket(ends)) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    h->pid = wfi_sys_fork(home_spaces(j));
+    if (h->pid == 0) home_keep(h, j, ends[1]);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&ends[1]);
+    h->keeper = ends[0];
+    return h->pid > 0;
+}
+
+void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
+    char how = '-', caches[WFI_PRIVDIR_PATH];
+    int none;
+    memset(h, 0, sizeof *h);
+    h->keeper = h->dir.fd = -1;
+    h->root = root;
+    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
+    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
+        !home_receive(h->keeper, &how, &none)) {
+        home_give_up(h);
+        return;
+    }
+    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
+    h->small = how == 'M';
+    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
+    if (h->kind != WFI_HOME_PRIVATE)
+        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
+    else
+        home_give_up(h);
+}
+
+void wfi_home_close(wfi_home *h) {
+    wfi_sys_close(&h->keeper);
+    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    h->pid = 0;
+}
+
+/* ---- in a command ---- */
+
+bool wfi_home_take(const wfi_home *h, int *mount) {
+    int ends[2];
+    char byte;
+    *mount = -1;
+    if (!home_socket(ends)) return false;
+    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
+    wfi_sys_close(&ends[1]);
+    good = good && home_receive(ends[0], &byte, mount);
+    int saved = errno;
+    wfi_sys_close(&ends[0]);
+    errno = saved;
+    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
+}
+
+/* ---- mounts below a folder ---- */
+
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
+static char *home_mountpoint(char *line) {
+    for (int i = 0; i < 4 && line != NULL; i++)
+        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
+    if (line == NULL) return NULL;
+    char *to = line;
+    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+    return line;
+}
+
+/* All of a file of /proc, terminated. */
+static bool home_read(const char *path, char *out, size_t size) {
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
+        got = read(fd, out + n, size - 1 - n);
+    out[n] = '\0';
+    if (fd < 0) return false;
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static bool home_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    const char *seen[HOME_MOUNTS];
+    uint32_t count = 0;
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
+        size_t n = strcspn(line, "\n");
+        next = line + n + (line[n] == '\n');
+        line[n] = '\0';
+        const char *path = home_mountpoint(line);
+        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
+        for (uint32_t i = 0; take && i < count; i++)
+            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+        if (take) seen[count++] = path;
+    }
+    for (uint32_t i = 0; good && i < count; i++)
+        good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(text, HOME_MOUNTINFO);
+    return good;
+}
+
+/* ==== end src/port/jail/home.c ==== */
+
 /* ==== begin src/port/jail/jail.c ==== */
 
 /* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
  * stdio: most of it runs between fork and exec. */
+#include <stdlib.h>
 #include <string.h>
 #if WFI_LINUX
 #include <errno.h>
@@ -16134,7 +17031,6 @@ WFI void wfi_jail_shut(void);
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -16203,15 +17099,31 @@ static bool jail_restrict(int rules) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
 }
 
-static const char *jail_landlock(int abi, int tree, int own) {
+/* A folder in an open one, or anywhere; one that is not there needs no right. */
+static void jail_allow_at(int rules, int dir, const char *path, uint64_t rights) {
+    int fd = openat(dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    jail_allow(rules, fd, rights);
+    wfi_sys_close(&fd);
+}
+
+/* The home, where a layer takes what is written, and the places of toolchains. */
+static void jail_allow_home(int rules, const wfi_home *h, uint64_t rights) {
+    char path[WFI_PRIVDIR_PATH];
+    if (h->kind == WFI_HOME_LAYERS) jail_allow_at(rules, AT_FDCWD, h->real, rights);
+    if (h->caches.count == 0) return;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+    jail_allow_at(rules, AT_FDCWD, path, rights);
+}
+
+static const char *jail_landlock(int abi, int tree, int own, const wfi_home *home) {
     uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
     int rules = jail_ruleset(abi, true);
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
-    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
-    jail_allow(rules, shm, rights);
-    wfi_sys_close(&shm);
+    jail_allow_at(rules, own, "shm", rights); /* they may be mounted elsewhere: jail_share, jail_cover_tmp */
+    jail_allow_at(rules, own, "tmp", rights);
+    if (home != NULL) jail_allow_home(rules, home, rights);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -16226,13 +17138,12 @@ void wfi_jail_reads_only(void) {
 
 #define JAIL_DAC_OVERRIDE 1u
 
-/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
- * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
- * owners.) */
-static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
-    struct stat st;
-    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
-    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
+ * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
+ * right to change modes and owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j) {
+    bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
+    return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
 }
 
 static bool jail_drop_capabilities(uint32_t kept) {
@@ -16255,9 +17166,9 @@ void wfi_jail_shut(void) {
 }
 
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
+    if (!jail_drop_capabilities(jail_capabilities(j))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own, j->shown) : NULL;
 }
 
 /* ---- namespaces ---- */
@@ -16323,15 +17234,6 @@ static bool jail_lay(int *copy, const char *path) {
     bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
     wfi_sys_close(copy);
     return good;
-}
-
-/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree) {
-    if (strcmp(tree, "/") == 0) return true;
-    int copy = jail_copy(tree);
-    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
-    wfi_sys_close(&copy);
-    return false;
 }
 
 static bool jail_freeze_guarded(const char *tree) {
@@ -16440,8 +17342,7 @@ static bool jail_hide(const jail_view *v, const char *path) {
     return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
 }
 
-/* NULL: nobody says where it is. */
-static const char *jail_home(const wfi_jail *j) {
+const char *wfi_jail_home(const wfi_jail *j) {
     const char *home = getenv("HOME");
     if (home != NULL && home[0] == '/') return home;
     return j->home[0] == '/' ? j->home : NULL;
@@ -16459,10 +17360,14 @@ static void jail_find_home(wfi_jail *j) {
 
 static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
     char path[4096];
-    const char *home = jail_home(j);
-    if (home == NULL) return true;
-    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    const char *home = wfi_jail_home(j), *config = getenv("XDG_CONFIG_HOME");
+    bool moved = config != NULL && config[0] == '/';
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++) {
+        const char *name = jail_secrets[i];
+        if (home != NULL && wfi_sys_join(home, name, path, sizeof path) && !jail_hide(v, path)) return false;
+        if (!moved || strncmp(name, ".config/", 8) != 0) continue;
+        if (wfi_sys_join(config, name + 8, path, sizeof path) && !jail_hide(v, path)) return false;
+    }
     return true;
 }
 
@@ -16536,29 +17441,274 @@ const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
 
-static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
-    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
+/* ---- what covers what ---- */
+
+#define JAIL_COVERED  2u   /* folders that the command's own tmp may cover */
+#define JAIL_PROGRAMS 8u   /* folders of PATH below them */
+#define JAIL_PROGRAM  512u /* bytes of their paths */
+
+typedef struct jail_programs {
+    int copy;
+    char path[JAIL_PROGRAM];
+} jail_programs;
+
+/* Copies of what must be seen where something covers it; -1: there is none. */
+typedef struct jail_copies {
+    int own, tree, caches, root, home;          /* root, home: read-only, where HOME or the own tmp would cover them */
+    int layers;                                 /* the overlay itself */
+    int below;                                  /* what it covers, open */
+    int tmp[JAIL_COVERED];                      /* of the own tmp, for each folder that it covers */
+    char covered[JAIL_COVERED][WFI_GUARD_PATH]; /* those; "" behind the last */
+    uint32_t programs;
+    jail_programs program[JAIL_PROGRAMS];
+} jail_copies;
+
+static bool jail_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+static int jail_step(int dir, const char *name) {
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    mkdirat(dir, name, 0755);
+    int fd = openat(dir, name, flags);
+    if (fd >= 0 || unlinkat(dir, name, 0) != 0 || mkdirat(dir, name, 0755) != 0) return fd;
+    return openat(dir, name, flags);
+}
+
+/* Folders in the own tmp on which what it covers is laid again. */
+static bool jail_make_way(const jail_copies *c, const char *path) {
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (!jail_is_below(path, c->covered[i])) continue;
+        int at = open(c->covered[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        for (const char *from = path + strlen(c->covered[i]); at >= 0 && *from != '\0';) {
+            char name[256];
+            size_t n = strcspn(++from, "/");
+            if (n >= sizeof name) break;
+            memcpy(name, from, n);
+            name[n] = '\0';
+            int next = n > 0 ? jail_step(at, name) : fcntl(at, F_DUPFD_CLOEXEC, 3);
+            wfi_sys_close(&at);
+            at = next;
+            from += n;
+        }
+        bool good = at >= 0;
+        wfi_sys_close(&at);
+        return good;
+    }
+    return true;
+}
+
+static bool jail_lay_again(const jail_copies *c, int *copy, const char *path) {
+    return *copy >= 0 && jail_make_way(c, path) && jail_lay(copy, path);
+}
+
+/* Whether the folder is the workspace, or lies in it, and so stays what it is. */
+static bool jail_is_workspace(const jail_view *v, const char *folder) {
+    struct stat tree;
+    return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
+}
+
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+static void jail_choose_covered(jail_copies *c, const jail_view *v) {
+    static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
+    char real[WFI_GUARD_PATH];
+    uint32_t count = 0;
+    if (v->empty == NULL || realpath(v->own, real) == NULL || strcmp(real, v->own) != 0) return;
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (realpath(names[i], real) == NULL || strcmp(real, "/") == 0 || jail_is_workspace(v, real)) continue;
+        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || jail_is_below(real, c->covered[0]))) continue;
+        strcpy(c->covered[count++], real);
+    }
+}
+
+static bool jail_is_covered(const jail_copies *c, const char *path) {
+    return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
+}
+
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+static bool jail_cover_tmp(jail_copies *c) {
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
+    return true;
+}
+
+typedef struct jail_home {
+    int below; /* the home that is covered */
+    const char *path;
+} jail_home;
+
+/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+static int jail_find(const char *home, const char *relative) {
+    char name[256];
+    int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (at >= 0 && *relative != '\0') {
+        struct stat st;
+        size_t n = strcspn(relative, "/");
+        if (n >= sizeof name) n = 0; /* no such name */
+        memcpy(name, relative, n);
+        name[n] = '\0';
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        wfi_sys_close(&at);
+        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        at = next;
+        relative += n + (relative[n] == '/');
+    }
+    return at;
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_lay_below(void *ctx, const char *relative) {
+    const jail_home *h = ctx;
+    int to = jail_find(h->path, relative);
+    if (to < 0) return true;
+    int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
+    bool good =
+        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    wfi_sys_close(&copy);
+    wfi_sys_close(&to);
+    return good;
+}
+
+static bool jail_cover_home(const wfi_jail *j, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    if (c->home >= 0) return jail_lay_again(c, &c->home, h->real);
+    if (c->layers < 0) return true;
+    jail_home home = {c->below, h->real};
+    return jail_lay_again(c, &c->layers, h->real) && wfi_home_mounts(h->real, jail_lay_below, &home);
+}
+
+/* The folder of PATH, and with a bin what it stands in, as virtual environments are laid out. */
+static bool jail_program_folder(const jail_copies *c, const char *from, size_t n, char out[WFI_GUARD_PATH]) {
+    char path[WFI_GUARD_PATH];
+    if (n == 0 || n >= sizeof path || from[0] != '/') return false;
+    memcpy(path, from, n);
+    path[n] = '\0';
+    if (realpath(path, out) == NULL || !jail_is_covered(c, out)) return false;
+    char *slash = strrchr(out, '/');
+    if (strcmp(slash, "/bin") != 0 && strcmp(slash, "/sbin") != 0) return true;
+    *slash = '\0';
+    if (!jail_is_covered(c, out)) *slash = '/';
+    return true;
+}
+
+/* Programs that the user has below /tmp are still found. */
+static void jail_copy_programs(jail_copies *c) {
+    char path[WFI_GUARD_PATH];
+    const char *at = getenv("PATH");
+    while (at != NULL && *at != '\0' && c->programs < JAIL_PROGRAMS) {
+        size_t n = strcspn(at, ":");
+        jail_programs *p = &c->program[c->programs];
+        if (jail_program_folder(c, at, n, path) && strlen(path) < sizeof p->path) {
+            strcpy(p->path, path);
+            p->copy = jail_copy(path);
+            c->programs += p->copy >= 0;
+        }
+        at += n + (at[n] == ':');
+    }
+}
+
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    char path[WFI_PRIVDIR_PATH];
+    c->own = jail_copy(v->own);
+    c->tree = jail_copy(v->tree);
+    jail_choose_covered(c, v);
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (wfi_sys_join(v->own, "tmp", path, sizeof path)) c->tmp[i] = jail_copy(path);
+    if (h == NULL) return;
+    if (h->caches.count > 0) {
+        wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+        c->caches = jail_copy(path);
+    }
+    if (c->layers >= 0 && jail_is_workspace(v, h->real)) wfi_sys_close(&c->layers);
+    if (c->layers >= 0) c->below = open(h->real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The same of what stays read-only. */
+static void jail_copy_frozen(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    jail_copy_programs(c);
+    if (h == NULL) return;
+    if (c->layers < 0 && h->kind != WFI_HOME_PRIVATE && jail_is_covered(c, h->real) && !jail_is_workspace(v, h->real))
+        c->home = jail_copy(h->real);
+    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && jail_is_below(h->root, h->real));
+    if (lost && strcmp(h->root, v->tree) != 0) c->root = jail_copy(h->root);
+}
+
+/* Lays what was covered, the outer before the inner. */
+static const char *jail_lay_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_cover_tmp(c)) return "make /tmp its own";
+    for (uint32_t i = 0; i < c->programs; i++)
+        if (!jail_lay_again(c, &c->program[i].copy, c->program[i].path)) return "keep the programs of PATH in sight";
+    if (!jail_cover_home(j, c)) return "lay a layer of its own over HOME";
+    if (c->root >= 0 && !jail_lay_again(c, &c->root, j->shown->root)) return "keep the run's root in sight";
+    return jail_lay_again(c, &c->tree, v->tree) ? NULL : "keep the workspace in sight";
+}
+
+/* The folders that are the command's to write, which may lie in what is read-only: last. */
+static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    char path[WFI_PRIVDIR_PATH];
+    if (c->own < 0) return j->frozen ? "keep its own directory writable" : NULL;
+    if (!jail_lay_again(c, &c->own, v->own)) return "keep its own directory writable";
+    if (c->caches < 0) return NULL;
+    wfi_privdir_name(&j->shown->dir, WFI_HOME_CACHES_DIR, path);
+    return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
+}
+
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    jail_copy_all(j, v, c);
+    if (strcmp(v->tree, "/") == 0) return NULL;
+    if (c->tree < 0 || c->own < 0) /* a system without such copies can do without, unless they are needed */
+        return j->frozen || c->layers >= 0 ? "copy the mounts of the workspace" : NULL;
+    if (j->frozen && !jail_read_only("/")) return "make all but the workspace read-only";
+    jail_copy_frozen(j, v, c);
+    return jail_lay_all(j, v, c);
+}
+
+static const char *jail_guard(const wfi_jail *j, const char *tree) {
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    const jail_view view = {tree, own, empty};
-    if (j->spaces == 0) return NULL;
-    /* and shared memory of its own, which ends with it; a kernel without has none to share */
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
-    const char *failed = jail_freeze_all(j, tree);
-    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
+/* What is still in sight, and should not be. */
+static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
+    char path[WFI_PRIVDIR_PATH];
+    if (j->shown != NULL && j->shown->kind == WFI_HOME_LAYERS) {
+        wfi_privdir_name(&j->shown->dir, WFI_HOME_LAYERS_DIR, path);
+        if (!jail_hide(v, path)) return "hide the layer below its HOME";
+    }
+    return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
+}
+
+/* In mounts of its own. */
+static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    const char *failed = jail_arrange(j, v, c);
+    if (failed == NULL) failed = jail_guard(j, v->tree);
+    if (failed == NULL) failed = jail_lay_own(j, v, c);
+    if (failed == NULL) failed = jail_hide_rest(j, v);
     if (failed != NULL) return failed;
-    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
-    jail_share(&view);
+    jail_share(v);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
+        return "get its HOME from the process that keeps it (has that been killed?)";
+    if (j->spaces == 0) return NULL;
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    return jail_remake(j, &view, &c);
 }
 
 /* ---- what there is ---- */
@@ -16572,7 +17722,7 @@ static bool jail_has_spaces(const wfi_jail *j, const char *root) {
 /* That a kernel knows it does not say that a container lets us. */
 static bool jail_has_landlock(const wfi_jail *j, const char *root) {
     int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
+    return fd >= 0 && jail_landlock(j->abi, fd, fd, NULL) == NULL;
 }
 
 /* Whether a child that ends at once can do this, told by a byte through a pipe. */
@@ -16631,7 +17781,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->gid = getegid();
     j->abi = jail_abi();
     jail_find_home(j);
-    j->hides = jail_home(j) != NULL;
+    j->hides = wfi_jail_home(j) != NULL;
     j->counts = wfi_sys_knows_children();
     if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
@@ -16647,6 +17797,11 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
     memset(j, 0, sizeof *j);
     j->counts = wfi_sys_knows_children();
+}
+
+const char *wfi_jail_home(const wfi_jail *j) {
+    (void)j;
+    return getenv("HOME");
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -16722,6 +17877,23 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     }
 }
 
+/* How commands see the user's home and /tmp. */
+static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if (j->shown == NULL) return;
+    switch (j->shown->kind) {
+    case WFI_HOME_LAYERS:
+        jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"
+                                      : "; HOME yours, written to a layer of the run's");
+        break;
+    case WFI_HOME_CACHES:
+        jail_say(out, "; no overlay: HOME yours, read-only, caches of toolchains the run's");
+        break;
+    case WFI_HOME_PRIVATE:
+        jail_say(out, "; HOME empty");
+        break;
+    }
+}
+
 void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
@@ -16729,6 +17901,7 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
                   : j->frozen                      ? "no Landlock: devices may be written"
                                                    : "no Landlock: commands may write wherever you may");
     jail_say_spaces(j, out);
+    jail_say_home(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say_bound(j, out);
 }
@@ -16766,6 +17939,7 @@ typedef struct wfi_child_job {
     void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
     void *arg;              /* copied with the whole process */
     int keep;               /* a descriptor that the child needs, or -1 */
+    const wfi_home *home;   /* then: whose keeper its program asks; or NULL */
     char *out;              /* cap bytes, the owner's until wfi_child_release */
     size_t cap;
     uint64_t deadline; /* on the clock of wfi_sys_now_ms */
@@ -16888,10 +18062,19 @@ static void child_bind(const wfi_child_job *job, long parent) {
     if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
 }
 
-/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
-static bool child_keep(int fd) {
-    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
-    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
+static bool child_keep_at(int fd, int place) {
+    if (fd != place && dup2(fd, place) != place) return false;
+    return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+static int child_keep(const wfi_child_job *job) {
+    int keeper = job->home != NULL ? job->home->keeper : -1;
+    if (job->keep < 0) return WFI_CHILD_KEEP;
+    if (keeper >= 0 && (keeper = fcntl(keeper, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
+    if (!child_keep_at(job->keep, WFI_CHILD_KEEP)) return -1;
+    if (keeper < 0) return WFI_CHILD_KEEP + 1;
+    return child_keep_at(keeper, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
 }
 
 static void child_main(const wfi_child_job *job, int out, long parent) {
@@ -16899,8 +18082,9 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     child_default_signals();
     child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
-    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
+    int rest = child_keep(job);
+    if (rest < 0) _exit(1);
+    child_close_from(rest);
     child_limits(job);
     job->run(job->arg);
     _exit(0);
@@ -17060,140 +18244,6 @@ void wfi_children_close(wfi_children *cs) {
 }
 
 /* ==== end src/port/jail/child.c ==== */
-
-/* ==== begin src/port/jail/privdir.h ==== */
-
-/* privdir: the private directory of one command, with a home, a tmp, a shm (jail.c) and an empty
- * directory in it, and its removal whatever the command left there: trees deeper than descriptors
- * or paths reach, directories without permissions. */
-#ifndef WFI_PRIVDIR_H
-#define WFI_PRIVDIR_H
-
-
-#define WFI_PRIVDIR_PATH 512 /* bytes of the longest path in it that we name */
-
-typedef struct wfi_privdir {
-    int fd; /* -1: there is none */
-    char path[WFI_PRIVDIR_PATH];
-} wfi_privdir;
-
-/* In $TMPDIR, or /tmp. False with errno: nothing was made. */
-WFI bool wfi_privdir_make(wfi_privdir *d);
-/* path and "/" and name. */
-WFI void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]);
-/* Nobody may be at work in it any more. */
-WFI void wfi_privdir_remove(wfi_privdir *d);
-
-#endif
-
-/* ==== end src/port/jail/privdir.h ==== */
-
-/* ==== begin src/port/jail/privdir.c ==== */
-
-/* privdir: see privdir.h. A tree is removed without walking down: what is a directory within a
- * directory moves up to the top, until nothing but the top is left. */
-#include <errno.h>
-#include <fcntl.h>
-#include <stdio.h> /* renameat */
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#define PRIVDIR_NAME   24u      /* bytes of "/wf-" and 16 digits, and of what we name inside */
-#define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
-#define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-
-void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
-    (void)wfi_sys_join(d->path, name, out, WFI_PRIVDIR_PATH); /* it fits: privdir_choose kept room */
-}
-
-static bool privdir_choose(wfi_privdir *d) {
-    const char *base = getenv("TMPDIR");
-    uint64_t number;
-    if (base == NULL || base[0] != '/') base = "/tmp";
-    size_t n = strlen(base);
-    errno = ENAMETOOLONG;
-    if (n + 2 * PRIVDIR_NAME > WFI_PRIVDIR_PATH || !wfi_sys_random(&number, sizeof number)) return false;
-    memcpy(d->path, base, n);
-    memcpy(d->path + n, "/wf-", 4);
-    wfi_sys_hex(number, d->path + n + 4, 16);
-    return true;
-}
-
-bool wfi_privdir_make(wfi_privdir *d) {
-    d->fd = -1;
-    if (!privdir_choose(d) || mkdir(d->path, 0700) != 0) return false;
-    d->fd = wfi_sys_high(open(d->path, PRIVDIR_OPEN));
-    if (d->fd >= 0 && mkdirat(d->fd, "home", 0700) == 0 && mkdirat(d->fd, "tmp", 0700) == 0 &&
-        mkdirat(d->fd, "shm", 0700) == 0 && mkdirat(d->fd, "empty", 0500) == 0)
-        return true;
-    int saved = errno;
-    wfi_privdir_remove(d);
-    errno = saved;
-    return false;
-}
-
-/* ---- removal ---- */
-
-typedef struct privdir_pass {
-    int top, dir; /* what is in dir is removed or moves to the top */
-    uint64_t moved;
-    bool progress;
-} privdir_pass;
-
-/* Of a directory alone: another command may have put a link in its place where TMPDIR lies in the workspace. (C libraries that cannot
- * tell the two apart say so.) */
-static bool privdir_open_up(int dir, const char *name) {
-    if (fchmodat(dir, name, 0700, AT_SYMLINK_NOFOLLOW) == 0) return true;
-    return (errno == ENOTSUP || errno == EOPNOTSUPP) && fchmodat(dir, name, 0700, 0) == 0;
-}
-
-/* A directory moves only if we may write to it. */
-static bool privdir_lift(void *ctx, const char *name, wfi_entry_type type) {
-    privdir_pass *p = ctx;
-    char to[18] = "~";
-    (void)type;
-    if (unlinkat(p->dir, name, 0) == 0) return true;
-    privdir_open_up(p->dir, name);
-    do
-        wfi_sys_hex(p->moved++, to + 1, 16);
-    while (renameat(p->dir, name, p->top, to) != 0 && (errno == EEXIST || errno == ENOTEMPTY || errno == ENOTDIR));
-    return true;
-}
-
-static bool privdir_clear(void *ctx, const char *name, wfi_entry_type type) {
-    uint64_t room[512];
-    privdir_pass *p = ctx;
-    (void)type;
-    if (unlinkat(p->top, name, 0) == 0) {
-        p->progress = true;
-        return true;
-    }
-    p->dir = openat(p->top, name, PRIVDIR_OPEN);
-    if (p->dir < 0 && privdir_open_up(p->top, name)) p->dir = openat(p->top, name, PRIVDIR_OPEN);
-    if (p->dir < 0) return true;
-    fchmod(p->dir, 0700);
-    wfi_entries(p->dir, room, sizeof room, privdir_lift, p);
-    wfi_sys_close(&p->dir);
-    if (unlinkat(p->top, name, AT_REMOVEDIR) == 0) p->progress = true;
-    return true;
-}
-
-void wfi_privdir_remove(wfi_privdir *d) {
-    uint64_t room[512];
-    privdir_pass p = {.top = d->fd, .dir = -1, .progress = true};
-    if (d->fd >= 0) fchmod(d->fd, 0700);
-    for (uint32_t i = 0; d->fd >= 0 && p.progress && i < PRIVDIR_PASSES; i++) {
-        p.progress = false;
-        lseek(d->fd, 0, SEEK_SET);
-        wfi_entries(d->fd, room, sizeof room, privdir_clear, &p);
-    }
-    wfi_sys_close(&d->fd);
-    rmdir(d->path);
-}
-
-/* ==== end src/port/jail/privdir.c ==== */
 
 /* ==== begin src/port/jail/gather.h ==== */
 
@@ -17586,10 +18636,14 @@ typedef struct program_run {
     uint64_t give_up, count_at;
     char *chunk;
     uint32_t *pids; /* room for its descendants */
-    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
+    char home[WFI_HOME_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
 /* ---- its environment ---- */
+
+static bool program_shows_home(const wfi_jail *j) {
+    return j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE;
+}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
@@ -17608,7 +18662,22 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
+    return wfi_jail_is_daemon(name, len);
+}
+
+/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
+    static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
+                                        "XDG_CONFIG_DIRS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return program_shows_home(j);
+    return false;
+}
+
+static bool program_passes(const wfi_jail *j, const char *name, size_t len) {
+    if (j == NULL) return true;
+    if (len >= 4 && memcmp(name, "XDG_", 4) == 0) return program_is_of_home(j, name, len);
+    return !program_is_session(name, len);
 }
 
 /* The variable among the first n, or NULL. */
@@ -17627,6 +18696,24 @@ static void program_own(program_run *r, const char *name, const char *dir, char 
     out[len] = '=';
     strcpy(out + len + 1, path);
     r->env[(*n)++] = out;
+}
+
+static void program_add(program_run *r, const char *variable, size_t *n) {
+    if (program_getenv(r->env, *n, variable, strcspn(variable, "=")) == NULL) r->env[(*n)++] = variable;
+}
+
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
+ * else, so tar must not try. */
+static void program_home(program_run *r, size_t *n) {
+    const wfi_jail *j = r->p->jail;
+    if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_add(r, "TAR_OPTIONS=--no-same-owner", n);
+    if (!program_shows_home(j)) {
+        program_own(r, "HOME", "home", r->home, n);
+        return;
+    }
+    program_add(r, strcat(strcpy(r->home, "HOME="), j->shown->path), n);
+    for (uint32_t i = 0; i < j->shown->caches.count; i++)
+        program_add(r, j->shown->caches.env[i], n);
 }
 
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
@@ -17661,7 +18748,7 @@ static void program_git_put(program_run *r, const char *what, uint64_t i, const 
 }
 
 /* Numbers the user's pairs anew, without secrets. In a jail one is added: git would not look at a workspace of somebody else, as
- * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
+ * root in a container often has it. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
@@ -17687,7 +18774,8 @@ static bool program_git_settings(program_run *r, size_t *n) {
 }
 
 static bool program_environment(program_run *r) {
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3; /* HOME, TMPDIR, the end; git's pairs, ours, their count */
+    size_t n = 0, most = 4 + WFI_CACHES + 2 * PROGRAM_GIT_PAIRS +
+                         3; /* HOME, TMPDIR, TAR_OPTIONS, the end; git's pairs, ours, their count */
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -17697,7 +18785,7 @@ static bool program_environment(program_run *r) {
     if (r->env == NULL) return false;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         r->env[n++] = *e;
-    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_home(r, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
     size_t set = n;
@@ -17705,7 +18793,7 @@ static bool program_environment(program_run *r) {
         size_t len = strcspn(*e, "=");
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
-        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+        if (program_passes(r->p->jail, *e, len)) r->env[n++] = *e;
     }
     return true;
 }
@@ -23383,6 +24471,7 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed */
+    wfi_home home; /* likewise */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
@@ -23563,6 +24652,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->searches.waiting.at = t->done.at + t->tickets;
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    t->home.keeper = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     int error = wfi_confine_init(&t->root, config->root);
@@ -23574,6 +24664,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_home_open(&t->home, &t->jail, t->root.root);
+    t->jail.shown = &t->home;
     return 0;
 }
 
@@ -23584,6 +24676,7 @@ void wfi_tools_close(wfi_tools *t) {
         tools_end(t, i);
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
+    wfi_home_close(&t->home);
     wfi_confine_close(&t->root);
 }
 
@@ -23708,6 +24801,7 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
+        c->home = &t->home;
         if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
         return;
     }
@@ -24647,6 +25741,7 @@ static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
     c.out = l->out;
     c.keep = job.cwd.fd;
     c.spaces = l->jailed ? w->tools->jail.spaces : 0;
+    if (l->jailed) c.home = &w->tools->home;
     c.deadline = l->deadline < UINT64_MAX - WORKER_LATE_MS ? l->deadline + WORKER_LATE_MS : UINT64_MAX;
     wf_status status = l->out != NULL ? wfi_child_start(&w->children, &c, &l->place) : WF_E_MEMORY;
     wfi_confine_close(&job.cwd);

@@ -154,6 +154,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->done.at = (uint32_t *)(void *)(t->ticket + t->tickets);
     t->searches.waiting.at = t->done.at + t->tickets;
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
+    t->home.keeper = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     int error = wfi_confine_init(&t->root, config->root);
@@ -165,6 +166,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_home_open(&t->home, &t->jail, t->root.root);
+    t->jail.shown = &t->home;
     return 0;
 }
 
@@ -175,6 +178,7 @@ void wfi_tools_close(wfi_tools *t) {
         tools_end(t, i);
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
+    wfi_home_close(&t->home);
     wfi_confine_close(&t->root);
 }
 
@@ -299,6 +303,7 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
+        c->home = &t->home;
         if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
         return;
     }

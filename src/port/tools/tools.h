@@ -55,6 +55,7 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed */
+    wfi_home home; /* likewise */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
