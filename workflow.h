@@ -16122,1007 +16122,6 @@ void wfi_cgroup_remove(wfi_cgroup *g) {
 
 /* ==== end src/port/jail/cgroup.c ==== */
 
-/* ==== begin src/port/jail/jail.h ==== */
-
-/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
- * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
- * every command, or it does not start.
- *
- * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
- *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
- *      for others, see jail_secrets and jail_sockets (mount namespace);
- *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
- *      folders in the tree it cannot rename. Deeper ones are its own. Without that namespace nothing guards what is in
- *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
- *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
- *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
-#ifndef WFI_JAIL_H
-#define WFI_JAIL_H
-
-
-#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
-#define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
-
-typedef struct wfi_jail {
-    uint32_t holds;           /* WF_HOLDS_... */
-    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
-    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid;        /* ours, before a user namespace hides them */
-    bool hides;               /* with namespaces: there is a home to hide keys in */
-    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
-    bool counts;              /* the system tells who descends from whom */
-} wfi_jail;
-
-/* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
-WFI void wfi_jail_probe(wfi_jail *j, const char *root);
-WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
-
-/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
- * The first in a process just made by wfi_sys_fork(j->spaces). */
-WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
- * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
-WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
-/* What the command shares with us without need. Where that cannot be had nothing is said. */
-WFI void wfi_jail_part(const wfi_jail *j);
-/* With nothing but exec to follow. Both are open directories. */
-WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
-/* Whether a variable ("NAME=value", the name has len bytes) says where a daemon listens that runs commands for others. */
-WFI bool wfi_jail_is_daemon(const char *variable, size_t len);
-/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
-WFI void wfi_jail_reads_only(void);
-/* Nobody of the same user may look into this process, nor do the command's children. */
-WFI void wfi_jail_shut(void);
-
-#endif
-
-/* ==== end src/port/jail/jail.h ==== */
-
-/* ==== begin src/port/jail/jail.c ==== */
-
-/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
- * stdio: most of it runs between fork and exec. */
-#include <string.h>
-#if WFI_LINUX
-#include <errno.h>
-#include <fcntl.h>
-#include <pwd.h>
-#include <sched.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <sys/mount.h>
-#include <sys/prctl.h>
-#include <sys/stat.h>
-#include <sys/statvfs.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
-/* ---- Landlock ---- */
-
-#define JAIL_CREATE_RULESET 444
-#define JAIL_ADD_RULE       445
-#define JAIL_RESTRICT_SELF  446
-
-#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
-#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
-#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
-#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
-#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
-#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
-#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
-#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
-#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
-
-static int jail_abi(void) {
-    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
-    return abi > 0 ? (int)abi : 0;
-}
-
-/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
-static uint64_t jail_rights(int abi) {
-    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
-    if (abi >= 2) rights |= JAIL_REFER;
-    if (abi >= 3) rights |= JAIL_TRUNCATE;
-    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
-    return rights;
-}
-
-/* A ruleset's descriptor, or -1. */
-static int jail_ruleset(int abi, bool scoped) {
-    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
-    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
-    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
-}
-
-static bool jail_allow(int rules, int fd, uint64_t rights) {
-    struct {
-        uint64_t rights;
-        int32_t fd;
-    } beneath = {rights, fd};
-    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
-}
-
-/* A device that is not there needs no right. */
-static void jail_allow_devices(int rules, int abi) {
-    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
-    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
-    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
-        int fd = open(devices[i], O_PATH | O_CLOEXEC);
-        if (fd >= 0) jail_allow(rules, fd, rights);
-        wfi_sys_close(&fd);
-    }
-}
-
-static bool jail_restrict(int rules) {
-    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
-}
-
-static const char *jail_landlock(int abi, int tree, int own) {
-    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
-    int rules = jail_ruleset(abi, true);
-    if (rules < 0) return "make Landlock's rules";
-    jail_allow_devices(rules, abi);
-    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
-    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
-    jail_allow(rules, shm, rights);
-    wfi_sys_close(&shm);
-    return jail_restrict(rules) ? NULL : "enter Landlock";
-}
-
-void wfi_jail_reads_only(void) {
-    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
-    if (rules < 0) return;
-    jail_restrict(rules);
-    wfi_sys_close(&rules);
-}
-
-/* ---- capabilities ---- */
-
-#define JAIL_DAC_OVERRIDE 1u
-
-/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
- * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
- * owners.) */
-static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
-    struct stat st;
-    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
-    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
-}
-
-static bool jail_drop_capabilities(uint32_t kept) {
-    const struct {
-        uint32_t version;
-        int pid;
-    } header = {0x20080522, 0};
-    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
-    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
-    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
-        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
-    if (syscall(SYS_capset, &header, sets) == 0) return true;
-    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
-    uint32_t have[6];
-    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
-}
-
-void wfi_jail_shut(void) {
-    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-}
-
-const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
-}
-
-/* ---- namespaces ---- */
-
-#define JAIL_OPEN_TREE     428
-#define JAIL_MOVE_MOUNT    429
-#define JAIL_MOUNT_SETATTR 442
-#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
-
-static bool jail_write(const char *path, const char *text) {
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
-    wfi_sys_close(&fd);
-    return n == (ssize_t)strlen(text);
-}
-
-/* "ID ID 1": everybody keeps their number. */
-static bool jail_map(const char *path, uint32_t id) {
-    char room[WFI_SYS_DECIMAL], line[32];
-    const char *digits = wfi_sys_decimal(id, room);
-    strcpy(line, digits);
-    strcat(line, " ");
-    strcat(line, digits);
-    strcat(line, " 1");
-    return jail_write(path, line);
-}
-
-/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
- * are in other user namespaces. */
-static bool jail_map_user(const wfi_jail *j) {
-    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
-                jail_map("/proc/self/gid_map", j->gid);
-    wfi_jail_shut();
-    return good;
-}
-
-/* What is mounted there, and below. */
-static bool jail_read_only(const char *path) {
-    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
-    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
-}
-
-/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
-static bool jail_remount(const char *path) {
-    struct statvfs v;
-    if (statvfs(path, &v) != 0) return false;
-    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
-    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
-}
-
-static bool jail_freeze(const char *path) {
-    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
-}
-
-/* A copy of the mounts at a path, which keeps what they allow. */
-static int jail_copy(const char *path) {
-    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
-}
-
-static bool jail_lay(int *copy, const char *path) {
-    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
-    wfi_sys_close(copy);
-    return good;
-}
-
-/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree) {
-    if (strcmp(tree, "/") == 0) return true;
-    int copy = jail_copy(tree);
-    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
-    wfi_sys_close(&copy);
-    return false;
-}
-
-static bool jail_freeze_guarded(const char *tree) {
-    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
-    uint32_t count = wfi_guard_paths(tree, paths);
-    for (uint32_t i = 0; i < count; i++)
-        if (!jail_freeze(paths[i])) return false;
-    return true;
-}
-
-/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
- * would make room for another log: what is mounted stays where it is. */
-static bool jail_freeze_log(const char *log, const char *tree) {
-    char path[4096];
-    size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
-    if (len == 0 || len >= sizeof path || access(log, F_OK) != 0) return true;
-    if (access(log, W_OK) != 0 && errno == EROFS) return true;
-    memcpy(path, log, len + 1);
-    if (strncmp(path, tree, n) != 0 || path[n] != '/') return jail_freeze(log);
-    for (char *slash = path + n; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
-        *slash = '\0';
-        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
-    }
-    return jail_freeze(log);
-}
-
-/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
-static const char *const jail_secrets[] = {".ssh",
-                                           ".gnupg",
-                                           ".aws",
-                                           ".azure",
-                                           ".kube",
-                                           ".docker",
-                                           ".config/gcloud",
-                                           ".config/gh",
-                                           ".netrc",
-                                           ".git-credentials",
-                                           ".npmrc",
-                                           ".pypirc",
-                                           ".config/git/credentials",
-                                           ".config/wf",
-                                           ".config/rclone",
-                                           ".config/op",
-                                           ".config/hub",
-                                           ".config/glab-cli",
-                                           ".config/containers/auth.json",
-                                           ".config/doctl",
-                                           ".config/heroku",
-                                           ".local/share/keyrings",
-                                           ".local/share/kwalletd",
-                                           ".password-store",
-                                           ".pgpass",
-                                           ".my.cnf",
-                                           ".mylogin.cnf",
-                                           ".cargo/credentials",
-                                           ".cargo/credentials.toml",
-                                           ".gem/credentials",
-                                           ".m2/settings.xml",
-                                           ".m2/settings-security.xml",
-                                           ".gradle/gradle.properties",
-                                           ".nuget/NuGet/NuGet.Config",
-                                           ".composer/auth.json",
-                                           ".yarnrc.yml",
-                                           ".terraform.d/credentials.tfrc.json",
-                                           ".terraformrc",
-                                           ".vault-token",
-                                           ".s3cfg",
-                                           ".boto",
-                                           ".oci",
-                                           ".claude/.credentials.json",
-                                           ".claude.json",
-                                           ".codex/auth.json"};
-
-typedef struct jail_view {
-    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
-} jail_view;
-
-/* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
-static bool jail_is_in(const char *path, const struct stat *dir) {
-    struct stat st, last = {.st_ino = 0};
-    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    bool found = false;
-    while (!found && at >= 0 && fstat(at, &st) == 0 && (st.st_dev != last.st_dev || st.st_ino != last.st_ino)) {
-        found = st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
-        last = st;
-        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
-        wfi_sys_close(&at);
-        at = up;
-    }
-    wfi_sys_close(&at);
-    return found;
-}
-
-/* What the command works in stays in sight, wherever the user has put it. */
-static bool jail_works_in(const jail_view *v, const struct stat *dir) {
-    return S_ISDIR(dir->st_mode) && (jail_is_in(v->tree, dir) || jail_is_in(v->own, dir));
-}
-
-static bool jail_hide(const jail_view *v, const char *path) {
-    struct stat st;
-    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
-    if (jail_works_in(v, &st)) return true;
-    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
-                       : v->empty != NULL   ? v->empty
-                                            : path; /* a trial hides nothing */
-    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
-}
-
-/* NULL: nobody says where it is. */
-static const char *jail_home(const wfi_jail *j) {
-    const char *home = getenv("HOME");
-    if (home != NULL && home[0] == '/') return home;
-    return j->home[0] == '/' ? j->home : NULL;
-}
-
-/* Before there are children, which may not call malloc. */
-static void jail_find_home(wfi_jail *j) {
-    struct passwd entry, *user = NULL;
-    char room[4096];
-    if (getpwuid_r((uid_t)j->uid, &entry, room, sizeof room, &user) != 0 || user == NULL || user->pw_dir == NULL)
-        return;
-    size_t n = strlen(user->pw_dir);
-    if (n > 1 && n < sizeof j->home) memcpy(j->home, user->pw_dir, n + 1); /* daemons have "/" */
-}
-
-static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
-    char path[4096];
-    const char *home = jail_home(j);
-    if (home == NULL) return true;
-    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
-    return true;
-}
-
-/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
-static const char *const jail_sockets[] = {"docker.sock",     "podman", "containerd", "crio",
-                                           "systemd/private", "dbus",   "user",       "screen"};
-static const char *const jail_runs[] = {"/run", "/var/run"}; /* one is often a link to the other */
-
-/* Hides what a variable's value names, up to a comma, if it does. */
-static bool jail_hide_value(const jail_view *v, const char *value) {
-    char path[4096];
-    static const char *const schemes[] = {"unix://", "unix:path="};
-    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
-        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0) value += strlen(schemes[i]);
-    size_t n = strcspn(value, ",");
-    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
-    memcpy(path, value, n);
-    path[n] = '\0';
-    return jail_hide(v, path);
-}
-
-/* Sockets, and folders of them, that variables name. */
-static bool jail_hide_named(const jail_view *v) {
-    static const char *const names[] = {"TMUX", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *value = getenv(names[i]);
-        if (value != NULL && !jail_hide_value(v, value)) return false;
-    }
-    for (char **e = environ; e != NULL && *e != NULL; e++) {
-        size_t n = strcspn(*e, "=");
-        if ((*e)[n] == '=' && wfi_jail_is_daemon(*e, n) && !jail_hide_value(v, *e + n + 1)) return false;
-    }
-    return true;
-}
-
-static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
-    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
-    const char *dir = getenv("TMUX_TMPDIR");
-    strcat(name, wfi_sys_decimal(uid, room));
-    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
-}
-
-static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
-    char path[64];
-    for (size_t k = 0; k < sizeof jail_runs / sizeof *jail_runs; k++)
-        for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
-            if (wfi_sys_join(jail_runs[k], jail_sockets[i], path, sizeof path) && !jail_hide(v, path)) return false;
-    return jail_hide(v, "/tmp/.X11-unix") && jail_hide_tmux(v, uid) && jail_hide_named(v);
-}
-
-/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
-static void jail_share(const jail_view *v) {
-    struct stat st;
-    char path[4096];
-    if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
-    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
-}
-
-void wfi_jail_part(const wfi_jail *j) {
-    bool apart =
-        (j->spaces & CLONE_NEWUSER) != 0; /* see jail_map_user: else it stays shut, and root's files are its own */
-    if (apart) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
-    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
-    if (apart) wfi_jail_shut();
-#if defined(SYS_keyctl)
-    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
-#endif
-}
-
-const char *wfi_jail_begin(const wfi_jail *j) {
-    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
-}
-
-static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
-    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
-    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
-    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
-}
-
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    const jail_view view = {tree, own, empty};
-    if (j->spaces == 0) return NULL;
-    /* and shared memory of its own, which ends with it; a kernel without has none to share */
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
-    const char *failed = jail_freeze_all(j, tree);
-    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
-    if (failed != NULL) return failed;
-    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
-    jail_share(&view);
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
-     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
-    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
-    return NULL;
-}
-
-/* ---- what there is ---- */
-
-/* In such namespaces: what commands will need. */
-static bool jail_has_spaces(const wfi_jail *j, const char *root) {
-    return wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
-           jail_drop_capabilities(0);
-}
-
-/* That a kernel knows it does not say that a container lets us. */
-static bool jail_has_landlock(const wfi_jail *j, const char *root) {
-    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
-}
-
-/* Whether a child that ends at once can do this, told by a byte through a pipe. */
-static bool jail_try(const wfi_jail *j, const char *root, uint32_t spaces,
-                     bool (*has)(const wfi_jail *, const char *)) {
-    int fds[2];
-    char byte = 0;
-    sigset_t all, old;
-    if (pipe(fds) != 0) return false;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    long pid = wfi_sys_fork(spaces);
-    if (pid == 0) {
-        if (has(j, root) && write(fds[1], "+", 1) != 1) _exit(1);
-        _exit(0);
-    }
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    wfi_sys_close(&fds[1]);
-    if (pid > 0) {
-        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
-            continue;
-        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
-            continue;
-    }
-    wfi_sys_close(&fds[0]);
-    return byte == '+';
-}
-
-/* The strongest that there is. */
-static bool jail_find_spaces(wfi_jail *j, const char *root) {
-    static const uint32_t kinds[] = {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER};
-    for (int i = 0; i < 4; i++) {
-        j->spaces = kinds[i & 1];
-        j->frozen = i < 2;
-        if (jail_try(j, root, j->spaces, jail_has_spaces)) return true;
-    }
-    j->spaces = 0;
-    return j->frozen = false;
-}
-
-/* Root is exempt from the limit. */
-static uint32_t jail_bound(uint32_t uid) {
-    wfi_cgroup g;
-    uint64_t number = 0;
-    char name[27] = "/wf-probe-";
-    if (!wfi_sys_random(&number, sizeof number)) return 0;
-    wfi_sys_hex(number, name + strlen(name), 16);
-    bool made = wfi_cgroup_make(&g, name, 1);
-    wfi_cgroup_remove(&g);
-    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
-}
-
-void wfi_jail_probe(wfi_jail *j, const char *root) {
-    memset(j, 0, sizeof *j);
-    j->uid = geteuid();
-    j->gid = getegid();
-    j->abi = jail_abi();
-    jail_find_home(j);
-    j->hides = jail_home(j) != NULL;
-    j->counts = wfi_sys_knows_children();
-    if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
-    j->holds = WF_HOLDS_PRIVILEGES;
-    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
-    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
-    if (jail_find_spaces(j, root)) j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
-    j->holds |= jail_bound(j->uid);
-}
-
-#else
-
-void wfi_jail_probe(wfi_jail *j, const char *root) {
-    (void)root;
-    memset(j, 0, sizeof *j);
-    j->counts = wfi_sys_knows_children();
-}
-
-const char *wfi_jail_begin(const wfi_jail *j) {
-    (void)j;
-    return NULL;
-}
-
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    (void)j;
-    (void)tree;
-    (void)own;
-    (void)empty;
-    return NULL;
-}
-
-const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    (void)j;
-    (void)tree;
-    (void)own;
-    return NULL;
-}
-
-void wfi_jail_part(const wfi_jail *j) {
-    (void)j;
-}
-
-void wfi_jail_reads_only(void) {
-}
-
-void wfi_jail_shut(void) {
-}
-
-#endif
-
-/* ---- daemons ---- */
-
-bool wfi_jail_is_daemon(const char *variable, size_t len) {
-    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
-        if (strlen(names[i]) == len && memcmp(variable, names[i], len) == 0) return true;
-    return len > 5 && memcmp(variable + len - 5, "_HOST", 5) == 0 && strncmp(variable + len, "=unix://", 8) == 0;
-}
-
-/* ---- in words ---- */
-
-static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
-    size_t n = strlen(out), m = strlen(text);
-    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
-}
-
-/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
-static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    if ((j->holds & WF_HOLDS_SPACES) == 0) {
-        jail_say(out, "; no namespaces: .git and .wf may be written");
-        return;
-    }
-    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
-                            : "; own namespaces: .git and .wf read-only, ");
-    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
-}
-
-static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
-    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
-    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
-        jail_say(out, "; processes bounded by a cgroup");
-    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
-        jail_say(out, "; processes bounded by RLIMIT_NPROC");
-    } else {
-        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
-        jail_say(out, spaces ? ", and all ended at one blow"
-                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
-    }
-}
-
-void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
-    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
-    out[0] = '\0';
-    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
-                  : j->frozen                      ? "no Landlock: devices may be written"
-                                                   : "no Landlock: commands may write wherever you may");
-    jail_say_spaces(j, out);
-    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
-    jail_say_bound(j, out);
-}
-
-/* ==== end src/port/jail/jail.c ==== */
-
-/* ==== begin src/port/jail/child.h ==== */
-
-/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
- * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
- * starts them, watches over them and cleans up behind them, see program.h.
- *
- * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
- *
- * Invariants:
- *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
- *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
- *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
- *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
- *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
- *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
- *      keeps its place until it is reaped.
- *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
- *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
- *      none of our descriptors but `keep`.
- *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
-#ifndef WFI_CHILD_H
-#define WFI_CHILD_H
-
-
-#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
-#define WFI_CHILD_MAX  64
-
-typedef struct wfi_child_job {
-    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
-    void *arg;              /* copied with the whole process */
-    int keep;               /* a descriptor that the child needs, or -1 */
-    char *out;              /* cap bytes, the owner's until wfi_child_release */
-    size_t cap;
-    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
-    uint32_t cpu_s;    /* processor seconds; 0: no limit */
-    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
-    bool programs;     /* run is about to call wfi_program_run */
-    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
-} wfi_child_job;
-
-typedef enum wfi_child_state {
-    WFI_CHILD_FREE = 0,
-    WFI_CHILD_RUNNING,
-    WFI_CHILD_DRAINED,
-    WFI_CHILD_DONE
-} wfi_child_state;
-
-typedef struct wfi_child {
-    wfi_child_state state;
-    long pid;
-    int fd; /* reading end of its output, or -1 */
-    char *out;
-    size_t cap, len;
-    uint64_t deadline; /* of the next signal */
-    int signal;        /* the last one sent, or 0 */
-    bool timed_out;    /* its deadline passed while it ran */
-    bool overflow;     /* it wrote more than cap bytes */
-    bool given_up;     /* nobody waits for it */
-    bool programs;
-    int status; /* as waitpid says; -1: somebody else reaped it */
-} wfi_child;
-
-typedef struct wfi_children {
-    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
-    wfi_child at[WFI_CHILD_MAX];
-} wfi_children;
-
-WFI void wfi_children_init(wfi_children *cs, uint32_t count);
-/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
-WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
-/* Reads, kills and reaps whatever is due. */
-WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
-/* Frees the place of a child that is DONE, or gives it up. */
-WFI void wfi_child_release(wfi_children *cs, uint32_t place);
-/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
-WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
-/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
-WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
-WFI void wfi_children_close(wfi_children *cs);
-
-#endif
-
-/* ==== end src/port/jail/child.h ==== */
-
-/* ==== begin src/port/jail/child.c ==== */
-
-/* child: see child.h for its contract and invariants. */
-#include <errno.h>
-#include <fcntl.h>
-#include <poll.h>
-#include <signal.h>
-#include <string.h>
-#include <sys/syscall.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sys/prctl.h>
-#endif
-
-#define CHILD_GRACE_MS 500u
-#define CHILD_END_MS   12000u /* for one that runs programs to end them */
-#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
-#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
-#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
-
-void wfi_children_init(wfi_children *cs, uint32_t count) {
-    memset(cs, 0, sizeof *cs);
-    cs->count = count;
-    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
-        cs->at[i].fd = -1;
-}
-
-/* ---- in the child ---- */
-
-static void child_default_signals(void) {
-    struct sigaction sa;
-    sigset_t none;
-    memset(&sa, 0, sizeof sa);
-    sa.sa_handler = SIG_DFL;
-    for (int s = 1; s < NSIG; s++)
-        sigaction(s, &sa, NULL);
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
-}
-
-static void child_close_from(int first) {
-#if WFI_LINUX && defined(SYS_close_range)
-    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
-#endif
-    long max = sysconf(_SC_OPEN_MAX);
-    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
-        close(fd);
-}
-
-/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
- * what they take themselves. */
-static void child_limits(const wfi_child_job *job) {
-    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
-    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
-    if (!job->reads_only) return;
-    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
-    wfi_jail_reads_only();
-}
-
-/* One that runs programs outlives its parent for as long as it takes to end them. */
-static void child_bind(const wfi_child_job *job, long parent) {
-    if (job->programs) return;
-#if WFI_LINUX
-    prctl(PR_SET_PDEATHSIG, SIGKILL);
-#endif
-    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
-}
-
-/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
-static bool child_keep(int fd) {
-    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
-    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
-}
-
-static void child_main(const wfi_child_job *job, int out, long parent) {
-    setpgid(0, 0);
-    child_default_signals();
-    child_bind(job, parent);
-    if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
-    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
-    child_limits(job);
-    job->run(job->arg);
-    _exit(0);
-}
-
-/* ---- starting ---- */
-
-/* All signals wait while the child still has the parent's handlers. */
-static pid_t child_fork(const wfi_child_job *job, int out) {
-    sigset_t all, old;
-    long parent = (long)getpid();
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
-    if (pid == 0) child_main(job, out, parent);
-    int saved = errno;
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    errno = saved;
-    return pid;
-}
-
-wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
-    uint32_t i = 0;
-    int fds[2];
-    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
-        i++;
-    if (i == cs->count) return WF_AGAIN;
-    if (!wfi_sys_pipe(fds)) return WF_E_IO;
-    pid_t pid = child_fork(job, fds[1]);
-    int saved = errno;
-    wfi_sys_close(&fds[1]);
-    if (pid < 0) {
-        wfi_sys_close(&fds[0]);
-        errno = saved;
-        return WF_E_IO;
-    }
-    setpgid(pid, pid); /* the child does the same: whoever comes first */
-    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
-    c.programs = job->programs;
-    c.cap = job->cap;
-    c.deadline = job->deadline;
-    cs->at[i] = c;
-    *place = i;
-    return WF_OK;
-}
-
-/* ---- supervising ---- */
-
-static void child_signal(wfi_child *c, int signal, uint64_t again) {
-    kill((pid_t)-c->pid, signal);
-    c->signal = signal;
-    c->deadline = again;
-}
-
-/* Nobody listens any more: one that runs programs ends them, and itself. */
-static void child_deafen(wfi_child *c, uint64_t now) {
-    wfi_sys_close(&c->fd);
-    c->state = WFI_CHILD_DRAINED;
-    c->deadline = now + CHILD_END_MS;
-}
-
-static void child_overdue(wfi_child *c, uint64_t now) {
-    if (now < c->deadline) return;
-    if (c->programs && c->fd >= 0) {
-        c->timed_out = true;
-        child_deafen(c, now);
-    } else if (c->signal == 0 && !c->programs) {
-        c->timed_out = true;
-        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
-    } else {
-        child_signal(c, SIGKILL, UINT64_MAX);
-    }
-}
-
-/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
-static bool child_read_once(wfi_child *c) {
-    char aside;
-    bool full = c->len == c->cap || c->given_up;
-    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
-    if (n < 0) return errno == EINTR;
-    if (n == 0) {
-        wfi_sys_close(&c->fd);
-        c->state = WFI_CHILD_DRAINED;
-        return false;
-    }
-    if (!full) {
-        c->len += (size_t)n;
-        return true;
-    }
-    c->overflow = true;
-    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
-    wfi_sys_close(&c->fd);
-    c->state = WFI_CHILD_DRAINED;
-    return false;
-}
-
-static void child_reap(wfi_child *c) {
-    int status = 0;
-    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
-    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
-    c->status = pid > 0 ? status : -1;
-    wfi_sys_close(&c->fd);
-    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
-}
-
-void wfi_children_pump(wfi_children *cs, uint64_t now) {
-    for (uint32_t i = 0; i < cs->count; i++) {
-        wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
-            if (!child_read_once(c)) break;
-        child_overdue(c, now);
-        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
-        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
-    }
-}
-
-void wfi_child_release(wfi_children *cs, uint32_t place) {
-    wfi_child *c = &cs->at[place];
-    c->given_up = true;
-    c->out = NULL;
-    if (c->state == WFI_CHILD_DONE) {
-        c->state = WFI_CHILD_FREE;
-    } else if (c->state != WFI_CHILD_FREE) {
-        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
-        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
-        child_reap(c);
-    }
-}
-
-uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
-    uint64_t due = UINT64_MAX;
-    for (uint32_t i = 0; i < cs->count; i++) {
-        const wfi_child *c = &cs->at[i];
-        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
-        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
-        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
-        if (next < due) due = next;
-    }
-    return due;
-}
-
-uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < cs->count; i++)
-        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
-    return n;
-}
-
-void wfi_children_close(wfi_children *cs) {
-    for (uint32_t i = 0; i < cs->count; i++)
-        wfi_child_release(cs, i);
-    while (wfi_children_due(cs, 0) != UINT64_MAX) {
-        wfi_children_pump(cs, wfi_sys_now_ms());
-        poll(NULL, 0, CHILD_REAP_MS);
-    }
-}
-
-/* ==== end src/port/jail/child.c ==== */
-
 /* ==== begin src/port/jail/privdir.h ==== */
 
 /* privdir: a private directory of commands, with a home, a tmp, a shm (jail.c) and an empty
@@ -17319,6 +16318,2057 @@ void wfi_privdir_remove(wfi_privdir *d) {
 }
 
 /* ==== end src/port/jail/privdir.c ==== */
+
+/* ==== begin src/port/jail/caches.h ==== */
+
+/* caches: where toolchains keep what they have downloaded and built, and the variables that say so. Where commands cannot
+ * write to such a place they get one of the run's instead; what the user has is found there through links, or, where the toolchain
+ * knows a second place that it only reads, through that.
+ *
+ * No malloc, no stdio: places are made in a forked child. */
+#ifndef WFI_CACHES_H
+#define WFI_CACHES_H
+
+
+#define WFI_CACHES      24   /* variables at most */
+#define WFI_CACHES_ROOM 8192 /* bytes of them */
+
+typedef struct wfi_caches {
+    const char *env[WFI_CACHES]; /* "NAME=value", for commands; they lie in room */
+    uint32_t count;
+    size_t used;
+    uint32_t places; /* bit i: caches_kinds[i] has a place of the run's */
+    char room[WFI_CACHES_ROOM];
+} wfi_caches;
+
+/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies outside of it, by the user's variables,
+ * is moved. dir: a folder of the run's, for the places. writable: a folder that commands may write to (the workspace). */
+WFI void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable);
+/* Makes the places in dir (open), once. */
+WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
+
+#endif
+
+/* ==== end src/port/jail/caches.h ==== */
+
+/* ==== begin src/port/jail/caches.c ==== */
+
+/* caches: see caches.h. */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define CACHES_PATH  4096
+#define CACHES_PARTS 8
+#define CACHES_LINKS 50000u          /* made for one run; what is beyond is not found */
+#define CACHES_COPY  ((size_t)65536) /* bytes of a file that is copied rather than linked */
+
+typedef enum caches_way {
+    CACHES_LINK,  /* folders down to a depth, links below and for files */
+    CACHES_COPIES /* the same, but small files are copies, for the tool appends to them */
+} caches_way;
+
+/* A part of what the user has. Deeper parts stand first: what is there already is left alone. */
+typedef struct caches_part {
+    const char *path; /* NULL: no more */
+    uint32_t depth;   /* of folders that new things are put into */
+    caches_way way;
+} caches_part;
+
+typedef enum caches_when {
+    CACHES_ALWAYS, /* where HOME cannot be written to, */
+    CACHES_SET     /* ... but only if the user says a place by the variable */
+} caches_when;
+
+/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
+ * where in the user's place that is. */
+typedef struct caches_kind {
+    const char *variable, *usual, *place, *value, *also, *also_path, *skip;
+    caches_when when;
+    caches_part parts[CACHES_PARTS];
+} caches_kind;
+
+#define CACHES_ALL 16u /* as deep as such places are */
+
+static const caches_kind caches_kinds[] = {
+    {"XDG_CACHE_HOME", ".cache", "cache", "", NULL, NULL, ":go-build:ccache:pip:wf:", CACHES_ALWAYS, {{"", 1, 0}}},
+    {"CARGO_HOME",
+     ".cargo",
+     "cargo",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"registry/index", CACHES_ALL, 0},
+      {"registry/cache", 1, 0},
+      {"registry/src", 1, 0},
+      {"registry", 0, 0},
+      {"git/db", 0, 0},
+      {"git/checkouts", 1, 0},
+      {"git", 0, 0},
+      {"", 0, 0}}},
+    {"GOPATH",
+     "go",
+     "go",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"pkg/mod/cache/download", CACHES_ALL, 0}, {"bin", 0, 0}, {"src", 0, 0}}},
+    {"GOMODCACHE", NULL, "gomod", "", NULL, NULL, "", CACHES_SET, {{"cache/download", CACHES_ALL, 0}}},
+    {"GOCACHE", NULL, "gobuild", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
+    {"npm_config_cache",
+     ".npm",
+     "npm",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"_cacache/content-v2", CACHES_ALL, 0}, {"_cacache/index-v5", CACHES_ALL, CACHES_COPIES}, {"_npx", 0, 0}}},
+    {"PIP_CACHE_DIR", NULL, "pip", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
+    {"PYTHONUSERBASE", ".local", "python", "", NULL, NULL, "", CACHES_ALWAYS, {{"lib", 2, 0}, {"bin", 0, 0}}},
+    {"CCACHE_DIR", ".ccache", "ccache", "", NULL, NULL, "", CACHES_ALWAYS, {{NULL, 0, 0}}},
+    {"GRADLE_USER_HOME",
+     ".gradle",
+     "gradle",
+     "",
+     "GRADLE_RO_DEP_CACHE",
+     "caches",
+     "",
+     CACHES_ALWAYS,
+     {{"wrapper/dists", 2, 0}, {"init.d", 0, 0}, {"jdks", 0, 0}}},
+    {"MAVEN_OPTS",
+     ".m2/repository",
+     "maven",
+     "-Dmaven.repo.local=",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"", CACHES_ALL, 0}}},
+};
+#define CACHES_KINDS ((uint32_t)(sizeof caches_kinds / sizeof caches_kinds[0]))
+
+/* ---- the variables ---- */
+
+static bool caches_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    while (n > 0 && folder[n - 1] == '/')
+        n--;
+    return strncmp(path, folder, n) == 0 && (path[n] == '/' || path[n] == '\0');
+}
+
+/* Where the user has it; false: nowhere. Options are a value of their own, and name no place. */
+static bool caches_from(const caches_kind *k, const char *home, char out[CACHES_PATH]) {
+    const char *value = k->value[0] == '\0' ? getenv(k->variable) : NULL;
+    if (value != NULL && value[0] == '/' && strlen(value) < CACHES_PATH) {
+        strcpy(out, value);
+        out[strcspn(out, ":")] = '\0'; /* GOPATH may be a list, whose first is written to */
+        return true;
+    }
+    return k->usual != NULL && wfi_sys_join(home, k->usual, out, CACHES_PATH);
+}
+
+/* Whether commands need a place of their own for it. */
+static bool caches_moves(const caches_kind *k, const char *home, bool all, const char *writable) {
+    char from[CACHES_PATH];
+    const char *value = getenv(k->variable);
+    if (k->value[0] != '\0') return all && (value == NULL || strstr(value, k->value) == NULL);
+    if (k->when == CACHES_SET && value == NULL) return false;
+    if (strncmp(k->variable, "XDG_", 4) == 0) return all; /* the user's own is not passed on */
+    if (!caches_from(k, home, from) || caches_is_below(from, writable)) return false;
+    return all || (value != NULL && value[0] == '/' && !caches_is_below(from, home));
+}
+
+static void caches_add(wfi_caches *c, const char *name, const char *before, const char *value, const char *path) {
+    size_t need = strlen(name) + strlen(before) + strlen(value) + strlen(path) + 3;
+    char *at = c->room + c->used;
+    if (c->count == WFI_CACHES || need > sizeof c->room - c->used) return;
+    strcat(strcat(strcpy(at, name), "="), before);
+    if (before[0] != '\0') strcat(at, " ");
+    strcat(strcat(at, value), path);
+    c->env[c->count++] = at;
+    c->used += need;
+}
+
+void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable) {
+    char from[CACHES_PATH], path[CACHES_PATH];
+    c->count = c->places = 0;
+    c->used = 0;
+    for (uint32_t i = 0; i < CACHES_KINDS; i++) {
+        const caches_kind *k = &caches_kinds[i];
+        if (!caches_moves(k, home, all, writable) || !wfi_sys_join(dir, k->place, path, sizeof path)) continue;
+        const char *options = k->value[0] != '\0' ? getenv(k->variable) : NULL;
+        caches_add(c, k->variable, options != NULL ? options : "", k->value, path);
+        c->places |= UINT32_C(1) << i;
+        if (k->also == NULL || getenv(k->also) != NULL || !caches_from(k, home, from)) continue;
+        if (wfi_sys_join(from, k->also_path, path, sizeof path)) caches_add(c, k->also, "", "", path);
+    }
+}
+
+/* ---- the places ---- */
+
+typedef struct caches_walk {
+    const char *skip;
+    caches_way way;
+    uint32_t links;
+    uint32_t depth;
+    int from, to;
+    char path[CACHES_PATH]; /* of from */
+} caches_walk;
+
+/* Locks and lists of what is in use are the tools' own, and made anew. */
+static bool caches_is_lock(const char *name) {
+    const char *dot = strrchr(name, '.');
+    if (dot != NULL && (strcmp(dot, ".lock") == 0 || strcmp(dot, ".lck") == 0)) return true;
+    return strncmp(name, ".package-cache", 14) == 0 || strncmp(name, ".global-cache", 13) == 0;
+}
+
+static bool caches_skips(const caches_walk *w, const char *name) {
+    char key[280] = ":";
+    if (strlen(name) > sizeof key - 3 || caches_is_lock(name)) return true;
+    return w->skip[0] != '\0' && strstr(w->skip, strcat(strcat(key, name), ":")) != NULL;
+}
+
+/* False: it is no small file, or could not be copied. */
+static bool caches_copy(const caches_walk *w, const char *name) {
+    struct stat st;
+    char room[4096];
+    int from = openat(w->from, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC), to = -1;
+    bool good = from >= 0 && fstat(from, &st) == 0 && S_ISREG(st.st_mode) && st.st_size <= (off_t)CACHES_COPY;
+    if (good) to = openat(w->to, name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+    good = good && to >= 0;
+    for (ssize_t n = 1; good && n > 0;) {
+        n = read(from, room, sizeof room);
+        good = n >= 0 && (n == 0 || write(to, room, (size_t)n) == n);
+    }
+    wfi_sys_close(&from);
+    wfi_sys_close(&to);
+    return good;
+}
+
+static void caches_walk_in(caches_walk *w);
+
+/* The same one folder further down. */
+static void caches_descend(caches_walk *w, const char *name) {
+    size_t n = strlen(w->path);
+    int from = w->from, to = w->to;
+    if (w->depth == 0 || !wfi_sys_join(w->path, name, w->path, sizeof w->path)) return;
+    mkdirat(to, name, 0700);
+    w->from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    w->to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    w->depth--;
+    if (w->from >= 0 && w->to >= 0) caches_walk_in(w);
+    w->depth++;
+    wfi_sys_close(&w->from);
+    wfi_sys_close(&w->to);
+    w->from = from;
+    w->to = to;
+    w->path[n] = '\0';
+}
+
+static bool caches_entry(void *ctx, const char *name, wfi_entry_type type) {
+    caches_walk *w = ctx;
+    char target[CACHES_PATH];
+    struct stat st;
+    if (w->links == 0) return false;
+    if (caches_skips(w, name)) return true;
+    bool folder = type == WFI_ENTRY_DIR;
+    if (type == WFI_ENTRY_OTHER && fstatat(w->from, name, &st, AT_SYMLINK_NOFOLLOW) == 0) folder = S_ISDIR(st.st_mode);
+    if (folder && w->depth > 0) {
+        caches_descend(w, name);
+        return true;
+    }
+    w->links--;
+    if (w->way == CACHES_COPIES && caches_copy(w, name)) return true;
+    if (wfi_sys_join(w->path, name, target, sizeof target)) (void)symlinkat(target, w->to, name);
+    return true;
+}
+
+static void caches_walk_in(caches_walk *w) {
+    uint64_t room[512];
+    (void)wfi_entries(w->from, room, sizeof room, caches_entry, w);
+}
+
+/* Opens a folder below, making what is missing of it; -1: it cannot be had. */
+static int caches_way_to(int dir, const char *path) {
+    char name[CACHES_PATH];
+    int at = fcntl(dir, F_DUPFD_CLOEXEC, 3);
+    while (at >= 0 && path[0] != '\0') {
+        size_t n = strcspn(path, "/");
+        memcpy(name, path, n);
+        name[n] = '\0';
+        mkdirat(at, name, 0700);
+        int next = openat(at, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        wfi_sys_close(&at);
+        at = next;
+        path += n + (path[n] == '/');
+    }
+    return at;
+}
+
+static void caches_fill(const caches_kind *k, const caches_part *part, const char *from, int place, uint32_t *links) {
+    caches_walk w = {.skip = k->skip, .way = part->way, .links = *links, .depth = part->depth};
+    if (part->path[0] == '\0' && strlen(from) < sizeof w.path)
+        strcpy(w.path, from);
+    else if (!wfi_sys_join(from, part->path, w.path, sizeof w.path))
+        return;
+    w.from = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    w.to = w.from >= 0 ? caches_way_to(place, part->path) : -1;
+    if (w.to >= 0) caches_walk_in(&w);
+    *links = w.links;
+    wfi_sys_close(&w.from);
+    wfi_sys_close(&w.to);
+}
+
+void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
+    char from[CACHES_PATH];
+    uint32_t links = CACHES_LINKS;
+    for (uint32_t i = 0; i < CACHES_KINDS; i++) {
+        const caches_kind *k = &caches_kinds[i];
+        if ((c->places & UINT32_C(1) << i) == 0) continue;
+        int place = caches_way_to(dir, k->place);
+        bool there = place >= 0 && caches_from(k, home, from);
+        for (uint32_t n = 0; there && n < CACHES_PARTS && k->parts[n].path != NULL; n++)
+            caches_fill(k, &k->parts[n], from, place, &links);
+        wfi_sys_close(&place);
+    }
+}
+
+/* ==== end src/port/jail/caches.c ==== */
+
+/* ==== begin src/port/jail/home.h ==== */
+
+/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what they have downloaded
+ * lie there; without it next to nothing builds. What commands write there is the run's alone, ends with it, and is found
+ * by the run's next command.
+ *
+ * In three ways, the best that there is (wfi_home_kind):
+ *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which takes what is written;
+ *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to lies in a folder of
+ *            the run's, to which their own variables lead, with links to what the user has (caches.h);
+ *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would keep commands from
+ *            writing to the user's.
+ * A home that lies in the workspace, or is the workspace, is the real one: commands write to it, for the user said so.
+ *
+ * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the keeper: a process
+ * with a user namespace (but as root) and mounts of its own. A command asks it through a socket for a copy of that one
+ * mount, gets a descriptor, and lays it over HOME among its own mounts. So no command enters a namespace of the
+ * keeper's, none sees its PID, and the socket closes with exec.
+ *
+ * Invariants:
+ *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or read-only.
+ *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor a supervisor of
+ *      commands, however they ended. Then it removes the folder, whatever is in it.
+ *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
+ *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below them. Among them are those
+ *      that hide secrets, which so hide in the overlay what they hide in the home.
+ *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is followed.
+ * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there is no overlay.
+ * Files that the user replaces during the run may be seen as they were: an overlay does not look again. The workspace is laid
+ * over it as it is, and so is all of the run's root. */
+#ifndef WFI_HOME_H
+#define WFI_HOME_H
+
+
+#define WFI_HOME_SOCKET     4        /* where a command has its end of the keeper's socket, until exec */
+#define WFI_HOME_CACHES_DIR "caches" /* in the run's folder: the places of toolchains */
+#define WFI_HOME_LAYERS_DIR "layers" /* ... and what the overlay consists of */
+
+#define WFI_HOME_PATH 1024
+
+struct wfi_jail;
+
+typedef enum wfi_home_kind { WFI_HOME_PRIVATE = 0, WFI_HOME_CACHES, WFI_HOME_LAYERS } wfi_home_kind;
+
+typedef struct wfi_home {
+    wfi_home_kind kind;
+    bool small;               /* the layer lies in memory, and is bounded by that */
+    char path[WFI_HOME_PATH]; /* as the user says it */
+    char real[WFI_HOME_PATH]; /* without links */
+    const char *root;         /* of the run, absolute; lives as long */
+    wfi_caches caches;
+    wfi_privdir dir; /* the run's folder; no fd: there is none */
+    int keeper;      /* our end of its socket, or -1 */
+    long pid;        /* of the keeper */
+} wfi_home;
+
+/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as long as this lives. */
+WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
+/* When no command is at work any more. */
+WFI void wfi_home_close(wfi_home *h);
+
+/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of a mount, or -1 with errno.
+ */
+WFI bool wfi_home_take(const wfi_home *h, int *mount);
+
+/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs /proc. */
+typedef bool (*wfi_home_fn)(void *ctx, const char *relative);
+WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
+
+#endif
+
+/* ==== end src/port/jail/home.h ==== */
+
+/* ==== begin src/port/jail/jail.h ==== */
+
+/* jail: what keeps a command in, strongest first: namespaces of its own, Landlock, no capabilities and no new privileges.
+ * What of it there is depends on kernel, user and container: it is tried out once, and what was found then must hold for
+ * every command, or it does not start.
+ *
+ * Inside, a command
+ *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
+ *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
+ *      modes, owners and times;
+ *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
+ *      for others, see jail_secrets and jail_sockets (mount namespace);
+ *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
+ *      folders in the tree it cannot rename. Deeper ones are its own. Without that namespace nothing guards what is in
+ *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
+ *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
+ *      no memory by System V's numbers (IPC namespace);
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
+ *      somebody else and Landlock confines all writing. */
+#ifndef WFI_JAIL_H
+#define WFI_JAIL_H
+
+
+#define WFI_JAIL_TEXT 512  /* bytes of wfi_jail_text */
+#define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
+
+typedef struct wfi_jail {
+    uint32_t holds;  /* WF_HOLDS_... */
+    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home
+        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
+    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;        /* ours, before a user namespace hides them */
+    bool hides;               /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
+    bool counts;              /* the system tells who descends from whom */
+} wfi_jail;
+
+/* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
+WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
+
+/* The user's home directory as HOME says it, or the system; NULL: nobody says where it is. */
+WFI const char *wfi_jail_home(const wfi_jail *j);
+/* The steps into the jail; each answers NULL, or what could not be done (errno says why).
+ * The first in a process just made by wfi_sys_fork(j->spaces). */
+WFI const char *wfi_jail_begin(const wfi_jail *j);
+/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+ * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done).
+ * A home that is shown is asked for here, without namespaces too. */
+WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
+/* What the command shares with us without need. Where that cannot be had nothing is said. */
+WFI void wfi_jail_part(const wfi_jail *j);
+/* With nothing but exec to follow. Both are open directories. */
+WFI const char *wfi_jail_enter(const wfi_jail *j, int tree, int own);
+/* Whether a variable ("NAME=value", the name has len bytes) says where a daemon listens that runs commands for others. */
+WFI bool wfi_jail_is_daemon(const char *variable, size_t len);
+/* For a process that writes no file at all. Where it cannot be had nothing is said: it is our own code. */
+WFI void wfi_jail_reads_only(void);
+/* Nobody of the same user may look into this process, nor do the command's children. */
+WFI void wfi_jail_shut(void);
+
+#endif
+
+/* ==== end src/port/jail/jail.h ==== */
+
+/* ==== begin src/port/jail/home.c ==== */
+
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#endif
+
+#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_MOUNTINFO ((size_t)1 << 20)
+#define HOME_MOUNTS    256u /* below HOME; more are not seen */
+
+/* ---- a descriptor through a socket ---- */
+
+typedef union home_control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(int))];
+} home_control;
+
+/* One byte, and a descriptor unless it is -1. */
+static bool home_send(int socket, char byte, int fd) {
+    home_control control;
+    struct iovec part = {&byte, 1};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    memset(&control, 0, sizeof control);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof control.room;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
+}
+
+/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
+static bool home_receive(int socket, char *byte, int *fd) {
+    home_control control;
+    struct iovec part = {byte, 1};
+    struct msghdr m;
+    ssize_t n;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.room;
+    m.msg_controllen = sizeof control.room;
+    *fd = -1;
+    do
+        n = recvmsg(socket, &m, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0) errno = ESRCH;
+    if (n <= 0) return false;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
+    memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+static bool home_socket(int ends[2]) {
+    const struct timeval patience = {HOME_PATIENCE, 0};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        ends[i] = wfi_sys_high(ends[i]);
+    }
+    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
+        return true;
+    wfi_sys_close(&ends[0]);
+    wfi_sys_close(&ends[1]);
+    return false;
+}
+
+/* ---- the keeper ---- */
+
+#if WFI_LINUX
+
+#define HOME_OPEN_TREE 428
+
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
+ * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
+ * nothing of it is synced. */
+static bool home_overlay(bool apart) {
+    const char *options =
+        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
+              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
+    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+/* The folders of one, in the folder that the keeper is in. */
+static bool home_layers(const wfi_home *h, bool apart) {
+    struct stat st;
+    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
+    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
+    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
+    if (home_overlay(apart)) return true;
+    int saved = errno;
+    umount2("lower", MNT_DETACH);
+    errno = saved;
+    return false;
+}
+
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
+    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
+    /* by its path: an open folder is still one among the mounts that we come from */
+    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
+        return '\0';
+    if (home_layers(h, apart)) return 'L';
+    if (chdir(h->dir.path) != 0 ||
+        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
+        return '\0';
+    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
+    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
+    return '\0';
+}
+
+/* A copy of the overlay alone. */
+static int home_copy(void) {
+    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+}
+
+static void home_end_layers(const wfi_home *h) {
+    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
+    umount2(path, MNT_DETACH);
+    umount2(path, MNT_DETACH);
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
+    if (h->small) umount2(path, MNT_DETACH);
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
+}
+
+#else
+
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    (void)h;
+    (void)j;
+    return '\0';
+}
+
+static int home_copy(void) {
+    return -1;
+}
+
+static void home_end_layers(const wfi_home *h) {
+    (void)h;
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    (void)j;
+    return 0;
+}
+
+#endif
+
+/* Answers whoever asks, until nobody can any more. The places are made for the first. */
+static void home_serve(wfi_home *h, int socket) {
+    bool ready = false;
+    char byte;
+    int answer;
+    while (home_receive(socket, &byte, &answer)) {
+        int caches =
+            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
+        ready = true;
+        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
+        home_send(answer, '+', copy);
+        wfi_sys_close(&caches);
+        wfi_sys_close(&copy);
+        wfi_sys_close(&answer);
+    }
+}
+
+/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
+static void home_settle(int socket, int folder) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = 0; fd < 3; fd++)
+        if (null >= 0) dup2(null, fd);
+    for (int fd = 3; fd < 1024; fd++)
+        if (fd != socket && fd != folder) close(fd);
+}
+
+static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
+    home_settle(socket, h->dir.fd);
+    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
+    if (how != '\0') h->kind = WFI_HOME_LAYERS;
+    h->small = how == 'M';
+    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
+    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
+    wfi_sys_close(&socket);
+    home_end_layers(h);
+    wfi_privdir_remove(&h->dir);
+    _exit(0);
+}
+
+/* ---- the run's side ---- */
+
+/* False: there is none to show. */
+static bool home_find(wfi_home *h, const wfi_jail *j) {
+    char real[4096];
+    struct stat st;
+    const char *home = wfi_jail_home(j);
+    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
+    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    strcpy(h->path, home);
+    strcpy(h->real, real);
+    return true;
+}
+
+/* What could not be had is not tried again: commands have an empty home. */
+static void home_give_up(wfi_home *h) {
+    h->kind = WFI_HOME_PRIVATE;
+    wfi_home_close(h);
+}
+
+static bool home_start(wfi_home *h, const wfi_jail *j) {
+    int ends[2];
+    sigset_t all, old;
+    if (!home_socket(ends)) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    h->pid = wfi_sys_fork(home_spaces(j));
+    if (h->pid == 0) home_keep(h, j, ends[1]);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&ends[1]);
+    h->keeper = ends[0];
+    return h->pid > 0;
+}
+
+void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
+    char how = '-', caches[WFI_PRIVDIR_PATH];
+    int none;
+    memset(h, 0, sizeof *h);
+    h->keeper = h->dir.fd = -1;
+    h->root = root;
+    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
+    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
+        !home_receive(h->keeper, &how, &none)) {
+        home_give_up(h);
+        return;
+    }
+    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
+    h->small = how == 'M';
+    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
+    if (h->kind != WFI_HOME_PRIVATE)
+        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
+    else
+        home_give_up(h);
+}
+
+void wfi_home_close(wfi_home *h) {
+    wfi_sys_close(&h->keeper);
+    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    h->pid = 0;
+}
+
+/* ---- in a command ---- */
+
+bool wfi_home_take(const wfi_home *h, int *mount) {
+    int ends[2];
+    char byte;
+    *mount = -1;
+    if (!home_socket(ends)) return false;
+    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
+    wfi_sys_close(&ends[1]);
+    good = good && home_receive(ends[0], &byte, mount);
+    int saved = errno;
+    wfi_sys_close(&ends[0]);
+    errno = saved;
+    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
+}
+
+/* ---- mounts below a folder ---- */
+
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
+static char *home_mountpoint(char *line) {
+    for (int i = 0; i < 4 && line != NULL; i++)
+        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
+    if (line == NULL) return NULL;
+    char *to = line;
+    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+    return line;
+}
+
+/* All of a file of /proc, terminated. */
+static bool home_read(const char *path, char *out, size_t size) {
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
+        got = read(fd, out + n, size - 1 - n);
+    out[n] = '\0';
+    if (fd < 0) return false;
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static bool home_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    const char *seen[HOME_MOUNTS];
+    uint32_t count = 0;
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
+        size_t n = strcspn(line, "\n");
+        next = line + n + (line[n] == '\n');
+        line[n] = '\0';
+        const char *path = home_mountpoint(line);
+        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
+        for (uint32_t i = 0; take && i < count; i++)
+            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+        if (take) seen[count++] = path;
+    }
+    for (uint32_t i = 0; good && i < count; i++)
+        good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(text, HOME_MOUNTINFO);
+    return good;
+}
+
+/* ==== end src/port/jail/home.c ==== */
+
+/* ==== begin src/port/jail/jail.c ==== */
+
+/* jail: see jail.h. Raw system calls, so that it builds with headers older than the kernel. Nothing here calls malloc or
+ * stdio: most of it runs between fork and exec. */
+#include <stdlib.h>
+#include <string.h>
+#if WFI_LINUX
+#include <errno.h>
+#include <fcntl.h>
+#include <pwd.h>
+#include <sched.h>
+#include <signal.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* ---- Landlock ---- */
+
+#define JAIL_CREATE_RULESET 444
+#define JAIL_ADD_RULE       445
+#define JAIL_RESTRICT_SELF  446
+
+#define JAIL_WRITE_FILE ((uint64_t)1 << 1)
+#define JAIL_REMOVE_DIR ((uint64_t)1 << 4)
+#define JAIL_MAKE_CHAR  ((uint64_t)1 << 6)
+#define JAIL_MAKE_BLOCK ((uint64_t)1 << 11)
+#define JAIL_MAKE_SYM   ((uint64_t)1 << 12)
+#define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
+#define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
+#define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
+
+static int jail_abi(void) {
+    long abi = syscall(JAIL_CREATE_RULESET, NULL, 0, 1);
+    return abi > 0 ? (int)abi : 0;
+}
+
+/* All the rights that change something: bits 1 and 4 to 12, and what came later. Reading is not asked about. */
+static uint64_t jail_rights(int abi) {
+    uint64_t rights = JAIL_WRITE_FILE | (2 * JAIL_MAKE_SYM - JAIL_REMOVE_DIR);
+    if (abi >= 2) rights |= JAIL_REFER;
+    if (abi >= 3) rights |= JAIL_TRUNCATE;
+    if (abi >= 5) rights |= JAIL_IOCTL_DEV;
+    return rights;
+}
+
+/* A ruleset's descriptor, or -1. */
+static int jail_ruleset(int abi, bool scoped) {
+    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+    return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
+}
+
+static bool jail_allow(int rules, int fd, uint64_t rights) {
+    struct {
+        uint64_t rights;
+        int32_t fd;
+    } beneath = {rights, fd};
+    return fd >= 0 && syscall(JAIL_ADD_RULE, rules, 1, &beneath, 0) == 0;
+}
+
+/* A device that is not there needs no right. */
+static void jail_allow_devices(int rules, int abi) {
+    static const char *const devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"};
+    uint64_t rights = jail_rights(abi) & (JAIL_WRITE_FILE | JAIL_TRUNCATE | JAIL_IOCTL_DEV);
+    for (size_t i = 0; i < sizeof devices / sizeof *devices; i++) {
+        int fd = open(devices[i], O_PATH | O_CLOEXEC);
+        if (fd >= 0) jail_allow(rules, fd, rights);
+        wfi_sys_close(&fd);
+    }
+}
+
+static bool jail_restrict(int rules) {
+    return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
+}
+
+/* A folder in an open one, or anywhere; one that is not there needs no right. */
+static void jail_allow_at(int rules, int dir, const char *path, uint64_t rights) {
+    int fd = openat(dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    jail_allow(rules, fd, rights);
+    wfi_sys_close(&fd);
+}
+
+/* The home, where a layer takes what is written, and the places of toolchains. */
+static void jail_allow_home(int rules, const wfi_home *h, uint64_t rights) {
+    char path[WFI_PRIVDIR_PATH];
+    if (h->kind == WFI_HOME_LAYERS) jail_allow_at(rules, AT_FDCWD, h->real, rights);
+    if (h->caches.count == 0) return;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+    jail_allow_at(rules, AT_FDCWD, path, rights);
+}
+
+static const char *jail_landlock(int abi, int tree, int own, const wfi_home *home) {
+    uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
+    int rules = jail_ruleset(abi, true);
+    if (rules < 0) return "make Landlock's rules";
+    jail_allow_devices(rules, abi);
+    if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
+    jail_allow_at(rules, own, "shm", rights); /* they may be mounted elsewhere: jail_share, jail_cover_tmp */
+    jail_allow_at(rules, own, "tmp", rights);
+    if (home != NULL) jail_allow_home(rules, home, rights);
+    return jail_restrict(rules) ? NULL : "enter Landlock";
+}
+
+void wfi_jail_reads_only(void) {
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    if (rules < 0) return;
+    jail_restrict(rules);
+    wfi_sys_close(&rules);
+}
+
+/* ---- capabilities ---- */
+
+#define JAIL_DAC_OVERRIDE 1u
+
+/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
+ * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
+ * right to change modes and owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j) {
+    bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
+    return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+}
+
+static bool jail_drop_capabilities(uint32_t kept) {
+    const struct {
+        uint32_t version;
+        int pid;
+    } header = {0x20080522, 0};
+    const uint32_t sets[6] = {kept, kept, 0}; /* effective, permitted, inheritable; and those from 32 on */
+    prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+    for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
+        if (cap >= 32 || (kept >> cap & 1) == 0) prctl(PR_CAPBSET_DROP, cap, 0, 0, 0); /* who may not has none */
+    if (syscall(SYS_capset, &header, sets) == 0) return true;
+    static const uint32_t none[6]; /* some systems refuse this even to who has nothing to drop */
+    uint32_t have[6];
+    return syscall(SYS_capget, &header, have) == 0 && memcmp(have, none, sizeof none) == 0;
+}
+
+void wfi_jail_shut(void) {
+    prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    if (!jail_drop_capabilities(jail_capabilities(j))) return "drop capabilities";
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own, j->shown) : NULL;
+}
+
+/* ---- namespaces ---- */
+
+#define JAIL_OPEN_TREE     428
+#define JAIL_MOVE_MOUNT    429
+#define JAIL_MOUNT_SETATTR 442
+#define JAIL_RECURSIVE     0x8000u /* AT_RECURSIVE */
+
+static bool jail_write(const char *path, const char *text) {
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    ssize_t n = fd >= 0 ? write(fd, text, strlen(text)) : -1;
+    wfi_sys_close(&fd);
+    return n == (ssize_t)strlen(text);
+}
+
+/* "ID ID 1": everybody keeps their number. */
+static bool jail_map(const char *path, uint32_t id) {
+    char room[WFI_SYS_DECIMAL], line[32];
+    const char *digits = wfi_sys_decimal(id, room);
+    strcpy(line, digits);
+    strcat(line, " ");
+    strcat(line, digits);
+    strcat(line, " 1");
+    return jail_write(path, line);
+}
+
+/* The maps of a process that is shut belong to root, so it opens for as long as it takes. Commands of ours cannot use that: they
+ * are in other user namespaces. */
+static bool jail_map_user(const wfi_jail *j) {
+    prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    bool good = jail_write("/proc/self/setgroups", "deny") && jail_map("/proc/self/uid_map", j->uid) &&
+                jail_map("/proc/self/gid_map", j->gid);
+    wfi_jail_shut();
+    return good;
+}
+
+/* What is mounted there, and below. */
+static bool jail_read_only(const char *path) {
+    const uint64_t attr[4] = {1, 0, 0, 0}; /* MOUNT_ATTR_RDONLY set, nothing cleared */
+    return syscall(JAIL_MOUNT_SETATTR, AT_FDCWD, path, JAIL_RECURSIVE, attr, sizeof attr) == 0;
+}
+
+/* The same before Linux 5.12, but what is mounted below. Who is not root must leave the other flags as they are. */
+static bool jail_remount(const char *path) {
+    struct statvfs v;
+    if (statvfs(path, &v) != 0) return false;
+    unsigned long flags = v.f_flag & (MS_NOSUID | MS_NODEV | MS_NOEXEC); /* ST_... are the same numbers */
+    return mount(NULL, path, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY | flags, NULL) == 0;
+}
+
+static bool jail_freeze(const char *path) {
+    if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    return jail_read_only(path) || (errno == ENOSYS && jail_remount(path));
+}
+
+/* A copy of the mounts at a path, which keeps what they allow. */
+static int jail_copy(const char *path) {
+    return (int)syscall(JAIL_OPEN_TREE, AT_FDCWD, path, 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC | JAIL_RECURSIVE);
+}
+
+static bool jail_lay(int *copy, const char *path) {
+    bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
+    wfi_sys_close(copy);
+    return good;
+}
+
+static bool jail_freeze_guarded(const char *tree) {
+    char paths[WFI_GUARDS + 1][WFI_GUARD_PATH];
+    uint32_t count = wfi_guard_paths(tree, paths);
+    for (uint32_t i = 0; i < count; i++)
+        if (!jail_freeze(paths[i])) return false;
+    return true;
+}
+
+/* The run's log, unless it lies where nothing is written anyway. Nor is a folder between the tree and it renamed, which
+ * would make room for another log: what is mounted stays where it is. */
+static bool jail_freeze_log(const char *log, const char *tree) {
+    char path[4096];
+    size_t n = strcmp(tree, "/") == 0 ? 0 : strlen(tree), len = log != NULL ? strlen(log) : 0;
+    if (len == 0 || len >= sizeof path || access(log, F_OK) != 0) return true;
+    if (access(log, W_OK) != 0 && errno == EROFS) return true;
+    memcpy(path, log, len + 1);
+    if (strncmp(path, tree, n) != 0 || path[n] != '/') return jail_freeze(log);
+    for (char *slash = path + n; (slash = strchr(slash + 1, '/')) != NULL; *slash = '/') {
+        *slash = '\0';
+        if (mount(path, path, NULL, MS_BIND | MS_REC, NULL) != 0) return false;
+    }
+    return jail_freeze(log);
+}
+
+/* What lies in a home and opens doors elsewhere. It is read by nobody who only builds and tests. */
+static const char *const jail_secrets[] = {".ssh",
+                                           ".gnupg",
+                                           ".aws",
+                                           ".azure",
+                                           ".kube",
+                                           ".docker",
+                                           ".config/gcloud",
+                                           ".config/gh",
+                                           ".netrc",
+                                           ".git-credentials",
+                                           ".npmrc",
+                                           ".pypirc",
+                                           ".config/git/credentials",
+                                           ".config/wf",
+                                           ".config/rclone",
+                                           ".config/op",
+                                           ".config/hub",
+                                           ".config/glab-cli",
+                                           ".config/containers/auth.json",
+                                           ".config/doctl",
+                                           ".config/heroku",
+                                           ".local/share/keyrings",
+                                           ".local/share/kwalletd",
+                                           ".password-store",
+                                           ".pgpass",
+                                           ".my.cnf",
+                                           ".mylogin.cnf",
+                                           ".cargo/credentials",
+                                           ".cargo/credentials.toml",
+                                           ".gem/credentials",
+                                           ".m2/settings.xml",
+                                           ".m2/settings-security.xml",
+                                           ".gradle/gradle.properties",
+                                           ".nuget/NuGet/NuGet.Config",
+                                           ".composer/auth.json",
+                                           ".yarnrc.yml",
+                                           ".terraform.d/credentials.tfrc.json",
+                                           ".terraformrc",
+                                           ".vault-token",
+                                           ".s3cfg",
+                                           ".boto",
+                                           ".oci",
+                                           ".claude/.credentials.json",
+                                           ".claude.json",
+                                           ".codex/auth.json"};
+
+typedef struct jail_view {
+    const char *tree, *own, *empty; /* of wfi_jail_mounts; no empty one in a trial */
+} jail_view;
+
+/* Whether the directory is that one or lies in it: paths do not tell, for links lead to either. */
+static bool jail_is_in(const char *path, const struct stat *dir) {
+    struct stat st, last = {.st_ino = 0};
+    int at = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    bool found = false;
+    while (!found && at >= 0 && fstat(at, &st) == 0 && (st.st_dev != last.st_dev || st.st_ino != last.st_ino)) {
+        found = st.st_dev == dir->st_dev && st.st_ino == dir->st_ino;
+        last = st;
+        int up = openat(at, "..", O_PATH | O_DIRECTORY | O_CLOEXEC);
+        wfi_sys_close(&at);
+        at = up;
+    }
+    wfi_sys_close(&at);
+    return found;
+}
+
+/* What the command works in stays in sight, wherever the user has put it. */
+static bool jail_works_in(const jail_view *v, const struct stat *dir) {
+    return S_ISDIR(dir->st_mode) && (jail_is_in(v->tree, dir) || jail_is_in(v->own, dir));
+}
+
+static bool jail_hide(const jail_view *v, const char *path) {
+    struct stat st;
+    if (stat(path, &st) != 0) return true; /* not there, or not to be reached by the command either */
+    if (jail_works_in(v, &st)) return true;
+    const char *over = !S_ISDIR(st.st_mode) ? "/dev/null"
+                       : v->empty != NULL   ? v->empty
+                                            : path; /* a trial hides nothing */
+    return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
+}
+
+const char *wfi_jail_home(const wfi_jail *j) {
+    const char *home = getenv("HOME");
+    if (home != NULL && home[0] == '/') return home;
+    return j->home[0] == '/' ? j->home : NULL;
+}
+
+/* Before there are children, which may not call malloc. */
+static void jail_find_home(wfi_jail *j) {
+    struct passwd entry, *user = NULL;
+    char room[4096];
+    if (getpwuid_r((uid_t)j->uid, &entry, room, sizeof room, &user) != 0 || user == NULL || user->pw_dir == NULL)
+        return;
+    size_t n = strlen(user->pw_dir);
+    if (n > 1 && n < sizeof j->home) memcpy(j->home, user->pw_dir, n + 1); /* daemons have "/" */
+}
+
+static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
+    char path[4096];
+    const char *home = wfi_jail_home(j), *config = getenv("XDG_CONFIG_HOME");
+    bool moved = config != NULL && config[0] == '/';
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++) {
+        const char *name = jail_secrets[i];
+        if (home != NULL && wfi_sys_join(home, name, path, sizeof path) && !jail_hide(v, path)) return false;
+        if (!moved || strncmp(name, ".config/", 8) != 0) continue;
+        if (wfi_sys_join(config, name + 8, path, sizeof path) && !jail_hide(v, path)) return false;
+    }
+    return true;
+}
+
+/* Who may speak there has commands run outside of the jail, as root or as the user; a mount that is read-only is no hindrance. */
+static const char *const jail_sockets[] = {"docker.sock",     "podman", "containerd", "crio",
+                                           "systemd/private", "dbus",   "user",       "screen"};
+static const char *const jail_runs[] = {"/run", "/var/run"}; /* one is often a link to the other */
+
+/* Hides what a variable's value names, up to a comma, if it does. */
+static bool jail_hide_value(const jail_view *v, const char *value) {
+    char path[4096];
+    static const char *const schemes[] = {"unix://", "unix:path="};
+    for (size_t i = 0; i < sizeof schemes / sizeof *schemes; i++)
+        if (strncmp(value, schemes[i], strlen(schemes[i])) == 0) value += strlen(schemes[i]);
+    size_t n = strcspn(value, ",");
+    if (n == 0 || n >= sizeof path || value[0] != '/') return true;
+    memcpy(path, value, n);
+    path[n] = '\0';
+    return jail_hide(v, path);
+}
+
+/* Sockets, and folders of them, that variables name. */
+static bool jail_hide_named(const jail_view *v) {
+    static const char *const names[] = {"TMUX", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "XDG_RUNTIME_DIR"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        const char *value = getenv(names[i]);
+        if (value != NULL && !jail_hide_value(v, value)) return false;
+    }
+    for (char **e = environ; e != NULL && *e != NULL; e++) {
+        size_t n = strcspn(*e, "=");
+        if ((*e)[n] == '=' && wfi_jail_is_daemon(*e, n) && !jail_hide_value(v, *e + n + 1)) return false;
+    }
+    return true;
+}
+
+static bool jail_hide_tmux(const jail_view *v, uint32_t uid) {
+    char path[4096], name[18] = "tmux-", room[WFI_SYS_DECIMAL];
+    const char *dir = getenv("TMUX_TMPDIR");
+    strcat(name, wfi_sys_decimal(uid, room));
+    return !wfi_sys_join(dir != NULL && dir[0] == '/' ? dir : "/tmp", name, path, sizeof path) || jail_hide(v, path);
+}
+
+static bool jail_hide_sockets(const jail_view *v, uint32_t uid) {
+    char path[64];
+    for (size_t k = 0; k < sizeof jail_runs / sizeof *jail_runs; k++)
+        for (size_t i = 0; i < sizeof jail_sockets / sizeof *jail_sockets; i++)
+            if (wfi_sys_join(jail_runs[k], jail_sockets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/tmp/.X11-unix") && jail_hide_tmux(v, uid) && jail_hide_named(v);
+}
+
+/* POSIX's shared memory and semaphores are files in /dev/shm: the command has its own, which go with its directory. */
+static void jail_share(const jail_view *v) {
+    struct stat st;
+    char path[4096];
+    if (stat("/dev/shm", &st) != 0 || jail_works_in(v, &st)) return;
+    if (wfi_sys_join(v->own, "shm", path, sizeof path)) mount(path, "/dev/shm", NULL, MS_BIND, NULL);
+}
+
+void wfi_jail_part(const wfi_jail *j) {
+    bool apart =
+        (j->spaces & CLONE_NEWUSER) != 0; /* see jail_map_user: else it stays shut, and root's files are its own */
+    if (apart) prctl(PR_SET_DUMPABLE, 1, 0, 0, 0);
+    jail_write("/proc/self/oom_score_adj", "800"); /* if memory runs out, it is not us who goes first */
+    if (apart) wfi_jail_shut();
+#if defined(SYS_keyctl)
+    syscall(SYS_keyctl, 1 /* KEYCTL_JOIN_SESSION_KEYRING */, NULL); /* one of its own */
+#endif
+}
+
+const char *wfi_jail_begin(const wfi_jail *j) {
+    return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
+}
+
+/* ---- what covers what ---- */
+
+#define JAIL_COVERED  2u   /* folders that the command's own tmp may cover */
+#define JAIL_PROGRAMS 8u   /* folders of PATH below them */
+#define JAIL_PROGRAM  512u /* bytes of their paths */
+
+typedef struct jail_programs {
+    int copy;
+    char path[JAIL_PROGRAM];
+} jail_programs;
+
+/* Copies of what must be seen where something covers it; -1: there is none. */
+typedef struct jail_copies {
+    int own, tree, caches, root, home;          /* root, home: read-only, where HOME or the own tmp would cover them */
+    int layers;                                 /* the overlay itself */
+    int below;                                  /* what it covers, open */
+    int tmp[JAIL_COVERED];                      /* of the own tmp, for each folder that it covers */
+    char covered[JAIL_COVERED][WFI_GUARD_PATH]; /* those; "" behind the last */
+    uint32_t programs;
+    jail_programs program[JAIL_PROGRAMS];
+} jail_copies;
+
+static bool jail_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+static int jail_step(int dir, const char *name) {
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    mkdirat(dir, name, 0755);
+    int fd = openat(dir, name, flags);
+    if (fd >= 0 || unlinkat(dir, name, 0) != 0 || mkdirat(dir, name, 0755) != 0) return fd;
+    return openat(dir, name, flags);
+}
+
+/* Folders in the own tmp on which what it covers is laid again. */
+static bool jail_make_way(const jail_copies *c, const char *path) {
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (!jail_is_below(path, c->covered[i])) continue;
+        int at = open(c->covered[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        for (const char *from = path + strlen(c->covered[i]); at >= 0 && *from != '\0';) {
+            char name[256];
+            size_t n = strcspn(++from, "/");
+            if (n >= sizeof name) break;
+            memcpy(name, from, n);
+            name[n] = '\0';
+            int next = n > 0 ? jail_step(at, name) : fcntl(at, F_DUPFD_CLOEXEC, 3);
+            wfi_sys_close(&at);
+            at = next;
+            from += n;
+        }
+        bool good = at >= 0;
+        wfi_sys_close(&at);
+        return good;
+    }
+    return true;
+}
+
+static bool jail_lay_again(const jail_copies *c, int *copy, const char *path) {
+    return *copy >= 0 && jail_make_way(c, path) && jail_lay(copy, path);
+}
+
+/* Whether the folder is the workspace, or lies in it, and so stays what it is. */
+static bool jail_is_workspace(const jail_view *v, const char *folder) {
+    struct stat tree;
+    return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
+}
+
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+static void jail_choose_covered(jail_copies *c, const jail_view *v) {
+    static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
+    char real[WFI_GUARD_PATH];
+    uint32_t count = 0;
+    if (v->empty == NULL || realpath(v->own, real) == NULL || strcmp(real, v->own) != 0) return;
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (realpath(names[i], real) == NULL || strcmp(real, "/") == 0 || jail_is_workspace(v, real)) continue;
+        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || jail_is_below(real, c->covered[0]))) continue;
+        strcpy(c->covered[count++], real);
+    }
+}
+
+static bool jail_is_covered(const jail_copies *c, const char *path) {
+    return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
+}
+
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+static bool jail_cover_tmp(jail_copies *c) {
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
+    return true;
+}
+
+typedef struct jail_home {
+    int below; /* the home that is covered */
+    const char *path;
+} jail_home;
+
+/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+static int jail_find(const char *home, const char *relative) {
+    char name[256];
+    int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (at >= 0 && *relative != '\0') {
+        struct stat st;
+        size_t n = strcspn(relative, "/");
+        if (n >= sizeof name) n = 0; /* no such name */
+        memcpy(name, relative, n);
+        name[n] = '\0';
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        wfi_sys_close(&at);
+        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        at = next;
+        relative += n + (relative[n] == '/');
+    }
+    return at;
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_lay_below(void *ctx, const char *relative) {
+    const jail_home *h = ctx;
+    int to = jail_find(h->path, relative);
+    if (to < 0) return true;
+    int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
+    bool good =
+        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    wfi_sys_close(&copy);
+    wfi_sys_close(&to);
+    return good;
+}
+
+static bool jail_cover_home(const wfi_jail *j, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    if (c->home >= 0) return jail_lay_again(c, &c->home, h->real);
+    if (c->layers < 0) return true;
+    jail_home home = {c->below, h->real};
+    return jail_lay_again(c, &c->layers, h->real) && wfi_home_mounts(h->real, jail_lay_below, &home);
+}
+
+/* The folder of PATH, and with a bin what it stands in, as virtual environments are laid out. */
+static bool jail_program_folder(const jail_copies *c, const char *from, size_t n, char out[WFI_GUARD_PATH]) {
+    char path[WFI_GUARD_PATH];
+    if (n == 0 || n >= sizeof path || from[0] != '/') return false;
+    memcpy(path, from, n);
+    path[n] = '\0';
+    if (realpath(path, out) == NULL || !jail_is_covered(c, out)) return false;
+    char *slash = strrchr(out, '/');
+    if (strcmp(slash, "/bin") != 0 && strcmp(slash, "/sbin") != 0) return true;
+    *slash = '\0';
+    if (!jail_is_covered(c, out)) *slash = '/';
+    return true;
+}
+
+/* Programs that the user has below /tmp are still found. */
+static void jail_copy_programs(jail_copies *c) {
+    char path[WFI_GUARD_PATH];
+    const char *at = getenv("PATH");
+    while (at != NULL && *at != '\0' && c->programs < JAIL_PROGRAMS) {
+        size_t n = strcspn(at, ":");
+        jail_programs *p = &c->program[c->programs];
+        if (jail_program_folder(c, at, n, path) && strlen(path) < sizeof p->path) {
+            strcpy(p->path, path);
+            p->copy = jail_copy(path);
+            c->programs += p->copy >= 0;
+        }
+        at += n + (at[n] == ':');
+    }
+}
+
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    char path[WFI_PRIVDIR_PATH];
+    c->own = jail_copy(v->own);
+    c->tree = jail_copy(v->tree);
+    jail_choose_covered(c, v);
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (wfi_sys_join(v->own, "tmp", path, sizeof path)) c->tmp[i] = jail_copy(path);
+    if (h == NULL) return;
+    if (h->caches.count > 0) {
+        wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+        c->caches = jail_copy(path);
+    }
+    if (c->layers >= 0 && jail_is_workspace(v, h->real)) wfi_sys_close(&c->layers);
+    if (c->layers >= 0) c->below = open(h->real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The same of what stays read-only. */
+static void jail_copy_frozen(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    jail_copy_programs(c);
+    if (h == NULL) return;
+    if (c->layers < 0 && h->kind != WFI_HOME_PRIVATE && jail_is_covered(c, h->real) && !jail_is_workspace(v, h->real))
+        c->home = jail_copy(h->real);
+    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && jail_is_below(h->root, h->real));
+    if (lost && strcmp(h->root, v->tree) != 0) c->root = jail_copy(h->root);
+}
+
+/* Lays what was covered, the outer before the inner. */
+static const char *jail_lay_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_cover_tmp(c)) return "make /tmp its own";
+    for (uint32_t i = 0; i < c->programs; i++)
+        if (!jail_lay_again(c, &c->program[i].copy, c->program[i].path)) return "keep the programs of PATH in sight";
+    if (!jail_cover_home(j, c)) return "lay a layer of its own over HOME";
+    if (c->root >= 0 && !jail_lay_again(c, &c->root, j->shown->root)) return "keep the run's root in sight";
+    return jail_lay_again(c, &c->tree, v->tree) ? NULL : "keep the workspace in sight";
+}
+
+/* The folders that are the command's to write, which may lie in what is read-only: last. */
+static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    char path[WFI_PRIVDIR_PATH];
+    if (c->own < 0) return j->frozen ? "keep its own directory writable" : NULL;
+    if (!jail_lay_again(c, &c->own, v->own)) return "keep its own directory writable";
+    if (c->caches < 0) return NULL;
+    wfi_privdir_name(&j->shown->dir, WFI_HOME_CACHES_DIR, path);
+    return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
+}
+
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    jail_copy_all(j, v, c);
+    if (strcmp(v->tree, "/") == 0) return NULL;
+    if (c->tree < 0 || c->own < 0) /* a system without such copies can do without, unless they are needed */
+        return j->frozen || c->layers >= 0 ? "copy the mounts of the workspace" : NULL;
+    if (j->frozen && !jail_read_only("/")) return "make all but the workspace read-only";
+    jail_copy_frozen(j, v, c);
+    return jail_lay_all(j, v, c);
+}
+
+static const char *jail_guard(const wfi_jail *j, const char *tree) {
+    if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
+    return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
+}
+
+/* What is still in sight, and should not be. */
+static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
+    char path[WFI_PRIVDIR_PATH];
+    if (j->shown != NULL && j->shown->kind == WFI_HOME_LAYERS) {
+        wfi_privdir_name(&j->shown->dir, WFI_HOME_LAYERS_DIR, path);
+        if (!jail_hide(v, path)) return "hide the layer below its HOME";
+    }
+    return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
+}
+
+/* In mounts of its own. */
+static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    const char *failed = jail_arrange(j, v, c);
+    if (failed == NULL) failed = jail_guard(j, v->tree);
+    if (failed == NULL) failed = jail_lay_own(j, v, c);
+    if (failed == NULL) failed = jail_hide_rest(j, v);
+    if (failed != NULL) return failed;
+    jail_share(v);
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
+     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
+    return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
+        return "get its HOME from the process that keeps it (has that been killed?)";
+    if (j->spaces == 0) return NULL;
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    return jail_remake(j, &view, &c);
+}
+
+/* ---- what there is ---- */
+
+/* In such namespaces: what commands will need. */
+static bool jail_has_spaces(const wfi_jail *j, const char *root) {
+    return wfi_jail_begin(j) == NULL && wfi_jail_mounts(j, root, root, NULL) == NULL && jail_freeze(root) &&
+           jail_drop_capabilities(0);
+}
+
+/* That a kernel knows it does not say that a container lets us. */
+static bool jail_has_landlock(const wfi_jail *j, const char *root) {
+    int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return fd >= 0 && jail_landlock(j->abi, fd, fd, NULL) == NULL;
+}
+
+/* Whether a child that ends at once can do this, told by a byte through a pipe. */
+static bool jail_try(const wfi_jail *j, const char *root, uint32_t spaces,
+                     bool (*has)(const wfi_jail *, const char *)) {
+    int fds[2];
+    char byte = 0;
+    sigset_t all, old;
+    if (pipe(fds) != 0) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    long pid = wfi_sys_fork(spaces);
+    if (pid == 0) {
+        if (has(j, root) && write(fds[1], "+", 1) != 1) _exit(1);
+        _exit(0);
+    }
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&fds[1]);
+    if (pid > 0) {
+        while (read(fds[0], &byte, 1) < 0 && errno == EINTR)
+            continue;
+        while (waitpid((pid_t)pid, NULL, 0) < 0 && errno == EINTR)
+            continue;
+    }
+    wfi_sys_close(&fds[0]);
+    return byte == '+';
+}
+
+/* The strongest that there is. */
+static bool jail_find_spaces(wfi_jail *j, const char *root) {
+    static const uint32_t kinds[] = {CLONE_NEWPID, CLONE_NEWPID | CLONE_NEWUSER};
+    for (int i = 0; i < 4; i++) {
+        j->spaces = kinds[i & 1];
+        j->frozen = i < 2;
+        if (jail_try(j, root, j->spaces, jail_has_spaces)) return true;
+    }
+    j->spaces = 0;
+    return j->frozen = false;
+}
+
+/* Root is exempt from the limit. */
+static uint32_t jail_bound(uint32_t uid) {
+    wfi_cgroup g;
+    uint64_t number = 0;
+    char name[27] = "/wf-probe-";
+    if (!wfi_sys_random(&number, sizeof number)) return 0;
+    wfi_sys_hex(number, name + strlen(name), 16);
+    bool made = wfi_cgroup_make(&g, name, 1);
+    wfi_cgroup_remove(&g);
+    return made ? WF_HOLDS_CGROUP : uid != 0 ? WF_HOLDS_NPROC : 0;
+}
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    memset(j, 0, sizeof *j);
+    j->uid = geteuid();
+    j->gid = getegid();
+    j->abi = jail_abi();
+    jail_find_home(j);
+    j->hides = wfi_jail_home(j) != NULL;
+    j->counts = wfi_sys_knows_children();
+    if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
+    j->holds = WF_HOLDS_PRIVILEGES;
+    if (j->abi >= 1) j->holds |= WF_HOLDS_FILES;
+    if (j->abi >= 6) j->holds |= WF_HOLDS_SIGNALS;
+    if (jail_find_spaces(j, root)) j->holds |= WF_HOLDS_SPACES | WF_HOLDS_SIGNALS;
+    j->holds |= jail_bound(j->uid);
+}
+
+#else
+
+void wfi_jail_probe(wfi_jail *j, const char *root) {
+    (void)root;
+    memset(j, 0, sizeof *j);
+    j->counts = wfi_sys_knows_children();
+}
+
+const char *wfi_jail_home(const wfi_jail *j) {
+    (void)j;
+    return getenv("HOME");
+}
+
+const char *wfi_jail_begin(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    (void)empty;
+    return NULL;
+}
+
+const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
+    (void)j;
+    (void)tree;
+    (void)own;
+    return NULL;
+}
+
+void wfi_jail_part(const wfi_jail *j) {
+    (void)j;
+}
+
+void wfi_jail_reads_only(void) {
+}
+
+void wfi_jail_shut(void) {
+}
+
+#endif
+
+/* ---- daemons ---- */
+
+bool wfi_jail_is_daemon(const char *variable, size_t len) {
+    static const char *const names[] = {"DOCKER_HOST", "CONTAINER_HOST"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(variable, names[i], len) == 0) return true;
+    return len > 5 && memcmp(variable + len - 5, "_HOST", 5) == 0 && strncmp(variable + len, "=unix://", 8) == 0;
+}
+
+/* ---- in words ---- */
+
+static void jail_say(char out[WFI_JAIL_TEXT], const char *text) {
+    size_t n = strlen(out), m = strlen(text);
+    if (n + m < WFI_JAIL_TEXT) memcpy(out + n, text, m + 1);
+}
+
+/* What namespaces do; without Landlock they alone keep files as they are, but for devices. */
+static void jail_say_spaces(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if ((j->holds & WF_HOLDS_SPACES) == 0) {
+        jail_say(out, "; no namespaces: .git and .wf may be written");
+        return;
+    }
+    jail_say(out, j->frozen ? "; own namespaces: .git, .wf and all outside read-only, "
+                            : "; own namespaces: .git and .wf read-only, ");
+    jail_say(out, j->hides ? "keys in HOME hidden" : "keys not hidden for want of a HOME");
+}
+
+static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    bool spaces = (j->holds & WF_HOLDS_SPACES) != 0;
+    if (!j->counts && !spaces) jail_say(out, "; no /proc: what leaves its process group survives");
+    if ((j->holds & WF_HOLDS_CGROUP) != 0) {
+        jail_say(out, "; processes bounded by a cgroup");
+    } else if ((j->holds & WF_HOLDS_NPROC) != 0) {
+        jail_say(out, "; processes bounded by RLIMIT_NPROC");
+    } else {
+        jail_say(out, j->counts ? "; processes only counted" : "; processes not even counted");
+        jail_say(out, spaces ? ", and all ended at one blow"
+                             : ": a fork bomb can outrun that; do not run as root, or bound the container's processes");
+    }
+}
+
+/* How commands see the user's home and /tmp. */
+static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if (j->shown == NULL) return;
+    switch (j->shown->kind) {
+    case WFI_HOME_LAYERS:
+        jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"
+                                      : "; HOME yours, written to a layer of the run's");
+        break;
+    case WFI_HOME_CACHES:
+        jail_say(out, "; no overlay: HOME yours, read-only, caches of toolchains the run's");
+        break;
+    case WFI_HOME_PRIVATE:
+        jail_say(out, "; HOME empty");
+        break;
+    }
+}
+
+void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
+    out[0] = '\0';
+    jail_say(out, (j->holds & WF_HOLDS_FILES) != 0 ? version
+                  : j->frozen                      ? "no Landlock: devices may be written"
+                                                   : "no Landlock: commands may write wherever you may");
+    jail_say_spaces(j, out);
+    jail_say_home(j, out);
+    if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
+    jail_say_bound(j, out);
+}
+
+/* ==== end src/port/jail/jail.c ==== */
+
+/* ==== begin src/port/jail/child.h ==== */
+
+/* child: the one supervisor of child processes. A child runs a function of ours in its own process group; what it writes to
+ * descriptor 1 is gathered, up to a cap, in memory of whoever asked for it. Programs run below such a child: its function
+ * starts them, watches over them and cleans up behind them, see program.h.
+ *
+ * Life of a child: FREE -> RUNNING -> DRAINED (its pipe is closed) -> DONE (reaped) -> FREE.
+ *
+ * Invariants:
+ *   1. Nothing here blocks but wfi_children_close, which first kills what it waits for.
+ *   2. At the deadline the group gets SIGTERM, CHILD_GRACE_MS later SIGKILL; a child that wrote more than its cap
+ *      gets SIGKILL. One that runs programs (`programs`) gets no signal but loses its reader, which is its sign to end them all
+ *      and itself; SIGKILL comes only if it has not done so after CHILD_END_MS. Its own deadline should come first.
+ *   3. A signal is sent only to a group whose leader has not been reaped, so never to a stranger of the same number.
+ *   4. A child given up before it ended (wfi_child_release) is killed, or loses its reader, never touches its owner's memory again, and
+ *      keeps its place until it is reaped.
+ *   5. Between fork and the function, and in the function, only what is safe after fork in a process with threads:
+ *      no malloc, no stdio; name look-up is the exception, see lookup.h. The function gets no signal handler of ours and
+ *      none of our descriptors but `keep`.
+ *   6. A child dies with its parent (Linux): by a signal, or, if it runs programs, by itself when these are ended. */
+#ifndef WFI_CHILD_H
+#define WFI_CHILD_H
+
+
+#define WFI_CHILD_KEEP 3 /* where the child finds job.keep */
+#define WFI_CHILD_MAX  64
+
+typedef struct wfi_child_job {
+    void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
+    void *arg;              /* copied with the whole process */
+    int keep;               /* a descriptor that the child needs, or -1 */
+    const wfi_home *home;   /* then: whose keeper its program asks; or NULL */
+    char *out;              /* cap bytes, the owner's until wfi_child_release */
+    size_t cap;
+    uint64_t deadline; /* on the clock of wfi_sys_now_ms */
+    uint32_t cpu_s;    /* processor seconds; 0: no limit */
+    bool reads_only;   /* it writes no file: seen to by a limit, and by Landlock */
+    bool programs;     /* run is about to call wfi_program_run */
+    uint32_t spaces;   /* then: of the jail, for wfi_sys_fork */
+} wfi_child_job;
+
+typedef enum wfi_child_state {
+    WFI_CHILD_FREE = 0,
+    WFI_CHILD_RUNNING,
+    WFI_CHILD_DRAINED,
+    WFI_CHILD_DONE
+} wfi_child_state;
+
+typedef struct wfi_child {
+    wfi_child_state state;
+    long pid;
+    int fd; /* reading end of its output, or -1 */
+    char *out;
+    size_t cap, len;
+    uint64_t deadline; /* of the next signal */
+    int signal;        /* the last one sent, or 0 */
+    bool timed_out;    /* its deadline passed while it ran */
+    bool overflow;     /* it wrote more than cap bytes */
+    bool given_up;     /* nobody waits for it */
+    bool programs;
+    int status; /* as waitpid says; -1: somebody else reaped it */
+} wfi_child;
+
+typedef struct wfi_children {
+    uint32_t count; /* of places in use, 1..WFI_CHILD_MAX */
+    wfi_child at[WFI_CHILD_MAX];
+} wfi_children;
+
+WFI void wfi_children_init(wfi_children *cs, uint32_t count);
+/* WF_OK and the place; WF_AGAIN: all places are taken; WF_E_IO: no process or pipe to be had (errno says why). */
+WFI wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place);
+/* Reads, kills and reaps whatever is due. */
+WFI void wfi_children_pump(wfi_children *cs, uint64_t now);
+/* Frees the place of a child that is DONE, or gives it up. */
+WFI void wfi_child_release(wfi_children *cs, uint32_t place);
+/* When wfi_children_pump has something to do without any input; UINT64_MAX: not by itself. */
+WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
+/* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
+WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
+WFI void wfi_children_close(wfi_children *cs);
+
+#endif
+
+/* ==== end src/port/jail/child.h ==== */
+
+/* ==== begin src/port/jail/child.c ==== */
+
+/* child: see child.h for its contract and invariants. */
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sys/prctl.h>
+#endif
+
+#define CHILD_GRACE_MS 500u
+#define CHILD_END_MS   12000u /* for one that runs programs to end them */
+#define CHILD_REAP_MS  1      /* between a closed pipe and the exit it announces */
+#define CHILD_READS    16     /* of one child in one pump, so that a chatty one cannot hold it up */
+#define CHILD_FD_MAX   65536  /* highest descriptor closed one by one */
+
+void wfi_children_init(wfi_children *cs, uint32_t count) {
+    memset(cs, 0, sizeof *cs);
+    cs->count = count;
+    for (uint32_t i = 0; i < WFI_CHILD_MAX; i++)
+        cs->at[i].fd = -1;
+}
+
+/* ---- in the child ---- */
+
+static void child_default_signals(void) {
+    struct sigaction sa;
+    sigset_t none;
+    memset(&sa, 0, sizeof sa);
+    sa.sa_handler = SIG_DFL;
+    for (int s = 1; s < NSIG; s++)
+        sigaction(s, &sa, NULL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void child_close_from(int first) {
+#if WFI_LINUX && defined(SYS_close_range)
+    if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
+#endif
+    long max = sysconf(_SC_OPEN_MAX);
+    for (int fd = first; fd < CHILD_FD_MAX && fd < max; fd++)
+        close(fd);
+}
+
+/* No limit on address space: the child starts as a copy of a process of unknown size, and its functions bound
+ * what they take themselves. */
+static void child_limits(const wfi_child_job *job) {
+    WFI_SYS_LIMIT(RLIMIT_CORE, 0);
+    if (job->cpu_s > 0) WFI_SYS_LIMIT(RLIMIT_CPU, job->cpu_s);
+    if (!job->reads_only) return;
+    WFI_SYS_LIMIT(RLIMIT_FSIZE, 0);
+    wfi_jail_reads_only();
+}
+
+/* One that runs programs outlives its parent for as long as it takes to end them. */
+static void child_bind(const wfi_child_job *job, long parent) {
+    if (job->programs) return;
+#if WFI_LINUX
+    prctl(PR_SET_PDEATHSIG, SIGKILL);
+#endif
+    if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
+}
+
+static bool child_keep_at(int fd, int place) {
+    if (fd != place && dup2(fd, place) != place) return false;
+    return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+static int child_keep(const wfi_child_job *job) {
+    int keeper = job->home != NULL ? job->home->keeper : -1;
+    if (job->keep < 0) return WFI_CHILD_KEEP;
+    if (keeper >= 0 && (keeper = fcntl(keeper, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
+    if (!child_keep_at(job->keep, WFI_CHILD_KEEP)) return -1;
+    if (keeper < 0) return WFI_CHILD_KEEP + 1;
+    return child_keep_at(keeper, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
+}
+
+static void child_main(const wfi_child_job *job, int out, long parent) {
+    setpgid(0, 0);
+    child_default_signals();
+    child_bind(job, parent);
+    if (dup2(out, 1) != 1) _exit(1);
+    int rest = child_keep(job);
+    if (rest < 0) _exit(1);
+    child_close_from(rest);
+    child_limits(job);
+    job->run(job->arg);
+    _exit(0);
+}
+
+/* ---- starting ---- */
+
+/* All signals wait while the child still has the parent's handlers. */
+static pid_t child_fork(const wfi_child_job *job, int out) {
+    sigset_t all, old;
+    long parent = (long)getpid();
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    pid_t pid = job->programs ? (pid_t)wfi_sys_fork(job->spaces) : fork();
+    if (pid == 0) child_main(job, out, parent);
+    int saved = errno;
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    errno = saved;
+    return pid;
+}
+
+wf_status wfi_child_start(wfi_children *cs, const wfi_child_job *job, uint32_t *place) {
+    uint32_t i = 0;
+    int fds[2];
+    while (i < cs->count && cs->at[i].state != WFI_CHILD_FREE)
+        i++;
+    if (i == cs->count) return WF_AGAIN;
+    if (!wfi_sys_pipe(fds)) return WF_E_IO;
+    pid_t pid = child_fork(job, fds[1]);
+    int saved = errno;
+    wfi_sys_close(&fds[1]);
+    if (pid < 0) {
+        wfi_sys_close(&fds[0]);
+        errno = saved;
+        return WF_E_IO;
+    }
+    setpgid(pid, pid); /* the child does the same: whoever comes first */
+    wfi_child c = {.state = WFI_CHILD_RUNNING, .pid = (long)pid, .fd = fds[0], .out = job->out};
+    c.programs = job->programs;
+    c.cap = job->cap;
+    c.deadline = job->deadline;
+    cs->at[i] = c;
+    *place = i;
+    return WF_OK;
+}
+
+/* ---- supervising ---- */
+
+static void child_signal(wfi_child *c, int signal, uint64_t again) {
+    kill((pid_t)-c->pid, signal);
+    c->signal = signal;
+    c->deadline = again;
+}
+
+/* Nobody listens any more: one that runs programs ends them, and itself. */
+static void child_deafen(wfi_child *c, uint64_t now) {
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    c->deadline = now + CHILD_END_MS;
+}
+
+static void child_overdue(wfi_child *c, uint64_t now) {
+    if (now < c->deadline) return;
+    if (c->programs && c->fd >= 0) {
+        c->timed_out = true;
+        child_deafen(c, now);
+    } else if (c->signal == 0 && !c->programs) {
+        c->timed_out = true;
+        child_signal(c, SIGTERM, now + CHILD_GRACE_MS);
+    } else {
+        child_signal(c, SIGKILL, UINT64_MAX);
+    }
+}
+
+/* One read; false: nothing more for now. Beyond the cap one byte is read aside, to tell "full" from "too much". */
+static bool child_read_once(wfi_child *c) {
+    char aside;
+    bool full = c->len == c->cap || c->given_up;
+    ssize_t n = full ? read(c->fd, &aside, 1) : read(c->fd, c->out + c->len, c->cap - c->len);
+    if (n < 0) return errno == EINTR;
+    if (n == 0) {
+        wfi_sys_close(&c->fd);
+        c->state = WFI_CHILD_DRAINED;
+        return false;
+    }
+    if (!full) {
+        c->len += (size_t)n;
+        return true;
+    }
+    c->overflow = true;
+    if (c->signal != SIGKILL) child_signal(c, SIGKILL, UINT64_MAX);
+    wfi_sys_close(&c->fd);
+    c->state = WFI_CHILD_DRAINED;
+    return false;
+}
+
+static void child_reap(wfi_child *c) {
+    int status = 0;
+    pid_t pid = waitpid((pid_t)c->pid, &status, WNOHANG);
+    if (pid == 0 || (pid < 0 && errno == EINTR)) return;
+    c->status = pid > 0 ? status : -1;
+    wfi_sys_close(&c->fd);
+    c->state = c->given_up ? WFI_CHILD_FREE : WFI_CHILD_DONE;
+}
+
+void wfi_children_pump(wfi_children *cs, uint64_t now) {
+    for (uint32_t i = 0; i < cs->count; i++) {
+        wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        for (int reads = 0; reads < CHILD_READS && c->state == WFI_CHILD_RUNNING; reads++)
+            if (!child_read_once(c)) break;
+        child_overdue(c, now);
+        /* A killed child whose pipe a runaway of its own still holds open is done all the same. */
+        if (c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL) child_reap(c);
+    }
+}
+
+void wfi_child_release(wfi_children *cs, uint32_t place) {
+    wfi_child *c = &cs->at[place];
+    c->given_up = true;
+    c->out = NULL;
+    if (c->state == WFI_CHILD_DONE) {
+        c->state = WFI_CHILD_FREE;
+    } else if (c->state != WFI_CHILD_FREE) {
+        if (!c->programs) child_signal(c, SIGKILL, UINT64_MAX);
+        if (c->fd >= 0 || !c->programs) child_deafen(c, wfi_sys_now_ms());
+        child_reap(c);
+    }
+}
+
+uint64_t wfi_children_due(const wfi_children *cs, uint64_t now) {
+    uint64_t due = UINT64_MAX;
+    for (uint32_t i = 0; i < cs->count; i++) {
+        const wfi_child *c = &cs->at[i];
+        if (c->state != WFI_CHILD_RUNNING && c->state != WFI_CHILD_DRAINED) continue;
+        bool reaping = c->state == WFI_CHILD_DRAINED || c->signal == SIGKILL;
+        uint64_t next = reaping ? now + (uint64_t)CHILD_REAP_MS : c->deadline;
+        if (next < due) due = next;
+    }
+    return due;
+}
+
+uint32_t wfi_children_fds(const wfi_children *cs, int *fds) {
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < cs->count; i++)
+        if (cs->at[i].state == WFI_CHILD_RUNNING) fds[n++] = cs->at[i].fd;
+    return n;
+}
+
+void wfi_children_close(wfi_children *cs) {
+    for (uint32_t i = 0; i < cs->count; i++)
+        wfi_child_release(cs, i);
+    while (wfi_children_due(cs, 0) != UINT64_MAX) {
+        wfi_children_pump(cs, wfi_sys_now_ms());
+        poll(NULL, 0, CHILD_REAP_MS);
+    }
+}
+
+/* ==== end src/port/jail/child.c ==== */
 
 /* ==== begin src/port/jail/keeper.h ==== */
 
@@ -18036,10 +19086,14 @@ typedef struct program_run {
     uint64_t give_up, count_at;
     char *chunk;
     uint32_t *pids; /* room for its descendants */
-    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
+    char home[WFI_HOME_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
 /* ---- its environment ---- */
+
+static bool program_shows_home(const wfi_jail *j) {
+    return j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE;
+}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
@@ -18058,7 +19112,22 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
+    return wfi_jail_is_daemon(name, len);
+}
+
+/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
+    static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
+                                        "XDG_CONFIG_DIRS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return program_shows_home(j);
+    return false;
+}
+
+static bool program_passes(const wfi_jail *j, const char *name, size_t len) {
+    if (j == NULL) return true;
+    if (len >= 4 && memcmp(name, "XDG_", 4) == 0) return program_is_of_home(j, name, len);
+    return !program_is_session(name, len);
 }
 
 /* Where nobody is to be asked: editors fail, pagers pass on, and who wants a password or a yes ends. `false` tells
@@ -18132,6 +19201,20 @@ static void program_leave_alone(program_run *r, size_t *n) {
     if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
+ * else, so tar must not try. */
+static void program_home(program_run *r, size_t *n) {
+    const wfi_jail *j = r->p->jail;
+    if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_set(r, "TAR_OPTIONS=--no-same-owner", n);
+    if (!program_shows_home(j)) {
+        program_own(r, "HOME", "home", r->home, n);
+        return;
+    }
+    program_set(r, strcat(strcpy(r->home, "HOME="), j->shown->path), n);
+    for (uint32_t i = 0; i < j->shown->caches.count; i++)
+        program_set(r, j->shown->caches.env[i], n);
+}
+
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
 
 static bool program_is_git_pair(const char *variable) {
@@ -18168,8 +19251,8 @@ static void program_git_put_pair(program_run *r, uint64_t *kept, const char *key
     program_git_put(r, "VALUE_", (*kept)++, value, n);
 }
 
-/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not look at a workspace of somebody else, as
- * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
+/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not
+ * look at a workspace of somebody else, as root in a container often has it. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
@@ -18191,8 +19274,8 @@ static bool program_git_settings(program_run *r, size_t *n) {
 }
 
 static bool program_environment(program_run *r) {
-    /* HOME, TMPDIR, the end; git's pairs, ours, their count; and what is for who is alone */
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
+    /* HOME, TMPDIR, TAR_OPTIONS, the end; git's pairs, ours, their count; and what is for who is alone */
+    size_t n = 0, most = 4 + WFI_CACHES + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -18202,7 +19285,7 @@ static bool program_environment(program_run *r) {
     if (r->env == NULL) return false;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         r->env[n++] = *e;
-    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_home(r, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
     if (r->p->alone) program_leave_alone(r, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
@@ -18212,7 +19295,7 @@ static bool program_environment(program_run *r) {
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
         if (r->p->alone && program_asks(*e, len)) continue;
-        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+        if (program_passes(r->p->jail, *e, len)) r->env[n++] = *e;
     }
     return true;
 }
@@ -26219,7 +27302,8 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
-    wfi_jail jail; /* if commands are allowed, */
+    wfi_jail jail;   /* if commands are allowed, */
+    wfi_home home;
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
@@ -26409,6 +27493,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
     wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
+    t->home.keeper = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);
@@ -26421,6 +27506,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_home_open(&t->home, &t->jail, t->root.root);
+    t->jail.shown = &t->home;
     wfi_keeper_open(&t->keeper);
     return 0;
 }
@@ -26433,6 +27520,7 @@ void wfi_tools_close(wfi_tools *t) {
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
     wfi_keeper_close(&t->keeper);
+    wfi_home_close(&t->home);
     wfi_confine_close(&t->root);
 }
 
@@ -26597,6 +27685,7 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
+        c->home = &t->home;
         if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
         return;
     }
@@ -27552,6 +28641,7 @@ static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
     c.out = l->out;
     c.keep = job.cwd.fd;
     c.spaces = l->jailed ? w->tools->jail.spaces : 0;
+    if (l->jailed) c.home = &w->tools->home;
     c.deadline = l->deadline < UINT64_MAX - WORKER_LATE_MS ? l->deadline + WORKER_LATE_MS : UINT64_MAX;
     wf_status status = l->out != NULL ? wfi_child_start(&w->children, &c, &l->place) : WF_E_MEMORY;
     wfi_confine_close(&job.cwd);

@@ -306,6 +306,7 @@ static wf_status worker_spawn(wfi_workers *w, uint32_t lane) {
     c.out = l->out;
     c.keep = job.cwd.fd;
     c.spaces = l->jailed ? w->tools->jail.spaces : 0;
+    if (l->jailed) c.home = &w->tools->home;
     c.deadline = l->deadline < UINT64_MAX - WORKER_LATE_MS ? l->deadline + WORKER_LATE_MS : UINT64_MAX;
     wf_status status = l->out != NULL ? wfi_child_start(&w->children, &c, &l->place) : WF_E_MEMORY;
     wfi_confine_close(&job.cwd);

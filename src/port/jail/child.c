@@ -67,10 +67,19 @@ static void child_bind(const wfi_child_job *job, long parent) {
     if (getppid() != (pid_t)parent) _exit(1); /* it died before the line above */
 }
 
-/* It goes with exec: what was opened outside of a program's jail would lead out of it. */
-static bool child_keep(int fd) {
-    if (fd != WFI_CHILD_KEEP && dup2(fd, WFI_CHILD_KEEP) != WFI_CHILD_KEEP) return false;
-    return fcntl(WFI_CHILD_KEEP, F_SETFD, FD_CLOEXEC) == 0;
+static bool child_keep_at(int fd, int place) {
+    if (fd != place && dup2(fd, place) != place) return false;
+    return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
+}
+
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+static int child_keep(const wfi_child_job *job) {
+    int keeper = job->home != NULL ? job->home->keeper : -1;
+    if (job->keep < 0) return WFI_CHILD_KEEP;
+    if (keeper >= 0 && (keeper = fcntl(keeper, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
+    if (!child_keep_at(job->keep, WFI_CHILD_KEEP)) return -1;
+    if (keeper < 0) return WFI_CHILD_KEEP + 1;
+    return child_keep_at(keeper, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
 }
 
 static void child_main(const wfi_child_job *job, int out, long parent) {
@@ -78,8 +87,9 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     child_default_signals();
     child_bind(job, parent);
     if (dup2(out, 1) != 1) _exit(1);
-    if (job->keep >= 0 && !child_keep(job->keep)) _exit(1);
-    child_close_from(job->keep >= 0 ? WFI_CHILD_KEEP + 1 : WFI_CHILD_KEEP);
+    int rest = child_keep(job);
+    if (rest < 0) _exit(1);
+    child_close_from(rest);
     child_limits(job);
     job->run(job->arg);
     _exit(0);

@@ -3,6 +3,8 @@
 #include "jail.h"
 #include "cgroup.h"
 #include "guard.h"
+#include "home.h"
+#include <stdlib.h>
 #include <string.h>
 #if WFI_LINUX
 #include <errno.h>
@@ -10,7 +12,6 @@
 #include <pwd.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdlib.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -79,15 +80,31 @@ static bool jail_restrict(int rules) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
 }
 
-static const char *jail_landlock(int abi, int tree, int own) {
+/* A folder in an open one, or anywhere; one that is not there needs no right. */
+static void jail_allow_at(int rules, int dir, const char *path, uint64_t rights) {
+    int fd = openat(dir, path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    jail_allow(rules, fd, rights);
+    wfi_sys_close(&fd);
+}
+
+/* The home, where a layer takes what is written, and the places of toolchains. */
+static void jail_allow_home(int rules, const wfi_home *h, uint64_t rights) {
+    char path[WFI_PRIVDIR_PATH];
+    if (h->kind == WFI_HOME_LAYERS) jail_allow_at(rules, AT_FDCWD, h->real, rights);
+    if (h->caches.count == 0) return;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+    jail_allow_at(rules, AT_FDCWD, path, rights);
+}
+
+static const char *jail_landlock(int abi, int tree, int own, const wfi_home *home) {
     uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
     int rules = jail_ruleset(abi, true);
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
-    int shm = openat(own, "shm", O_PATH | O_NOFOLLOW | O_CLOEXEC); /* it may be mounted elsewhere: jail_share */
-    jail_allow(rules, shm, rights);
-    wfi_sys_close(&shm);
+    jail_allow_at(rules, own, "shm", rights); /* they may be mounted elsewhere: jail_share, jail_cover_tmp */
+    jail_allow_at(rules, own, "tmp", rights);
+    if (home != NULL) jail_allow_home(rules, home, rights);
     return jail_restrict(rules) ? NULL : "enter Landlock";
 }
 
@@ -102,13 +119,12 @@ void wfi_jail_reads_only(void) {
 
 #define JAIL_DAC_OVERRIDE 1u
 
-/* Root in a tree of somebody else could write nothing there without this one. It opens what the others' modes close, so it is
- * kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and
- * owners.) */
-static uint32_t jail_capabilities(const wfi_jail *j, int tree) {
-    struct stat st;
-    bool needed = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0 && fstat(tree, &st) == 0 && st.st_uid != 0;
-    return needed && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
+/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
+ * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
+ * right to change modes and owners.) */
+static uint32_t jail_capabilities(const wfi_jail *j) {
+    bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
+    return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
 }
 
 static bool jail_drop_capabilities(uint32_t kept) {
@@ -131,9 +147,9 @@ void wfi_jail_shut(void) {
 }
 
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
-    if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
+    if (!jail_drop_capabilities(jail_capabilities(j))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own, j->shown) : NULL;
 }
 
 /* ---- namespaces ---- */
@@ -199,15 +215,6 @@ static bool jail_lay(int *copy, const char *path) {
     bool good = syscall(JAIL_MOVE_MOUNT, *copy, "", AT_FDCWD, path, 4u /* MOVE_MOUNT_F_EMPTY_PATH */) == 0;
     wfi_sys_close(copy);
     return good;
-}
-
-/* All but the tree becomes read-only. (One that is everything leaves nothing.) */
-static bool jail_freeze_others(const char *tree) {
-    if (strcmp(tree, "/") == 0) return true;
-    int copy = jail_copy(tree);
-    if (copy >= 0 && jail_read_only("/")) return jail_lay(&copy, tree);
-    wfi_sys_close(&copy);
-    return false;
 }
 
 static bool jail_freeze_guarded(const char *tree) {
@@ -316,8 +323,7 @@ static bool jail_hide(const jail_view *v, const char *path) {
     return mount(over, path, NULL, MS_BIND | MS_REC, NULL) == 0;
 }
 
-/* NULL: nobody says where it is. */
-static const char *jail_home(const wfi_jail *j) {
+const char *wfi_jail_home(const wfi_jail *j) {
     const char *home = getenv("HOME");
     if (home != NULL && home[0] == '/') return home;
     return j->home[0] == '/' ? j->home : NULL;
@@ -335,10 +341,14 @@ static void jail_find_home(wfi_jail *j) {
 
 static bool jail_hide_secrets(const wfi_jail *j, const jail_view *v) {
     char path[4096];
-    const char *home = jail_home(j);
-    if (home == NULL) return true;
-    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++)
-        if (wfi_sys_join(home, jail_secrets[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    const char *home = wfi_jail_home(j), *config = getenv("XDG_CONFIG_HOME");
+    bool moved = config != NULL && config[0] == '/';
+    for (size_t i = 0; i < sizeof jail_secrets / sizeof *jail_secrets; i++) {
+        const char *name = jail_secrets[i];
+        if (home != NULL && wfi_sys_join(home, name, path, sizeof path) && !jail_hide(v, path)) return false;
+        if (!moved || strncmp(name, ".config/", 8) != 0) continue;
+        if (wfi_sys_join(config, name + 8, path, sizeof path) && !jail_hide(v, path)) return false;
+    }
     return true;
 }
 
@@ -412,29 +422,274 @@ const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
 
-static const char *jail_freeze_all(const wfi_jail *j, const char *tree) {
-    if (j->frozen && !jail_freeze_others(tree)) return "make all but the workspace read-only";
+/* ---- what covers what ---- */
+
+#define JAIL_COVERED  2u   /* folders that the command's own tmp may cover */
+#define JAIL_PROGRAMS 8u   /* folders of PATH below them */
+#define JAIL_PROGRAM  512u /* bytes of their paths */
+
+typedef struct jail_programs {
+    int copy;
+    char path[JAIL_PROGRAM];
+} jail_programs;
+
+/* Copies of what must be seen where something covers it; -1: there is none. */
+typedef struct jail_copies {
+    int own, tree, caches, root, home;          /* root, home: read-only, where HOME or the own tmp would cover them */
+    int layers;                                 /* the overlay itself */
+    int below;                                  /* what it covers, open */
+    int tmp[JAIL_COVERED];                      /* of the own tmp, for each folder that it covers */
+    char covered[JAIL_COVERED][WFI_GUARD_PATH]; /* those; "" behind the last */
+    uint32_t programs;
+    jail_programs program[JAIL_PROGRAMS];
+} jail_copies;
+
+static bool jail_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+static int jail_step(int dir, const char *name) {
+    const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    mkdirat(dir, name, 0755);
+    int fd = openat(dir, name, flags);
+    if (fd >= 0 || unlinkat(dir, name, 0) != 0 || mkdirat(dir, name, 0755) != 0) return fd;
+    return openat(dir, name, flags);
+}
+
+/* Folders in the own tmp on which what it covers is laid again. */
+static bool jail_make_way(const jail_copies *c, const char *path) {
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (!jail_is_below(path, c->covered[i])) continue;
+        int at = open(c->covered[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
+        for (const char *from = path + strlen(c->covered[i]); at >= 0 && *from != '\0';) {
+            char name[256];
+            size_t n = strcspn(++from, "/");
+            if (n >= sizeof name) break;
+            memcpy(name, from, n);
+            name[n] = '\0';
+            int next = n > 0 ? jail_step(at, name) : fcntl(at, F_DUPFD_CLOEXEC, 3);
+            wfi_sys_close(&at);
+            at = next;
+            from += n;
+        }
+        bool good = at >= 0;
+        wfi_sys_close(&at);
+        return good;
+    }
+    return true;
+}
+
+static bool jail_lay_again(const jail_copies *c, int *copy, const char *path) {
+    return *copy >= 0 && jail_make_way(c, path) && jail_lay(copy, path);
+}
+
+/* Whether the folder is the workspace, or lies in it, and so stays what it is. */
+static bool jail_is_workspace(const jail_view *v, const char *folder) {
+    struct stat tree;
+    return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
+}
+
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+static void jail_choose_covered(jail_copies *c, const jail_view *v) {
+    static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
+    char real[WFI_GUARD_PATH];
+    uint32_t count = 0;
+    if (v->empty == NULL || realpath(v->own, real) == NULL || strcmp(real, v->own) != 0) return;
+    for (uint32_t i = 0; i < JAIL_COVERED; i++) {
+        if (realpath(names[i], real) == NULL || strcmp(real, "/") == 0 || jail_is_workspace(v, real)) continue;
+        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || jail_is_below(real, c->covered[0]))) continue;
+        strcpy(c->covered[count++], real);
+    }
+}
+
+static bool jail_is_covered(const jail_copies *c, const char *path) {
+    return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
+}
+
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+static bool jail_cover_tmp(jail_copies *c) {
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
+    return true;
+}
+
+typedef struct jail_home {
+    int below; /* the home that is covered */
+    const char *path;
+} jail_home;
+
+/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+static int jail_find(const char *home, const char *relative) {
+    char name[256];
+    int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (at >= 0 && *relative != '\0') {
+        struct stat st;
+        size_t n = strcspn(relative, "/");
+        if (n >= sizeof name) n = 0; /* no such name */
+        memcpy(name, relative, n);
+        name[n] = '\0';
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        wfi_sys_close(&at);
+        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        at = next;
+        relative += n + (relative[n] == '/');
+    }
+    return at;
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_lay_below(void *ctx, const char *relative) {
+    const jail_home *h = ctx;
+    int to = jail_find(h->path, relative);
+    if (to < 0) return true;
+    int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
+    bool good =
+        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    wfi_sys_close(&copy);
+    wfi_sys_close(&to);
+    return good;
+}
+
+static bool jail_cover_home(const wfi_jail *j, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    if (c->home >= 0) return jail_lay_again(c, &c->home, h->real);
+    if (c->layers < 0) return true;
+    jail_home home = {c->below, h->real};
+    return jail_lay_again(c, &c->layers, h->real) && wfi_home_mounts(h->real, jail_lay_below, &home);
+}
+
+/* The folder of PATH, and with a bin what it stands in, as virtual environments are laid out. */
+static bool jail_program_folder(const jail_copies *c, const char *from, size_t n, char out[WFI_GUARD_PATH]) {
+    char path[WFI_GUARD_PATH];
+    if (n == 0 || n >= sizeof path || from[0] != '/') return false;
+    memcpy(path, from, n);
+    path[n] = '\0';
+    if (realpath(path, out) == NULL || !jail_is_covered(c, out)) return false;
+    char *slash = strrchr(out, '/');
+    if (strcmp(slash, "/bin") != 0 && strcmp(slash, "/sbin") != 0) return true;
+    *slash = '\0';
+    if (!jail_is_covered(c, out)) *slash = '/';
+    return true;
+}
+
+/* Programs that the user has below /tmp are still found. */
+static void jail_copy_programs(jail_copies *c) {
+    char path[WFI_GUARD_PATH];
+    const char *at = getenv("PATH");
+    while (at != NULL && *at != '\0' && c->programs < JAIL_PROGRAMS) {
+        size_t n = strcspn(at, ":");
+        jail_programs *p = &c->program[c->programs];
+        if (jail_program_folder(c, at, n, path) && strlen(path) < sizeof p->path) {
+            strcpy(p->path, path);
+            p->copy = jail_copy(path);
+            c->programs += p->copy >= 0;
+        }
+        at += n + (at[n] == ':');
+    }
+}
+
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    char path[WFI_PRIVDIR_PATH];
+    c->own = jail_copy(v->own);
+    c->tree = jail_copy(v->tree);
+    jail_choose_covered(c, v);
+    for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
+        if (wfi_sys_join(v->own, "tmp", path, sizeof path)) c->tmp[i] = jail_copy(path);
+    if (h == NULL) return;
+    if (h->caches.count > 0) {
+        wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, path);
+        c->caches = jail_copy(path);
+    }
+    if (c->layers >= 0 && jail_is_workspace(v, h->real)) wfi_sys_close(&c->layers);
+    if (c->layers >= 0) c->below = open(h->real, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The same of what stays read-only. */
+static void jail_copy_frozen(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    const wfi_home *h = j->shown;
+    jail_copy_programs(c);
+    if (h == NULL) return;
+    if (c->layers < 0 && h->kind != WFI_HOME_PRIVATE && jail_is_covered(c, h->real) && !jail_is_workspace(v, h->real))
+        c->home = jail_copy(h->real);
+    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && jail_is_below(h->root, h->real));
+    if (lost && strcmp(h->root, v->tree) != 0) c->root = jail_copy(h->root);
+}
+
+/* Lays what was covered, the outer before the inner. */
+static const char *jail_lay_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_cover_tmp(c)) return "make /tmp its own";
+    for (uint32_t i = 0; i < c->programs; i++)
+        if (!jail_lay_again(c, &c->program[i].copy, c->program[i].path)) return "keep the programs of PATH in sight";
+    if (!jail_cover_home(j, c)) return "lay a layer of its own over HOME";
+    if (c->root >= 0 && !jail_lay_again(c, &c->root, j->shown->root)) return "keep the run's root in sight";
+    return jail_lay_again(c, &c->tree, v->tree) ? NULL : "keep the workspace in sight";
+}
+
+/* The folders that are the command's to write, which may lie in what is read-only: last. */
+static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    char path[WFI_PRIVDIR_PATH];
+    if (c->own < 0) return j->frozen ? "keep its own directory writable" : NULL;
+    if (!jail_lay_again(c, &c->own, v->own)) return "keep its own directory writable";
+    if (c->caches < 0) return NULL;
+    wfi_privdir_name(&j->shown->dir, WFI_HOME_CACHES_DIR, path);
+    return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
+}
+
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    jail_copy_all(j, v, c);
+    if (strcmp(v->tree, "/") == 0) return NULL;
+    if (c->tree < 0 || c->own < 0) /* a system without such copies can do without, unless they are needed */
+        return j->frozen || c->layers >= 0 ? "copy the mounts of the workspace" : NULL;
+    if (j->frozen && !jail_read_only("/")) return "make all but the workspace read-only";
+    jail_copy_frozen(j, v, c);
+    return jail_lay_all(j, v, c);
+}
+
+static const char *jail_guard(const wfi_jail *j, const char *tree) {
     if (!jail_freeze_guarded(tree)) return "make .git and .wf read-only";
     return jail_freeze_log(j->log, tree) ? NULL : "make the run's log read-only";
 }
 
-const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
-    const jail_view view = {tree, own, empty};
-    if (j->spaces == 0) return NULL;
-    /* and shared memory of its own, which ends with it; a kernel without has none to share */
-    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
-    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
-    int copy = jail_copy(own); /* from before: it may lie in what is read-only now */
-    const char *failed = jail_freeze_all(j, tree);
-    if ((copy < 0 || !jail_lay(&copy, own)) && j->frozen && failed == NULL) failed = "keep its own directory writable";
+/* What is still in sight, and should not be. */
+static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
+    char path[WFI_PRIVDIR_PATH];
+    if (j->shown != NULL && j->shown->kind == WFI_HOME_LAYERS) {
+        wfi_privdir_name(&j->shown->dir, WFI_HOME_LAYERS_DIR, path);
+        if (!jail_hide(v, path)) return "hide the layer below its HOME";
+    }
+    return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
+}
+
+/* In mounts of its own. */
+static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    const char *failed = jail_arrange(j, v, c);
+    if (failed == NULL) failed = jail_guard(j, v->tree);
+    if (failed == NULL) failed = jail_lay_own(j, v, c);
+    if (failed == NULL) failed = jail_hide_rest(j, v);
     if (failed != NULL) return failed;
-    if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
-    if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
-    jail_share(&view);
+    jail_share(v);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
+}
+
+const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
+    const jail_view view = {tree, own, empty};
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
+        return "get its HOME from the process that keeps it (has that been killed?)";
+    if (j->spaces == 0) return NULL;
+    /* and shared memory of its own, which ends with it; a kernel without has none to share */
+    if (unshare(CLONE_NEWNS | CLONE_NEWIPC) != 0 && unshare(CLONE_NEWNS) != 0) return "get mounts of its own";
+    if (mount(NULL, "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0) return "make the mounts private";
+    return jail_remake(j, &view, &c);
 }
 
 /* ---- what there is ---- */
@@ -448,7 +703,7 @@ static bool jail_has_spaces(const wfi_jail *j, const char *root) {
 /* That a kernel knows it does not say that a container lets us. */
 static bool jail_has_landlock(const wfi_jail *j, const char *root) {
     int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
+    return fd >= 0 && jail_landlock(j->abi, fd, fd, NULL) == NULL;
 }
 
 /* Whether a child that ends at once can do this, told by a byte through a pipe. */
@@ -507,7 +762,7 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->gid = getegid();
     j->abi = jail_abi();
     jail_find_home(j);
-    j->hides = jail_home(j) != NULL;
+    j->hides = wfi_jail_home(j) != NULL;
     j->counts = wfi_sys_knows_children();
     if (j->abi > 0 && !jail_try(j, root, 0, jail_has_landlock)) j->abi = 0;
     j->holds = WF_HOLDS_PRIVILEGES;
@@ -523,6 +778,11 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
     memset(j, 0, sizeof *j);
     j->counts = wfi_sys_knows_children();
+}
+
+const char *wfi_jail_home(const wfi_jail *j) {
+    (void)j;
+    return getenv("HOME");
 }
 
 const char *wfi_jail_begin(const wfi_jail *j) {
@@ -598,6 +858,23 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     }
 }
 
+/* How commands see the user's home and /tmp. */
+static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
+    if (j->shown == NULL) return;
+    switch (j->shown->kind) {
+    case WFI_HOME_LAYERS:
+        jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"
+                                      : "; HOME yours, written to a layer of the run's");
+        break;
+    case WFI_HOME_CACHES:
+        jail_say(out, "; no overlay: HOME yours, read-only, caches of toolchains the run's");
+        break;
+    case WFI_HOME_PRIVATE:
+        jail_say(out, "; HOME empty");
+        break;
+    }
+}
+
 void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     const char version[] = {'L', 'a', 'n', 'd', 'l', 'o', 'c', 'k', ' ', (char)('0' + j->abi % 10), '\0'};
     out[0] = '\0';
@@ -605,6 +882,7 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
                   : j->frozen                      ? "no Landlock: devices may be written"
                                                    : "no Landlock: commands may write wherever you may");
     jail_say_spaces(j, out);
+    jail_say_home(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say_bound(j, out);
 }

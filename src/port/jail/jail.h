@@ -21,14 +21,16 @@
 #include "../../api/posix.h"
 #include "../os/sys.h"
 
-#define WFI_JAIL_TEXT 400  /* bytes of wfi_jail_text */
+#define WFI_JAIL_TEXT 512  /* bytes of wfi_jail_text */
 #define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;           /* WF_HOLDS_... */
-    int abi;                  /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces;          /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;              /* with them: what lies outside of the tree can be made read-only */
+    uint32_t holds;  /* WF_HOLDS_... */
+    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home
+        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
     const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
     uint32_t uid, gid;        /* ours, before a user namespace hides them */
     bool hides;               /* with namespaces: there is a home to hide keys in */
@@ -40,11 +42,14 @@ typedef struct wfi_jail {
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
+/* The user's home directory as HOME says it, or the system; NULL: nobody says where it is. */
+WFI const char *wfi_jail_home(const wfi_jail *j);
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
 /* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
- * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
+ * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done).
+ * A home that is shown is asked for here, without namespaces too. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */
 WFI void wfi_jail_part(const wfi_jail *j);

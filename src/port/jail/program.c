@@ -3,6 +3,7 @@
 #include "cgroup.h"
 #include "descendants.h"
 #include "guard.h"
+#include "home.h"
 #include "privdir.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -60,10 +61,14 @@ typedef struct program_run {
     uint64_t give_up, count_at;
     char *chunk;
     uint32_t *pids; /* room for its descendants */
-    char home[WFI_PRIVDIR_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
+    char home[WFI_HOME_PATH + 8], tmp[WFI_PRIVDIR_PATH + 8];
 } program_run;
 
 /* ---- its environment ---- */
+
+static bool program_shows_home(const wfi_jail *j) {
+    return j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE;
+}
 
 /* By these a command would act outside of its jail, on the user's display or with their keys, or read their start files. */
 static bool program_is_session(const char *name, size_t len) { /* "NAME=value" */
@@ -82,7 +87,22 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
                                         "TEMP"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++)
         if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return true;
-    return (len >= 4 && memcmp(name, "XDG_", 4) == 0) || wfi_jail_is_daemon(name, len);
+    return wfi_jail_is_daemon(name, len);
+}
+
+/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
+    static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
+                                        "XDG_CONFIG_DIRS"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strlen(names[i]) == len && memcmp(names[i], name, len) == 0) return program_shows_home(j);
+    return false;
+}
+
+static bool program_passes(const wfi_jail *j, const char *name, size_t len) {
+    if (j == NULL) return true;
+    if (len >= 4 && memcmp(name, "XDG_", 4) == 0) return program_is_of_home(j, name, len);
+    return !program_is_session(name, len);
 }
 
 /* Where nobody is to be asked: editors fail, pagers pass on, and who wants a password or a yes ends. `false` tells
@@ -156,6 +176,20 @@ static void program_leave_alone(program_run *r, size_t *n) {
     if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
+ * else, so tar must not try. */
+static void program_home(program_run *r, size_t *n) {
+    const wfi_jail *j = r->p->jail;
+    if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_set(r, "TAR_OPTIONS=--no-same-owner", n);
+    if (!program_shows_home(j)) {
+        program_own(r, "HOME", "home", r->home, n);
+        return;
+    }
+    program_set(r, strcat(strcpy(r->home, "HOME="), j->shown->path), n);
+    for (uint32_t i = 0; i < j->shown->caches.count; i++)
+        program_set(r, j->shown->caches.env[i], n);
+}
+
 /* ---- what the environment tells git: numbered pairs, of which none may be missing ---- */
 
 static bool program_is_git_pair(const char *variable) {
@@ -192,8 +226,8 @@ static void program_git_put_pair(program_run *r, uint64_t *kept, const char *key
     program_git_put(r, "VALUE_", (*kept)++, value, n);
 }
 
-/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not look at a workspace of somebody else, as
- * root in a container often has it, and what the user has said to that lies in the HOME that commands do not see. */
+/* Numbers the user's pairs anew, without secrets. Those of program_git_alone follow, and in a jail one more: git would not
+ * look at a workspace of somebody else, as root in a container often has it. */
 static bool program_git_settings(program_run *r, size_t *n) {
     char room[WFI_SYS_DECIMAL];
     const char *count = getenv("GIT_CONFIG_COUNT"), *key, *value;
@@ -215,8 +249,8 @@ static bool program_git_settings(program_run *r, size_t *n) {
 }
 
 static bool program_environment(program_run *r) {
-    /* HOME, TMPDIR, the end; git's pairs, ours, their count; and what is for who is alone */
-    size_t n = 0, most = 3 + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
+    /* HOME, TMPDIR, TAR_OPTIONS, the end; git's pairs, ours, their count; and what is for who is alone */
+    size_t n = 0, most = 4 + WFI_CACHES + 2 * PROGRAM_GIT_PAIRS + 3 + PROGRAM_ALONE + 1 + 2 * PROGRAM_GIT_ALONE;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         most++;
     for (char **e = environ; e != NULL && *e != NULL; e++)
@@ -226,7 +260,7 @@ static bool program_environment(program_run *r) {
     if (r->env == NULL) return false;
     for (const char *const *e = r->p->env; e != NULL && *e != NULL; e++)
         r->env[n++] = *e;
-    if (r->p->jail != NULL) program_own(r, "HOME", "home", r->home, &n);
+    if (r->p->jail != NULL) program_home(r, &n);
     if (r->p->jail != NULL) program_own(r, "TMPDIR", "tmp", r->tmp, &n);
     if (r->p->alone) program_leave_alone(r, &n);
     if (program_getenv(r->env, n, "GIT_CONFIG_COUNT", 16) == NULL && !program_git_settings(r, &n)) return false;
@@ -236,7 +270,7 @@ static bool program_environment(program_run *r) {
         if ((*e)[len] == '\0' || program_getenv(r->env, set, *e, len) != NULL) continue;
         if (wf_posix_is_secret(*e, len, *e + len + 1) || program_is_git_pair(*e)) continue;
         if (r->p->alone && program_asks(*e, len)) continue;
-        if (r->p->jail == NULL || !program_is_session(*e, len)) r->env[n++] = *e;
+        if (program_passes(r->p->jail, *e, len)) r->env[n++] = *e;
     }
     return true;
 }

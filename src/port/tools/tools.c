@@ -159,6 +159,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
     wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
+    t->home.keeper = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);
@@ -171,6 +172,8 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    wfi_home_open(&t->home, &t->jail, t->root.root);
+    t->jail.shown = &t->home;
     wfi_keeper_open(&t->keeper);
     return 0;
 }
@@ -183,6 +186,7 @@ void wfi_tools_close(wfi_tools *t) {
     wfi_children_close(&t->searches.children);
     wfi_children_close(&t->commands.children);
     wfi_keeper_close(&t->keeper);
+    wfi_home_close(&t->home);
     wfi_confine_close(&t->root);
 }
 
@@ -347,6 +351,7 @@ static void tools_limit(const wfi_tools *t, const wfi_ticket *k, wfi_child_job *
     c->deadline = k->call.deadline;
     if (c->programs) {
         c->spaces = t->jail.spaces;
+        c->home = &t->home;
         if (c->deadline < UINT64_MAX - TOOLS_LATE_MS) c->deadline += TOOLS_LATE_MS;
         return;
     }
