@@ -10286,6 +10286,7 @@ typedef struct wfi_slot {
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
     bool blind : 1;     /* finished well, but all its tool calls failed */
+    bool stops : 1;     /* its failure stopped the run, or is of that kind: the script is told of a stop */
     bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 
@@ -11907,6 +11908,12 @@ wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, 
     return WF_OK;
 }
 
+/* What it fails for is at an end for all. */
+static void agent_stops(wfi_runtime *rt, wfi_task *t, wf_outcome reason, wf_str why) {
+    t->slot->stops = true;
+    wfi_runtime_stop(rt, reason, why);
+}
+
 static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str value, bool json) {
     wfi_meta_done done = {.kind = kind,
                           .json = json,
@@ -11921,8 +11928,8 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (done.blind) event.text = WF_STR(AGENT_BLIND);
-    if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_QUOTA) agent_stops(rt, t, WF_RUN_PAUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) agent_stops(rt, t, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -12568,7 +12575,7 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
     static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
     static const char own[] =
         "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
-    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    if (t->fitted_to_run) agent_stops(rt, t, WF_RUN_BUDGET, WF_STR(run));
     return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
 }
 
@@ -13552,6 +13559,11 @@ static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *m
     return WF_OK;
 }
 
+/* Whether a delivered failure stopped the run: logs of the first rules do not tell, and knew no other of these kinds. */
+static bool replay_stopped(const wfi_run *run, const wfi_slot *r) {
+    return run->rules < 2 && (r->kind == WF_KIND_QUOTA || r->kind == WF_KIND_AUTH);
+}
+
 /* A record that belongs to a call which the table has. */
 static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
                             const wfi_meta *meta) {
@@ -13578,7 +13590,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slo
     case WFI_REC_MOVED:
         return replay_moved(s, r, &meta->moved);
     case WFI_REC_DELIVER:
-        if (run->told) return WF_OK;
+        if (run->told || replay_stopped(run, r)) return WF_OK;
         r->delivered = true;
         r->order = ++s->deliveries;
         r->wall = meta->deliver.wall;
@@ -13633,8 +13645,6 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
  * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
 static bool replay_keeps(const wfi_slot *r) {
     switch ((wf_kind)r->kind) {
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
     case WF_KIND_MEMORY:
     case WF_KIND_CANCELLED: /* who replays the race that it lost gives it up again before anything is sent */
         return false;
@@ -13643,6 +13653,8 @@ static bool replay_keeps(const wfi_slot *r) {
     case WF_KIND_PROVIDER:
     case WF_KIND_CONTEXT:
     case WF_KIND_BUDGET:
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH: /* of one agent alone; after one that stops the run nothing counts as delivered */
         return r->delivered;
     default:
         return true;
@@ -14617,12 +14629,6 @@ static void calls_deliver_stopped(const wf *w, uint32_t slot, wf_delivery *out) 
     out->stopped = true;
 }
 
-/* Whether an answer is what stopped the run. */
-static bool calls_stops(const wf *w, uint32_t slot) {
-    uint8_t kind = w->sched.slots.slots[slot].kind;
-    return w->rt.stop != WF_RUN_OPEN && (kind == WF_KIND_QUOTA || kind == WF_KIND_AUTH);
-}
-
 /* Reads the answer that is next. Where there is no memory for it, it stays next. */
 static wf_status calls_read_answer(wf *w, uint32_t slot) {
     char buf[WFI_LOG_META_MAX];
@@ -14672,7 +14678,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     bool stopped = slot == WFI_NO_SLOT;
     wf_status s = stopped ? WF_OK : calls_read_answer(w, slot);
     if (s != WF_OK) return s;
-    out->stopped = !stopped && calls_stops(w, slot);
+    out->stopped = !stopped && w->sched.slots.slots[slot].stops;
     slot = stopped ? wfi_sched_take_stopped(&w->rt, &w->sched) : wfi_sched_take(&w->sched);
     if (slot == WFI_NO_SLOT) {
         w->sched.settled = true;

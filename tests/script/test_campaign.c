@@ -605,7 +605,8 @@ static life random_life(uint64_t *rng, const ended *whole, uint64_t requests) {
               .faulty = fake_below(rng, 2) == 0,
               .retry_failed = fake_below(rng, 8) == 0};
     uint64_t turns = whole->turns * (l.work < 64 ? 3 : 1) + 2;
-    l.stop_at = 1 + fake_below(rng, l.stop == BY_QUOTA || l.stop == BY_AUTH ? requests + 1 : turns);
+    l.stop_at = 1 + fake_below(rng, l.stop == BY_QUOTA ? requests + 1 : turns);
+    if (l.stop == BY_AUTH) l.stop_at = 1; /* after an answer it is a failure of one agent, and no stop */
     if (l.stop == NO_STOP || fake_below(rng, 3) == 0) l.kill_at = 1 + fake_below(rng, turns);
     return l;
 }

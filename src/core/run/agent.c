@@ -99,6 +99,12 @@ wf_status wfi_slot_finish(wfi_runtime *rt, wfi_slot *slot, uint32_t slot_index, 
     return WF_OK;
 }
 
+/* What it fails for is at an end for all. */
+static void agent_stops(wfi_runtime *rt, wfi_task *t, wf_outcome reason, wf_str why) {
+    t->slot->stops = true;
+    wfi_runtime_stop(rt, reason, why);
+}
+
 static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str value, bool json) {
     wfi_meta_done done = {.kind = kind,
                           .json = json,
@@ -113,8 +119,8 @@ static wfi_pace agent_finish(wfi_runtime *rt, wfi_task *t, wf_kind kind, wf_str 
     event.n = t->turns;
     if (kind != WF_KIND_NONE) event.text = value;
     if (done.blind) event.text = WF_STR(AGENT_BLIND);
-    if (kind == WF_KIND_QUOTA) wfi_runtime_stop(rt, WF_RUN_PAUSED, value);
-    if (kind == WF_KIND_AUTH && !t->alone) wfi_runtime_stop(rt, WF_RUN_REFUSED, value);
+    if (kind == WF_KIND_QUOTA) agent_stops(rt, t, WF_RUN_PAUSED, value);
+    if (kind == WF_KIND_AUTH && !t->alone) agent_stops(rt, t, WF_RUN_REFUSED, value);
     if (wfi_slot_finish(rt, t->slot, t->slot_index, &done, value) != WF_OK) return WFI_PACE_BROKEN;
     wfi_runtime_trace(rt, &event);
     wfi_task_drop(rt, t);
@@ -760,7 +766,7 @@ static wfi_pace agent_cut_to_fit(wfi_runtime *rt, wfi_task *t) {
     static const char run[] = "the reply was cut at max_tokens, lowered to what the budget leaves; " WFI_BUDGET_MEND;
     static const char own[] =
         "the reply was cut at max_tokens, lowered to what the agent's own budget leaves; raise it";
-    if (t->fitted_to_run) wfi_runtime_stop(rt, WF_RUN_BUDGET, WF_STR(run));
+    if (t->fitted_to_run) agent_stops(rt, t, WF_RUN_BUDGET, WF_STR(run));
     return agent_fail(rt, t, WF_KIND_BUDGET, t->fitted_to_run ? run : own);
 }
 

@@ -311,12 +311,6 @@ static void calls_deliver_stopped(const wf *w, uint32_t slot, wf_delivery *out) 
     out->stopped = true;
 }
 
-/* Whether an answer is what stopped the run. */
-static bool calls_stops(const wf *w, uint32_t slot) {
-    uint8_t kind = w->sched.slots.slots[slot].kind;
-    return w->rt.stop != WF_RUN_OPEN && (kind == WF_KIND_QUOTA || kind == WF_KIND_AUTH);
-}
-
 /* Reads the answer that is next. Where there is no memory for it, it stays next. */
 static wf_status calls_read_answer(wf *w, uint32_t slot) {
     char buf[WFI_LOG_META_MAX];
@@ -366,7 +360,7 @@ wf_status wf_deliver(wf *w, wf_delivery *out) {
     bool stopped = slot == WFI_NO_SLOT;
     wf_status s = stopped ? WF_OK : calls_read_answer(w, slot);
     if (s != WF_OK) return s;
-    out->stopped = !stopped && calls_stops(w, slot);
+    out->stopped = !stopped && w->sched.slots.slots[slot].stops;
     slot = stopped ? wfi_sched_take_stopped(&w->rt, &w->sched) : wfi_sched_take(&w->sched);
     if (slot == WFI_NO_SLOT) {
         w->sched.settled = true;

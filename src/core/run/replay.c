@@ -68,6 +68,11 @@ static wf_status replay_moved(wfi_sched *s, wfi_slot *r, const wfi_meta_moved *m
     return WF_OK;
 }
 
+/* Whether a delivered failure stopped the run: logs of the first rules do not tell, and knew no other of these kinds. */
+static bool replay_stopped(const wfi_run *run, const wfi_slot *r) {
+    return run->rules < 2 && (r->kind == WF_KIND_QUOTA || r->kind == WF_KIND_AUTH);
+}
+
 /* A record that belongs to a call which the table has. */
 static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slot *r, const wfi_log_rec *rec,
                             const wfi_meta *meta) {
@@ -94,7 +99,7 @@ static wf_status replay_row(wfi_runtime *rt, wfi_sched *s, wfi_run *run, wfi_slo
     case WFI_REC_MOVED:
         return replay_moved(s, r, &meta->moved);
     case WFI_REC_DELIVER:
-        if (run->told) return WF_OK;
+        if (run->told || replay_stopped(run, r)) return WF_OK;
         r->delivered = true;
         r->order = ++s->deliveries;
         r->wall = meta->deliver.wall;
@@ -149,8 +154,6 @@ static wf_status replay_record(wfi_runtime *rt, wfi_sched *s, wfi_run *run, cons
  * it; but not what stopped the run. Of what nobody saw, that is asked anew which a new try may cure. */
 static bool replay_keeps(const wfi_slot *r) {
     switch ((wf_kind)r->kind) {
-    case WF_KIND_QUOTA:
-    case WF_KIND_AUTH:
     case WF_KIND_MEMORY:
     case WF_KIND_CANCELLED: /* who replays the race that it lost gives it up again before anything is sent */
         return false;
@@ -159,6 +162,8 @@ static bool replay_keeps(const wfi_slot *r) {
     case WF_KIND_PROVIDER:
     case WF_KIND_CONTEXT:
     case WF_KIND_BUDGET:
+    case WF_KIND_QUOTA:
+    case WF_KIND_AUTH: /* of one agent alone; after one that stops the run nothing counts as delivered */
         return r->delivered;
     default:
         return true;

@@ -60,6 +60,7 @@ typedef struct wfi_slot {
     bool replaced : 1;  /* asked anew from the start, as another slot: not to be matched again */
     bool delivered : 1; /* order is that of a deliver record */
     bool blind : 1;     /* finished well, but all its tool calls failed */
+    bool stops : 1;     /* its failure stopped the run, or is of that kind: the script is told of a stop */
     bool started : 1;   /* was given a lane, now or before, and not only to wait for a rate limit */
 } wfi_slot;
 

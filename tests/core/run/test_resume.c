@@ -76,6 +76,27 @@ static void test_which_failures_are_answered(void **state) {
         }
 }
 
+/* A refused key of one agent alone, after another had its answer, is a failure like others: the next process, which has no
+ * answer yet, does not ask for it again. */
+static void test_a_refusal_of_one_is_an_answer(void **state) {
+    rig r;
+    (void)state;
+    rig_init(&r, 1, NULL, 0);
+    rig_start(&r);
+    assert_int_equal(rig_do(&r, "first").kind, WF_KIND_NONE);
+    wf_delivery d = rig_do(&r, "status=403;");
+    assert_int_equal(d.kind, WF_KIND_AUTH);
+    assert_false(d.stopped);
+    assert_int_equal(rig_do(&r, "after").kind, WF_KIND_NONE);
+    rig_crash(&r, FAKE_SYNCED);
+    assert_true(rig_do(&r, "first").cached);
+    d = rig_do(&r, "status=403;");
+    assert_true(d.cached && d.kind == WF_KIND_AUTH);
+    assert_true(rig_do(&r, "after").cached);
+    assert_int_equal(r.f->requests, 0);
+    rig_end(&r);
+}
+
 /* Limits are not part of a call's identity: raised ones hold for what goes on. */
 static void test_raised_limits(void **state) {
     rig r;
@@ -923,6 +944,7 @@ int main(void) {
         cmocka_unit_test(test_an_interrupted_effect_moves),
         cmocka_unit_test(test_notes_after_failures_are_asked_again),
         cmocka_unit_test(test_which_failures_are_answered),
+        cmocka_unit_test(test_a_refusal_of_one_is_an_answer),
         cmocka_unit_test(test_raised_limits),
         cmocka_unit_test(test_no_cache),
         cmocka_unit_test(test_moved_calls),
