@@ -30,14 +30,24 @@ static wfi_progress exchange_fail(wfi_failure *f, wf_kind kind, wf_str why, bool
     return WFI_PROGRESS_FAILED;
 }
 
+/* Bytes of the text that stand for the character, in any case, as it is or escaped; 0: they stand for another. An escape that
+ * a cut goes through may be of any character. */
+static size_t exchange_char_len(char c, const char *text, size_t n) {
+    size_t escape = text[0] == '\\' && c != '\\' && n > 1;
+    uint32_t code = 0;
+    if (!escape || text[1] != 'u') return wfi_lower(text[escape]) == wfi_lower(c) ? escape + 1 : 0;
+    if (n < 6) return n;
+    for (size_t i = 2; i < 6; i++)
+        code = code << 4 | (((uint32_t)text[i] + (text[i] > '9' ? 9u : 0u)) & 15);
+    return code < 128 && wfi_lower((char)code) == wfi_lower(c) ? 6 : 0;
+}
+
 /* How many bytes of the text are the key, in any case and with any of its characters escaped; 0: it does not begin with it.
  * A beginning of it counts at the text's end, where a cut may have been. */
 static size_t exchange_key_len(wf_str key, const char *text, size_t n) {
-    size_t i = 0, k = 0;
-    for (; k < key.len && i < n; i++, k++) {
-        if (text[i] == '\\' && key.ptr[k] != '\\' && i + 1 < n) i++;
-        if (wfi_lower(text[i]) != wfi_lower(key.ptr[k])) return 0;
-    }
+    size_t i = 0, k = 0, len;
+    for (; k < key.len && i < n; i += len, k++)
+        if ((len = exchange_char_len(key.ptr[k], text + i, n - i)) == 0) return 0;
     return k == key.len || k >= EXCHANGE_KEY_MIN ? i : 0;
 }
 

@@ -717,6 +717,60 @@ static void test_no_part_of_a_key_is_shown(void **state) {
             }
 }
 
+/* Writes the key with the characters that `which` picks as \uXXXX; other digits are in upper case where `upper`. */
+static void escape_key(char *out, bool (*which)(char), bool upper) {
+    for (const char *k = KEY; *k; k++)
+        out += which(*k) ? sprintf(out, upper ? "\\u%04X" : "\\u%04x", (unsigned)*k) : sprintf(out, "%c", *k);
+}
+
+static bool any_char(char c) {
+    return c != 0;
+}
+
+static bool a_dash(char c) {
+    return c == '-';
+}
+
+/* Takes the escapes out of a log, so that nothing hides in them. */
+static size_t unescape(uint8_t *p, size_t n) {
+    size_t to = 0;
+    for (size_t i = 0; i < n; to++) {
+        unsigned code;
+        bool escaped = i + 6 <= n && p[i] == '\\' && p[i + 1] == 'u' && sscanf((char *)p + i + 2, "%4x", &code) == 1;
+        p[to] = escaped ? (uint8_t)code : p[i];
+        i += escaped ? 6 : 1;
+    }
+    return to;
+}
+
+/* A model that has learnt the key writes it with escapes, in a text or for a tool. */
+static void test_no_escaped_key_is_kept(void **state) {
+    static const char *const blocks[] = {
+        "{\"type\":\"text\",\"text\":\"%s\"}",
+        "{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"none\",\"input\":{\"a\":\"%s\"}}"};
+    (void)state;
+    for (unsigned form = 0; form < 8; form++) {
+        char key[6 * sizeof KEY], content[1024], body[2048];
+        size_t size;
+        rig r;
+        escape_key(key, (form & 1) ? any_char : a_dash, (form & 2) != 0);
+        snprintf(content, sizeof content, blocks[form >> 2], key);
+        snprintf(body, sizeof body, "{\"stop_reason\":\"%s\",\"content\":[%s]}", form >> 2 ? "tool_use" : "end_turn",
+                 content);
+        const line said[] = {{.body = body, .status = 200}, {"end_turn", TEXT("done")}};
+        BEGIN(&r, said);
+        r.f->key = KEY;
+        rig_start(&r);
+        wf_delivery d = rig_do(&r, "go");
+        assert_int_equal(d.kind, WF_KIND_NONE);
+        assert_false(has_key(d.value.ptr, d.value.len));
+        uint8_t *log = fake_crash(r.f, FAKE_ALL, 0, &size);
+        if (has_key(log, unescape(log, size))) fail_msg("form %u", form);
+        free(log);
+        rig_end(&r);
+    }
+}
+
 /* Whatever charset a server's error is in, the message is text. */
 static void test_messages_are_utf8(void **state) {
     char body[400];
@@ -808,6 +862,7 @@ int main(void) {
         cmocka_unit_test(test_replies_without_usage),
         cmocka_unit_test(test_max_tokens_is_lowered_to_what_fits),
         cmocka_unit_test(test_no_part_of_a_key_is_shown),
+        cmocka_unit_test(test_no_escaped_key_is_kept),
         cmocka_unit_test(test_messages_are_utf8),
         cmocka_unit_test(test_one_odd_refusal_fails_its_agent),
     };
