@@ -332,9 +332,12 @@ static void find_hint(find *f, const char *path, wf_str pattern) {
     }
     if (strcmp(path, ".") != 0 && find_offer(f, ".", pattern, " (the pattern is matched below `path`; leave that out)"))
         return;
-    bool slash = memchr(pattern.ptr, '/', pattern.len) != NULL;
-    if (slash && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
-    find_offer(f, path, find_deeper(pattern, false, out), depth);
+    size_t name = pattern.len;
+    while (name > 0 && pattern.ptr[name - 1] != '/')
+        name--;
+    if (name > 0 && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
+    if (find_offer(f, path, find_deeper(pattern, false, out), depth) || name == 0 || pattern.ptr[name] == '*') return;
+    find_offer(f, path, find_deeper(wf_str_of(pattern.ptr + name, pattern.len - name), false, out), "");
 }
 
 void wfi_tool_glob(wfi_tool *w) {
