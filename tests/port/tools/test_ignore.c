@@ -150,6 +150,7 @@ static void test_tools_pass_over(void **state) {
     good(ask("read", "{\"path\":\"build/out.c\"}"), "    1\tstrcpy\n");
     good(ask("grep", "{\"pattern\":\"strcpy\",\"path\":\"a.o\"}"), "a.o:1:strcpy\n");
     good(ask("grep", "{\"pattern\":\"strcpy\",\"path\":\"build\"}"), "build/keep.o:1:strcpy\nbuild/out.c:1:strcpy\n");
+    put(".git/HEAD", "ref: refs/heads/main\n");
     good(ask_in("src", "glob", "{\"pattern\":\"*\"}"),
          ".gitignore\nmain.c\nutil.h\nx.o\n"); /* rules from above a cwd hold too */
     good(ask_in("src/deep", "glob", "{\"pattern\":\"*\"}"), "util.c\n");
