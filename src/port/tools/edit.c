@@ -152,7 +152,7 @@ static void edit_put_char(wfi_tool *w, const wfi_alike_char *c) {
         wfi_tool_puts(w, "the end");
         return;
     }
-    bool shown = c->c > ' ' && c->c < 0x110000 && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
+    bool shown = c->c > ' ' && c->c < WFI_ENCODING_BAD && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
                  !(c->c >= 0x2000 && c->c <= 0x200f) && !(c->c >= 0x2028 && c->c <= 0x202f) &&
                  !(c->c >= 0x205f && c->c <= 0x206f) && c->c != 0x3000 && c->c != 0xfeff;
     char digits[7];

@@ -265,7 +265,7 @@ static bool find_count(void *ctx, wf_str path, int dirfd, const char *name) {
     return true;
 }
 
-/* "; 12 files match PATTERN, the first is a/b.c", and the text; false: none does. */
+/* "; 12 files match PATTERN, the first is PATH", and the text; false: none does. */
 static bool find_offer(find *f, const char *path, wf_str pattern, const char *text) {
     char real[WFI_CONFINE_PATH];
     wfi_tool *w = f->w;
