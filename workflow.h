@@ -29607,13 +29607,14 @@ static const char *const wfi_effects[] = {
         "return run_effect(name, input, ms, changes, reads)\n",
     "end\n",
     "\n",
-    "\n", // -- The paths of the workspace's files, sorted; nil and an error. What could not be read is said aloud: a list of all files that
-    "\n", // -- silently is none would be taken for one.
+    "\n", // -- The paths of the workspace's files, sorted, and an error if some could not be read; nil and an error. What could not be read is
+    "\n", // -- said aloud as well: a list of all files that silently is none would be taken for one.
     "function host.list_files(input)\n",
         "local answer, e = run_effect(\"files\", input, nil, false, true)\n",
         "if not answer or not answer.paths then return answer, e end\n",
-        "note(LINE, format(\"files: %d files or directories could not be read and are not in the list, first: %s\", answer.unreadable, answer.first))\n",
-        "return answer.paths\n",
+        "local text = format(\"files: %d files or directories could not be read and are not in the list, first: %s\", answer.unreadable, answer.first)\n",
+        "note(LINE, text)\n",
+        "return answer.paths, failure(\"tool\", text, nil, nil, uncounted_meta)\n",
     "end\n",
     "\n",
     "function env.files(...)\n",
@@ -29624,7 +29625,7 @@ static const char *const wfi_effects[] = {
         "end\n",
         "check_meta()\n",
         "local paths, e = host.list_files({ globs = globs })\n",
-        "if paths then return paths end\n",
+        "if paths then return paths, e end\n",
         "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
         "local _, message = pcall(fail, \"files: \" .. e.message)\n",
         "error(failure(\"script\", message, e.agent, e.attempts, uncounted_meta), 0)\n",
