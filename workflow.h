@@ -22779,8 +22779,11 @@ bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
 bool wfi_tool_put_path(wfi_tool *w, wf_str path) {
     char shown[1024];
     size_t start = w->len;
-    for (size_t at = 0; at < path.len && !w->full;) {
-        wf_str piece = wfi_tool_clip(wf_str_of(path.ptr + at, path.len - at), sizeof shown / 4);
+    for (size_t at = 0; at < path.len && !w->full;) { /* name by name: how one is shown does not depend on others */
+        wf_str rest = wf_str_of(path.ptr + at, path.len - at);
+        const char *slash = memchr(rest.ptr, '/', rest.len);
+        if (slash != NULL) rest.len = (size_t)(slash - rest.ptr) + 1;
+        wf_str piece = wfi_tool_clip(rest, sizeof shown / 4);
         wfi_tool_put(w, wf_str_of(shown, wfi_names_show(piece, true, shown)));
         at += piece.len;
     }
@@ -24721,6 +24724,7 @@ void wfi_tool_write_clear(wfi_tool *w) {
 #define EDIT_SHOWN  12u               /* lines shown at most */
 #define EDIT_NAMED  10u               /* line numbers named at most */
 #define EDIT_LINE   300u              /* bytes shown of a line */
+#define EDIT_PLACES 64u               /* places of a line looked at for the best */
 #define EDIT_UTF16  ((size_t)4 << 20) /* bytes of a UTF-16 file that can be edited */
 
 typedef struct edit_job {
@@ -24915,21 +24919,34 @@ static bool edit_near(edit_job *e) {
     return true;
 }
 
-/* Its first line is there: says what differs behind it. */
+/* What differs first behind the first line of old, which is at `at`; false: nothing does, or nothing is behind it. */
+static bool edit_differs_behind(const edit_job *e, size_t at, wf_str line, wfi_alike *a) {
+    size_t next = edit_find(e->flat, at, WF_STR("\n"));
+    size_t rest = edit_find(e->from, (size_t)(line.ptr - e->from.ptr), WF_STR("\n"));
+    if (next == e->flat.len || rest == e->from.len) return false;
+    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
+    return wfi_alike_lines(e->flat, next + 1, behind, a);
+}
+
+/* Its first line is there: shows the place where most of what follows is there too, and what differs. */
 static void edit_near_lines(edit_job *e, size_t at, wf_str line) {
     wfi_tool *w = e->w;
-    wfi_alike a;
+    wfi_alike best, a;
+    bool differs = edit_differs_behind(e, at, line, &best);
+    size_t place = at;
+    for (uint32_t i = 0; differs && i < EDIT_PLACES && at < e->flat.len; i++) {
+        at = edit_find(e->flat, at + 1, line);
+        if (at == e->flat.len || !edit_differs_behind(e, at, line, &a) || a.at - at <= best.at - place) continue;
+        best = a;
+        place = at;
+    }
     wfi_tool_puts(w, "; its first line is there, in line ");
-    wfi_tool_putn(w, edit_line_of(e->flat, at));
+    wfi_tool_putn(w, edit_line_of(e->flat, place));
     wfi_tool_puts(w, ", but not what follows:\n");
-    edit_show(w, e->flat, at, at);
-    size_t next = edit_find(e->flat, at, WF_STR("\n")), from = (size_t)(line.ptr - e->from.ptr);
-    size_t rest = edit_find(e->from, from, WF_STR("\n"));
-    if (next == e->flat.len || rest == e->from.len) return;
-    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
-    if (!wfi_alike_lines(e->flat, next + 1, behind, &a)) return;
+    edit_show(w, e->flat, place, place);
+    if (!differs) return;
     wfi_tool_puts(w, "(");
-    edit_put_differ(w, e->flat, &a);
+    edit_put_differ(w, e->flat, &best);
     wfi_tool_puts(w, ")\n");
 }
 
