@@ -325,9 +325,11 @@ $(WIRE_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/wire/*.c)) $(FAKE_A) 
 	@echo '  $@'
 	$(Q)$(CC) $(SAN) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS)
 
+MATCHER := $(addprefix src/port/tools/,match.c fold.c encoding.c)
+
 # All fuzz targets, on their corpora: they feed the core, the scripts, and of the port the matchers alone.
 $(FUZZ_BIN): $(patsubst %.c,build/san/%.o,$(wildcard tests/fuzz/*.c)) $(FAKE_A) $(stand_on_src/script) \
-             build/san/src/port/tools/match.o $(LUA_SAN_A)
+             $(MATCHER:%.c=build/san/%.o) $(LUA_SAN_A)
 	@echo '  $@'
 	$(Q)$(LINK_TEST)
 
@@ -375,7 +377,7 @@ FUZZ_CHOSEN := $(if $(filter fuzz,$(GOALS)),$(if $(T),$(or $(filter $(T),$(FUZZ_
                  $(error T=$(T): no fuzz target has this name; there are: $(FUZZ_NAMES)))))
 FUZZ_FLAGS  := -O1 -g -fno-omit-frame-pointer -fsanitize=address,undefined -fno-sanitize-recover=all
 FUZZ_CC      = clang $(FUZZ_FLAGS) -fsanitize=fuzzer-no-link $(HARD) -MMD -MP -c -o $@ $<
-FUZZ_SRC    := $(CORE) $(SCRIPT) src/port/tools/match.c $(FAKES)
+FUZZ_SRC    := $(CORE) $(SCRIPT) $(MATCHER) $(FAKES)
 FUZZ_LUA    := $(if $(LUA_DIR),$(LUA_STOCK:%=build/fuzz/lua/%.o))
 
 fuzz: $(FUZZ_CHOSEN:%=build/fuzz/fuzz_%)

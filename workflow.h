@@ -21836,11 +21836,23 @@ wfi_seen_state wfi_seen_judge(wfi_seen *s, uint32_t agent, wfi_seen_mark mark) {
 
 /* ==== begin src/port/tools/encoding.h ==== */
 
-/* encoding: the mark at a file's begin (BOM), which tells how its text is written, and UTF-16. Tools show and take UTF-8 without
+/* encoding: UTF-8, character by character; the mark at a file's begin (BOM), which tells how its text is written, and UTF-16. Tools show and take UTF-8 without
  * the mark; what they write has it again. */
 #ifndef WFI_ENCODING_H
 #define WFI_ENCODING_H
 
+
+#define WFI_ENCODING_BAD 0x110000u /* plus the byte: one that is not UTF-8 */
+
+/* The character at p[0..n), n > 0, that begins with a byte of 0x80 or more; its length. */
+WFI size_t wfi_encoding_take_long(const char *p, size_t n, uint32_t *c);
+/* The character at p[0..n), n > 0: its code point, or WFI_ENCODING_BAD and the byte; its length. */
+static inline size_t wfi_encoding_take(const char *p, size_t n, uint32_t *c) {
+    *c = (uint8_t)p[0];
+    return *c < 0x80 ? 1 : wfi_encoding_take_long(p, n, c);
+}
+/* Puts a code point, U+FFFD for what is none; its length, 1 to 4. */
+WFI size_t wfi_encoding_put_char(uint32_t c, char *out);
 
 typedef enum wfi_encoding {
     WFI_ENCODING_PLAIN, /* no mark: bytes as they are */
@@ -21885,6 +21897,34 @@ WFI size_t wfi_encoding_put(wfi_encoding e, wf_str text, char *out);
 /* encoding: see encoding.h. */
 #include <string.h>
 
+/* ---- UTF-8 ---- */
+
+size_t wfi_encoding_take_long(const char *text, size_t n, uint32_t *c) {
+    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
+    const uint8_t *p = (const uint8_t *)text;
+    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
+    uint32_t v = p[0] & (0x7fu >> len);
+    bool good = p[0] >= 0xc2 && p[0] <= 0xf4 && len <= n;
+    for (size_t i = 1; good && i < len; i++) {
+        good = (p[i] & 0xc0) == 0x80;
+        v = v << 6 | (p[i] & 0x3fu);
+    }
+    good = good && v >= least[len] && v < WFI_ENCODING_BAD && (v < 0xd800 || v > 0xdfff);
+    *c = good ? v : WFI_ENCODING_BAD + p[0];
+    return good ? len : 1;
+}
+
+size_t wfi_encoding_put_char(uint32_t c, char *out) {
+    if (c >= WFI_ENCODING_BAD || (c >= 0xd800 && c <= 0xdfff)) c = 0xfffd;
+    size_t len = c < 0x80 ? 1 : c < 0x800 ? 2 : c < 0x10000 ? 3 : 4;
+    for (size_t i = len; i-- > 1; c >>= 6)
+        out[i] = (char)(0x80 | (c & 0x3f));
+    out[0] = (char)(len == 1 ? c : (0xf00u >> len & 0xff) | c);
+    return len;
+}
+
+/* ---- marks ---- */
+
 wfi_encoding wfi_encoding_of(const char *p, size_t n, size_t *mark) {
     *mark = n >= 3 && memcmp(p, "\xef\xbb\xbf", 3) == 0 ? 3 : 0;
     if (*mark > 0) return WFI_ENCODING_UTF8;
@@ -21899,14 +21939,14 @@ static size_t utf16_unit(wfi_utf16 *d, uint32_t unit, char *out) {
     size_t n = 0;
     bool low = unit >= 0xdc00 && unit < 0xe000;
     if (low && d->high != 0) {
-        n = wfi_utf8_put(0x10000 + ((d->high - 0xd800) << 10) + (unit - 0xdc00), out);
+        n = wfi_encoding_put_char(0x10000 + ((d->high - 0xd800) << 10) + (unit - 0xdc00), out);
         d->high = 0;
         return n;
     }
     n = wfi_utf16_end(d, out);
     d->high = unit >= 0xd800 && unit < 0xdc00 ? unit : 0;
     d->bad = d->bad || low;
-    return d->high != 0 ? n : n + wfi_utf8_put(unit, out + n); /* U+FFFD for a lone half */
+    return d->high != 0 ? n : n + wfi_encoding_put_char(unit, out + n); /* U+FFFD for a lone half */
 }
 
 size_t wfi_utf16_decode(wfi_utf16 *d, const char *in, size_t n, char *out) {
@@ -21926,7 +21966,7 @@ size_t wfi_utf16_end(wfi_utf16 *d, char *out) {
     d->bad = d->bad || missing;
     d->high = 0;
     d->half = false;
-    return missing ? wfi_utf8_put(0xfffd, out) : 0;
+    return missing ? wfi_encoding_put_char(0xfffd, out) : 0;
 }
 
 static size_t encoding_unit(wfi_encoding e, uint32_t unit, char *out) {
@@ -21938,15 +21978,11 @@ static size_t encoding_unit(wfi_encoding e, uint32_t unit, char *out) {
 static size_t encoding_put_16(wfi_encoding e, wf_str text, char *out) {
     size_t n = encoding_unit(e, 0xfeff, out);
     for (size_t i = 0; i < text.len;) {
-        const uint8_t *p = (const uint8_t *)text.ptr + i;
-        size_t len = wfi_utf8_len(p, text.len - i);
-        uint32_t c = len == 1 ? p[0] : 0xfffd;
-        if (len > 1) c = p[0] & (0x7fu >> len);
-        for (size_t k = 1; k < len; k++)
-            c = c << 6 | (p[k] & 0x3fu);
+        uint32_t c;
+        i += wfi_encoding_take(text.ptr + i, text.len - i, &c);
+        if (c >= WFI_ENCODING_BAD) c = 0xfffd;
         if (c >= 0x10000) n += encoding_unit(e, 0xd800 + ((c - 0x10000) >> 10), out + n);
         n += encoding_unit(e, c >= 0x10000 ? 0xdc00 + ((c - 0x10000) & 0x3ff) : c, out + n);
-        i += len > 0 ? len : 1;
     }
     return n;
 }
@@ -22006,7 +22042,7 @@ WFI void wfi_names_find(const wfi_confine *root, int dirfd, char path[WFI_CONFIN
 /* ---- showing ---- */
 
 static bool names_is_hex(char c) {
-    return (c >= '0' && c <= '9') || (wfi_lower(c) >= 'a' && wfi_lower(c) <= 'f');
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
 static bool names_is_escape(wf_str path, size_t i) {
@@ -22017,16 +22053,16 @@ static bool names_is_escape(wf_str path, size_t i) {
 size_t wfi_names_show(wf_str path, bool lines, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < path.len;) {
-        uint8_t c = (uint8_t)path.ptr[i];
-        size_t len = wfi_utf8_len((const uint8_t *)path.ptr + i, path.len - i);
-        if (len > 0 && !names_is_escape(path, i) && (!lines || (c >= 0x20 && c != 0x7f))) {
+        uint32_t c;
+        size_t len = wfi_encoding_take(path.ptr + i, path.len - i, &c);
+        if (c < WFI_ENCODING_BAD && !names_is_escape(path, i) && (!lines || (c >= 0x20 && c != 0x7f))) {
             memcpy(out + n, path.ptr + i, len);
             n += len;
             i += len;
             continue;
         }
         char digits[3];
-        wfi_sys_hex(c, digits, 2);
+        wfi_sys_hex((uint8_t)path.ptr[i], digits, 2);
         memcpy(out + n, "\\x", 2);
         memcpy(out + n + 2, digits, 2);
         n += 4;
@@ -22238,16 +22274,12 @@ uint32_t wfi_names_split(uint32_t c, uint32_t out[WFI_NAMES_SPLIT]) {
     return r.count;
 }
 
-/* The next character, split; 0: the end. A byte that is no UTF-8 is one beyond all characters. */
+/* The next character, split; 0: the end. */
 static uint32_t names_next(names_reader *r) {
     if (r->count == 0) {
-        const uint8_t *p = (const uint8_t *)r->text.ptr;
-        size_t len = wfi_utf8_len(p, r->text.len);
+        uint32_t c;
         if (r->text.len == 0) return 0;
-        uint32_t c = len == 0 ? 0x110000u + p[0] : len == 1 ? p[0] : p[0] & (0x7fu >> len);
-        for (size_t i = 1; i < len; i++)
-            c = c << 6 | (p[i] & 0x3fu);
-        if (len == 0) len = 1;
+        size_t len = wfi_encoding_take(r->text.ptr, r->text.len, &c);
         r->text = wf_str_of(r->text.ptr + len, r->text.len - len);
         names_hold(r, c);
     }
@@ -22282,7 +22314,7 @@ static bool names_look(void *ctx, const char *entry, wfi_entry_type type) {
     wf_str name = wf_str_of(entry, n);
     bool hit = false;
     for (int lines = 0; s->escapes && lines < 2 && !hit; lines++)
-        hit = wfi_str_eq(s->name, wf_str_of(shown, wfi_names_show(name, lines != 0, shown)));
+        hit = wfi_names_show(name, lines != 0, shown) == s->name.len && memcmp(shown, s->name.ptr, s->name.len) == 0;
     if (!s->escapes) hit = wfi_names_same(s->name, name);
     if (!hit) return true;
     memcpy(s->entry, entry, n + 1);
@@ -22589,7 +22621,6 @@ enum {
 #define MATCH_NEST   64u
 #define MATCH_REPEAT 255u
 #define MATCH_NONE   UINT32_MAX /* no character: before the first, behind the last */
-#define MATCH_BAD    0x110000u  /* plus the byte: a byte that is not UTF-8 */
 #define MATCH_LAST   0x1100ffu
 #define MATCH_CASED  0x1e944u /* characters from here on have no case */
 
@@ -22602,24 +22633,6 @@ typedef struct match_parser {
 } match_parser;
 
 /* ---- characters ---- */
-
-/* Decodes one character at p[0..n), n > 0; *c is its code point, or MATCH_BAD + byte. Answers its length. */
-static size_t match_decode(const char *text, size_t n, uint32_t *c) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t *p = (const uint8_t *)text;
-    *c = p[0];
-    if (p[0] < 0x80) return 1;
-    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    uint32_t v = p[0] & (0x7fu >> len);
-    bool good = p[0] >= 0xc2 && p[0] <= 0xf4 && len <= n;
-    for (size_t i = 1; good && i < len; i++) {
-        good = (p[i] & 0xc0) == 0x80;
-        v = v << 6 | (p[i] & 0x3fu);
-    }
-    good = good && v >= least[len] && v < MATCH_BAD && (v < 0xd800 || v > 0xdfff);
-    *c = good ? v : MATCH_BAD + p[0];
-    return good ? len : 1;
-}
 
 static bool match_is_word(uint32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -22740,7 +22753,7 @@ static bool match_take(match_parser *p, char c) {
 
 static uint32_t match_take_char(match_parser *p) {
     uint32_t c = 0;
-    p->pos += match_decode(p->in.ptr + p->pos, p->in.len - p->pos, &c);
+    p->pos += wfi_encoding_take(p->in.ptr + p->pos, p->in.len - p->pos, &c);
     return c;
 }
 
@@ -23228,7 +23241,7 @@ bool wfi_match_part(wfi_match *m, wf_str line, bool begins, bool ends) {
         m->end = pos;
         if (match_add(m, now, 0, line, pos)) return true;
         if (pos == line.len) return false;
-        pos += match_decode(line.ptr + pos, line.len - pos, &c);
+        pos += wfi_encoding_take(line.ptr + pos, line.len - pos, &c);
         m->end = pos;
         if (match_move(m, now, next, c, line, pos)) return true;
         wfi_match_set *swap = now;
@@ -23254,7 +23267,7 @@ static bool match_anchored(wfi_match *m, wf_str text, bool *alive) {
     match_set_clear(m, now);
     bool end = match_add(m, now, 0, text, 0);
     for (size_t pos = 0; pos < text.len && now->n > 0;) {
-        pos += match_decode(text.ptr + pos, text.len - pos, &c);
+        pos += wfi_encoding_take(text.ptr + pos, text.len - pos, &c);
         end = match_move(m, now, next, c, text, pos);
         wfi_match_set *swap = now;
         now = next;
@@ -23826,6 +23839,10 @@ static bool gitrules_is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static bool gitrules_is_key(char c) {
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-';
+}
+
 /* Takes [section "sub"] at *at; what does not fit is no section of ours. */
 static void gitrules_section(wf_str text, size_t *at, char *out, size_t size) {
     size_t n = 0, i = *at + 1;
@@ -23875,9 +23892,7 @@ static void gitrules_parse(gitrules_config *c, int dir, const char *path, wf_str
             gitrules_section(text, &i, section, sizeof section);
             continue;
         }
-        for (; i < text.len && (wfi_lower(text.ptr[i]) != text.ptr[i] || (text.ptr[i] >= 'a' && text.ptr[i] <= 'z') ||
-                                (text.ptr[i] >= '0' && text.ptr[i] <= '9') || text.ptr[i] == '-');
-             i++)
+        for (; i < text.len && gitrules_is_key(text.ptr[i]); i++)
             if (n < sizeof key - 1) key[n++] = text.ptr[i];
         key[n] = '\0';
         while (i < text.len && (text.ptr[i] == ' ' || text.ptr[i] == '\t'))
@@ -24416,8 +24431,11 @@ bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
 bool wfi_tool_put_path(wfi_tool *w, wf_str path) {
     char shown[1024];
     size_t start = w->len;
-    for (size_t at = 0; at < path.len && !w->full;) {
-        wf_str piece = wfi_tool_clip(wf_str_of(path.ptr + at, path.len - at), sizeof shown / 4);
+    for (size_t at = 0; at < path.len && !w->full;) { /* name by name: how one is shown does not depend on others */
+        wf_str rest = wf_str_of(path.ptr + at, path.len - at);
+        const char *slash = memchr(rest.ptr, '/', rest.len);
+        if (slash != NULL) rest.len = (size_t)(slash - rest.ptr) + 1;
+        wf_str piece = wfi_tool_clip(rest, sizeof shown / 4);
         wfi_tool_put(w, wf_str_of(shown, wfi_names_show(piece, true, shown)));
         at += piece.len;
     }
@@ -25267,7 +25285,7 @@ static bool find_count(void *ctx, wf_str path, int dirfd, const char *name) {
     return true;
 }
 
-/* "; 12 files match PATTERN, the first is a/b.c", and the text; false: none does. */
+/* "; 12 files match PATTERN, the first is PATH", and the text; false: none does. */
 static bool find_offer(find *f, const char *path, wf_str pattern, const char *text) {
     char real[WFI_CONFINE_PATH];
     wfi_tool *w = f->w;
@@ -25334,9 +25352,12 @@ static void find_hint(find *f, const char *path, wf_str pattern) {
     }
     if (strcmp(path, ".") != 0 && find_offer(f, ".", pattern, " (the pattern is matched below `path`; leave that out)"))
         return;
-    bool slash = memchr(pattern.ptr, '/', pattern.len) != NULL;
-    if (slash && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
-    find_offer(f, path, find_deeper(pattern, false, out), depth);
+    size_t name = pattern.len;
+    while (name > 0 && pattern.ptr[name - 1] != '/')
+        name--;
+    if (name > 0 && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
+    if (find_offer(f, path, find_deeper(pattern, false, out), depth) || name == 0 || pattern.ptr[name] == '*') return;
+    find_offer(f, path, find_deeper(wf_str_of(pattern.ptr + name, pattern.len - name), false, out), "");
 }
 
 void wfi_tool_glob(wfi_tool *w) {
@@ -25753,16 +25774,6 @@ WFI bool wfi_alike_lines(wf_str text, size_t from, wf_str what, wfi_alike *out);
 
 /* ---- characters ---- */
 
-/* One character at p[0..n), n > 0: its length. A byte that is no UTF-8 is one beyond all characters. */
-static size_t alike_take(const char *p, size_t n, uint32_t *c) {
-    const uint8_t *b = (const uint8_t *)p;
-    size_t len = wfi_utf8_len(b, n);
-    *c = len == 0 ? 0x110000u + b[0] : len == 1 ? b[0] : b[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++)
-        *c = *c << 6 | (b[i] & 0x3fu);
-    return len > 0 ? len : 1;
-}
-
 static bool alike_is_blank(uint32_t c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
@@ -25803,16 +25814,16 @@ static uint32_t alike_looks(uint32_t c) {
 /* Puts the skeleton of one character, which has n bytes; at most three times as many. */
 static size_t alike_put(uint32_t c, const char *p, size_t n, char *out) {
     uint32_t bases[WFI_NAMES_SPLIT], looks = alike_looks(c);
-    if (looks != c) return looks > 0 ? wfi_utf8_put(looks, out) : 0;
+    if (looks != c) return looks > 0 ? wfi_encoding_put_char(looks, out) : 0;
     bool dots = c == 0x2026;
-    if (dots || c < 0x80 || c >= 0x110000) {
+    if (dots || c < 0x80 || c >= WFI_ENCODING_BAD) {
         memcpy(out, dots ? "..." : p, dots ? 3 : n);
         return dots ? 3 : n;
     }
     uint32_t count = wfi_names_split(c, bases);
     size_t put = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (!alike_is_mark(bases[i])) put += wfi_utf8_put(bases[i], out + put);
+        if (!alike_is_mark(bases[i])) put += wfi_encoding_put_char(bases[i], out + put);
     return put;
 }
 
@@ -25820,7 +25831,7 @@ static wf_str alike_skeleton(wf_str text, char *out) {
     size_t put = 0;
     uint32_t c;
     for (size_t i = 0, n; i < text.len; i += n) {
-        n = alike_take(text.ptr + i, text.len - i, &c);
+        n = wfi_encoding_take(text.ptr + i, text.len - i, &c);
         put += alike_put(c, text.ptr + i, n, out + put);
     }
     return wf_str_of(out, put);
@@ -25832,7 +25843,7 @@ static size_t alike_origin(wf_str text, size_t n) {
     uint32_t c;
     size_t put = 0;
     for (size_t i = 0, len; i < text.len; i += len) {
-        len = alike_take(text.ptr + i, text.len - i, &c);
+        len = wfi_encoding_take(text.ptr + i, text.len - i, &c);
         put += alike_put(c, text.ptr + i, len, some);
         if (put > n) return i;
     }
@@ -25846,9 +25857,9 @@ static wfi_alike_char alike_char(wf_str text, size_t at, size_t end) {
     wfi_alike_char out = {.text = wf_str_of(text.ptr + at, 0)};
     uint32_t next = 0;
     if (at >= end) return out;
-    out.text.len = alike_take(text.ptr + at, end - at, &out.c);
+    out.text.len = wfi_encoding_take(text.ptr + at, end - at, &out.c);
     size_t behind = at + out.text.len;
-    if (behind < end) out.text.len += alike_take(text.ptr + behind, end - behind, &next) * alike_is_mark(next);
+    if (behind < end) out.text.len += wfi_encoding_take(text.ptr + behind, end - behind, &next) * alike_is_mark(next);
     out.mark = alike_is_mark(next) ? next : 0;
     return out;
 }
@@ -25867,8 +25878,8 @@ static bool alike_differ(wf_str text, size_t at, size_t end, wf_str what, wfi_al
         uint32_t c = 0, d = 0;
         at = alike_skip(text, was, end);
         k = alike_skip(what, k_was, what.len);
-        size_t n = at < end ? alike_take(text.ptr + at, end - at, &c) : 0;
-        size_t m = k < what.len ? alike_take(what.ptr + k, what.len - k, &d) : 0;
+        size_t n = at < end ? wfi_encoding_take(text.ptr + at, end - at, &c) : 0;
+        size_t m = k < what.len ? wfi_encoding_take(what.ptr + k, what.len - k, &d) : 0;
         if (n == 0 && m == 0) return false;
         if (c != d || n == 0 || m == 0) break;
         was = at + n;
@@ -25890,9 +25901,9 @@ bool wfi_alike_find(wf_str text, wf_str what, char *room, size_t size, wfi_alike
     out->from = alike_origin(text, (size_t)(found - in.ptr));
     size_t last = alike_origin(text, (size_t)(found - in.ptr) + of.len - 1);
     uint32_t c = 0;
-    out->to = last + (last < text.len ? alike_take(text.ptr + last, text.len - last, &c) : 0);
+    out->to = last + (last < text.len ? wfi_encoding_take(text.ptr + last, text.len - last, &c) : 0);
     while (out->to < text.len) { /* marks belong to it */
-        size_t n = alike_take(text.ptr + out->to, text.len - out->to, &c);
+        size_t n = wfi_encoding_take(text.ptr + out->to, text.len - out->to, &c);
         if (!alike_is_mark(c)) break;
         out->to += n;
     }
@@ -26365,6 +26376,7 @@ void wfi_tool_write_clear(wfi_tool *w) {
 #define EDIT_SHOWN  12u               /* lines shown at most */
 #define EDIT_NAMED  10u               /* line numbers named at most */
 #define EDIT_LINE   300u              /* bytes shown of a line */
+#define EDIT_PLACES 64u               /* places of a line looked at for the best */
 #define EDIT_UTF16  ((size_t)4 << 20) /* bytes of a UTF-16 file that can be edited */
 
 typedef struct edit_job {
@@ -26504,7 +26516,7 @@ static void edit_put_char(wfi_tool *w, const wfi_alike_char *c) {
         wfi_tool_puts(w, "the end");
         return;
     }
-    bool shown = c->c > ' ' && c->c < 0x110000 && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
+    bool shown = c->c > ' ' && c->c < WFI_ENCODING_BAD && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
                  !(c->c >= 0x2000 && c->c <= 0x200f) && !(c->c >= 0x2028 && c->c <= 0x202f) &&
                  !(c->c >= 0x205f && c->c <= 0x206f) && c->c != 0x3000 && c->c != 0xfeff;
     char digits[7];
@@ -26559,21 +26571,34 @@ static bool edit_near(edit_job *e) {
     return true;
 }
 
-/* Its first line is there: says what differs behind it. */
+/* What differs first behind the first line of old, which is at `at`; false: nothing does, or nothing is behind it. */
+static bool edit_differs_behind(const edit_job *e, size_t at, wf_str line, wfi_alike *a) {
+    size_t next = edit_find(e->flat, at, WF_STR("\n"));
+    size_t rest = edit_find(e->from, (size_t)(line.ptr - e->from.ptr), WF_STR("\n"));
+    if (next == e->flat.len || rest == e->from.len) return false;
+    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
+    return wfi_alike_lines(e->flat, next + 1, behind, a);
+}
+
+/* Its first line is there: shows the place where most of what follows is there too, and what differs. */
 static void edit_near_lines(edit_job *e, size_t at, wf_str line) {
     wfi_tool *w = e->w;
-    wfi_alike a;
+    wfi_alike best, a;
+    bool differs = edit_differs_behind(e, at, line, &best);
+    size_t place = at;
+    for (uint32_t i = 0; differs && i < EDIT_PLACES && at < e->flat.len; i++) {
+        at = edit_find(e->flat, at + 1, line);
+        if (at == e->flat.len || !edit_differs_behind(e, at, line, &a) || a.at - at <= best.at - place) continue;
+        best = a;
+        place = at;
+    }
     wfi_tool_puts(w, "; its first line is there, in line ");
-    wfi_tool_putn(w, edit_line_of(e->flat, at));
+    wfi_tool_putn(w, edit_line_of(e->flat, place));
     wfi_tool_puts(w, ", but not what follows:\n");
-    edit_show(w, e->flat, at, at);
-    size_t next = edit_find(e->flat, at, WF_STR("\n")), from = (size_t)(line.ptr - e->from.ptr);
-    size_t rest = edit_find(e->from, from, WF_STR("\n"));
-    if (next == e->flat.len || rest == e->from.len) return;
-    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
-    if (!wfi_alike_lines(e->flat, next + 1, behind, &a)) return;
+    edit_show(w, e->flat, place, place);
+    if (!differs) return;
     wfi_tool_puts(w, "(");
-    edit_put_differ(w, e->flat, &a);
+    edit_put_differ(w, e->flat, &best);
     wfi_tool_puts(w, ")\n");
 }
 
@@ -31463,13 +31488,14 @@ static const char *const wfi_effects[] = {
         "return run_effect(name, input, ms, changes, reads)\n",
     "end\n",
     "\n",
-    "\n", // -- The paths of the workspace's files, sorted; nil and an error. What could not be read is said aloud: a list of all files that
-    "\n", // -- silently is none would be taken for one.
+    "\n", // -- The paths of the workspace's files, sorted, and an error if some could not be read; nil and an error. What could not be read is
+    "\n", // -- said aloud as well: a list of all files that silently is none would be taken for one.
     "function host.list_files(input)\n",
         "local answer, e = run_effect(\"files\", input, nil, false, true)\n",
         "if not answer or not answer.paths then return answer, e end\n",
-        "note(LINE, format(\"files: %d files or directories could not be read and are not in the list, first: %s\", answer.unreadable, answer.first))\n",
-        "return answer.paths\n",
+        "local text = format(\"files: %d files or directories could not be read and are not in the list, first: %s\", answer.unreadable, answer.first)\n",
+        "note(LINE, text)\n",
+        "return answer.paths, failure(\"tool\", text, nil, nil, uncounted_meta)\n",
     "end\n",
     "\n",
     "function env.files(...)\n",
@@ -31480,7 +31506,7 @@ static const char *const wfi_effects[] = {
         "end\n",
         "check_meta()\n",
         "local paths, e = host.list_files({ globs = globs })\n",
-        "if paths then return paths end\n",
+        "if paths then return paths, e end\n",
         "\n", // -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
         "local _, message = pcall(fail, \"files: \" .. e.message)\n",
         "error(failure(\"script\", message, e.agent, e.attempts, uncounted_meta), 0)\n",

@@ -18,13 +18,14 @@ local function effect(name, input, ms, changes, reads)
     return run_effect(name, input, ms, changes, reads)
 end
 
--- The paths of the workspace's files, sorted; nil and an error. What could not be read is said aloud: a list of all files that
--- silently is none would be taken for one.
+-- The paths of the workspace's files, sorted, and an error if some could not be read; nil and an error. What could not be read is
+-- said aloud as well: a list of all files that silently is none would be taken for one.
 function host.list_files(input)
     local answer, e = run_effect("files", input, nil, false, true)
     if not answer or not answer.paths then return answer, e end
-    note(LINE, format("files: %d files or directories could not be read and are not in the list, first: %s", answer.unreadable, answer.first))
-    return answer.paths
+    local text = format("files: %d files or directories could not be read and are not in the list, first: %s", answer.unreadable, answer.first)
+    note(LINE, text)
+    return answer.paths, failure("tool", text, nil, nil, uncounted_meta)
 end
 
 function env.files(...)
@@ -35,7 +36,7 @@ function env.files(...)
     end
     check_meta()
     local paths, e = host.list_files({ globs = globs })
-    if paths then return paths end
+    if paths then return paths, e end
     -- A nil would be lost where one value is taken, as in { files = files("*.c") }.
     local _, message = pcall(fail, "files: " .. e.message)
     error(failure("script", message, e.agent, e.attempts, uncounted_meta), 0)

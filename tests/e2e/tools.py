@@ -219,6 +219,19 @@ def shown(p):
          "what holds after a resume on a host with less is shown besides", err + show)
 
 
+def stale(p):
+    """Each agent of a run is told apart, and none replaces what another one wrote and it has not read."""
+    def write(text):
+        return tool("write", path="shared", content=text)
+    code, out, err = p.run("return { agent(json.encode(args.a)), agent(json.encode(args.b)) }", "--allow", "read,write",
+                           a=[[write("a\n")], [write("A\n")]], b=[[write("b\n")], [tool("read", path="shared")], [write("A, b\n")]])
+    first, second = [json.loads(x) for x in json.loads(out)] if code == 0 else ([], [])
+    case(len(first) == 2 and not any(s["error"] for s in first), "an agent writes again what it wrote", out + err)
+    case([s["error"] for s in second] == [True, False, False] and "written by another agent" in second[0]["text"] and
+         p.read("shared") == "A, b\n", "another one is told to read it first", out + err)
+    os.unlink(os.path.join(p.root, "shared"))
+
+
 # ---- what they are kept from ----
 
 def paths(p):
@@ -435,7 +448,7 @@ def killed(p, script, allow, expected, *flags):
 
 def main():
     p = Place()
-    for test in (work, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed):
+    for test in (work, stale, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed):
         test(p)
         p.clean(test.__name__)
     killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { tostring(e), (exec("cat effects")).out }', "exec",

@@ -125,6 +125,7 @@ static void patterns_regex(wf_str text, wf_str pattern) {
             continue;
         }
         bool there = wfi_match_search(&patterns_match, text);
+        FUZZ_MUST(!there || patterns_match.end <= text.len);
         FUZZ_MUST(wfi_match_search(&patterns_match, text) == there);
     }
 }

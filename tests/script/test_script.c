@@ -339,6 +339,10 @@ static void effects_phases_and_notes(void **state) {
     (void)state;
     static const run_case cases[] = {
         {"return files('a.c', 'b.c')", "[\"a.c\",\"b.c\"]"},
+        {"local t, e = files('a.c') return { #t, e == nil }", "[1,true]"},
+        {"local t, e = files('unreadable') return { t[1], e.kind, e.message }",
+         "[\"there\",\"tool\",\"files: 2 files or directories could not be read and are not in the list, first: d/\"]"},
+        {"return #files('unreadable')", "1"},
         {"return read('a.c')", "text of a.c"},
         {"local v, e = read('missing') return { v == nil, e.kind, e.message }",
          "[true,\"tool\",\"missing: no such file\"]"},

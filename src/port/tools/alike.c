@@ -1,20 +1,10 @@
 /* alike: see alike.h. A text is looked for by its skeleton: without blanks and marks, with one character for all that look like it. */
-#include "../../core/base/base.h"
 #include "alike.h"
+#include "encoding.h"
 #include "names.h"
 #include <string.h>
 
 /* ---- characters ---- */
-
-/* One character at p[0..n), n > 0: its length. A byte that is no UTF-8 is one beyond all characters. */
-static size_t alike_take(const char *p, size_t n, uint32_t *c) {
-    const uint8_t *b = (const uint8_t *)p;
-    size_t len = wfi_utf8_len(b, n);
-    *c = len == 0 ? 0x110000u + b[0] : len == 1 ? b[0] : b[0] & (0x7fu >> len);
-    for (size_t i = 1; i < len; i++)
-        *c = *c << 6 | (b[i] & 0x3fu);
-    return len > 0 ? len : 1;
-}
 
 static bool alike_is_blank(uint32_t c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
@@ -56,16 +46,16 @@ static uint32_t alike_looks(uint32_t c) {
 /* Puts the skeleton of one character, which has n bytes; at most three times as many. */
 static size_t alike_put(uint32_t c, const char *p, size_t n, char *out) {
     uint32_t bases[WFI_NAMES_SPLIT], looks = alike_looks(c);
-    if (looks != c) return looks > 0 ? wfi_utf8_put(looks, out) : 0;
+    if (looks != c) return looks > 0 ? wfi_encoding_put_char(looks, out) : 0;
     bool dots = c == 0x2026;
-    if (dots || c < 0x80 || c >= 0x110000) {
+    if (dots || c < 0x80 || c >= WFI_ENCODING_BAD) {
         memcpy(out, dots ? "..." : p, dots ? 3 : n);
         return dots ? 3 : n;
     }
     uint32_t count = wfi_names_split(c, bases);
     size_t put = 0;
     for (uint32_t i = 0; i < count; i++)
-        if (!alike_is_mark(bases[i])) put += wfi_utf8_put(bases[i], out + put);
+        if (!alike_is_mark(bases[i])) put += wfi_encoding_put_char(bases[i], out + put);
     return put;
 }
 
@@ -73,7 +63,7 @@ static wf_str alike_skeleton(wf_str text, char *out) {
     size_t put = 0;
     uint32_t c;
     for (size_t i = 0, n; i < text.len; i += n) {
-        n = alike_take(text.ptr + i, text.len - i, &c);
+        n = wfi_encoding_take(text.ptr + i, text.len - i, &c);
         put += alike_put(c, text.ptr + i, n, out + put);
     }
     return wf_str_of(out, put);
@@ -85,7 +75,7 @@ static size_t alike_origin(wf_str text, size_t n) {
     uint32_t c;
     size_t put = 0;
     for (size_t i = 0, len; i < text.len; i += len) {
-        len = alike_take(text.ptr + i, text.len - i, &c);
+        len = wfi_encoding_take(text.ptr + i, text.len - i, &c);
         put += alike_put(c, text.ptr + i, len, some);
         if (put > n) return i;
     }
@@ -99,9 +89,9 @@ static wfi_alike_char alike_char(wf_str text, size_t at, size_t end) {
     wfi_alike_char out = {.text = wf_str_of(text.ptr + at, 0)};
     uint32_t next = 0;
     if (at >= end) return out;
-    out.text.len = alike_take(text.ptr + at, end - at, &out.c);
+    out.text.len = wfi_encoding_take(text.ptr + at, end - at, &out.c);
     size_t behind = at + out.text.len;
-    if (behind < end) out.text.len += alike_take(text.ptr + behind, end - behind, &next) * alike_is_mark(next);
+    if (behind < end) out.text.len += wfi_encoding_take(text.ptr + behind, end - behind, &next) * alike_is_mark(next);
     out.mark = alike_is_mark(next) ? next : 0;
     return out;
 }
@@ -120,8 +110,8 @@ static bool alike_differ(wf_str text, size_t at, size_t end, wf_str what, wfi_al
         uint32_t c = 0, d = 0;
         at = alike_skip(text, was, end);
         k = alike_skip(what, k_was, what.len);
-        size_t n = at < end ? alike_take(text.ptr + at, end - at, &c) : 0;
-        size_t m = k < what.len ? alike_take(what.ptr + k, what.len - k, &d) : 0;
+        size_t n = at < end ? wfi_encoding_take(text.ptr + at, end - at, &c) : 0;
+        size_t m = k < what.len ? wfi_encoding_take(what.ptr + k, what.len - k, &d) : 0;
         if (n == 0 && m == 0) return false;
         if (c != d || n == 0 || m == 0) break;
         was = at + n;
@@ -143,9 +133,9 @@ bool wfi_alike_find(wf_str text, wf_str what, char *room, size_t size, wfi_alike
     out->from = alike_origin(text, (size_t)(found - in.ptr));
     size_t last = alike_origin(text, (size_t)(found - in.ptr) + of.len - 1);
     uint32_t c = 0;
-    out->to = last + (last < text.len ? alike_take(text.ptr + last, text.len - last, &c) : 0);
+    out->to = last + (last < text.len ? wfi_encoding_take(text.ptr + last, text.len - last, &c) : 0);
     while (out->to < text.len) { /* marks belong to it */
-        size_t n = alike_take(text.ptr + out->to, text.len - out->to, &c);
+        size_t n = wfi_encoding_take(text.ptr + out->to, text.len - out->to, &c);
         if (!alike_is_mark(c)) break;
         out->to += n;
     }

@@ -13,6 +13,7 @@
 #define EDIT_SHOWN  12u               /* lines shown at most */
 #define EDIT_NAMED  10u               /* line numbers named at most */
 #define EDIT_LINE   300u              /* bytes shown of a line */
+#define EDIT_PLACES 64u               /* places of a line looked at for the best */
 #define EDIT_UTF16  ((size_t)4 << 20) /* bytes of a UTF-16 file that can be edited */
 
 typedef struct edit_job {
@@ -152,7 +153,7 @@ static void edit_put_char(wfi_tool *w, const wfi_alike_char *c) {
         wfi_tool_puts(w, "the end");
         return;
     }
-    bool shown = c->c > ' ' && c->c < 0x110000 && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
+    bool shown = c->c > ' ' && c->c < WFI_ENCODING_BAD && c->c != 0x7f && c->c != 0xa0 && c->c != 0xad &&
                  !(c->c >= 0x2000 && c->c <= 0x200f) && !(c->c >= 0x2028 && c->c <= 0x202f) &&
                  !(c->c >= 0x205f && c->c <= 0x206f) && c->c != 0x3000 && c->c != 0xfeff;
     char digits[7];
@@ -207,21 +208,34 @@ static bool edit_near(edit_job *e) {
     return true;
 }
 
-/* Its first line is there: says what differs behind it. */
+/* What differs first behind the first line of old, which is at `at`; false: nothing does, or nothing is behind it. */
+static bool edit_differs_behind(const edit_job *e, size_t at, wf_str line, wfi_alike *a) {
+    size_t next = edit_find(e->flat, at, WF_STR("\n"));
+    size_t rest = edit_find(e->from, (size_t)(line.ptr - e->from.ptr), WF_STR("\n"));
+    if (next == e->flat.len || rest == e->from.len) return false;
+    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
+    return wfi_alike_lines(e->flat, next + 1, behind, a);
+}
+
+/* Its first line is there: shows the place where most of what follows is there too, and what differs. */
 static void edit_near_lines(edit_job *e, size_t at, wf_str line) {
     wfi_tool *w = e->w;
-    wfi_alike a;
+    wfi_alike best, a;
+    bool differs = edit_differs_behind(e, at, line, &best);
+    size_t place = at;
+    for (uint32_t i = 0; differs && i < EDIT_PLACES && at < e->flat.len; i++) {
+        at = edit_find(e->flat, at + 1, line);
+        if (at == e->flat.len || !edit_differs_behind(e, at, line, &a) || a.at - at <= best.at - place) continue;
+        best = a;
+        place = at;
+    }
     wfi_tool_puts(w, "; its first line is there, in line ");
-    wfi_tool_putn(w, edit_line_of(e->flat, at));
+    wfi_tool_putn(w, edit_line_of(e->flat, place));
     wfi_tool_puts(w, ", but not what follows:\n");
-    edit_show(w, e->flat, at, at);
-    size_t next = edit_find(e->flat, at, WF_STR("\n")), from = (size_t)(line.ptr - e->from.ptr);
-    size_t rest = edit_find(e->from, from, WF_STR("\n"));
-    if (next == e->flat.len || rest == e->from.len) return;
-    wf_str behind = wf_str_of(e->from.ptr + rest + 1, e->from.len - rest - 1);
-    if (!wfi_alike_lines(e->flat, next + 1, behind, &a)) return;
+    edit_show(w, e->flat, place, place);
+    if (!differs) return;
     wfi_tool_puts(w, "(");
-    edit_put_differ(w, e->flat, &a);
+    edit_put_differ(w, e->flat, &best);
     wfi_tool_puts(w, ")\n");
 }
 

@@ -1,9 +1,21 @@
-/* encoding: the mark at a file's begin (BOM), which tells how its text is written, and UTF-16. Tools show and take UTF-8 without
+/* encoding: UTF-8, character by character; the mark at a file's begin (BOM), which tells how its text is written, and UTF-16. Tools show and take UTF-8 without
  * the mark; what they write has it again. */
 #ifndef WFI_ENCODING_H
 #define WFI_ENCODING_H
 
 #include "../os/sys.h"
+
+#define WFI_ENCODING_BAD 0x110000u /* plus the byte: one that is not UTF-8 */
+
+/* The character at p[0..n), n > 0, that begins with a byte of 0x80 or more; its length. */
+WFI size_t wfi_encoding_take_long(const char *p, size_t n, uint32_t *c);
+/* The character at p[0..n), n > 0: its code point, or WFI_ENCODING_BAD and the byte; its length. */
+static inline size_t wfi_encoding_take(const char *p, size_t n, uint32_t *c) {
+    *c = (uint8_t)p[0];
+    return *c < 0x80 ? 1 : wfi_encoding_take_long(p, n, c);
+}
+/* Puts a code point, U+FFFD for what is none; its length, 1 to 4. */
+WFI size_t wfi_encoding_put_char(uint32_t c, char *out);
 
 typedef enum wfi_encoding {
     WFI_ENCODING_PLAIN, /* no mark: bytes as they are */

@@ -265,7 +265,7 @@ static bool find_count(void *ctx, wf_str path, int dirfd, const char *name) {
     return true;
 }
 
-/* "; 12 files match PATTERN, the first is a/b.c", and the text; false: none does. */
+/* "; 12 files match PATTERN, the first is PATH", and the text; false: none does. */
 static bool find_offer(find *f, const char *path, wf_str pattern, const char *text) {
     char real[WFI_CONFINE_PATH];
     wfi_tool *w = f->w;
@@ -332,9 +332,12 @@ static void find_hint(find *f, const char *path, wf_str pattern) {
     }
     if (strcmp(path, ".") != 0 && find_offer(f, ".", pattern, " (the pattern is matched below `path`; leave that out)"))
         return;
-    bool slash = memchr(pattern.ptr, '/', pattern.len) != NULL;
-    if (slash && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
-    find_offer(f, path, find_deeper(pattern, false, out), depth);
+    size_t name = pattern.len;
+    while (name > 0 && pattern.ptr[name - 1] != '/')
+        name--;
+    if (name > 0 && find_offer(f, path, find_deeper(pattern, true, out), depth)) return;
+    if (find_offer(f, path, find_deeper(pattern, false, out), depth) || name == 0 || pattern.ptr[name] == '*') return;
+    find_offer(f, path, find_deeper(wf_str_of(pattern.ptr + name, pattern.len - name), false, out), "");
 }
 
 void wfi_tool_glob(wfi_tool *w) {

@@ -1,5 +1,4 @@
 /* gitrules: see gitrules.h. No malloc: it runs in forked children. */
-#include "../../core/base/base.h"
 #include "gitrules.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -162,6 +161,10 @@ static bool gitrules_is_blank(char c) {
     return c == ' ' || c == '\t' || c == '\r' || c == '\n';
 }
 
+static bool gitrules_is_key(char c) {
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'z') || c == '-';
+}
+
 /* Takes [section "sub"] at *at; what does not fit is no section of ours. */
 static void gitrules_section(wf_str text, size_t *at, char *out, size_t size) {
     size_t n = 0, i = *at + 1;
@@ -211,9 +214,7 @@ static void gitrules_parse(gitrules_config *c, int dir, const char *path, wf_str
             gitrules_section(text, &i, section, sizeof section);
             continue;
         }
-        for (; i < text.len && (wfi_lower(text.ptr[i]) != text.ptr[i] || (text.ptr[i] >= 'a' && text.ptr[i] <= 'z') ||
-                                (text.ptr[i] >= '0' && text.ptr[i] <= '9') || text.ptr[i] == '-');
-             i++)
+        for (; i < text.len && gitrules_is_key(text.ptr[i]); i++)
             if (n < sizeof key - 1) key[n++] = text.ptr[i];
         key[n] = '\0';
         while (i < text.len && (text.ptr[i] == ' ' || text.ptr[i] == '\t'))

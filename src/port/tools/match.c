@@ -10,6 +10,7 @@
  *   NCLASS a b    none of them                     WORD a       at a word's edge: 1 its begin, 2 its end, 0 either
  *                                                  NWORD        at none
  *   END                                         the pattern is found */
+#include "encoding.h"
 #include "fold.h"
 #include "match.h"
 #include <string.h>
@@ -31,7 +32,6 @@ enum {
 #define MATCH_NEST   64u
 #define MATCH_REPEAT 255u
 #define MATCH_NONE   UINT32_MAX /* no character: before the first, behind the last */
-#define MATCH_BAD    0x110000u  /* plus the byte: a byte that is not UTF-8 */
 #define MATCH_LAST   0x1100ffu
 #define MATCH_CASED  0x1e944u /* characters from here on have no case */
 
@@ -44,24 +44,6 @@ typedef struct match_parser {
 } match_parser;
 
 /* ---- characters ---- */
-
-/* Decodes one character at p[0..n), n > 0; *c is its code point, or MATCH_BAD + byte. Answers its length. */
-static size_t match_decode(const char *text, size_t n, uint32_t *c) {
-    static const uint32_t least[5] = {0, 0, 0x80, 0x800, 0x10000};
-    const uint8_t *p = (const uint8_t *)text;
-    *c = p[0];
-    if (p[0] < 0x80) return 1;
-    size_t len = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-    uint32_t v = p[0] & (0x7fu >> len);
-    bool good = p[0] >= 0xc2 && p[0] <= 0xf4 && len <= n;
-    for (size_t i = 1; good && i < len; i++) {
-        good = (p[i] & 0xc0) == 0x80;
-        v = v << 6 | (p[i] & 0x3fu);
-    }
-    good = good && v >= least[len] && v < MATCH_BAD && (v < 0xd800 || v > 0xdfff);
-    *c = good ? v : MATCH_BAD + p[0];
-    return good ? len : 1;
-}
 
 static bool match_is_word(uint32_t c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -182,7 +164,7 @@ static bool match_take(match_parser *p, char c) {
 
 static uint32_t match_take_char(match_parser *p) {
     uint32_t c = 0;
-    p->pos += match_decode(p->in.ptr + p->pos, p->in.len - p->pos, &c);
+    p->pos += wfi_encoding_take(p->in.ptr + p->pos, p->in.len - p->pos, &c);
     return c;
 }
 
@@ -670,7 +652,7 @@ bool wfi_match_part(wfi_match *m, wf_str line, bool begins, bool ends) {
         m->end = pos;
         if (match_add(m, now, 0, line, pos)) return true;
         if (pos == line.len) return false;
-        pos += match_decode(line.ptr + pos, line.len - pos, &c);
+        pos += wfi_encoding_take(line.ptr + pos, line.len - pos, &c);
         m->end = pos;
         if (match_move(m, now, next, c, line, pos)) return true;
         wfi_match_set *swap = now;
@@ -696,7 +678,7 @@ static bool match_anchored(wfi_match *m, wf_str text, bool *alive) {
     match_set_clear(m, now);
     bool end = match_add(m, now, 0, text, 0);
     for (size_t pos = 0; pos < text.len && now->n > 0;) {
-        pos += match_decode(text.ptr + pos, text.len - pos, &c);
+        pos += wfi_encoding_take(text.ptr + pos, text.len - pos, &c);
         end = match_move(m, now, next, c, text, pos);
         wfi_match_set *swap = now;
         now = next;

@@ -1,7 +1,7 @@
 /* names: see names.h. Which characters are composed of which comes from the Unicode Character Database, version 14.0: Latin, Greek,
  * Cyrillic and Arabic letters from a table, kana by a rule, Korean syllables by arithmetic. */
-#include "../../core/base/base.h"
 #include "../os/dir.h"
+#include "encoding.h"
 #include "names.h"
 #include <fcntl.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 /* ---- showing ---- */
 
 static bool names_is_hex(char c) {
-    return (c >= '0' && c <= '9') || (wfi_lower(c) >= 'a' && wfi_lower(c) <= 'f');
+    return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
 static bool names_is_escape(wf_str path, size_t i) {
@@ -22,16 +22,16 @@ static bool names_is_escape(wf_str path, size_t i) {
 size_t wfi_names_show(wf_str path, bool lines, char *out) {
     size_t n = 0;
     for (size_t i = 0; i < path.len;) {
-        uint8_t c = (uint8_t)path.ptr[i];
-        size_t len = wfi_utf8_len((const uint8_t *)path.ptr + i, path.len - i);
-        if (len > 0 && !names_is_escape(path, i) && (!lines || (c >= 0x20 && c != 0x7f))) {
+        uint32_t c;
+        size_t len = wfi_encoding_take(path.ptr + i, path.len - i, &c);
+        if (c < WFI_ENCODING_BAD && !names_is_escape(path, i) && (!lines || (c >= 0x20 && c != 0x7f))) {
             memcpy(out + n, path.ptr + i, len);
             n += len;
             i += len;
             continue;
         }
         char digits[3];
-        wfi_sys_hex(c, digits, 2);
+        wfi_sys_hex((uint8_t)path.ptr[i], digits, 2);
         memcpy(out + n, "\\x", 2);
         memcpy(out + n + 2, digits, 2);
         n += 4;
@@ -243,16 +243,12 @@ uint32_t wfi_names_split(uint32_t c, uint32_t out[WFI_NAMES_SPLIT]) {
     return r.count;
 }
 
-/* The next character, split; 0: the end. A byte that is no UTF-8 is one beyond all characters. */
+/* The next character, split; 0: the end. */
 static uint32_t names_next(names_reader *r) {
     if (r->count == 0) {
-        const uint8_t *p = (const uint8_t *)r->text.ptr;
-        size_t len = wfi_utf8_len(p, r->text.len);
+        uint32_t c;
         if (r->text.len == 0) return 0;
-        uint32_t c = len == 0 ? 0x110000u + p[0] : len == 1 ? p[0] : p[0] & (0x7fu >> len);
-        for (size_t i = 1; i < len; i++)
-            c = c << 6 | (p[i] & 0x3fu);
-        if (len == 0) len = 1;
+        size_t len = wfi_encoding_take(r->text.ptr, r->text.len, &c);
         r->text = wf_str_of(r->text.ptr + len, r->text.len - len);
         names_hold(r, c);
     }
@@ -287,7 +283,7 @@ static bool names_look(void *ctx, const char *entry, wfi_entry_type type) {
     wf_str name = wf_str_of(entry, n);
     bool hit = false;
     for (int lines = 0; s->escapes && lines < 2 && !hit; lines++)
-        hit = wfi_str_eq(s->name, wf_str_of(shown, wfi_names_show(name, lines != 0, shown)));
+        hit = wfi_names_show(name, lines != 0, shown) == s->name.len && memcmp(shown, s->name.ptr, s->name.len) == 0;
     if (!s->escapes) hit = wfi_names_same(s->name, name);
     if (!hit) return true;
     memcpy(s->entry, entry, n + 1);

@@ -32,8 +32,11 @@ bool wfi_tool_putn(wfi_tool *w, uint64_t n) {
 bool wfi_tool_put_path(wfi_tool *w, wf_str path) {
     char shown[1024];
     size_t start = w->len;
-    for (size_t at = 0; at < path.len && !w->full;) {
-        wf_str piece = wfi_tool_clip(wf_str_of(path.ptr + at, path.len - at), sizeof shown / 4);
+    for (size_t at = 0; at < path.len && !w->full;) { /* name by name: how one is shown does not depend on others */
+        wf_str rest = wf_str_of(path.ptr + at, path.len - at);
+        const char *slash = memchr(rest.ptr, '/', rest.len);
+        if (slash != NULL) rest.len = (size_t)(slash - rest.ptr) + 1;
+        wf_str piece = wfi_tool_clip(rest, sizeof shown / 4);
         wfi_tool_put(w, wf_str_of(shown, wfi_names_show(piece, true, shown)));
         at += piece.len;
     }

@@ -10,6 +10,7 @@
 typedef struct begun {
     char text[40]; /* as the tool answers: "look 30" */
     uint64_t from, to;
+    uint32_t agent;
 } begun;
 
 static begun calls[128];
@@ -62,6 +63,7 @@ static void work(fake *f, const wf_tool_call *call, fake_ticket *out) {
     assert_true(call_count < 128);
     snprintf(b->text, sizeof b->text, "%.*s %llu", (int)call->name.len, call->name.ptr, (unsigned long long)ms);
     strcpy(out->text, b->text);
+    b->agent = call->agent;
     b->from = f->now;
     b->to = out->due = ms ? f->now + ms : UINT64_MAX;
 }
@@ -120,6 +122,22 @@ static void test_changes_run_alone(void **state) {
     }
     assert_int_equal(calls[0].from, calls[1].from);
     assert_int_equal(r.f->open_tickets_high, 2);
+    rig_end(&r);
+}
+
+/* All calls of an agent have one number, those of another agent another one. */
+static void test_who_asks(void **state) {
+    rig r;
+    (void)state;
+    begin(&r);
+    r.config.lanes = 1;
+    rig_start(&r);
+    assert_text(rig_do(&r, "l1 l2 c3 l4").value, "end");
+    assert_text(rig_do(&r, "c5 l6").value, "end");
+    assert_int_equal(call_count, 6);
+    for (size_t i = 0; i < 6; i++)
+        assert_int_equal(calls[i].agent, calls[i < 4 ? 0 : 4].agent);
+    assert_true(calls[0].agent != 0 && calls[4].agent != 0 && calls[0].agent != calls[4].agent);
     rig_end(&r);
 }
 
@@ -379,6 +397,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_reads_run_together),
         cmocka_unit_test(test_changes_run_alone),
+        cmocka_unit_test(test_who_asks),
         cmocka_unit_test(test_no_spare_tickets),
         cmocka_unit_test(test_spare_tickets_are_shared),
         cmocka_unit_test(test_so_many_at_a_time),

@@ -181,6 +181,10 @@ static void test_alike(void **state) {
          "The nearest is line 1, character 18 is U+0020; in \"old\" it is s (U+0073)"},
         {"void f(int a)\n{\n    return 1;\n}\n", "void f(int a)\\n{\\n    return 2;\\n}",
          "(line 3, character 12 is 1 (U+0031); in \"old\" it is 2 (U+0032))"},
+        {"{\n    b();\n}\n{\n    a();\n    c();\n}\n", "{\\n    a();\\n    d();\\n}",
+         "in line 4, but not what follows:\n"}, /* the place where more of it is */
+        {"{\n    b();\n}\n{\n    a();\n    c();\n}\n", "{\\n    a();\\n    d();\\n}",
+         "(line 6, character 5 is c (U+0063); in \"old\" it is d (U+0064))"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
         put("f", rows[i].text);

@@ -150,7 +150,10 @@ static void test_tools_pass_over(void **state) {
     good(ask("read", "{\"path\":\"build/out.c\"}"), "    1\tstrcpy\n");
     good(ask("grep", "{\"pattern\":\"strcpy\",\"path\":\"a.o\"}"), "a.o:1:strcpy\n");
     good(ask("grep", "{\"pattern\":\"strcpy\",\"path\":\"build\"}"), "build/keep.o:1:strcpy\nbuild/out.c:1:strcpy\n");
-    good(ask_in("src", "glob", "{\"pattern\":\"*.o\"}"), "x.o\ny.o\n"); /* a cwd is all that its call sees */
+    put(".git/HEAD", "ref: refs/heads/main\n");
+    good(ask_in("src", "glob", "{\"pattern\":\"*\"}"),
+         ".gitignore\nmain.c\nutil.h\nx.o\n"); /* rules from above a cwd hold too */
+    good(ask_in("src/deep", "glob", "{\"pattern\":\"*\"}"), "util.c\n");
 }
 
 static void test_odd_rule_files(void **state) {
@@ -268,37 +271,54 @@ static void ask_git(char *out) {
 }
 
 /* Names the first path on which we differ. */
-static void complain(const char *wanted, char rules[4][4096]) {
+static void complain(const char *wanted, char rules[5][4096]) {
     const char *ours = answer;
     while (*ours == *wanted)
         ours++, wanted++;
     while (ours > answer && ours[-1] != '\n')
         ours--, wanted--;
-    fail_msg("rules:\n%s--\n%s--\n%s--\n%s\ngit has: %.40s\nwe have: %.40s", rules[0], rules[1], rules[2], rules[3],
-             wanted, ours);
+    fail_msg("rules:\n%s--\n%s--\n%s--\n%s--\n%s\ngit has: %.40s\nwe have: %.40s", rules[0], rules[1], rules[2],
+             rules[3], rules[4], wanted, ours);
 }
 
-static void test_as_git(void **state) {
-    (void)state;
-    static const char *const places[] = {".gitignore", "a/.gitignore", "ab/.gitignore", ".git/info/exclude"};
-    static char wanted[600 * 64], rules[4][4096];
+/* git is to see no configuration but what a test makes. */
+static bool own_git(void) {
     char command[500];
     setenv("HOME", base, 1);
     setenv("XDG_CONFIG_HOME", base, 1);
     setenv("GIT_CONFIG_NOSYSTEM", "1", 1);
+    mkdir(at("../git"), 0755);
     snprintf(command, sizeof command, "rm -rf %s/* %s/.git && git init -q %s 2>%s/said", root, root, root, base);
-    if (system(command) != 0) skip();
+    return system(command) == 0;
+}
+
+/* What git has in the folder, as a walk that begins in it lists it. */
+static void part_of(const char *list, const char *folder, char *out) {
+    size_t n = strlen(folder);
+    out[0] = '\0';
+    for (const char *line = list; *line != '\0'; line = strchr(line, '\n') + 1)
+        if (strncmp(line, folder, n) == 0) strncat(out, line + n, (size_t)(strchr(line, '\n') + 1 - line) - n);
+}
+
+static void test_as_git(void **state) {
+    (void)state;
+    static const char *const places[] = {".gitignore", "a/.gitignore", "ab/.gitignore", ".git/info/exclude",
+                                         "../git/ignore"};
+    static char wanted[600 * 64], part[600 * 64], rules[5][4096];
+    if (!own_git()) skip();
     make_tree("", 0);
-    uint32_t hidden = 0, rounds = 400;
+    uint32_t hidden = 0, below = 0, rounds = 400;
     int all = file_count;
     for (uint32_t round = 0; round < rounds; round++) {
         file_count = all;
-        for (int i = 0; i < 4; i++) {
-            unlink(at("%s", places[i]));
+        if (round == rounds / 2) put("../.gitconfig", "[core]\n\texcludesFile = ~/git/mine\n");
+        for (int i = 0; i < 5; i++) {
+            const char *place = i == 4 && round >= rounds / 2 ? "../git/mine" : places[i];
+            unlink(at("%s", place));
             rules[i][0] = '\0';
             if (i > 0 && pick(3) > 0) continue;
             some_rules(rules[i]);
-            put(places[i], rules[i]);
+            put(place, rules[i]);
             if (i < 3) strcpy(files[file_count++], places[i]);
         }
         qsort(files, (size_t)file_count, sizeof files[0], by_bytes);
@@ -307,6 +327,12 @@ static void test_as_git(void **state) {
         if (strncmp(answer, "no file", 7) == 0) answer[0] = '\0';
         hidden += strlen(wanted) < 200;
         if (strcmp(answer, wanted) != 0) complain(wanted, rules);
+        part_of(wanted, "a/",
+                part); /* the folder as a root of its own; one that is ignored itself has no rules from above */
+        if (part[0] != '\0' && ++below % 4 == 0) {
+            ask_in("a", "glob", "{\"pattern\":\"**\"}");
+            if (strcmp(answer, part) != 0) complain(part, rules);
+        }
         int kept = 0; /* without the files of rules again */
         for (int i = 0; i < file_count; i++)
             if (strstr(files[i], ".gitignore") == NULL) memmove(files[kept++], files[i], sizeof files[0]);
@@ -314,11 +340,104 @@ static void test_as_git(void **state) {
     print_message("# %u sets of rules on %d files, as git has them; %u of them hide nearly all\n", rounds, all, hidden);
 }
 
+static bool git_hides(const char *name) {
+    char command[300];
+    snprintf(command, sizeof command, "git -C %s check-ignore -q %s 2>/dev/null", root, name);
+    return system(command) == 0;
+}
+
+/* Configurations, and whether they hide x.hid, as git says; ~/mine and ~/sub/mine do. */
+static void test_configurations(void **state) {
+    (void)state;
+    static const struct {
+        const char *own, *repository, *name, *value; /* ~/.gitconfig, .git/config; a variable of the environment */
+        bool hides;
+    } rows[] = {
+        {"[core]\nexcludesFile = ~/mine\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/none\n", "", NULL, NULL, false},
+        {"[CORE]\n\tEXCLUDESFILE=~/mine", "", NULL, NULL, true},
+        {"[core] excludesFile = ~/mine # and a comment\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = \"~/mine\" ; x\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/mi\"ne\"\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/\\\nmine\n", "", NULL, NULL, true},
+        {"# [core]\n; excludesFile = ~/mine\n", "", NULL, NULL, false},
+        {"[core]\n# excludesFile = ~/mine\n", "", NULL, NULL, false},
+        {"[core \"x\"]\nexcludesFile = ~/mine\n", "", NULL, NULL, false},
+        {"[corey]\nexcludesFile = ~/mine\n", "", NULL, NULL, false},
+        {"[core]\nexcludesFiles = ~/mine\n", "", NULL, NULL, false},
+        {"[alias]\nl = \"log ; # [core]\"\n[core]\neditor = vi\nexcludesFile = ~/mine\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/mine\nexcludesFile = ~/none\n", "", NULL, NULL, false},
+        {"[core]\nexcludesFile = ~/none\n", "[core]\nexcludesFile = ~/mine\n", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/mine\n", "[core]\nexcludesFile = \"\"\n", NULL, NULL, false},
+        {"", "[core]\nexcludesFile = ../mine\n", NULL, NULL, true}, /* from the top */
+        {"[include]\npath = sub/more\n", "", NULL, NULL, true},
+        {"[include]\npath = ~/sub/more\n[core]\nexcludesFile = ~/none\n", "", NULL, NULL, false},
+        {"", "[include]\npath = ../../sub/more\n", NULL, NULL, true},
+        {"[include]\npath = none\n", "", NULL, NULL, false},
+        {"\xef\xbb\xbf[core]\nexcludesFile = ~/mine\n", "", NULL, NULL, true},
+        {"[core]\r\n\texcludesFile = ~/mine\r\n", "", NULL, NULL, true},
+        {"[core]\nexcludesFile = ~/mine\n", "", "GIT_CONFIG_GLOBAL", "/dev/null", false},
+        {"", "", "GIT_CONFIG_COUNT", "1", true},
+    };
+    if (!own_git()) skip();
+    mkdir(at("../sub"), 0755);
+    put("../mine", "*.hid\n");
+    put("../sub/mine", "*.hid\n");
+    put("../sub/more", "[core]\nexcludesFile = ~/sub/mine\n[include]\npath = more\n");
+    put("x.hid", "");
+    setenv("GIT_CONFIG_KEY_0", "core.excludesFile", 1);
+    setenv("GIT_CONFIG_VALUE_0", "~/mine", 1);
+    const char *basic = "[core]\n\trepositoryformatversion = 0\n";
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[500];
+        put("../.gitconfig", rows[i].own);
+        snprintf(text, sizeof text, "%s%s", basic, rows[i].repository);
+        put(".git/config", text);
+        if (rows[i].name != NULL) setenv(rows[i].name, rows[i].value, 1);
+        bool loops =
+            strstr(rows[i].own, "more") != NULL || strstr(rows[i].repository, "more") != NULL; /* git refuses that */
+        if (!loops && git_hides("x.hid") != rows[i].hides) fail_msg("git, row %zu: %s", i, rows[i].own);
+        ask("glob", "{\"pattern\":\"x.*\"}");
+        if ((strncmp(answer, "no file", 7) == 0) != rows[i].hides) fail_msg("row %zu: %s", i, rows[i].own);
+        if (rows[i].name != NULL) unsetenv(rows[i].name);
+    }
+}
+
+/* A worktree has its repository's excludes, and rules from above a root that lies in it; a repository within one has its own. */
+static void test_worktree(void **state) {
+    (void)state;
+    char command[900];
+    if (!own_git()) skip();
+    snprintf(command, sizeof command,
+             "cd %s && exec 2>%s/said && git -c user.name=a -c user.email=b commit -q --allow-empty -m x && git "
+             "worktree add -q wt && "
+             "mkdir -p wt/sub/deep inner/sub && git init -q inner && touch wt/sub/a.gen wt/sub/a.own wt/sub/deep/b.gen "
+             "wt/sub/c "
+             "inner/sub/a.gen inner/sub/a.own inner/sub/c && echo '*.gen' >.git/info/exclude && echo '*.own' "
+             ">inner/.git/info/exclude "
+             "&& git config extensions.worktreeConfig true && git config core.excludesFile none && "
+             "git -C wt config --worktree core.excludesFile %s/theirs && echo '*.own' >%s/theirs",
+             root, base, base, base);
+    if (system(command) != 0) skip();
+    good(ask_in("wt", "glob", "{\"pattern\":\"**\"}"), "sub/c\n");
+    good(ask_in("wt/sub", "glob", "{\"pattern\":\"**\"}"), "c\n");
+    good(ask_in("wt/sub/deep", "glob", "{\"pattern\":\"**\"}"),
+         "no file matches (not looked at: what .gitignore names; give its path to do so)\n");
+    good(ask_in("inner/sub", "glob", "{\"pattern\":\"**\"}"), "a.gen\nc\n");
+    put("wt/.gitignore", "/sub/c\n!*.gen\n");
+    good(ask_in("wt/sub", "glob", "{\"pattern\":\"**\"}"), "a.gen\ndeep/b.gen\n");
+    good(ask_in("wt/sub", "grep", "{\"pattern\":\"x\"}"),
+         "no match (not looked at: what .gitignore names; give its path to do so)\n");
+    good(ask_in("wt/sub", "glob", "{\"pattern\":\"*\",\"path\":\"deep\"}"), "deep/b.gen\n");
+    put("wt/.git", "gitdir: nowhere\n"); /* then it is none, and the one above holds it */
+    good(ask_in("wt/sub", "glob", "{\"pattern\":\"a*\"}"), "a.gen\na.own\n");
+}
+
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_rules),          CASE(test_hostile_rules), CASE(test_tools_pass_over),
-        CASE(test_odd_rule_files), CASE(test_as_git),
+        CASE(test_rules),  CASE(test_hostile_rules),  CASE(test_tools_pass_over), CASE(test_odd_rule_files),
+        CASE(test_as_git), CASE(test_configurations), CASE(test_worktree),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,5 +1,6 @@
 /* test_match: regular expressions and globs. Tables, every error, linear time, and a comparison with the system's
  * own regexec on random patterns. */
+#include "src/port/tools/fold.h"
 #include "src/port/tools/match.h"
 #include <setjmp.h>
 #include <stdarg.h>
@@ -96,6 +97,94 @@ static void test_fold(void **state) {
     assert_false(wfi_match_search(&m, WF_STR("ac{"))); /* '[' and '{' differ by the same bit as letters do */
     assert_null(wfi_match_regex(&m, WF_STR("^[^b]$"), true, &at));
     assert_false(wfi_match_search(&m, WF_STR("B")));
+}
+
+/* Case beyond ASCII: one character for one. */
+static void test_fold_unicode(void **state) {
+    (void)state;
+    static const expectation t[] = {
+        {"GR\xc3\x96\xc3\x9f"
+         "E",
+         "gr\xc3\xb6\xc3\x9f"
+         "e",
+         true}, /* ö, ß */
+        {"gr\xc3\xb6\xc3\x9f"
+         "e",
+         "GR\xc3\x96\xe1\xba\x9e"
+         "E",
+         true}, /* ẞ is a ß */
+        {"stra\xc3\x9f"
+         "e",
+         "STRASSE", false},                                                             /* ... and no two characters */
+        {"\xce\xb1\xce\xbb\xcf\x86\xce\xb1", "\xce\x91\xce\x9b\xce\xa6\xce\x91", true}, /* αλφα */
+        {"\xcf\x83", "\xcf\x82", true},                                                 /* both small sigmas */
+        {"\xd0\x9f\xd0\xa0\xd0\x98", "\xd0\xbf\xd1\x80\xd0\xb8", true},                 /* при */
+        {"\xc3\xa9"
+         "cole",
+         "\xc3\x89"
+         "COLE",
+         true},
+        {"k", "\xe2\x84\xaa", true},                /* the Kelvin sign */
+        {"[a-z]{2}", "\xc5\xbf\xe2\x84\xaa", true}, /* ſ and it */
+        {"S", "\xc5\xbf", true},
+        {"[\xd0\xb0-\xd1\x8f]", "\xd0\x96", true}, /* [а-я], Ж */
+        {"[^\xd0\xb0-\xd1\x8f]", "\xd0\x96", false},
+        {"[\xd0\x90-\xd0\xaf]+$", "\xd0\xb6\xd0\xb7", true},
+        {"\xf0\x90\x90\x80", "\xf0\x90\x90\xa8", true}, /* Deseret, beyond the first plane */
+        {"\xf0\x9e\xa4\xa2", "\xf0\x9e\xa4\x80", true}, /* Adlam, the last with case */
+        {"\xe1\xa0\xb0", "\xe1\xa0\xb1", false},
+        {"\xea\xad\xb0", "\xe1\x8e\xa0", true}, /* Cherokee: the small ones are the younger */
+        {"i", "\xc4\xb0", false},               /* Turkish ones are their own */
+        {"[[:upper:]]", "q", true},
+        {"\\W", "\xc3\xa9", true},
+        {"[\\W]", "s", false},
+        {"[\\W]", "k", false},
+    };
+    size_t at;
+    for (size_t i = 0; i < sizeof t / sizeof t[0]; i++) {
+        assert_null(wfi_match_regex(&m, z(t[i].pattern), true, &at));
+        if (wfi_match_search(&m, z(t[i].text)) != t[i].match) fail_msg("%s in %s", t[i].pattern, t[i].text);
+    }
+    assert_null(wfi_match_regex(&m, z("\xc3\xa9"), false, &at));
+    assert_false(wfi_match_search(&m, z("\xc3\x89")));
+}
+
+/* All characters: folding twice is folding once, all of a set have one folded form, and the set holds each of them. */
+static void test_fold_sets(void **state) {
+    (void)state;
+    uint32_t cased = 0;
+    for (uint32_t c = 0; c < 0x20000; c++) {
+        uint32_t all[WFI_FOLD_MOST], folded = wfi_fold(c), n = folded != c ? wfi_fold_all(c, all) : 0;
+        bool self = n == 0;
+        assert_int_equal(wfi_fold(folded), folded);
+        cased += n > 0;
+        for (uint32_t i = 0; i < n; i++) {
+            assert_int_equal(wfi_fold(all[i]), folded);
+            self = self || all[i] == c;
+        }
+        assert_true(self);
+    }
+    assert_int_equal(cased, 1454); /* lines of CaseFolding.txt 14.0 with C or S */
+}
+
+/* A line in parts: its begin and its end are where they are. */
+static void test_parts(void **state) {
+    (void)state;
+    size_t at;
+    assert_null(wfi_match_regex(&m, z("^ab|cd$"), false, &at));
+    assert_true(wfi_match_part(&m, z("abx"), true, false));
+    assert_int_equal(m.end, 2);
+    assert_false(wfi_match_part(&m, z("abx"), false, false));
+    assert_true(wfi_match_part(&m, z("xcd"), false, true));
+    assert_int_equal(m.end, 3);
+    assert_false(wfi_match_part(&m, z("xcd"), false, false));
+    assert_true(wfi_match_search(&m, z("xcd")));
+    assert_null(wfi_match_regex(&m, z(""), false, &at));
+    assert_true(wfi_match_part(&m, z(""), false, false));
+    assert_null(wfi_match_regex(&m, z("a[\n]*b|\\s"), false, &at));
+    assert_false(wfi_match_wants(&m, '\n'));
+    assert_null(wfi_match_regex(&m, z("a(x|\\n)*b"), true, &at));
+    assert_true(wfi_match_wants(&m, '\n'));
 }
 
 static void test_regex_errors(void **state) {
@@ -254,7 +343,8 @@ static void test_against_regexec(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_regex_table),     cmocka_unit_test(test_fold),        cmocka_unit_test(test_regex_errors),
+        cmocka_unit_test(test_regex_table),     cmocka_unit_test(test_fold),        cmocka_unit_test(test_fold_unicode),
+        cmocka_unit_test(test_fold_sets),       cmocka_unit_test(test_parts),       cmocka_unit_test(test_regex_errors),
         cmocka_unit_test(test_glob_table),      cmocka_unit_test(test_glob_prefix), cmocka_unit_test(test_linear),
         cmocka_unit_test(test_against_regexec),
     };

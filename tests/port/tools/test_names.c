@@ -87,6 +87,23 @@ static void test_folders(void **state) {
     bad(with_path("read", "a\\nb"), "no such file or directory: a\\x0ab");
 }
 
+/* How a name is shown does not depend on how long its path is. */
+static void test_long_path(void **state) {
+    (void)state;
+    char path[600] = "", listed[700];
+    for (int i = 0; i < 4; i++) {
+        char *end = path + strlen(path);
+        memset(end, 'a' + i, 125 + (size_t)i);
+        end[125 + i] = '\0';
+        mkdir(at("%s", path), 0755);
+        strcat(path, "/");
+    }
+    strcat(path, "\\x41");
+    put(path, "");
+    snprintf(listed, sizeof listed, "%.*s\\x5cx41\n", (int)strlen(path) - 4, path);
+    good(ask("glob", "{\"pattern\":\"a*/**\"}"), listed);
+}
+
 static bool same(const char *a, const char *b) {
     bool one = wfi_names_same(wf_str_of(a, strlen(a)), wf_str_of(b, strlen(b)));
     assert_int_equal(one, wfi_names_same(wf_str_of(b, strlen(b)), wf_str_of(a, strlen(a))));
@@ -125,9 +142,7 @@ static int setup_write(void **state) {
 int main(void) {
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup_write, teardown)
     const struct CMUnitTest tests[] = {
-        CASE(test_listed_opens),
-        CASE(test_two_that_look_alike),
-        CASE(test_folders),
+        CASE(test_listed_opens), CASE(test_two_that_look_alike), CASE(test_folders), CASE(test_long_path),
         CASE(test_same),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);
