@@ -31052,6 +31052,18 @@ static const char *sandbox_instead(const char *name) {
     return NULL;
 }
 
+/* Calls of the script API that a later version has: a script that was written for it is told so. */
+static bool sandbox_is_later(const char *name) {
+    static const char *const names[] = {"judge",    "tournament", "critic",   "until_dry", "repair_loop", "sweep",
+                                        "exists",   "write",      "worktree", "apply",     "stopped",     "map",
+                                        "filter",   "flat",       "uniq",     "sort_by",   "keys",        "chunk",
+                                        "group_by", "range",      "slice",    "join",      "split",       "lines",
+                                        "trim",     "contains",   "clip",     "fill",      "starts_with", "ends_with"};
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (strcmp(names[i], name) == 0) return true;
+    return false;
+}
+
 /* __index of env. Upvalue: the set of names that have ever been assigned. */
 static int sandbox_global_read(lua_State *L) {
     lua_settop(L, 2);
@@ -31063,6 +31075,7 @@ static int sandbox_global_read(lua_State *L) {
     if (lua_type(L, 2) != LUA_TSTRING) return wfi_lua_error(L, "undefined global (a %s)", luaL_typename(L, 2));
     const char *name = lua_tostring(L, 2), *instead = sandbox_instead(name);
     if (instead) return wfi_lua_error(L, "there is no '%s' in workflow scripts: %s", name, instead);
+    if (sandbox_is_later(name)) return wfi_lua_error(L, "'%s' is not in this version of wf", name);
     if (!sandbox_suggest(L)) return wfi_lua_error(L, "undefined global '%s'", name);
     return wfi_lua_error(L, "undefined global '%s' (did you mean '%s'?)", name, lua_tostring(L, -1));
 }
