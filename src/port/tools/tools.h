@@ -55,7 +55,7 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
-    wfi_jail jail; /* if commands are allowed */
+    wfi_jail jail;   /* if commands are allowed */
     wfi_ticket *ticket;
     wfi_ring done;
     char refusal[200];        /* the last one */
