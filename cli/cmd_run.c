@@ -54,6 +54,11 @@ static cli_exit run_cannot_write(const run_job *job, int error) {
                     strerror(error), cli_word(cli_str(job->log)));
 }
 
+/* A run that leaves no result leaves none of an earlier run in its place. */
+static bool run_empty_out(const run_job *job) {
+    return job->out < 0 || ftruncate(job->out, 0) == 0 || errno == EINVAL; /* a pipe or device has no length */
+}
+
 /* Harmless to the terminal. One that was closed, which stopped the run, gets nothing, and that is no fault of ours. */
 static cli_exit run_show_result(const run_job *job, wf_str value) {
     cli_put_text(stdout, value);
@@ -68,8 +73,7 @@ static cli_exit run_show_result(const run_job *job, wf_str value) {
 static cli_exit run_put_result(const run_job *job, wf_str value) {
     bool ok = true;
     if (job->out >= 0) {
-        ok = ftruncate(job->out, 0) == 0 || errno == EINVAL; /* a pipe or device has no length */
-        ok = ok && run_write(job->out, value);
+        ok = run_empty_out(job) && run_write(job->out, value);
     } else if (!job->options->number[OPT_JSON] && isatty(STDOUT_FILENO) == 1) {
         return run_show_result(job, value);
     } else if (!job->options->number[OPT_JSON]) {
@@ -330,6 +334,7 @@ static void run_put_sandbox(const run_job *job, const char *sandbox) {
 
 static cli_exit run_go(run_job *job, cli_world *w) {
     cli_drive_end end;
+    if (!run_empty_out(job)) return run_cannot_write(job, errno);
     job->spec.settings = run_settings(job->options, run_sandbox(w));
     job->began = w->platform.now_ms(w->platform.ctx);
     cli_progress_begin(job->options);

@@ -257,7 +257,7 @@ static bool network_fail_url(cli_network *n, const char *why) {
     const char *url = network_url();
     char host[64];
     const char *plain = network_is_plain() && !network_allows_plain() ? "; WF_ALLOW_HTTP=1 allows it" : "";
-    if (strpbrk(url, "@?")) return network_fail(n, "ANTHROPIC_BASE_URL: %s%s", why, plain);
+    if (strpbrk(url, "@?")) return network_fail(n, "ANTHROPIC_BASE_URL: %s", why);
     if (network_lacks_brackets(url, host))
         return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: an IPv6 address needs brackets: write [%s]", url, host);
     return network_fail(n, "ANTHROPIC_BASE_URL=%.200s: %s%s", url, why, plain);

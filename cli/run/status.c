@@ -10,7 +10,8 @@
 #define STATUS_REDRAW_MS 200u
 #define STATUS_SECOND_MS 1000u
 #define STATUS_QUICK_MS  700u   /* a run that has ended by then had none */
-#define STATUS_SILENT_MS 30000u /* where it is printed line by line */
+#define STATUS_FIRST_MS  10000u /* of silence, where it is printed line by line, before the first one, */
+#define STATUS_SILENT_MS 30000u /* and before others */
 #define STATUS_WORKING   2048u  /* calls whose age is known: lanes and effects */
 #define STATUS_LINE      1024u  /* bytes */
 #define STATUS_NARROW    60u    /* columns with which less is said */
@@ -31,6 +32,7 @@ static struct status {
     bool said;    /* something else was printed */
     bool changed; /* since the line was drawn */
     uint64_t began, now, last;
+    uint32_t silence_ms; /* before it is printed */
     uint32_t count;
     status_call working[STATUS_WORKING]; /* the oldest first */
     char line[STATUS_LINE];              /* as it was drawn */
@@ -48,6 +50,7 @@ static uint64_t status_clock(void) {
 void cli_status_begin(const cli_options *o) {
     memset(&status, 0, sizeof status);
     status.began = status.last = status_clock();
+    status.silence_ms = STATUS_FIRST_MS;
     status.live = o->number[OPT_QUIET] == 0;
     status.terminal = cli_terminal_is_live() && o->number[OPT_JSON] == 0;
 }
@@ -182,6 +185,7 @@ static void status_print(wf *run) {
     size_t len = status_compose(run, STATUS_PRINTED, line);
     fprintf(stderr, "working: %.*s\n", (int)len, line);
     status.last = status.now;
+    status.silence_ms = STATUS_SILENT_MS;
 }
 
 static uint32_t status_left(uint64_t due) {
@@ -210,6 +214,6 @@ uint32_t cli_status_tick(wf *run) {
     if (status.terminal) return status_tick_terminal(run);
     if (status.said) status.last = status.now;
     status.said = false;
-    if (status.now - status.last >= STATUS_SILENT_MS) status_print(run);
-    return status_left(status.last + STATUS_SILENT_MS);
+    if (status.now - status.last >= status.silence_ms) status_print(run);
+    return status_left(status.last + status.silence_ms);
 }

@@ -1,5 +1,5 @@
 /* status: how far a run is, in one line: on a terminal it stands at the end of what is printed and is drawn anew in its place;
- * elsewhere it is printed after half a minute in which nothing else was.
+ * elsewhere it is printed after ten seconds, later half a minute, in which nothing else was.
  *
  * Invariants:
  *   1. Whoever prints on stderr while a run goes calls cli_status_clear first.

@@ -25,7 +25,7 @@ GO = 'ask("Go on?", { choices = { "yes", "no" }, default = "no", label = "go" })
 
 def environment(folder, **more):
     env = {k: v for k, v in os.environ.items() if not k.startswith(("ANTHROPIC_", "XDG_CONFIG", "WF_"))}
-    return {**env, "HOME": os.path.join(folder, "home"), "NO_COLOR": "1", **more}
+    return {**env, "HOME": os.path.join(folder, "home"), "NO_COLOR": "1", "CI": "", "TERM": "xterm", **more}
 
 
 def wf(folder, *args, **env):

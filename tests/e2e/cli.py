@@ -48,7 +48,7 @@ class Box:
         env["HOME"] = self.dir
         env["XDG_STATE_HOME"] = self.state
         env.update(more.pop("env", {}))
-        return subprocess.Popen([WF, *args], cwd=self.dir, env=env, stdin=more.pop("stdin", subprocess.DEVNULL),
+        return subprocess.Popen([WF, *args], cwd=more.pop("cwd", self.dir), env=env, stdin=more.pop("stdin", subprocess.DEVNULL),
                                 stdout=more.pop("stdout", subprocess.PIPE), stderr=subprocess.PIPE, **more)
 
     def wf(self, *args, input=None, **more):
@@ -158,6 +158,77 @@ def args_are_json_or_pairs_or_both(b):
 
 
 @case
+def pairs_are_numbers_where_nothing_is_lost(b):
+    b.write("t.lua", META + "return args")
+    for text, value in (("4e92345", None), ("1.10", None), ("12345678901234567890", None), ("1e10", None), (" 1", None),
+                        ("007", None), ("-0", None), ("+1", None), (".5", None), ("5.", None), ("0x10", None), ("inf", None),
+                        ("nan", None), ("1.0", None), ("1 ", None), ("9223372036854775808", None), ("5", 5), ("-3", -3), ("0", 0),
+                        ("0.5", 0.5), ("-1.25", -1.25), ("0.1", 0.1), ("9223372036854775807", 9223372036854775807),
+                        ("true", True), ("True", None), ("", None)):
+        code, out, err = b.run("t.lua", "--quiet", "--", "v=" + text)
+        want(text, (code, json.loads(out)), (0, {"v": text if value is None else value}))
+    want("null", json.loads(b.run("t.lua", "--", "v=null")[1]), {"v": None})
+    usage(b.run("t.lua", "--args", '{"v": 4e92345}'), "--args", "4e92345", "in quotes")
+
+
+@case
+def files_may_begin_as_others_write_them(b):
+    """a byte order mark and a line for the kernel; lines keep their numbers"""
+    for head in ("\ufeff", "#!/usr/bin/env wf\n", "\ufeff#!wf\r\n", "#"):
+        b.write("model.lua", head + "\nreturn function() return { text = 'x' } end")
+        b.write("t.lua", head + "\n" + META + "return agent('a')")
+        want(repr(head), b.run("t.lua", "--quiet"), (0, "x\n", ""))
+        want("check", b.wf("check", "t.lua")[0], 0)
+        b.write("t.lua", head + "\n" + META + "return nothing")
+        has(repr(head), b.run("t.lua")[2], "t.lua:%d: undefined global" % (3 + head.count("\n")))
+        b.write("model.lua", head + "\nreturn function(")
+        has(repr(head), b.run("t.lua")[2], "model.lua:%d: " % (2 + head.count("\n")))
+
+
+LIMITS = (
+    ("return " + " .. ".join(['"a"'] * 300), "nested too deeply, or too many pieces", "table.concat"),
+    ("return " + "f(" * 260 + "1" + ")" * 260, "nested too deeply", "table"),
+    ("return " + "{" * 260 + "}" * 260, "nested too deeply", "table"),
+    ("local " + ", ".join("a%d" % i for i in range(150)) + " local " + ", ".join("b%d" % i for i in range(99)),
+     "too many local variables", "one table"),
+    ("return f(" + ", ".join(["x"] * 300) + ")", "too many registers", "table"),
+)
+
+
+@case
+def limits_of_lua_are_told_with_what_to_write(b):
+    for line, what, mend in LIMITS:
+        b.write("t.lua", META + "log('x')\n" + line)
+        for result in (b.run("t.lua"), b.wf("check", "t.lua")):
+            trouble(result, 4, "t.lua:3: ", what, mend, "\n3 | " + line[:50])
+        b.write("model.lua", "\n" + line)
+        b.write("t.lua", META + "return 1")
+        usage(b.run("t.lua"), "model.lua:2: ", what, mend)
+        b.write("model.lua", MODEL)
+
+
+@case
+def what_is_printed_goes_to_stderr(b):
+    b.write("model.lua", "print('loaded') return function(r) print('asked', #r.messages) return { text = 'x' } end")
+    b.write("t.lua", META + "print('script', 1) return agent('a')")
+    code, out, err = b.run("t.lua")
+    want("stdout", (code, out), (0, "x\n"))
+    has("stderr", err, "model: loaded\n", "model: asked\t1\n", "   script 1\n")
+    want("--quiet", b.run("t.lua", "--quiet")[2], "")
+
+
+@case
+def a_result_that_fails_leaves_no_old_one(b):
+    b.write("t.lua", META + "error('no')")
+    b.write("r.txt", "an older one")
+    want("exit", b.run("t.lua", "-o", "r.txt")[0], 4)
+    want("file", b.read("r.txt"), b"")
+    b.write("r.txt", "an older one")
+    want("exit", b.run("t.lua", "-o", "r.txt", "--root", "nowhere")[0], 2)
+    want("nothing was run", b.read("r.txt"), b"an older one")
+
+
+@case
 def a_script_comes_from_standard_input(b):
     code, out, _ = b.run("-", input=(META + "return 'from a pipe'").encode())
     want("result", (code, out), (0, "from a pipe\n"))
@@ -262,6 +333,85 @@ def a_resume_finds_its_workspace(b):
 
 
 @case
+def a_resume_without_a_log_takes_what_has_not_ended(b):
+    stop = META + "local a = agent('one') return %s .. agent('two')"
+    b.write("a.lua", stop % "'a'")
+    want("stopped", b.run("a.lua", "--agents", "1")[0], 5)
+    b.write("b.lua", META + "return agent('b')")
+    b.run("b.lua")
+    os.utime(b.path(".wf/runs/" + b.logs()[0]), (1, 1))
+    code, out, err = b.wf("resume", "--agents", "9")
+    want("the older one goes on", (code, out), (0, "adid: two\n"))
+    code, out, err = b.wf("resume")
+    want("then the last one is told again", (code, out), (0, "adid: two\n"))
+    has("and that none is left", err, "all runs have ended; the last result is that of .wf/runs/")
+    b.write("c.lua", META + "agent('fail') return 'c'")
+    want("one that failed", b.run("c.lua")[0], 3)
+    want("with its code", b.wf("resume")[:2], (3, "c\n"))
+    b.run("b.lua")
+    b.write("model.lua", "return function() return { text = 'mended' } end")
+    want("it is asked again where that is wanted", b.wf("resume", "--retry-failed")[:2], (0, "c\n"))
+    b.write("model.lua", MODEL)
+    b.write("s.lua", META + "return agent('sleep')")
+    p = b.start("run", "s.lua", "--model", "rules:model.lua", "--yes")
+    try:
+        wait_for(lambda: "running" in b.wf("runs")[1])
+        has("one that still runs is left alone", b.wf("resume")[2], "all runs have ended")
+    finally:
+        p.kill()
+        p.communicate()
+
+
+@case
+def show_and_log_take_the_last_run(b):
+    b.run("hello.lua", "--", "who=first")
+    b.run("hello.lua", "--", "who=second")
+    has("show", b.wf("show")[1], "name:     hello (hello.lua)\n", '{"who":"second"}', "did: greet second")
+    want("log", json.loads(b.wf("log", "--json")[1].splitlines()[-1])["payload"], "did: greet second")
+    want("elsewhere", b.wf("show", "--root", b.dir, cwd="/")[0], 0)
+
+
+@case
+def runs_are_listed_by_name_and_fit_a_terminal(b):
+    for i, meta in enumerate(('meta = { name = "plain", description = "d" }', 'meta={description=[[ name = "no" ]],phases={{title="x",name="no"}},\n'
+                              "-- name = 'no'\n name = 'the one'}", '\ufeff#!wf\nmeta = { name = "' + "\u65e5\u672c\u8a9e" * 20 + '", description = "d" }',
+                              'meta = { name = "n" .. 1, description = "d" }', 'meta = {} meta.name = "x" meta.description = "d"')):
+        b.write("f%d.lua" % i, meta + "\nagent('x', { label = 'y' }) error('no')" if i else meta + "\nreturn 1")
+        b.run("f%d.lua" % i)
+    code, out, _ = b.wf("runs")
+    want("exit", code, 0)
+    has("names", out, " done         plain: 0 done, 0 failed\n", " failed       the one: 1 done, 0 failed\n", " f4.lua: 1 done", " \u65e5\u672c\u8a9e")
+    want("too wide", [line for line in out.splitlines() if sum(2 if c > "\u1100" else 1 for c in line) > 80], [])
+
+
+@case
+def help_fits_a_terminal(b):
+    topics = [""] + "run check resume agent runs show log version help script models".split()
+    for topic in topics:
+        code, out, _ = b.wf("help", *topic.split())
+        want("exit of " + topic, code, 0)
+        want("wide lines of " + topic, [line for line in out.splitlines() if len(line) > 80], [])
+
+
+@case
+def the_examples_of_help_work(b):
+    text = b.wf("help")[1]
+    lines = text[text.index("  hello.lua   "):].split("\n")
+    b.write("hello.lua", "\n".join(line[14:] for line in lines[:2]))
+    b.write("model.lua", lines[2][14:])
+    want("first steps", b.wf(*lines[4].split()[1:])[:2], (0, "hello\n"))
+    text = b.wf("help", "models")[1]
+    b.write("model.lua", text[text.index("  return function(request)\n"):])
+    b.write("t.lua", META + """local S = { type = "object", properties = { bytes = { type = "integer" } }, required = { "bytes" } }
+return { agent("How large is t.lua?", { schema = S }), agent("How large is t.lua?"), (verify({ "a", "b" })) }""")
+    code, out, err = b.run("t.lua", "--quiet")
+    want("exit", (code, err), (0, ""))
+    schema, plain, kept = json.loads(out)
+    want("what it read", (schema["bytes"] > 100, json.loads(plain)), (True, schema))
+    want("verify", kept, ["a", "b"])
+
+
+@case
 def an_edited_script_goes_on_with_the_log(b):
     b.run("hello.lua", "--log", "x.wflog")
     b.write("model.lua", "return function() error('asked again') end")
@@ -279,7 +429,7 @@ def runs_show_and_log_look_back(b):
     log = ".wf/runs/" + b.logs()[0]
     code, out, _ = b.wf("runs")
     want("exit", code, 0)
-    has("runs", out, "hello.lua", "  done  ", log, "1 done, 0 failed")
+    has("runs", out, " s  done         hello: 1 done, 0 failed\n", "\n    " + log)
     code, out, _ = b.wf("show", "t.wflog")
     want("exit", code, 0)
     has("show", out, "status:   done, but 1 of 2 agents failed\n", "bad one", "told to fail", "1 done, 1 failed", "did: fine", "P")
@@ -318,6 +468,7 @@ def help_and_version(b):
     has("help", b.wf("help")[1], "wf run", "wf resume")
     for command in ("run", "check", "resume", "runs", "show", "log", "version", "help"):
         want("help " + command, b.wf("help", command)[0], 0)
+        want("options of " + command, "--" in b.wf("help", command)[1].split("\n\n", 1)[1], command not in ("version", "help"))
         want("--help", b.wf(command, "--help")[1], b.wf("help", command)[1])
     has("help run", b.wf("help", "run")[1], "--lanes N", "(16)", "--memory SIZE", "75 paused")
     has("help script", b.wf("help", "script")[1], "agent(prompt, opts)", "pipeline", "race", "verify", "json.array")
@@ -349,7 +500,7 @@ def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
     for answer, code, out in ((b"n\n", 6, b""), (b"y\n", 0, b"did: greet world\n")):
         master, slave = pty.openpty()
         p = subprocess.Popen([WF, "run", "hello.lua", "--model", "rules:model.lua"], cwd=b.dir, stdin=slave, stderr=slave,
-                             env={**os.environ, "XDG_STATE_HOME": b.state}, stdout=subprocess.PIPE)
+                             env={**os.environ, "XDG_STATE_HOME": b.state, "CI": "", "TERM": "xterm"}, stdout=subprocess.PIPE)
         os.close(slave)
         os.write(master, answer)
         want("stdout", p.communicate(timeout=120)[0], out)
@@ -363,7 +514,9 @@ def on_a_terminal_a_new_script_is_shown_and_asked_about(b):
 
 @case
 def unknown_things_are_named_with_the_near_one(b):
-    usage(b.wf(), "wf help")
+    code, out, err = b.wf()
+    want("no command", (code, out, err.count("\n")), (2, "", 3))
+    has("no command", err, "offline", "wf run SCRIPT", "wf help")
     usage(b.wf("rnu"), "rnu", "`wf run`")
     usage(b.wf("frobnicate"), "frobnicate", "wf help")
     usage(b.wf("plan", "x"), "plan", "not in this build")
@@ -377,7 +530,8 @@ def unknown_things_are_named_with_the_near_one(b):
 def operands_are_checked(b):
     usage(b.wf("run"), "SCRIPT")
     usage(b.wf("run", "hello.lua", "more"), "more", "--")
-    usage(b.wf("show"), "LOG")
+    for command in ("show", "log", "resume"):
+        usage(b.wf(command), command, "no log", "wf run SCRIPT")
     usage(b.wf("runs", "x"), "x")
     usage(b.run("none.lua"), "none.lua", "No such file")
     usage(b.run("."), ".", "directory")

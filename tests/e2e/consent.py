@@ -35,7 +35,7 @@ class Place:
     def env(self, user, **more):
         strange = ("ANTHROPIC_", "XDG_", "WF_", "HOME")
         env = {k: v for k, v in os.environ.items() if not k.startswith(strange)}
-        env.update({"NO_COLOR": "1", "HOME": self.path(user + "-home"), **more})
+        env.update({"NO_COLOR": "1", "CI": "", "TERM": "xterm", "HOME": self.path(user + "-home"), **more})
         return {k: v for k, v in env.items() if v is not None}
 
     def wf(self, user, folder, *args, **more):

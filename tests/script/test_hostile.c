@@ -407,8 +407,11 @@ static void source_of_any_kind(void **state) {
         {"return 1 \0 return 2", 19, "!t.lua:1: "},
         {"return '\0' == '\\0'", 18, NO_META},
         {"\x1bLua\x54\x00\x19\x93\r\n\x1a\n", 12, "!attempt to load a binary chunk"},
-        {"\xef\xbb\xbfreturn 1", 11, "!t.lua:1: "},
-        {"#!/usr/bin/wf\nreturn 1", 22, "!t.lua:1: "},
+        {"\xef\xbb\xbfreturn 1", 11, NO_META},
+        {"\xef\xbb\xbf\nreturn (", 12, "!t.lua:2: unexpected symbol near <eof>\n2 | return ("},
+        {"#!/usr/bin/wf\nreturn 1", 22, NO_META},
+        {"#", 1, NO_META},
+        {"#\r\n\nreturn (", 12, "!t.lua:3: unexpected symbol near <eof>\n3 | return ("},
         {"return", 6, NO_META},
         {"return (", 8, "!t.lua:1: unexpected symbol near <eof>\n1 | return ("},
         {"x = 'unfinished", 15, "!t.lua:1: unfinished string"},
@@ -442,7 +445,7 @@ static void source_of_ten_megabytes(void **state) {
     memset(text, '(', size);
     s = stage_new(1, NULL, 0);
     s->block_size = 64u << 20;
-    assert_true(run_bytes(s, "10 MB of (", wf_str_of(text, size), "!overflow"));
+    assert_true(run_bytes(s, "10 MB of (", wf_str_of(text, size), "!t.lua:1: nested too deeply"));
     memset(text, '-', size);
     s = stage_new(1, NULL, 0);
     s->block_size = 64u << 20;
