@@ -975,7 +975,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
- * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up; where commands are allowed another one, which removes what they leave), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -1010,8 +1010,10 @@ enum {
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
         8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
-    WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
-    WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_CGROUP = 16,  /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32,   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_NETWORK = 64, /* as asked: no network but a loopback of its own, ... */
+    WF_HOLDS_TCP = 128     /* ... or no TCP, by Landlock; UDP and other sockets are open */
 };
 
 /* The strings must outlive the wf_posix. Zero means the default. */
@@ -1021,6 +1023,7 @@ typedef struct wf_posix_config {
     wf_posix_mode mode;
     bool no_sync;     /* syncs only give a new log its name: nothing is forced to disk */
     uint32_t allow;   /* WF_ALLOW_...; default WF_ALLOW_READ */
+    bool offline;     /* commands get no network: WF_HOLDS_NETWORK or WF_HOLDS_TCP, else it cannot be opened */
     uint32_t tickets; /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
     uint32_t
         children; /* searches (grep, glob, large reads) at a time, 1..64, each a process; what is more waits; default 8 */
@@ -1039,7 +1042,7 @@ size_t wf_posix_size(const wf_posix_config *config);
 
 /* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
  * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
- * WF_E_CONFIG, WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
+ * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
  * writes this log; WF_E_IO: anything else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
 
@@ -16145,12 +16148,17 @@ typedef struct wfi_jail {
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+/* Keeps commands off the network from now on, by a namespace with nothing but a loopback, else by Landlock, which knows of TCP
+ * alone. False: neither is to be had. */
+WFI bool wfi_jail_cut(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+/* The others in a child of it, which becomes the command. Its network, with WF_HOLDS_NETWORK; */
+WFI const char *wfi_jail_unplug(const wfi_jail *j);
+/* its mounts; absolute paths: of
  * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */
@@ -16178,10 +16186,13 @@ WFI void wfi_jail_shut(void);
 #include <fcntl.h>
 #include <pwd.h>
 #include <sched.h>
+#include <net/if.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -16202,6 +16213,7 @@ WFI void wfi_jail_shut(void);
 #define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
 #define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
 #define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_TCP        ((uint64_t)3)       /* bind and connect, 4 */
 #define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
 
 static int jail_abi(void) {
@@ -16218,10 +16230,10 @@ static uint64_t jail_rights(int abi) {
     return rights;
 }
 
-/* A ruleset's descriptor, or -1. */
-static int jail_ruleset(int abi, bool scoped) {
-    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
-    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+/* A ruleset's descriptor, or -1. no_tcp: since ABI 4. */
+static int jail_ruleset(int abi, bool scoped, bool no_tcp) {
+    const uint64_t attr[3] = {jail_rights(abi), no_tcp ? JAIL_TCP : 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : no_tcp ? 2 * sizeof attr[0] : sizeof attr[0];
     return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
 }
 
@@ -16248,9 +16260,9 @@ static bool jail_restrict(int rules) {
     return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && syscall(JAIL_RESTRICT_SELF, rules, 0) == 0;
 }
 
-static const char *jail_landlock(int abi, int tree, int own) {
+static const char *jail_landlock(int abi, bool no_tcp, int tree, int own) {
     uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
-    int rules = jail_ruleset(abi, true);
+    int rules = jail_ruleset(abi, true, no_tcp);
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
@@ -16261,7 +16273,7 @@ static const char *jail_landlock(int abi, int tree, int own) {
 }
 
 void wfi_jail_reads_only(void) {
-    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false, false) : -1;
     if (rules < 0) return;
     jail_restrict(rules);
     wfi_sys_close(&rules);
@@ -16302,7 +16314,8 @@ void wfi_jail_shut(void) {
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     if (!jail_drop_capabilities(jail_capabilities(j, tree))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own) : NULL;
+    bool no_tcp = (j->holds & WF_HOLDS_TCP) != 0;
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, no_tcp, tree, own) : NULL;
 }
 
 /* ---- namespaces ---- */
@@ -16577,6 +16590,35 @@ void wfi_jail_part(const wfi_jail *j) {
 #endif
 }
 
+/* ---- the network ---- */
+
+/* The loopback of a new namespace is down. */
+static bool jail_raise_loopback(void) {
+    struct ifreq lo;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memset(&lo, 0, sizeof lo);
+    strcpy(lo.ifr_name, "lo");
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    bool good = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    wfi_sys_close(&fd);
+    return good;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    if ((j->holds & WF_HOLDS_NETWORK) == 0) return NULL;
+    return unshare(CLONE_NEWNET) == 0 && jail_raise_loopback() ? NULL : "take the network away";
+}
+
+/* Who looks up names and hosts for others does so outside. */
+static bool jail_hide_lookups(const jail_view *v) {
+    static const char *const names[] = {"nscd", "systemd/resolve/io.systemd.Resolve",
+                                        "systemd/resolve/io.systemd.Resolve.Monitor"};
+    char path[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (wfi_sys_join("/run", names[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/var/run/nscd");
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -16599,6 +16641,8 @@ const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own
     if (failed != NULL) return failed;
     if (!jail_hide_secrets(j, &view)) return "hide the secrets of the home directory";
     if (!jail_hide_sockets(&view, j->uid)) return "hide the sockets of daemons";
+    if ((j->holds & (WF_HOLDS_NETWORK | WF_HOLDS_TCP)) != 0 && !jail_hide_lookups(&view))
+        return "hide who looks names up";
     jail_share(&view);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
@@ -16617,7 +16661,7 @@ static bool jail_has_spaces(const wfi_jail *j, const char *root) {
 /* That a kernel knows it does not say that a container lets us. */
 static bool jail_has_landlock(const wfi_jail *j, const char *root) {
     int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd) == NULL;
+    return fd >= 0 && jail_landlock(j->abi, false, fd, fd) == NULL;
 }
 
 /* Whether a child that ends at once can do this, told by a byte through a pipe. */
@@ -16686,7 +16730,31 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->holds |= jail_bound(j->uid);
 }
 
+static bool jail_has_no_network(const wfi_jail *j, const char *root) {
+    (void)root;
+    return wfi_jail_begin(j) == NULL && wfi_jail_unplug(j) == NULL;
+}
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    j->holds |= WF_HOLDS_NETWORK;
+    if (jail_try(j, root, j->spaces, jail_has_no_network)) return true;
+    j->holds &= ~(uint32_t)WF_HOLDS_NETWORK;
+    if (j->abi >= 4) j->holds |= WF_HOLDS_TCP;
+    return j->abi >= 4;
+}
+
 #else
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    (void)j;
+    (void)root;
+    return false;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
@@ -16776,6 +16844,8 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     jail_say_spaces(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say_bound(j, out);
+    if ((j->holds & WF_HOLDS_NETWORK) != 0) jail_say(out, "; no network but their own loopback");
+    if ((j->holds & WF_HOLDS_TCP) != 0) jail_say(out, "; no TCP, but UDP and other sockets are open");
 }
 
 /* ==== end src/port/jail/jail.c ==== */
@@ -18277,7 +18347,8 @@ static const char *program_settle(const program_run *r, int in, int out, int err
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
     if (p->jail != NULL) wfi_jail_part(p->jail);
-    if (p->jail != NULL) failed = program_mounts(r);
+    if (p->jail != NULL) failed = wfi_jail_unplug(p->jail);
+    if (p->jail != NULL && failed == NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(r);
@@ -24062,6 +24133,7 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed, */
+    bool plugged;  /* they would have a network, and must not: nothing is to begin */
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;
@@ -24256,6 +24328,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    t->plugged = config->offline && !wfi_jail_cut(&t->jail, t->root.root);
     wfi_keeper_open(&t->keeper);
     return 0;
 }
@@ -25617,6 +25690,13 @@ static wf_status posix_open_root(wf_posix *p) {
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
+    if (error == 0 && p->tools.plugged) {
+        wfi_tools_close(&p->tools);
+        snprintf(p->error, sizeof p->error,
+                 "this system has no way to keep commands off the network: neither network namespaces for this user "
+                 "nor Landlock 4 (Linux 6.7)");
+        return WF_E_CONFIG;
+    }
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT || error == ENOTDIR || error == EACCES ? WF_E_NOT_FOUND : WF_E_IO;

@@ -38,12 +38,17 @@ typedef struct wfi_jail {
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+/* Keeps commands off the network from now on, by a namespace with nothing but a loopback, else by Landlock, which knows of TCP
+ * alone. False: neither is to be had. */
+WFI bool wfi_jail_cut(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+/* The others in a child of it, which becomes the command. Its network, with WF_HOLDS_NETWORK; */
+WFI const char *wfi_jail_unplug(const wfi_jail *j);
+/* its mounts; absolute paths: of
  * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done). */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
 /* What the command shares with us without need. Where that cannot be had nothing is said. */

@@ -167,6 +167,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    t->plugged = config->offline && !wfi_jail_cut(&t->jail, t->root.root);
     wfi_keeper_open(&t->keeper);
     return 0;
 }

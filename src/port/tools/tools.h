@@ -58,6 +58,7 @@ typedef struct wfi_tools {
     uint32_t tickets, tool_ms;
     uint32_t allow;
     wfi_jail jail; /* if commands are allowed, */
+    bool plugged;  /* they would have a network, and must not: nothing is to begin */
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
     wfi_ticket *ticket;

@@ -336,6 +336,38 @@ static void test_limits_have_names(void **state) {
     }
 }
 
+/* A limit that holds for all that a user has: only what the command prints tells that it was hit. */
+static void limit_of_nobody(void) {
+    char expected[100];
+    const char *text;
+    open_programs();
+    if ((wf_posix_holds(posix, &text) & WF_HOLDS_NPROC) == 0) return;
+    uint32_t most = 512 + 64 * wfi_sys_processors();
+    snprintf(expected, sizeof expected, "(wf's limit of %u processes and threads at a time was hit)", most);
+    has(sh("echo bash: fork: retry: Resource temporarily unavailable"), expected);
+    has(exec_sh("echo OutOfMemoryError: unable to create native thread >&2"), expected);
+    has(sh("true"), "(no output)");
+}
+
+static void test_limit_of_nobody(void **state) {
+    (void)state;
+    if (geteuid() != 0) skip();
+    close_posix();
+    chmod(base, 0777);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
+        limit_of_nobody();
+        close_posix();
+        fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
 /* ---- git ---- */
 
 static void test_git_is_read_only(void **state) {
@@ -390,6 +422,7 @@ int main(void) {
         CASE(test_kept_on_full_disk),
         CASE(test_files_of_the_user),
         CASE(test_limits_have_names),
+        CASE(test_limit_of_nobody),
         CASE(test_git_is_read_only),
         CASE(test_exec_tells_what_it_ended),
     };
