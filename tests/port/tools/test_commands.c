@@ -310,7 +310,7 @@ static void test_files_of_the_user(void **state) {
     setrlimit(RLIMIT_NOFILE, &files);
     good(sh("ulimit -n"), "3000\n");
     has(sh("ulimit -n 8; cat 9<README.md; echo x: Too many open files"),
-        "(the limit of 3000 open files is the user's, not wf's: ulimit -n)");
+        "(the limit of 3000 open files is not wf's: see ulimit -n)");
     setrlimit(RLIMIT_NOFILE, &before);
 }
 
@@ -322,8 +322,8 @@ static void test_limits_have_names(void **state) {
     snprintf(expected, sizeof expected, "[ $(ulimit -t) -ge %u ] && echo enough",
              100 * (processors > 16 ? processors : 16));
     good(sh(expected), "enough\n");
-    has(sh("kill -XCPU $$"), "(killed by signal 24)\n(that is wf's limit of processor time for one process: ");
-    has(sh("(ulimit -f 1; yes >$TMPDIR/x); exit $?"), "(wf's limit of 4 GB for one file was hit)");
+    has(sh("kill -XCPU $$"), "(killed by signal 24)\n(wf's limit of processor time for one process was hit: ");
+    has(sh("(ulimit -f 1; yes >$TMPDIR/x); exit $?"), "(wf's limit for one file is 4 GB)");
     const char *text;
     uint32_t holds = wf_posix_holds(posix, &text);
     static const char many[] = "i=0; while [ $i -lt %u ]; do sleep 100 & i=$((i+1)); done 2>&1 | tail -1; kill 0";
@@ -343,7 +343,7 @@ static void limit_of_nobody(void) {
     open_programs();
     if ((wf_posix_holds(posix, &text) & WF_HOLDS_NPROC) == 0) return;
     uint32_t most = 512 + 64 * wfi_sys_processors();
-    snprintf(expected, sizeof expected, "(wf's limit of %u processes and threads at a time was hit)", most);
+    snprintf(expected, sizeof expected, "(wf's limit is %u processes and threads at a time)", most);
     has(sh("echo bash: fork: retry: Resource temporarily unavailable"), expected);
     has(exec_sh("echo OutOfMemoryError: unable to create native thread >&2"), expected);
     has(sh("true"), "(no output)");
