@@ -983,7 +983,7 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
- * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up; where commands are allowed another one, which removes what they leave), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -1018,8 +1018,10 @@ enum {
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
         8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
-    WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
-    WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_CGROUP = 16,  /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32,   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_NETWORK = 64, /* as asked: no network but a loopback of its own, ... */
+    WF_HOLDS_TCP = 128     /* ... or no TCP, by Landlock; UDP and other sockets are open */
 };
 
 /* The strings must outlive the wf_posix. Zero means the default. */
@@ -1029,6 +1031,7 @@ typedef struct wf_posix_config {
     wf_posix_mode mode;
     bool no_sync;     /* syncs only give a new log its name: nothing is forced to disk */
     uint32_t allow;   /* WF_ALLOW_...; default WF_ALLOW_READ */
+    bool offline;     /* commands get no network: WF_HOLDS_NETWORK or WF_HOLDS_TCP, else it cannot be opened */
     uint32_t tickets; /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
     uint32_t
         children; /* searches (grep, glob, large reads) at a time, 1..64, each a process; what is more waits; default 8 */
@@ -1047,7 +1050,7 @@ size_t wf_posix_size(const wf_posix_config *config);
 
 /* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
  * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
- * WF_E_CONFIG, WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
+ * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
  * writes this log; WF_E_IO: anything else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
 
@@ -16773,6 +16776,9 @@ typedef struct wfi_jail {
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+/* Keeps commands off the network from now on, by a namespace with nothing but a loopback, else by Landlock, which knows of TCP
+ * alone. False: neither is to be had. */
+WFI bool wfi_jail_cut(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The user's home directory as HOME says it, or the system; NULL: nobody says where it is. */
@@ -16780,7 +16786,9 @@ WFI const char *wfi_jail_home(const wfi_jail *j);
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+/* The others in a child of it, which becomes the command. Its network, with WF_HOLDS_NETWORK; */
+WFI const char *wfi_jail_unplug(const wfi_jail *j);
+/* its mounts; absolute paths: of
  * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done).
  * A home that is shown is asked for here, without namespaces too. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);
@@ -17171,9 +17179,12 @@ bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
 #include <fcntl.h>
 #include <pwd.h>
 #include <sched.h>
+#include <net/if.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -17194,6 +17205,7 @@ bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
 #define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
 #define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
 #define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_TCP        ((uint64_t)3)       /* bind and connect, 4 */
 #define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
 
 static int jail_abi(void) {
@@ -17210,10 +17222,10 @@ static uint64_t jail_rights(int abi) {
     return rights;
 }
 
-/* A ruleset's descriptor, or -1. */
-static int jail_ruleset(int abi, bool scoped) {
-    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
-    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+/* A ruleset's descriptor, or -1. no_tcp: since ABI 4. */
+static int jail_ruleset(int abi, bool scoped, bool no_tcp) {
+    const uint64_t attr[3] = {jail_rights(abi), no_tcp ? JAIL_TCP : 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : no_tcp ? 2 * sizeof attr[0] : sizeof attr[0];
     return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
 }
 
@@ -17256,9 +17268,9 @@ static void jail_allow_home(int rules, const wfi_home *h, uint64_t rights) {
     jail_allow_at(rules, AT_FDCWD, path, rights);
 }
 
-static const char *jail_landlock(int abi, int tree, int own, const wfi_home *home) {
+static const char *jail_landlock(int abi, bool no_tcp, int tree, int own, const wfi_home *home) {
     uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
-    int rules = jail_ruleset(abi, true);
+    int rules = jail_ruleset(abi, true, no_tcp);
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
@@ -17269,7 +17281,7 @@ static const char *jail_landlock(int abi, int tree, int own, const wfi_home *hom
 }
 
 void wfi_jail_reads_only(void) {
-    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false, false) : -1;
     if (rules < 0) return;
     jail_restrict(rules);
     wfi_sys_close(&rules);
@@ -17309,7 +17321,8 @@ void wfi_jail_shut(void) {
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     if (!jail_drop_capabilities(jail_capabilities(j))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own, j->shown) : NULL;
+    bool no_tcp = (j->holds & WF_HOLDS_TCP) != 0;
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, no_tcp, tree, own, j->shown) : NULL;
 }
 
 /* ---- namespaces ---- */
@@ -17578,6 +17591,35 @@ void wfi_jail_part(const wfi_jail *j) {
 #endif
 }
 
+/* ---- the network ---- */
+
+/* The loopback of a new namespace is down. */
+static bool jail_raise_loopback(void) {
+    struct ifreq lo;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memset(&lo, 0, sizeof lo);
+    strcpy(lo.ifr_name, "lo");
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    bool good = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    wfi_sys_close(&fd);
+    return good;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    if ((j->holds & WF_HOLDS_NETWORK) == 0) return NULL;
+    return unshare(CLONE_NEWNET) == 0 && jail_raise_loopback() ? NULL : "take the network away";
+}
+
+/* Who looks up names and hosts for others does so outside. */
+static bool jail_hide_lookups(const jail_view *v) {
+    static const char *const names[] = {"nscd", "systemd/resolve/io.systemd.Resolve",
+                                        "systemd/resolve/io.systemd.Resolve.Monitor"};
+    char path[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (wfi_sys_join("/run", names[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/var/run/nscd");
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -17833,6 +17875,7 @@ static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copie
     if (failed == NULL) failed = jail_lay_own(j, v, c);
     if (failed == NULL) failed = jail_hide_rest(j, v);
     if (failed != NULL) return failed;
+    if ((j->holds & (WF_HOLDS_NETWORK | WF_HOLDS_TCP)) != 0 && !jail_hide_lookups(v)) return "hide who looks names up";
     jail_share(v);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
@@ -17863,7 +17906,7 @@ static bool jail_has_spaces(const wfi_jail *j, const char *root) {
 /* That a kernel knows it does not say that a container lets us. */
 static bool jail_has_landlock(const wfi_jail *j, const char *root) {
     int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd, NULL) == NULL;
+    return fd >= 0 && jail_landlock(j->abi, false, fd, fd, NULL) == NULL;
 }
 
 /* Whether a child that ends at once can do this, told by a byte through a pipe. */
@@ -17932,7 +17975,31 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->holds |= jail_bound(j->uid);
 }
 
+static bool jail_has_no_network(const wfi_jail *j, const char *root) {
+    (void)root;
+    return wfi_jail_begin(j) == NULL && wfi_jail_unplug(j) == NULL;
+}
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    j->holds |= WF_HOLDS_NETWORK;
+    if (jail_try(j, root, j->spaces, jail_has_no_network)) return true;
+    j->holds &= ~(uint32_t)WF_HOLDS_NETWORK;
+    if (j->abi >= 4) j->holds |= WF_HOLDS_TCP;
+    return j->abi >= 4;
+}
+
 #else
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    (void)j;
+    (void)root;
+    return false;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
@@ -18045,6 +18112,8 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     jail_say_home(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say_bound(j, out);
+    if ((j->holds & WF_HOLDS_NETWORK) != 0) jail_say(out, "; no network but their own loopback");
+    if ((j->holds & WF_HOLDS_TCP) != 0) jail_say(out, "; no TCP, but UDP and other sockets are open");
 }
 
 /* ==== end src/port/jail/jail.c ==== */
@@ -19393,7 +19462,8 @@ static const char *program_settle(const program_run *r, int in, int out, int err
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
     if (p->jail != NULL) wfi_jail_part(p->jail);
-    if (p->jail != NULL) failed = program_mounts(r);
+    if (p->jail != NULL) failed = wfi_jail_unplug(p->jail);
+    if (p->jail != NULL && failed == NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(r);
@@ -26911,7 +26981,7 @@ static const struct {
                      {".git", "Read-only file system", COMMAND_GIT},
                      {"unable to create temporary file", "Read-only file system", COMMAND_GIT},
                      {"Too many open files", NULL, COMMAND_FILES},
-                     {"EMFILE", NULL, COMMAND_FILES},
+                     {"EMFILE: too many", NULL, COMMAND_FILES},
                      {"Resource temporarily unavailable", NULL, COMMAND_PROCESSES},
                      {"can't start new thread", NULL, COMMAND_PROCESSES},
                      {"unable to create native thread", NULL, COMMAND_PROCESSES},
@@ -27027,27 +27097,29 @@ static void command_say_aside(wfi_tool *w, const char *name) {
     wfi_tool_puts(w, ")");
 }
 
-/* A limit that was hit, and whose it is. The signals that the kernel sends for some come through a shell as codes. */
+/* Limits, and whose they are. What the kernel tells is said to be so; words in the output may be about something else: then
+ * the limit is named, and no more. The signals of some come through a shell as codes. */
 static void command_say_limits(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
     struct rlimit files;
     bool held = (p->jail->holds & WF_HOLDS_NPROC) != 0;
-    if (end->bounded || (held && (tells & COMMAND_PROCESSES) != 0))
+    if (end->bounded)
         command_line_n(w, "(wf's limit of ", wfi_program_processes(), " processes and threads at a time was hit)");
+    else if (held && (tells & COMMAND_PROCESSES) != 0)
+        command_line_n(w, "(wf's limit is ", wfi_program_processes(), " processes and threads at a time)");
     if ((tells & COMMAND_FILES) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
-        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur,
-                       " open files is the user's, not wf's: ulimit -n)");
+        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur, " open files is not wf's: see ulimit -n)");
     if (end->code == 128 + SIGXCPU)
-        command_line_n(w, "(that is wf's limit of processor time for one process: ", end->cpu_s, " s)");
+        command_line_n(w, "(wf's limit of processor time for one process was hit: ", end->cpu_s, " s)");
     if (end->code == 128 + SIGXFSZ || (tells & COMMAND_FILE) != 0)
-        command_line_n(w, "(wf's limit of ", WFI_PROGRAM_FILE >> 30, " GB for one file was hit)");
+        command_line_n(w, "(wf's limit for one file is ", WFI_PROGRAM_FILE >> 30, " GB)");
     if (end->starved) command_line(w, "(the system ended it for want of memory; let it do less at a time)");
 }
 
 /* Rather a line than turns in which a model finds it out. */
-static void command_say_mends(wfi_tool *w, uint32_t tells) {
+static void command_say_mends(wfi_tool *w, const wfi_program *p, uint32_t tells) {
     if ((tells & COMMAND_EDITOR) != 0)
         command_line(w, "(there is no editor and nobody to ask: give the text with -m, or --no-edit)");
-    if ((tells & COMMAND_GIT) != 0)
+    if ((tells & COMMAND_GIT) != 0 && (p->jail->holds & WF_HOLDS_SPACES) != 0)
         command_line(w, "(git's folder is read-only to commands here: edit files, do not commit; the user commits)");
 }
 
@@ -27056,14 +27128,14 @@ static bool command_stashes(const wfi_program *p) {
     bool found = false;
     for (const char *const *word = p->argv; *word != NULL; word++)
         found = found || strstr(*word, "git stash") != NULL || strcmp(*word, "stash") == 0;
-    return found && (p->jail->holds & WF_HOLDS_SPACES) != 0;
+    return found;
 }
 
 /* All that is said of bash and exec alike. */
 static void command_say_more(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
     if (end->code != 0 && command_stashes(p)) tells |= COMMAND_GIT;
     command_say_limits(w, p, end, tells);
-    command_say_mends(w, tells);
+    command_say_mends(w, p, tells);
     if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
         command_line(w, "(some of its processes could not be ended)");
@@ -27344,6 +27416,7 @@ typedef struct wfi_tools {
     uint32_t allow;
     uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
     wfi_jail jail;   /* if commands are allowed, */
+    bool plugged;    /* they would have a network, and must not: nothing is to begin */
     wfi_home home;
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */
@@ -27547,6 +27620,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    t->plugged = config->offline && !wfi_jail_cut(&t->jail, t->root.root);
     wfi_home_open(&t->home, &t->jail, t->root.root);
     t->jail.shown = &t->home;
     wfi_keeper_open(&t->keeper);
@@ -28941,6 +29015,13 @@ static wf_status posix_open_root(wf_posix *p) {
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
+    if (error == 0 && p->tools.plugged) {
+        wfi_tools_close(&p->tools);
+        snprintf(p->error, sizeof p->error,
+                 "this system has no way to keep commands off the network: neither network namespaces for this user "
+                 "nor Landlock 4 (Linux 6.7)");
+        return WF_E_CONFIG;
+    }
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT || error == ENOTDIR || error == EACCES ? WF_E_NOT_FOUND : WF_E_IO;

@@ -471,7 +471,8 @@ static void run_put_foreign(const run_job *job) {
     static const struct {
         cli_option option;
         const char *name;
-    } shown[] = {{OPT_MODEL, "--model"}, {OPT_ALLOW, "--allow"}, {OPT_ROOT, "--root"}, {OPT_CA, "--ca"}};
+    } shown[] = {
+        {OPT_MODEL, "--model"}, {OPT_ALLOW, "--allow"}, {OPT_NET, "--net"}, {OPT_ROOT, "--root"}, {OPT_CA, "--ca"}};
     const cli_options *o = job->options;
     fputs("wf: ", stderr);
     cli_put(stderr, cli_str(job->log), CLI_PATH);

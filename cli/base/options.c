@@ -62,6 +62,8 @@ static const option_entry option_table[OPT_COUNT] = {
                    true, 1, 30 * OPTION_DAY},
     [OPT_ALLOW] = {"allow", "read,write,bash,exec", "read", "what agents may do: read, write, bash; and scripts: exec",
                    FORM_ALLOW, ON_MODELS, true, 0, 0},
+    [OPT_NET] = {"net", "on|off", "on", "the network of commands; off: a loopback of their own at most", FORM_CHOICE,
+                 ON_MODELS, true, 0, 0},
     [OPT_CA] = {"ca", "FILE", NULL, "root certificates in PEM to trust, in place of the system's", FORM_TEXT, ON_AGENTS,
                 true, 0, 0},
     [OPT_ROOT] = {"root", "DIR", ".", "the workspace; nothing outside of it is seen", FORM_TEXT,

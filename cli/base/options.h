@@ -30,6 +30,7 @@ typedef enum cli_option {
     OPT_AGENT_DEADLINE,
     OPT_STALL,
     OPT_ALLOW, /* number: bits of WF_ALLOW_... */
+    OPT_NET,   /* number: 1 is off */
     OPT_CA,
     OPT_ROOT,
     OPT_MEMORY,

@@ -115,6 +115,11 @@ static uint32_t world_effects(const cli_world *w) {
     return commands + 2 < CLI_INTERCEPTED ? (uint32_t)commands + 2 : CLI_INTERCEPTED;
 }
 
+static cli_exit world_fail_offline(const cli_world *w) {
+    return cli_fail(CLI_USAGE, "--net off: %s; run it in a container without a network, or with --net on",
+                    wf_posix_error(w->posix));
+}
+
 /* working: agents are to be asked, so tools and ways to models are wanted. */
 static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *root, bool working) {
     wf_posix_config config = {.root = root, .log = w->log, .mode = mode, .no_sync = true};
@@ -123,6 +128,7 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
         config.workers = (uint32_t)w->options->number[OPT_LANES];
         if (cli_model_is_exec(w->options)) config.worker = cli_model_name(w->options);
         config.allow = (uint32_t)w->options->number[OPT_ALLOW];
+        config.offline = w->options->number[OPT_NET] == 1;
         config.tickets =
             2 * (uint32_t)w->options->number[OPT_LANES] + world_effects(w); /* lanes, extra_tools, effects */
         if (cli_model_key_name()) config.conns = (uint32_t)w->options->number[OPT_LANES];
@@ -137,7 +143,7 @@ static cli_exit world_open_posix(cli_world *w, wf_posix_mode mode, const char *r
         wf_posix_platform(w->posix, &w->platform);
         return CLI_OK;
     }
-    cli_exit code = cli_world_fail(w, status);
+    cli_exit code = status == WF_E_CONFIG && config.offline ? world_fail_offline(w) : cli_world_fail(w, status);
     w->posix = NULL; /* it closed itself */
     return code;
 }

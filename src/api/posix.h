@@ -9,7 +9,7 @@
  *     wf_posix_close(posix);
  *
  * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
- * (grep, glob, name look-up), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * (grep, glob, name look-up; where commands are allowed another one, which removes what they leave), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -45,8 +45,10 @@ enum {
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
         8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
-    WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
-    WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_CGROUP = 16,  /* processes are bounded by a cgroup, ... */
+    WF_HOLDS_NPROC = 32,   /* ... or by RLIMIT_NPROC */
+    WF_HOLDS_NETWORK = 64, /* as asked: no network but a loopback of its own, ... */
+    WF_HOLDS_TCP = 128     /* ... or no TCP, by Landlock; UDP and other sockets are open */
 };
 
 /* The strings must outlive the wf_posix. Zero means the default. */
@@ -56,6 +58,7 @@ typedef struct wf_posix_config {
     wf_posix_mode mode;
     bool no_sync;     /* syncs only give a new log its name: nothing is forced to disk */
     uint32_t allow;   /* WF_ALLOW_...; default WF_ALLOW_READ */
+    bool offline;     /* commands get no network: WF_HOLDS_NETWORK or WF_HOLDS_TCP, else it cannot be opened */
     uint32_t tickets; /* tools under way at a time: lanes + effects + extra_tools of the wf_config; default 40 */
     uint32_t
         children; /* searches (grep, glob, large reads) at a time, 1..64, each a process; what is more waits; default 8 */
@@ -74,7 +77,7 @@ size_t wf_posix_size(const wf_posix_config *config);
 
 /* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
  * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
- * WF_E_CONFIG, WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
+ * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
  * writes this log; WF_E_IO: anything else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
 

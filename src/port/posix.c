@@ -92,6 +92,13 @@ static wf_status posix_open_root(wf_posix *p) {
     int error = wfi_tools_init(&p->tools, (char *)p + posix_size(c).tools, c);
     if (error == 0 && (c->allow & (WF_ALLOW_BASH | WF_ALLOW_EXEC)) != 0) wfi_jail_text(&p->tools.jail, p->holds);
     if (error == 0 && c->workers > 0) wfi_workers_init(&p->workers, (char *)p + posix_size(c).workers, &p->tools, c);
+    if (error == 0 && p->tools.plugged) {
+        wfi_tools_close(&p->tools);
+        snprintf(p->error, sizeof p->error,
+                 "this system has no way to keep commands off the network: neither network namespaces for this user "
+                 "nor Landlock 4 (Linux 6.7)");
+        return WF_E_CONFIG;
+    }
     if (error == 0) return WF_OK;
     snprintf(p->error, sizeof p->error, "cannot open the workspace %s: %s", c->root, strerror(error));
     return error == ENOENT || error == ENOTDIR || error == EACCES ? WF_E_NOT_FOUND : WF_E_IO;

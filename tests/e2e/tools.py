@@ -8,6 +8,7 @@ import os
 import select
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
@@ -366,7 +367,7 @@ def commands(p):
     case(KEY not in said[4], "nor in memory", said[4])
     if spaces:
         case(said[5] == "end\n" or said[5] == "end", "keys in the home directory are hidden", said[5])
-        case(said[7].endswith("git\nmine\n"), ".git and .wf are read-only to commands", said[7])
+        case("git\nmine\n" in said[7], ".git and .wf are read-only to commands", said[7])
     if "Landlock" in holds and "no Landlock" not in holds:
         case(not os.path.exists("/tmp/wf-tools-escape"), "no command writes outside", said[6])
     if "Landlock 6" in holds or "Landlock 7" in holds:
@@ -425,6 +426,55 @@ def executed(p):
     os.unlink(os.path.join(p.root, "effects"))
 
 
+NET = """import socket
+try:
+    socket.create_connection(("127.0.0.1", int(__import__("sys").argv[1])), 5)
+    print("reached")
+except OSError:
+    print("refused")
+"""
+
+
+def offline(p):
+    """--net off: for bash and exec, and after a resume"""
+    listener = socket.create_server(("127.0.0.1", 0))
+    command = '"$PYTHON" -c \'%s\' %d' % (NET, listener.getsockname()[1])
+    calls = 'local said = { agent(json.encode({ { { name = "bash", input = { command = args.c } } } })), exec(args.c).out } '
+    code, out, err = p.run(calls + "return said", "--allow", "bash,exec", c=command)
+    case(code == 0 and out.count("reached") == 2, "commands have a network", out + err)
+    code, out, err = p.run(calls + "return said", "--allow", "bash,exec", "--net", "off", c=command)
+    if code == 2:
+        return case("--net off: this system has no way" in err and "--net on" in err and not os.path.exists(p.log),
+                    "--net off where it cannot be had: nothing is run", out + err)
+    case(code == 0 and out.count("refused") == 2 and ("no network" in err or "no TCP" in err), "--net off: neither bash nor exec has one", out + err)
+    show = subprocess.run([WF, "show", p.log], capture_output=True, text=True, env=p.env).stdout
+    case("no network" in show or "no TCP" in show, "wf show says so", show)
+    process = p.start('exec("echo >began; sleep 5") ' + calls + "return said", "--allow", "bash,exec", "--net", "off", c=command)
+    while not os.path.exists(os.path.join(p.root, "began")):
+        time.sleep(0.01)
+    process.kill()
+    process.communicate()
+    code, out, err = p.resume()
+    case(code == 0 and out.count("refused") == 2, "nor after a resume", out + err)
+    os.unlink(os.path.join(p.root, "began"))
+    code, out, err = p.run(AGENT, "--net", "none", plan=[])
+    case(code == 2 and "--net none: on|off" in err, "another value is refused", err)
+    listener.close()
+
+
+def lasting(p):
+    """What an agent's commands leave in TMPDIR is there for the next, and for no other agent; nothing stays."""
+    said = p.agent([tool("bash", command="echo kept >$TMPDIR/f; seq 1 9999; echo FAILED; seq 1 9999; echo $TMPDIR")],
+                   [tool("bash", command="cat $TMPDIR/f; grep FAILED $TMPDIR/out-1")])
+    where = said[0]["text"].split()[-1]
+    case(said[1]["text"] == "kept\nFAILED\n" and "all of it is in $TMPDIR/out-1" in said[0]["text"], "a file in TMPDIR, and all of a long output, last", said)
+    case(len(where) <= len(p.tmp) + 21 and not os.path.exists(where) and not os.listdir(p.tmp), "the directory has a short path and is gone", where)
+    two = "return parallel({ function() return agent(json.encode(args.plan)) end, function() return agent(json.encode(args.plan)) end })"
+    code, out, err = p.run(two, "--allow", "bash", plan=[[tool("bash", command="ls $TMPDIR; echo >$TMPDIR/f; sleep 0.2")],
+                                                        [tool("bash", command="ls $TMPDIR | wc -l")]])
+    case(code == 0 and out.count('"(no output)"') + out.count('\\"(no output)\\"') == 2 and "1\\\\n" in out, "two agents share none", out + err)
+
+
 def killed(p, script, allow, expected, *flags):
     """wf dies while a command has begun; it is reported, and not run again, also where the resume's flags allow none."""
     effects = os.path.join(p.root, "effects")
@@ -448,7 +498,7 @@ def killed(p, script, allow, expected, *flags):
 
 def main():
     p = Place()
-    for test in (work, stale, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed):
+    for test in (work, stale, refused, shown, paths, own_log, linked_log, swapped, commands, staying, executed, lasting, offline):
         test(p)
         p.clean(test.__name__)
     killed(p, 'local r, e = exec("echo x >>effects; sleep 20; echo y >>effects") return { tostring(e), (exec("cat effects")).out }', "exec",

@@ -552,13 +552,19 @@ static void fake_interrupted(void *ctx, const wf_tool_call *call) {
              (int)call->input.len, call->input.ptr);
 }
 
+static void fake_tool_left(void *ctx, uint32_t ticket) {
+    fake *f = ctx;
+    if (ticket >= FAKE_TICKETS || f->tickets[ticket].open) abort(); /* its calls are ended before */
+    f->tool_left++;
+}
+
 /* ---- all together ---- */
 
 static const wf_log_ops fake_log_ops = {fake_size, fake_read, fake_log_write, fake_sync, fake_cut};
 static const wf_model_ops fake_model_ops = {fake_begin, fake_send,  fake_head, fake_recv,
                                             fake_end,   fake_ready, fake_due,  fake_why};
-static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end,   fake_tool_ready,
-                                          fake_tool_due,   fake_refusal,     fake_interrupted};
+static const wf_tool_ops fake_tool_ops = {fake_tool_start, fake_tool_result, fake_tool_end,    fake_tool_ready,
+                                          fake_tool_due,   fake_refusal,     fake_interrupted, fake_tool_left};
 
 fake *fake_new(uint64_t seed, const void *data, size_t size) {
     fake *f = calloc(1, sizeof *f);

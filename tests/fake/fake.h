@@ -157,9 +157,9 @@ struct fake {
     fake_exchange lanes[FAKE_LANES];
     fake_ticket tickets[FAKE_TICKETS];
     uint32_t open_lanes, open_lanes_high, open_tickets, open_tickets_high;
-    uint64_t requests, replies; /* begun; received whole */
-    uint64_t tool_starts;
-    char interrupted[200]; /* the last call that the core said was: name and input */
+    uint64_t requests, replies;      /* begun; received whole */
+    uint64_t tool_starts, tool_left; /* agents that have left */
+    char interrupted[200];           /* the last call that the core said was: name and input */
     char refusal[512];
     uint64_t tokens; /* as billed: of all replies that the model made */
     fake_tally *tallies;

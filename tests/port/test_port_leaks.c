@@ -40,6 +40,7 @@ static struct {
     wf_rules *rules;
     counts at[2];
     uint32_t taken;
+    int children; /* of the platform, for as long as it is open */
 } here;
 
 /* A collection lets go of stacks and of the table of texts by halves: it is asked for until nothing more goes. */
@@ -63,7 +64,7 @@ static void wait_for_children(void) {
     uint32_t lanes[LANES], tickets[LANES];
     void *ctx;
     const wf_model_ops *workers = wf_posix_workers(posix, &ctx);
-    for (int i = 0; i < 3000 && !counts_childless(&here.at[0]); i++) {
+    for (int i = 0; i < 3000 && children_count() > here.children; i++) {
         wf_posix_wait(posix, 20);
         (void)workers->ready(ctx, lanes, LANES);
         (void)pl.tool_ops->ready(pl.tool_ctx, tickets, LANES);
@@ -80,6 +81,7 @@ static void count_here(void *ctx, const wf_trace *event) {
     wait_for_children();
     wf_memory_stats(here.run, &memory);
     counts_begin(c);
+    c->children = here.children;
     counts_add(c, "script", collected(false));
     counts_add(c, "messages", memory.heap);
     counts_add(c, "rules", collected(true));
@@ -112,6 +114,7 @@ static void open_world(wf_provider *providers, wf_tool *tools, wf_config *config
     assert_int_equal(wf_posix_open(&posix, block, wf_posix_size(&pc), &pc, NULL), WF_OK);
     wf_posix_platform(posix, &pl);
     pl.trace = count_here;
+    here.children = children_count();
     providers[1] = (wf_provider){.name = WF_STR("exec"), .silent = true};
     providers[1].ops = wf_posix_workers(posix, &providers[1].ctx);
     *config = (wf_config){.platform = &pl,

@@ -11,9 +11,12 @@
 #include <fcntl.h>
 #include <pwd.h>
 #include <sched.h>
+#include <net/if.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -34,6 +37,7 @@
 #define JAIL_REFER      ((uint64_t)1 << 13) /* since ABI 2 */
 #define JAIL_TRUNCATE   ((uint64_t)1 << 14) /* 3 */
 #define JAIL_IOCTL_DEV  ((uint64_t)1 << 15) /* 5 */
+#define JAIL_TCP        ((uint64_t)3)       /* bind and connect, 4 */
 #define JAIL_SCOPE      ((uint64_t)3)       /* abstract sockets and signals, 6 */
 
 static int jail_abi(void) {
@@ -50,10 +54,10 @@ static uint64_t jail_rights(int abi) {
     return rights;
 }
 
-/* A ruleset's descriptor, or -1. */
-static int jail_ruleset(int abi, bool scoped) {
-    const uint64_t attr[3] = {jail_rights(abi), 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
-    size_t size = abi >= 6 ? sizeof attr : sizeof attr[0];
+/* A ruleset's descriptor, or -1. no_tcp: since ABI 4. */
+static int jail_ruleset(int abi, bool scoped, bool no_tcp) {
+    const uint64_t attr[3] = {jail_rights(abi), no_tcp ? JAIL_TCP : 0, scoped && abi >= 6 ? JAIL_SCOPE : 0};
+    size_t size = abi >= 6 ? sizeof attr : no_tcp ? 2 * sizeof attr[0] : sizeof attr[0];
     return (int)syscall(JAIL_CREATE_RULESET, attr, size, 0);
 }
 
@@ -96,9 +100,9 @@ static void jail_allow_home(int rules, const wfi_home *h, uint64_t rights) {
     jail_allow_at(rules, AT_FDCWD, path, rights);
 }
 
-static const char *jail_landlock(int abi, int tree, int own, const wfi_home *home) {
+static const char *jail_landlock(int abi, bool no_tcp, int tree, int own, const wfi_home *home) {
     uint64_t rights = jail_rights(abi) & ~(JAIL_MAKE_CHAR | JAIL_MAKE_BLOCK);
-    int rules = jail_ruleset(abi, true);
+    int rules = jail_ruleset(abi, true, no_tcp);
     if (rules < 0) return "make Landlock's rules";
     jail_allow_devices(rules, abi);
     if (!jail_allow(rules, tree, rights) || !jail_allow(rules, own, rights)) return "add Landlock's rules";
@@ -109,7 +113,7 @@ static const char *jail_landlock(int abi, int tree, int own, const wfi_home *hom
 }
 
 void wfi_jail_reads_only(void) {
-    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false) : -1;
+    int abi = jail_abi(), rules = abi > 0 ? jail_ruleset(abi, false, false) : -1;
     if (rules < 0) return;
     jail_restrict(rules);
     wfi_sys_close(&rules);
@@ -149,7 +153,8 @@ void wfi_jail_shut(void) {
 const char *wfi_jail_enter(const wfi_jail *j, int tree, int own) {
     if (!jail_drop_capabilities(jail_capabilities(j))) return "drop capabilities";
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) return "rule out new privileges";
-    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, tree, own, j->shown) : NULL;
+    bool no_tcp = (j->holds & WF_HOLDS_TCP) != 0;
+    return (j->holds & WF_HOLDS_FILES) != 0 ? jail_landlock(j->abi, no_tcp, tree, own, j->shown) : NULL;
 }
 
 /* ---- namespaces ---- */
@@ -418,6 +423,35 @@ void wfi_jail_part(const wfi_jail *j) {
 #endif
 }
 
+/* ---- the network ---- */
+
+/* The loopback of a new namespace is down. */
+static bool jail_raise_loopback(void) {
+    struct ifreq lo;
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    memset(&lo, 0, sizeof lo);
+    strcpy(lo.ifr_name, "lo");
+    lo.ifr_flags = IFF_UP | IFF_RUNNING;
+    bool good = fd >= 0 && ioctl(fd, SIOCSIFFLAGS, &lo) == 0;
+    wfi_sys_close(&fd);
+    return good;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    if ((j->holds & WF_HOLDS_NETWORK) == 0) return NULL;
+    return unshare(CLONE_NEWNET) == 0 && jail_raise_loopback() ? NULL : "take the network away";
+}
+
+/* Who looks up names and hosts for others does so outside. */
+static bool jail_hide_lookups(const jail_view *v) {
+    static const char *const names[] = {"nscd", "systemd/resolve/io.systemd.Resolve",
+                                        "systemd/resolve/io.systemd.Resolve.Monitor"};
+    char path[64];
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++)
+        if (wfi_sys_join("/run", names[i], path, sizeof path) && !jail_hide(v, path)) return false;
+    return jail_hide(v, "/var/run/nscd");
+}
+
 const char *wfi_jail_begin(const wfi_jail *j) {
     return (j->spaces & CLONE_NEWUSER) == 0 || jail_map_user(j) ? NULL : "map the user";
 }
@@ -673,6 +707,7 @@ static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copie
     if (failed == NULL) failed = jail_lay_own(j, v, c);
     if (failed == NULL) failed = jail_hide_rest(j, v);
     if (failed != NULL) return failed;
+    if ((j->holds & (WF_HOLDS_NETWORK | WF_HOLDS_TCP)) != 0 && !jail_hide_lookups(v)) return "hide who looks names up";
     jail_share(v);
     /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
      * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
@@ -703,7 +738,7 @@ static bool jail_has_spaces(const wfi_jail *j, const char *root) {
 /* That a kernel knows it does not say that a container lets us. */
 static bool jail_has_landlock(const wfi_jail *j, const char *root) {
     int fd = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    return fd >= 0 && jail_landlock(j->abi, fd, fd, NULL) == NULL;
+    return fd >= 0 && jail_landlock(j->abi, false, fd, fd, NULL) == NULL;
 }
 
 /* Whether a child that ends at once can do this, told by a byte through a pipe. */
@@ -772,7 +807,31 @@ void wfi_jail_probe(wfi_jail *j, const char *root) {
     j->holds |= jail_bound(j->uid);
 }
 
+static bool jail_has_no_network(const wfi_jail *j, const char *root) {
+    (void)root;
+    return wfi_jail_begin(j) == NULL && wfi_jail_unplug(j) == NULL;
+}
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    j->holds |= WF_HOLDS_NETWORK;
+    if (jail_try(j, root, j->spaces, jail_has_no_network)) return true;
+    j->holds &= ~(uint32_t)WF_HOLDS_NETWORK;
+    if (j->abi >= 4) j->holds |= WF_HOLDS_TCP;
+    return j->abi >= 4;
+}
+
 #else
+
+bool wfi_jail_cut(wfi_jail *j, const char *root) {
+    (void)j;
+    (void)root;
+    return false;
+}
+
+const char *wfi_jail_unplug(const wfi_jail *j) {
+    (void)j;
+    return NULL;
+}
 
 void wfi_jail_probe(wfi_jail *j, const char *root) {
     (void)root;
@@ -885,4 +944,6 @@ void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     jail_say_home(j, out);
     if ((j->holds & WF_HOLDS_SIGNALS) == 0) jail_say(out, "; signals may leave");
     jail_say_bound(j, out);
+    if ((j->holds & WF_HOLDS_NETWORK) != 0) jail_say(out, "; no network but their own loopback");
+    if ((j->holds & WF_HOLDS_TCP) != 0) jail_say(out, "; no TCP, but UDP and other sockets are open");
 }

@@ -40,6 +40,9 @@ typedef struct wfi_jail {
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
 WFI void wfi_jail_probe(wfi_jail *j, const char *root);
+/* Keeps commands off the network from now on, by a namespace with nothing but a loopback, else by Landlock, which knows of TCP
+ * alone. False: neither is to be had. */
+WFI bool wfi_jail_cut(wfi_jail *j, const char *root);
 WFI void wfi_jail_text(const wfi_jail *j, char out[WFI_JAIL_TEXT]);
 
 /* The user's home directory as HOME says it, or the system; NULL: nobody says where it is. */
@@ -47,7 +50,9 @@ WFI const char *wfi_jail_home(const wfi_jail *j);
 /* The steps into the jail; each answers NULL, or what could not be done (errno says why).
  * The first in a process just made by wfi_sys_fork(j->spaces). */
 WFI const char *wfi_jail_begin(const wfi_jail *j);
-/* The others in a child of it, which becomes the command. Its mounts; absolute paths: of
+/* The others in a child of it, which becomes the command. Its network, with WF_HOLDS_NETWORK; */
+WFI const char *wfi_jail_unplug(const wfi_jail *j);
+/* its mounts; absolute paths: of
  * the tree, its own directory, an empty one (NULL: this is only to see whether it can be done).
  * A home that is shown is asked for here, without namespaces too. */
 WFI const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty);

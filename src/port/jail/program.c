@@ -352,7 +352,8 @@ static const char *program_settle(const program_run *r, int in, int out, int err
 #endif
     if (r->group.path[0] != '\0' && !wfi_cgroup_join(&r->group)) return "enter its cgroup";
     if (p->jail != NULL) wfi_jail_part(p->jail);
-    if (p->jail != NULL) failed = program_mounts(r);
+    if (p->jail != NULL) failed = wfi_jail_unplug(p->jail);
+    if (p->jail != NULL && failed == NULL) failed = program_mounts(r);
     if (failed != NULL) return failed;
     if (chdir(p->dir) != 0) return "enter its directory";
     program_limits(r);

@@ -83,7 +83,7 @@ static const struct {
                      {".git", "Read-only file system", COMMAND_GIT},
                      {"unable to create temporary file", "Read-only file system", COMMAND_GIT},
                      {"Too many open files", NULL, COMMAND_FILES},
-                     {"EMFILE", NULL, COMMAND_FILES},
+                     {"EMFILE: too many", NULL, COMMAND_FILES},
                      {"Resource temporarily unavailable", NULL, COMMAND_PROCESSES},
                      {"can't start new thread", NULL, COMMAND_PROCESSES},
                      {"unable to create native thread", NULL, COMMAND_PROCESSES},
@@ -199,27 +199,29 @@ static void command_say_aside(wfi_tool *w, const char *name) {
     wfi_tool_puts(w, ")");
 }
 
-/* A limit that was hit, and whose it is. The signals that the kernel sends for some come through a shell as codes. */
+/* Limits, and whose they are. What the kernel tells is said to be so; words in the output may be about something else: then
+ * the limit is named, and no more. The signals of some come through a shell as codes. */
 static void command_say_limits(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
     struct rlimit files;
     bool held = (p->jail->holds & WF_HOLDS_NPROC) != 0;
-    if (end->bounded || (held && (tells & COMMAND_PROCESSES) != 0))
+    if (end->bounded)
         command_line_n(w, "(wf's limit of ", wfi_program_processes(), " processes and threads at a time was hit)");
+    else if (held && (tells & COMMAND_PROCESSES) != 0)
+        command_line_n(w, "(wf's limit is ", wfi_program_processes(), " processes and threads at a time)");
     if ((tells & COMMAND_FILES) != 0 && getrlimit(RLIMIT_NOFILE, &files) == 0)
-        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur,
-                       " open files is the user's, not wf's: ulimit -n)");
+        command_line_n(w, "(the limit of ", (uint64_t)files.rlim_cur, " open files is not wf's: see ulimit -n)");
     if (end->code == 128 + SIGXCPU)
-        command_line_n(w, "(that is wf's limit of processor time for one process: ", end->cpu_s, " s)");
+        command_line_n(w, "(wf's limit of processor time for one process was hit: ", end->cpu_s, " s)");
     if (end->code == 128 + SIGXFSZ || (tells & COMMAND_FILE) != 0)
-        command_line_n(w, "(wf's limit of ", WFI_PROGRAM_FILE >> 30, " GB for one file was hit)");
+        command_line_n(w, "(wf's limit for one file is ", WFI_PROGRAM_FILE >> 30, " GB)");
     if (end->starved) command_line(w, "(the system ended it for want of memory; let it do less at a time)");
 }
 
 /* Rather a line than turns in which a model finds it out. */
-static void command_say_mends(wfi_tool *w, uint32_t tells) {
+static void command_say_mends(wfi_tool *w, const wfi_program *p, uint32_t tells) {
     if ((tells & COMMAND_EDITOR) != 0)
         command_line(w, "(there is no editor and nobody to ask: give the text with -m, or --no-edit)");
-    if ((tells & COMMAND_GIT) != 0)
+    if ((tells & COMMAND_GIT) != 0 && (p->jail->holds & WF_HOLDS_SPACES) != 0)
         command_line(w, "(git's folder is read-only to commands here: edit files, do not commit; the user commits)");
 }
 
@@ -228,14 +230,14 @@ static bool command_stashes(const wfi_program *p) {
     bool found = false;
     for (const char *const *word = p->argv; *word != NULL; word++)
         found = found || strstr(*word, "git stash") != NULL || strcmp(*word, "stash") == 0;
-    return found && (p->jail->holds & WF_HOLDS_SPACES) != 0;
+    return found;
 }
 
 /* All that is said of bash and exec alike. */
 static void command_say_more(wfi_tool *w, const wfi_program *p, const wfi_program_end *end, uint32_t tells) {
     if (end->code != 0 && command_stashes(p)) tells |= COMMAND_GIT;
     command_say_limits(w, p, end, tells);
-    command_say_mends(w, tells);
+    command_say_mends(w, p, tells);
     if (end->aside[0] != '\0') command_say_aside(w, end->aside);
     if (end->survived)
         command_line(w, "(some of its processes could not be ended)");

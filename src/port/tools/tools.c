@@ -172,6 +172,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     wfi_jail_shut();
     wfi_jail_probe(&t->jail, t->root.root);
     t->jail.log = t->root.log;
+    t->plugged = config->offline && !wfi_jail_cut(&t->jail, t->root.root);
     wfi_home_open(&t->home, &t->jail, t->root.root);
     t->jail.shown = &t->home;
     wfi_keeper_open(&t->keeper);

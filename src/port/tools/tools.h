@@ -60,6 +60,7 @@ typedef struct wfi_tools {
     uint32_t allow;
     uint64_t absent; /* ms by which deadlines that come from outside are behind the clock of wfi_sys_now_ms */
     wfi_jail jail;   /* if commands are allowed, */
+    bool plugged;    /* they would have a network, and must not: nothing is to begin */
     wfi_home home;
     wfi_keeper keeper;
     uint32_t own; /* the private directory of the script's commands; 0: none yet */

@@ -273,6 +273,24 @@ static size_t blocks_after(const rig *r, fake_survival how) {
     return n;
 }
 
+/* Whoever keeps something between the calls of an agent hears once that there will be no more: however it ends. */
+static void test_agents_leave(void **state) {
+    rig r;
+    (void)state;
+    begin(&r);
+    rig_start(&r);
+    assert_text(rig_do(&r, "c5 l1 c5").value, "end");
+    assert_int_equal(r.f->tool_left, 1);
+    assert_text(rig_do(&r, "x").value, "end");
+    assert_int_equal(r.f->tool_left, 2);
+    wf_call call = rig_ask(&r, "c0");
+    step_until_open(&r, 1);
+    assert_int_equal(r.f->tool_left, 2);
+    assert_int_equal(wf_call_cancel(r.w, call), WF_OK);
+    assert_int_equal(r.f->tool_left, 3);
+    rig_end(&r);
+}
+
 /* Crash after n steps, for every n and every way the disk may look afterwards: no change is begun twice, no recorded result is
  * asked for again, and the model sees all results in order. */
 static void test_crashes(void **state) {
@@ -405,6 +423,7 @@ int main(void) {
         cmocka_unit_test(test_stalled_together),
         cmocka_unit_test(test_ended_in_the_middle),
         cmocka_unit_test(test_the_run_stops_in_the_middle),
+        cmocka_unit_test(test_agents_leave),
         cmocka_unit_test(test_crashes),
         cmocka_unit_test(test_a_finished_change_is_durable),
         cmocka_unit_test(test_memory_runs_out),

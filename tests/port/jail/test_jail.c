@@ -12,6 +12,7 @@
 #include <fcntl.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <netinet/in.h>
 #include <poll.h>
 #include <pwd.h>
 #include <signal.h>
@@ -318,6 +319,25 @@ static int attack_named(void) {
     return 0;
 }
 
+static int loopback(int port, bool listens) {
+    struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons((uint16_t)port)};
+    a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int bad = listens ? bind(fd, (struct sockaddr *)&a, sizeof a) + listen(fd, 1)
+                      : connect(fd, (struct sockaddr *)&a, sizeof a);
+    if (bad == 0) return fd;
+    close(fd);
+    return -1;
+}
+
+/* Calls the test's own server; then serves, and calls itself. */
+static int attack_call(void) {
+    bool reached = loopback(atoi(getenv("PORT")), false) >= 0;
+    bool served = loopback(7777, true) >= 0 && loopback(7777, false) >= 0;
+    printf("%s, %s\n", reached ? "reached" : "refused", served ? "served" : "not served");
+    return 0;
+}
+
 static int attack_memory(void) {
     puts(shmget((key_t)atoi(getenv("SHARED")), 1, 0) < 0 ? "refused" : "reached");
     return shmget(IPC_PRIVATE, 4096, 0600) < 0; /* and leaves some behind */
@@ -391,7 +411,7 @@ static int attack(const char *name) {
     } attacks[] = {{"kill", attack_kill},         {"ptrace", attack_ptrace}, {"pry", attack_pry},
                    {"abstract", attack_abstract}, {"bomb", attack_bomb},     {"comet", attack_comet},
                    {"daemon", attack_daemon},     {"deep", attack_deep},     {"memory", attack_memory},
-                   {"named", attack_named}};
+                   {"named", attack_named},       {"call", attack_call}};
     for (size_t i = 0; i < sizeof attacks / sizeof *attacks; i++)
         if (strcmp(attacks[i].name, name) == 0) return attacks[i].run();
     return 2;
@@ -1573,6 +1593,75 @@ static void test_no_capset(void **state) {
     as_nobody_in_child(true, no_capset);
 }
 
+/* ---- no network ---- */
+
+/* jail: of a command that must not reach a server of ours. */
+static void calls(const char *expected) {
+    int port = 20000 + (int)getpid() % 10000, server = -1;
+    while (server < 0)
+        server = loopback(++port, true);
+    setenv("PORT", at("%d", port), 1);
+    prints("$W call", expected);
+    struct pollfd p = {.fd = server, .events = POLLIN};
+    bool reached = poll(&p, 1, 0) == 1;
+    close(server);
+    assert_int_equal(reached, strncmp(expected, "reached", 7) == 0);
+}
+
+static void offline(void) {
+    char text[WFI_JAIL_TEXT];
+    assert_true(wfi_jail_cut(&jail, root));
+    if ((jail.holds & WF_HOLDS_NETWORK) == 0) return;
+    wfi_jail_text(&jail, text);
+    assert_non_null(strstr(text, "; no network but their own loopback"));
+    calls("refused, served\n");
+    uint64_t before = wfi_sys_now_ms();
+    prints("getent hosts wf.example.com; echo end", "end\n");
+    assert_true(wfi_sys_now_ms() - before < 20000);
+}
+
+static void test_offline(void **state) {
+    (void)state;
+    calls("reached, served\n");
+    if (best.spaces == 0 && best.abi < 4) skip();
+    offline();
+}
+
+static void test_offline_as_nobody(void **state) {
+    (void)state;
+    if (best.spaces == 0 && best.abi < 4) skip();
+    as_nobody_in_child(true, offline);
+}
+
+/* Landlock knows of TCP alone, and of no loopback. */
+static void offline_by_landlock(void) {
+    char text[WFI_JAIL_TEXT];
+    deny(SYS_unshare, EPERM);
+    assert_true(wfi_jail_cut(&jail, root));
+    assert_int_equal(jail.holds & (WF_HOLDS_TCP | WF_HOLDS_NETWORK), WF_HOLDS_TCP);
+    wfi_jail_text(&jail, text);
+    assert_non_null(strstr(text, "; no TCP, but UDP and other sockets are open"));
+    calls("refused, not served\n");
+}
+
+static void offline_by_nothing(void) {
+    deny(SYS_unshare, EPERM);
+    deny(446, EPERM);
+    assert_false(wfi_jail_cut(&jail, root));
+    assert_int_equal(jail.holds & (WF_HOLDS_TCP | WF_HOLDS_NETWORK), 0);
+}
+
+static void test_offline_by_landlock(void **state) {
+    (void)state;
+    if (best.abi < 4) skip();
+    as_nobody_in_child(true, offline_by_landlock);
+}
+
+static void test_offline_by_nothing(void **state) {
+    (void)state;
+    as_nobody_in_child(true, offline_by_nothing);
+}
+
 /* ---- what it costs ---- */
 
 static int compare(const void *a, const void *b) {
@@ -1698,6 +1787,10 @@ int main(int argc, char **argv) {
         CASE(test_no_capset),
         CASE(test_no_mount_setattr),
         CASE(test_no_landlock),
+        CASE(test_offline),
+        CASE(test_offline_as_nobody),
+        CASE(test_offline_by_landlock),
+        CASE(test_offline_by_nothing),
         CASE(test_cost),
     };
     cmocka_set_message_output(CM_OUTPUT_TAP);

@@ -310,7 +310,7 @@ static void test_files_of_the_user(void **state) {
     setrlimit(RLIMIT_NOFILE, &files);
     good(sh("ulimit -n"), "3000\n");
     has(sh("ulimit -n 8; cat 9<README.md; echo x: Too many open files"),
-        "(the limit of 3000 open files is the user's, not wf's: ulimit -n)");
+        "(the limit of 3000 open files is not wf's: see ulimit -n)");
     setrlimit(RLIMIT_NOFILE, &before);
 }
 
@@ -322,8 +322,8 @@ static void test_limits_have_names(void **state) {
     snprintf(expected, sizeof expected, "[ $(ulimit -t) -ge %u ] && echo enough",
              100 * (processors > 16 ? processors : 16));
     good(sh(expected), "enough\n");
-    has(sh("kill -XCPU $$"), "(killed by signal 24)\n(that is wf's limit of processor time for one process: ");
-    has(sh("(ulimit -f 1; yes >$TMPDIR/x); exit $?"), "(wf's limit of 4 GB for one file was hit)");
+    has(sh("kill -XCPU $$"), "(killed by signal 24)\n(wf's limit of processor time for one process was hit: ");
+    has(sh("(ulimit -f 1; yes >$TMPDIR/x); exit $?"), "(wf's limit for one file is 4 GB)");
     const char *text;
     uint32_t holds = wf_posix_holds(posix, &text);
     static const char many[] = "i=0; while [ $i -lt %u ]; do sleep 100 & i=$((i+1)); done 2>&1 | tail -1; kill 0";
@@ -334,6 +334,38 @@ static void test_limits_have_names(void **state) {
                  512 + 64 * processors);
         has(sh(command), expected);
     }
+}
+
+/* A limit that holds for all that a user has: only what the command prints tells that it was hit. */
+static void limit_of_nobody(void) {
+    char expected[100];
+    const char *text;
+    open_programs();
+    if ((wf_posix_holds(posix, &text) & WF_HOLDS_NPROC) == 0) return;
+    uint32_t most = 512 + 64 * wfi_sys_processors();
+    snprintf(expected, sizeof expected, "(wf's limit is %u processes and threads at a time)", most);
+    has(sh("echo bash: fork: retry: Resource temporarily unavailable"), expected);
+    has(exec_sh("echo OutOfMemoryError: unable to create native thread >&2"), expected);
+    has(sh("true"), "(no output)");
+}
+
+static void test_limit_of_nobody(void **state) {
+    (void)state;
+    if (geteuid() != 0) skip();
+    close_posix();
+    chmod(base, 0777);
+    fflush(stdout);
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setgid(65534) != 0 || setuid(65534) != 0) _exit(2);
+        limit_of_nobody();
+        close_posix();
+        fflush(stdout);
+        _exit(0);
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 /* ---- git ---- */
@@ -390,6 +422,7 @@ int main(void) {
         CASE(test_kept_on_full_disk),
         CASE(test_files_of_the_user),
         CASE(test_limits_have_names),
+        CASE(test_limit_of_nobody),
         CASE(test_git_is_read_only),
         CASE(test_exec_tells_what_it_ended),
     };

@@ -633,7 +633,8 @@ static void test_bash(void **state) {
 #if !defined(WFI_PLAIN_POSIX) /* there the group is ended without a look */
     has(ask("bash", "{\"command\":\"sleep 100 & echo x\"}"), "x\n(what it left running was ended)");
 #endif
-    has(ask("bash", "{\"command\":\"seq 1 100000\"}"), " bytes left out, all of it is in $TMPDIR/out-1 (grep or sed it) ...\n");
+    has(ask("bash", "{\"command\":\"seq 1 100000\"}"),
+        " bytes left out, all of it is in $TMPDIR/out-1 (grep or sed it) ...\n");
     assert_true(strlen(answer) <= 32768 && strstr(answer, "\n100000\n") != NULL && strncmp(answer, "1\n2\n", 4) == 0);
     bad(ask("bash", "{}"), "bash: \"command\" is missing");
     bad(ask("bash", "{\"command\":\"true\",\"timeout\":601}"), "\"timeout\" must be a whole number from 1 to 600");
