@@ -1006,7 +1006,7 @@ enum {
     WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
-        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
+        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root where Landlock confines all writing */
     WF_HOLDS_CGROUP = 16, /* processes are bounded by a cgroup, ... */
     WF_HOLDS_NPROC = 32   /* ... or by RLIMIT_NPROC */
 };
@@ -16196,9 +16196,10 @@ void wfi_privdir_remove(wfi_privdir *d) {
 
 /* ==== begin src/port/jail/caches.h ==== */
 
-/* caches: where toolchains keep what they have downloaded and built, and the variables that say so. Where commands cannot
- * write to such a place they get one of the run's instead; what the user has is found there through links, or, where the toolchain
- * knows a second place that it only reads, through that.
+/* caches: where toolchains keep what they have downloaded and built, and the variables that say so.
+ * Where commands cannot write to such a place they get one of the run's instead; what the user has
+ * is found there through links, or, where the toolchain knows a second place that it only reads,
+ * through that.
  *
  * No malloc, no stdio: places are made in a forked child. */
 #ifndef WFI_CACHES_H
@@ -16216,8 +16217,9 @@ typedef struct wfi_caches {
     char room[WFI_CACHES_ROOM];
 } wfi_caches;
 
-/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies outside of it, by the user's variables,
- * is moved. dir: a folder of the run's, for the places. writable: a folder that commands may write to (the workspace). */
+/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies
+ * outside of it, by the user's variables, is moved. dir: a folder of the run's, for the places.
+ * writable: a folder that commands may write to (the workspace). */
 WFI void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable);
 /* Makes the places in dir (open), once. */
 WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
@@ -16257,8 +16259,8 @@ typedef enum caches_when {
     CACHES_SET     /* ... but only if the user says a place by the variable */
 } caches_when;
 
-/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
- * where in the user's place that is. */
+/* value: what stands before the place in the variable's value. also: a second variable, for what
+ * the tool only reads, and where in the user's place that is. */
 typedef struct caches_kind {
     const char *variable, *usual, *place, *value, *also, *also_path, *skip;
     caches_when when;
@@ -16519,34 +16521,41 @@ void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
 
 /* ==== begin src/port/jail/home.h ==== */
 
-/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what they have downloaded
- * lie there; without it next to nothing builds. What commands write there is the run's alone, ends with it, and is found
- * by the run's next command.
+/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what
+ * they have downloaded lie there; without it next to nothing builds. What commands write there is
+ * the run's alone, ends with it, and is found by the run's next command.
  *
  * In three ways, the best that there is (wfi_home_kind):
- *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which takes what is written;
- *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to lies in a folder of
- *            the run's, to which their own variables lead, with links to what the user has (caches.h);
- *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would keep commands from
- *            writing to the user's.
- * A home that lies in the workspace, or is the workspace, is the real one: commands write to it, for the user said so.
+ *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which
+ *            takes what is written;
+ *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to
+ *            lies in a folder of the run's, to which their own variables lead, with links to what
+ *            the user has (caches.h);
+ *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would
+ *            keep commands from writing to the user's.
+ * A home that lies in the workspace, or is the workspace, is the real one: commands write to it,
+ * for the user said so.
  *
- * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the keeper: a process
- * with a user namespace (but as root) and mounts of its own. A command asks it through a socket for a copy of that one
- * mount, gets a descriptor, and lays it over HOME among its own mounts. So no command enters a namespace of the
- * keeper's, none sees its PID, and the socket closes with exec.
+ * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the
+ * keeper: a process with a user namespace (but as root) and mounts of its own. A command asks it
+ * through a socket for a copy of that one mount, gets a descriptor, and lays it over HOME among its
+ * own mounts. So no command enters a namespace of the keeper's, none sees its PID, and the socket
+ * closes with exec.
  *
  * Invariants:
- *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or read-only.
- *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor a supervisor of
- *      commands, however they ended. Then it removes the folder, whatever is in it.
+ *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or
+ *      read-only.
+ *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor
+ *      a supervisor of commands, however they ended. Then it removes the folder, whatever is in it.
  *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
- *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below them. Among them are those
- *      that hide secrets, which so hide in the overlay what they hide in the home.
- *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is followed.
- * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there is no overlay.
- * Files that the user replaces during the run may be seen as they were: an overlay does not look again. The workspace is laid
- * over it as it is, and so is all of the run's root. */
+ *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below
+ *      them. Among them are those that hide secrets, which so hide in the overlay what they hide in
+ *      the home.
+ *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is
+ *      followed.
+ * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there
+ * is no overlay. Files that the user replaces during the run may be seen as they were: an overlay
+ * does not look again. The workspace is laid over it as it is, and so is all of the run's root. */
 #ifndef WFI_HOME_H
 #define WFI_HOME_H
 
@@ -16573,16 +16582,19 @@ typedef struct wfi_home {
     long pid;        /* of the keeper */
 } wfi_home;
 
-/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as long as this lives. */
+/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
+ * long as this lives. */
 WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */
 WFI void wfi_home_close(wfi_home *h);
 
-/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of a mount, or -1 with errno.
+/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of
+ * a mount, or -1 with errno.
  */
 WFI bool wfi_home_take(const wfi_home *h, int *mount);
 
-/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs /proc. */
+/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs
+ * /proc. */
 typedef bool (*wfi_home_fn)(void *ctx, const char *relative);
 WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
 
@@ -16597,9 +16609,10 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
+ *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and to null, zero, full,
+ *      random, urandom in /dev (Landlock); /dev/shm is its own, and so are /tmp and /var/tmp, but for the tree and folders of
+ *      PATH that lie there. All other file systems are read-only to it (mount namespace), for Landlock says nothing of modes,
+ *      owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
@@ -16607,8 +16620,8 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE as root where Landlock
+ *      confines all writing: what is in the tree may have several owners. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
@@ -16657,367 +16670,6 @@ WFI void wfi_jail_shut(void);
 #endif
 
 /* ==== end src/port/jail/jail.h ==== */
-
-/* ==== begin src/port/jail/home.c ==== */
-
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
-#endif
-
-#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
-#define HOME_MOUNTINFO ((size_t)1 << 20)
-#define HOME_MOUNTS    256u /* below HOME; more are not seen */
-
-/* ---- a descriptor through a socket ---- */
-
-typedef union home_control {
-    struct cmsghdr align;
-    char room[CMSG_SPACE(sizeof(int))];
-} home_control;
-
-/* One byte, and a descriptor unless it is -1. */
-static bool home_send(int socket, char byte, int fd) {
-    home_control control;
-    struct iovec part = {&byte, 1};
-    struct msghdr m;
-    memset(&m, 0, sizeof m);
-    memset(&control, 0, sizeof control);
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    if (fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof control.room;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
-    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
-}
-
-/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
-static bool home_receive(int socket, char *byte, int *fd) {
-    home_control control;
-    struct iovec part = {byte, 1};
-    struct msghdr m;
-    ssize_t n;
-    memset(&m, 0, sizeof m);
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    m.msg_control = control.room;
-    m.msg_controllen = sizeof control.room;
-    *fd = -1;
-    do
-        n = recvmsg(socket, &m, 0);
-    while (n < 0 && errno == EINTR);
-    if (n == 0) errno = ESRCH;
-    if (n <= 0) return false;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
-    memcpy(fd, CMSG_DATA(c), sizeof *fd);
-    fcntl(*fd, F_SETFD, FD_CLOEXEC);
-    return true;
-}
-
-static bool home_socket(int ends[2]) {
-    const struct timeval patience = {HOME_PATIENCE, 0};
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
-    for (int i = 0; i < 2; i++) {
-        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
-        ends[i] = wfi_sys_high(ends[i]);
-    }
-    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
-        return true;
-    wfi_sys_close(&ends[0]);
-    wfi_sys_close(&ends[1]);
-    return false;
-}
-
-/* ---- the keeper ---- */
-
-#if WFI_LINUX
-
-#define HOME_OPEN_TREE 428
-
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
- * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
- * nothing of it is synced. */
-static bool home_overlay(bool apart) {
-    const char *options =
-        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
-              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
-    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
-}
-
-/* The folders of one, in the folder that the keeper is in. */
-static bool home_layers(const wfi_home *h, bool apart) {
-    struct stat st;
-    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
-    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
-    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
-    if (home_overlay(apart)) return true;
-    int saved = errno;
-    umount2("lower", MNT_DETACH);
-    errno = saved;
-    return false;
-}
-
-/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
-static char home_mount(const wfi_home *h, const wfi_jail *j) {
-    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
-    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
-    /* by its path: an open folder is still one among the mounts that we come from */
-    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
-        return '\0';
-    if (home_layers(h, apart)) return 'L';
-    if (chdir(h->dir.path) != 0 ||
-        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
-        return '\0';
-    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
-    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
-    return '\0';
-}
-
-/* A copy of the overlay alone. */
-static int home_copy(void) {
-    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
-}
-
-static void home_end_layers(const wfi_home *h) {
-    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
-    char path[WFI_PRIVDIR_PATH];
-    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
-    umount2(path, MNT_DETACH);
-    umount2(path, MNT_DETACH);
-    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
-    if (h->small) umount2(path, MNT_DETACH);
-}
-
-static uint32_t home_spaces(const wfi_jail *j) {
-    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
-}
-
-#else
-
-static char home_mount(const wfi_home *h, const wfi_jail *j) {
-    (void)h;
-    (void)j;
-    return '\0';
-}
-
-static int home_copy(void) {
-    return -1;
-}
-
-static void home_end_layers(const wfi_home *h) {
-    (void)h;
-}
-
-static uint32_t home_spaces(const wfi_jail *j) {
-    (void)j;
-    return 0;
-}
-
-#endif
-
-/* Answers whoever asks, until nobody can any more. The places are made for the first. */
-static void home_serve(wfi_home *h, int socket) {
-    bool ready = false;
-    char byte;
-    int answer;
-    while (home_receive(socket, &byte, &answer)) {
-        int caches =
-            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
-        ready = true;
-        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
-        home_send(answer, '+', copy);
-        wfi_sys_close(&caches);
-        wfi_sys_close(&copy);
-        wfi_sys_close(&answer);
-    }
-}
-
-/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
-static void home_settle(int socket, int folder) {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3; fd++)
-        if (null >= 0) dup2(null, fd);
-    for (int fd = 3; fd < 1024; fd++)
-        if (fd != socket && fd != folder) close(fd);
-}
-
-static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
-    home_settle(socket, h->dir.fd);
-    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
-    if (how != '\0') h->kind = WFI_HOME_LAYERS;
-    h->small = how == 'M';
-    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
-    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
-    wfi_sys_close(&socket);
-    home_end_layers(h);
-    wfi_privdir_remove(&h->dir);
-    _exit(0);
-}
-
-/* ---- the run's side ---- */
-
-/* False: there is none to show. */
-static bool home_find(wfi_home *h, const wfi_jail *j) {
-    char real[4096];
-    struct stat st;
-    const char *home = wfi_jail_home(j);
-    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
-    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
-        return false;
-    strcpy(h->path, home);
-    strcpy(h->real, real);
-    return true;
-}
-
-/* What could not be had is not tried again: commands have an empty home. */
-static void home_give_up(wfi_home *h) {
-    h->kind = WFI_HOME_PRIVATE;
-    wfi_home_close(h);
-}
-
-static bool home_start(wfi_home *h, const wfi_jail *j) {
-    int ends[2];
-    sigset_t all, old;
-    if (!home_socket(ends)) return false;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    h->pid = wfi_sys_fork(home_spaces(j));
-    if (h->pid == 0) home_keep(h, j, ends[1]);
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    wfi_sys_close(&ends[1]);
-    h->keeper = ends[0];
-    return h->pid > 0;
-}
-
-void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
-    char how = '-', caches[WFI_PRIVDIR_PATH];
-    int none;
-    memset(h, 0, sizeof *h);
-    h->keeper = h->dir.fd = -1;
-    h->root = root;
-    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
-    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
-        !home_receive(h->keeper, &how, &none)) {
-        home_give_up(h);
-        return;
-    }
-    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
-    h->small = how == 'M';
-    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
-    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
-    if (h->kind != WFI_HOME_PRIVATE)
-        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
-    else
-        home_give_up(h);
-}
-
-void wfi_home_close(wfi_home *h) {
-    wfi_sys_close(&h->keeper);
-    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
-    h->pid = 0;
-}
-
-/* ---- in a command ---- */
-
-bool wfi_home_take(const wfi_home *h, int *mount) {
-    int ends[2];
-    char byte;
-    *mount = -1;
-    if (!home_socket(ends)) return false;
-    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
-    wfi_sys_close(&ends[1]);
-    good = good && home_receive(ends[0], &byte, mount);
-    int saved = errno;
-    wfi_sys_close(&ends[0]);
-    errno = saved;
-    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
-}
-
-/* ---- mounts below a folder ---- */
-
-/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
-static char *home_mountpoint(char *line) {
-    for (int i = 0; i < 4 && line != NULL; i++)
-        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
-    if (line == NULL) return NULL;
-    char *to = line;
-    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
-            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-            from += 4;
-        } else {
-            *to = *from++;
-        }
-    }
-    *to = '\0';
-    return line;
-}
-
-/* All of a file of /proc, terminated. */
-static bool home_read(const char *path, char *out, size_t size) {
-    size_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
-        got = read(fd, out + n, size - 1 - n);
-    out[n] = '\0';
-    if (fd < 0) return false;
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static bool home_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
-bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
-    const char *seen[HOME_MOUNTS];
-    uint32_t count = 0;
-    char *text = wfi_sys_pages(HOME_MOUNTINFO);
-    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
-    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
-        size_t n = strcspn(line, "\n");
-        next = line + n + (line[n] == '\n');
-        line[n] = '\0';
-        const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
-        for (uint32_t i = 0; take && i < count; i++)
-            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
-        if (take) seen[count++] = path;
-    }
-    for (uint32_t i = 0; good && i < count; i++)
-        good = each(ctx, seen[i] + strlen(folder) + 1);
-    wfi_sys_pages_end(text, HOME_MOUNTINFO);
-    return good;
-}
-
-/* ==== end src/port/jail/home.c ==== */
 
 /* ==== begin src/port/jail/jail.c ==== */
 
@@ -17988,6 +17640,8 @@ WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
 /* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
 WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
 WFI void wfi_children_close(wfi_children *cs);
+/* In a child: all descriptors from this one on. */
+WFI void wfi_child_close_from(int first);
 
 #endif
 
@@ -18034,7 +17688,7 @@ static void child_default_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child_close_from(int first) {
+void wfi_child_close_from(int first) {
 #if WFI_LINUX && defined(SYS_close_range)
     if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
 #endif
@@ -18084,7 +17738,7 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     if (dup2(out, 1) != 1) _exit(1);
     int rest = child_keep(job);
     if (rest < 0) _exit(1);
-    child_close_from(rest);
+    wfi_child_close_from(rest);
     child_limits(job);
     job->run(job->arg);
     _exit(0);
@@ -18244,6 +17898,381 @@ void wfi_children_close(wfi_children *cs) {
 }
 
 /* ==== end src/port/jail/child.c ==== */
+
+/* ==== begin src/port/jail/home.c ==== */
+
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+ * malloc, no stdio. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#endif
+
+#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_FOLDER    4  /* ... and the run's folder */
+#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_MOUNTINFO ((size_t)1 << 20)
+#define HOME_MOUNTS    256u /* below HOME; more are not seen */
+
+#if !defined(MSG_NOSIGNAL) /* there SIGPIPE is ignored, or ends a child that has nothing left to do */
+#define MSG_NOSIGNAL 0
+#endif
+
+/* ---- a descriptor through a socket ---- */
+
+typedef union home_control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(int))];
+} home_control;
+
+/* One byte, and a descriptor unless it is -1. */
+static bool home_send(int socket, char byte, int fd) {
+    home_control control;
+    struct iovec part = {&byte, 1};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    memset(&control, 0, sizeof control);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof control.room;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
+}
+
+/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
+static bool home_receive(int socket, char *byte, int *fd) {
+    home_control control;
+    struct iovec part = {byte, 1};
+    struct msghdr m;
+    ssize_t n;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.room;
+    m.msg_controllen = sizeof control.room;
+    *fd = -1;
+    do
+        n = recvmsg(socket, &m, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0) errno = ESRCH;
+    if (n <= 0) return false;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
+    memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+static bool home_socket(int ends[2]) {
+    const struct timeval patience = {HOME_PATIENCE, 0};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        ends[i] = wfi_sys_high(ends[i]);
+    }
+    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
+        return true;
+    wfi_sys_close(&ends[0]);
+    wfi_sys_close(&ends[1]);
+    return false;
+}
+
+/* ---- the keeper ---- */
+
+#if WFI_LINUX
+
+#define HOME_OPEN_TREE 428
+
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+ * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
+ * a layer could name; and as it ends with the run nothing of it is synced. */
+static bool home_overlay(bool apart) {
+    const char *options =
+        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
+              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
+    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
+}
+
+/* The folders of one, in the folder that the keeper is in. */
+static bool home_layers(const wfi_home *h, bool apart) {
+    struct stat st;
+    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
+    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
+    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
+    if (home_overlay(apart)) return true;
+    int saved = errno;
+    umount2("lower", MNT_DETACH);
+    errno = saved;
+    return false;
+}
+
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no
+ * upper layer. */
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
+    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
+    /* by its path: an open folder is still one among the mounts that we come from */
+    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
+        return '\0';
+    if (home_layers(h, apart)) return 'L';
+    if (chdir(h->dir.path) != 0 ||
+        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
+        return '\0';
+    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
+    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
+    return '\0';
+}
+
+/* A copy of the overlay alone. */
+static int home_copy(void) {
+    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+}
+
+static void home_end_layers(const wfi_home *h) {
+    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
+    umount2(path, MNT_DETACH);
+    umount2(path, MNT_DETACH);
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
+    if (h->small) umount2(path, MNT_DETACH);
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
+}
+
+#else
+
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    (void)h;
+    (void)j;
+    return '\0';
+}
+
+static int home_copy(void) {
+    return -1;
+}
+
+static void home_end_layers(const wfi_home *h) {
+    (void)h;
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    (void)j;
+    return 0;
+}
+
+#endif
+
+/* Answers whoever asks, until nobody can any more. The places are made for the first. */
+static void home_serve(wfi_home *h, int socket) {
+    bool ready = false;
+    char byte;
+    int answer;
+    while (home_receive(socket, &byte, &answer)) {
+        int caches =
+            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
+        ready = true;
+        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
+        home_send(answer, '+', copy);
+        wfi_sys_close(&caches);
+        wfi_sys_close(&copy);
+        wfi_sys_close(&answer);
+    }
+}
+
+/* Nobody's signals are for it: it ends when its work is done. Of ours it holds no stream, for whose
+ * end somebody may wait, and nothing but the socket and the folder, which are moved to these
+ * places. False: there are no descriptors for that. */
+static bool home_settle(int socket, int folder) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
+    for (int fd = 0; fd < 3; fd++)
+        if (null >= 0) dup2(null, fd);
+    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    wfi_child_close_from(HOME_FOLDER + 1);
+    return good;
+}
+
+static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
+    if (!home_settle(socket, h->dir.fd)) _exit(1);
+    socket = HOME_KEEPER;
+    h->dir.fd = HOME_FOLDER;
+    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
+    if (how != '\0') h->kind = WFI_HOME_LAYERS;
+    h->small = how == 'M';
+    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
+    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
+    wfi_sys_close(&socket);
+    home_end_layers(h);
+    wfi_privdir_remove(&h->dir);
+    _exit(0);
+}
+
+/* ---- the run's side ---- */
+
+/* False: there is none to show. */
+static bool home_find(wfi_home *h, const wfi_jail *j) {
+    char real[4096];
+    struct stat st;
+    const char *home = wfi_jail_home(j);
+    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
+    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    strcpy(h->path, home);
+    strcpy(h->real, real);
+    return true;
+}
+
+/* What could not be had is not tried again: commands have an empty home. */
+static void home_give_up(wfi_home *h) {
+    h->kind = WFI_HOME_PRIVATE;
+    wfi_home_close(h);
+}
+
+static bool home_start(wfi_home *h, const wfi_jail *j) {
+    int ends[2];
+    sigset_t all, old;
+    if (!home_socket(ends)) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    h->pid = wfi_sys_fork(home_spaces(j));
+    if (h->pid == 0) home_keep(h, j, ends[1]);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&ends[1]);
+    h->keeper = ends[0];
+    return h->pid > 0;
+}
+
+void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
+    char how = '-', caches[WFI_PRIVDIR_PATH];
+    int none;
+    memset(h, 0, sizeof *h);
+    h->keeper = h->dir.fd = -1;
+    h->root = root;
+    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
+    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
+        !home_receive(h->keeper, &how, &none)) {
+        home_give_up(h);
+        return;
+    }
+    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
+    h->small = how == 'M';
+    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
+    if (h->kind != WFI_HOME_PRIVATE)
+        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
+    else
+        home_give_up(h);
+}
+
+void wfi_home_close(wfi_home *h) {
+    wfi_sys_close(&h->keeper);
+    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    h->pid = 0;
+}
+
+/* ---- in a command ---- */
+
+bool wfi_home_take(const wfi_home *h, int *mount) {
+    int ends[2];
+    char byte;
+    *mount = -1;
+    if (!home_socket(ends)) return false;
+    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
+    wfi_sys_close(&ends[1]);
+    good = good && home_receive(ends[0], &byte, mount);
+    int saved = errno;
+    wfi_sys_close(&ends[0]);
+    errno = saved;
+    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
+}
+
+/* ---- mounts below a folder ---- */
+
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has
+ * none. */
+static char *home_mountpoint(char *line) {
+    for (int i = 0; i < 4 && line != NULL; i++)
+        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
+    if (line == NULL) return NULL;
+    char *to = line;
+    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+    return line;
+}
+
+/* All of a file of /proc, terminated. */
+static bool home_read(const char *path, char *out, size_t size) {
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
+        got = read(fd, out + n, size - 1 - n);
+    out[n] = '\0';
+    if (fd < 0) return false;
+    wfi_sys_close(&fd);
+    return true;
+}
+
+static bool home_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    const char *seen[HOME_MOUNTS];
+    uint32_t count = 0;
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
+        size_t n = strcspn(line, "\n");
+        next = line + n + (line[n] == '\n');
+        line[n] = '\0';
+        const char *path = home_mountpoint(line);
+        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
+        for (uint32_t i = 0; take && i < count; i++)
+            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+        if (take) seen[count++] = path;
+    }
+    for (uint32_t i = 0; good && i < count; i++)
+        good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(text, HOME_MOUNTINFO);
+    return good;
+}
+
+/* ==== end src/port/jail/home.c ==== */
 
 /* ==== begin src/port/jail/gather.h ==== */
 
@@ -18533,8 +18562,8 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR of its own,
- *      removed at the end whatever is in them, settings by which git works in a tree of whomever, and no way to the user's
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a TMPDIR of its own, removed at the
+ *      end whatever is in it, HOME as home.h says, settings by which git works in a tree of whomever, and no way to the user's
  *      session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */

@@ -1,6 +1,10 @@
 /* cmd_help: the texts. */
 #include "commands.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Texts are arrays of lines, which no compiler finds too long. */
 static void help_put(const char *const *lines) {
@@ -19,7 +23,9 @@ static const char *const help_general[] = {
     "  wf show LOG                                      one run: status, phases, agents, failures, spend",
     "  wf log LOG [--json]                              its raw records, one a line",
     "  wf version",
-    "  wf help [COMMAND|script|models]                  a command's options; the script API; models, keys, prices",
+    "  wf help [COMMAND|script|models|sandbox]          a command's options; the script API; models, keys, prices; "
+    "what",
+    "                                                   keeps commands in",
     "",
     "First steps, offline: a script, and a model written in Lua.",
     "",
@@ -138,9 +144,9 @@ static const char *const help_log[] = {"wf log LOG [--json]", "",
 
 static const char *const help_version[] = {"wf version", "", "Prints the version.", NULL};
 static const char *const help_help[] = {
-    "wf help [COMMAND|script|models]", "",
-    "Explains a command, what scripts can do, or models: names, keys, the way to them, "
-    "prices.",
+    "wf help [COMMAND|script|models|sandbox]", "",
+    "Explains a command, what scripts can do, models (names, keys, the way to them, prices), or "
+    "what keeps commands in.",
     NULL};
 
 static const char *const help_exits[] = {"",
@@ -190,6 +196,29 @@ static const char *const help_models[] = {
     "`above`: for requests with more tokens than that. Lines that begin with # are comments. Where a price is not known, USD",
     "is unknown, and --budget-usd is refused: --budget-tokens goes for every model. With --yes and no budget a run gets 10",
     "USD, if the model's price is known.",
+    NULL};
+
+static const char *const help_sandbox[] = {
+    "What keeps commands in (bash of agents, exec() of scripts), as far as the system has it. `wf run` says at its start what",
+    "holds, `wf show LOG` says it later.",
+    "",
+    "  Writing    to the workspace, but .git and .wf at its top, and to TMPDIR, which is also /tmp and /var/tmp and ends with the",
+    "             command. All else is read-only. (Landlock; namespaces; without either, wherever you may.)",
+    "  HOME       is yours, so toolchains work as in your shell: rustup and cargo, go, nvm and npm, pip and pyenv, maven, gradle,",
+    "             ccache, git's identity. What is written there goes to a layer of the run's: your files stay as they are, the",
+    "             run's next command finds what this one has cached, and at the end of the run it is removed. A workspace in",
+    "             HOME is itself there; where HOME is the workspace, or lies in it, it is the real one.",
+    "             Where the system has no overlay for us HOME is read-only, and CARGO_HOME, GOPATH, npm_config_cache,",
+    "             PYTHONUSERBASE, XDG_CACHE_HOME, CCACHE_DIR, GRADLE_USER_HOME and MAVEN_OPTS lead to a folder of the run's,",
+    "             with links to what you have. Where nothing would keep commands from writing to HOME, theirs is empty.",
+    "  Secrets    .ssh, .aws, .netrc, .npmrc and the like in HOME are hidden, and sockets of daemons that run commands for others;",
+    "             without namespaces they are not.",
+    "  /tmp       is the command's own: sockets and files there are not seen, but the workspace and folders of PATH are.",
+    "  Root       has no capability but CAP_DAC_OVERRIDE, and that where Landlock confines all writing: it can read and write what",
+    "             others own in the workspace, as the tools can, but cannot change owners or modes there. So TAR_OPTIONS is",
+    "             --no-same-owner for root, unless it is set: `tar x` would fail.",
+    "",
+    "docs/SUPPORT.md has kernels and containers, and what falls away where.",
     NULL};
 
 static const char *const help_script[] = {
@@ -301,9 +330,37 @@ static const char *const *const help_texts[CLI_COMMANDS] = {
     [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
 };
 
+/* What there is on this machine, tried out with an empty workspace. */
+static void help_sandbox_here(void) {
+    char dir[] = "/tmp/wf-help-XXXXXX", settled[sizeof dir + 4];
+    const char *text = "";
+    if (!mkdtemp(dir)) {
+        printf("\nHere: it cannot be tried, for /tmp cannot be written to: %s\n", strerror(errno));
+        return;
+    }
+    const wf_posix_config config = {.root = dir, .allow = WF_ALLOW_BASH | WF_ALLOW_EXEC};
+    size_t size = wf_posix_size(&config);
+    void *memory = cli_take(size);
+    wf_posix *posix = NULL;
+    if (wf_posix_open(&posix, memory, size, &config, NULL) == WF_OK) {
+        wf_posix_holds(posix, &text);
+        printf("\nHere: %s\n", text);
+        wf_posix_close(posix);
+    }
+    free(memory);
+    snprintf(settled, sizeof settled, "%s/.wf", dir); /* as every run makes it */
+    rmdir(settled);
+    rmdir(dir);
+}
+
 cli_exit cli_help(const char *topic) {
     if (!topic) {
         help_put(help_general);
+        return CLI_OK;
+    }
+    if (strcmp(topic, "sandbox") == 0) {
+        help_put(help_sandbox);
+        help_sandbox_here();
         return CLI_OK;
     }
     if (strcmp(topic, "script") == 0 || strcmp(topic, "models") == 0) {

@@ -29,8 +29,8 @@ typedef enum caches_when {
     CACHES_SET     /* ... but only if the user says a place by the variable */
 } caches_when;
 
-/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
- * where in the user's place that is. */
+/* value: what stands before the place in the variable's value. also: a second variable, for what
+ * the tool only reads, and where in the user's place that is. */
 typedef struct caches_kind {
     const char *variable, *usual, *place, *value, *also, *also_path, *skip;
     caches_when when;

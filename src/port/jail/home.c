@@ -1,5 +1,7 @@
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+ * malloc, no stdio. */
 #include "home.h"
+#include "child.h"
 #include "jail.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +19,15 @@
 #include <sys/syscall.h>
 #endif
 
+#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_FOLDER    4  /* ... and the run's folder */
 #define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
 #define HOME_MOUNTINFO ((size_t)1 << 20)
 #define HOME_MOUNTS    256u /* below HOME; more are not seen */
+
+#if !defined(MSG_NOSIGNAL) /* there SIGPIPE is ignored, or ends a child that has nothing left to do */
+#define MSG_NOSIGNAL 0
+#endif
 
 /* ---- a descriptor through a socket ---- */
 
@@ -93,9 +101,9 @@ static bool home_socket(int ends[2]) {
 
 #define HOME_OPEN_TREE 428
 
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
- * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
- * nothing of it is synced. */
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+ * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
+ * a layer could name; and as it ends with the run nothing of it is synced. */
 static bool home_overlay(bool apart) {
     const char *options =
         apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
@@ -116,7 +124,8 @@ static bool home_layers(const wfi_home *h, bool apart) {
     return false;
 }
 
-/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no
+ * upper layer. */
 static char home_mount(const wfi_home *h, const wfi_jail *j) {
     bool apart = (j->spaces & CLONE_NEWUSER) != 0;
     if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
@@ -192,21 +201,26 @@ static void home_serve(wfi_home *h, int socket) {
     }
 }
 
-/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
-static void home_settle(int socket, int folder) {
+/* Nobody's signals are for it: it ends when its work is done. Of ours it holds no stream, for whose
+ * end somebody may wait, and nothing but the socket and the folder, which are moved to these
+ * places. False: there are no descriptors for that. */
+static bool home_settle(int socket, int folder) {
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
     for (int fd = 0; fd < 3; fd++)
         if (null >= 0) dup2(null, fd);
-    for (int fd = 3; fd < 1024; fd++)
-        if (fd != socket && fd != folder) close(fd);
+    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    wfi_child_close_from(HOME_FOLDER + 1);
+    return good;
 }
 
 static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
-    home_settle(socket, h->dir.fd);
+    if (!home_settle(socket, h->dir.fd)) _exit(1);
+    socket = HOME_KEEPER;
+    h->dir.fd = HOME_FOLDER;
     char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
     if (how != '\0') h->kind = WFI_HOME_LAYERS;
     h->small = how == 'M';
@@ -301,7 +315,8 @@ bool wfi_home_take(const wfi_home *h, int *mount) {
 
 /* ---- mounts below a folder ---- */
 
-/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has
+ * none. */
 static char *home_mountpoint(char *line) {
     for (int i = 0; i < 4 && line != NULL; i++)
         line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;

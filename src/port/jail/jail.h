@@ -3,9 +3,10 @@
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
+ *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and to null, zero, full,
+ *      random, urandom in /dev (Landlock); /dev/shm is its own, and so are /tmp and /var/tmp, but for the tree and folders of
+ *      PATH that lie there. All other file systems are read-only to it (mount namespace), for Landlock says nothing of modes,
+ *      owners and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
@@ -13,8 +14,8 @@
  *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE as root where Landlock
+ *      confines all writing: what is in the tree may have several owners. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 

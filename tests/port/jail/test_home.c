@@ -1,5 +1,6 @@
-/* test_home: the user's home directory as commands see it, in each of the ways that there are: what is read, what is written and where
- * that goes, what stays hidden, who can get at what lies below, and what is left. And /tmp, which is their own. */
+/* test_home: the user's home directory as commands see it, in each of the ways that there are: what
+ * is read, what is written and where that goes, what stays hidden, who can get at what lies below,
+ * and what is left. And /tmp, which is their own. */
 #include "src/port/jail/child.h"
 #include "src/port/jail/home.h"
 #include "src/port/jail/program.h"
@@ -73,7 +74,8 @@ static int entries(const char *dir) {
     return n;
 }
 
-/* Names, kinds, sizes and times of all that is in the home: nothing of a command's may get there. */
+/* Names, kinds, sizes and times of all that is in the home: nothing of a command's may get there.
+ * */
 static void survey(char *text, size_t size) {
     FILE *p = popen(at("cd '%s' && find . -printf '%%p %%y %%s %%T@ %%m\\n' | sort", home), "r");
     assert_non_null(p);
@@ -295,7 +297,8 @@ static void test_layers_at_once(void **state) {
     at_once();
 }
 
-/* The workspace lies in the home, which is the usual case: it is itself there, and what is around it is a layer. */
+/* The workspace lies in the home, which is the usual case: it is itself there, and what is around
+ * it is a layer. */
 static void workspace_inside(void) {
     snprintf(root, sizeof root, "%s/src/work", home);
     put(at("%s/.wf/log", root), "log\n");
@@ -496,7 +499,8 @@ static void put_caches(void) {
     put(at("%s/.local/lib/python3.9/site-packages/mod/__init__.py", home), "py\n");
 }
 
-/* The home is read-only; toolchains find what the user has, and what an earlier command has added. */
+/* The home is read-only; toolchains find what the user has, and what an earlier command has added.
+ * */
 static void caches(void) {
     open_home(WFI_HOME_CACHES);
     prints("cat ~/.tools/settings; (echo x >~/made || echo x >~/.cargo/made) 2>/dev/null || echo refused",
@@ -529,7 +533,8 @@ static void test_caches_without_spaces(void **state) {
     assert_string_equal(after, before);
 }
 
-/* With namespaces, but no overlay: mounts below the home are not this user's to part from it. Keys are hidden all the same. */
+/* With namespaces, but no overlay: mounts below the home are not this user's to part from it. Keys
+ * are hidden all the same. */
 static void caches_and_keys(void) {
     caches();
     prints("cat ~/.ssh/id ~/.netrc 2>/dev/null; cat ~/disk/f", "there\n");

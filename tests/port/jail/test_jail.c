@@ -35,7 +35,7 @@
 
 extern char **environ;
 
-static char self[96], base[80], root[120], mark[64], where[64];
+static char self[96], base[64], root[80], mark[64], where[40];
 static wfi_jail jail; /* as it is in the test at hand */
 static wfi_jail best; /* as the system has it */
 static wfi_children children;
@@ -1632,7 +1632,7 @@ int main(int argc, char **argv) {
     const char *home = getenv("HOME"); /* not /tmp, of which commands have their own, and so could do no harm there */
     bool fits = home != NULL && home[0] == '/' && strlen(home) < 40;
     strcpy(where, access("/srv", W_OK) == 0 ? "/srv" : fits && access(home, W_OK) == 0 ? home : "/tmp");
-    char place[80];
+    char place[64];
     snprintf(place, sizeof place, "%s/wf-attack-XXXXXX", where);
     copy_self(place);
     first = getpid();
