@@ -16243,8 +16243,9 @@ WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
 #define CACHES_COPY  ((size_t)65536) /* bytes of a file that is copied rather than linked */
 
 typedef enum caches_way {
-    CACHES_LINK,  /* folders down to a depth, links below and for files */
-    CACHES_COPIES /* the same, but small files are copies, for the tool appends to them */
+    CACHES_LINK,   /* folders down to a depth, links below and for files */
+    CACHES_COPIES, /* the same, but small files are copies, for the tool appends to them */
+    CACHES_SITES   /* of Python: packages of one's own go before those of the user's */
 } caches_way;
 
 /* A part of what the user has. Deeper parts stand first: what is there already is left alone. */
@@ -16308,7 +16309,15 @@ static const caches_kind caches_kinds[] = {
      CACHES_ALWAYS,
      {{"_cacache/content-v2", CACHES_ALL, 0}, {"_cacache/index-v5", CACHES_ALL, CACHES_COPIES}, {"_npx", 0, 0}}},
     {"PIP_CACHE_DIR", NULL, "pip", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
-    {"PYTHONUSERBASE", ".local", "python", "", NULL, NULL, "", CACHES_ALWAYS, {{"lib", 2, 0}, {"bin", 0, 0}}},
+    {"PYTHONUSERBASE",
+     ".local",
+     "python",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"lib", 0, CACHES_SITES}, {"bin", 0, 0}}},
     {"CCACHE_DIR", ".ccache", "ccache", "", NULL, NULL, "", CACHES_ALWAYS, {{NULL, 0, 0}}},
     {"GRADLE_USER_HOME",
      ".gradle",
@@ -16429,7 +16438,8 @@ static bool caches_copy(const caches_walk *w, const char *name) {
     return good;
 }
 
-static void caches_walk_in(caches_walk *w);
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each);
+static bool caches_entry(void *ctx, const char *name, wfi_entry_type type);
 
 /* The same one folder further down. */
 static void caches_descend(caches_walk *w, const char *name) {
@@ -16440,7 +16450,7 @@ static void caches_descend(caches_walk *w, const char *name) {
     w->from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->depth--;
-    if (w->from >= 0 && w->to >= 0) caches_walk_in(w);
+    if (w->from >= 0 && w->to >= 0) caches_walk_in(w, caches_entry);
     w->depth++;
     wfi_sys_close(&w->from);
     wfi_sys_close(&w->to);
@@ -16467,9 +16477,9 @@ static bool caches_entry(void *ctx, const char *name, wfi_entry_type type) {
     return true;
 }
 
-static void caches_walk_in(caches_walk *w) {
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each) {
     uint64_t room[512];
-    (void)wfi_entries(w->from, room, sizeof room, caches_entry, w);
+    (void)wfi_entries(w->from, room, sizeof room, each, w);
 }
 
 /* Opens a folder below, making what is missing of it; -1: it cannot be had. */
@@ -16489,6 +16499,23 @@ static int caches_way_to(int dir, const char *path) {
     return at;
 }
 
+/* Python looks where a file of this kind says, behind the packages that lie beside it. */
+static bool caches_site(void *ctx, const char *name, wfi_entry_type type) {
+    caches_walk *w = ctx;
+    char line[CACHES_PATH + 64] = "import site; site.addsitedir(r'", path[CACHES_PATH];
+    (void)type;
+    if (strncmp(name, "python", 6) != 0 || !wfi_sys_join(w->path, name, path, sizeof path)) return true;
+    if (!wfi_sys_join(path, "site-packages", path, sizeof path) || strchr(path, '\'') != NULL) return true;
+    int version = caches_way_to(w->to, name), site = version >= 0 ? caches_way_to(version, "site-packages") : -1;
+    int fd = site >= 0 ? openat(site, "users.pth", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    strcat(strcat(line, path), "')\n");
+    if (fd >= 0 && write(fd, line, strlen(line)) < 0) unlinkat(site, "users.pth", 0);
+    wfi_sys_close(&fd);
+    wfi_sys_close(&site);
+    wfi_sys_close(&version);
+    return true;
+}
+
 static void caches_fill(const caches_kind *k, const caches_part *part, const char *from, int place, uint32_t *links) {
     caches_walk w = {.skip = k->skip, .way = part->way, .links = *links, .depth = part->depth};
     if (part->path[0] == '\0' && strlen(from) < sizeof w.path)
@@ -16497,7 +16524,7 @@ static void caches_fill(const caches_kind *k, const caches_part *part, const cha
         return;
     w.from = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     w.to = w.from >= 0 ? caches_way_to(place, part->path) : -1;
-    if (w.to >= 0) caches_walk_in(&w);
+    if (w.to >= 0) caches_walk_in(&w, part->way == CACHES_SITES ? caches_site : caches_entry);
     *links = w.links;
     wfi_sys_close(&w.from);
     wfi_sys_close(&w.to);
@@ -16587,6 +16614,9 @@ typedef struct wfi_home {
 WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */
 WFI void wfi_home_close(wfi_home *h);
+
+/* Whether it lies in the run's root, or is that. */
+WFI bool wfi_home_is_of_run(const wfi_home *h);
 
 /* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of
  * a mount, or -1 with errno.
@@ -17191,7 +17221,7 @@ typedef struct jail_home {
     const char *path;
 } jail_home;
 
-/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+/* The folder or file of that relative path, with no link on the way; -1 with errno. */
 static int jail_find(const char *home, const char *relative) {
     char name[256];
     int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -17201,23 +17231,32 @@ static int jail_find(const char *home, const char *relative) {
         if (n >= sizeof name) n = 0; /* no such name */
         memcpy(name, relative, n);
         name[n] = '\0';
-        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), error = errno;
         wfi_sys_close(&at);
-        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        bool link = next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode));
+        if (link) wfi_sys_close(&next);
         at = next;
+        errno = link ? ENOENT : error;
         relative += n + (relative[n] == '/');
     }
     return at;
 }
 
-/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_is_same_kind(int a, int b) {
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && S_ISDIR(x.st_mode) == S_ISDIR(y.st_mode);
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place, or put something else there,
+ * what it was is not to be seen. */
 static bool jail_lay_below(void *ctx, const char *relative) {
     const jail_home *h = ctx;
     int to = jail_find(h->path, relative);
-    if (to < 0) return true;
+    if (to < 0) return errno == ENOENT || errno == ENOTDIR;
     int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
-    bool good =
-        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    bool good = copy >= 0;
+    if (good && jail_is_same_kind(copy, to))
+        good = syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
     wfi_sys_close(&copy);
     wfi_sys_close(&to);
     return good;
@@ -17532,6 +17571,10 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
 /* How commands see the user's home and /tmp. */
 static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     if (j->shown == NULL) return;
+    if (j->shown->kind != WFI_HOME_PRIVATE && wfi_home_is_of_run(j->shown)) {
+        jail_say(out, "; HOME is in the workspace, and written to");
+        return;
+    }
     switch (j->shown->kind) {
     case WFI_HOME_LAYERS:
         jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"
@@ -17922,8 +17965,8 @@ void wfi_children_close(wfi_children *cs) {
 #define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
 #define HOME_FOLDER    4  /* ... and the run's folder */
 #define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
-#define HOME_MOUNTINFO ((size_t)1 << 20)
-#define HOME_MOUNTS    256u /* below HOME; more are not seen */
+#define HOME_MOUNTINFO ((size_t)4 << 20)
+#define HOME_MOUNTS    ((size_t)16384) /* below HOME */
 
 #if !defined(MSG_NOSIGNAL) /* there SIGPIPE is ignored, or ends a child that has nothing left to do */
 #define MSG_NOSIGNAL 0
@@ -18001,14 +18044,19 @@ static bool home_socket(int ends[2]) {
 
 #define HOME_OPEN_TREE 428
 
+#define HOME_PLACES  "redirect_dir=nofollow,index=off,lowerdir=lower,upperdir=upper,workdir=work"
+#define HOME_TRUSTED "metacopy=off"
+#define HOME_USER    "userxattr" /* which takes no metacopy */
+
 /* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
  * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
  * a layer could name; and as it ends with the run nothing of it is synced. */
 static bool home_overlay(bool apart) {
-    const char *options =
-        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
-              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
-    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
+    static const char *const options[2][2] = {{HOME_TRUSTED "," HOME_PLACES ",volatile", HOME_TRUSTED "," HOME_PLACES},
+                                              {HOME_USER "," HOME_PLACES ",volatile", HOME_USER "," HOME_PLACES}};
+    for (int i = 0; i < 2; i++)
+        if (mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options[apart][i]) == 0) return true;
+    return false;
 }
 
 /* The folders of one, in the folder that the keeper is in. */
@@ -18197,6 +18245,11 @@ void wfi_home_close(wfi_home *h) {
     h->pid = 0;
 }
 
+bool wfi_home_is_of_run(const wfi_home *h) {
+    size_t n = strlen(h->root);
+    return strncmp(h->real, h->root, n) == 0 && (n <= 1 || h->real[n] == '/' || h->real[n] == '\0');
+}
+
 /* ---- in a command ---- */
 
 bool wfi_home_take(const wfi_home *h, int *mount) {
@@ -18234,16 +18287,16 @@ static char *home_mountpoint(char *line) {
     return line;
 }
 
-/* All of a file of /proc, terminated. */
+/* All of a file of /proc, terminated. False: it cannot be read, or has more. */
 static bool home_read(const char *path, char *out, size_t size) {
     size_t n = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
         got = read(fd, out + n, size - 1 - n);
     out[n] = '\0';
-    if (fd < 0) return false;
+    bool all = fd >= 0 && n < size - 1;
     wfi_sys_close(&fd);
-    return true;
+    return all;
 }
 
 static bool home_is_below(const char *path, const char *folder) {
@@ -18251,23 +18304,30 @@ static bool home_is_below(const char *path, const char *folder) {
     return strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
-    const char *seen[HOME_MOUNTS];
-    uint32_t count = 0;
-    char *text = wfi_sys_pages(HOME_MOUNTINFO);
-    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
-    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
+static size_t home_collect(char *text, const char *folder, const char **seen) {
+    size_t count = 0;
+    for (char *line = text, *next; line[0] != '\0' && count < HOME_MOUNTS; line = next) {
         size_t n = strcspn(line, "\n");
         next = line + n + (line[n] == '\n');
         line[n] = '\0';
         const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
-        for (uint32_t i = 0; take && i < count; i++)
+        bool take = path != NULL && home_is_below(path, folder);
+        for (size_t i = 0; take && i < count; i++)
             take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
         if (take) seen[count++] = path;
     }
-    for (uint32_t i = 0; good && i < count; i++)
+    return count;
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    const char **seen = wfi_sys_pages(HOME_MOUNTS * sizeof *seen);
+    bool good = text != NULL && seen != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    size_t count = good ? home_collect(text, folder, seen) : 0;
+    good = good && count < HOME_MOUNTS;
+    for (size_t i = 0; good && i < count; i++)
         good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(seen, HOME_MOUNTS * sizeof *seen);
     wfi_sys_pages_end(text, HOME_MOUNTINFO);
     return good;
 }

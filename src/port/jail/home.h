@@ -67,6 +67,9 @@ WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */
 WFI void wfi_home_close(wfi_home *h);
 
+/* Whether it lies in the run's root, or is that. */
+WFI bool wfi_home_is_of_run(const wfi_home *h);
+
 /* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of
  * a mount, or -1 with errno.
  */

@@ -520,7 +520,7 @@ typedef struct jail_home {
     const char *path;
 } jail_home;
 
-/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+/* The folder or file of that relative path, with no link on the way; -1 with errno. */
 static int jail_find(const char *home, const char *relative) {
     char name[256];
     int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -530,23 +530,32 @@ static int jail_find(const char *home, const char *relative) {
         if (n >= sizeof name) n = 0; /* no such name */
         memcpy(name, relative, n);
         name[n] = '\0';
-        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), error = errno;
         wfi_sys_close(&at);
-        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        bool link = next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode));
+        if (link) wfi_sys_close(&next);
         at = next;
+        errno = link ? ENOENT : error;
         relative += n + (relative[n] == '/');
     }
     return at;
 }
 
-/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_is_same_kind(int a, int b) {
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && S_ISDIR(x.st_mode) == S_ISDIR(y.st_mode);
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place, or put something else there,
+ * what it was is not to be seen. */
 static bool jail_lay_below(void *ctx, const char *relative) {
     const jail_home *h = ctx;
     int to = jail_find(h->path, relative);
-    if (to < 0) return true;
+    if (to < 0) return errno == ENOENT || errno == ENOTDIR;
     int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
-    bool good =
-        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    bool good = copy >= 0;
+    if (good && jail_is_same_kind(copy, to))
+        good = syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
     wfi_sys_close(&copy);
     wfi_sys_close(&to);
     return good;
@@ -861,6 +870,10 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
 /* How commands see the user's home and /tmp. */
 static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     if (j->shown == NULL) return;
+    if (j->shown->kind != WFI_HOME_PRIVATE && wfi_home_is_of_run(j->shown)) {
+        jail_say(out, "; HOME is in the workspace, and written to");
+        return;
+    }
     switch (j->shown->kind) {
     case WFI_HOME_LAYERS:
         jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"

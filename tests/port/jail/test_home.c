@@ -335,6 +335,9 @@ static void test_workspace_is_home(void **state) {
     for (size_t i = 0; i < 2; i++) {
         snprintf(root, sizeof root, roots[i], base);
         open_layers();
+        char text[WFI_JAIL_TEXT];
+        wfi_jail_text(&jail, text);
+        assert_non_null(strstr(text, "HOME is in the workspace"));
         prints("echo new >~/made; cat ~/.ssh/id ~/.netrc 2>/dev/null; cat ~/.tools/settings ~/made", "stable\nnew\n");
         assert_string_equal(get(at("%s/made", home)), "new\n");
         wfi_home_close(&shown);
@@ -356,8 +359,12 @@ static void test_links_in_layer(void **state) {
            "~/s/id ~/.ssh/id 2>/dev/null; ln ~/.netrc ~/n 2>/dev/null; cat ~/n 2>/dev/null; echo none",
            "none\n");
     prints("cat ~/.config/gh/hosts 2>/dev/null; rm -rf ~/.gnupg; ln -s / ~/.gnupg; echo none", "none\n");
+    prints("echo mine >~/.azure; mkdir ~/.vault-token; cat ~/.azure", "mine\n");
     put(at("%s/.kube/config", home), "private\n"); /* made while the run goes on */
-    prints("cat ~/.kube/config 2>/dev/null; ls / | grep -c -x usr", "1\n");
+    put(at("%s/.azure/key", home), "private\n");
+    put(at("%s/.vault-token", home), "private\n");
+    prints("cat ~/.kube/config ~/.azure/key ~/.vault-token 2>/dev/null; cat ~/.azure; ls / | grep -c -x usr",
+           "mine\n1\n");
 }
 
 /* Who keeps the layer is out of reach, and so is the layer but through the overlay. */
@@ -505,11 +512,13 @@ static void caches(void) {
     open_home(WFI_HOME_CACHES);
     prints("cat ~/.tools/settings; (echo x >~/made || echo x >~/.cargo/made) 2>/dev/null || echo refused",
            "stable\nrefused\n");
-    prints("cat $CARGO_HOME/registry/cache/x/a.crate $CARGO_HOME/bin/cargo "
-           "$npm_config_cache/_cacache/content-v2/sha512/aa/bb/cc "
-           "${MAVEN_OPTS#*=}/org/a/1/a.jar $GOPATH/pkg/mod/cache/download/x.org/m/@v/v1.zip "
-           "$PYTHONUSERBASE/lib/python3.9/site-packages/mod/__init__.py",
-           "crate\ncargo\ncontent\njar\nzip\npy\n");
+    prints(
+        "cat $CARGO_HOME/registry/cache/x/a.crate $CARGO_HOME/bin/cargo "
+        "$npm_config_cache/_cacache/content-v2/sha512/aa/bb/cc "
+        "${MAVEN_OPTS#*=}/org/a/1/a.jar $GOPATH/pkg/mod/cache/download/x.org/m/@v/v1.zip "
+        "$PYTHONUSERBASE/lib/python3.9/site-packages/users.pth",
+        at("crate\ncargo\ncontent\njar\nzip\nimport site; site.addsitedir(r'%s/.local/lib/python3.9/site-packages')\n",
+           home));
     prints("set -e; echo more >>$npm_config_cache/_cacache/index-v5/aa/bb/cc; echo b "
            ">$CARGO_HOME/registry/cache/x/b.crate; "
            "echo lock >$CARGO_HOME/.package-cache; mkdir $XDG_CACHE_HOME/go-build; echo c >$XDG_CACHE_HOME/go-build/c; "
@@ -639,7 +648,8 @@ static void test_text(void **state) {
                                        "HOME yours, written to a layer"};
     char text[WFI_JAIL_TEXT];
     for (int kind = 0; kind < 3; kind++) {
-        shown.kind = (wfi_home_kind)kind;
+        shown =
+            (wfi_home){.kind = (wfi_home_kind)kind, .root = "/tree", .real = "/home/me", .keeper = -1, .dir.fd = -1};
         jail.shown = &shown;
         wfi_jail_text(&jail, text);
         assert_non_null(strstr(text, said[kind]));
