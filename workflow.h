@@ -16639,10 +16639,11 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and to null, zero, full,
- *      random, urandom in /dev (Landlock); /dev/shm is its own, and so are /tmp and /var/tmp, but for the tree and folders of
- *      PATH that lie there. All other file systems are read-only to it (mount namespace), for Landlock says nothing of modes,
- *      owners and times;
+ *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and
+ *      to null, zero, full, random, urandom in /dev (Landlock); /dev/shm is its own, and so are
+ *      /tmp and /var/tmp, but for the tree and folders of PATH that lie there. All other file
+ *      systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners
+ *      and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
@@ -16650,8 +16651,9 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE as root where Landlock
- *      confines all writing: what is in the tree may have several owners. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for
+ *      CAP_DAC_OVERRIDE as root where Landlock confines all writing: what is in the tree may have
+ *      several owners. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
@@ -16660,17 +16662,16 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
 #define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;  /* WF_HOLDS_... */
-    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
-    const struct wfi_home
-        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
-    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid;        /* ours, before a user namespace hides them */
-    bool hides;               /* with namespaces: there is a home to hide keys in */
-    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
-    bool counts;              /* the system tells who descends from whom */
+    uint32_t holds;               /* WF_HOLDS_... */
+    int abi;                      /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;              /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;                  /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home *shown; /* how commands see the user's home; lives as long; NULL: an empty one */
+    const char *log;              /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;            /* ours, before a user namespace hides them */
+    bool hides;                   /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME];     /* the user's, where no HOME says it; or "" */
+    bool counts;                  /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
@@ -16820,9 +16821,9 @@ void wfi_jail_reads_only(void) {
 
 #define JAIL_DAC_OVERRIDE 1u
 
-/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
- * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
- * right to change modes and owners.) */
+/* Root could not read or write the files of others in its tree without this one, as its tools can.
+ * It opens what the others' modes close, so it is kept only where Landlock confines all of writing.
+ * (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and owners.) */
 static uint32_t jail_capabilities(const wfi_jail *j) {
     bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
     return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
@@ -17150,7 +17151,8 @@ static bool jail_is_below(const char *path, const char *folder) {
     return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and
+ * must not lead elsewhere. */
 static int jail_step(int dir, const char *name) {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     mkdirat(dir, name, 0755);
@@ -17192,7 +17194,8 @@ static bool jail_is_workspace(const jail_view *v, const char *folder) {
     return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
 }
 
-/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link
+ * may be covered, so none is. */
 static void jail_choose_covered(jail_copies *c, const jail_view *v) {
     static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
     char real[WFI_GUARD_PATH];
@@ -17209,7 +17212,8 @@ static bool jail_is_covered(const jail_copies *c, const char *path) {
     return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
 }
 
-/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built
+ * in. */
 static bool jail_cover_tmp(jail_copies *c) {
     for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
         if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
@@ -17247,8 +17251,8 @@ static bool jail_is_same_kind(int a, int b) {
     return fstat(a, &x) == 0 && fstat(b, &y) == 0 && S_ISDIR(x.st_mode) == S_ISDIR(y.st_mode);
 }
 
-/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place, or put something else there,
- * what it was is not to be seen. */
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that
+ * place, or put something else there, what it was is not to be seen. */
 static bool jail_lay_below(void *ctx, const char *relative) {
     const jail_home *h = ctx;
     int to = jail_find(h->path, relative);
@@ -17300,7 +17304,8 @@ static void jail_copy_programs(jail_copies *c) {
     }
 }
 
-/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and
+ * the own directory are. */
 static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     const wfi_home *h = j->shown;
     char path[WFI_PRIVDIR_PATH];
@@ -17349,7 +17354,8 @@ static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copi
     return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
 }
 
-/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by
+ * something of the command's own. */
 static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     jail_copy_all(j, v, c);
     if (strcmp(v->tree, "/") == 0) return NULL;
@@ -17375,24 +17381,26 @@ static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
     return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
 }
 
-/* In mounts of its own. */
+/* In mounts of its own. Secrets are hidden before anything covers them: see home.h. */
 static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
-    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory";
     const char *failed = jail_arrange(j, v, c);
     if (failed == NULL) failed = jail_guard(j, v->tree);
     if (failed == NULL) failed = jail_lay_own(j, v, c);
     if (failed == NULL) failed = jail_hide_rest(j, v);
     if (failed != NULL) return failed;
     jail_share(v);
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
-     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do
+     * nothing to them. Read-only as all that is outside: the kernel's settings are root's files,
+     * and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
 }
 
+/* Copies that are left open go with exec. */
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     const jail_view view = {tree, own, empty};
-    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}};
     if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
         return "get its HOME from the process that keeps it (has that been killed?)";
     if (j->spaces == 0) return NULL;
@@ -17764,7 +17772,8 @@ static bool child_keep_at(int fd, int place) {
     return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
+ * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
     int keeper = job->home != NULL ? job->home->keeper : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;
@@ -18622,9 +18631,9 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a TMPDIR of its own, removed at the
- *      end whatever is in it, HOME as home.h says, settings by which git works in a tree of whomever, and no way to the user's
- *      session (agents of keys, display, bus).
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a TMPDIR of its own,
+ *      removed at the end whatever is in it, HOME as home.h says, settings by which git works in a
+ *      tree of whomever, and no way to the user's session (agents of keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us. */
 #ifndef WFI_PROGRAM_H
@@ -18754,7 +18763,8 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return wfi_jail_is_daemon(name, len);
 }
 
-/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+/* Whether that one of the user's says where settings and data are, which belong to a home that is
+ * shown. */
 static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
     static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
                                         "XDG_CONFIG_DIRS"};
@@ -18791,8 +18801,8 @@ static void program_add(program_run *r, const char *variable, size_t *n) {
     if (program_getenv(r->env, *n, variable, strcspn(variable, "=")) == NULL) r->env[(*n)++] = variable;
 }
 
-/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
- * else, so tar must not try. */
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one.
+ * Root in a jail gives files to nobody else, so tar must not try. */
 static void program_home(program_run *r, size_t *n) {
     const wfi_jail *j = r->p->jail;
     if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_add(r, "TAR_OPTIONS=--no-same-owner", n);

@@ -199,24 +199,26 @@ static const char *const help_models[] = {
     NULL};
 
 static const char *const help_sandbox[] = {
-    "What keeps commands in (bash of agents, exec() of scripts), as far as the system has it. `wf run` says at its start what",
-    "holds, `wf show LOG` says it later.",
+    "What keeps commands in (bash of agents, exec() of scripts), as far as the system has it. `wf run` says at its start",
+    "what holds, `wf show LOG` says it later.",
     "",
-    "  Writing    to the workspace, but .git and .wf at its top, and to TMPDIR, which is also /tmp and /var/tmp and ends with the",
-    "             command. All else is read-only. (Landlock; namespaces; without either, wherever you may.)",
-    "  HOME       is yours, so toolchains work as in your shell: rustup and cargo, go, nvm and npm, pip and pyenv, maven, gradle,",
-    "             ccache, git's identity. What is written there goes to a layer of the run's: your files stay as they are, the",
-    "             run's next command finds what this one has cached, and at the end of the run it is removed. A workspace in",
-    "             HOME is itself there; where HOME is the workspace, or lies in it, it is the real one.",
+    "  Writing    to the workspace, but .git and .wf at its top, and to TMPDIR, which is also /tmp and /var/tmp and is",
+    "             removed afterwards. All else is read-only. (Landlock; namespaces; without either, wherever you may.)",
+    "  HOME       is yours, so toolchains work as in your shell: rustup and cargo, go, nvm and npm, pip and pyenv, maven,",
+    "             gradle, ccache, git's identity. What is written there goes to a layer of the run's: your files stay as",
+    "             they are, the run's next command finds what this one has cached, and at the end of the run it is",
+    "             removed. A workspace in HOME is itself there; where HOME is the workspace, or lies in it, it is the",
+    "             real one.",
     "             Where the system has no overlay for us HOME is read-only, and CARGO_HOME, GOPATH, npm_config_cache,",
-    "             PYTHONUSERBASE, XDG_CACHE_HOME, CCACHE_DIR, GRADLE_USER_HOME and MAVEN_OPTS lead to a folder of the run's,",
-    "             with links to what you have. Where nothing would keep commands from writing to HOME, theirs is empty.",
-    "  Secrets    .ssh, .aws, .netrc, .npmrc and the like in HOME are hidden, and sockets of daemons that run commands for others;",
-    "             without namespaces they are not.",
+    "             PYTHONUSERBASE, XDG_CACHE_HOME, CCACHE_DIR, GRADLE_USER_HOME and MAVEN_OPTS lead to a folder of the",
+    "             run's, with links to what you have. Where nothing would keep commands from writing to HOME, theirs is",
+    "             empty.",
+    "  Secrets    .ssh, .aws, .netrc, .npmrc and the like in HOME are hidden, and sockets of daemons that run commands",
+    "             for others; without namespaces they are not.",
     "  /tmp       is the command's own: sockets and files there are not seen, but the workspace and folders of PATH are.",
-    "  Root       has no capability but CAP_DAC_OVERRIDE, and that where Landlock confines all writing: it can read and write what",
-    "             others own in the workspace, as the tools can, but cannot change owners or modes there. So TAR_OPTIONS is",
-    "             --no-same-owner for root, unless it is set: `tar x` would fail.",
+    "  Root       has no capability but CAP_DAC_OVERRIDE, and that where Landlock confines all writing: it can read and",
+    "             write what others own in the workspace, as the tools can, but cannot change owners or modes there. So",
+    "             TAR_OPTIONS is --no-same-owner for root, unless it is set: `tar x` would fail.",
     "",
     "docs/SUPPORT.md has kernels and containers, and what falls away where.",
     NULL};
@@ -330,12 +332,21 @@ static const char *const *const help_texts[CLI_COMMANDS] = {
     [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
 };
 
+/* What stands between semicolons, one a line. */
+static void help_put_clauses(const char *title, const char *text) {
+    printf("\n%s\n", title);
+    for (size_t n; *text; text += n + strspn(text + n, "; ")) {
+        n = strcspn(text, ";");
+        printf("  %.*s\n", (int)n, text);
+    }
+}
+
 /* What there is on this machine, tried out with an empty workspace. */
 static void help_sandbox_here(void) {
     char dir[] = "/tmp/wf-help-XXXXXX", settled[sizeof dir + 4];
     const char *text = "";
     if (!mkdtemp(dir)) {
-        printf("\nHere: it cannot be tried, for /tmp cannot be written to: %s\n", strerror(errno));
+        printf("\nHere it cannot be tried, for /tmp cannot be written to: %s\n", strerror(errno));
         return;
     }
     const wf_posix_config config = {.root = dir, .allow = WF_ALLOW_BASH | WF_ALLOW_EXEC};
@@ -344,7 +355,7 @@ static void help_sandbox_here(void) {
     wf_posix *posix = NULL;
     if (wf_posix_open(&posix, memory, size, &config, NULL) == WF_OK) {
         wf_posix_holds(posix, &text);
-        printf("\nHere: %s\n", text);
+        help_put_clauses("Here", text);
         wf_posix_close(posix);
     }
     free(memory);

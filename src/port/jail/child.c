@@ -72,7 +72,8 @@ static bool child_keep_at(int fd, int place) {
     return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
+ * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
     int keeper = job->home != NULL ? job->home->keeper : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;

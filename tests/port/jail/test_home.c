@@ -556,6 +556,28 @@ static void test_caches_in_spaces(void **state) {
     as_nobody(mount_in_home, caches_and_keys);
 }
 
+/* TMPDIR lies in the home: a layer below itself there cannot be. */
+static void tmp_in_home(void) {
+    mkdir(at("%s/tmp", home), 0777);
+    setenv("TMPDIR", at("%s/tmp", home), 1);
+    open_layers();
+    prints("echo x >~/made; echo y >$TMPDIR/f; cat ~/made $TMPDIR/f; ls ~/tmp/*/layers", "x\ny\n");
+    prints("cat ~/made", "x\n");
+    wfi_home_close(&shown);
+    assert_int_equal(entries(at("%s/tmp", home)), 0);
+    assert_int_equal(access(at("%s/made", home), F_OK), -1);
+}
+
+static void test_tmp_in_home(void **state) {
+    (void)state;
+    tmp_in_home();
+}
+
+static void test_tmp_in_home_as_nobody(void **state) {
+    (void)state;
+    as_nobody(NULL, tmp_in_home);
+}
+
 /* Nothing would keep what commands write out of the home: they see an empty one. */
 static void test_no_protection(void **state) {
     (void)state;
@@ -682,6 +704,8 @@ int main(void) {
         CASE(test_layer_on_overlay),
         CASE(test_caches_without_spaces),
         CASE(test_caches_in_spaces),
+        CASE(test_tmp_in_home),
+        CASE(test_tmp_in_home_as_nobody),
         CASE(test_no_protection),
         CASE(test_caches_elsewhere),
         CASE(test_odd_homes),

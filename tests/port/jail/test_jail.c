@@ -749,6 +749,17 @@ static void test_tree_of_others(void **state) {
     assert_int_equal(st.st_uid, 65534);
 }
 
+/* What is in root's own tree may have several owners: commands can what tools can, and tar unpacks
+ * as for a user. */
+static void test_tree_of_several(void **state) {
+    (void)state;
+    if (geteuid() != 0 || jail.abi < 3) skip();
+    mkdir(at("%s/d", root), 0755);
+    put(at("%s/d/f", root), "theirs\n");
+    assert_int_equal(system(at("cd %s && chown 1001 d/f && chmod 600 d/f && tar cf a.tar d", root)), 0);
+    prints("cat d/f && echo y >>d/f && rm -r d && tar xf a.tar && cat d/f && stat -c %u d/f", "theirs\ntheirs\n0\n");
+}
+
 static void test_writes_without_spaces(void **state) {
     (void)state;
     no_spaces();
@@ -1657,6 +1668,7 @@ int main(int argc, char **argv) {
         CASE(test_writes),
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
+        CASE(test_tree_of_several),
         CASE(test_git_and_wf),
         CASE(test_log),
         CASE(test_descriptors),
