@@ -422,9 +422,10 @@ build/test/soak: build/obj/tests/soak/soak.o build/libworkflow.a $(LUA_A) $(MBED
 soak: build/test/soak build/test/wf-server
 	@python3 tests/soak/soak.py $(or $(SECONDS),600)
 
-# Real gateways, from the system's packages.
+# Real gateways and toolchains, from the system's packages. T=toolchains: these alone.
 test-field: all build/test/wf-server
-	@python3 tests/field/field.py $(T)
+	@case '$(T)' in toolchains*) ;; *) python3 tests/field/field.py $(T);; esac
+	@case '$(T)' in ''|toolchains*) python3 tests/field/toolchains.py $(filter-out toolchains,$(T));; esac
 
 bench: all build/test/wf-server build/test/bench/launch
 	@$(MAKE) --no-print-directory static || echo 'bench: the static command cannot be built here; its row stays empty'
@@ -459,7 +460,7 @@ help:
 	@echo 'make check      the checks alone, warnings as errors: includes, workflow.h, compilers, symbols, format'
 	@echo 'make crash      the tests as long campaigns: kills, power cuts, random workflows'
 	@echo 'make fuzz       T=NAME: search with libFuzzer for inputs that break a promise; SECONDS=60. Without T: the names'
-	@echo 'make test-field behind nginx, haproxy, Caddy and squid, which it installs; T=nginx: one of them'
+	@echo 'make test-field behind nginx, haproxy, Caddy and squid, and with toolchains in the jail; it installs them; T=nginx: one'
 	@echo 'make soak       a long run with many kinds of faults, 1,000 lanes; SECONDS=600; fails if anything grows'
 	@echo 'make bench      speed, memory and log size, as users see them'
 	@echo 'make deps       get what is missing: tools, pinned sources'

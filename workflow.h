@@ -1017,7 +1017,7 @@ enum {
     WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
-        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
+        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root where Landlock confines all writing */
     WF_HOLDS_CGROUP = 16,  /* processes are bounded by a cgroup, ... */
     WF_HOLDS_NPROC = 32,   /* ... or by RLIMIT_NPROC */
     WF_HOLDS_NETWORK = 64, /* as asked: no network but a loopback of its own, ... */
@@ -16340,9 +16340,10 @@ void wfi_privdir_remove(wfi_privdir *d) {
 
 /* ==== begin src/port/jail/caches.h ==== */
 
-/* caches: where toolchains keep what they have downloaded and built, and the variables that say so. Where commands cannot
- * write to such a place they get one of the run's instead; what the user has is found there through links, or, where the toolchain
- * knows a second place that it only reads, through that.
+/* caches: where toolchains keep what they have downloaded and built, and the variables that say so.
+ * Where commands cannot write to such a place they get one of the run's instead; what the user has
+ * is found there through links, or, where the toolchain knows a second place that it only reads,
+ * through that.
  *
  * No malloc, no stdio: places are made in a forked child. */
 #ifndef WFI_CACHES_H
@@ -16360,8 +16361,9 @@ typedef struct wfi_caches {
     char room[WFI_CACHES_ROOM];
 } wfi_caches;
 
-/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies outside of it, by the user's variables,
- * is moved. dir: a folder of the run's, for the places. writable: a folder that commands may write to (the workspace). */
+/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies
+ * outside of it, by the user's variables, is moved. dir: a folder of the run's, for the places.
+ * writable: a folder that commands may write to (the workspace). */
 WFI void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable);
 /* Makes the places in dir (open), once. */
 WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
@@ -16385,8 +16387,9 @@ WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);
 #define CACHES_COPY  ((size_t)65536) /* bytes of a file that is copied rather than linked */
 
 typedef enum caches_way {
-    CACHES_LINK,  /* folders down to a depth, links below and for files */
-    CACHES_COPIES /* the same, but small files are copies, for the tool appends to them */
+    CACHES_LINK,   /* folders down to a depth, links below and for files */
+    CACHES_COPIES, /* the same, but small files are copies, for the tool appends to them */
+    CACHES_SITES   /* of Python: packages of one's own go before those of the user's */
 } caches_way;
 
 /* A part of what the user has. Deeper parts stand first: what is there already is left alone. */
@@ -16401,8 +16404,8 @@ typedef enum caches_when {
     CACHES_SET     /* ... but only if the user says a place by the variable */
 } caches_when;
 
-/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
- * where in the user's place that is. */
+/* value: what stands before the place in the variable's value. also: a second variable, for what
+ * the tool only reads, and where in the user's place that is. */
 typedef struct caches_kind {
     const char *variable, *usual, *place, *value, *also, *also_path, *skip;
     caches_when when;
@@ -16450,7 +16453,15 @@ static const caches_kind caches_kinds[] = {
      CACHES_ALWAYS,
      {{"_cacache/content-v2", CACHES_ALL, 0}, {"_cacache/index-v5", CACHES_ALL, CACHES_COPIES}, {"_npx", 0, 0}}},
     {"PIP_CACHE_DIR", NULL, "pip", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
-    {"PYTHONUSERBASE", ".local", "python", "", NULL, NULL, "", CACHES_ALWAYS, {{"lib", 2, 0}, {"bin", 0, 0}}},
+    {"PYTHONUSERBASE",
+     ".local",
+     "python",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"lib", 0, CACHES_SITES}, {"bin", 0, 0}}},
     {"CCACHE_DIR", ".ccache", "ccache", "", NULL, NULL, "", CACHES_ALWAYS, {{NULL, 0, 0}}},
     {"GRADLE_USER_HOME",
      ".gradle",
@@ -16571,7 +16582,8 @@ static bool caches_copy(const caches_walk *w, const char *name) {
     return good;
 }
 
-static void caches_walk_in(caches_walk *w);
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each);
+static bool caches_entry(void *ctx, const char *name, wfi_entry_type type);
 
 /* The same one folder further down. */
 static void caches_descend(caches_walk *w, const char *name) {
@@ -16582,7 +16594,7 @@ static void caches_descend(caches_walk *w, const char *name) {
     w->from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->depth--;
-    if (w->from >= 0 && w->to >= 0) caches_walk_in(w);
+    if (w->from >= 0 && w->to >= 0) caches_walk_in(w, caches_entry);
     w->depth++;
     wfi_sys_close(&w->from);
     wfi_sys_close(&w->to);
@@ -16609,9 +16621,9 @@ static bool caches_entry(void *ctx, const char *name, wfi_entry_type type) {
     return true;
 }
 
-static void caches_walk_in(caches_walk *w) {
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each) {
     uint64_t room[512];
-    (void)wfi_entries(w->from, room, sizeof room, caches_entry, w);
+    (void)wfi_entries(w->from, room, sizeof room, each, w);
 }
 
 /* Opens a folder below, making what is missing of it; -1: it cannot be had. */
@@ -16631,6 +16643,23 @@ static int caches_way_to(int dir, const char *path) {
     return at;
 }
 
+/* Python looks where a file of this kind says, behind the packages that lie beside it. */
+static bool caches_site(void *ctx, const char *name, wfi_entry_type type) {
+    caches_walk *w = ctx;
+    char line[CACHES_PATH + 64] = "import site; site.addsitedir(r'", path[CACHES_PATH];
+    (void)type;
+    if (strncmp(name, "python", 6) != 0 || !wfi_sys_join(w->path, name, path, sizeof path)) return true;
+    if (!wfi_sys_join(path, "site-packages", path, sizeof path) || strchr(path, '\'') != NULL) return true;
+    int version = caches_way_to(w->to, name), site = version >= 0 ? caches_way_to(version, "site-packages") : -1;
+    int fd = site >= 0 ? openat(site, "users.pth", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    strcat(strcat(line, path), "')\n");
+    if (fd >= 0 && write(fd, line, strlen(line)) < 0) unlinkat(site, "users.pth", 0);
+    wfi_sys_close(&fd);
+    wfi_sys_close(&site);
+    wfi_sys_close(&version);
+    return true;
+}
+
 static void caches_fill(const caches_kind *k, const caches_part *part, const char *from, int place, uint32_t *links) {
     caches_walk w = {.skip = k->skip, .way = part->way, .links = *links, .depth = part->depth};
     if (part->path[0] == '\0' && strlen(from) < sizeof w.path)
@@ -16639,7 +16668,7 @@ static void caches_fill(const caches_kind *k, const caches_part *part, const cha
         return;
     w.from = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     w.to = w.from >= 0 ? caches_way_to(place, part->path) : -1;
-    if (w.to >= 0) caches_walk_in(&w);
+    if (w.to >= 0) caches_walk_in(&w, part->way == CACHES_SITES ? caches_site : caches_entry);
     *links = w.links;
     wfi_sys_close(&w.from);
     wfi_sys_close(&w.to);
@@ -16663,34 +16692,41 @@ void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
 
 /* ==== begin src/port/jail/home.h ==== */
 
-/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what they have downloaded
- * lie there; without it next to nothing builds. What commands write there is the run's alone, ends with it, and is found
- * by the run's next command.
+/* home: the user's home directory as commands in a jail see it. Toolchains, their settings and what
+ * they have downloaded lie there; without it next to nothing builds. What commands write there is
+ * the run's alone, ends with it, and is found by the run's next command.
  *
  * In three ways, the best that there is (wfi_home_kind):
- *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which takes what is written;
- *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to lies in a folder of
- *            the run's, to which their own variables lead, with links to what the user has (caches.h);
- *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would keep commands from
- *            writing to the user's.
- * A home that lies in the workspace, or is the workspace, is the real one: commands write to it, for the user said so.
+ *   LAYERS   an overlay: below it the user's home, to be read, above it a layer of the run's, which
+ *            takes what is written;
+ *   CACHES   the user's home itself, which a command cannot write to. What toolchains must write to
+ *            lies in a folder of the run's, to which their own variables lead, with links to what
+ *            the user has (caches.h);
+ *   PRIVATE  an empty one for each command, where there is none to show, or where nothing would
+ *            keep commands from writing to the user's.
+ * A home that lies in the workspace, or is the workspace, is the real one: commands write to it,
+ * for the user said so.
  *
- * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the keeper: a process
- * with a user namespace (but as root) and mounts of its own. A command asks it through a socket for a copy of that one
- * mount, gets a descriptor, and lays it over HOME among its own mounts. So no command enters a namespace of the
- * keeper's, none sees its PID, and the socket closes with exec.
+ * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the
+ * keeper: a process with a user namespace (but as root) and mounts of its own. A command asks it
+ * through a socket for a copy of that one mount, gets a descriptor, and lays it over HOME among its
+ * own mounts. So no command enters a namespace of the keeper's, none sees its PID, and the socket
+ * closes with exec.
  *
  * Invariants:
- *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or read-only.
- *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor a supervisor of
- *      commands, however they ended. Then it removes the folder, whatever is in it.
+ *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or
+ *      read-only.
+ *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor
+ *      a supervisor of commands, however they ended. Then it removes the folder, whatever is in it.
  *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
- *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below them. Among them are those
- *      that hide secrets, which so hide in the overlay what they hide in the home.
- *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is followed.
- * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there is no overlay.
- * Files that the user replaces during the run may be seen as they were: an overlay does not look again. The workspace is laid
- * over it as it is, and so is all of the run's root. */
+ *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below
+ *      them. Among them are those that hide secrets, which so hide in the overlay what they hide in
+ *      the home.
+ *   5. Only what was in HOME says where secrets are: nothing that a command wrote there is
+ *      followed.
+ * Where mounts below HOME cannot be parted from it (a user namespace, somebody else's mounts) there
+ * is no overlay. Files that the user replaces during the run may be seen as they were: an overlay
+ * does not look again. The workspace is laid over it as it is, and so is all of the run's root. */
 #ifndef WFI_HOME_H
 #define WFI_HOME_H
 
@@ -16717,16 +16753,22 @@ typedef struct wfi_home {
     long pid;        /* of the keeper */
 } wfi_home;
 
-/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as long as this lives. */
+/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
+ * long as this lives. */
 WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */
 WFI void wfi_home_close(wfi_home *h);
 
-/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of a mount, or -1 with errno.
+/* Whether it lies in the run's root, or is that. */
+WFI bool wfi_home_is_of_run(const wfi_home *h);
+
+/* In a command, before it enters its jail: makes sure that all is ready. LAYERS: the descriptor of
+ * a mount, or -1 with errno.
  */
 WFI bool wfi_home_take(const wfi_home *h, int *mount);
 
-/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs /proc. */
+/* The mounts below a folder, as relative paths, the outermost alone; false ends the matter. Needs
+ * /proc. */
 typedef bool (*wfi_home_fn)(void *ctx, const char *relative);
 WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
 
@@ -16741,9 +16783,11 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
+ *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and
+ *      to null, zero, full, random, urandom in /dev (Landlock); /dev/shm is its own, and so are
+ *      /tmp and /var/tmp, but for the tree and folders of PATH that lie there. All other file
+ *      systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners
+ *      and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
@@ -16751,8 +16795,9 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
  *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for
+ *      CAP_DAC_OVERRIDE as root where Landlock confines all writing: what is in the tree may have
+ *      several owners. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
@@ -16761,17 +16806,16 @@ WFI bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx);
 #define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;  /* WF_HOLDS_... */
-    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
-    const struct wfi_home
-        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
-    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid;        /* ours, before a user namespace hides them */
-    bool hides;               /* with namespaces: there is a home to hide keys in */
-    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
-    bool counts;              /* the system tells who descends from whom */
+    uint32_t holds;               /* WF_HOLDS_... */
+    int abi;                      /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;              /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;                  /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home *shown; /* how commands see the user's home; lives as long; NULL: an empty one */
+    const char *log;              /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;            /* ours, before a user namespace hides them */
+    bool hides;                   /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME];     /* the user's, where no HOME says it; or "" */
+    bool counts;                  /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */
@@ -16806,367 +16850,6 @@ WFI void wfi_jail_shut(void);
 #endif
 
 /* ==== end src/port/jail/jail.h ==== */
-
-/* ==== begin src/port/jail/home.c ==== */
-
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/time.h>
-#include <sys/wait.h>
-#include <unistd.h>
-#if WFI_LINUX
-#include <sched.h>
-#include <sys/mount.h>
-#include <sys/syscall.h>
-#endif
-
-#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
-#define HOME_MOUNTINFO ((size_t)1 << 20)
-#define HOME_MOUNTS    256u /* below HOME; more are not seen */
-
-/* ---- a descriptor through a socket ---- */
-
-typedef union home_control {
-    struct cmsghdr align;
-    char room[CMSG_SPACE(sizeof(int))];
-} home_control;
-
-/* One byte, and a descriptor unless it is -1. */
-static bool home_send(int socket, char byte, int fd) {
-    home_control control;
-    struct iovec part = {&byte, 1};
-    struct msghdr m;
-    memset(&m, 0, sizeof m);
-    memset(&control, 0, sizeof control);
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    if (fd >= 0) {
-        m.msg_control = control.room;
-        m.msg_controllen = sizeof control.room;
-        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-        c->cmsg_level = SOL_SOCKET;
-        c->cmsg_type = SCM_RIGHTS;
-        c->cmsg_len = CMSG_LEN(sizeof fd);
-        memcpy(CMSG_DATA(c), &fd, sizeof fd);
-    }
-    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
-}
-
-/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
-static bool home_receive(int socket, char *byte, int *fd) {
-    home_control control;
-    struct iovec part = {byte, 1};
-    struct msghdr m;
-    ssize_t n;
-    memset(&m, 0, sizeof m);
-    m.msg_iov = &part;
-    m.msg_iovlen = 1;
-    m.msg_control = control.room;
-    m.msg_controllen = sizeof control.room;
-    *fd = -1;
-    do
-        n = recvmsg(socket, &m, 0);
-    while (n < 0 && errno == EINTR);
-    if (n == 0) errno = ESRCH;
-    if (n <= 0) return false;
-    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
-    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
-    memcpy(fd, CMSG_DATA(c), sizeof *fd);
-    fcntl(*fd, F_SETFD, FD_CLOEXEC);
-    return true;
-}
-
-static bool home_socket(int ends[2]) {
-    const struct timeval patience = {HOME_PATIENCE, 0};
-    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
-    for (int i = 0; i < 2; i++) {
-        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
-        ends[i] = wfi_sys_high(ends[i]);
-    }
-    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
-        return true;
-    wfi_sys_close(&ends[0]);
-    wfi_sys_close(&ends[1]);
-    return false;
-}
-
-/* ---- the keeper ---- */
-
-#if WFI_LINUX
-
-#define HOME_OPEN_TREE 428
-
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
- * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
- * nothing of it is synced. */
-static bool home_overlay(bool apart) {
-    const char *options =
-        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
-              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
-    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
-}
-
-/* The folders of one, in the folder that the keeper is in. */
-static bool home_layers(const wfi_home *h, bool apart) {
-    struct stat st;
-    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
-    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
-    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
-    if (home_overlay(apart)) return true;
-    int saved = errno;
-    umount2("lower", MNT_DETACH);
-    errno = saved;
-    return false;
-}
-
-/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
-static char home_mount(const wfi_home *h, const wfi_jail *j) {
-    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
-    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
-    /* by its path: an open folder is still one among the mounts that we come from */
-    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
-        return '\0';
-    if (home_layers(h, apart)) return 'L';
-    if (chdir(h->dir.path) != 0 ||
-        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
-        return '\0';
-    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
-    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
-    return '\0';
-}
-
-/* A copy of the overlay alone. */
-static int home_copy(void) {
-    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
-}
-
-static void home_end_layers(const wfi_home *h) {
-    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
-    char path[WFI_PRIVDIR_PATH];
-    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
-    umount2(path, MNT_DETACH);
-    umount2(path, MNT_DETACH);
-    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
-    if (h->small) umount2(path, MNT_DETACH);
-}
-
-static uint32_t home_spaces(const wfi_jail *j) {
-    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
-}
-
-#else
-
-static char home_mount(const wfi_home *h, const wfi_jail *j) {
-    (void)h;
-    (void)j;
-    return '\0';
-}
-
-static int home_copy(void) {
-    return -1;
-}
-
-static void home_end_layers(const wfi_home *h) {
-    (void)h;
-}
-
-static uint32_t home_spaces(const wfi_jail *j) {
-    (void)j;
-    return 0;
-}
-
-#endif
-
-/* Answers whoever asks, until nobody can any more. The places are made for the first. */
-static void home_serve(wfi_home *h, int socket) {
-    bool ready = false;
-    char byte;
-    int answer;
-    while (home_receive(socket, &byte, &answer)) {
-        int caches =
-            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
-        ready = true;
-        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
-        home_send(answer, '+', copy);
-        wfi_sys_close(&caches);
-        wfi_sys_close(&copy);
-        wfi_sys_close(&answer);
-    }
-}
-
-/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
-static void home_settle(int socket, int folder) {
-    sigset_t all;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, NULL);
-    setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    for (int fd = 0; fd < 3; fd++)
-        if (null >= 0) dup2(null, fd);
-    for (int fd = 3; fd < 1024; fd++)
-        if (fd != socket && fd != folder) close(fd);
-}
-
-static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
-    home_settle(socket, h->dir.fd);
-    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
-    if (how != '\0') h->kind = WFI_HOME_LAYERS;
-    h->small = how == 'M';
-    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
-    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
-    wfi_sys_close(&socket);
-    home_end_layers(h);
-    wfi_privdir_remove(&h->dir);
-    _exit(0);
-}
-
-/* ---- the run's side ---- */
-
-/* False: there is none to show. */
-static bool home_find(wfi_home *h, const wfi_jail *j) {
-    char real[4096];
-    struct stat st;
-    const char *home = wfi_jail_home(j);
-    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
-    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
-        return false;
-    strcpy(h->path, home);
-    strcpy(h->real, real);
-    return true;
-}
-
-/* What could not be had is not tried again: commands have an empty home. */
-static void home_give_up(wfi_home *h) {
-    h->kind = WFI_HOME_PRIVATE;
-    wfi_home_close(h);
-}
-
-static bool home_start(wfi_home *h, const wfi_jail *j) {
-    int ends[2];
-    sigset_t all, old;
-    if (!home_socket(ends)) return false;
-    sigfillset(&all);
-    sigprocmask(SIG_SETMASK, &all, &old);
-    h->pid = wfi_sys_fork(home_spaces(j));
-    if (h->pid == 0) home_keep(h, j, ends[1]);
-    sigprocmask(SIG_SETMASK, &old, NULL);
-    wfi_sys_close(&ends[1]);
-    h->keeper = ends[0];
-    return h->pid > 0;
-}
-
-void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
-    char how = '-', caches[WFI_PRIVDIR_PATH];
-    int none;
-    memset(h, 0, sizeof *h);
-    h->keeper = h->dir.fd = -1;
-    h->root = root;
-    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
-    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
-        !home_receive(h->keeper, &how, &none)) {
-        home_give_up(h);
-        return;
-    }
-    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
-    h->small = how == 'M';
-    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
-    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
-    if (h->kind != WFI_HOME_PRIVATE)
-        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
-    else
-        home_give_up(h);
-}
-
-void wfi_home_close(wfi_home *h) {
-    wfi_sys_close(&h->keeper);
-    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
-        continue;
-    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
-    h->pid = 0;
-}
-
-/* ---- in a command ---- */
-
-bool wfi_home_take(const wfi_home *h, int *mount) {
-    int ends[2];
-    char byte;
-    *mount = -1;
-    if (!home_socket(ends)) return false;
-    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
-    wfi_sys_close(&ends[1]);
-    good = good && home_receive(ends[0], &byte, mount);
-    int saved = errno;
-    wfi_sys_close(&ends[0]);
-    errno = saved;
-    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
-}
-
-/* ---- mounts below a folder ---- */
-
-/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
-static char *home_mountpoint(char *line) {
-    for (int i = 0; i < 4 && line != NULL; i++)
-        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
-    if (line == NULL) return NULL;
-    char *to = line;
-    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
-        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
-            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
-            from += 4;
-        } else {
-            *to = *from++;
-        }
-    }
-    *to = '\0';
-    return line;
-}
-
-/* All of a file of /proc, terminated. */
-static bool home_read(const char *path, char *out, size_t size) {
-    size_t n = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
-        got = read(fd, out + n, size - 1 - n);
-    out[n] = '\0';
-    if (fd < 0) return false;
-    wfi_sys_close(&fd);
-    return true;
-}
-
-static bool home_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
-bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
-    const char *seen[HOME_MOUNTS];
-    uint32_t count = 0;
-    char *text = wfi_sys_pages(HOME_MOUNTINFO);
-    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
-    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
-        size_t n = strcspn(line, "\n");
-        next = line + n + (line[n] == '\n');
-        line[n] = '\0';
-        const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
-        for (uint32_t i = 0; take && i < count; i++)
-            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
-        if (take) seen[count++] = path;
-    }
-    for (uint32_t i = 0; good && i < count; i++)
-        good = each(ctx, seen[i] + strlen(folder) + 1);
-    wfi_sys_pages_end(text, HOME_MOUNTINFO);
-    return good;
-}
-
-/* ==== end src/port/jail/home.c ==== */
 
 /* ==== begin src/port/jail/jail.c ==== */
 
@@ -17291,9 +16974,9 @@ void wfi_jail_reads_only(void) {
 
 #define JAIL_DAC_OVERRIDE 1u
 
-/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
- * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
- * right to change modes and owners.) */
+/* Root could not read or write the files of others in its tree without this one, as its tools can.
+ * It opens what the others' modes close, so it is kept only where Landlock confines all of writing.
+ * (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and owners.) */
 static uint32_t jail_capabilities(const wfi_jail *j) {
     bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
     return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
@@ -17651,7 +17334,8 @@ static bool jail_is_below(const char *path, const char *folder) {
     return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and
+ * must not lead elsewhere. */
 static int jail_step(int dir, const char *name) {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     mkdirat(dir, name, 0755);
@@ -17693,7 +17377,8 @@ static bool jail_is_workspace(const jail_view *v, const char *folder) {
     return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
 }
 
-/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link
+ * may be covered, so none is. */
 static void jail_choose_covered(jail_copies *c, const jail_view *v) {
     static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
     char real[WFI_GUARD_PATH];
@@ -17710,7 +17395,8 @@ static bool jail_is_covered(const jail_copies *c, const char *path) {
     return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
 }
 
-/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built
+ * in. */
 static bool jail_cover_tmp(jail_copies *c) {
     for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
         if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
@@ -17722,7 +17408,7 @@ typedef struct jail_home {
     const char *path;
 } jail_home;
 
-/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+/* The folder or file of that relative path, with no link on the way; -1 with errno. */
 static int jail_find(const char *home, const char *relative) {
     char name[256];
     int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -17732,23 +17418,32 @@ static int jail_find(const char *home, const char *relative) {
         if (n >= sizeof name) n = 0; /* no such name */
         memcpy(name, relative, n);
         name[n] = '\0';
-        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), error = errno;
         wfi_sys_close(&at);
-        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        bool link = next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode));
+        if (link) wfi_sys_close(&next);
         at = next;
+        errno = link ? ENOENT : error;
         relative += n + (relative[n] == '/');
     }
     return at;
 }
 
-/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_is_same_kind(int a, int b) {
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && S_ISDIR(x.st_mode) == S_ISDIR(y.st_mode);
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that
+ * place, or put something else there, what it was is not to be seen. */
 static bool jail_lay_below(void *ctx, const char *relative) {
     const jail_home *h = ctx;
     int to = jail_find(h->path, relative);
-    if (to < 0) return true;
+    if (to < 0) return errno == ENOENT || errno == ENOTDIR;
     int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
-    bool good =
-        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    bool good = copy >= 0;
+    if (good && jail_is_same_kind(copy, to))
+        good = syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
     wfi_sys_close(&copy);
     wfi_sys_close(&to);
     return good;
@@ -17792,7 +17487,8 @@ static void jail_copy_programs(jail_copies *c) {
     }
 }
 
-/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and
+ * the own directory are. */
 static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     const wfi_home *h = j->shown;
     char path[WFI_PRIVDIR_PATH];
@@ -17841,7 +17537,8 @@ static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copi
     return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
 }
 
-/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by
+ * something of the command's own. */
 static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     jail_copy_all(j, v, c);
     if (strcmp(v->tree, "/") == 0) return NULL;
@@ -17867,9 +17564,9 @@ static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
     return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
 }
 
-/* In mounts of its own. */
+/* In mounts of its own. Secrets are hidden before anything covers them: see home.h. */
 static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
-    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory";
     const char *failed = jail_arrange(j, v, c);
     if (failed == NULL) failed = jail_guard(j, v->tree);
     if (failed == NULL) failed = jail_lay_own(j, v, c);
@@ -17877,15 +17574,17 @@ static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copie
     if (failed != NULL) return failed;
     if ((j->holds & (WF_HOLDS_NETWORK | WF_HOLDS_TCP)) != 0 && !jail_hide_lookups(v)) return "hide who looks names up";
     jail_share(v);
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
-     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do
+     * nothing to them. Read-only as all that is outside: the kernel's settings are root's files,
+     * and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
 }
 
+/* Copies that are left open go with exec. */
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     const jail_view view = {tree, own, empty};
-    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}};
     if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
         return "get its HOME from the process that keeps it (has that been killed?)";
     if (j->spaces == 0) return NULL;
@@ -18088,6 +17787,10 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
 /* How commands see the user's home and /tmp. */
 static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     if (j->shown == NULL) return;
+    if (j->shown->kind != WFI_HOME_PRIVATE && wfi_home_is_of_run(j->shown)) {
+        jail_say(out, "; HOME is in the workspace, and written to");
+        return;
+    }
     switch (j->shown->kind) {
     case WFI_HOME_LAYERS:
         jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"
@@ -18198,6 +17901,8 @@ WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
 /* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
 WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
 WFI void wfi_children_close(wfi_children *cs);
+/* In a child: all descriptors from this one on. */
+WFI void wfi_child_close_from(int first);
 
 #endif
 
@@ -18244,7 +17949,7 @@ static void child_default_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child_close_from(int first) {
+void wfi_child_close_from(int first) {
 #if WFI_LINUX && defined(SYS_close_range)
     if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
 #endif
@@ -18277,7 +17982,8 @@ static bool child_keep_at(int fd, int place) {
     return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
+ * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
     int keeper = job->home != NULL ? job->home->keeper : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;
@@ -18294,7 +18000,7 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     if (dup2(out, 1) != 1) _exit(1);
     int rest = child_keep(job);
     if (rest < 0) _exit(1);
-    child_close_from(rest);
+    wfi_child_close_from(rest);
     child_limits(job);
     job->run(job->arg);
     _exit(0);
@@ -18454,6 +18160,398 @@ void wfi_children_close(wfi_children *cs) {
 }
 
 /* ==== end src/port/jail/child.c ==== */
+
+/* ==== begin src/port/jail/home.c ==== */
+
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+ * malloc, no stdio. */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if WFI_LINUX
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/syscall.h>
+#endif
+
+#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_FOLDER    4  /* ... and the run's folder */
+#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_MOUNTINFO ((size_t)4 << 20)
+#define HOME_MOUNTS    ((size_t)16384) /* below HOME */
+
+#if !defined(MSG_NOSIGNAL) /* there SIGPIPE is ignored, or ends a child that has nothing left to do */
+#define MSG_NOSIGNAL 0
+#endif
+
+/* ---- a descriptor through a socket ---- */
+
+typedef union home_control {
+    struct cmsghdr align;
+    char room[CMSG_SPACE(sizeof(int))];
+} home_control;
+
+/* One byte, and a descriptor unless it is -1. */
+static bool home_send(int socket, char byte, int fd) {
+    home_control control;
+    struct iovec part = {&byte, 1};
+    struct msghdr m;
+    memset(&m, 0, sizeof m);
+    memset(&control, 0, sizeof control);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    if (fd >= 0) {
+        m.msg_control = control.room;
+        m.msg_controllen = sizeof control.room;
+        struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN(sizeof fd);
+        memcpy(CMSG_DATA(c), &fd, sizeof fd);
+    }
+    return sendmsg(socket, &m, MSG_NOSIGNAL) == 1;
+}
+
+/* False: nobody is at the other end any more, or errno says what. fd: -1 if none came. */
+static bool home_receive(int socket, char *byte, int *fd) {
+    home_control control;
+    struct iovec part = {byte, 1};
+    struct msghdr m;
+    ssize_t n;
+    memset(&m, 0, sizeof m);
+    m.msg_iov = &part;
+    m.msg_iovlen = 1;
+    m.msg_control = control.room;
+    m.msg_controllen = sizeof control.room;
+    *fd = -1;
+    do
+        n = recvmsg(socket, &m, 0);
+    while (n < 0 && errno == EINTR);
+    if (n == 0) errno = ESRCH;
+    if (n <= 0) return false;
+    struct cmsghdr *c = CMSG_FIRSTHDR(&m);
+    if (c == NULL || c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) return true;
+    memcpy(fd, CMSG_DATA(c), sizeof *fd);
+    fcntl(*fd, F_SETFD, FD_CLOEXEC);
+    return true;
+}
+
+static bool home_socket(int ends[2]) {
+    const struct timeval patience = {HOME_PATIENCE, 0};
+    if (socketpair(AF_UNIX, SOCK_STREAM, 0, ends) != 0) return false;
+    for (int i = 0; i < 2; i++) {
+        fcntl(ends[i], F_SETFD, FD_CLOEXEC);
+        ends[i] = wfi_sys_high(ends[i]);
+    }
+    if (ends[0] >= 0 && ends[1] >= 0 && setsockopt(ends[0], SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience) == 0)
+        return true;
+    wfi_sys_close(&ends[0]);
+    wfi_sys_close(&ends[1]);
+    return false;
+}
+
+/* ---- the keeper ---- */
+
+#if WFI_LINUX
+
+#define HOME_OPEN_TREE 428
+
+#define HOME_PLACES  "redirect_dir=nofollow,index=off,lowerdir=lower,upperdir=upper,workdir=work"
+#define HOME_TRUSTED "metacopy=off"
+#define HOME_USER    "userxattr" /* which takes no metacopy */
+
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+ * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
+ * a layer could name; and as it ends with the run nothing of it is synced. */
+static bool home_overlay(bool apart) {
+    static const char *const options[2][2] = {{HOME_TRUSTED "," HOME_PLACES ",volatile", HOME_TRUSTED "," HOME_PLACES},
+                                              {HOME_USER "," HOME_PLACES ",volatile", HOME_USER "," HOME_PLACES}};
+    for (int i = 0; i < 2; i++)
+        if (mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options[apart][i]) == 0) return true;
+    return false;
+}
+
+/* The folders of one, in the folder that the keeper is in. */
+static bool home_layers(const wfi_home *h, bool apart) {
+    struct stat st;
+    if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
+    if (stat(h->real, &st) != 0 || chmod("upper", st.st_mode & 07777) != 0) return false;
+    if (mount(h->real, "lower", NULL, MS_BIND, NULL) != 0) return false;
+    if (home_overlay(apart)) return true;
+    int saved = errno;
+    umount2("lower", MNT_DETACH);
+    errno = saved;
+    return false;
+}
+
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no
+ * upper layer. */
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    bool apart = (j->spaces & CLONE_NEWUSER) != 0;
+    if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
+    /* by its path: an open folder is still one among the mounts that we come from */
+    if (chdir(h->dir.path) != 0 || mkdir(WFI_HOME_LAYERS_DIR, 0700) != 0 || chdir(WFI_HOME_LAYERS_DIR) != 0)
+        return '\0';
+    if (home_layers(h, apart)) return 'L';
+    if (chdir(h->dir.path) != 0 ||
+        mount("none", WFI_HOME_LAYERS_DIR, "tmpfs", MS_NOSUID | MS_NODEV, "mode=700,size=25%") != 0)
+        return '\0';
+    if (chdir(WFI_HOME_LAYERS_DIR) == 0 && home_layers(h, apart)) return 'M';
+    if (chdir(h->dir.path) == 0) umount2(WFI_HOME_LAYERS_DIR, MNT_DETACH);
+    return '\0';
+}
+
+/* A copy of the overlay alone. */
+static int home_copy(void) {
+    return (int)syscall(HOME_OPEN_TREE, AT_FDCWD, "lower", 1u /* OPEN_TREE_CLONE */ | O_CLOEXEC);
+}
+
+static void home_end_layers(const wfi_home *h) {
+    if (chdir("/") != 0 || h->kind != WFI_HOME_LAYERS) return;
+    char path[WFI_PRIVDIR_PATH];
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR "/lower", path);
+    umount2(path, MNT_DETACH);
+    umount2(path, MNT_DETACH);
+    wfi_privdir_name(&h->dir, WFI_HOME_LAYERS_DIR, path);
+    if (h->small) umount2(path, MNT_DETACH);
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    return j->spaces == 0 ? 0 : (j->spaces & CLONE_NEWUSER) | CLONE_NEWNS;
+}
+
+#else
+
+static char home_mount(const wfi_home *h, const wfi_jail *j) {
+    (void)h;
+    (void)j;
+    return '\0';
+}
+
+static int home_copy(void) {
+    return -1;
+}
+
+static void home_end_layers(const wfi_home *h) {
+    (void)h;
+}
+
+static uint32_t home_spaces(const wfi_jail *j) {
+    (void)j;
+    return 0;
+}
+
+#endif
+
+/* Answers whoever asks, until nobody can any more. The places are made for the first. */
+static void home_serve(wfi_home *h, int socket) {
+    bool ready = false;
+    char byte;
+    int answer;
+    while (home_receive(socket, &byte, &answer)) {
+        int caches =
+            ready ? -1 : openat(h->dir.fd, WFI_HOME_CACHES_DIR, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+        if (caches >= 0) wfi_caches_make(&h->caches, h->path, caches);
+        ready = true;
+        int copy = h->kind == WFI_HOME_LAYERS ? home_copy() : -1;
+        home_send(answer, '+', copy);
+        wfi_sys_close(&caches);
+        wfi_sys_close(&copy);
+        wfi_sys_close(&answer);
+    }
+}
+
+/* Nobody's signals are for it: it ends when its work is done. Of ours it holds no stream, for whose
+ * end somebody may wait, and nothing but the socket and the folder, which are moved to these
+ * places. False: there are no descriptors for that. */
+static bool home_settle(int socket, int folder) {
+    sigset_t all;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, NULL);
+    setsid();
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
+    for (int fd = 0; fd < 3; fd++)
+        if (null >= 0) dup2(null, fd);
+    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    wfi_child_close_from(HOME_FOLDER + 1);
+    return good;
+}
+
+static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
+    if (!home_settle(socket, h->dir.fd)) _exit(1);
+    socket = HOME_KEEPER;
+    h->dir.fd = HOME_FOLDER;
+    char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
+    if (how != '\0') h->kind = WFI_HOME_LAYERS;
+    h->small = how == 'M';
+    wfi_caches_plan(&h->caches, h->path, h->kind != WFI_HOME_LAYERS, "", h->root); /* which, not where */
+    if (home_send(socket, how != '\0' ? how : '-', -1)) home_serve(h, socket);
+    wfi_sys_close(&socket);
+    home_end_layers(h);
+    wfi_privdir_remove(&h->dir);
+    _exit(0);
+}
+
+/* ---- the run's side ---- */
+
+/* False: there is none to show. */
+static bool home_find(wfi_home *h, const wfi_jail *j) {
+    char real[4096];
+    struct stat st;
+    const char *home = wfi_jail_home(j);
+    if (home == NULL || strlen(home) >= sizeof h->path || realpath(home, real) == NULL) return false;
+    if (strlen(real) >= sizeof h->real || strcmp(real, "/") == 0 || stat(real, &st) != 0 || !S_ISDIR(st.st_mode))
+        return false;
+    strcpy(h->path, home);
+    strcpy(h->real, real);
+    return true;
+}
+
+/* What could not be had is not tried again: commands have an empty home. */
+static void home_give_up(wfi_home *h) {
+    h->kind = WFI_HOME_PRIVATE;
+    wfi_home_close(h);
+}
+
+static bool home_start(wfi_home *h, const wfi_jail *j) {
+    int ends[2];
+    sigset_t all, old;
+    if (!home_socket(ends)) return false;
+    sigfillset(&all);
+    sigprocmask(SIG_SETMASK, &all, &old);
+    h->pid = wfi_sys_fork(home_spaces(j));
+    if (h->pid == 0) home_keep(h, j, ends[1]);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+    wfi_sys_close(&ends[1]);
+    h->keeper = ends[0];
+    return h->pid > 0;
+}
+
+void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
+    char how = '-', caches[WFI_PRIVDIR_PATH];
+    int none;
+    memset(h, 0, sizeof *h);
+    h->keeper = h->dir.fd = -1;
+    h->root = root;
+    if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
+    if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
+        !home_receive(h->keeper, &how, &none)) {
+        home_give_up(h);
+        return;
+    }
+    bool confined = j->frozen || (j->holds & WF_HOLDS_FILES) != 0;
+    h->small = how == 'M';
+    h->kind = how != '-' ? WFI_HOME_LAYERS : confined ? WFI_HOME_CACHES : WFI_HOME_PRIVATE;
+    wfi_privdir_name(&h->dir, WFI_HOME_CACHES_DIR, caches);
+    if (h->kind != WFI_HOME_PRIVATE)
+        wfi_caches_plan(&h->caches, h->path, h->kind == WFI_HOME_CACHES, caches, root);
+    else
+        home_give_up(h);
+}
+
+void wfi_home_close(wfi_home *h) {
+    wfi_sys_close(&h->keeper);
+    while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
+        continue;
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    h->pid = 0;
+}
+
+bool wfi_home_is_of_run(const wfi_home *h) {
+    size_t n = strlen(h->root);
+    return strncmp(h->real, h->root, n) == 0 && (n <= 1 || h->real[n] == '/' || h->real[n] == '\0');
+}
+
+/* ---- in a command ---- */
+
+bool wfi_home_take(const wfi_home *h, int *mount) {
+    int ends[2];
+    char byte;
+    *mount = -1;
+    if (!home_socket(ends)) return false;
+    bool good = home_send(WFI_HOME_SOCKET, '?', ends[1]);
+    wfi_sys_close(&ends[1]);
+    good = good && home_receive(ends[0], &byte, mount);
+    int saved = errno;
+    wfi_sys_close(&ends[0]);
+    errno = saved;
+    return good && (h->kind != WFI_HOME_LAYERS || *mount >= 0);
+}
+
+/* ---- mounts below a folder ---- */
+
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has
+ * none. */
+static char *home_mountpoint(char *line) {
+    for (int i = 0; i < 4 && line != NULL; i++)
+        line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
+    if (line == NULL) return NULL;
+    char *to = line;
+    for (const char *from = line; *from != '\0' && *from != ' '; to++) {
+        if (from[0] == '\\' && from[1] >= '0' && from[1] <= '3' && from[2] != '\0' && from[3] != '\0') {
+            *to = (char)((from[1] - '0') << 6 | (from[2] - '0') << 3 | (from[3] - '0'));
+            from += 4;
+        } else {
+            *to = *from++;
+        }
+    }
+    *to = '\0';
+    return line;
+}
+
+/* All of a file of /proc, terminated. False: it cannot be read, or has more. */
+static bool home_read(const char *path, char *out, size_t size) {
+    size_t n = 0;
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
+        got = read(fd, out + n, size - 1 - n);
+    out[n] = '\0';
+    bool all = fd >= 0 && n < size - 1;
+    wfi_sys_close(&fd);
+    return all;
+}
+
+static bool home_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+static size_t home_collect(char *text, const char *folder, const char **seen) {
+    size_t count = 0;
+    for (char *line = text, *next; line[0] != '\0' && count < HOME_MOUNTS; line = next) {
+        size_t n = strcspn(line, "\n");
+        next = line + n + (line[n] == '\n');
+        line[n] = '\0';
+        const char *path = home_mountpoint(line);
+        bool take = path != NULL && home_is_below(path, folder);
+        for (size_t i = 0; take && i < count; i++)
+            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+        if (take) seen[count++] = path;
+    }
+    return count;
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    const char **seen = wfi_sys_pages(HOME_MOUNTS * sizeof *seen);
+    bool good = text != NULL && seen != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    size_t count = good ? home_collect(text, folder, seen) : 0;
+    good = good && count < HOME_MOUNTS;
+    for (size_t i = 0; good && i < count; i++)
+        good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(seen, HOME_MOUNTS * sizeof *seen);
+    wfi_sys_pages_end(text, HOME_MOUNTINFO);
+    return good;
+}
+
+/* ==== end src/port/jail/home.c ==== */
 
 /* ==== begin src/port/jail/keeper.h ==== */
 
@@ -19052,9 +19150,9 @@ uint32_t wfi_descendants_signal(uint32_t pids[WFI_DESCENDANTS_MAX], int number) 
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR in a private directory
- *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
- *      session (agents of keys, display, bus).
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a TMPDIR in a private directory (privdir.h), HOME
+ *      as home.h says, settings by which git works in a tree of whomever, and no way to the user's session (agents of
+ *      keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us.
  *      What is more than that is in a file too, if its private directory stays. */
@@ -19200,7 +19298,8 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return wfi_jail_is_daemon(name, len);
 }
 
-/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+/* Whether that one of the user's says where settings and data are, which belong to a home that is
+ * shown. */
 static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
     static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
                                         "XDG_CONFIG_DIRS"};
@@ -19286,8 +19385,8 @@ static void program_leave_alone(program_run *r, size_t *n) {
     if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
-/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
- * else, so tar must not try. */
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one.
+ * Root in a jail gives files to nobody else, so tar must not try. */
 static void program_home(program_run *r, size_t *n) {
     const wfi_jail *j = r->p->jail;
     if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_set(r, "TAR_OPTIONS=--no-same-owner", n);

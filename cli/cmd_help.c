@@ -1,6 +1,10 @@
 /* cmd_help: the texts. No line of them is wider than a terminal of 80 columns. */
 #include "commands.h"
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* Texts are arrays of lines, which no compiler finds too long. */
 static void help_put(const char *const *lines) {
@@ -25,6 +29,7 @@ static const char *const help_general[] = {
     "  wf help [COMMAND]             a command's options and exit codes",
     "  wf help script                the script API",
     "  wf help models                models, keys, prices, models written in Lua",
+    "  wf help sandbox               what keeps commands in, here",
     "",
     "First steps, offline: a script, and a model written in Lua.",
     "",
@@ -195,10 +200,10 @@ static const char *const help_version[] = {
     NULL};
 
 static const char *const help_help[] = {
-    "wf help [COMMAND|script|models]",
+    "wf help [COMMAND|script|models|sandbox]",
     "",
-    "Explains a command, what scripts can do, or models: names, keys, the way to",
-    "them, prices, and how to write one in Lua.",
+    "Explains a command, what scripts can do, models (names, keys, the way to them,",
+    "prices, and how to write one in Lua), or what keeps commands in.",
     NULL};
 
 static const char *const help_exits[] = {
@@ -297,6 +302,41 @@ static const char *const help_models[] = {
     "    end",
     "    return { text = json.encode(answer) }",
     "  end",
+    NULL};
+
+static const char *const help_sandbox[] = {
+    "What keeps commands in (bash of agents, exec() of scripts), as far as the system",
+    "has it. `wf run` says at its start what holds, `wf show LOG` says it later.",
+    "",
+    "  Writing    to the workspace, but .git and .wf at its top, and to TMPDIR, which",
+    "             is also /tmp and /var/tmp. All else is read-only. (Landlock;",
+    "             namespaces; without either, wherever you may.)",
+    "  HOME       is yours, so toolchains work as in your shell: rustup and cargo,",
+    "             go, nvm and npm, pip and pyenv, maven, gradle, ccache, git's",
+    "             identity. What is written there goes to a layer of the run's: your",
+    "             files stay as they are, the run's next command finds what this one",
+    "             has cached, and at the end of the run it is removed. A workspace",
+    "             in HOME is itself there; where HOME is the workspace, or lies in",
+    "             it, it is the real one.",
+    "             Where the system has no overlay for us HOME is read-only, and",
+    "             CARGO_HOME, GOPATH, npm_config_cache, PYTHONUSERBASE,",
+    "             XDG_CACHE_HOME, CCACHE_DIR, GRADLE_USER_HOME and MAVEN_OPTS lead to",
+    "             a folder of the run's, with links to what you have. Where nothing",
+    "             would keep commands from writing to HOME, theirs is empty.",
+    "  Secrets    .ssh, .aws, .netrc, .npmrc and the like in HOME are hidden, and",
+    "             sockets of daemons that run commands for others; without namespaces",
+    "             they are not.",
+    "  TMPDIR     is shared by the commands of one agent, and goes with it; exec()",
+    "             has one for the run. /tmp is the same: sockets and files there are",
+    "             not seen, but the workspace and folders of PATH are.",
+    "  Network    is open, unless --net off.",
+    "  Root       has no capability but CAP_DAC_OVERRIDE, and that where Landlock",
+    "             confines all writing: it can read and write what others own in the",
+    "             workspace, as the tools can, but cannot change owners or modes",
+    "             there. So TAR_OPTIONS is --no-same-owner for root, unless it is",
+    "             set: `tar x` would fail.",
+    "",
+    "docs/SUPPORT.md has kernels and containers, and what falls away where.",
     NULL};
 
 static const char *const help_script[] = {
@@ -474,9 +514,46 @@ static const char *const *const help_texts[CLI_COMMANDS] = {
     [CLI_LOG] = help_log,     [CLI_VERSION] = help_version, [CLI_HELP] = help_help,
 };
 
+/* What stands between semicolons, one a line. */
+static void help_put_clauses(const char *title, const char *text) {
+    printf("\n%s\n", title);
+    for (size_t n; *text; text += n + strspn(text + n, "; ")) {
+        n = strcspn(text, ";");
+        printf("  %.*s\n", (int)n, text);
+    }
+}
+
+/* What there is on this machine, tried out with an empty workspace. */
+static void help_sandbox_here(void) {
+    char dir[] = "/tmp/wf-help-XXXXXX", settled[sizeof dir + 4];
+    const char *text = "";
+    if (!mkdtemp(dir)) {
+        printf("\nHere it cannot be tried, for /tmp cannot be written to: %s\n", strerror(errno));
+        return;
+    }
+    const wf_posix_config config = {.root = dir, .allow = WF_ALLOW_BASH | WF_ALLOW_EXEC};
+    size_t size = wf_posix_size(&config);
+    void *memory = cli_take(size);
+    wf_posix *posix = NULL;
+    if (wf_posix_open(&posix, memory, size, &config, NULL) == WF_OK) {
+        wf_posix_holds(posix, &text);
+        help_put_clauses("Here", text);
+        wf_posix_close(posix);
+    }
+    free(memory);
+    snprintf(settled, sizeof settled, "%s/.wf", dir); /* as every run makes it */
+    rmdir(settled);
+    rmdir(dir);
+}
+
 cli_exit cli_help(const char *topic) {
     if (!topic) {
         help_put(help_general);
+        return CLI_OK;
+    }
+    if (strcmp(topic, "sandbox") == 0) {
+        help_put(help_sandbox);
+        help_sandbox_here();
         return CLI_OK;
     }
     if (strcmp(topic, "script") == 0 || strcmp(topic, "models") == 0) {

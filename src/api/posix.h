@@ -44,7 +44,7 @@ enum {
     WF_HOLDS_SIGNALS = 2, /* no signalling and tracing of other processes */
     WF_HOLDS_SPACES = 4, /* own namespaces: outside, .git and .wf read-only, keys in HOME hidden, no process survives */
     WF_HOLDS_PRIVILEGES =
-        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root in somebody else's workspace */
+        8, /* no new privileges; no capabilities, but CAP_DAC_OVERRIDE for root where Landlock confines all writing */
     WF_HOLDS_CGROUP = 16,  /* processes are bounded by a cgroup, ... */
     WF_HOLDS_NPROC = 32,   /* ... or by RLIMIT_NPROC */
     WF_HOLDS_NETWORK = 64, /* as asked: no network but a loopback of its own, ... */

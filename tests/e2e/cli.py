@@ -471,6 +471,7 @@ def help_and_version(b):
         want("options of " + command, "--" in b.wf("help", command)[1].split("\n\n", 1)[1], command not in ("version", "help"))
         want("--help", b.wf(command, "--help")[1], b.wf("help", command)[1])
     has("help run", b.wf("help", "run")[1], "--lanes N", "(16)", "--memory SIZE", "75 paused")
+    has("help sandbox", b.wf("help", "sandbox")[1], "HOME", "/tmp", "TAR_OPTIONS", "docs/SUPPORT.md", "\nHere\n  ")
     has("help script", b.wf("help", "script")[1], "agent(prompt, opts)", "pipeline", "race", "verify", "json.array")
 
 

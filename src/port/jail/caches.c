@@ -13,8 +13,9 @@
 #define CACHES_COPY  ((size_t)65536) /* bytes of a file that is copied rather than linked */
 
 typedef enum caches_way {
-    CACHES_LINK,  /* folders down to a depth, links below and for files */
-    CACHES_COPIES /* the same, but small files are copies, for the tool appends to them */
+    CACHES_LINK,   /* folders down to a depth, links below and for files */
+    CACHES_COPIES, /* the same, but small files are copies, for the tool appends to them */
+    CACHES_SITES   /* of Python: packages of one's own go before those of the user's */
 } caches_way;
 
 /* A part of what the user has. Deeper parts stand first: what is there already is left alone. */
@@ -29,8 +30,8 @@ typedef enum caches_when {
     CACHES_SET     /* ... but only if the user says a place by the variable */
 } caches_when;
 
-/* value: what stands before the place in the variable's value. also: a second variable, for what the tool only reads, and
- * where in the user's place that is. */
+/* value: what stands before the place in the variable's value. also: a second variable, for what
+ * the tool only reads, and where in the user's place that is. */
 typedef struct caches_kind {
     const char *variable, *usual, *place, *value, *also, *also_path, *skip;
     caches_when when;
@@ -78,7 +79,15 @@ static const caches_kind caches_kinds[] = {
      CACHES_ALWAYS,
      {{"_cacache/content-v2", CACHES_ALL, 0}, {"_cacache/index-v5", CACHES_ALL, CACHES_COPIES}, {"_npx", 0, 0}}},
     {"PIP_CACHE_DIR", NULL, "pip", "", NULL, NULL, "", CACHES_SET, {{NULL, 0, 0}}},
-    {"PYTHONUSERBASE", ".local", "python", "", NULL, NULL, "", CACHES_ALWAYS, {{"lib", 2, 0}, {"bin", 0, 0}}},
+    {"PYTHONUSERBASE",
+     ".local",
+     "python",
+     "",
+     NULL,
+     NULL,
+     "",
+     CACHES_ALWAYS,
+     {{"lib", 0, CACHES_SITES}, {"bin", 0, 0}}},
     {"CCACHE_DIR", ".ccache", "ccache", "", NULL, NULL, "", CACHES_ALWAYS, {{NULL, 0, 0}}},
     {"GRADLE_USER_HOME",
      ".gradle",
@@ -199,7 +208,8 @@ static bool caches_copy(const caches_walk *w, const char *name) {
     return good;
 }
 
-static void caches_walk_in(caches_walk *w);
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each);
+static bool caches_entry(void *ctx, const char *name, wfi_entry_type type);
 
 /* The same one folder further down. */
 static void caches_descend(caches_walk *w, const char *name) {
@@ -210,7 +220,7 @@ static void caches_descend(caches_walk *w, const char *name) {
     w->from = openat(from, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->to = openat(to, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     w->depth--;
-    if (w->from >= 0 && w->to >= 0) caches_walk_in(w);
+    if (w->from >= 0 && w->to >= 0) caches_walk_in(w, caches_entry);
     w->depth++;
     wfi_sys_close(&w->from);
     wfi_sys_close(&w->to);
@@ -237,9 +247,9 @@ static bool caches_entry(void *ctx, const char *name, wfi_entry_type type) {
     return true;
 }
 
-static void caches_walk_in(caches_walk *w) {
+static void caches_walk_in(caches_walk *w, wfi_entry_fn each) {
     uint64_t room[512];
-    (void)wfi_entries(w->from, room, sizeof room, caches_entry, w);
+    (void)wfi_entries(w->from, room, sizeof room, each, w);
 }
 
 /* Opens a folder below, making what is missing of it; -1: it cannot be had. */
@@ -259,6 +269,23 @@ static int caches_way_to(int dir, const char *path) {
     return at;
 }
 
+/* Python looks where a file of this kind says, behind the packages that lie beside it. */
+static bool caches_site(void *ctx, const char *name, wfi_entry_type type) {
+    caches_walk *w = ctx;
+    char line[CACHES_PATH + 64] = "import site; site.addsitedir(r'", path[CACHES_PATH];
+    (void)type;
+    if (strncmp(name, "python", 6) != 0 || !wfi_sys_join(w->path, name, path, sizeof path)) return true;
+    if (!wfi_sys_join(path, "site-packages", path, sizeof path) || strchr(path, '\'') != NULL) return true;
+    int version = caches_way_to(w->to, name), site = version >= 0 ? caches_way_to(version, "site-packages") : -1;
+    int fd = site >= 0 ? openat(site, "users.pth", O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600) : -1;
+    strcat(strcat(line, path), "')\n");
+    if (fd >= 0 && write(fd, line, strlen(line)) < 0) unlinkat(site, "users.pth", 0);
+    wfi_sys_close(&fd);
+    wfi_sys_close(&site);
+    wfi_sys_close(&version);
+    return true;
+}
+
 static void caches_fill(const caches_kind *k, const caches_part *part, const char *from, int place, uint32_t *links) {
     caches_walk w = {.skip = k->skip, .way = part->way, .links = *links, .depth = part->depth};
     if (part->path[0] == '\0' && strlen(from) < sizeof w.path)
@@ -267,7 +294,7 @@ static void caches_fill(const caches_kind *k, const caches_part *part, const cha
         return;
     w.from = open(w.path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     w.to = w.from >= 0 ? caches_way_to(place, part->path) : -1;
-    if (w.to >= 0) caches_walk_in(&w);
+    if (w.to >= 0) caches_walk_in(&w, part->way == CACHES_SITES ? caches_site : caches_entry);
     *links = w.links;
     wfi_sys_close(&w.from);
     wfi_sys_close(&w.to);

@@ -1,6 +1,7 @@
-/* caches: where toolchains keep what they have downloaded and built, and the variables that say so. Where commands cannot
- * write to such a place they get one of the run's instead; what the user has is found there through links, or, where the toolchain
- * knows a second place that it only reads, through that.
+/* caches: where toolchains keep what they have downloaded and built, and the variables that say so.
+ * Where commands cannot write to such a place they get one of the run's instead; what the user has
+ * is found there through links, or, where the toolchain knows a second place that it only reads,
+ * through that.
  *
  * No malloc, no stdio: places are made in a forked child. */
 #ifndef WFI_CACHES_H
@@ -19,8 +20,9 @@ typedef struct wfi_caches {
     char room[WFI_CACHES_ROOM];
 } wfi_caches;
 
-/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies outside of it, by the user's variables,
- * is moved. dir: a folder of the run's, for the places. writable: a folder that commands may write to (the workspace). */
+/* Decides and names them. home: the user's. all: HOME cannot be written to; else only what lies
+ * outside of it, by the user's variables, is moved. dir: a folder of the run's, for the places.
+ * writable: a folder that commands may write to (the workspace). */
 WFI void wfi_caches_plan(wfi_caches *c, const char *home, bool all, const char *dir, const char *writable);
 /* Makes the places in dir (open), once. */
 WFI void wfi_caches_make(const wfi_caches *c, const char *home, int dir);

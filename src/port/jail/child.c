@@ -39,7 +39,7 @@ static void child_default_signals(void) {
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static void child_close_from(int first) {
+void wfi_child_close_from(int first) {
 #if WFI_LINUX && defined(SYS_close_range)
     if (syscall(SYS_close_range, (unsigned)first, ~0u, 0u) == 0) return;
 #endif
@@ -72,7 +72,8 @@ static bool child_keep_at(int fd, int place) {
     return fcntl(place, F_SETFD, FD_CLOEXEC) == 0;
 }
 
-/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to close, or -1. */
+/* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
+ * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
     int keeper = job->home != NULL ? job->home->keeper : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;
@@ -89,7 +90,7 @@ static void child_main(const wfi_child_job *job, int out, long parent) {
     if (dup2(out, 1) != 1) _exit(1);
     int rest = child_keep(job);
     if (rest < 0) _exit(1);
-    child_close_from(rest);
+    wfi_child_close_from(rest);
     child_limits(job);
     job->run(job->arg);
     _exit(0);

@@ -77,5 +77,7 @@ WFI uint64_t wfi_children_due(const wfi_children *cs, uint64_t now);
 /* Descriptors to wait for; fds has room for WFI_CHILD_MAX. */
 WFI uint32_t wfi_children_fds(const wfi_children *cs, int *fds);
 WFI void wfi_children_close(wfi_children *cs);
+/* In a child: all descriptors from this one on. */
+WFI void wfi_child_close_from(int first);
 
 #endif

@@ -1,5 +1,7 @@
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no malloc, no stdio. */
+/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+ * malloc, no stdio. */
 #include "home.h"
+#include "child.h"
 #include "jail.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -17,9 +19,15 @@
 #include <sys/syscall.h>
 #endif
 
+#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_FOLDER    4  /* ... and the run's folder */
 #define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
-#define HOME_MOUNTINFO ((size_t)1 << 20)
-#define HOME_MOUNTS    256u /* below HOME; more are not seen */
+#define HOME_MOUNTINFO ((size_t)4 << 20)
+#define HOME_MOUNTS    ((size_t)16384) /* below HOME */
+
+#if !defined(MSG_NOSIGNAL) /* there SIGPIPE is ignored, or ends a child that has nothing left to do */
+#define MSG_NOSIGNAL 0
+#endif
 
 /* ---- a descriptor through a socket ---- */
 
@@ -93,14 +101,19 @@ static bool home_socket(int ends[2]) {
 
 #define HOME_OPEN_TREE 428
 
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs escapes. With a user namespace
- * attributes have another prefix; nothing is followed or shared that a layer could name; and as it ends with the run
- * nothing of it is synced. */
+#define HOME_PLACES  "redirect_dir=nofollow,index=off,lowerdir=lower,upperdir=upper,workdir=work"
+#define HOME_TRUSTED "metacopy=off"
+#define HOME_USER    "userxattr" /* which takes no metacopy */
+
+/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+ * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
+ * a layer could name; and as it ends with the run nothing of it is synced. */
 static bool home_overlay(bool apart) {
-    const char *options =
-        apart ? "userxattr,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work"
-              : "metacopy=off,redirect_dir=nofollow,index=off,volatile,lowerdir=lower,upperdir=upper,workdir=work";
-    return mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options) == 0;
+    static const char *const options[2][2] = {{HOME_TRUSTED "," HOME_PLACES ",volatile", HOME_TRUSTED "," HOME_PLACES},
+                                              {HOME_USER "," HOME_PLACES ",volatile", HOME_USER "," HOME_PLACES}};
+    for (int i = 0; i < 2; i++)
+        if (mount("overlay", "lower", "overlay", MS_NOSUID | MS_NODEV, options[apart][i]) == 0) return true;
+    return false;
 }
 
 /* The folders of one, in the folder that the keeper is in. */
@@ -116,7 +129,8 @@ static bool home_layers(const wfi_home *h, bool apart) {
     return false;
 }
 
-/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no upper layer. */
+/* In namespaces of its own. '\0', or how: on disk, or in memory where that file system can be no
+ * upper layer. */
 static char home_mount(const wfi_home *h, const wfi_jail *j) {
     bool apart = (j->spaces & CLONE_NEWUSER) != 0;
     if (wfi_jail_begin(j) != NULL || mount(NULL, "/", NULL, MS_REC | MS_SLAVE, NULL) != 0) return '\0';
@@ -192,21 +206,26 @@ static void home_serve(wfi_home *h, int socket) {
     }
 }
 
-/* Nobody's signals are for it: it ends when its work is done. It holds no stream of ours, for somebody may wait for their end. */
-static void home_settle(int socket, int folder) {
+/* Nobody's signals are for it: it ends when its work is done. Of ours it holds no stream, for whose
+ * end somebody may wait, and nothing but the socket and the folder, which are moved to these
+ * places. False: there are no descriptors for that. */
+static bool home_settle(int socket, int folder) {
     sigset_t all;
     sigfillset(&all);
     sigprocmask(SIG_SETMASK, &all, NULL);
     setsid();
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
     for (int fd = 0; fd < 3; fd++)
         if (null >= 0) dup2(null, fd);
-    for (int fd = 3; fd < 1024; fd++)
-        if (fd != socket && fd != folder) close(fd);
+    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    wfi_child_close_from(HOME_FOLDER + 1);
+    return good;
 }
 
 static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
-    home_settle(socket, h->dir.fd);
+    if (!home_settle(socket, h->dir.fd)) _exit(1);
+    socket = HOME_KEEPER;
+    h->dir.fd = HOME_FOLDER;
     char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
     if (how != '\0') h->kind = WFI_HOME_LAYERS;
     h->small = how == 'M';
@@ -283,6 +302,11 @@ void wfi_home_close(wfi_home *h) {
     h->pid = 0;
 }
 
+bool wfi_home_is_of_run(const wfi_home *h) {
+    size_t n = strlen(h->root);
+    return strncmp(h->real, h->root, n) == 0 && (n <= 1 || h->real[n] == '/' || h->real[n] == '\0');
+}
+
 /* ---- in a command ---- */
 
 bool wfi_home_take(const wfi_home *h, int *mount) {
@@ -301,7 +325,8 @@ bool wfi_home_take(const wfi_home *h, int *mount) {
 
 /* ---- mounts below a folder ---- */
 
-/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has none. */
+/* The field of a line that is a path, with its escapes (\040) undone in place; NULL: the line has
+ * none. */
 static char *home_mountpoint(char *line) {
     for (int i = 0; i < 4 && line != NULL; i++)
         line = strchr(line, ' ') != NULL ? strchr(line, ' ') + 1 : NULL;
@@ -319,16 +344,16 @@ static char *home_mountpoint(char *line) {
     return line;
 }
 
-/* All of a file of /proc, terminated. */
+/* All of a file of /proc, terminated. False: it cannot be read, or has more. */
 static bool home_read(const char *path, char *out, size_t size) {
     size_t n = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     for (ssize_t got = 1; fd >= 0 && got > 0 && n<size - 1; n += got> 0 ? (size_t)got : 0)
         got = read(fd, out + n, size - 1 - n);
     out[n] = '\0';
-    if (fd < 0) return false;
+    bool all = fd >= 0 && n < size - 1;
     wfi_sys_close(&fd);
-    return true;
+    return all;
 }
 
 static bool home_is_below(const char *path, const char *folder) {
@@ -336,23 +361,30 @@ static bool home_is_below(const char *path, const char *folder) {
     return strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
-    const char *seen[HOME_MOUNTS];
-    uint32_t count = 0;
-    char *text = wfi_sys_pages(HOME_MOUNTINFO);
-    bool good = text != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
-    for (char *line = text, *next; good && line[0] != '\0'; line = next) {
+static size_t home_collect(char *text, const char *folder, const char **seen) {
+    size_t count = 0;
+    for (char *line = text, *next; line[0] != '\0' && count < HOME_MOUNTS; line = next) {
         size_t n = strcspn(line, "\n");
         next = line + n + (line[n] == '\n');
         line[n] = '\0';
         const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder) && count < HOME_MOUNTS;
-        for (uint32_t i = 0; take && i < count; i++)
+        bool take = path != NULL && home_is_below(path, folder);
+        for (size_t i = 0; take && i < count; i++)
             take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
         if (take) seen[count++] = path;
     }
-    for (uint32_t i = 0; good && i < count; i++)
+    return count;
+}
+
+bool wfi_home_mounts(const char *folder, wfi_home_fn each, void *ctx) {
+    char *text = wfi_sys_pages(HOME_MOUNTINFO);
+    const char **seen = wfi_sys_pages(HOME_MOUNTS * sizeof *seen);
+    bool good = text != NULL && seen != NULL && home_read("/proc/self/mountinfo", text, HOME_MOUNTINFO);
+    size_t count = good ? home_collect(text, folder, seen) : 0;
+    good = good && count < HOME_MOUNTS;
+    for (size_t i = 0; good && i < count; i++)
         good = each(ctx, seen[i] + strlen(folder) + 1);
+    wfi_sys_pages_end(seen, HOME_MOUNTS * sizeof *seen);
     wfi_sys_pages_end(text, HOME_MOUNTINFO);
     return good;
 }

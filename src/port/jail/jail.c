@@ -123,9 +123,9 @@ void wfi_jail_reads_only(void) {
 
 #define JAIL_DAC_OVERRIDE 1u
 
-/* Root could not read or write the files of others in its tree without this one, as its tools can. It opens what the others'
- * modes close, so it is kept only where Landlock confines all of writing. (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no
- * right to change modes and owners.) */
+/* Root could not read or write the files of others in its tree without this one, as its tools can.
+ * It opens what the others' modes close, so it is kept only where Landlock confines all of writing.
+ * (CAP_FOWNER and CAP_CHOWN are not: Landlock knows no right to change modes and owners.) */
 static uint32_t jail_capabilities(const wfi_jail *j) {
     bool root = j->uid == 0 && (j->spaces & CLONE_NEWUSER) == 0;
     return root && j->abi >= 3 ? 1u << JAIL_DAC_OVERRIDE : 0;
@@ -483,7 +483,8 @@ static bool jail_is_below(const char *path, const char *folder) {
     return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
 }
 
-/* A folder of an open one, made if it is missing. What else has that name is the command's own, and must not lead elsewhere. */
+/* A folder of an open one, made if it is missing. What else has that name is the command's own, and
+ * must not lead elsewhere. */
 static int jail_step(int dir, const char *name) {
     const int flags = O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
     mkdirat(dir, name, 0755);
@@ -525,7 +526,8 @@ static bool jail_is_workspace(const jail_view *v, const char *folder) {
     return stat(v->tree, &tree) == 0 && jail_is_in(folder, &tree);
 }
 
-/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link may be covered, so none is. */
+/* Which of /tmp and /var/tmp the own tmp covers. Where a link leads to the own directory that link
+ * may be covered, so none is. */
 static void jail_choose_covered(jail_copies *c, const jail_view *v) {
     static const char *const names[JAIL_COVERED] = {"/tmp", "/var/tmp"};
     char real[WFI_GUARD_PATH];
@@ -542,7 +544,8 @@ static bool jail_is_covered(const jail_copies *c, const char *path) {
     return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
 }
 
-/* The command has its own temporary files, as TMPDIR says, under the names that programs have built in. */
+/* The command has its own temporary files, as TMPDIR says, under the names that programs have built
+ * in. */
 static bool jail_cover_tmp(jail_copies *c) {
     for (uint32_t i = 0; i < JAIL_COVERED && c->covered[i][0] != '\0'; i++)
         if (c->tmp[i] < 0 || !jail_lay(&c->tmp[i], c->covered[i])) return false;
@@ -554,7 +557,7 @@ typedef struct jail_home {
     const char *path;
 } jail_home;
 
-/* The folder or file of that relative path, with no link on the way; -1: there is none any more. */
+/* The folder or file of that relative path, with no link on the way; -1 with errno. */
 static int jail_find(const char *home, const char *relative) {
     char name[256];
     int at = open(home, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -564,23 +567,32 @@ static int jail_find(const char *home, const char *relative) {
         if (n >= sizeof name) n = 0; /* no such name */
         memcpy(name, relative, n);
         name[n] = '\0';
-        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        int next = openat(at, name, O_PATH | O_NOFOLLOW | O_CLOEXEC), error = errno;
         wfi_sys_close(&at);
-        if (next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode))) wfi_sys_close(&next);
+        bool link = next >= 0 && (fstat(next, &st) != 0 || S_ISLNK(st.st_mode));
+        if (link) wfi_sys_close(&next);
         at = next;
+        errno = link ? ENOENT : error;
         relative += n + (relative[n] == '/');
     }
     return at;
 }
 
-/* Lays a mount of the home over the same place of the overlay. Where commands have removed that place nothing is to be seen. */
+static bool jail_is_same_kind(int a, int b) {
+    struct stat x, y;
+    return fstat(a, &x) == 0 && fstat(b, &y) == 0 && S_ISDIR(x.st_mode) == S_ISDIR(y.st_mode);
+}
+
+/* Lays a mount of the home over the same place of the overlay. Where commands have removed that
+ * place, or put something else there, what it was is not to be seen. */
 static bool jail_lay_below(void *ctx, const char *relative) {
     const jail_home *h = ctx;
     int to = jail_find(h->path, relative);
-    if (to < 0) return true;
+    if (to < 0) return errno == ENOENT || errno == ENOTDIR;
     int copy = (int)syscall(JAIL_OPEN_TREE, h->below, relative, 1u | O_CLOEXEC | JAIL_RECURSIVE);
-    bool good =
-        copy >= 0 && syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
+    bool good = copy >= 0;
+    if (good && jail_is_same_kind(copy, to))
+        good = syscall(JAIL_MOVE_MOUNT, copy, "", to, "", 4u | 0x40u /* MOVE_MOUNT_..._EMPTY_PATH */) == 0;
     wfi_sys_close(&copy);
     wfi_sys_close(&to);
     return good;
@@ -624,7 +636,8 @@ static void jail_copy_programs(jail_copies *c) {
     }
 }
 
-/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and the own directory are. */
+/* What is to be laid again, while it is to be had. Where nothing covers anything only the tree and
+ * the own directory are. */
 static void jail_copy_all(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     const wfi_home *h = j->shown;
     char path[WFI_PRIVDIR_PATH];
@@ -673,7 +686,8 @@ static const char *jail_lay_own(const wfi_jail *j, const jail_view *v, jail_copi
     return jail_lay_again(c, &c->caches, path) ? NULL : "keep the folder of toolchains writable";
 }
 
-/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by something of the command's own. */
+/* All but the tree becomes read-only (one that is everything leaves nothing), or is covered by
+ * something of the command's own. */
 static const char *jail_arrange(const wfi_jail *j, const jail_view *v, jail_copies *c) {
     jail_copy_all(j, v, c);
     if (strcmp(v->tree, "/") == 0) return NULL;
@@ -699,9 +713,9 @@ static const char *jail_hide_rest(const wfi_jail *j, const jail_view *v) {
     return jail_hide_sockets(v, j->uid) ? NULL : "hide the sockets of daemons";
 }
 
-/* In mounts of its own. */
+/* In mounts of its own. Secrets are hidden before anything covers them: see home.h. */
 static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copies *c) {
-    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory"; /* before anything covers them */
+    if (!jail_hide_secrets(j, v)) return "hide the secrets of the home directory";
     const char *failed = jail_arrange(j, v, c);
     if (failed == NULL) failed = jail_guard(j, v->tree);
     if (failed == NULL) failed = jail_lay_own(j, v, c);
@@ -709,15 +723,17 @@ static const char *jail_remake(const wfi_jail *j, const jail_view *v, jail_copie
     if (failed != NULL) return failed;
     if ((j->holds & (WF_HOLDS_NETWORK | WF_HOLDS_TCP)) != 0 && !jail_hide_lookups(v)) return "hide who looks names up";
     jail_share(v);
-    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do nothing to them. Read-only as
-     * all that is outside: the kernel's settings are root's files, and the modes of files there are those of every /proc. */
+    /* Only its own processes. Some containers do not allow it: then it sees the others, and can do
+     * nothing to them. Read-only as all that is outside: the kernel's settings are root's files,
+     * and the modes of files there are those of every /proc. */
     mount("proc", "/proc", "proc", MS_RDONLY | MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL);
     return NULL;
 }
 
+/* Copies that are left open go with exec. */
 const char *wfi_jail_mounts(const wfi_jail *j, const char *tree, const char *own, const char *empty) {
     const jail_view view = {tree, own, empty};
-    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}}; /* those left open go with exec */
+    jail_copies c = {-1, -1, -1, -1, -1, -1, -1, {-1, -1}, {"", ""}, 0, {{-1, ""}}};
     if (j->shown != NULL && j->shown->kind != WFI_HOME_PRIVATE && !wfi_home_take(j->shown, &c.layers))
         return "get its HOME from the process that keeps it (has that been killed?)";
     if (j->spaces == 0) return NULL;
@@ -920,6 +936,10 @@ static void jail_say_bound(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
 /* How commands see the user's home and /tmp. */
 static void jail_say_home(const wfi_jail *j, char out[WFI_JAIL_TEXT]) {
     if (j->shown == NULL) return;
+    if (j->shown->kind != WFI_HOME_PRIVATE && wfi_home_is_of_run(j->shown)) {
+        jail_say(out, "; HOME is in the workspace, and written to");
+        return;
+    }
     switch (j->shown->kind) {
     case WFI_HOME_LAYERS:
         jail_say(out, j->shown->small ? "; HOME yours, written to a layer of the run's in memory (a quarter of it)"

@@ -3,9 +3,11 @@
  * every command, or it does not start.
  *
  * Inside, a command
- *   1. writes below its tree and its private directory only, and to null, zero, full, random, urandom in /dev (Landlock);
- *      /dev/shm is its own. All other file systems are read-only to it (mount namespace), for Landlock says nothing of
- *      modes, owners and times;
+ *   1. writes below its tree, its private directory and the run's layer of HOME only (home.h), and
+ *      to null, zero, full, random, urandom in /dev (Landlock); /dev/shm is its own, and so are
+ *      /tmp and /var/tmp, but for the tree and folders of PATH that lie there. All other file
+ *      systems are read-only to it (mount namespace), for Landlock says nothing of modes, owners
+ *      and times;
  *   2. reads what its user may, but for `.ssh` and the like in the user's home, and reaches no daemon that runs commands
  *      for others, see jail_secrets and jail_sockets (mount namespace);
  *   3. finds `.git` and `.wf` at the top of its tree read-only (mount namespace), see guard.h, and the run's log, whose
@@ -13,8 +15,9 @@
  *      them: Landlock only adds rights to a directory's, so it cannot spare one and still allow new files beside it;
  *   4. signals and traces nobody but its own (PID namespace, Landlock), talks to no abstract socket from outside, and shares
  *      no memory by System V's numbers (IPC namespace);
- *   5. gains nothing by set-uid programs and has no capability, even as root; but for CAP_DAC_OVERRIDE where root's tree belongs to
- *      somebody else and Landlock confines all writing. */
+ *   5. gains nothing by set-uid programs and has no capability, even as root; but for
+ *      CAP_DAC_OVERRIDE as root where Landlock confines all writing: what is in the tree may have
+ *      several owners. */
 #ifndef WFI_JAIL_H
 #define WFI_JAIL_H
 
@@ -25,17 +28,16 @@
 #define WFI_JAIL_HOME 1024 /* bytes of a home directory that the system's list of users has, with its terminator */
 
 typedef struct wfi_jail {
-    uint32_t holds;  /* WF_HOLDS_... */
-    int abi;         /* Landlock's version; 0: the kernel has none, or it is off */
-    uint32_t spaces; /* for wfi_sys_fork; 0: none to be had */
-    bool frozen;     /* with them: what lies outside of the tree can be made read-only */
-    const struct wfi_home
-        *shown;               /* how commands see the user's home, while the run lasts; NULL: they have an empty one */
-    const char *log;          /* the run's own, where it may be written to; or NULL. Lives as long */
-    uint32_t uid, gid;        /* ours, before a user namespace hides them */
-    bool hides;               /* with namespaces: there is a home to hide keys in */
-    char home[WFI_JAIL_HOME]; /* the user's, where no HOME says it; or "" */
-    bool counts;              /* the system tells who descends from whom */
+    uint32_t holds;               /* WF_HOLDS_... */
+    int abi;                      /* Landlock's version; 0: the kernel has none, or it is off */
+    uint32_t spaces;              /* for wfi_sys_fork; 0: none to be had */
+    bool frozen;                  /* with them: what lies outside of the tree can be made read-only */
+    const struct wfi_home *shown; /* how commands see the user's home; lives as long; NULL: an empty one */
+    const char *log;              /* the run's own, where it may be written to; or NULL. Lives as long */
+    uint32_t uid, gid;            /* ours, before a user namespace hides them */
+    bool hides;                   /* with namespaces: there is a home to hide keys in */
+    char home[WFI_JAIL_HOME];     /* the user's, where no HOME says it; or "" */
+    bool counts;                  /* the system tells who descends from whom */
 } wfi_jail;
 
 /* Finds out what there is, in children that end at once. root: a directory of the kind that commands will have. */

@@ -90,7 +90,8 @@ static bool program_is_session(const char *name, size_t len) { /* "NAME=value" *
     return wfi_jail_is_daemon(name, len);
 }
 
-/* Whether that one of the user's says where settings and data are, which belong to a home that is shown. */
+/* Whether that one of the user's says where settings and data are, which belong to a home that is
+ * shown. */
 static bool program_is_of_home(const wfi_jail *j, const char *name, size_t len) {
     static const char *const names[] = {"XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_DATA_DIRS",
                                         "XDG_CONFIG_DIRS"};
@@ -176,8 +177,8 @@ static void program_leave_alone(program_run *r, size_t *n) {
     if (getenv("GIT_SSH_COMMAND") == NULL && getenv("GIT_SSH") == NULL) program_set(r, PROGRAM_SSH, n);
 }
 
-/* The user's home where it can be shown, and where toolchains write instead; else an empty one. Root in a jail gives files to nobody
- * else, so tar must not try. */
+/* The user's home where it can be shown, and where toolchains write instead; else an empty one.
+ * Root in a jail gives files to nobody else, so tar must not try. */
 static void program_home(program_run *r, size_t *n) {
     const wfi_jail *j = r->p->jail;
     if (j->uid == 0 && getenv("TAR_OPTIONS") == NULL) program_set(r, "TAR_OPTIONS=--no-same-owner", n);

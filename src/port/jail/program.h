@@ -11,9 +11,9 @@
  *   2. The same happens when nobody reads descriptor 1 any more, our parent died or lost interest: at once in a jail; without
  *      one SIGTERM comes first, as at a timeout.
  *   3. The program has a session of its own and so no terminal; stdin is /dev/null or `input`; no descriptor of ours.
- *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a HOME and a TMPDIR in a private directory
- *      (privdir.h), settings by which git works in a tree of whomever, and no way to the user's
- *      session (agents of keys, display, bus).
+ *   4. Its environment holds no secret (wf_posix_is_secret). In a jail it has a TMPDIR in a private directory (privdir.h), HOME
+ *      as home.h says, settings by which git works in a tree of whomever, and no way to the user's session (agents of
+ *      keys, display, bus).
  *   5. In a jail, `.git` at the top of the tree is afterwards what it was before, and a `.wf` that is a link too (guard.h).
  *   6. Of what it prints, head and tail are kept up to the size of the buffers; all is read, so it never waits for us.
  *      What is more than that is in a file too, if its private directory stays. */

@@ -1,5 +1,6 @@
-/* test_home: the user's home directory as commands see it, in each of the ways that there are: what is read, what is written and where
- * that goes, what stays hidden, who can get at what lies below, and what is left. And /tmp, which is their own. */
+/* test_home: the user's home directory as commands see it, in each of the ways that there are: what
+ * is read, what is written and where that goes, what stays hidden, who can get at what lies below,
+ * and what is left. And /tmp, which is their own. */
 #include "src/port/jail/child.h"
 #include "src/port/jail/home.h"
 #include "src/port/jail/program.h"
@@ -73,7 +74,8 @@ static int entries(const char *dir) {
     return n;
 }
 
-/* Names, kinds, sizes and times of all that is in the home: nothing of a command's may get there. */
+/* Names, kinds, sizes and times of all that is in the home: nothing of a command's may get there.
+ * */
 static void survey(char *text, size_t size) {
     FILE *p = popen(at("cd '%s' && find . -printf '%%p %%y %%s %%T@ %%m\\n' | sort", home), "r");
     assert_non_null(p);
@@ -295,7 +297,8 @@ static void test_layers_at_once(void **state) {
     at_once();
 }
 
-/* The workspace lies in the home, which is the usual case: it is itself there, and what is around it is a layer. */
+/* The workspace lies in the home, which is the usual case: it is itself there, and what is around
+ * it is a layer. */
 static void workspace_inside(void) {
     snprintf(root, sizeof root, "%s/src/work", home);
     put(at("%s/.wf/log", root), "log\n");
@@ -332,6 +335,9 @@ static void test_workspace_is_home(void **state) {
     for (size_t i = 0; i < 2; i++) {
         snprintf(root, sizeof root, roots[i], base);
         open_layers();
+        char text[WFI_JAIL_TEXT];
+        wfi_jail_text(&jail, text);
+        assert_non_null(strstr(text, "HOME is in the workspace"));
         prints("echo new >~/made; cat ~/.ssh/id ~/.netrc 2>/dev/null; cat ~/.tools/settings ~/made", "stable\nnew\n");
         assert_string_equal(get(at("%s/made", home)), "new\n");
         wfi_home_close(&shown);
@@ -353,8 +359,12 @@ static void test_links_in_layer(void **state) {
            "~/s/id ~/.ssh/id 2>/dev/null; ln ~/.netrc ~/n 2>/dev/null; cat ~/n 2>/dev/null; echo none",
            "none\n");
     prints("cat ~/.config/gh/hosts 2>/dev/null; rm -rf ~/.gnupg; ln -s / ~/.gnupg; echo none", "none\n");
+    prints("echo mine >~/.azure; mkdir ~/.vault-token; cat ~/.azure", "mine\n");
     put(at("%s/.kube/config", home), "private\n"); /* made while the run goes on */
-    prints("cat ~/.kube/config 2>/dev/null; ls / | grep -c -x usr", "1\n");
+    put(at("%s/.azure/key", home), "private\n");
+    put(at("%s/.vault-token", home), "private\n");
+    prints("cat ~/.kube/config ~/.azure/key ~/.vault-token 2>/dev/null; cat ~/.azure; ls / | grep -c -x usr",
+           "mine\n1\n");
 }
 
 /* Who keeps the layer is out of reach, and so is the layer but through the overlay. */
@@ -496,16 +506,19 @@ static void put_caches(void) {
     put(at("%s/.local/lib/python3.9/site-packages/mod/__init__.py", home), "py\n");
 }
 
-/* The home is read-only; toolchains find what the user has, and what an earlier command has added. */
+/* The home is read-only; toolchains find what the user has, and what an earlier command has added.
+ * */
 static void caches(void) {
     open_home(WFI_HOME_CACHES);
     prints("cat ~/.tools/settings; (echo x >~/made || echo x >~/.cargo/made) 2>/dev/null || echo refused",
            "stable\nrefused\n");
-    prints("cat $CARGO_HOME/registry/cache/x/a.crate $CARGO_HOME/bin/cargo "
-           "$npm_config_cache/_cacache/content-v2/sha512/aa/bb/cc "
-           "${MAVEN_OPTS#*=}/org/a/1/a.jar $GOPATH/pkg/mod/cache/download/x.org/m/@v/v1.zip "
-           "$PYTHONUSERBASE/lib/python3.9/site-packages/mod/__init__.py",
-           "crate\ncargo\ncontent\njar\nzip\npy\n");
+    prints(
+        "cat $CARGO_HOME/registry/cache/x/a.crate $CARGO_HOME/bin/cargo "
+        "$npm_config_cache/_cacache/content-v2/sha512/aa/bb/cc "
+        "${MAVEN_OPTS#*=}/org/a/1/a.jar $GOPATH/pkg/mod/cache/download/x.org/m/@v/v1.zip "
+        "$PYTHONUSERBASE/lib/python3.9/site-packages/users.pth",
+        at("crate\ncargo\ncontent\njar\nzip\nimport site; site.addsitedir(r'%s/.local/lib/python3.9/site-packages')\n",
+           home));
     prints("set -e; echo more >>$npm_config_cache/_cacache/index-v5/aa/bb/cc; echo b "
            ">$CARGO_HOME/registry/cache/x/b.crate; "
            "echo lock >$CARGO_HOME/.package-cache; mkdir $XDG_CACHE_HOME/go-build; echo c >$XDG_CACHE_HOME/go-build/c; "
@@ -529,7 +542,8 @@ static void test_caches_without_spaces(void **state) {
     assert_string_equal(after, before);
 }
 
-/* With namespaces, but no overlay: mounts below the home are not this user's to part from it. Keys are hidden all the same. */
+/* With namespaces, but no overlay: mounts below the home are not this user's to part from it. Keys
+ * are hidden all the same. */
 static void caches_and_keys(void) {
     caches();
     prints("cat ~/.ssh/id ~/.netrc 2>/dev/null; cat ~/disk/f", "there\n");
@@ -540,6 +554,28 @@ static void test_caches_in_spaces(void **state) {
     if (best.spaces == 0) skip();
     put_caches();
     as_nobody(mount_in_home, caches_and_keys);
+}
+
+/* TMPDIR lies in the home: a layer below itself there cannot be. */
+static void tmp_in_home(void) {
+    mkdir(at("%s/tmp", home), 0777);
+    setenv("TMPDIR", at("%s/tmp", home), 1);
+    open_layers();
+    prints("echo x >~/made; echo y >$TMPDIR/f; cat ~/made $TMPDIR/f; ls ~/tmp/*/layers", "x\ny\n");
+    prints("cat ~/made", "x\n");
+    wfi_home_close(&shown);
+    assert_int_equal(entries(at("%s/tmp", home)), 0);
+    assert_int_equal(access(at("%s/made", home), F_OK), -1);
+}
+
+static void test_tmp_in_home(void **state) {
+    (void)state;
+    tmp_in_home();
+}
+
+static void test_tmp_in_home_as_nobody(void **state) {
+    (void)state;
+    as_nobody(NULL, tmp_in_home);
 }
 
 /* Nothing would keep what commands write out of the home: they see an empty one. */
@@ -634,7 +670,8 @@ static void test_text(void **state) {
                                        "HOME yours, written to a layer"};
     char text[WFI_JAIL_TEXT];
     for (int kind = 0; kind < 3; kind++) {
-        shown.kind = (wfi_home_kind)kind;
+        shown =
+            (wfi_home){.kind = (wfi_home_kind)kind, .root = "/tree", .real = "/home/me", .keeper = -1, .dir.fd = -1};
         jail.shown = &shown;
         wfi_jail_text(&jail, text);
         assert_non_null(strstr(text, said[kind]));
@@ -667,6 +704,8 @@ int main(void) {
         CASE(test_layer_on_overlay),
         CASE(test_caches_without_spaces),
         CASE(test_caches_in_spaces),
+        CASE(test_tmp_in_home),
+        CASE(test_tmp_in_home_as_nobody),
         CASE(test_no_protection),
         CASE(test_caches_elsewhere),
         CASE(test_odd_homes),

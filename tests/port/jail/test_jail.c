@@ -36,7 +36,7 @@
 
 extern char **environ;
 
-static char self[96], base[80], root[120], mark[64], where[64];
+static char self[96], base[64], root[80], mark[64], where[40];
 static wfi_jail jail; /* as it is in the test at hand */
 static wfi_jail best; /* as the system has it */
 static wfi_children children;
@@ -767,6 +767,17 @@ static void test_tree_of_others(void **state) {
     assert_int_equal(stat(at("%s/secret", base), &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     assert_int_equal(st.st_uid, 65534);
+}
+
+/* What is in root's own tree may have several owners: commands can what tools can, and tar unpacks
+ * as for a user. */
+static void test_tree_of_several(void **state) {
+    (void)state;
+    if (geteuid() != 0 || jail.abi < 3) skip();
+    mkdir(at("%s/d", root), 0755);
+    put(at("%s/d/f", root), "theirs\n");
+    assert_int_equal(system(at("cd %s && chown 1001 d/f && chmod 600 d/f && tar cf a.tar d", root)), 0);
+    prints("cat d/f && echo y >>d/f && rm -r d && tar xf a.tar && cat d/f && stat -c %u d/f", "theirs\ntheirs\n0\n");
 }
 
 static void test_writes_without_spaces(void **state) {
@@ -1721,7 +1732,7 @@ int main(int argc, char **argv) {
     const char *home = getenv("HOME"); /* not /tmp, of which commands have their own, and so could do no harm there */
     bool fits = home != NULL && home[0] == '/' && strlen(home) < 40;
     strcpy(where, access("/srv", W_OK) == 0 ? "/srv" : fits && access(home, W_OK) == 0 ? home : "/tmp");
-    char place[80];
+    char place[64];
     snprintf(place, sizeof place, "%s/wf-attack-XXXXXX", where);
     copy_self(place);
     first = getpid();
@@ -1746,6 +1757,7 @@ int main(int argc, char **argv) {
         CASE(test_writes),
         CASE(test_writes_without_spaces),
         CASE(test_tree_of_others),
+        CASE(test_tree_of_several),
         CASE(test_git_and_wf),
         CASE(test_log),
         CASE(test_descriptors),
