@@ -16193,6 +16193,7 @@ WFI void wfi_privdir_remove(wfi_privdir *d);
 #include <unistd.h>
 
 #define PRIVDIR_PASSES 1000000u /* over the top, each of which makes it smaller */
+#define PRIVDIR_TRIES  8
 #define PRIVDIR_OPEN   (O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
 
 void wfi_privdir_name(const wfi_privdir *d, const char *name, char out[WFI_PRIVDIR_PATH]) {
@@ -16212,18 +16213,20 @@ bool wfi_privdir_choose(char path[WFI_PRIVDIR_PATH], size_t digits) {
     return true;
 }
 
-/* A folder of that name, whatever an earlier command has put in its place; false: with errno. */
+/* A folder of that name, whatever an earlier command has put in its place; false: with errno. Others may do the same at
+ * the time, for another command of the same agent. */
 static bool privdir_settle(int fd, const char *name, mode_t mode) {
     struct stat st;
-    if (mkdirat(fd, name, mode) == 0) return true;
-    if (errno != EEXIST || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0) return false;
-    if (S_ISDIR(st.st_mode)) return true;
-    return unlinkat(fd, name, 0) == 0 && mkdirat(fd, name, mode) == 0;
+    for (int i = 0; i < PRIVDIR_TRIES; i++) {
+        if (mkdirat(fd, name, mode) == 0) return true;
+        if (errno != EEXIST) return false;
+        if (fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode)) return true;
+        (void)unlinkat(fd, name, 0);
+    }
+    return false;
 }
 
-/* The empty one covers what is to be hidden: an agent must not fill it. */
 static bool privdir_settle_all(int fd) {
-    (void)unlinkat(fd, "empty", AT_REMOVEDIR);
     return privdir_settle(fd, "home", 0700) && privdir_settle(fd, "tmp", 0700) && privdir_settle(fd, "shm", 0700) &&
            privdir_settle(fd, "empty", 0500);
 }

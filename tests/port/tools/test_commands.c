@@ -122,6 +122,19 @@ static void test_own_spoilt(void **state) {
     assert_true(comes_to(dir, 0));
 }
 
+/* Commands of a script at the same time, in the one directory, which is as it should be or spoilt. */
+static void test_own_together(void **state) {
+    (void)state;
+    open_programs();
+    for (int round = 0; round < 12; round++) {
+        if (round % 3 == 2) has(exec_sh("cd $TMPDIR/..; rm -rf home shm; ln -s / home; ln -s / shm"), "");
+        for (uint32_t i = 0; i < 4; i++)
+            start(i, "exec", true, "{\"cmd\":\"echo x >>$HOME/f; echo x\"}", 0);
+        for (uint32_t i = 0; i < 4; i++)
+            has(finish(i), "\"out\":\"x\\n\",\"err\":\"\"");
+    }
+}
+
 /* An agent that is given up while its command runs: the directory goes when that has ended. */
 static void test_own_of_the_given_up(void **state) {
     (void)state;
@@ -413,6 +426,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         CASE(test_own_lasts),
         CASE(test_own_spoilt),
+        CASE(test_own_together),
         CASE(test_own_of_the_given_up),
         CASE(test_own_cannot_be_made),
         CASE(test_own_after_a_kill),
