@@ -690,7 +690,7 @@ static void test_exec(void **state) {
 static void test_no_root(void **state) {
     (void)state;
     wf_posix_config c = {.root = "/no/such/place"};
-    static char memory[65536];
+    static char memory[131072];
     wf_posix *p;
     wf_platform q;
     assert_int_equal(wf_posix_open(&p, memory, sizeof memory, &c, NULL), WF_E_NOT_FOUND);
