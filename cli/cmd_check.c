@@ -271,8 +271,9 @@ static void check_put_preview(FILE *to, const cli_world *w, const wf_run_spec *s
         check_add(sum, p);
     }
     check_put_row(to, WF_STR("in all"), sum);
-    fputs("  These are a dry run's: stub answers end an agent after one turn, and their lists are short.\n"
-          "  A real agent takes more turns; a script that fans out over answers starts more agents.\n",
+    fputs("  These are a dry run's: stub answers end an agent after one turn, and their\n"
+          "  lists are short. A real agent takes more turns; a script that fans out over\n"
+          "  answers starts more agents.\n",
           to);
     check_put_effects(to, w->options, &w->effects);
     check_put_cost(to, w->options, sum);
