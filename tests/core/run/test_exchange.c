@@ -745,9 +745,9 @@ static size_t unescape(uint8_t *p, size_t n) {
 
 /* A model that has learnt the key writes it with escapes, in a text or for a tool. */
 static void test_no_escaped_key_is_kept(void **state) {
-    static const char *const blocks[] = {
-        "{\"type\":\"text\",\"text\":\"%s\"}",
-        "{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\",\"name\":\"none\",\"input\":{\"a\":\"%s\"}}"};
+    static const char *const blocks[] = {"{\"type\":\"text\",\"text\":\"%s\"}",
+                                         "{\"type\":\"text\",\"text\":\"x\"},{\"type\":\"tool_use\",\"id\":\"t\","
+                                         "\"name\":\"none\",\"input\":{\"a\":\"%s\"}}"};
     (void)state;
     for (unsigned form = 0; form < 8; form++) {
         char key[6 * sizeof KEY], content[1024], body[2048];
