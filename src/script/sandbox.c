@@ -435,11 +435,13 @@ static void sandbox_libraries(lua_State *L, int host, int env) {
 
 /* Takes weak tables from the language: when their entries vanish would differ from run to run. setmetatable refuses a __mode that
  * is there, but one may be added later. So the collector's own name for it, which a state makes once and compares by address, is
- * made another, while "__mode" becomes a text like others. (A script that guesses the other one harms its own replay alone.) */
+ * made another, while "__mode" becomes a text like others. The other one is found by no text of a script: its hash is that of
+ * "__mode", from which one that differs in the first byte alone differs in the bits that choose the bucket. Nor by one of C:
+ * those are compared up to their end, so it must not begin with one. */
 static void sandbox_forget_weakness(lua_State *L) {
     lua_pushliteral(L, "__mode");
     char *name = (char *)(uintptr_t)lua_tostring(L, -1);
-    name[0] = '\0';
+    name[0] = '\1';
     lua_pop(L, 1);
 }
 

@@ -851,6 +851,20 @@ static void test_lists_are_emptied_with_next(void **state) {
     }
 }
 
+/* Texts that C hands to Lua are kept by their address, and compared with what was kept there. */
+static void test_empty_texts_are_empty(void **state) {
+    (void)state;
+    static const char empty[256];
+    heap h = {.used = 0};
+    lua_State *L = open_state(&h);
+    for (size_t i = 0; i < sizeof empty; i++) {
+        lua_pushstring(L, empty + i);
+        assert_int_equal(lua_rawlen(L, -1), 0);
+        lua_pop(L, 1);
+    }
+    lua_close(L);
+}
+
 /* Memory that runs out at any allocation gives that error and nothing else. */
 static void test_exhaustion(void **state) {
     (void)state;
@@ -915,6 +929,7 @@ int main(void) {
         cmocka_unit_test(test_next_remembers),
         cmocka_unit_test(test_lists_are_emptied_with_next),
         cmocka_unit_test(test_hostile),
+        cmocka_unit_test(test_empty_texts_are_empty),
         cmocka_unit_test(test_exhaustion),
         cmocka_unit_test(test_open_exhaustion),
     };
