@@ -226,7 +226,7 @@ static const char world_system[] =
     "- Look instead of guessing what a file holds or what it is called. Read a file before you change it, and change "
     "only what the task asks for.\n"
     "- Calls that only read and do not depend on one another go into one turn: they run at the same time.\n"
-    "- Commands have no terminal and no input; what they write to HOME is seen by this run alone, and goes with it; "
+    "- Commands have no terminal and no input; what they leave in HOME is seen by this run alone, and goes with it; "
     "what they leave running is ended.\n"
     "- When a call fails, its error says why: mend the call or take another way, and do not repeat it as it was.";
 

@@ -18,7 +18,7 @@ return said
 """
 
 
-def stops(rig, actions, code, kind, message, sent=1, items=(5,)):
+def stops(rig, actions, code, kind, message, sent=1, items=(5,), resume=()):
     """The fifth agent of a row (or the last of these items) meets something that stops the run."""
     rig.write("row.lua", ROW)
     rig.server.scenario("\n".join('on body="item %d." : %s' % (item, actions) for item in items))
@@ -34,7 +34,7 @@ def stops(rig, actions, code, kind, message, sent=1, items=(5,)):
     expect(len([m for m in ended if not m.get("kind")]) == 4, "finished agents in the log", ended)
     rig.server.scenario("")
     before = rig.server.stats()
-    again = rig.resume()
+    again = rig.resume(*resume)
     expect(again.code == 0 and again.value() == ["did: item %d." % i for i in range(1, 11)], "resumed", again)
     expect(rig.since(before)["requests"] == 6, "the resumed run asked %d times, not 6" % rig.since(before)["requests"])
     return done
@@ -79,9 +79,9 @@ def rate_limit(rig):
 @case
 def auth(rig):
     """a key that is refused, a permission that is missing, a model that is unknown stop the run: exit 78"""
-    # the key was good for four agents: one refusal is that agent's alone, a second one stops the run
-    stops(rig, "status=401 message='invalid x-api-key'", 78, "auth", "invalid x-api-key", sent=2, items=(5, 6))
-    stops(rig, "status=403 message='not allowed'", 78, "auth", "not allowed", sent=2, items=(5, 6))
+    # the key was good for four agents: one refusal is that agent's alone, and so an answer of the log; a second one stops the run
+    stops(rig, "status=401 message='invalid x-api-key'", 78, "auth", "invalid x-api-key", sent=2, items=(5, 6), resume=["--retry-failed=auth"])
+    stops(rig, "status=403 message='not allowed'", 78, "auth", "not allowed", sent=2, items=(5, 6), resume=["--retry-failed=auth"])
     stops(rig, "status=404 message='model: no-such-model'", 78, "auth", "no-such-model")
 
 

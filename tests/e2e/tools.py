@@ -470,8 +470,8 @@ def lasting(p):
     case(said[1]["text"] == "kept\nFAILED\n" and "all of it is in $TMPDIR/out-1" in said[0]["text"], "a file in TMPDIR, and all of a long output, last", said)
     case(len(where) <= len(p.tmp) + 21 and not os.path.exists(where) and not os.listdir(p.tmp), "the directory has a short path and is gone", where)
     two = "return parallel({ function() return agent(json.encode(args.plan)) end, function() return agent(json.encode(args.plan)) end })"
-    code, out, err = p.run(two, "--allow", "bash", plan=[[tool("bash", command="ls $TMPDIR; echo >$TMPDIR/f; sleep 0.2")],
-                                                        [tool("bash", command="ls $TMPDIR | wc -l")]])
+    code, out, err = p.run(two, "--allow", "bash", plan=[[tool("bash", command="ls $TMPDIR/f* 2>/dev/null; echo >$TMPDIR/f; sleep 0.2; true")],
+                                                        [tool("bash", command="ls $TMPDIR/f* | wc -l")]])
     case(code == 0 and out.count('"(no output)"') + out.count('\\"(no output)\\"') == 2 and "1\\\\n" in out, "two agents share none", out + err)
 
 
