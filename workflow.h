@@ -238,8 +238,9 @@ typedef struct wf_tool_call {
     wf_str input; /* JSON; lives until `end` */
     wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
-    uint32_t
-        agent; /* who asks: one number for all calls of an agent, another for any other one; 0: nobody is told apart */
+    /* Who asks: one number for all calls of an agent, another for any other one; 0: nobody is told
+     * apart. */
+    uint32_t agent;
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
 } wf_tool_call;
@@ -266,8 +267,8 @@ typedef struct wf_tool_ops {
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
     void (*interrupted)(void *ctx, const wf_tool_call *call);
-    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its calls has kept for the next may
-     * go. All its tickets were ended before. May be NULL. */
+    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its
+     * calls has kept for the next may go. All its tickets were ended before. May be NULL. */
     void (*left)(void *ctx, uint32_t ticket);
 } wf_tool_ops;
 
@@ -982,8 +983,11 @@ wf_status wf_messages_render(const wf_messages_settings *settings, wf_str url, c
  *     wf_close(w);
  *     wf_posix_close(posix);
  *
- * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
- * (grep, glob, name look-up; where commands are allowed another one, which removes what they leave), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the
+ * first slow one) and short-lived child processes (grep, glob, name look-up). Where commands are
+ * allowed two more children live as long as it: one removes what commands leave, one holds the
+ * user's HOME for them. It takes no memory from malloc; running tools borrow pages from the system
+ * and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -1050,8 +1054,9 @@ size_t wf_posix_size(const wf_posix_config *config);
 
 /* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
  * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
- * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
- * writes this log; WF_E_IO: anything else. error may be NULL. */
+ * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log
+ * or root; WF_E_BUSY: somebody else, in this process or another, writes this log; WF_E_IO: anything
+ * else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
 
 /* Kills children, waits for a sync under way, closes all. A new log that never got its name is removed. */
@@ -14850,6 +14855,10 @@ WFI uint64_t wfi_sys_number(const char *text);                           /* the 
 WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, and a terminator behind them */
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
+/* Whether a path lies in that folder, by its text; nothing lies in "". */
+WFI bool wfi_sys_is_below(const char *path, const char *folder);
+/* Reads up to `size` bytes; less: the file has no more, or cannot be read further. */
+WFI size_t wfi_sys_read(int fd, char *to, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
 WFI uint32_t wfi_sys_processors(void); /* that we may use; at least 1 */
 /* Pages straight from the system, zeroed; NULL if there are none. */
@@ -14957,6 +14966,22 @@ bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size) {
     if (n > 0) out[n++] = '/';
     memcpy(out + n, name, m + 1);
     return true;
+}
+
+bool wfi_sys_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+size_t wfi_sys_read(int fd, char *to, size_t size) {
+    size_t n = 0;
+    while (n < size) {
+        ssize_t got = read(fd, to + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    return n;
 }
 
 static bool sys_urandom(char *buf, size_t n) {
@@ -16711,15 +16736,15 @@ void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
  * for the user said so.
  *
  * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the
- * keeper: a process with a user namespace (but as root) and mounts of its own. A command asks it
+ * holder: a process with a user namespace (but as root) and mounts of its own. A command asks it
  * through a socket for a copy of that one mount, gets a descriptor, and lays it over HOME among its
- * own mounts. So no command enters a namespace of the keeper's, none sees its PID, and the socket
+ * own mounts. So no command enters a namespace of the holder's, none sees its PID, and the socket
  * closes with exec.
  *
  * Invariants:
  *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or
  *      read-only.
- *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor
+ *   2. The holder ends when nobody holds the other end of its socket any more: neither the run nor
  *      a supervisor of commands, however they ended. Then it removes the folder, whatever is in it.
  *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
  *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below
@@ -16734,7 +16759,7 @@ void wfi_caches_make(const wfi_caches *c, const char *home, int dir) {
 #define WFI_HOME_H
 
 
-#define WFI_HOME_SOCKET     4        /* where a command has its end of the keeper's socket, until exec */
+#define WFI_HOME_SOCKET     4        /* where a command has its end of the holder's socket, until exec */
 #define WFI_HOME_CACHES_DIR "caches" /* in the run's folder: the places of toolchains */
 #define WFI_HOME_LAYERS_DIR "layers" /* ... and what the overlay consists of */
 
@@ -16752,11 +16777,11 @@ typedef struct wfi_home {
     const char *root;         /* of the run, absolute; lives as long */
     wfi_caches caches;
     wfi_privdir dir; /* the run's folder; no fd: there is none */
-    int keeper;      /* our end of its socket, or -1 */
-    long pid;        /* of the keeper */
+    int holder;      /* our end of its socket, or -1 */
+    long pid;        /* of the holder */
 } wfi_home;
 
-/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
+/* Starts the holder. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
  * long as this lives. */
 WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */
@@ -17332,11 +17357,6 @@ typedef struct jail_copies {
     jail_programs program[JAIL_PROGRAMS];
 } jail_copies;
 
-static bool jail_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
 /* A folder of an open one, made if it is missing. What else has that name is the command's own, and
  * must not lead elsewhere. */
 static int jail_step(int dir, const char *name) {
@@ -17350,7 +17370,7 @@ static int jail_step(int dir, const char *name) {
 /* Folders in the own tmp on which what it covers is laid again. */
 static bool jail_make_way(const jail_copies *c, const char *path) {
     for (uint32_t i = 0; i < JAIL_COVERED; i++) {
-        if (!jail_is_below(path, c->covered[i])) continue;
+        if (!wfi_sys_is_below(path, c->covered[i])) continue;
         int at = open(c->covered[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
         for (const char *from = path + strlen(c->covered[i]); at >= 0 && *from != '\0';) {
             char name[256];
@@ -17389,13 +17409,13 @@ static void jail_choose_covered(jail_copies *c, const jail_view *v) {
     if (v->empty == NULL || realpath(v->own, real) == NULL || strcmp(real, v->own) != 0) return;
     for (uint32_t i = 0; i < JAIL_COVERED; i++) {
         if (realpath(names[i], real) == NULL || strcmp(real, "/") == 0 || jail_is_workspace(v, real)) continue;
-        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || jail_is_below(real, c->covered[0]))) continue;
+        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || wfi_sys_is_below(real, c->covered[0]))) continue;
         strcpy(c->covered[count++], real);
     }
 }
 
 static bool jail_is_covered(const jail_copies *c, const char *path) {
-    return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
+    return wfi_sys_is_below(path, c->covered[0]) || wfi_sys_is_below(path, c->covered[1]);
 }
 
 /* The command has its own temporary files, as TMPDIR says, under the names that programs have built
@@ -17516,7 +17536,7 @@ static void jail_copy_frozen(const wfi_jail *j, const jail_view *v, jail_copies 
     if (h == NULL) return;
     if (c->layers < 0 && h->kind != WFI_HOME_PRIVATE && jail_is_covered(c, h->real) && !jail_is_workspace(v, h->real))
         c->home = jail_copy(h->real);
-    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && jail_is_below(h->root, h->real));
+    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && wfi_sys_is_below(h->root, h->real));
     if (lost && strcmp(h->root, v->tree) != 0) c->root = jail_copy(h->root);
 }
 
@@ -17855,7 +17875,7 @@ typedef struct wfi_child_job {
     void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
     void *arg;              /* copied with the whole process */
     int keep;               /* a descriptor that the child needs, or -1 */
-    const wfi_home *home;   /* then: whose keeper its program asks; or NULL */
+    const wfi_home *home;   /* then: whose holder its program asks; or NULL */
     char *out;              /* cap bytes, the owner's until wfi_child_release */
     size_t cap;
     uint64_t deadline; /* on the clock of wfi_sys_now_ms */
@@ -17988,12 +18008,12 @@ static bool child_keep_at(int fd, int place) {
 /* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
  * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
-    int keeper = job->home != NULL ? job->home->keeper : -1;
+    int holder = job->home != NULL ? job->home->holder : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;
-    if (keeper >= 0 && (keeper = fcntl(keeper, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
+    if (holder >= 0 && (holder = fcntl(holder, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
     if (!child_keep_at(job->keep, WFI_CHILD_KEEP)) return -1;
-    if (keeper < 0) return WFI_CHILD_KEEP + 1;
-    return child_keep_at(keeper, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
+    if (holder < 0) return WFI_CHILD_KEEP + 1;
+    return child_keep_at(holder, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
 }
 
 static void child_main(const wfi_child_job *job, int out, long parent) {
@@ -18166,7 +18186,7 @@ void wfi_children_close(wfi_children *cs) {
 
 /* ==== begin src/port/jail/home.c ==== */
 
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+/* home: see home.h for its invariants. The holder is a fork of a process that may have threads: no
  * malloc, no stdio. */
 #include <errno.h>
 #include <fcntl.h>
@@ -18184,9 +18204,9 @@ void wfi_children_close(wfi_children *cs) {
 #include <sys/syscall.h>
 #endif
 
-#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_HOLDER    3  /* where the holder has its end of the socket, */
 #define HOME_FOLDER    4  /* ... and the run's folder */
-#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_PATIENCE  60 /* seconds for the holder to answer, on the busiest machine */
 #define HOME_MOUNTINFO ((size_t)4 << 20)
 #define HOME_MOUNTS    ((size_t)16384) /* below HOME */
 
@@ -18260,7 +18280,7 @@ static bool home_socket(int ends[2]) {
     return false;
 }
 
-/* ---- the keeper ---- */
+/* ---- the holder ---- */
 
 #if WFI_LINUX
 
@@ -18270,7 +18290,7 @@ static bool home_socket(int ends[2]) {
 #define HOME_TRUSTED "metacopy=off"
 #define HOME_USER    "userxattr" /* which takes no metacopy */
 
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+/* What it is told in: the names lie in the folder that the holder is in, so that no path needs
  * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
  * a layer could name; and as it ends with the run nothing of it is synced. */
 static bool home_overlay(bool apart) {
@@ -18281,7 +18301,7 @@ static bool home_overlay(bool apart) {
     return false;
 }
 
-/* The folders of one, in the folder that the keeper is in. */
+/* The folders of one, in the folder that the holder is in. */
 static bool home_layers(const wfi_home *h, bool apart) {
     struct stat st;
     if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
@@ -18382,14 +18402,14 @@ static bool home_settle(int socket, int folder) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
     for (int fd = 0; fd < 3; fd++)
         if (null >= 0) dup2(null, fd);
-    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    bool good = high >= 0 && dup2(socket, HOME_HOLDER) == HOME_HOLDER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
     wfi_child_close_from(HOME_FOLDER + 1);
     return good;
 }
 
 static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
     if (!home_settle(socket, h->dir.fd)) _exit(1);
-    socket = HOME_KEEPER;
+    socket = HOME_HOLDER;
     h->dir.fd = HOME_FOLDER;
     char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
     if (how != '\0') h->kind = WFI_HOME_LAYERS;
@@ -18433,7 +18453,7 @@ static bool home_start(wfi_home *h, const wfi_jail *j) {
     if (h->pid == 0) home_keep(h, j, ends[1]);
     sigprocmask(SIG_SETMASK, &old, NULL);
     wfi_sys_close(&ends[1]);
-    h->keeper = ends[0];
+    h->holder = ends[0];
     return h->pid > 0;
 }
 
@@ -18441,11 +18461,11 @@ void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
     char how = '-', caches[WFI_PRIVDIR_PATH];
     int none;
     memset(h, 0, sizeof *h);
-    h->keeper = h->dir.fd = -1;
+    h->holder = h->dir.fd = -1;
     h->root = root;
     if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
     if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
-        !home_receive(h->keeper, &how, &none)) {
+        !home_receive(h->holder, &how, &none)) {
         home_give_up(h);
         return;
     }
@@ -18460,10 +18480,10 @@ void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
 }
 
 void wfi_home_close(wfi_home *h) {
-    wfi_sys_close(&h->keeper);
+    wfi_sys_close(&h->holder);
     while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the holder has done so, if it was not killed */
     h->pid = 0;
 }
 
@@ -18521,11 +18541,6 @@ static bool home_read(const char *path, char *out, size_t size) {
     return all;
 }
 
-static bool home_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
 static size_t home_collect(char *text, const char *folder, const char **seen) {
     size_t count = 0;
     for (char *line = text, *next; line[0] != '\0' && count < HOME_MOUNTS; line = next) {
@@ -18533,9 +18548,9 @@ static size_t home_collect(char *text, const char *folder, const char **seen) {
         next = line + n + (line[n] == '\n');
         line[n] = '\0';
         const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder);
+        bool take = path != NULL && wfi_sys_is_below(path, folder);
         for (size_t i = 0; take && i < count; i++)
-            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+            take = strcmp(path, seen[i]) != 0 && !wfi_sys_is_below(path, seen[i]);
         if (take) seen[count++] = path;
     }
     return count;
@@ -23775,17 +23790,6 @@ static bool ignore_parse(wf_str line, wfi_ignore_rule *rule) {
     return line.len > 0 && line.len <= WFI_IGNORE_PATTERN;
 }
 
-static size_t ignore_read(int fd, char *to, size_t size) {
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, to + n, size - n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        n += (size_t)got;
-    }
-    return n;
-}
-
 /* Takes the next line off *text. */
 static wf_str ignore_line(wf_str *text) {
     const char *newline = memchr(text->ptr, '\n', text->len);
@@ -23802,7 +23806,7 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
     wfi_ignore *level = (wfi_ignore *)(void *)(room + at);
     at += sizeof *level;
     most -= sizeof *level;
-    wf_str text = wf_str_of(room + at, ignore_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
+    wf_str text = wf_str_of(room + at, wfi_sys_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
     at = (at + text.len + 7) & ~(size_t)7;
     if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = wf_str_of(text.ptr + 3, text.len - 3);
     wfi_ignore_rule *rule = (wfi_ignore_rule *)(void *)(room + at);
@@ -23878,23 +23882,12 @@ static int gitrules_file(int dir, const char *name, int more) {
     return fd;
 }
 
-static size_t gitrules_read(int fd, char *to, size_t size) {
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, to + n, size - n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        n += (size_t)got;
-    }
-    return n;
-}
-
 /* The first line of a file that holds a path, without `lead`. False: there is no such file. */
 static bool gitrules_line(int dir, const char *name, const char *lead, char path[WFI_CONFINE_PATH]) {
     char text[WFI_CONFINE_PATH];
     int fd = gitrules_file(dir, name, 0);
     if (fd < 0) return false;
-    size_t n = gitrules_read(fd, text, sizeof text - 1), m = strlen(lead);
+    size_t n = wfi_sys_read(fd, text, sizeof text - 1), m = strlen(lead);
     close(fd);
     text[n] = '\0';
     text[strcspn(text, "\r\n")] = '\0';
@@ -24080,7 +24073,7 @@ static void gitrules_parse(gitrules_config *c, int dir, const char *path, wf_str
 static void gitrules_load(gitrules_config *c, int dir, const char *path) {
     int fd = c->depth < GITRULES_INCLUDE ? gitrules_file(dir, path, 0) : -1;
     if (fd < 0) return;
-    size_t n = gitrules_read(fd, c->room, c->size < GITRULES_CONFIG ? c->size : GITRULES_CONFIG);
+    size_t n = wfi_sys_read(fd, c->room, c->size < GITRULES_CONFIG ? c->size : GITRULES_CONFIG);
     wf_str text = wf_str_of(c->room, n);
     close(fd);
     c->room += n;
@@ -27709,7 +27702,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
     wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
-    t->home.keeper = t->home.dir.fd = -1;
+    t->home.holder = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);

@@ -440,9 +440,8 @@ static const char *const help_script[] = {
     "                         running follow err. $TMPDIR lasts as long as the run,",
     "                         editors and prompts fail, --net off is no network.",
     "                         Bytes that are no UTF-8 become U+FFFD. Guarded, from",
-    "                         tools as well: .git and",
-    "                         .wf, and a folder that is a repository by its shape",
-    "                         (HEAD, objects, refs).",
+    "                         tools as well: .git and .wf, and a folder that is a",
+    "                         repository by its shape (HEAD, objects, refs).",
     "                         `git config --global safe.bareRepository explicit`",
     "                         shuts out those further down",
     "  ask(question, opts)    a person's answer, a text; or nil and an error. opts:",
@@ -539,6 +538,8 @@ static void help_sandbox_here(void) {
         wf_posix_holds(posix, &text);
         help_put_clauses("Here", text);
         wf_posix_close(posix);
+    } else {
+        printf("\nHere it could not be tried: %s\n", posix ? wf_posix_error(posix) : "out of memory");
     }
     free(memory);
     snprintf(settled, sizeof settled, "%s/.wf", dir); /* as every run makes it */

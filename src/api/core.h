@@ -211,8 +211,9 @@ typedef struct wf_tool_call {
     wf_str input; /* JSON; lives until `end` */
     wf_str cwd;   /* a folder below the root that is all this call sees; empty: the root. Lives until `end` */
     bool script;  /* asked for by the script (an effect; the answer is JSON), not by a model (the answer is text) */
-    uint32_t
-        agent; /* who asks: one number for all calls of an agent, another for any other one; 0: nobody is told apart */
+    /* Who asks: one number for all calls of an agent, another for any other one; 0: nobody is told
+     * apart. */
+    uint32_t agent;
     uint64_t deadline;   /* on the clock of now_ms; UINT64_MAX: none */
     uint32_t output_max; /* longer answers are cut, saying so */
 } wf_tool_call;
@@ -239,8 +240,8 @@ typedef struct wf_tool_ops {
     /* A call was under way when an earlier process ended, and will not be done again unless the model asks anew: clears away
      * what it may have left half made. May be NULL. */
     void (*interrupted)(void *ctx, const wf_tool_call *call);
-    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its calls has kept for the next may
-     * go. All its tickets were ended before. May be NULL. */
+    /* The agent whose first tool calls had this ticket has ended, in this process: what one of its
+     * calls has kept for the next may go. All its tickets were ended before. May be NULL. */
     void (*left)(void *ctx, uint32_t ticket);
 } wf_tool_ops;
 

@@ -8,8 +8,11 @@
  *     wf_close(w);
  *     wf_posix_close(posix);
  *
- * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the first slow one) and short-lived child processes
- * (grep, glob, name look-up; where commands are allowed another one, which removes what they leave), and takes no memory from malloc. Running tools borrow pages from the system and give them back.
+ * It holds file descriptors, one helper thread (log sync, where the disk is slow; started by the
+ * first slow one) and short-lived child processes (grep, glob, name look-up). Where commands are
+ * allowed two more children live as long as it: one removes what commands leave, one holds the
+ * user's HOME for them. It takes no memory from malloc; running tools borrow pages from the system
+ * and give them back.
  * One thread uses it, wf_posix_wake apart. A program that limits file sizes should ignore SIGXFSZ, so that a full
  * file is an error and not its death. */
 #ifndef WF_POSIX_H
@@ -77,8 +80,9 @@ size_t wf_posix_size(const wf_posix_config *config);
 
 /* Opens root and log, and locks the log. On failure everything is closed again and wf_posix_error(*out) says why
  * (*out is NULL if the block is too small or the config not valid); it needs no wf_posix_close.
- * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log or root; WF_E_BUSY: somebody else, in this process or another,
- * writes this log; WF_E_IO: anything else. error may be NULL. */
+ * WF_E_CONFIG, also where nothing can keep commands offline; WF_E_MEMORY; WF_E_NOT_FOUND: no such log
+ * or root; WF_E_BUSY: somebody else, in this process or another, writes this log; WF_E_IO: anything
+ * else. error may be NULL. */
 wf_status wf_posix_open(wf_posix **out, void *memory, size_t size, const wf_posix_config *config, wf_error *error);
 
 /* Kills children, waits for a sync under way, closes all. A new log that never got its name is removed. */

@@ -75,12 +75,12 @@ static bool child_keep_at(int fd, int place) {
 /* They go with exec: what was opened outside of a program's jail would lead out of it. The first to
  * close, or -1. */
 static int child_keep(const wfi_child_job *job) {
-    int keeper = job->home != NULL ? job->home->keeper : -1;
+    int holder = job->home != NULL ? job->home->holder : -1;
     if (job->keep < 0) return WFI_CHILD_KEEP;
-    if (keeper >= 0 && (keeper = fcntl(keeper, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
+    if (holder >= 0 && (holder = fcntl(holder, F_DUPFD_CLOEXEC, WFI_HOME_SOCKET + 1)) < 0) return -1;
     if (!child_keep_at(job->keep, WFI_CHILD_KEEP)) return -1;
-    if (keeper < 0) return WFI_CHILD_KEEP + 1;
-    return child_keep_at(keeper, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
+    if (holder < 0) return WFI_CHILD_KEEP + 1;
+    return child_keep_at(holder, WFI_HOME_SOCKET) ? WFI_HOME_SOCKET + 1 : -1;
 }
 
 static void child_main(const wfi_child_job *job, int out, long parent) {

@@ -28,7 +28,7 @@ typedef struct wfi_child_job {
     void (*run)(void *arg); /* in the child; its output goes to descriptor 1 */
     void *arg;              /* copied with the whole process */
     int keep;               /* a descriptor that the child needs, or -1 */
-    const wfi_home *home;   /* then: whose keeper its program asks; or NULL */
+    const wfi_home *home;   /* then: whose holder its program asks; or NULL */
     char *out;              /* cap bytes, the owner's until wfi_child_release */
     size_t cap;
     uint64_t deadline; /* on the clock of wfi_sys_now_ms */

@@ -1,4 +1,4 @@
-/* home: see home.h for its invariants. The keeper is a fork of a process that may have threads: no
+/* home: see home.h for its invariants. The holder is a fork of a process that may have threads: no
  * malloc, no stdio. */
 #include "home.h"
 #include "child.h"
@@ -19,9 +19,9 @@
 #include <sys/syscall.h>
 #endif
 
-#define HOME_KEEPER    3  /* where the keeper has its end of the socket, */
+#define HOME_HOLDER    3  /* where the holder has its end of the socket, */
 #define HOME_FOLDER    4  /* ... and the run's folder */
-#define HOME_PATIENCE  60 /* seconds for the keeper to answer, on the busiest machine */
+#define HOME_PATIENCE  60 /* seconds for the holder to answer, on the busiest machine */
 #define HOME_MOUNTINFO ((size_t)4 << 20)
 #define HOME_MOUNTS    ((size_t)16384) /* below HOME */
 
@@ -95,7 +95,7 @@ static bool home_socket(int ends[2]) {
     return false;
 }
 
-/* ---- the keeper ---- */
+/* ---- the holder ---- */
 
 #if WFI_LINUX
 
@@ -105,7 +105,7 @@ static bool home_socket(int ends[2]) {
 #define HOME_TRUSTED "metacopy=off"
 #define HOME_USER    "userxattr" /* which takes no metacopy */
 
-/* What it is told in: the names lie in the folder that the keeper is in, so that no path needs
+/* What it is told in: the names lie in the folder that the holder is in, so that no path needs
  * escapes. With a user namespace attributes have another prefix; nothing is followed or shared that
  * a layer could name; and as it ends with the run nothing of it is synced. */
 static bool home_overlay(bool apart) {
@@ -116,7 +116,7 @@ static bool home_overlay(bool apart) {
     return false;
 }
 
-/* The folders of one, in the folder that the keeper is in. */
+/* The folders of one, in the folder that the holder is in. */
 static bool home_layers(const wfi_home *h, bool apart) {
     struct stat st;
     if (mkdir("lower", 0700) != 0 || mkdir("upper", 0700) != 0 || mkdir("work", 0700) != 0) return false;
@@ -217,14 +217,14 @@ static bool home_settle(int socket, int folder) {
     int null = open("/dev/null", O_RDWR | O_CLOEXEC), high = fcntl(folder, F_DUPFD_CLOEXEC, HOME_FOLDER + 1);
     for (int fd = 0; fd < 3; fd++)
         if (null >= 0) dup2(null, fd);
-    bool good = high >= 0 && dup2(socket, HOME_KEEPER) == HOME_KEEPER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
+    bool good = high >= 0 && dup2(socket, HOME_HOLDER) == HOME_HOLDER && dup2(high, HOME_FOLDER) == HOME_FOLDER;
     wfi_child_close_from(HOME_FOLDER + 1);
     return good;
 }
 
 static void home_keep(wfi_home *h, const wfi_jail *j, int socket) {
     if (!home_settle(socket, h->dir.fd)) _exit(1);
-    socket = HOME_KEEPER;
+    socket = HOME_HOLDER;
     h->dir.fd = HOME_FOLDER;
     char how = home_spaces(j) != 0 ? home_mount(h, j) : '\0';
     if (how != '\0') h->kind = WFI_HOME_LAYERS;
@@ -268,7 +268,7 @@ static bool home_start(wfi_home *h, const wfi_jail *j) {
     if (h->pid == 0) home_keep(h, j, ends[1]);
     sigprocmask(SIG_SETMASK, &old, NULL);
     wfi_sys_close(&ends[1]);
-    h->keeper = ends[0];
+    h->holder = ends[0];
     return h->pid > 0;
 }
 
@@ -276,11 +276,11 @@ void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
     char how = '-', caches[WFI_PRIVDIR_PATH];
     int none;
     memset(h, 0, sizeof *h);
-    h->keeper = h->dir.fd = -1;
+    h->holder = h->dir.fd = -1;
     h->root = root;
     if (!home_find(h, j) || !wfi_privdir_make(&h->dir)) return;
     if (mkdirat(h->dir.fd, WFI_HOME_CACHES_DIR, 0700) != 0 || !home_start(h, j) ||
-        !home_receive(h->keeper, &how, &none)) {
+        !home_receive(h->holder, &how, &none)) {
         home_give_up(h);
         return;
     }
@@ -295,10 +295,10 @@ void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root) {
 }
 
 void wfi_home_close(wfi_home *h) {
-    wfi_sys_close(&h->keeper);
+    wfi_sys_close(&h->holder);
     while (h->pid > 0 && waitpid((pid_t)h->pid, NULL, 0) < 0 && errno == EINTR)
         continue;
-    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the keeper has done so, if it was not killed */
+    if (h->dir.fd >= 0) wfi_privdir_remove(&h->dir); /* the holder has done so, if it was not killed */
     h->pid = 0;
 }
 
@@ -356,11 +356,6 @@ static bool home_read(const char *path, char *out, size_t size) {
     return all;
 }
 
-static bool home_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
 static size_t home_collect(char *text, const char *folder, const char **seen) {
     size_t count = 0;
     for (char *line = text, *next; line[0] != '\0' && count < HOME_MOUNTS; line = next) {
@@ -368,9 +363,9 @@ static size_t home_collect(char *text, const char *folder, const char **seen) {
         next = line + n + (line[n] == '\n');
         line[n] = '\0';
         const char *path = home_mountpoint(line);
-        bool take = path != NULL && home_is_below(path, folder);
+        bool take = path != NULL && wfi_sys_is_below(path, folder);
         for (size_t i = 0; take && i < count; i++)
-            take = strcmp(path, seen[i]) != 0 && !home_is_below(path, seen[i]);
+            take = strcmp(path, seen[i]) != 0 && !wfi_sys_is_below(path, seen[i]);
         if (take) seen[count++] = path;
     }
     return count;

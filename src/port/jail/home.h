@@ -14,15 +14,15 @@
  * for the user said so.
  *
  * Two overlays with one upper layer at a time are undefined, so there is one for the run, in the
- * keeper: a process with a user namespace (but as root) and mounts of its own. A command asks it
+ * holder: a process with a user namespace (but as root) and mounts of its own. A command asks it
  * through a socket for a copy of that one mount, gets a descriptor, and lays it over HOME among its
- * own mounts. So no command enters a namespace of the keeper's, none sees its PID, and the socket
+ * own mounts. So no command enters a namespace of the holder's, none sees its PID, and the socket
  * closes with exec.
  *
  * Invariants:
  *   1. What is below is never written to by the overlay, and by commands neither: it is covered, or
  *      read-only.
- *   2. The keeper ends when nobody holds the other end of its socket any more: neither the run nor
+ *   2. The holder ends when nobody holds the other end of its socket any more: neither the run nor
  *      a supervisor of commands, however they ended. Then it removes the folder, whatever is in it.
  *   3. Layers are seen by nobody but through the overlay: in a command their folder is hidden.
  *   4. Mounts below HOME are still seen, read-only: the overlay would show the empty folders below
@@ -39,7 +39,7 @@
 #include "caches.h"
 #include "privdir.h"
 
-#define WFI_HOME_SOCKET     4        /* where a command has its end of the keeper's socket, until exec */
+#define WFI_HOME_SOCKET     4        /* where a command has its end of the holder's socket, until exec */
 #define WFI_HOME_CACHES_DIR "caches" /* in the run's folder: the places of toolchains */
 #define WFI_HOME_LAYERS_DIR "layers" /* ... and what the overlay consists of */
 
@@ -57,11 +57,11 @@ typedef struct wfi_home {
     const char *root;         /* of the run, absolute; lives as long */
     wfi_caches caches;
     wfi_privdir dir; /* the run's folder; no fd: there is none */
-    int keeper;      /* our end of its socket, or -1 */
-    long pid;        /* of the keeper */
+    int holder;      /* our end of its socket, or -1 */
+    long pid;        /* of the holder */
 } wfi_home;
 
-/* Starts the keeper. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
+/* Starts the holder. Without one, and on any failure, the kind is PRIVATE. root: of the run, for as
  * long as this lives. */
 WFI void wfi_home_open(wfi_home *h, const struct wfi_jail *j, const char *root);
 /* When no command is at work any more. */

@@ -478,11 +478,6 @@ typedef struct jail_copies {
     jail_programs program[JAIL_PROGRAMS];
 } jail_copies;
 
-static bool jail_is_below(const char *path, const char *folder) {
-    size_t n = strlen(folder);
-    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
-}
-
 /* A folder of an open one, made if it is missing. What else has that name is the command's own, and
  * must not lead elsewhere. */
 static int jail_step(int dir, const char *name) {
@@ -496,7 +491,7 @@ static int jail_step(int dir, const char *name) {
 /* Folders in the own tmp on which what it covers is laid again. */
 static bool jail_make_way(const jail_copies *c, const char *path) {
     for (uint32_t i = 0; i < JAIL_COVERED; i++) {
-        if (!jail_is_below(path, c->covered[i])) continue;
+        if (!wfi_sys_is_below(path, c->covered[i])) continue;
         int at = open(c->covered[i], O_PATH | O_DIRECTORY | O_CLOEXEC);
         for (const char *from = path + strlen(c->covered[i]); at >= 0 && *from != '\0';) {
             char name[256];
@@ -535,13 +530,13 @@ static void jail_choose_covered(jail_copies *c, const jail_view *v) {
     if (v->empty == NULL || realpath(v->own, real) == NULL || strcmp(real, v->own) != 0) return;
     for (uint32_t i = 0; i < JAIL_COVERED; i++) {
         if (realpath(names[i], real) == NULL || strcmp(real, "/") == 0 || jail_is_workspace(v, real)) continue;
-        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || jail_is_below(real, c->covered[0]))) continue;
+        if (count > 0 && (strcmp(real, c->covered[0]) == 0 || wfi_sys_is_below(real, c->covered[0]))) continue;
         strcpy(c->covered[count++], real);
     }
 }
 
 static bool jail_is_covered(const jail_copies *c, const char *path) {
-    return jail_is_below(path, c->covered[0]) || jail_is_below(path, c->covered[1]);
+    return wfi_sys_is_below(path, c->covered[0]) || wfi_sys_is_below(path, c->covered[1]);
 }
 
 /* The command has its own temporary files, as TMPDIR says, under the names that programs have built
@@ -662,7 +657,7 @@ static void jail_copy_frozen(const wfi_jail *j, const jail_view *v, jail_copies 
     if (h == NULL) return;
     if (c->layers < 0 && h->kind != WFI_HOME_PRIVATE && jail_is_covered(c, h->real) && !jail_is_workspace(v, h->real))
         c->home = jail_copy(h->real);
-    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && jail_is_below(h->root, h->real));
+    bool lost = jail_is_covered(c, h->root) || (c->layers >= 0 && wfi_sys_is_below(h->root, h->real));
     if (lost && strcmp(h->root, v->tree) != 0) c->root = jail_copy(h->root);
 }
 

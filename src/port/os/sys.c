@@ -96,6 +96,22 @@ bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size) {
     return true;
 }
 
+bool wfi_sys_is_below(const char *path, const char *folder) {
+    size_t n = strlen(folder);
+    return n > 0 && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+size_t wfi_sys_read(int fd, char *to, size_t size) {
+    size_t n = 0;
+    while (n < size) {
+        ssize_t got = read(fd, to + n, size - n);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) break;
+        n += (size_t)got;
+    }
+    return n;
+}
+
 static bool sys_urandom(char *buf, size_t n) {
     int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
     if (fd < 0) return false;

@@ -43,6 +43,10 @@ WFI uint64_t wfi_sys_number(const char *text);                           /* the 
 WFI void wfi_sys_hex(uint64_t n, char *out, size_t digits); /* the last ones, and a terminator behind them */
 /* dir and "/" and name, or name alone if it is absolute; false: that is not less than `size` bytes. dir may be out. */
 WFI bool wfi_sys_join(const char *dir, const char *name, char *out, size_t size);
+/* Whether a path lies in that folder, by its text; nothing lies in "". */
+WFI bool wfi_sys_is_below(const char *path, const char *folder);
+/* Reads up to `size` bytes; less: the file has no more, or cannot be read further. */
+WFI size_t wfi_sys_read(int fd, char *to, size_t size);
 WFI uint64_t wfi_sys_now_ms(void);
 WFI uint32_t wfi_sys_processors(void); /* that we may use; at least 1 */
 /* Pages straight from the system, zeroed; NULL if there are none. */

@@ -28,23 +28,12 @@ static int gitrules_file(int dir, const char *name, int more) {
     return fd;
 }
 
-static size_t gitrules_read(int fd, char *to, size_t size) {
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, to + n, size - n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        n += (size_t)got;
-    }
-    return n;
-}
-
 /* The first line of a file that holds a path, without `lead`. False: there is no such file. */
 static bool gitrules_line(int dir, const char *name, const char *lead, char path[WFI_CONFINE_PATH]) {
     char text[WFI_CONFINE_PATH];
     int fd = gitrules_file(dir, name, 0);
     if (fd < 0) return false;
-    size_t n = gitrules_read(fd, text, sizeof text - 1), m = strlen(lead);
+    size_t n = wfi_sys_read(fd, text, sizeof text - 1), m = strlen(lead);
     close(fd);
     text[n] = '\0';
     text[strcspn(text, "\r\n")] = '\0';
@@ -230,7 +219,7 @@ static void gitrules_parse(gitrules_config *c, int dir, const char *path, wf_str
 static void gitrules_load(gitrules_config *c, int dir, const char *path) {
     int fd = c->depth < GITRULES_INCLUDE ? gitrules_file(dir, path, 0) : -1;
     if (fd < 0) return;
-    size_t n = gitrules_read(fd, c->room, c->size < GITRULES_CONFIG ? c->size : GITRULES_CONFIG);
+    size_t n = wfi_sys_read(fd, c->room, c->size < GITRULES_CONFIG ? c->size : GITRULES_CONFIG);
     wf_str text = wf_str_of(c->room, n);
     close(fd);
     c->room += n;

@@ -216,17 +216,6 @@ static bool ignore_parse(wf_str line, wfi_ignore_rule *rule) {
     return line.len > 0 && line.len <= WFI_IGNORE_PATTERN;
 }
 
-static size_t ignore_read(int fd, char *to, size_t size) {
-    size_t n = 0;
-    while (n < size) {
-        ssize_t got = read(fd, to + n, size - n);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) break;
-        n += (size_t)got;
-    }
-    return n;
-}
-
 /* Takes the next line off *text. */
 static wf_str ignore_line(wf_str *text) {
     const char *newline = memchr(text->ptr, '\n', text->len);
@@ -243,7 +232,7 @@ const wfi_ignore *wfi_ignore_load(const wfi_ignore *up, int fd, size_t base, cha
     wfi_ignore *level = (wfi_ignore *)(void *)(room + at);
     at += sizeof *level;
     most -= sizeof *level;
-    wf_str text = wf_str_of(room + at, ignore_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
+    wf_str text = wf_str_of(room + at, wfi_sys_read(fd, room + at, most < WFI_IGNORE_FILE ? most : WFI_IGNORE_FILE));
     at = (at + text.len + 7) & ~(size_t)7;
     if (text.len >= 3 && memcmp(text.ptr, "\xef\xbb\xbf", 3) == 0) text = wf_str_of(text.ptr + 3, text.len - 3);
     wfi_ignore_rule *rule = (wfi_ignore_rule *)(void *)(room + at);

@@ -159,7 +159,7 @@ int wfi_tools_init(wfi_tools *t, void *tables, const wf_posix_config *config) {
     t->commands.waiting.at = t->searches.waiting.at + t->tickets;
     size_t seen = wfi_tools_size(t->tickets) - wfi_seen_size(t->tickets * TOOLS_SEEN);
     wfi_seen_init(&t->seen, (char *)tables + seen, t->tickets * TOOLS_SEEN, config->mode == WF_POSIX_OPEN);
-    t->home.keeper = t->home.dir.fd = -1;
+    t->home.holder = t->home.dir.fd = -1;
     wfi_children_init(&t->searches.children, config->children);
     wfi_children_init(&t->commands.children, config->commands);
     wfi_keeper_init(&t->keeper);

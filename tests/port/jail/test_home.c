@@ -111,7 +111,7 @@ static int setup(void **state) {
     unsetenv("CARGO_HOME");
     wfi_children_init(&children, 8);
     jail = best;
-    shown.keeper = shown.dir.fd = -1;
+    shown.holder = shown.dir.fd = -1;
     return 0;
 }
 
@@ -396,8 +396,8 @@ static void test_attacks_as_nobody(void **state) {
     as_nobody(NULL, attacks);
 }
 
-/* A keeper that is gone is named, and what it kept is removed all the same. */
-static void test_keeper_killed(void **state) {
+/* A holder that is gone is named, and what it kept is removed all the same. */
+static void test_holder_killed(void **state) {
     (void)state;
     open_layers();
     kill((pid_t)shown.pid, SIGKILL);
@@ -671,7 +671,7 @@ static void test_text(void **state) {
     char text[WFI_JAIL_TEXT];
     for (int kind = 0; kind < 3; kind++) {
         shown =
-            (wfi_home){.kind = (wfi_home_kind)kind, .root = "/tree", .real = "/home/me", .keeper = -1, .dir.fd = -1};
+            (wfi_home){.kind = (wfi_home_kind)kind, .root = "/tree", .real = "/home/me", .holder = -1, .dir.fd = -1};
         jail.shown = &shown;
         wfi_jail_text(&jail, text);
         assert_non_null(strstr(text, said[kind]));
@@ -697,7 +697,7 @@ int main(void) {
         CASE(test_links_in_layer),
         CASE(test_attacks),
         CASE(test_attacks_as_nobody),
-        CASE(test_keeper_killed),
+        CASE(test_holder_killed),
         CASE(test_run_killed),
         CASE(test_run_killed_as_nobody),
         CASE(test_mounts_below),
